@@ -1,0 +1,1 @@
+"""Demo, speed measurements and the tables of the paper."""

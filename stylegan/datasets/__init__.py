@@ -1,0 +1,1 @@
+"""Image archives, the embedded data set and the pyramid that training reads."""

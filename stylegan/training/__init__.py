@@ -1,0 +1,1 @@
+"""The training algorithm: schedule, losses, loop."""

@@ -1,0 +1,1 @@
+"""Measures image generators; knows a generator only through `protocols.ImageGenerator`."""
