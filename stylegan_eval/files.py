@@ -1,0 +1,49 @@
+"""Files that are either whole or absent."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from stylegan_eval.errors import UserError
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
+
+    The data reach the disk before the name changes, so a reader sees the old file or the whole
+    new one, also after a power cut. On any failure the temporary file is removed and `path` is
+    untouched.
+
+    Parameters
+    ----------
+    path : Path
+        The final name. Its folder is made when absent.
+
+    Raises
+    ------
+    UserError
+        The folder cannot be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        # An OSError about another file (a missing input, say) is not ours to reword.
+        if error.filename is not None and Path(str(error.filename)) not in (temporary, path, path.parent):
+            raise
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

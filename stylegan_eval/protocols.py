@@ -1,0 +1,74 @@
+"""All that a metric may ask of a generator or a feature network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+class ImageGenerator(Protocol):
+    """A generator: z [N, z_dim] -> ws [N, L, w_dim] -> images [N, 3, H, W] in about [-1, 1].
+
+    Noise is an argument of `synthesis`, one map per layer, so that a metric decides itself
+    which images share it.
+    """
+
+    @property
+    def z_dim(self) -> int:
+        """Length of a latent."""
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of an image, in pixels."""
+
+    @property
+    def noise_shapes(self) -> Sequence[tuple[int, int]]:
+        """(H, W) of the noise map of each layer; empty for a generator without noise inputs."""
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """Map z [N, z_dim] to ws [N, L, w_dim]."""
+
+    def synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        """Draw images [N, 3, H, W]; `noise` holds one [N, 1, H, W] per entry of `noise_shapes`."""
+
+
+class Detector(Protocol):
+    """A feature network."""
+
+    @property
+    def name(self) -> str:
+        """Short name; results carry it."""
+
+    @property
+    def identity(self) -> str:
+        """Name, preprocessing and SHA-256 of the weights: equal identities, equal features."""
+
+    @property
+    def feature_dim(self) -> int:
+        """Length D of a feature vector."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features [N, D] of uint8 images [N, 3, H, W]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedGenerator:
+    """A generator read from a file, with what a result must say about it.
+
+    Attributes
+    ----------
+    generator : ImageGenerator
+        On its device, in evaluation mode, without truncation.
+    description : str
+        What the file holds, for people ("config F, 32x32, 150 kimg").
+    sha256 : str
+        Digest of the file.
+    mirrored : bool
+        Whether training mirrored the real images; FID then mirrors its reals too.
+    """
+
+    generator: ImageGenerator
+    description: str
+    sha256: str
+    mirrored: bool
