@@ -1,0 +1,199 @@
+"""The one place that writes and reads checkpoints.
+
+A checkpoint is a dictionary of plain values and tensors written by `torch.save` and read with
+``weights_only=True``: reading one runs no code. It holds all that `TrainState` holds; the random
+state is (seed, images shown), from which every stream is derived.
+"""
+
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from stylegan.configs import Config, config_from_dict, config_to_dict
+from stylegan.networks.discriminator import Discriminator
+from stylegan.networks.generator import Generator
+from stylegan.runtime import Runtime
+from stylegan.training.state import TrainState
+from stylegan_eval.errors import UserError
+from stylegan_eval.files import atomic_write, sha256_of
+from stylegan_eval.protocols import LoadedGenerator
+
+FORMAT = "stylegan-checkpoint/1"
+_NAME = re.compile(r"checkpoint-(\d{6,})\.pt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What a checkpoint says of its making beside the configuration.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of the run.
+    data : str
+        Content key of the training images.
+    version : str
+        Version of this package.
+    """
+
+    seed: int
+    data: str
+    version: str
+
+
+def checkpoint_path(folder: Path, nimg: int) -> Path:
+    """Name of the checkpoint taken after `nimg` images."""
+    return folder / f"checkpoint-{nimg // 1000:06d}.pt"
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Checkpoints of a run, oldest first."""
+    named = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    return sorted(named, key=lambda path: int(path.name.split("-")[1].split(".")[0]))
+
+
+def newest_checkpoint(path: Path) -> Path:
+    """`path` itself, or the newest checkpoint in it when it is a run's folder.
+
+    Raises
+    ------
+    UserError
+        Nothing is there.
+    """
+    if not path.exists():
+        raise UserError(f"no checkpoint at {path}: the path does not exist")
+    if not path.is_dir():
+        return path
+    found = checkpoints_in(path)
+    if not found:
+        raise UserError(f"no checkpoint in {path}: give a run's folder or a checkpoint-*.pt file")
+    return found[-1]
+
+
+def save_checkpoint(path: Path, state: TrainState, config: Config, provenance: Provenance) -> None:
+    """Write a whole checkpoint or none.
+
+    Raises
+    ------
+    UserError
+        The disk is full or the folder cannot be written; an older file stays as it was.
+    """
+    tree = {
+        "format": FORMAT,
+        "config": config_to_dict(config),
+        "provenance": vars(provenance),
+        "nimg": state.nimg,
+        "phase": list(state.phase),
+        "skipped": {"G": state.skipped_G, "D": state.skipped_D},
+        "networks": {name: network.state_dict() for name, network in state.networks.items()},
+        "optimizers": {
+            "G": state.optimizer_G.state_dict(),
+            "D": state.optimizer_D.state_dict(),
+        },
+    }
+    with atomic_write(path) as temporary:
+        try:
+            torch.save(tree, temporary)
+        except RuntimeError as error:  # PyTorch's writer hides the OSError
+            raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether `path` is a zip of the kind `torch.save` writes."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/data.pkl") for name in archive.namelist())
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint's dictionary onto the CPU and check that it is whole and ours.
+
+    Raises
+    ------
+    UserError
+        The file is missing, damaged, or something else.
+    """
+    if not path.is_file():
+        raise UserError(f"no checkpoint at {path}: the file does not exist")
+    damaged = f"{path} is damaged or no checkpoint of this toolkit: use another checkpoint"
+    if not is_checkpoint(path):
+        raise UserError(damaged)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # checksums of every tensor
+                raise UserError(damaged)
+        tree = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, UnpicklingError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(damaged) from error
+    if not isinstance(tree, dict) or tree.get("format") != FORMAT:
+        raise UserError(damaged)
+    return tree
+
+
+def load_config(tree: dict[str, Any]) -> tuple[Config, Provenance]:
+    """Configuration and provenance of a checkpoint's dictionary."""
+    return config_from_dict(tree["config"]), Provenance(**tree["provenance"])
+
+
+def load_state(tree: dict[str, Any], runtime: Runtime) -> TrainState:
+    """Training state of a checkpoint's dictionary, on the runtime's device."""
+    config, provenance = load_config(tree)
+    state = TrainState.fresh(config, runtime, provenance.seed)
+    for name, network in state.networks.items():
+        network.load_state_dict(tree["networks"][name])
+    state.optimizer_G.load_state_dict(tree["optimizers"]["G"])
+    state.optimizer_D.load_state_dict(tree["optimizers"]["D"])
+    state.nimg = tree["nimg"]
+    state.phase = tuple(tree["phase"])
+    state.skipped_G, state.skipped_D = tree["skipped"]["G"], tree["skipped"]["D"]
+    return state
+
+
+def load_generator(tree: dict[str, Any], device: torch.device) -> Generator:
+    """Moving average of the generator, for evaluation."""
+    config, _ = load_config(tree)
+    network = Generator(config.network, config.resolution).to(memory_format=torch.channels_last)
+    network.load_state_dict(tree["networks"]["G_ema"])
+    return network.to(device).requires_grad_(requires_grad=False).eval()
+
+
+def load_discriminator(tree: dict[str, Any], device: torch.device) -> Discriminator:
+    """Discriminator, for scoring."""
+    config, _ = load_config(tree)
+    network = Discriminator(config.network, config.resolution)
+    network.load_state_dict(tree["networks"]["D"])
+    return network.to(device).requires_grad_(requires_grad=False).eval()
+
+
+def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | None:
+    """Entry point of `stylegan-eval`: the generator of a checkpoint or run folder.
+
+    Returns
+    -------
+    LoadedGenerator or None
+        None when the path holds nothing of ours.
+
+    Raises
+    ------
+    UserError
+        It is ours but damaged.
+    """
+    path = newest_checkpoint(path)
+    if not is_checkpoint(path) and not _NAME.fullmatch(path.name):
+        return None
+    tree = read_checkpoint(path)
+    config, _ = load_config(tree)
+    size = f"{config.resolution}x{config.resolution}"
+    return LoadedGenerator(
+        generator=load_generator(tree, device),
+        description=f"config {config.name}, {size}, {tree['nimg'] / 1000:.1f} kimg",
+        sha256=sha256_of(path),
+        mirrored=config.mirror,
+    )

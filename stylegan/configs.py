@@ -1,0 +1,312 @@
+"""Configurations A to F of Table 1 as data: each is the one before plus one named change.
+
+The values are those of the paper at 1024x1024 on FFHQ with 8 GPUs; other data sets and scales
+are named changes on top (`stylegan.presets`).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar, get_type_hints
+
+from stylegan_eval.errors import UserError
+
+T = TypeVar("T")
+
+# Values that depend on the resolution: ((resolution, value), ...), looked up by `at_resolution`.
+IntTable = tuple[tuple[int, int], ...]
+FloatTable = tuple[tuple[int, float], ...]
+
+
+def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as an assertion
+    if not condition:
+        raise UserError(message)
+
+
+def check_resolution(resolution: int) -> None:
+    """Refuse a resolution that is no power of two from 4 up.
+
+    Raises
+    ------
+    UserError
+        `resolution` cannot be grown to from 4x4 by doubling.
+    """
+    _require(
+        resolution >= 4 and resolution & (resolution - 1) == 0,
+        f"resolution must be a power of two of at least 4, not {resolution}",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """What generator and discriminator are made of.
+
+    Attributes
+    ----------
+    num_channels : int
+        Colour channels of an image.
+    label_size : int
+        Number of classes; 0 for an unconditional network.
+    z_dim, w_dim, mapping_fmaps : int
+        Width of the latent, of the intermediate latent and of the mapping's hidden layers.
+    mapping_layers : int
+        Depth of the mapping network; 0 passes the normalised latent on as w.
+    mapping_lrmul : float
+        Learning-rate multiplier of the mapping (Appendix C: 0.01).
+    fmap_base, fmap_max : int
+        Feature maps at stage s = log2(resolution) - 1: min(fmap_base / 2^s, fmap_max).
+    blur : bool
+        Bilinear resampling, that is [1, 2, 1] x [1, 2, 1] / 16 after every up-sampling of G and
+        before every down-sampling of D. Without it, nearest neighbour and box (Progressive GAN).
+    fused_from : int
+        Resolution from which the official code fuses up-sampling and convolution in G. The fused
+        kernel is the mirror image of the unfused one, so this belongs to the network's identity.
+    styles : bool
+        AdaIN styles after every layer.
+    normalization : {'pixel', 'instance'}
+        Normalisation at the end of every layer of G.
+    constant_input : bool
+        Learned 4x4 constant; otherwise a dense layer fed with w (or z).
+    noise : bool
+        Noise inputs after every convolution of G.
+    mbstd_group_size : int
+        Largest group of the minibatch standard deviation.
+    """
+
+    num_channels: int = 3
+    label_size: int = 0
+    z_dim: int = 512
+    w_dim: int = 512
+    mapping_fmaps: int = 512
+    mapping_layers: int = 0
+    mapping_lrmul: float = 0.01
+    fmap_base: int = 8192
+    fmap_max: int = 512
+    blur: bool = False
+    fused_from: int = 4
+    styles: bool = False
+    normalization: Literal["pixel", "instance"] = "pixel"
+    constant_input: bool = False
+    noise: bool = False
+    mbstd_group_size: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("num_channels", "z_dim", "w_dim", "mapping_fmaps", "fmap_base", "fmap_max"):
+            _require(getattr(self, name) >= 1, f"network {name} must be at least 1")
+        _require(self.mapping_layers >= 0, "network mapping_layers must not be negative")
+        _require(self.label_size >= 0, "network label_size must not be negative")
+        _require(self.normalization in ("pixel", "instance"), "unknown network normalization")
+
+    def fmaps(self, resolution: int) -> int:
+        """Feature maps of the layers at `resolution` px."""
+        stage = int(math.log2(resolution)) - 1
+        return max(1, min(self.fmap_base // 2**stage, self.fmap_max))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """What the networks minimise.
+
+    Attributes
+    ----------
+    kind : {'wgan-gp', 'logistic-r1'}
+        WGAN-GP with drift, or the non-saturating logistic loss with R1.
+    r1_gamma : float
+        Weight gamma of R1 (gamma / 2 times the squared gradient norm).
+    gp_lambda, gp_target, drift : float
+        WGAN-GP: penalty weight, target norm, weight of D(real)^2.
+    style_mixing_prob : float
+        Probability that a minibatch mixes two latents.
+    """
+
+    kind: Literal["wgan-gp", "logistic-r1"] = "wgan-gp"
+    r1_gamma: float = 10.0
+    gp_lambda: float = 10.0
+    gp_target: float = 1.0
+    drift: float = 0.001
+    style_mixing_prob: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(self.kind in ("wgan-gp", "logistic-r1"), f"unknown loss {self.kind!r}")
+        _require(0 <= self.style_mixing_prob <= 1, "style_mixing_prob must lie in [0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """How resolution, minibatch and learning rate follow the number of images shown.
+
+    Attributes
+    ----------
+    initial_resolution : int
+        Resolution at the start of growing, in pixels.
+    training_kimg, transition_kimg : float
+        Thousands of real images to train at a resolution, then to fade in the next.
+    total_kimg : float
+        Length of the training.
+    minibatch, minibatch_base : table, int
+        Images per step over all devices, by resolution, and where the table is silent.
+    lrate, lrate_base : table, float
+        Learning rate of both networks, likewise.
+    tick_kimg : table
+        Images between two lines of the log, by resolution; 1 kimg where the table is silent.
+    minibatch_repeats : int
+        Steps between two looks at the schedule.
+    beta1, beta2, eps : float
+        Adam's constants.
+    ema_kimg : float
+        Half-life of the moving average of G's weights, in thousands of images.
+    """
+
+    initial_resolution: int = 4
+    training_kimg: float = 600.0
+    transition_kimg: float = 600.0
+    total_kimg: float = 12000.0
+    minibatch: IntTable = ((4, 512), (8, 256), (16, 128), (32, 64), (64, 32))
+    minibatch_base: int = 32
+    lrate: FloatTable = ((128, 0.0015), (256, 0.002), (512, 0.003), (1024, 0.003))
+    lrate_base: float = 0.001
+    tick_kimg: FloatTable = (
+        *((4, 160.0), (8, 140.0), (16, 120.0), (32, 100.0), (64, 80.0)),
+        *((128, 60.0), (256, 40.0), (512, 30.0), (1024, 20.0)),
+    )
+    minibatch_repeats: int = 4
+    beta1: float = 0.0
+    beta2: float = 0.99
+    eps: float = 1e-8
+    ema_kimg: float = 10.0
+
+    def __post_init__(self) -> None:
+        _require(self.total_kimg > 0, "total_kimg must be positive")
+        _require(self.minibatch_repeats >= 1, "minibatch_repeats must be at least 1")
+        sizes = [size for _, size in self.minibatch] + [self.minibatch_base]
+        _require(min(sizes) >= 1, "every minibatch must hold at least one image")
+        check_resolution(self.initial_resolution)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One row of Table 1, or a change of it.
+
+    Attributes
+    ----------
+    name, change : str
+        Row of the table and what it changes, in the paper's words.
+    resolution : int
+        Full resolution of the images, in pixels.
+    mirror : bool
+        Mirror the real images at random.
+    network, loss, schedule
+        See their classes.
+    """
+
+    name: str
+    change: str
+    resolution: int = 1024
+    mirror: bool = True
+    network: NetworkConfig = NetworkConfig()
+    loss: LossConfig = LossConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+
+    def __post_init__(self) -> None:
+        check_resolution(self.resolution)
+
+
+def at_resolution(table: tuple[tuple[int, T], ...], resolution: int, base: T) -> T:
+    """Value of `table` at `resolution`, or `base` where the table is silent."""
+    return dict(table).get(resolution, base)
+
+
+A = Config(name="A", change="Baseline Progressive GAN")
+B = replace(
+    A,
+    name="B",
+    change="+ Tuning (incl. bilinear up/down)",
+    network=replace(A.network, blur=True, fused_from=128),
+    loss=replace(A.loss, kind="logistic-r1"),
+    schedule=replace(A.schedule, initial_resolution=8, total_kimg=25000.0),
+)
+C = replace(
+    B,
+    name="C",
+    change="+ Add mapping and styles",
+    network=replace(B.network, mapping_layers=8, styles=True, normalization="instance"),
+)
+D = replace(
+    C,
+    name="D",
+    change="+ Remove traditional input",
+    network=replace(C.network, constant_input=True),
+)
+E = replace(D, name="E", change="+ Add noise inputs", network=replace(D.network, noise=True))
+F = replace(
+    E, name="F", change="+ Mixing regularization", loss=replace(E.loss, style_mixing_prob=0.9)
+)
+CONFIGS: Mapping[str, Config] = MappingProxyType({row.name: row for row in (A, B, C, D, E, F)})
+
+
+def diff(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """What distinguishes two configurations, their names aside.
+
+    Returns
+    -------
+    dict
+        ``{"loss.style_mixing_prob": (0.0, 0.9)}`` for E and F.
+    """
+    before, after = _flat(asdict(old)), _flat(asdict(new))
+    return {
+        key: (before[key], value)
+        for key, value in after.items()
+        if before[key] != value and key not in ("name", "change")
+    }
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            leaves |= _flat(value, f"{prefix}{key}.")
+        else:
+            leaves[prefix + key] = value
+    return leaves
+
+
+def config_to_dict(config: Config) -> dict[str, Any]:
+    """Plain dictionary for JSON and checkpoints; `config_from_dict` reads it back."""
+    return asdict(config)
+
+
+def config_from_dict(tree: Mapping[str, Any]) -> Config:
+    """Read `config_to_dict`'s dictionary, as data from a file that nobody vouches for.
+
+    Raises
+    ------
+    UserError
+        A key is unknown or missing, or a value has the wrong type or range.
+    """
+    return _dataclass_from(Config, tree)
+
+
+def _dataclass_from(kind: type[T], tree: Mapping[str, Any]) -> T:
+    if not isinstance(tree, Mapping):
+        raise UserError(f"configuration: {kind.__name__} must be a mapping")
+    hints = get_type_hints(kind)
+    unknown = set(tree) - set(hints)
+    missing = {field.name for field in fields(kind)} - set(tree)  # type: ignore[arg-type]
+    if unknown or missing:
+        wrong = ", ".join(sorted(unknown | missing))
+        raise UserError(f"configuration: {kind.__name__} has unknown or missing keys: {wrong}")
+    return kind(**{key: _value_from(hints[key], key, value) for key, value in tree.items()})
+
+
+def _value_from(hint: Any, key: str, value: Any) -> Any:
+    if is_dataclass(hint):
+        return _dataclass_from(hint, value)  # type: ignore[arg-type]
+    if hint in (IntTable, FloatTable):
+        return tuple((int(size), entry) for size, entry in value)
+    expected: tuple[type, ...] = (hint,) if isinstance(hint, type) else (str,)
+    if hint is float:
+        expected = (float, int)
+    if not isinstance(value, expected) or (isinstance(value, bool) and hint is not bool):
+        raise UserError(f"configuration: {key} has the wrong type: {value!r}")
+    return value

@@ -1,0 +1,97 @@
+"""The discriminator of Progressive GAN (with blurred down-sampling in B to F), at any lod."""
+
+import torch
+from torch import Tensor, nn
+
+from stylegan.configs import NetworkConfig
+from stylegan.networks.layers import (
+    EqualizedConv,
+    EqualizedLinear,
+    blur,
+    conv_downsample,
+    leaky_relu,
+    mean_pool,
+    minibatch_stddev,
+)
+from stylegan.networks.synthesis import split_lod
+
+
+class DownBlock(nn.Module):
+    """Convolution, then blurred down-sampling convolution: halves the resolution."""
+
+    def __init__(self, config: NetworkConfig, resolution: int) -> None:
+        super().__init__()
+        C, C_next = config.fmaps(resolution), config.fmaps(resolution // 2)
+        self.conv0 = EqualizedConv(C, C, 3)
+        self.conv1_down = EqualizedConv(C, C_next, 3)
+        self.blur = config.blur
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C_next, H/2, W/2]."""
+        x = leaky_relu(self.conv0(x))
+        if self.blur:
+            x = blur(x)
+        conv = self.conv1_down
+        return leaky_relu(conv_downsample(x, conv.scaled_weight(), conv.bias))
+
+
+class Discriminator(nn.Module):
+    """Images -> scores."""
+
+    def __init__(self, config: NetworkConfig, resolution: int) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.mbstd_group_size = config.mbstd_group_size
+        self.label_size = config.label_size
+        sizes = [resolution >> lod for lod in range(resolution.bit_length() - 2)]  # R, .., 4
+        # Index = level of detail.
+        self.from_rgb = nn.ModuleList(
+            EqualizedConv(config.num_channels, config.fmaps(size), 1) for size in sizes
+        )
+        self.blocks = nn.ModuleList(DownBlock(config, size) for size in sizes[:-1])
+        C, C_dense = config.fmaps(4), config.fmaps(2)
+        self.conv = EqualizedConv(C + 1, C, 3)
+        self.dense0 = EqualizedLinear(16 * C, C_dense)
+        self.dense1 = EqualizedLinear(C_dense, max(config.label_size, 1), gain=1.0)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None, lod: float = 0.0) -> Tensor:
+        """Score images.
+
+        Parameters
+        ----------
+        images : Tensor
+            [N, num_channels, R >> floor(lod), R >> floor(lod)], in [-1, 1].
+        labels : Tensor, optional
+            One-hot [N, label_size]; required by a conditional network.
+        lod : float
+            Level of detail.
+
+        Returns
+        -------
+        Tensor
+            [N, 1], larger for images that look real.
+
+        Raises
+        ------
+        ValueError
+            Image size and `lod` disagree, labels are missing, or N is no multiple of 4 above 4.
+        """
+        level, fade = split_lod(lod, self.resolution)
+        size = self.resolution >> level
+        if images.shape[2:] != (size, size):
+            got = "x".join(map(str, images.shape[2:]))
+            raise ValueError(f"images at lod {lod:g} must be {size}x{size}, not {got}")
+        if (labels is None) != (self.label_size == 0):
+            raise ValueError("labels are needed by a conditional network and by no other")
+        images = images.contiguous(memory_format=torch.channels_last)
+        x = leaky_relu(self.from_rgb[level](images))  # [N, C, size, size]
+        for lower, block in enumerate(self.blocks[level:], start=level + 1):
+            x = block(x)
+            if lower == level + 1 and fade > 0:
+                coarse = leaky_relu(self.from_rgb[lower](mean_pool(images)))
+                x = torch.lerp(x, coarse, fade)
+        x = minibatch_stddev(x, self.mbstd_group_size)  # [N, C + 1, 4, 4]
+        x = leaky_relu(self.conv(x))
+        x = leaky_relu(self.dense0(x.flatten(1)))
+        scores = self.dense1(x)  # [N, max(label_size, 1)]
+        return scores if labels is None else (scores * labels).sum(dim=1, keepdim=True)

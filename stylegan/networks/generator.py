@@ -1,0 +1,151 @@
+"""Generator: mapping, synthesis and the moving average of w; truncation and mixing on top."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from stylegan.configs import Config, NetworkConfig
+from stylegan.networks.discriminator import Discriminator
+from stylegan.networks.layers import initialise
+from stylegan.networks.mapping import Mapping
+from stylegan.networks.synthesis import Synthesis
+
+
+class Generator(nn.Module):
+    """z -> w -> image. Satisfies `stylegan_eval.protocols.ImageGenerator`.
+
+    Attributes
+    ----------
+    w_avg : Tensor
+        [w_dim], moving average of w over training, the centre of truncation.
+    """
+
+    w_avg: Tensor
+
+    def __init__(self, config: NetworkConfig, resolution: int) -> None:
+        super().__init__()
+        self.config = config
+        self.resolution = resolution
+        self.f = Mapping(config)
+        self.g = Synthesis(config, resolution)
+        self.register_buffer("w_avg", torch.zeros(config.w_dim))
+
+    @property
+    def z_dim(self) -> int:
+        """Length of a latent."""
+        return self.config.z_dim
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of ws."""
+        return self.g.num_ws
+
+    @property
+    def noise_shapes(self) -> list[tuple[int, int]]:
+        """(H, W) of each noise map at full resolution; empty for A to D."""
+        return self.g.noise_shapes()
+
+    def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Z [N, z_dim] -> ws [N, num_ws, w_dim], the same w in every row."""
+        return self.f(z, labels)[:, None, :].expand(-1, self.num_ws, -1)
+
+    def synthesis(self, ws: Tensor, noise: Sequence[Tensor], lod: float = 0.0) -> Tensor:
+        """Draw images; see `Synthesis.forward`."""
+        return self.g(ws, noise, lod)
+
+    def draw_noise(self, n: int, rng: torch.Generator, lod: float = 0.0) -> list[Tensor]:
+        """Fresh noise for `n` images: [n, 1, H, W] per layer active at `lod`, on rng's device."""
+        return [
+            torch.randn(n, 1, h, w, generator=rng, device=rng.device)
+            for h, w in self.g.noise_shapes(lod)
+        ]
+
+    def update_w_avg(self, w: Tensor, beta: float = 0.995) -> None:
+        """Move w_avg towards the mean of a minibatch.
+
+        Parameters
+        ----------
+        w : Tensor
+            [N, w_dim], before mixing.
+        beta : float
+            Weight of the old average (official: 0.995).
+        """
+        with torch.no_grad():
+            self.w_avg.copy_(torch.lerp(w.detach().mean(dim=0), self.w_avg, beta))
+
+
+def truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int) -> Tensor:
+    """Truncation in W (Appendix B): pull the first `cutoff` layers towards the average.
+
+    Parameters
+    ----------
+    ws : Tensor
+        [N, L, w_dim].
+    w_avg : Tensor
+        [w_dim].
+    psi : float
+        1 changes nothing, 0 gives the average.
+    cutoff : int
+        Layers below it are truncated; the others keep their w.
+    """
+    layers = torch.arange(ws.shape[1], device=ws.device)[None, :, None]  # [1, L, 1]
+    return torch.where(layers < cutoff, torch.lerp(w_avg, ws, psi), ws)
+
+
+def mix_styles(ws: Tensor, ws2: Tensor, cutoff: int) -> Tensor:
+    """Style mixing (Section 3.1): layers below `cutoff` from `ws`, the rest from `ws2`."""
+    layers = torch.arange(ws.shape[1], device=ws.device)[None, :, None]  # [1, L, 1]
+    return torch.where(layers < cutoff, ws, ws2)
+
+
+class TruncatedGenerator:
+    """A generator whose mapping truncates; everything else is the original's.
+
+    Parameters
+    ----------
+    generator : Generator
+        Must have a mapping network.
+    psi : float
+        Truncation strength.
+    cutoff : int
+        Layers from here on are left alone; 8 is the official default.
+
+    Raises
+    ------
+    ValueError
+        The generator has no mapping network, so no average w to pull towards.
+    """
+
+    def __init__(self, generator: Generator, *, psi: float, cutoff: int = 8) -> None:
+        if generator.config.mapping_layers == 0:
+            raise ValueError("truncation needs a mapping network, which this network lacks: psi 1")
+        self.original = generator
+        self.psi = psi
+        self.cutoff = cutoff
+        self.z_dim = generator.z_dim
+        self.resolution = generator.resolution
+        self.noise_shapes = generator.noise_shapes
+
+    def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Z [N, z_dim] -> truncated ws [N, num_ws, w_dim]."""
+        ws = self.original.mapping(z, labels)
+        return truncate(ws, self.original.w_avg, self.psi, self.cutoff)
+
+    def synthesis(self, ws: Tensor, noise: Sequence[Tensor], lod: float = 0.0) -> Tensor:
+        """Draw images; see `Synthesis.forward`."""
+        return self.original.synthesis(ws, noise, lod)
+
+
+def build_generator(config: Config, *, seed: int) -> Generator:
+    """Generator with fresh weights, a function of (config, seed) alone."""
+    network = Generator(config.network, config.resolution)
+    initialise(network, torch.Generator().manual_seed(seed))
+    return network.to(memory_format=torch.channels_last)
+
+
+def build_discriminator(config: Config, *, seed: int) -> Discriminator:
+    """Discriminator with fresh weights, a function of (config, seed) alone."""
+    network = Discriminator(config.network, config.resolution)
+    initialise(network, torch.Generator().manual_seed(seed))
+    return network.to(memory_format=torch.channels_last)

@@ -1,0 +1,218 @@
+"""Building blocks of both networks.
+
+Shapes: N batch, C channels, H W pixels, K kernel size, D features.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LRELU_SLOPE = 0.2
+SQRT2 = math.sqrt(2)
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """Leaky ReLU with the paper's slope of 0.2."""
+    return F.leaky_relu(x, LRELU_SLOPE)
+
+
+def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """Scale each pixel's (or latent's) vector over dimension 1 to unit root mean square."""
+    return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + eps)
+
+
+class EqualizedLinear(nn.Module):
+    """Dense layer with equalized learning rate (Karras et al. 2018, Section 4.1).
+
+    The stored weight is drawn from N(0, 1 / lrmul^2) and scaled by
+    gain / sqrt(fan_in) * lrmul at run time; the bias, where there is one, by lrmul.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        gain: float = SQRT2,
+        lrmul: float = 1.0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))  # [out, in]
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        self.lrmul = lrmul
+        self.scale = gain / math.sqrt(in_features) * lrmul
+
+    def reset_parameters(self, rng: torch.Generator) -> None:
+        """Draw the weight; zero the bias."""
+        nn.init.normal_(self.weight, std=1 / self.lrmul, generator=rng)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in] -> [N, out]."""
+        bias = None if self.bias is None else self.bias * self.lrmul
+        return F.linear(x, self.weight * self.scale, bias)
+
+
+class EqualizedConv(nn.Module):
+    """Weight of a KxK convolution with equalized learning rate, and its bias.
+
+    `bias` is left to the caller where something comes between convolution and bias (G's layers).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        gain: float = SQRT2,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.scale = gain / math.sqrt(in_channels * kernel * kernel)
+
+    def reset_parameters(self, rng: torch.Generator) -> None:
+        """Draw the weight; zero the bias."""
+        nn.init.normal_(self.weight, generator=rng)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def scaled_weight(self) -> Tensor:
+        """Weight as applied, [out, in, K, K]."""
+        return self.weight * self.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, H, W], zero padded."""
+        return F.conv2d(x, self.scaled_weight(), self.bias, padding=self.weight.shape[-1] // 2)
+
+
+def _four_shifts(weight: Tensor) -> Tensor:
+    """Sum of the four one-pixel shifts of the zero-padded kernel: [.., 3, 3] -> [.., 4, 4]."""
+    w = F.pad(weight, (1, 1, 1, 1))
+    return w[..., 1:, 1:] + w[..., :-1, 1:] + w[..., 1:, :-1] + w[..., :-1, :-1]
+
+
+def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
+    """Double the size by nearest neighbour and convolve, in one 4x4 transposed convolution.
+
+    Parameters
+    ----------
+    x : Tensor
+        [N, in, H, W].
+    weight : Tensor
+        [out, in, 3, 3], scaled.
+    transposed : bool
+        The official code runs this operation as a convolution below `fused_from` px and as a
+        transposed convolution from there on, which applies the kernel rotated by 180 degrees.
+        True takes the latter's orientation.
+
+    Returns
+    -------
+    Tensor
+        [N, out, 2H, 2W].
+    """
+    kernel = weight if transposed else weight.flip(2, 3)
+    return F.conv_transpose2d(x, _four_shifts(kernel.transpose(0, 1)), stride=2, padding=1)
+
+
+def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve with [out, in, 3, 3] and average 2x2 pixels, in one 4x4 convolution of stride 2.
+
+    [N, in, H, W] -> [N, out, H/2, W/2]. The same function as the two steps.
+    """
+    return F.conv2d(x, _four_shifts(weight) * 0.25, bias, stride=2, padding=1)
+
+
+def _blur(x: Tensor) -> Tensor:
+    taps = x.new_tensor([1.0, 2.0, 1.0]) / 4
+    kernel = (taps[:, None] * taps[None, :]).expand(x.shape[1], 1, 3, 3)  # [C, 1, 3, 3]
+    return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+
+
+class _Blur(torch.autograd.Function):
+    """The blur is linear and equal to its own transpose, so it is its own derivative.
+
+    Saying so spares autograd the slow backward pass of a depthwise convolution, at every order.
+    """
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return _blur(x)
+
+    @staticmethod
+    def setup_context(ctx: object, inputs: tuple[Tensor], output: Tensor) -> None:
+        """Nothing to keep: a linear function."""
+
+    @staticmethod
+    def backward(_ctx: object, *grad_outputs: Tensor) -> Tensor:
+        (grad,) = grad_outputs
+        return blur(grad)
+
+    @staticmethod
+    def jvp(_ctx: object, *tangents: Tensor) -> Tensor:
+        (tangent,) = tangents
+        return blur(tangent)
+
+
+def blur(x: Tensor) -> Tensor:
+    """Smooth by [1, 2, 1] x [1, 2, 1] / 16 with zero padding, [N, C, H, W]."""
+    return _Blur.apply(x)
+
+
+def upsample_nearest(x: Tensor, factor: int = 2) -> Tensor:
+    """[N, C, H, W] -> [N, C, factor * H, factor * W] by repetition."""
+    return F.interpolate(x, scale_factor=factor, mode="nearest") if factor > 1 else x
+
+
+def mean_pool(x: Tensor, factor: int = 2) -> Tensor:
+    """[N, C, H, W] -> [N, C, H / factor, W / factor] by averaging."""
+    return F.avg_pool2d(x, factor) if factor > 1 else x
+
+
+def minibatch_stddev(x: Tensor, group_size: int) -> Tensor:
+    """Append the standard deviation over groups of the minibatch as one feature map.
+
+    Groups are strided: with M groups, group m holds samples m, m + M, m + 2M, ...
+
+    Parameters
+    ----------
+    x : Tensor
+        [N, C, H, W].
+    group_size : int
+        Largest group G; the whole minibatch where that is smaller.
+
+    Returns
+    -------
+    Tensor
+        [N, C + 1, H, W].
+
+    Raises
+    ------
+    ValueError
+        N is no multiple of the group.
+    """
+    N, C, H, W = x.shape
+    G = min(group_size, N)
+    if N % G:
+        raise ValueError(f"minibatch of {N} does not divide into groups of {G}")
+    y = x.reshape(G, N // G, C, H, W)  # [G, M, C, H, W]
+    y = y - y.mean(dim=0, keepdim=True)
+    y = (y.square().mean(dim=0) + 1e-8).sqrt()  # [M, C, H, W]
+    y = y.mean(dim=(1, 2, 3)).reshape(-1, 1, 1, 1)  # [M, 1, 1, 1]
+    y = y.repeat(G, 1, H, W)  # [N, 1, H, W]
+    return torch.cat([x, y], dim=1)
+
+
+def initialise(network: nn.Module, rng: torch.Generator) -> None:
+    """Draw every weight of a new network from `rng`, in the order of its modules."""
+    with torch.no_grad():
+        for module in network.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if reset is not None:
+                reset(rng)

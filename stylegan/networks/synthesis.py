@@ -1,0 +1,229 @@
+"""The synthesis network g: W -> images (Figure 1b, right), at any level of detail.
+
+Level of detail `lod`: 0 is the full resolution, each unit halves it, a fraction cross-fades two
+resolutions. Images come at the native resolution of level floor(lod).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from stylegan.configs import NetworkConfig
+from stylegan.networks.layers import (
+    SQRT2,
+    EqualizedConv,
+    EqualizedLinear,
+    blur,
+    leaky_relu,
+    pixel_norm,
+    upsample_conv,
+    upsample_nearest,
+)
+
+
+def split_lod(lod: float, resolution: int) -> tuple[int, float]:
+    """Level and fade of `lod`: floor and fraction, held within 0 and the 4x4 level.
+
+    Returns
+    -------
+    level : int
+        Images are `resolution` >> level pixels wide.
+    fade : float
+        Weight in [0, 1) of the next coarser level.
+    """
+    coarsest = resolution.bit_length() - 3  # 4x4
+    clipped = min(max(lod, 0.0), float(coarsest))
+    return int(clipped), clipped - int(clipped)
+
+
+def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
+    """Adaptive instance normalisation (Equation 1): normalise each map, then scale and shift.
+
+    Parameters
+    ----------
+    x : Tensor
+        [N, C, H, W].
+    scale, shift : Tensor
+        y_s and y_b, [N, C].
+    eps : float
+        Added to the biased variance.
+    """
+    var, mean = torch.var_mean(x, dim=(2, 3), correction=0)  # [N, C]
+    # (x - mean) / std * y_s + y_b as one multiply and one add per pixel.
+    factor = scale * torch.rsqrt(var + eps)
+    offset = torch.addcmul(shift, mean, factor, value=-1)
+    return torch.addcmul(offset[:, :, None, None], x, factor[:, :, None, None])
+
+
+class Epilogue(nn.Module):
+    """What ends every layer: noise, bias, leaky ReLU, normalisation, style."""
+
+    fixed_noise: Tensor | None  # [1, 1, H, W]
+
+    def __init__(self, config: NetworkConfig, resolution: int) -> None:
+        super().__init__()
+        C = config.fmaps(resolution)
+        self.resolution = resolution
+        self.normalization = config.normalization
+        self.bias = nn.Parameter(torch.zeros(C))
+        self.noise_weight = nn.Parameter(torch.zeros(C)) if config.noise else None
+        noise = torch.empty(1, 1, resolution, resolution) if config.noise else None
+        self.register_buffer("fixed_noise", noise)
+        self.style = EqualizedLinear(config.w_dim, 2 * C, gain=1.0) if config.styles else None
+
+    def reset_parameters(self, rng: torch.Generator) -> None:
+        """Draw the fixed noise; bias and noise weight start at zero."""
+        nn.init.zeros_(self.bias)
+        if self.noise_weight is not None and self.fixed_noise is not None:
+            nn.init.zeros_(self.noise_weight)
+            self.fixed_noise.normal_(generator=rng)
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        """x [N, C, H, W], w [N, w_dim], noise [N or 1, 1, H, W] or None -> [N, C, H, W]."""
+        if self.noise_weight is not None and noise is not None:
+            x = torch.addcmul(x, noise, self.noise_weight[:, None, None])
+        x = leaky_relu(x + self.bias[:, None, None])
+        if self.normalization == "pixel":
+            x = pixel_norm(x)
+        if self.style is None:
+            if self.normalization == "instance":
+                ones = x.new_ones(x.shape[:2])
+                x = adain(x, ones, torch.zeros_like(ones))
+            return x
+        y_s, y_b = self.style(w).chunk(2, dim=1)  # [N, C] each
+        if self.normalization == "instance":
+            return adain(x, y_s + 1, y_b)
+        return x * (y_s + 1)[:, :, None, None] + y_b[:, :, None, None]
+
+
+class InputLayer(nn.Module):
+    """The 4x4 start: a learned constant, or a dense layer fed with w; then an epilogue."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.fmaps = config.fmaps(4)
+        self.const = (
+            nn.Parameter(torch.ones(1, self.fmaps, 4, 4)) if config.constant_input else None
+        )
+        # The gain makes up for the 16 pixels that share one input (Progressive GAN).
+        self.dense = (
+            None
+            if config.constant_input
+            else EqualizedLinear(config.w_dim, 16 * self.fmaps, gain=SQRT2 / 4, bias=False)
+        )
+        self.epilogue = Epilogue(config, 4)
+
+    def forward(self, w: Tensor, noise: Tensor | None) -> Tensor:
+        """W [N, w_dim] -> [N, C, 4, 4]."""
+        if self.const is not None:
+            x = self.const.expand(w.shape[0], -1, -1, -1)
+        else:
+            assert self.dense is not None
+            x = self.dense(w).reshape(-1, self.fmaps, 4, 4)
+        return self.epilogue(x.contiguous(memory_format=torch.channels_last), w, noise)
+
+
+class ConvLayer(nn.Module):
+    """3x3 convolution, up-sampling before it and blur after it where asked; then an epilogue."""
+
+    def __init__(
+        self, config: NetworkConfig, in_channels: int, resolution: int, *, upsample: bool
+    ) -> None:
+        super().__init__()
+        self.conv = EqualizedConv(in_channels, config.fmaps(resolution), 3, bias=False)
+        self.epilogue = Epilogue(config, resolution)
+        self.upsample = upsample
+        self.blur = config.blur
+        self.transposed = resolution >= config.fused_from
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        """x [N, in, H, W] -> [N, C, H, W], or twice the size when up-sampling."""
+        if self.upsample:
+            x = upsample_conv(x, self.conv.scaled_weight(), transposed=self.transposed)
+            if self.blur:
+                x = blur(x)
+        else:
+            x = self.conv(x)
+        return self.epilogue(x, w, noise)
+
+
+class Synthesis(nn.Module):
+    """Two layers per resolution from 4x4 up, and one ToRGB per resolution."""
+
+    def __init__(self, config: NetworkConfig, resolution: int) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.uses_noise = config.noise
+        self.uses_styles = config.styles
+        sizes = [4 << b for b in range(resolution.bit_length() - 2)]  # 4, 8, .., resolution
+        self.input = InputLayer(config)
+        layers = [ConvLayer(config, config.fmaps(4), 4, upsample=False)]
+        for size in sizes[1:]:
+            layers.append(ConvLayer(config, config.fmaps(size // 2), size, upsample=True))
+            layers.append(ConvLayer(config, config.fmaps(size), size, upsample=False))
+        self.layers = nn.ModuleList(layers)
+        self.to_rgb = nn.ModuleList(
+            EqualizedConv(config.fmaps(size), config.num_channels, 1, gain=1.0) for size in sizes
+        )
+
+    @property
+    def num_layers(self) -> int:
+        """Layers of the full resolution, the input layer included: 18 at 1024x1024."""
+        return 1 + len(self.layers)
+
+    @property
+    def num_ws(self) -> int:
+        """Rows of ws: one per layer with styles; otherwise the input alone is fed."""
+        return self.num_layers if self.uses_styles else 1
+
+    def noise_shapes(self, lod: float = 0.0) -> list[tuple[int, int]]:
+        """(H, W) of the noise of each layer that is active at `lod`; empty without noise."""
+        if not self.uses_noise:
+            return []
+        level, _ = split_lod(lod, self.resolution)
+        return [(4 << (i // 2),) * 2 for i in range(self.num_layers - 2 * level)]
+
+    def fixed_noise(self, lod: float = 0.0) -> list[Tensor]:
+        """Noise maps stored in the network, [1, 1, H, W] per layer active at `lod`."""
+        maps = [m.fixed_noise for m in self.modules() if isinstance(m, Epilogue)]
+        stored = [noise for noise in maps if noise is not None]  # in the order of the layers
+        return stored[: len(self.noise_shapes(lod))]
+
+    def forward(self, ws: Tensor, noise: Sequence[Tensor], lod: float = 0.0) -> Tensor:
+        """Draw images.
+
+        Parameters
+        ----------
+        ws : Tensor
+            [N, num_ws, w_dim].
+        noise : sequence of Tensor
+            One map [N or 1, 1, H, W] per entry of `noise_shapes(lod)`, or none at all: then no
+            noise is added.
+        lod : float
+            Level of detail.
+
+        Returns
+        -------
+        Tensor
+            [N, num_channels, R >> floor(lod), R >> floor(lod)], about [-1, 1], not clamped.
+        """
+        level, fade = split_lod(lod, self.resolution)
+        top = len(self.to_rgb) - 1 - level  # block drawn last
+        maps: list[Tensor | None] = list(noise) or [None] * (2 * top + 2)
+        if len(maps) != 2 * top + 2:
+            raise ValueError(f"{len(maps)} noise maps for {2 * top + 2} layers at lod {lod:g}")
+        styles = ws.unbind(1) if self.uses_styles else ws.unbind(1) * self.num_layers
+
+        x = self.input(styles[0], maps[0])
+        x = self.layers[0](x, styles[1], maps[1])  # [N, C, 4, 4]
+        previous = x
+        for i in range(1, 2 * top, 2):
+            previous = x
+            x = self.layers[i](x, styles[i + 1], maps[i + 1])
+            x = self.layers[i + 1](x, styles[i + 2], maps[i + 2])
+        image = self.to_rgb[top](x)
+        if fade > 0:
+            coarse = upsample_nearest(self.to_rgb[top - 1](previous))
+            image = torch.lerp(image, coarse, fade)
+        return image

@@ -1,0 +1,168 @@
+"""Data sets and scales: named changes on top of a row of Table 1."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from stylegan.configs import Config, FloatTable, IntTable
+from stylegan_eval.errors import UserError
+
+# Images per step in total, by number of GPUs, from the official training script.
+_MINIBATCH: Mapping[int, tuple[IntTable, int]] = MappingProxyType(
+    {
+        8: (((4, 512), (8, 256), (16, 128), (32, 64), (64, 32)), 32),
+        4: (((4, 512), (8, 256), (16, 128), (32, 64), (64, 32), (128, 16)), 16),
+        2: (((4, 256), (8, 256), (16, 128), (32, 64), (64, 32), (128, 16), (256, 8)), 8),
+        1: (
+            ((4, 128), (8, 128), (16, 128), (32, 64), (64, 32), (128, 16), (256, 8), (512, 4)),
+            4,
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A named change.
+
+    Attributes
+    ----------
+    description : str
+        One line for ``--help`` and logs.
+    apply : callable
+        Config -> Config.
+    """
+
+    description: str
+    apply: Callable[[Config], Config]
+
+
+def _gpus(config: Config, count: int) -> Config:
+    """The published minibatch for `count` GPUs."""
+    table, base = _MINIBATCH[count]
+    schedule = replace(config.schedule, minibatch=table, minibatch_base=base)
+    return replace(config, schedule=schedule)
+
+
+def _celebahq(config: Config) -> Config:
+    """WGAN-GP in every row, learning rates of at most 0.002 (Section 2.1, Appendix C)."""
+    lrate: FloatTable = tuple((size, min(rate, 0.002)) for size, rate in config.schedule.lrate)
+    return replace(
+        config,
+        loss=replace(config.loss, kind="wgan-gp"),
+        schedule=replace(config.schedule, lrate=lrate),
+    )
+
+
+def _lsun(config: Config, resolution: int, total_kimg: float) -> Config:
+    """No mirroring, and a length of its own (Appendix B)."""
+    return replace(
+        config,
+        resolution=resolution,
+        mirror=False,
+        schedule=replace(config.schedule, total_kimg=total_kimg),
+    )
+
+
+def _demo(config: Config, *, resolution: int, phase_kimg: float, total_kimg: float) -> Config:
+    """A scale that two CPU cores train in minutes to hours. `docs/demo-scale.md` gives reasons."""
+    return replace(
+        config,
+        resolution=resolution,
+        network=replace(
+            config.network,
+            fmap_base=1024,
+            fmap_max=64,
+            z_dim=128,
+            w_dim=128,
+            mapping_fmaps=128,
+        ),
+        schedule=replace(
+            config.schedule,
+            training_kimg=phase_kimg,
+            transition_kimg=phase_kimg,
+            total_kimg=total_kimg,
+            minibatch=(),
+            minibatch_base=32,
+            lrate=(),
+            lrate_base=0.002,
+            tick_kimg=(),
+            ema_kimg=2.0,
+        ),
+    )
+
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        "paper-ffhq": Preset(
+            description="FFHQ at 1024x1024 as published: 8 GPUs, logistic + R1 from B on",
+            apply=lambda config: config,
+        ),
+        "paper-ffhq-4gpu": Preset(
+            description="FFHQ at 1024x1024, minibatch for 4 GPUs",
+            apply=lambda config: _gpus(config, 4),
+        ),
+        "paper-ffhq-2gpu": Preset(
+            description="FFHQ at 1024x1024, minibatch for 2 GPUs",
+            apply=lambda config: _gpus(config, 2),
+        ),
+        "paper-ffhq-1gpu": Preset(
+            description="FFHQ at 1024x1024, minibatch for 1 GPU",
+            apply=lambda config: _gpus(config, 1),
+        ),
+        "paper-celebahq": Preset(
+            description="CelebA-HQ at 1024x1024: WGAN-GP in every row, learning rate <= 0.002",
+            apply=_celebahq,
+        ),
+        "paper-lsun-bedroom": Preset(
+            description="LSUN Bedroom at 256x256: 70M images, no mirroring",
+            apply=lambda config: _lsun(config, 256, 70000.0),
+        ),
+        "paper-lsun-cat": Preset(
+            description="LSUN Cat at 256x256: 70M images, no mirroring",
+            apply=lambda config: _lsun(config, 256, 70000.0),
+        ),
+        "paper-lsun-car": Preset(
+            description="LSUN Car at 512x512: 46M images, no mirroring",
+            apply=lambda config: _lsun(config, 512, 46000.0),
+        ),
+        "demo-32": Preset(
+            description="CPU scale, 32x32, width 64, 10 kimg a phase, 100 kimg",
+            apply=lambda config: _demo(config, resolution=32, phase_kimg=10.0, total_kimg=100.0),
+        ),
+        "demo-64": Preset(
+            description="CPU scale, 64x64, width 64, 50 kimg a phase, 600 kimg",
+            apply=lambda config: _demo(config, resolution=64, phase_kimg=50.0, total_kimg=600.0),
+        ),
+    }
+)
+
+
+def apply_preset(config: Config, name: str) -> Config:
+    """Change `config` as the preset says.
+
+    Raises
+    ------
+    UserError
+        There is no such preset.
+    """
+    if name not in PRESETS:
+        raise UserError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
+    return PRESETS[name].apply(config)
+
+
+def with_options(
+    config: Config,
+    *,
+    resolution: int | None = None,
+    total_kimg: float | None = None,
+    mirror: bool | None = None,
+) -> Config:
+    """Change what a user may change of a row and preset; None leaves a value alone."""
+    if resolution is not None:
+        config = replace(config, resolution=resolution)
+    if total_kimg is not None:
+        config = replace(config, schedule=replace(config.schedule, total_kimg=total_kimg))
+    if mirror is not None:
+        config = replace(config, mirror=mirror)
+    return config

@@ -1,0 +1,88 @@
+"""The official training schedule as a pure function of the images shown."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stylegan.configs import Config, at_resolution
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPoint:
+    """What holds at one look at the schedule.
+
+    Attributes
+    ----------
+    nimg : int
+        Real images shown so far.
+    lod : float
+        Level of detail: 0 is full resolution, a fraction cross-fades.
+    resolution : int
+        Resolution of the finer level, in pixels.
+    minibatch : int
+        Images per step over all devices.
+    lrate : float
+        Learning rate of both networks.
+    tick_kimg : float
+        Thousands of images between two lines of the log.
+    """
+
+    nimg: int
+    lod: float
+    resolution: int
+    minibatch: int
+    lrate: float
+    tick_kimg: float
+
+    @property
+    def phase(self) -> tuple[int, int]:
+        """floor(lod) and ceil(lod): when either changes, layers come or go."""
+        return math.floor(self.lod), math.ceil(self.lod)
+
+
+def training_point(nimg: int, config: Config) -> TrainingPoint:
+    """Look at the schedule after `nimg` real images.
+
+    A phase shows `training_kimg` at one resolution, then fades in the next over
+    `transition_kimg`. Minibatch and learning rate switch when the fade starts.
+    """
+    schedule = config.schedule
+    kimg = nimg / 1000
+    phase_kimg = schedule.training_kimg + schedule.transition_kimg
+    phase = math.floor(kimg / phase_kimg) if phase_kimg > 0 else 0
+    into_phase = kimg - phase * phase_kimg
+    start = max(math.log2(config.resolution) - math.log2(schedule.initial_resolution), 0.0)
+    lod = start - phase
+    if schedule.transition_kimg > 0:
+        lod -= max(into_phase - schedule.training_kimg, 0.0) / schedule.transition_kimg
+    lod = max(lod, 0.0) if phase_kimg > 0 else 0.0
+    resolution = config.resolution >> math.floor(lod)
+    return TrainingPoint(
+        nimg=nimg,
+        lod=lod,
+        resolution=resolution,
+        minibatch=at_resolution(schedule.minibatch, resolution, schedule.minibatch_base),
+        lrate=at_resolution(schedule.lrate, resolution, schedule.lrate_base),
+        tick_kimg=at_resolution(schedule.tick_kimg, resolution, 1.0),
+    )
+
+
+def training_points(config: Config) -> Iterator[TrainingPoint]:
+    """Every look at the schedule from the start to `total_kimg`, in order."""
+    nimg = 0
+    while nimg < config.schedule.total_kimg * 1000:
+        point = training_point(nimg, config)
+        yield point
+        nimg += point.minibatch * config.schedule.minibatch_repeats
+
+
+def phases(config: Config) -> list[TrainingPoint]:
+    """The first point of each phase: where the optimizers forget and layers come or go.
+
+    The start of the training is the first.
+    """
+    firsts: list[TrainingPoint] = []
+    for point in training_points(config):
+        if not firsts or point.phase != firsts[-1].phase:
+            firsts.append(point)
+    return firsts

@@ -1,0 +1,97 @@
+"""Fast layers agree with the obvious ones, to the second derivative."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.autograd import forward_ad
+
+from stylegan.networks.layers import (
+    EqualizedConv,
+    EqualizedLinear,
+    blur,
+    conv_downsample,
+    initialise,
+    minibatch_stddev,
+    upsample_conv,
+)
+from stylegan.networks.synthesis import adain
+
+RNG_SEED = 0
+
+
+def randn(*shape):
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(RNG_SEED), dtype=torch.float64
+    )
+
+
+def plain_upsample_conv(x, weight):
+    return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), weight, padding=1)
+
+
+def plain_blur(x):
+    kernel = torch.tensor([1.0, 2.0, 1.0], dtype=x.dtype)
+    kernel = (kernel[:, None] * kernel / 16).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+
+
+def test_upsample_conv_in_both_orientations():
+    x, weight = randn(2, 3, 5, 4), randn(6, 3, 3, 3)
+    torch.testing.assert_close(
+        upsample_conv(x, weight, transposed=False), plain_upsample_conv(x, weight)
+    )
+    torch.testing.assert_close(
+        upsample_conv(x, weight, transposed=True), plain_upsample_conv(x, weight.flip(2, 3))
+    )
+
+
+def test_conv_downsample():
+    x, weight, bias = randn(2, 3, 6, 4), randn(5, 3, 3, 3), randn(5)
+    expected = F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2)
+    torch.testing.assert_close(conv_downsample(x, weight, bias), expected)
+
+
+# PyTorch's own set-up of forward mode warns about torch.jit.
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_blur_and_its_derivatives(layout):
+    x = randn(2, 3, 5, 6).contiguous(memory_format=layout).requires_grad_()
+    torch.testing.assert_close(blur(x), plain_blur(x))
+    assert torch.autograd.gradcheck(blur, x)
+    assert torch.autograd.gradgradcheck(blur, x)
+    tangent = randn(2, 3, 5, 6) + 1
+    with forward_ad.dual_level():
+        derivative = forward_ad.unpack_dual(blur(forward_ad.make_dual(x.detach(), tangent)))
+        torch.testing.assert_close(derivative.tangent, plain_blur(tangent))
+
+
+def test_adain_sets_mean_and_deviation():
+    x, scale, shift = randn(2, 4, 8, 8) * 3 + 7, randn(2, 4), randn(2, 4)
+    y = adain(x, scale, shift)
+    torch.testing.assert_close(y.mean(dim=(2, 3)), shift)
+    torch.testing.assert_close(y.std(dim=(2, 3), correction=0), scale.abs(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        adain(x, scale, torch.zeros_like(scale)),
+        F.instance_norm(x, eps=1e-8) * scale[:, :, None, None],
+    )
+
+
+def test_minibatch_stddev_groups_are_strided():
+    x = randn(8, 2, 4, 4)
+    y = minibatch_stddev(x, 4)
+    assert torch.equal(y[:, :2], x)
+    for m in range(2):
+        group = x[m::2]  # samples m, m + 2, m + 4, m + 6
+        expected = (group.var(dim=0, correction=0) + 1e-8).sqrt().mean()
+        torch.testing.assert_close(y[m::2, 2], expected.expand(4, 4, 4))
+    assert torch.equal(minibatch_stddev(x[:3], 4)[0, 2], minibatch_stddev(x[:3], 4)[2, 2])
+
+
+def test_equalized_layers_keep_unit_variance():
+    layers = torch.nn.ModuleList(
+        [EqualizedLinear(256, 256, gain=1.0, lrmul=0.01), EqualizedConv(64, 64, 3, gain=1.0)]
+    )
+    initialise(layers, torch.Generator().manual_seed(1))
+    layers.double()
+    assert layers[0](randn(64, 256)).std().item() == pytest.approx(1, abs=0.05)
+    assert layers[1](randn(4, 64, 16, 16)).std().item() == pytest.approx(1, abs=0.08)
