@@ -17,7 +17,7 @@ import torch
 
 from stylegan.configs import Config, config_from_dict, config_to_dict
 from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.generator import Generator
+from stylegan.networks.generator import Generator, GeneratorAtLod
 from stylegan.runtime import Runtime
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
@@ -25,6 +25,7 @@ from stylegan_eval.files import atomic_write, sha256_of
 from stylegan_eval.protocols import LoadedGenerator
 
 FORMAT = "stylegan-checkpoint/1"
+_KEYS = {"config", "provenance", "nimg", "lod", "skipped", "networks", "optimizers"}
 _NAME = re.compile(r"checkpoint-(\d{6,})\.pt")
 
 
@@ -89,7 +90,7 @@ def save_checkpoint(path: Path, state: TrainState, config: Config, provenance: P
         "config": config_to_dict(config),
         "provenance": vars(provenance),
         "nimg": state.nimg,
-        "phase": list(state.phase),
+        "lod": state.lod,
         "skipped": {"G": state.skipped_G, "D": state.skipped_D},
         "networks": {name: network.state_dict() for name, network in state.networks.items()},
         "optimizers": {
@@ -132,7 +133,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         tree = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, UnpicklingError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(damaged) from error
-    if not isinstance(tree, dict) or tree.get("format") != FORMAT:
+    if not isinstance(tree, dict) or tree.get("format") != FORMAT or not tree.keys() >= _KEYS:
         raise UserError(damaged)
     return tree
 
@@ -151,7 +152,7 @@ def load_state(tree: dict[str, Any], runtime: Runtime) -> TrainState:
     state.optimizer_G.load_state_dict(tree["optimizers"]["G"])
     state.optimizer_D.load_state_dict(tree["optimizers"]["D"])
     state.nimg = tree["nimg"]
-    state.phase = tuple(tree["phase"])
+    state.lod = tree["lod"]
     state.skipped_G, state.skipped_D = tree["skipped"]["G"], tree["skipped"]["D"]
     return state
 
@@ -191,9 +192,10 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
     tree = read_checkpoint(path)
     config, _ = load_config(tree)
     size = f"{config.resolution}x{config.resolution}"
+    grown = f", lod {tree['lod']:.2f}" if tree["lod"] > 0 else ""
     return LoadedGenerator(
-        generator=load_generator(tree, device),
-        description=f"config {config.name}, {size}, {tree['nimg'] / 1000:.1f} kimg",
+        generator=GeneratorAtLod(load_generator(tree, device), tree["lod"]),
+        description=f"config {config.name}, {size}, {tree['nimg'] / 1000:.1f} kimg{grown}",
         sha256=sha256_of(path),
         mirrored=config.mirror,
     )

@@ -64,18 +64,20 @@ def _lsun(config: Config, resolution: int, total_kimg: float) -> Config:
     )
 
 
-def _demo(config: Config, *, resolution: int, phase_kimg: float, total_kimg: float) -> Config:
+def _demo(
+    config: Config, *, resolution: int, width: int, phase_kimg: float, total_kimg: float
+) -> Config:
     """A scale that two CPU cores train in minutes to hours. `docs/demo-scale.md` gives reasons."""
     return replace(
         config,
         resolution=resolution,
         network=replace(
             config.network,
-            fmap_base=1024,
-            fmap_max=64,
-            z_dim=128,
-            w_dim=128,
-            mapping_fmaps=128,
+            fmap_base=16 * width,  # `width` feature maps up to 32x32
+            fmap_max=width,
+            z_dim=2 * width,
+            w_dim=2 * width,
+            mapping_fmaps=2 * width,
         ),
         schedule=replace(
             config.schedule,
@@ -126,13 +128,23 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             description="LSUN Car at 512x512: 46M images, no mirroring",
             apply=lambda config: _lsun(config, 512, 46000.0),
         ),
+        "tiny-16": Preset(
+            description="Seconds: 16x16, width 8, 0.2 kimg a phase, 1 kimg; shows that all works",
+            apply=lambda config: _demo(
+                config, resolution=16, width=8, phase_kimg=0.2, total_kimg=1.0
+            ),
+        ),
         "demo-32": Preset(
             description="CPU scale, 32x32, width 64, 10 kimg a phase, 100 kimg",
-            apply=lambda config: _demo(config, resolution=32, phase_kimg=10.0, total_kimg=100.0),
+            apply=lambda config: _demo(
+                config, resolution=32, width=64, phase_kimg=10.0, total_kimg=100.0
+            ),
         ),
         "demo-64": Preset(
             description="CPU scale, 64x64, width 64, 50 kimg a phase, 600 kimg",
-            apply=lambda config: _demo(config, resolution=64, phase_kimg=50.0, total_kimg=600.0),
+            apply=lambda config: _demo(
+                config, resolution=64, width=64, phase_kimg=50.0, total_kimg=600.0
+            ),
         ),
     }
 )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stylegan.configs import Config, NetworkConfig
 from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.layers import initialise
+from stylegan.networks.layers import initialise, upsample_nearest
 from stylegan.networks.mapping import Mapping
 from stylegan.networks.synthesis import Synthesis
 
@@ -135,6 +135,36 @@ class TruncatedGenerator:
     def synthesis(self, ws: Tensor, noise: Sequence[Tensor], lod: float = 0.0) -> Tensor:
         """Draw images; see `Synthesis.forward`."""
         return self.original.synthesis(ws, noise, lod)
+
+
+class GeneratorAtLod:
+    """A generator that is still growing: draws at one lod, repeated to the full size.
+
+    So does the official code, whose networks remember the lod they were trained to.
+
+    Parameters
+    ----------
+    generator : Generator
+        The network.
+    lod : float
+        Level of detail to draw at.
+    """
+
+    def __init__(self, generator: Generator, lod: float) -> None:
+        self.original = generator
+        self.lod = lod
+        self.z_dim = generator.z_dim
+        self.resolution = generator.resolution
+        self.noise_shapes = generator.g.noise_shapes(lod)
+
+    def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Z [N, z_dim] -> ws [N, num_ws, w_dim]."""
+        return self.original.mapping(z, labels)
+
+    def synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        """Draw images [N, C, resolution, resolution]."""
+        images = self.original.synthesis(ws, noise, self.lod)
+        return upsample_nearest(images, self.resolution // images.shape[-1])
 
 
 def build_generator(config: Config, *, seed: int) -> Generator:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from stylegan.configs import Config, LossConfig
+from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator, mix_styles
 from stylegan.runtime import Runtime, StepRandom
 from stylegan.training import losses
@@ -107,18 +108,24 @@ def draw_fakes(G: Generator, n: int, loss: LossConfig, lod: float, random: StepR
     return G.synthesis(ws, G.draw_noise(n, random.device, lod), lod)
 
 
-def discriminator_step(
-    state: TrainState,
-    reals: Tensor,
-    point: TrainingPoint,
-    loss: LossConfig,
-    random: StepRandom,
+def discriminator_terms(
+    D: Discriminator, reals: Tensor, fakes: Tensor, t: Tensor, *, loss: LossConfig, lod: float
 ) -> dict[str, Tensor]:
-    """One step of D; the terms of its loss, each a scalar."""
-    D, lod = state.D, point.lod
-    with torch.no_grad():
-        fakes = draw_fakes(state.G, len(reals), loss, lod, random)
-    D.requires_grad_(requires_grad=True).zero_grad()
+    """Loss of D ("loss_D") and what it is made of, each a scalar.
+
+    Parameters
+    ----------
+    D : Discriminator
+        Its weights require gradients.
+    reals, fakes : Tensor
+        [N, C, H, W].
+    t : Tensor
+        [N, 1, 1, 1] in [0, 1): where WGAN-GP looks between them; unused by the logistic loss.
+    loss : LossConfig
+        Which loss.
+    lod : float
+        Level of detail.
+    """
     uses_r1 = loss.kind == "logistic-r1" and loss.r1_gamma > 0
     reals.requires_grad_(uses_r1)
     real_scores, fake_scores = D(reals, lod=lod), D(fakes, lod=lod)
@@ -131,26 +138,41 @@ def discriminator_step(
             value = value + loss.r1_gamma / 2 * terms["r1"]
     else:
         value = losses.d_wgan(real_scores, fake_scores, loss.drift).mean()
-        t = torch.rand(len(reals), 1, 1, 1, generator=random.device, device=reals.device)
         mixed = losses.mix_images(reals, fakes, t).requires_grad_()
         norms2 = losses.squared_gradient_norm(D(mixed, lod=lod), mixed, lod)
         terms["gp"] = losses.gradient_penalty(norms2, loss.gp_lambda, loss.gp_target).mean()
         value = value + terms["gp"]
-    value.backward()  # type: ignore[no-untyped-call]
+    return terms | {"loss_D": value}
+
+
+def generator_loss(scores: Tensor, loss: LossConfig) -> Tensor:
+    """Loss of G, a scalar, from D's scores [N, 1] of its images."""
+    objective = losses.g_wgan if loss.kind == "wgan-gp" else losses.g_logistic_nonsaturating
+    return objective(scores).mean()
+
+
+def discriminator_step(
+    state: TrainState, reals: Tensor, point: TrainingPoint, loss: LossConfig, random: StepRandom
+) -> dict[str, Tensor]:
+    """One step of D; the terms of its loss."""
+    with torch.no_grad():
+        fakes = draw_fakes(state.G, len(reals), loss, point.lod, random)
+    t = torch.rand(len(reals), 1, 1, 1, generator=random.device, device=reals.device)
+    state.D.requires_grad_(requires_grad=True).zero_grad()
+    terms = discriminator_terms(state.D, reals, fakes, t, loss=loss, lod=point.lod)
+    terms["loss_D"].backward()  # type: ignore[no-untyped-call]
     state.skipped_D += not state.optimizer_D.update(point.lrate)
-    return {key: term.detach() for key, term in (terms | {"loss_D": value}).items()}
+    return {key: term.detach() for key, term in terms.items()}
 
 
 def generator_step(
     state: TrainState, point: TrainingPoint, loss: LossConfig, random: StepRandom
 ) -> dict[str, Tensor]:
-    """One step of G; its loss as a scalar."""
+    """One step of G; its loss."""
     state.D.requires_grad_(requires_grad=False)  # its weights' gradients would be thrown away
     state.G.zero_grad()
     fakes = draw_fakes(state.G, point.minibatch, loss, point.lod, random)
-    scores = state.D(fakes, lod=point.lod)
-    objective = losses.g_wgan if loss.kind == "wgan-gp" else losses.g_logistic_nonsaturating
-    value = objective(scores).mean()
+    value = generator_loss(state.D(fakes, lod=point.lod), loss)
     value.backward()  # type: ignore[no-untyped-call]
     state.skipped_G += not state.optimizer_G.update(point.lrate)
     return {"loss_G": value.detach()}

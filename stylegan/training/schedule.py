@@ -34,10 +34,10 @@ class TrainingPoint:
     lrate: float
     tick_kimg: float
 
-    @property
-    def phase(self) -> tuple[int, int]:
-        """floor(lod) and ceil(lod): when either changes, layers come or go."""
-        return math.floor(self.lod), math.ceil(self.lod)
+
+def active_levels(lod: float) -> tuple[int, int]:
+    """floor(lod) and ceil(lod): when either changes, layers come or go."""
+    return math.floor(lod), math.ceil(lod)
 
 
 def training_point(nimg: int, config: Config) -> TrainingPoint:
@@ -83,6 +83,6 @@ def phases(config: Config) -> list[TrainingPoint]:
     """
     firsts: list[TrainingPoint] = []
     for point in training_points(config):
-        if not firsts or point.phase != firsts[-1].phase:
+        if not firsts or active_levels(point.lod) != active_levels(firsts[-1].lod):
             firsts.append(point)
     return firsts

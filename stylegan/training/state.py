@@ -1,6 +1,7 @@
 """All that changes during training."""
 
 import copy
+import math
 from dataclasses import dataclass
 
 from torch import nn
@@ -10,7 +11,7 @@ from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator, build_discriminator, build_generator
 from stylegan.runtime import Runtime, stream_seed
 from stylegan.training.optimizer import Adam
-from stylegan.training.schedule import TrainingPoint
+from stylegan.training.schedule import TrainingPoint, active_levels
 
 
 @dataclass(kw_only=True)
@@ -25,8 +26,8 @@ class TrainState:
         Adam of each.
     nimg : int
         Real images shown.
-    phase : tuple of int
-        floor and ceil of the last lod; (-1, -1) before the start.
+    lod : float
+        Level of detail trained last; infinity before the start.
     skipped_G, skipped_D : int
         Steps left out because a gradient was not finite.
     """
@@ -37,7 +38,7 @@ class TrainState:
     optimizer_G: Adam
     optimizer_D: Adam
     nimg: int = 0
-    phase: tuple[int, int] = (-1, -1)
+    lod: float = math.inf
     skipped_G: int = 0
     skipped_D: int = 0
 
@@ -61,7 +62,7 @@ class TrainState:
 
     def enter(self, point: TrainingPoint) -> None:
         """Forget the optimizers' moments when a layer comes or goes."""
-        if point.phase != self.phase:
+        if math.isinf(self.lod) or active_levels(self.lod) != active_levels(point.lod):
             self.optimizer_G.reset()
             self.optimizer_D.reset()
-            self.phase = point.phase
+        self.lod = point.lod

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stylegan_eval.sampling import to_uint8
 
 from stylegan.configs import CONFIGS
 from stylegan.networks.discriminator import Discriminator
@@ -20,6 +19,7 @@ from stylegan.networks.generator import (
     truncate,
 )
 from stylegan.networks.layers import mean_pool, upsample_nearest
+from stylegan_eval.sampling import to_uint8
 from tests.train import golden
 
 STYLED = ("C", "D", "E", "F")

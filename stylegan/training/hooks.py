@@ -1,0 +1,205 @@
+"""What a run does beside training: log, progress bar, sample sheets, checkpoints."""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from stylegan.configs import Config
+from stylegan.grid import image_grid, save_png
+from stylegan.networks.generator import GeneratorAtLod
+from stylegan.training.cost import PhaseCost, RemainingTime
+from stylegan.training.describe import duration
+from stylegan.training.loop import Terms
+from stylegan.training.schedule import TrainingPoint
+from stylegan.training.state import TrainState
+from stylegan_eval.files import atomic_write
+from stylegan_eval.sampling import to_uint8
+
+
+class RunLog:
+    """``log.jsonl`` for programs and ``train.log`` for people, in the run's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder.
+    nimg : int
+        Where the run starts: rows of a later time, left by a run that was killed, are dropped.
+    """
+
+    def __init__(self, folder: Path, nimg: int) -> None:
+        self.jsonl, self.text = folder / "log.jsonl", folder / "train.log"
+        if self.jsonl.exists():
+            lines = self.jsonl.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if _nimg_of(line) <= nimg]
+            if kept != lines:
+                with atomic_write(self.jsonl) as temporary:
+                    temporary.write_text("".join(kept))
+
+    def row(self, values: dict[str, float]) -> None:
+        """Append one row of numbers."""
+        with self.jsonl.open("a") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def line(self, text: str) -> None:
+        """Append one line of words, with the time."""
+        with self.text.open("a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+
+
+def _nimg_of(line: str) -> float:
+    """Position of a row; infinity for a line cut short by a kill."""
+    try:
+        return float(json.loads(line)["nimg"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+class Progress:
+    """Progress bar, and one row of the log per tick.
+
+    Parameters
+    ----------
+    log : RunLog
+        Where rows go.
+    config : Config
+        What is trained.
+    costs : list of PhaseCost
+        From which the remaining time follows.
+    nimg : int
+        Images shown at the start.
+    """
+
+    def __init__(self, log: RunLog, config: Config, costs: list[PhaseCost], nimg: int) -> None:
+        self.log = log
+        self.remaining = RemainingTime(costs)
+        self.tick_nimg = nimg
+        self.tick_time = time.monotonic()
+        self.start_time = self.tick_time
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+        self.total = config.schedule.total_kimg
+        self.bar = tqdm(
+            total=self.total,
+            initial=min(nimg / 1000, self.total),
+            unit="kimg",
+            bar_format="{percentage:3.0f}%|{bar}| {n:.1f}/{total:.0f} kimg [{elapsed}{postfix}]",
+            dynamic_ncols=True,
+        )
+
+    def __call__(self, state: TrainState, point: TrainingPoint, terms: Terms) -> None:
+        """Add the terms up; at the end of a tick, log their means and move the bar."""
+        for key, term in terms.items():
+            self.sums[key] = self.sums[key] + term if key in self.sums else term.clone()
+        self.count += 1
+        shown = state.nimg - self.tick_nimg
+        if shown < point.tick_kimg * 1000 and state.nimg < self.total * 1000:
+            return
+        means = {key: total.item() / self.count for key, total in self.sums.items()}
+        now = time.monotonic()
+        rate = shown / (now - self.tick_time)
+        left = self.remaining.seconds(state.nimg, rate)
+        row = {
+            "nimg": state.nimg,
+            "kimg": state.nimg / 1000,
+            "lod": point.lod,
+            "resolution": point.resolution,
+            "minibatch": point.minibatch,
+            "lrate": point.lrate,
+            **means,
+            "skipped_G": state.skipped_G,
+            "skipped_D": state.skipped_D,
+            "img_per_s": rate,
+            "seconds": now - self.start_time,
+            "peak_memory_mib": peak_memory(state.G.w_avg.device) / 2**20,
+        }
+        self.log.row(row)
+        self.log.line(
+            f"kimg {row['kimg']:8.1f}  lod {point.lod:.2f}  {rate:8.1f} img/s  "
+            + "  ".join(f"{key} {value:.4f}" for key, value in means.items())
+            + f"  {duration(left)} left"
+        )
+        status = f", lod {point.lod:.2f}, {rate:.0f} img/s, {duration(left)} left"
+        if state.skipped_G or state.skipped_D:
+            status += f", {state.skipped_G + state.skipped_D} steps skipped"
+        self.bar.set_postfix_str(status.removeprefix(", "), refresh=False)
+        self.bar.update(min(state.nimg / 1000, self.total) - self.bar.n)
+        self.sums, self.count = {}, 0
+        self.tick_nimg, self.tick_time = state.nimg, now
+
+    def say(self, text: str) -> None:
+        """One line above the bar and in the log."""
+        self.log.line(text)
+        tqdm.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """End the bar."""
+        self.bar.close()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Largest memory used so far, in bytes: of the device, or of this process on a CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Every:
+    """Call `action` whenever another `kimg` thousand images have been shown.
+
+    Parameters
+    ----------
+    kimg : float
+        Interval.
+    nimg : int
+        Images shown at the start.
+    action : callable
+        Takes the state.
+    """
+
+    def __init__(self, kimg: float, nimg: int, action: Callable[[TrainState], None]) -> None:
+        self.interval = kimg * 1000
+        self.done = nimg // self.interval
+        self.action = action
+
+    def __call__(self, state: TrainState, _point: TrainingPoint, _terms: Terms) -> None:
+        """Act when the interval is over."""
+        if state.nimg // self.interval > self.done:
+            self.done = state.nimg // self.interval
+            self.action(state)
+
+
+class SampleSheet:
+    """Images of the same latents and noise at every snapshot, by the averaged generator.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``fakes-*.png`` go.
+    latents : Tensor
+        [N, z_dim], on the networks' device.
+    columns : int
+        Images in a row.
+    """
+
+    def __init__(self, folder: Path, latents: Tensor, columns: int) -> None:
+        self.folder = folder
+        self.latents = latents
+        self.columns = columns
+
+    def __call__(self, state: TrainState) -> None:
+        """Draw and write one sheet, at full size."""
+        G, noise = GeneratorAtLod(state.G_ema, state.lod), state.G_ema.g.fixed_noise(state.lod)
+        with torch.inference_mode():
+            images = torch.cat(
+                [G.synthesis(G.mapping(z), noise) for z in torch.split(self.latents, 16)]
+            )
+        sheet = image_grid(to_uint8(images).cpu().numpy(), self.columns)
+        save_png(self.folder / f"fakes-{state.nimg // 1000:06d}.png", sheet)

@@ -1,0 +1,169 @@
+"""The training loop: every row grows, a resumed run is the same run."""
+
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from stylegan.checkpoint import checkpoints_in, load_config, load_state, read_checkpoint
+from stylegan.configs import CONFIGS
+from stylegan.datasets.pyramid import open_pyramid
+from stylegan.datasets.reals import Reals
+from stylegan.presets import apply_preset
+from stylegan.runtime import StepRandom, stream_seed
+from stylegan.training.loop import draw_ws, train
+from stylegan.training.run import RunSettings, resume_run, start_run
+from stylegan.training.schedule import active_levels
+from stylegan.training.state import TrainState
+
+
+def short(row, **schedule):
+    config = apply_preset(CONFIGS[row], "tiny-16")
+    times = {"training_kimg": 0.1, "transition_kimg": 0.15, "total_kimg": 0.6} | schedule
+    return replace(config, schedule=replace(config.schedule, **times))
+
+
+def weights(state):
+    return {
+        f"{name}.{key}": value.clone()
+        for name, network in state.networks.items()
+        for key, value in network.state_dict().items()
+    }
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    assert [key for key in first if not torch.equal(first[key], second[key])] == []
+
+
+@pytest.mark.parametrize("row", CONFIGS)
+def test_every_row_trains_through_growth(row, data, cache, runtime):
+    config = short(row)
+    state = TrainState.fresh(config, runtime, seed=1)
+    before = weights(state)
+    lods, terms_seen = [], []
+
+    def hook(_state, point, terms):
+        lods.append(point.lod)
+        terms_seen.append({key: term.item() for key, term in terms.items()})
+
+    reals = Reals(open_pyramid(data, cache=cache), seed=1, mirror=True)
+    train(state, reals, config, seed=1, runtime=runtime, hooks=[hook])
+    start = 2.0 if row == "A" else 1.0  # ProGAN starts at 4x4
+    assert lods[0] == start
+    assert lods[-1] < lods[0]
+    assert len({active_levels(lod) for lod in lods}) >= 3
+    assert state.nimg >= 600
+    assert state.skipped_G == state.skipped_D == 0
+    expected = {"score_real", "score_fake", "loss_D", "loss_G", "gp" if row == "A" else "r1"}
+    assert all(terms.keys() == expected for terms in terms_seen)
+    after = weights(state)
+    moved = {key for key in after if not torch.equal(after[key], before[key])}
+    untouched = {k for k in after if k not in moved and "fixed_noise" not in k}
+    if lods[-1] == 0:  # all layers but, where growth starts at 8x8, those of 4x4 images
+        unused = () if row == "A" else ("to_rgb.0", "from_rgb.2")
+        assert all(any(part in key for part in unused) for key in untouched)
+    assert "G_ema.w_avg" in moved
+
+
+def test_optimizers_forget_when_a_layer_comes_or_goes(data, cache, runtime):
+    config = short("F")
+    state = TrainState.fresh(config, runtime, seed=0)
+    steps = []
+
+    def hook(state, point, _terms):
+        steps.append((active_levels(point.lod), state.optimizer_G.param_groups[0]["steps"]))
+
+    reals = Reals(open_pyramid(data, cache=cache), seed=0, mirror=True)
+    train(state, reals, config, seed=0, runtime=runtime, hooks=[hook])
+    for (levels, count), (next_levels, next_count) in itertools.pairwise(steps):
+        assert next_count == (count + 4 if next_levels == levels else 4)
+    assert len({levels for levels, _ in steps}) == 3
+
+
+def test_stopped_and_resumed_at_any_look_is_the_same_run(data, cache, runtime, tmp_path):
+    """Also in the middle of a fade."""
+    config = short("F")
+    settings = RunSettings(
+        out=tmp_path / "whole", data=data, seed=3, snapshot_kimg=0.1, keep=100, cache=cache
+    )
+    final = start_run(config, settings, runtime)
+    whole = weights(load_state(read_checkpoint(final), runtime))
+    assert load_config(read_checkpoint(final))[0] == config
+
+    state = TrainState.fresh(config, runtime, seed=3)
+    reals = Reals(open_pyramid(data, cache=cache), seed=3, mirror=True)
+    looks = iter(range(1000))
+    while state.nimg < 600:
+        train(
+            state, reals, config, seed=3, runtime=runtime,
+            should_stop=lambda: next(looks) % 3 == 2,
+        )  # fmt: skip
+        # Through the disk, as a real stop goes.
+        from stylegan.checkpoint import Provenance, checkpoint_path, save_checkpoint
+
+        path = checkpoint_path(tmp_path / "parts", state.nimg)
+        save_checkpoint(path, state, config, Provenance(seed=3, data="", version=""))
+        state = load_state(read_checkpoint(path), runtime)
+    assert_same(weights(state), whole)
+
+
+def test_a_run_can_be_made_longer(finished, data, cache, runtime, tmp_path, tiny):
+    settings = RunSettings(out=tmp_path / "longer", data=data, snapshot_kimg=0.2, cache=cache)
+
+    def longer(trained):
+        return replace(trained, schedule=replace(trained.schedule, total_kimg=0.8))
+
+    path = resume_run(finished, longer, settings, runtime)
+    tree = read_checkpoint(path)
+    assert tree["nimg"] >= 800
+    assert tree["provenance"]["seed"] == 5
+
+
+def test_folder_of_a_run(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert {"run.json", "log.jsonl", "train.log", "reals.png"} <= names
+    assert len(checkpoints_in(finished)) >= 1
+    assert any(name.startswith("fakes-") for name in names)
+    assert not any(name.startswith(".") for name in names)  # no temporary file stays
+    rows = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["nimg"] >= 600
+    assert {"lod", "loss_G", "loss_D", "img_per_s", "skipped_G"} <= rows[-1].keys()
+
+
+def test_a_step_with_infinite_gradients_is_skipped_and_counted(data, cache, runtime):
+    config = short("F", total_kimg=0.03)
+    state = TrainState.fresh(config, runtime, seed=0)
+    with torch.no_grad():
+        state.D.dense1.weight.fill_(float("inf"))
+    before = weights(state)
+    reals = Reals(open_pyramid(data, cache=cache), seed=0, mirror=True)
+    train(state, reals, config, seed=0, runtime=runtime)
+    assert (state.skipped_D, state.skipped_G) == (4, 4)
+    after = weights(state)
+    assert all(torch.equal(before[k], after[k]) for k in before if "w_avg" not in k)
+
+
+def test_style_mixing_cuts_among_the_active_layers(runtime):
+    """At 8x8 of 16x16, 4 of 6 layers are active: the second latent starts at layer 1, 2 or 3."""
+    config = short("F")
+    G = TrainState.fresh(config, runtime, seed=0).G
+    cuts = {"none": 0}
+    for step in range(300):
+        random = StepRandom.at(0, step, runtime.device)
+        with torch.no_grad():
+            ws = draw_ws(G, 2, config.loss, 1.5, random)
+        same = [torch.equal(ws[:, 0], ws[:, i]) for i in range(G.num_ws)]
+        cut = same.index(False) if False in same else "none"
+        cuts[cut] = cuts.get(cut, 0) + 1
+    assert set(cuts) == {"none", 1, 2, 3}
+    assert 0.02 < cuts["none"] / 300 < 0.2  # 10 %
+    assert all(0.2 < cuts[k] / 300 < 0.4 for k in (1, 2, 3))
+
+
+def test_streams_are_unrelated_and_repeatable():
+    assert stream_seed(1, 2, 3) == stream_seed(1, 2, 3)
+    keys = itertools.product(range(5), range(50), range(2))
+    assert len({stream_seed(*key) for key in keys}) == 500
