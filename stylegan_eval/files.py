@@ -36,11 +36,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         # An OSError about another file (a missing input, say) is not ours to reword.
-        if error.filename is not None and Path(str(error.filename)) not in (temporary, path, path.parent):
+        failed = None if error.filename is None else Path(os.fsdecode(error.filename))
+        if failed is not None and failed not in (temporary, path, *path.parents):
             raise
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where the folder could not be made, neither is there a file to remove.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -245,6 +245,8 @@ def _run(
         saved[0] = state.nimg
         progress.log.line(f"wrote {path.name}")
 
+    if start == 0:
+        snapshot(state)  # shows at once whether the folder can be written
     progress.log.line(f"config {config.name}, seed {settings.seed}, from kimg {start / 1000:.1f}")
     with stop_on_signal() as stop:
         try:

@@ -1,7 +1,6 @@
 """All that changes during training."""
 
 import copy
-import math
 from dataclasses import dataclass
 
 from torch import nn
@@ -11,7 +10,7 @@ from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator, build_discriminator, build_generator
 from stylegan.runtime import Runtime, stream_seed
 from stylegan.training.optimizer import Adam
-from stylegan.training.schedule import TrainingPoint, active_levels
+from stylegan.training.schedule import TrainingPoint, active_levels, training_point
 
 
 @dataclass(kw_only=True)
@@ -27,7 +26,7 @@ class TrainState:
     nimg : int
         Real images shown.
     lod : float
-        Level of detail trained last; infinity before the start.
+        Level of detail trained last, or about to be trained first.
     skipped_G, skipped_D : int
         Steps left out because a gradient was not finite.
     """
@@ -37,8 +36,8 @@ class TrainState:
     G_ema: Generator
     optimizer_G: Adam
     optimizer_D: Adam
+    lod: float
     nimg: int = 0
-    lod: float = math.inf
     skipped_G: int = 0
     skipped_D: int = 0
 
@@ -53,6 +52,7 @@ class TrainState:
             G_ema=copy.deepcopy(G).requires_grad_(requires_grad=False),
             optimizer_G=Adam(G.parameters(), config.schedule),
             optimizer_D=Adam(D.parameters(), config.schedule),
+            lod=training_point(0, config).lod,
         )
 
     @property
@@ -62,7 +62,7 @@ class TrainState:
 
     def enter(self, point: TrainingPoint) -> None:
         """Forget the optimizers' moments when a layer comes or goes."""
-        if math.isinf(self.lod) or active_levels(self.lod) != active_levels(point.lod):
+        if active_levels(self.lod) != active_levels(point.lod):
             self.optimizer_G.reset()
             self.optimizer_D.reset()
         self.lod = point.lod

@@ -1,0 +1,134 @@
+"""Writes images and labels in the layout of stylegan2-ada: a zip, or a folder of the same shape."""
+
+import contextlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stylegan.datasets.folders import atomic_folder
+from stylegan_eval.files import atomic_write
+from stylegan_eval.labels import DATASET_JSON
+
+Label = int | Sequence[float] | None
+"""A class, a list of numbers, or nothing; the same kind for all images of an archive."""
+
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first date a zip can hold: same images, same bytes
+_IMAGES_PER_FOLDER = 1000
+
+
+def image_name(index: int) -> str:
+    """Name of image `index` in an archive.
+
+    >>> image_name(12345)
+    '00012/img00012345.png'
+    """
+    return f"{index // _IMAGES_PER_FOLDER:05d}/img{index:08d}.png"
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """PNG of one image.
+
+    Parameters
+    ----------
+    image : ndarray
+        uint8 RGB, [3, H, W] or [H, W, 3].
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or 3 not in (image.shape[0], image.shape[2]):
+        raise ValueError(f"expected uint8 [3, H, W] or [H, W, 3], got {image.dtype} {image.shape}")
+    if image.shape[2] != 3:
+        image = image.transpose(1, 2, 0)  # [H, W, 3]
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def write_archive(
+    out: Path, images: Iterable[tuple[np.ndarray, Label]], *, attributes: Sequence[str] = ()
+) -> None:
+    """Write images as an archive; see `write_encoded`.
+
+    Parameters
+    ----------
+    images : iterable of (ndarray, label)
+        uint8 RGB, [3, H, W] or [H, W, 3].
+    """
+    encoded = ((encode_png(image), label) for image, label in images)
+    write_encoded(out, encoded, attributes=attributes)
+
+
+def write_encoded(
+    out: Path, images: Iterable[tuple[bytes, Label]], *, attributes: Sequence[str] = ()
+) -> None:
+    """Write PNG files as ``00000/img00000000.png``, ... and their labels as ``dataset.json``.
+
+    The zip is uncompressed and its bytes depend on nothing but the arguments. `out` appears
+    whole or not at all; an existing zip is replaced, an existing folder is not.
+
+    Parameters
+    ----------
+    out : Path
+        A zip if it ends in ``.zip``, else a folder.
+    images : iterable of (bytes, label)
+        PNG files, in order.
+    attributes : sequence of str
+        Names of the numbers in each label.
+
+    Raises
+    ------
+    UserError
+        `out` cannot be written, or the disk is full.
+    ValueError
+        Labels of several kinds.
+    """
+    sink = _zip_sink if out.suffix.lower() == ".zip" else _folder_sink
+    labels: list[tuple[str, Label]] = []
+    with sink(out) as add:
+        for index, (png, label) in enumerate(images):
+            add(image_name(index), png)
+            labels.append((image_name(index), _plain(label)))
+        add(DATASET_JSON, _dataset_json(labels, attributes))
+
+
+@contextlib.contextmanager
+def _zip_sink(out: Path) -> Iterator[Callable[[str, bytes], None]]:
+    with atomic_write(out) as temporary, zipfile.ZipFile(temporary, "w") as file:
+
+        def add(name: str, data: bytes) -> None:
+            info = zipfile.ZipInfo(name, _EARLIEST)
+            info.create_system = 3  # Unix on every system
+            info.external_attr = 0o644 << 16
+            file.writestr(info, data, zipfile.ZIP_STORED)
+
+        yield add
+
+
+@contextlib.contextmanager
+def _folder_sink(out: Path) -> Iterator[Callable[[str, bytes], None]]:
+    with atomic_folder(out) as temporary:
+
+        def add(name: str, data: bytes) -> None:
+            file = temporary / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(data)
+
+        yield add
+
+
+def _plain(label: Label) -> Label:
+    """`label` in the types of JSON."""
+    if label is None:
+        return None
+    return np.asarray(label).tolist()
+
+
+def _dataset_json(labels: Sequence[tuple[str, Label]], attributes: Sequence[str]) -> bytes:
+    kinds = {type(label) for _, label in labels}
+    if not kinds <= {int} and not kinds <= {list} and not kinds <= {type(None)}:
+        raise ValueError("labels must all be int, all lists of numbers, or all None")
+    content = {"labels": None if kinds == {type(None)} else labels, "attributes": list(attributes)}
+    return json.dumps(content).encode()

@@ -1,0 +1,209 @@
+"""The embedded data set: cartoon faces with 27 binary labels, drawn on the spot.
+
+Face number i of data set s is a function of (s, i) alone. Needs the extra ``demo``.
+"""
+
+import functools
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from stylegan.datasets.archive import Label, encode_png, write_encoded
+from stylegan.datasets.avatar_recipe import ATTRIBUTES, PART_JITTER, RECIPE_VERSION, draw_face
+from stylegan_eval.cache import cache_dir
+from stylegan_eval.errors import UserError
+from stylegan_eval.files import atomic_write
+from stylegan_eval.images import open_images
+from stylegan_eval.parallel import map_ordered
+
+_PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py")
+_CHUNK = 25  # images in one task of a worker
+_WORTH_A_WORKER = 500  # images; a worker takes seconds to start
+
+
+def sample_attributes(seed: int, index: int) -> np.ndarray:
+    """Labels of one avatar, without drawing it.
+
+    Returns
+    -------
+    ndarray
+        uint8 [27], 0 or 1, in the order of `ATTRIBUTES`.
+    """
+    present = draw_face(seed, index).present
+    return np.array([name in present for name in ATTRIBUTES], dtype=np.uint8)
+
+
+def render(seed: int, index: int, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """One avatar and its labels.
+
+    Parameters
+    ----------
+    seed, index : int
+        Data set and number in it, in [0, 2^64).
+    resolution : int
+        R, in pixels.
+
+    Returns
+    -------
+    image : ndarray
+        uint8 [3, R, R].
+    labels : ndarray
+        uint8 [27], see `sample_attributes`.
+
+    Raises
+    ------
+    UserError
+        The extra ``demo`` is not installed.
+    """
+    style = _style()
+    from dicebear import Avatar
+    from resvg_py import svg_to_bytes
+
+    svg = Avatar(style, dict(draw_face(seed, index).options)).to_string()
+    png = svg_to_bytes(svg_string=svg, width=resolution, height=resolution, skip_system_fonts=True)
+    pixels = np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"))  # [R, R, 3]
+    return pixels.transpose(2, 0, 1), sample_attributes(seed, index)
+
+
+def make_avatars(
+    out: Path,
+    *,
+    count: int,
+    resolution: int,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: bool = True,
+) -> None:
+    """Write `count` avatars as an archive; drawn once, then taken from the cache.
+
+    Parameters
+    ----------
+    out : Path
+        The zip; replaced if it is there. Shares its bytes with the cache where the file system
+        can do that.
+    resolution : int
+        In pixels.
+    workers : int or None
+        Processes; None means one for each processor. The result does not depend on it.
+
+    Raises
+    ------
+    UserError
+        The extra ``demo`` is not installed, or something cannot be written.
+    """
+    cached = cache_dir() / "avatars" / _cache_name(count, resolution, seed)
+    with atomic_write(out) as temporary:  # First, so that a bad name fails before the work.
+        if not _is_whole(cached, count):
+            images = _rendered(seed, count, resolution, workers or os.cpu_count() or 1)
+            bar = tqdm(images, "avatars", count, unit="img", disable=None if progress else True)
+            write_encoded(cached, bar, attributes=ATTRIBUTES)
+        try:
+            os.link(cached, temporary)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(cached, temporary)
+
+
+def _cache_name(count: int, resolution: int, seed: int) -> str:
+    try:
+        versions = [metadata.version(package) for package in _PACKAGES]
+    except metadata.PackageNotFoundError as error:
+        raise _missing_extra() from error
+    drawn_by = hashlib.sha256(repr((RECIPE_VERSION, versions)).encode()).hexdigest()[:12]
+    return f"{count}x{resolution}px-seed{seed}-{drawn_by}.zip"
+
+
+def _is_whole(cached: Path, count: int) -> bool:
+    if not cached.exists():
+        return False
+    try:
+        with open_images(cached) as files:
+            return len(files) == count and files.attributes == ATTRIBUTES
+    except UserError:  # Changed by someone: drawn again.
+        return False
+
+
+def _rendered(
+    seed: int, count: int, resolution: int, workers: int
+) -> Iterator[tuple[bytes, Label]]:
+    """PNG and labels of avatars 0 to `count` - 1, in order."""
+    _style()  # Reports a missing extra here, not from a worker.
+    task = functools.partial(_render_chunk, seed, resolution)
+    chunks = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
+    workers = min(workers, count // _WORTH_A_WORKER)
+    if workers < 2:
+        for chunk in chunks:
+            yield from task(chunk)
+        return
+    # "spawn", because a fork copies the locks of whatever threads the caller runs.
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
+            for images in map_ordered(pool, task, chunks, ahead=4 * workers):
+                yield from images
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a drawing process was killed (out of memory?): try fewer with --workers"
+        ) from error
+
+
+def _render_chunk(seed: int, resolution: int, indices: range) -> list[tuple[bytes, Label]]:
+    rendered = (render(seed, index, resolution) for index in indices)
+    return [(encode_png(image), labels.tolist()) for image, labels in rendered]
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@functools.cache
+def _style() -> Any:
+    """The drawing style with jittered parts; takes half a second to build."""
+    try:
+        from dicebear import Style
+
+        text = (resources.files("dicebear_styles") / "avataaars.json").read_text("utf-8")
+    except ImportError as error:
+        raise _missing_extra() from error
+    definition = json.loads(text)
+    for part, jitter in PART_JITTER.items():
+        component = definition["components"][part]
+        if jitter.x or jitter.y:
+            component["translate"] = {"x": _symmetric(jitter.x), "y": _symmetric(jitter.y)}
+        if jitter.rotation:
+            component["rotate"] = _symmetric(jitter.rotation)
+        if jitter.scale:
+            component["scale"] = {"min": 1 - jitter.scale, "max": 1 + jitter.scale}
+    return Style(definition)
+
+
+def _symmetric(largest: float) -> dict[str, float]:
+    return {"min": -largest, "max": largest}
+
+
+def _missing_extra() -> UserError:
+    return UserError(
+        'drawing avatars needs packages that are not installed: pip install "stylegan-bench[demo]"'
+    )

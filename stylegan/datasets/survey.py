@@ -1,0 +1,71 @@
+"""What a set of images is like, and whether training can read it as it is."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+from stylegan_eval.images import ImageFiles
+from stylegan_eval.parallel import map_ordered
+
+MIN_RESOLUTION = 4
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Sizes and modes of all images, from their headers.
+
+    Attributes
+    ----------
+    sizes : mapping of (width, height) to count
+        In pixels, as stored.
+    modes : mapping of str to count
+        Pillow's names: RGB, L, P, ...
+    smallest : str
+        Name of an image with the shortest side of all.
+    smallest_side : int
+        That side in pixels.
+    """
+
+    sizes: Mapping[tuple[int, int], int]
+    modes: Mapping[str, int]
+    smallest: str
+    smallest_side: int
+
+    def fault(self) -> str | None:
+        """Why training cannot read these images as they are, or None if it can."""
+        if len(self.sizes) > 1:
+            (one, another), _ = zip(*Counter(self.sizes).most_common(2), strict=True)
+            return f"images differ in size ({one[0]}x{one[1]}, {another[0]}x{another[1]}, ...)"
+        width, height = next(iter(self.sizes))
+        if width != height:
+            return f"images are {width}x{height}, not square"
+        if width < MIN_RESOLUTION or width & (width - 1):
+            return f"the resolution, {width}, is not a power of two from {MIN_RESOLUTION} on"
+        return None
+
+
+def survey(files: ImageFiles, *, progress: bool = False) -> Survey:
+    """Read the headers of all images.
+
+    Raises
+    ------
+    UserError
+        A file is not an image.
+    """
+    threads = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        found = map_ordered(pool, files.header, range(len(files)), ahead=16 * threads)
+        bar = tqdm(found, "headers", len(files), unit="img", disable=None if progress else True)
+        headers = list(bar)
+    sides = [min(header.width, header.height) for header in headers]
+    smallest = min(range(len(files)), key=sides.__getitem__)
+    return Survey(
+        sizes=Counter((header.width, header.height) for header in headers),
+        modes=Counter(header.mode for header in headers),
+        smallest=files.names[smallest],
+        smallest_side=sides[smallest],
+    )

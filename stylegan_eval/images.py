@@ -1,0 +1,292 @@
+"""Images of a folder or a zip, read in one fixed order."""
+
+import hashlib
+import os
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self, cast
+
+import numpy as np
+
+from stylegan_eval.decoding import Header, decode, read_header
+from stylegan_eval.errors import UserError
+from stylegan_eval.labels import DATASET_JSON, parse_dataset_json
+from stylegan_eval.parallel import map_ordered
+
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
+)  # fmt: skip
+MAX_FILE_BYTES = 2**30
+_DECODING_THREADS = 8
+# What zipfile raises for a damaged entry.
+_UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, KeyError)
+
+
+class _Entry(NamedTuple):
+    name: str  # relative posix path
+    size: int  # bytes
+    stamp: int  # CRC-32 in a zip, modification time in ns in a folder
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def entries(self) -> Iterator[_Entry]:
+        seen: set[tuple[int, int]] = set()
+        for folder, subfolders, names in os.walk(self.path, onerror=_raise, followlinks=True):
+            status = Path(folder).stat()
+            if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+                subfolders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            for name in names:
+                file = Path(folder, name)
+                relative = file.relative_to(self.path).as_posix()
+                if _is_wanted(relative):
+                    status = file.stat()
+                    yield _Entry(relative, status.st_size, status.st_mtime_ns)
+
+    def open(self, name: str) -> BinaryIO:
+        return (self.path / name).open("rb")
+
+    def close(self) -> None:
+        pass
+
+
+class _Zip:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: zipfile.ZipFile | None = None
+        self._owner = 0  # process that opened it: a fork must not share the file position
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"path": self.path, "_file": None, "_owner": 0}
+
+    def entries(self) -> Iterator[_Entry]:
+        for info in self._opened().infolist():
+            if info.is_dir() or not _is_wanted(info.filename):
+                continue
+            where = f"{self.path}: {info.filename}"
+            if info.flag_bits & 1:
+                raise UserError(f"{where}: encrypted; expected a zip without a password")
+            # Other methods are rare, and the standard library cannot bound what they expand to.
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise UserError(
+                    f"{where}: packed by an unusual method; expected stored or deflated"
+                )
+            yield _Entry(info.filename, info.file_size, info.CRC)
+
+    def open(self, name: str) -> BinaryIO:
+        return cast(BinaryIO, self._opened().open(name))
+
+    def close(self) -> None:
+        if self._file is not None and self._owner == os.getpid():
+            self._file.close()
+        self._file = None
+
+    def _opened(self) -> zipfile.ZipFile:
+        if self._file is None or self._owner != os.getpid():
+            self._file = zipfile.ZipFile(self.path)
+            self._owner = os.getpid()
+        return self._file
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """The images of one folder or zip, sorted by name. Made by `open_images`.
+
+    A context manager; may be pickled, and is then opened again where it arrives. Reading from
+    several threads is safe.
+
+    Attributes
+    ----------
+    path : Path
+        The folder or zip.
+    names : tuple of str
+        Relative posix paths, sorted.
+    labels : ndarray or None
+        From ``dataset.json``: int64 [N] classes, or float32 [N, A].
+    attributes : tuple of str
+        Names of the A columns of `labels`, or none.
+    digest : str
+        Key of the content: SHA-256 over name, size and CRC-32 (zip) or modification time
+        (folder) of every entry, ``dataset.json`` included.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    labels: np.ndarray | None
+    attributes: tuple[str, ...]
+    digest: str
+    _source: _Folder | _Zip
+    _sizes: Mapping[str, int]  # bytes of each file, unpacked
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the zip; a later read opens it again."""
+        self._source.close()
+
+    def read(self, index: int) -> np.ndarray:
+        """Image number `index` as uint8 [3, H, W] RGB; `decoding.decode` has the rules.
+
+        Raises
+        ------
+        UserError
+            It cannot be read or decoded; names file and entry.
+        """
+        name = self.names[index]
+        return decode(_read(self._source, name, self._sizes[name]), f"{self.path}: {name}")
+
+    def header(self, index: int) -> Header:
+        """Size and mode of image number `index`, without decoding it.
+
+        Raises
+        ------
+        UserError
+            It cannot be read or is not an image.
+        """
+        where = f"{self.path}: {self.names[index]}"
+        try:
+            with self._source.open(self.names[index]) as stream:
+                return read_header(stream, where)
+        except _UNREADABLE as error:
+            raise UserError(f"{where}: cannot be read ({error})") from error
+
+
+def open_images(path: Path) -> ImageFiles:
+    """Open a folder (with its sub-folders) or a zip of images.
+
+    Names are taken by their ending (`IMAGE_SUFFIXES`, any case); what is hidden (a part of the
+    path begins with a dot, or is ``__MACOSX``) is left out. A ``dataset.json`` at the top gives
+    labels.
+
+    Raises
+    ------
+    UserError
+        Missing, neither folder nor zip, damaged, without images, with duplicate names, or with a
+        ``dataset.json`` that does not fit.
+    """
+    if not path.exists():
+        raise UserError(f"{path} does not exist; expected a folder of images or a zip")
+    try:
+        if path.is_dir():
+            return _listed(_Folder(path))
+        if not zipfile.is_zipfile(path):
+            raise UserError(f"{path} is neither a folder nor a zip (or the zip is truncated)")
+        return _listed(_Zip(path))
+    except (*_UNREADABLE, ValueError, struct.error) as error:
+        raise UserError(f"{path}: cannot be opened ({error})") from error
+
+
+def _listed(source: _Folder | _Zip) -> ImageFiles:
+    path = source.path
+    entries = sorted(source.entries())
+    sizes = {entry.name: entry.size for entry in entries}
+    if len(sizes) < len(entries):
+        name, times = Counter(entry.name for entry in entries).most_common(1)[0]
+        raise UserError(f"{path}: {name} is there {times} times; names must be unique")
+    largest = max(entries, key=lambda entry: entry.size, default=None)
+    if largest is not None and largest.size > MAX_FILE_BYTES:
+        size = f"{largest.size / 2**30:.1f} GiB"
+        raise UserError(f"{path}: {largest.name}: {size}; files of at most 1 GiB are read")
+    names = tuple(name for name in sizes if name != DATASET_JSON)
+    if not names:
+        raise UserError(f"{path}: no images; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+    labels: np.ndarray | None = None
+    attributes: tuple[str, ...] = ()
+    if DATASET_JSON in sizes:
+        data = _read(source, DATASET_JSON, sizes[DATASET_JSON])
+        labels, attributes = parse_dataset_json(data, names, f"{path}: {DATASET_JSON}")
+    return ImageFiles(path, names, labels, attributes, _digest(entries), source, sizes)
+
+
+def _read(source: _Folder | _Zip, name: str, size: int) -> bytes:
+    try:
+        with source.open(name) as stream:
+            # Bounded, so an entry that lies about its size cannot fill the memory.
+            return stream.read(size)
+    except _UNREADABLE as error:
+        raise UserError(f"{source.path}: {name}: cannot be read ({error})") from error
+
+
+def read_batches(files: ImageFiles, indices: Iterable[int], batch: int) -> Iterator[np.ndarray]:
+    """Decode images in the order of `indices`, several at a time in threads.
+
+    Parameters
+    ----------
+    batch : int
+        Images in each array; the last may have fewer.
+
+    Yields
+    ------
+    ndarray
+        uint8 [N, 3, H, W].
+
+    Raises
+    ------
+    UserError
+        An image cannot be read, or sizes differ.
+    """
+    threads = min(_DECODING_THREADS, os.cpu_count() or 1)
+    wanted = list(indices)
+    with ThreadPoolExecutor(threads) as pool:
+        images = map_ordered(pool, files.read, wanted, ahead=max(batch, threads))
+        first: tuple[int, ...] | None = None
+        done = 0
+        while block := list(islice(images, batch)):
+            first = first or block[0].shape
+            for number, image in enumerate(block, start=done):
+                if image.shape != first:
+                    raise UserError(_differs(files, wanted[number], image.shape, first))
+            done += len(block)
+            yield np.stack(block)  # [N, 3, H, W]
+
+
+def _differs(
+    files: ImageFiles, index: int, found: tuple[int, ...], expected: tuple[int, ...]
+) -> str:
+    return (
+        f"{files.path}: {files.names[index]} is {found[2]}x{found[1]}, others are"
+        f" {expected[2]}x{expected[1]}; make them equal with: stylegan-data prepare"
+        f" {files.path} OUT.zip"
+    )
+
+
+def _is_wanted(name: str) -> bool:
+    if name == DATASET_JSON:
+        return True
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return not hidden and name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _digest(entries: Iterable[_Entry]) -> str:
+    digest = hashlib.sha256()
+    for name, size, stamp in entries:
+        digest.update(f"{name}\0{size}\0{stamp}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _raise(error: OSError) -> None:
+    raise error

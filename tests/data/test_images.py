@@ -1,0 +1,409 @@
+import io
+import os
+import struct
+import zipfile
+import zlib
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylegan_eval.decoding import decode
+from stylegan_eval.errors import UserError
+from stylegan_eval.images import open_images, read_batches
+from tests.data.samples import dataset_json, encoded, noise, pngs, write_folder, write_zip
+
+
+def channels_first(image):
+    return image.transpose(2, 0, 1)
+
+
+def png_chunks(*chunks):
+    """A PNG made by hand: what Pillow cannot write."""
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for kind, data in chunks:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        parts += [struct.pack(">I", len(data)), kind, data, checksum]
+    return b"".join(parts)
+
+
+def png_16_bit_rgb(values):
+    """uint16 [H, W, 3] as PNG."""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    return png_chunks((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+
+
+# --- which files, in which order
+
+
+def test_folder_and_zip_list_the_same_names_sorted(tmp_path):
+    image = encoded(noise(4, 4))
+    images = ["b.PNG", "a/z.jpg", "a.png", "a/b/c.JPeG", "B.webp"]
+    others = [".hidden.png", ".git/x.png", "__MACOSX/._a.png", "readme.txt", "a/notes.json"]
+    files = dict.fromkeys(images + others, image)
+    expected = ("B.webp", "a.png", "a/b/c.JPeG", "a/z.jpg", "b.PNG")
+    assert open_images(write_folder(tmp_path / "folder", files)).names == expected
+    with open_images(write_zip(tmp_path / "x.zip", files)) as found:
+        assert found.names == expected
+        assert len(found) == 5
+
+
+def test_linked_folders_are_read_and_loops_end(tmp_path):
+    write_folder(tmp_path / "elsewhere", pngs(2))
+    folder = write_folder(tmp_path / "set", {"own.png": encoded(noise(4, 4))})
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (folder / "loop").symlink_to(folder)
+    assert open_images(folder).names == ("link/000.png", "link/001.png", "own.png")
+
+
+# --- pixels
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_rgb_is_read_exactly_as_stored(tmp_path, method):
+    image = noise(5, 7)
+    files = {"x.png": encoded(image), "y.bmp": encoded(image, "BMP")}
+    for source in (
+        write_folder(tmp_path / "folder", files),
+        write_zip(tmp_path / "x.zip", files, method),
+    ):
+        with open_images(source) as found:
+            for index in range(2):
+                pixels = found.read(index)
+                assert pixels.dtype == np.uint8
+                assert pixels.flags.c_contiguous
+                np.testing.assert_array_equal(pixels, channels_first(image))
+            assert found.header(0) == (7, 5, "RGB")
+
+
+@pytest.mark.parametrize("mode", ["L", "1"])
+def test_greyscale_becomes_three_equal_channels(mode):
+    grey = Image.fromarray(noise(6, 6)).convert(mode)
+    pixels = decode(encoded(grey), "x")
+    expected = np.asarray(grey.convert("L"))
+    for channel in pixels:
+        np.testing.assert_array_equal(channel, expected)
+
+
+def test_alpha_is_composited_over_white():
+    rgba = np.random.default_rng(0).integers(0, 256, (16, 16, 4), dtype=np.uint8)
+    rgba[0, :, 3], rgba[1, :, 3] = 255, 0
+    pixels = decode(encoded(rgba), "x").transpose(1, 2, 0)
+    alpha = rgba[..., 3:] / 255
+    expected = rgba[..., :3] * alpha + 255 * (1 - alpha)
+    assert np.abs(pixels - expected).max() <= 1
+    np.testing.assert_array_equal(pixels[0], rgba[0, :, :3])
+    assert (pixels[1] == 255).all()
+
+
+def test_grey_with_alpha_and_palettes_with_transparency_show_white():
+    la = np.stack([np.full((4, 4), 10), np.repeat([[0, 255]], 8).reshape(4, 4)], 2)
+    image = decode(encoded(Image.fromarray(la.astype(np.uint8), "LA")), "x")
+    np.testing.assert_array_equal(image[0], np.where(la[..., 1] == 0, 255, 10))
+    palette = Image.fromarray(np.array([[0, 1], [2, 1]], dtype=np.uint8))
+    palette = palette.convert("P")
+    palette.putpalette([9, 8, 7, 60, 50, 40, 0, 0, 255])
+    opaque = decode(encoded(palette), "x").transpose(1, 2, 0)
+    assert opaque.tolist() == [[[9, 8, 7], [60, 50, 40]], [[0, 0, 255], [60, 50, 40]]]
+    clear = decode(encoded(palette, transparency=1), "x").transpose(1, 2, 0)
+    assert clear.tolist() == [[[9, 8, 7], [255] * 3], [[0, 0, 255], [255] * 3]]
+
+
+def test_16_bit_grey_is_scaled_and_rounded():
+    values = np.concatenate([np.arange(256) * 257, np.arange(0, 65536, 13)]).astype(np.uint16)
+    values = values[: len(values) // 16 * 16].reshape(16, -1)
+    pixels = decode(encoded(values), "x")
+    expected = np.floor(values * (255 / 65535) + 0.5)
+    for channel in pixels:
+        np.testing.assert_array_equal(channel, expected)
+    assert (pixels[0].reshape(-1)[:256] == np.arange(256)).all()
+
+
+def test_16_bit_colour_comes_back_to_the_8_bits_it_was_made_from():
+    image = noise(5, 6)
+    pixels = decode(png_16_bit_rgb(image.astype(np.uint16) * 257), "x")
+    np.testing.assert_array_equal(pixels, channels_first(image))
+
+
+def test_cmyk_is_converted():
+    inks = np.array([[[0, 0, 0, 0], [0, 0, 0, 255], [255, 0, 0, 0]]], dtype=np.uint8)
+    image = decode(encoded(Image.fromarray(inks, "CMYK"), "TIFF"), "x").transpose(1, 2, 0)
+    assert image.tolist() == [[[255, 255, 255], [0, 0, 0], [0, 255, 255]]]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [
+        (1, lambda x: x),
+        (2, lambda x: x[:, ::-1]),
+        (3, lambda x: x[::-1, ::-1]),
+        (4, lambda x: x[::-1]),
+        (5, lambda x: x.transpose(1, 0, 2)),
+        (6, lambda x: np.rot90(x, -1)),
+        (7, lambda x: np.rot90(x, 2).transpose(1, 0, 2)),
+        (8, lambda x: np.rot90(x, 1)),
+    ],
+)
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_exif_orientation_is_applied(orientation, upright, file_format):
+    image = noise(3, 5)
+    exif = Image.Exif()
+    exif[274] = orientation
+    pixels = decode(encoded(image, file_format, exif=exif.tobytes()), "x")
+    np.testing.assert_array_equal(pixels, channels_first(upright(image)))
+
+
+def test_of_an_animation_the_first_frame_is_taken():
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (decode(data, "x") == np.array([255, 0, 0]).reshape(3, 1, 1)).all()
+
+
+# --- labels and digest
+
+
+def test_class_labels_follow_the_sorted_names(tmp_path):
+    files = pngs(3)
+    labels = [["002.png", 5], ["000.png", 1], ["001.png", 0], ["gone.png", 9]]
+    with open_images(
+        write_zip(tmp_path / "x.zip", files | {"dataset.json": dataset_json(labels)})
+    ) as found:
+        assert found.labels.dtype == np.int64
+        assert found.labels.tolist() == [1, 0, 5]
+        assert found.attributes == ()
+        assert found.names == tuple(files)
+
+
+def test_attribute_labels_keep_their_names(tmp_path):
+    labels = [[f"00{n}.png", [n, 0.5]] for n in range(2)]
+    files = pngs(2) | {"dataset.json": dataset_json(labels, attributes=["old", "smiling"])}
+    found = open_images(write_folder(tmp_path, files))
+    assert found.labels.dtype == np.float32
+    assert found.labels.tolist() == [[0, 0.5], [1, 0.5]]
+    assert found.attributes == ("old", "smiling")
+
+
+def test_null_labels_are_no_labels(tmp_path):
+    files = pngs(1) | {"dataset.json": b'{"labels": null}'}
+    assert open_images(write_folder(tmp_path, files)).labels is None
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"{", "not valid JSON"),
+        (b"\xff", "not valid JSON"),
+        (b"[" * 100000, "not valid JSON"),
+        (b"[]", "expected a JSON object"),
+        (b'{"labels": 3}', "list of"),
+        (b'{"labels": [["000.png"]]}', "list of"),
+        (dataset_json([["000.png", 1]]), "1 of 2 images have no label, 001.png first"),
+        (dataset_json([["000.png", 1], ["001.png", -1]]), "whole numbers from 0"),
+        (dataset_json([["000.png", 1], ["001.png", [1]]]), "whole numbers from 0"),
+        (dataset_json([["000.png", [1, 2]], ["001.png", [1]]]), "equally many"),
+        (dataset_json([["000.png", [1]], ["001.png", [float("nan")]]]), "equally many"),
+        (dataset_json([["000.png", [1]], ["001.png", [2]]], attributes=["a", "b"]), "2 attributes"),
+        (dataset_json(None, attributes="old"), "list of names"),
+    ],
+)
+def test_a_dataset_json_that_does_not_fit_is_refused(tmp_path, content, complaint):
+    source = write_zip(tmp_path / "x.zip", pngs(2) | {"dataset.json": content})
+    with pytest.raises(UserError, match=complaint) as error:
+        open_images(source)
+    assert f"{source}: dataset.json" in str(error.value)
+
+
+def test_the_digest_of_a_zip_is_its_content(tmp_path):
+    files = pngs(3)
+    digest = open_images(write_zip(tmp_path / "a.zip", files)).digest
+    backwards = dict(reversed(files.items()))
+    packed = write_zip(tmp_path / "b.zip", backwards, zipfile.ZIP_DEFLATED)
+    assert open_images(packed).digest == digest
+    others = [
+        files | {"000.png": encoded(noise(8, 8, 99))},
+        files | {"dataset.json": b'{"labels": null}'},
+        dict(list(files.items())[:2]),
+        {f"x{name}": data for name, data in files.items()},
+    ]
+    digests = [open_images(write_zip(tmp_path / "c.zip", other)).digest for other in others]
+    assert len({digest, *digests}) == 5
+
+
+def test_the_digest_of_a_folder_follows_changes(tmp_path):
+    folder = write_folder(tmp_path, pngs(2))
+    digest = open_images(folder).digest
+    assert open_images(folder).digest == digest
+    os.utime(folder / "000.png", ns=(1, 1))
+    assert open_images(folder).digest != digest
+
+
+# --- reading from elsewhere
+
+
+@pytest.mark.parametrize("write", [write_zip, write_folder])
+def test_another_process_can_read(tmp_path, write):
+    with (
+        open_images(write(tmp_path / "x", pngs(2))) as files,
+        ProcessPoolExecutor(1, get_context("spawn")) as pool,
+    ):
+        far = pool.submit(files.read, 1).result()
+        np.testing.assert_array_equal(far, files.read(1))
+
+
+def test_many_threads_read_the_same_as_one(tmp_path):
+    with open_images(write_zip(tmp_path / "x.zip", pngs(40))) as files:
+        one = [files.read(index) for index in range(40)]
+        with ThreadPoolExecutor(8) as pool:
+            many = list(pool.map(files.read, list(range(40)) * 5))
+        np.testing.assert_array_equal(many, one * 5)
+
+
+def test_a_closed_zip_opens_again(tmp_path):
+    files = open_images(write_zip(tmp_path / "x.zip", pngs(1)))
+    before = files.read(0)
+    files.close()
+    np.testing.assert_array_equal(files.read(0), before)
+    files.close()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7, 50])
+def test_batches_hold_the_images_in_order(tmp_path, batch):
+    indices = [4, 0, 3, 3, 9, 1, 2, 8, 7, 5, 6]
+    with open_images(write_folder(tmp_path, pngs(10))) as files:
+        batches = list(read_batches(files, iter(indices), batch))
+        assert [len(images) for images in batches[:-1]] == [batch] * (len(batches) - 1)
+        np.testing.assert_array_equal(
+            np.concatenate(batches), np.stack([files.read(index) for index in indices])
+        )
+    assert list(read_batches(files, [], batch)) == []
+
+
+def test_batches_refuse_a_size_that_differs(tmp_path):
+    odd = {"099.png": encoded(noise(6, 8))}
+    with open_images(write_zip(tmp_path / "x.zip", pngs(5) | odd)) as files:
+        with pytest.raises(UserError, match=r"099.png is 8x6, others are 8x8") as error:
+            list(read_batches(files, range(6), 2))
+        assert f"stylegan-data prepare {files.path}" in str(error.value)
+
+
+# --- bad input
+
+
+def damaged_zip(path, change):
+    """A zip of one image whose directory entry went through `change` before it was written."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.png", bytes(10**6))
+        change(file.infolist()[0])
+    return path
+
+
+def duplicated(path):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.png", encoded(noise(4, 4)))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            file.writestr("a.png", encoded(noise(4, 4)))
+    return path
+
+
+def cut(path):
+    write_zip(path, pngs(3))
+    path.write_bytes(path.read_bytes()[:-40])
+    return path
+
+
+def text(path):
+    path.write_text("PK? no")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda path: path, "does not exist"),
+        (text, "neither a folder nor a zip"),
+        (cut, "neither a folder nor a zip"),
+        (lambda path: write_zip(path, {}), "no images"),
+        (lambda path: write_zip(path, {"a.txt": b""}), "no images"),
+        (lambda path: write_folder(path, {"a.txt": b""}), "no images"),
+        (lambda path: write_folder(path, {"dataset.json": b"{}"}), "no images"),
+        (duplicated, "a.png is there 2 times"),
+        (lambda path: damaged_zip(path, lambda e: setattr(e, "file_size", 2**40)), "1024.0 GiB"),
+        (lambda path: damaged_zip(path, lambda e: setattr(e, "flag_bits", 1)), "a.png: encrypted"),
+        (lambda path: write_zip(path, pngs(1), zipfile.ZIP_LZMA), "unusual method"),
+    ],
+)
+def test_what_cannot_be_opened_is_named(tmp_path, make, complaint):
+    source = make(tmp_path / "source")
+    with pytest.raises(UserError, match=complaint) as error:
+        open_images(source)
+    assert str(source) in str(error.value)
+
+
+GOOD = encoded(noise(64, 64))
+BOMB = png_chunks(
+    (b"IHDR", struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b""))
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"", "not an image"),
+        (b"plain text", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        (GOOD[: len(GOOD) // 2], "damaged or truncated"),
+        (GOOD[:20], "not an image"),
+        (encoded(noise(64, 64), "JPEG")[:900], "damaged or truncated"),
+        (BOMB, "too many pixels"),
+        (encoded(np.zeros((4, 4), dtype=np.float32), "TIFF"), "float pixels"),
+        (encoded(np.full((4, 4), 10**6, dtype=np.int32), "TIFF"), "32-bit pixels"),
+    ],
+)
+def test_what_cannot_be_decoded_is_named_with_its_entry(tmp_path, data, complaint):
+    files = {"a/bad.png": data}
+    for source in (write_folder(tmp_path / "f", files), write_zip(tmp_path / "f.zip", files)):
+        with open_images(source) as found:
+            with pytest.raises(UserError, match=complaint) as error:
+                found.read(0)
+            assert str(error.value).startswith(f"{source}: a/bad.png: ")
+            assert "\n" not in str(error.value)
+
+
+def test_too_many_pixels_are_refused_also_where_pillow_would_not(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    with pytest.raises(UserError, match="x: too many pixels"):
+        decode(BOMB, "x")
+
+
+def test_a_zip_entry_with_a_wrong_checksum_is_named(tmp_path):
+    source = write_zip(tmp_path / "x.zip", {"a.png": GOOD})
+    data = bytearray(source.read_bytes())
+    data[200] ^= 255
+    source.write_bytes(data)
+    with open_images(source) as files, pytest.raises(UserError, match=r"a\.png: cannot be read"):
+        files.read(0)
+
+
+def test_a_zip_entry_that_hides_its_size_is_not_expanded(tmp_path):
+    source = damaged_zip(tmp_path / "x.zip", lambda entry: setattr(entry, "file_size", 100))
+    with open_images(source) as files, pytest.raises(UserError, match=r"a\.png: cannot be read"):
+        files.read(0)
+
+
+def test_a_file_that_vanished_is_named(tmp_path):
+    files = open_images(write_folder(tmp_path, pngs(1)))
+    (tmp_path / "000.png").unlink()
+    with pytest.raises(UserError, match=r"000\.png: cannot be read"):
+        files.read(0)
+    with pytest.raises(UserError, match=r"000\.png: cannot be read"):
+        files.header(0)
+
+
+def test_headers_are_read_without_decoding(tmp_path):
+    cut_short = io.BytesIO(GOOD[:200]).getvalue()
+    files = open_images(write_folder(tmp_path, {"a.png": cut_short}))
+    assert files.header(0) == (64, 64, "RGB")

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylegan.datasets.prepare import prepare
+from stylegan.datasets.resample import area_mean, centre_square, halve, shrink
+from stylegan_eval.errors import UserError
+from stylegan_eval.images import open_images
+from tests.data.samples import (
+    dataset_json,
+    encoded,
+    everything_below,
+    noise,
+    pngs,
+    write_folder,
+    write_zip,
+)
+
+
+def area_mean_by_overlaps(plane, resolution):
+    """Mean over the area of each new pixel, by the overlap of every pair of pixels."""
+    side = len(plane)
+    step = side / resolution
+    weights = np.zeros((resolution, side))
+    for new in range(resolution):
+        for old in range(side):
+            overlap = min((new + 1) * step, old + 1) - max(new * step, old)
+            weights[new, old] = max(0, overlap) / step
+    return weights @ plane @ weights.T
+
+
+@pytest.mark.parametrize(("side", "resolution"), [(16, 4), (9, 3), (10, 4), (37, 16), (9, 8)])
+def test_box_is_the_exact_mean_over_the_area(side, resolution):
+    image = noise(side, side).transpose(2, 0, 1)
+    expected = np.stack([area_mean_by_overlaps(plane.astype(float), resolution) for plane in image])
+    np.testing.assert_allclose(area_mean(image, resolution), expected, rtol=0, atol=1e-10)
+
+
+def test_box_is_the_repeated_2x2_mean_for_powers_of_two():
+    image = noise(64, 64).transpose(2, 0, 1)
+    halved = halve(halve(image[None].astype(np.float32)))[0]
+    np.testing.assert_array_equal(area_mean(image, 16), halved)
+    np.testing.assert_array_equal(shrink(image, 16, "box"), np.rint(halved))
+
+
+def test_lanczos_keeps_a_constant_and_is_sharper_than_box():
+    flat = np.full((3, 64, 64), 77, dtype=np.uint8)
+    np.testing.assert_array_equal(shrink(flat, 16, "lanczos"), np.full((3, 16, 16), 77))
+    ramp = np.abs(np.sin(np.arange(64) / 9)) * 200
+    wavy = np.broadcast_to(ramp, (3, 64, 64)).astype(np.uint8)
+    assert shrink(wavy, 16, "lanczos").std() > shrink(wavy, 16, "box").std()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "top", "left"), [(5, 9, 0, 2), (9, 5, 2, 0), (4, 7, 0, 1), (6, 6, 0, 0)]
+)
+def test_the_crop_is_square_and_centred(height, width, top, left):
+    image = noise(height, width).transpose(2, 0, 1)
+    side = min(height, width)
+    expected = image[:, top : top + side, left : left + side]
+    np.testing.assert_array_equal(centre_square(image), expected)
+
+
+def mixed(path):
+    """Images of several sizes, modes and formats; the shortest side is 20."""
+    photo = Image.fromarray(noise(40, 30))
+    return write_folder(
+        path,
+        {
+            "a.png": encoded(photo),
+            "b/c.jpg": encoded(photo.convert("CMYK").resize((33, 50)), "JPEG"),
+            "b/d.gif": encoded(photo.convert("P"), "GIF"),
+            "b/e.png": encoded(photo.convert("LA").resize((64, 20))),
+            "f.tif": encoded(np.full((25, 25), 65535, dtype=np.uint16), "TIFF"),
+        },
+    )
+
+
+@pytest.mark.parametrize("out", ["out.zip", "out"])
+def test_any_sizes_and_modes_become_one_size(tmp_path, out):
+    made = prepare(mixed(tmp_path / "src"), tmp_path / out, progress=False)
+    assert (made.count, made.resolution, made.classes) == (5, 16, ())
+    with open_images(tmp_path / out) as files:
+        assert [files.header(n) for n in range(5)] == [(16, 16, "RGB")] * 5
+        assert files.labels is None
+        crop = noise(40, 30)[5:35].transpose(2, 0, 1)
+        np.testing.assert_array_equal(files.read(0), np.rint(area_mean(crop, 16)))
+        assert (files.read(4) == 255).all()
+
+
+def test_images_that_fit_are_kept_as_they_are(tmp_path):
+    source = write_zip(tmp_path / "src.zip", pngs(5))
+    assert prepare(source, tmp_path / "out.zip", progress=False).resolution == 8
+    with open_images(source) as before, open_images(tmp_path / "out.zip") as after:
+        for index in range(5):
+            np.testing.assert_array_equal(after.read(index), before.read(index))
+
+
+def test_the_result_does_not_depend_on_the_workers(tmp_path):
+    source = mixed(tmp_path / "src")
+    for workers in (1, 4):
+        prepare(source, tmp_path / f"{workers}.zip", resolution=8, workers=workers, progress=False)
+    assert (tmp_path / "1.zip").read_bytes() == (tmp_path / "4.zip").read_bytes()
+
+
+def test_labels_and_attributes_are_kept(tmp_path):
+    labels = [[f"{n:03d}.png", [n, 1.5]] for n in range(3)]
+    files = pngs(3) | {"dataset.json": dataset_json(labels, attributes=["a", "b"])}
+    prepare(write_folder(tmp_path / "src", files), tmp_path / "out.zip", progress=False)
+    with open_images(tmp_path / "out.zip") as made:
+        assert made.labels.tolist() == [[0, 1.5], [1, 1.5], [2, 1.5]]
+        assert made.attributes == ("a", "b")
+
+
+def test_folders_become_classes_when_asked(tmp_path):
+    image = encoded(noise(8, 8))
+    names = ["dog/x.png", "cat/1.png", "cat/young/2.png", "ape/z.png"]
+    source = write_folder(tmp_path / "src", dict.fromkeys(names, image))
+    made = prepare(source, tmp_path / "out.zip", labels="folders", progress=False)
+    assert made.classes == ("ape", "cat", "dog")
+    with open_images(tmp_path / "out.zip") as files:
+        assert files.labels.tolist() == [0, 1, 1, 2]
+    (source / "stray.png").write_bytes(image)
+    with pytest.raises(UserError, match=r"stray.png is in no sub-folder"):
+        prepare(source, tmp_path / "b.zip", labels="folders", progress=False)
+
+
+@pytest.mark.parametrize("out", ["out.zip", "out"])
+@pytest.mark.parametrize(
+    ("extra", "resolution", "complaint"),
+    [
+        ({}, 16, r"000.png is only 8 pixels on its shorter side, below 16.*at most 8"),
+        ({"small.png": encoded(noise(3, 50))}, None, "small.png is only 3 pixels"),
+        ({"small.png": encoded(noise(7, 9))}, 8, "small.png is only 7 pixels.*at most 4"),
+        ({"cut.png": encoded(noise(64, 64))[:3000]}, 8, "cut.png: damaged or truncated"),
+        ({"text.png": b"text"}, 8, "text.png: not an image"),
+    ],
+)
+def test_a_bad_image_is_named_and_nothing_is_left(tmp_path, out, extra, resolution, complaint):
+    source = write_folder(tmp_path / "src", pngs(3) | extra)
+    target = tmp_path / "target"
+    target.mkdir()
+    with pytest.raises(UserError, match=complaint):
+        prepare(source, target / out, resolution=resolution, progress=False)
+    assert everything_below(target) == []
