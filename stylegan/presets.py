@@ -73,7 +73,7 @@ def _demo(
         resolution=resolution,
         network=replace(
             config.network,
-            fmap_base=16 * width,  # `width` feature maps up to 32x32
+            fmap_base=resolution * width // 4,  # half the width at full resolution
             fmap_max=width,
             z_dim=2 * width,
             w_dim=2 * width,
@@ -134,16 +134,22 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 config, resolution=16, width=8, phase_kimg=0.2, total_kimg=1.0
             ),
         ),
-        "demo-32": Preset(
-            description="CPU scale, 32x32, width 64, 10 kimg a phase, 100 kimg",
+        "quick-32": Preset(
+            description="Minutes on a CPU: 32x32, width 64, 5 kimg a phase, 40 kimg",
             apply=lambda config: _demo(
-                config, resolution=32, width=64, phase_kimg=10.0, total_kimg=100.0
+                config, resolution=32, width=64, phase_kimg=5.0, total_kimg=40.0
+            ),
+        ),
+        "demo-32": Preset(
+            description="An hour on a CPU: 32x32, width 64, 10 kimg a phase, 200 kimg",
+            apply=lambda config: _demo(
+                config, resolution=32, width=64, phase_kimg=10.0, total_kimg=200.0
             ),
         ),
         "demo-64": Preset(
-            description="CPU scale, 64x64, width 64, 50 kimg a phase, 600 kimg",
+            description="A night on a CPU: 64x64, width 64, 30 kimg a phase, 600 kimg",
             apply=lambda config: _demo(
-                config, resolution=64, width=64, phase_kimg=50.0, total_kimg=600.0
+                config, resolution=64, width=64, phase_kimg=30.0, total_kimg=600.0
             ),
         ),
     }

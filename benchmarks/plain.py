@@ -1,0 +1,58 @@
+"""The layers as one would write them first; what the fast ones are measured against."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylegan.networks import discriminator, synthesis
+
+
+def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
+    """Nearest neighbour, then a 3x3 convolution."""
+    kernel = weight.flip(2, 3) if transposed else weight
+    return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), kernel, padding=1)
+
+
+def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A 3x3 convolution, then the mean of 2x2 pixels."""
+    return F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2)
+
+
+def blur(x: Tensor) -> Tensor:
+    """A depthwise convolution that autograd differentiates."""
+    taps = x.new_tensor([1.0, 2.0, 1.0]) / 4
+    kernel = (taps[:, None] * taps[None, :]).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+
+
+def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
+    """PyTorch's instance norm, then scale and shift."""
+    return F.instance_norm(x, eps=eps) * scale[:, :, None, None] + shift[:, :, None, None]
+
+
+_REPLACED: tuple[tuple[Any, str, Any], ...] = (
+    (synthesis, "upsample_conv", upsample_conv),
+    (synthesis, "blur", blur),
+    (synthesis, "adain", adain),
+    (discriminator, "conv_downsample", conv_downsample),
+    (discriminator, "blur", blur),
+    # The networks ask for channels_last by this name.
+    (torch, "channels_last", torch.contiguous_format),
+)
+
+
+@contextlib.contextmanager
+def plain_layers() -> Iterator[None]:
+    """Let the networks run on the plain layers inside the block."""
+    saved = [(module, name, getattr(module, name)) for module, name, _ in _REPLACED]
+    try:
+        for module, name, value in _REPLACED:
+            setattr(module, name, value)
+        yield
+    finally:
+        for module, name, value in saved:
+            setattr(module, name, value)

@@ -1,0 +1,192 @@
+"""Speed of features and of the Fréchet distance, as ratios to pytorch-fid and scipy in one run.
+
+Both sides take turns, so that what else the machine does falls on both. The weights are random,
+the same for both: speed does not depend on their values. Needs the extra ``test``.
+"""
+
+import csv
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylegan_eval.detectors.inception import InceptionV3, load_inception
+from stylegan_eval.metrics.fid import frechet_distance
+from stylegan_eval.statistics import FeatureStats
+
+BATCH = 32
+IMAGE_SIZE = 256
+DIM = 2048
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two ways of computing the same numbers.
+
+    Attributes
+    ----------
+    task : str
+        What was computed, and the peer.
+    seconds, peer_seconds : float
+        Median of one call.
+    ratio : float
+        Median over the rounds of peer's time over ours.
+    difference : float
+        Between the two results, relative.
+    rounds : int
+        How often each side ran.
+    threads : int
+        Threads of PyTorch.
+    """
+
+    task: str
+    seconds: float
+    peer_seconds: float
+    ratio: float
+    difference: float
+    rounds: int
+    threads: int
+
+
+def random_inception_state() -> dict[str, Tensor]:
+    """Weights under the names of the official file, scaled so that no layer dies."""
+    rng = torch.Generator().manual_seed(1)
+
+    def uniform(low: float, high: float, n: int) -> Tensor:
+        return torch.rand(n, generator=rng) * (high - low) + low
+
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in InceptionV3().state_dict().items()}
+    state = {}
+    for name, shape in shapes.items():
+        layer, _, kind = name.rpartition(".")
+        if layer == "fc":
+            state[name] = torch.randn(shape, generator=rng) / 50
+        elif kind == "weight":
+            gain = math.sqrt(2 / math.prod(shape[1:]))  # He et al.: ReLU keeps the variance
+            state[f"{layer}.conv.weight"] = torch.randn(shape, generator=rng) * gain
+            state[f"{layer}.bn.weight"] = uniform(0.8, 1.2, shape[0])
+            state[f"{layer}.bn.bias"] = uniform(-0.2, 0.2, shape[0])
+            state[f"{layer}.bn.running_mean"] = uniform(-0.2, 0.2, shape[0])
+            state[f"{layer}.bn.running_var"] = uniform(0.5, 1.5, shape[0])
+            state[f"{layer}.bn.num_batches_tracked"] = torch.tensor(1)
+    return state
+
+
+def peer_inception(state: dict[str, Tensor]) -> torch.nn.Module:
+    """Build pytorch-fid's network with these weights instead of those it would download."""
+    import pytorch_fid.inception as peer
+
+    original = peer.load_state_dict_from_url
+    peer.load_state_dict_from_url = lambda *_, **__: state
+    try:
+        network: torch.nn.Module = peer.InceptionV3().eval()
+    finally:
+        peer.load_state_dict_from_url = original
+    return network
+
+
+def _alternate(
+    task: str,
+    ours: Callable[[], np.ndarray],
+    peers: Callable[[], np.ndarray],
+    seconds: float,
+) -> Comparison:
+    """Run both in turns for about `seconds`, after one round that is not counted."""
+    pairs: list[tuple[float, float]] = []
+    mine, theirs = ours(), peers()
+    end = time.perf_counter() + seconds
+    while not pairs or time.perf_counter() < end:
+        start = time.perf_counter()
+        ours()
+        middle = time.perf_counter()
+        peers()
+        pairs.append((middle - start, time.perf_counter() - middle))
+    return Comparison(
+        task=task,
+        seconds=statistics.median(mine for mine, _ in pairs),
+        peer_seconds=statistics.median(theirs for _, theirs in pairs),
+        ratio=statistics.median(theirs / mine for mine, theirs in pairs),
+        difference=float(np.linalg.norm(mine - theirs) / np.linalg.norm(theirs)),
+        rounds=len(pairs),
+        threads=torch.get_num_threads(),
+    )
+
+
+def compare_features(seconds: float) -> Comparison:
+    """Inception features of 32 images of 256x256, each side with pytorch-fid's resize."""
+    state = random_inception_state()
+    peer = peer_inception(state)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.pth"
+        torch.save(state, path)
+        detector = load_inception(path, "pytorch-fid", torch.device("cpu"))
+    rng = torch.Generator().manual_seed(0)
+    shape = (BATCH, 3, IMAGE_SIZE, IMAGE_SIZE)
+    images = torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8)
+
+    def peers() -> np.ndarray:
+        with torch.no_grad():  # as pytorch-fid does
+            features: Tensor = peer(images.float() / 255)[0]
+        return features.flatten(1).numpy()
+
+    task = f"Inception features of {BATCH} images, pytorch-fid"
+    return _alternate(task, lambda: detector(images).numpy(), peers, seconds)
+
+
+def compare_distance(seconds: float, *, smallest: float) -> Comparison:
+    """Fréchet distance in 2048 dimensions; spectra from 1 down to `smallest`."""
+    from scipy.linalg import sqrtm
+
+    rng = np.random.default_rng(0)
+    stats = []
+    for shift in (0.0, 0.1):
+        basis, _ = np.linalg.qr(rng.standard_normal((DIM, DIM)))
+        x = rng.standard_normal((2 * DIM, DIM)) * np.geomspace(1, smallest, DIM) ** 0.5
+        stats.append(FeatureStats.of(x @ basis.T + shift, "random"))
+    a, b = stats
+
+    def peers() -> np.ndarray:
+        root = sqrtm(a.cov @ b.cov)
+        shift = np.square(a.mean - b.mean).sum()
+        return np.array([shift + np.trace(a.cov) + np.trace(b.cov) - 2 * np.trace(root).real])
+
+    task = f"Fréchet distance, eigenvalues 1 to {smallest:g}, scipy sqrtm"
+    return _alternate(task, lambda: np.array([frechet_distance(a, b)]), peers, seconds)
+
+
+@click.command()
+@click.option("--seconds", default=30.0, show_default=True, help="Time for each comparison.")
+@click.option("--csv", "table", type=click.Path(path_type=Path), help="Write the figures here.")
+def main(seconds: float, table: Path | None) -> None:
+    """Compare the speed of features and distance with pytorch-fid and scipy."""
+    rows = []
+    print(f"{'ours':>9} {'peer':>9} {'ratio':>6} {'difference':>10}  rounds")
+    for compare in (
+        lambda: compare_features(seconds),
+        lambda: compare_distance(seconds, smallest=1e-1),
+        lambda: compare_distance(seconds, smallest=1e-8),
+    ):
+        row = compare()
+        rows.append(row)
+        print(
+            f"{row.seconds:8.2f}s {row.peer_seconds:8.2f}s {row.ratio:6.2f} {row.difference:10.1e}"
+            f"  {row.rounds:6d}  {row.task}"
+        )
+    if table is not None:
+        with table.open("w", newline="") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Comparison)])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in rows)
+
+
+if __name__ == "__main__":
+    main()

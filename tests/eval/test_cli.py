@@ -1,0 +1,163 @@
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from stylegan_eval.catalogue import METRICS
+from stylegan_eval.cli import main
+from stylegan_eval.files import sha256_of
+from stylegan_eval.settings import FidSettings
+
+LITE = ["--features", "efficientnet-lite0", "--device", "cpu"]
+
+
+def run(*args):
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def assert_refused(result, message):
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+@pytest.fixture
+def ckpt(tmp_path, fake_loader):
+    path = tmp_path / "linear.ckpt"
+    path.write_text("FAKE 16")
+    return path
+
+
+@pytest.mark.parametrize("args", [["--help"], ["fid", "--help"]])
+def test_help_needs_neither_torch_nor_numpy(args):
+    code = (
+        "import sys\n"
+        "from stylegan_eval.cli import main\n"
+        f"main({args}, standalone_mode=False)\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "fid" in done.stdout
+
+
+def test_runs_as_a_module():
+    command = [sys.executable, "-m", "stylegan_eval", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: stylegan-eval")
+    for name in METRICS:
+        assert f"  {name} " in done.stdout
+
+
+def test_defaults_have_one_home():
+    options = {option.name: option.default for option in main.commands["fid"].params}
+    assert {field.name: options[field.name] for field in fields(FidSettings)} == vars(FidSettings())
+
+
+def test_a_checkpoint_is_measured(tmp_path, ckpt, image_folder):
+    data, table = image_folder("reals", 30), tmp_path / "results.csv"
+    args = ["fid", "--ckpt", ckpt, "--data", data, "--num", 30, *LITE, "--csv", table]
+    first = run(*args)
+    assert first.exit_code == 0, first.stderr
+    assert first.stdout.startswith("fd_efficientnet-lite0 ")
+    assert first.stdout.count("\n") == 1
+    assert "warning: 30 images do not span 1280 features" in first.stderr
+    second = run(*args, "--batch", 7, "--json")
+    (result,) = json.loads(second.stdout)["results"]
+    assert "fid" not in result["metric"]
+    assert result["checkpoint_sha256"] == sha256_of(ckpt)
+    assert result["description"] == "linear"
+    assert result["num"] == result["data_count"] == 30
+    assert result["protocol"]["mirror"] == "no"
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2
+    assert float(rows[0]["value"]) == pytest.approx(float(rows[1]["value"]), rel=1e-6)
+    assert rows[0]["protocol"].startswith("resize=bilinear-antialias-128 mirror=no")
+
+
+def test_mirror_follows_the_training_unless_told(tmp_path, ckpt, image_folder):
+    data = image_folder("reals", 8)
+    ckpt.write_text("FAKE 16 mirrored")
+    for choice, expected in (("auto", "yes"), ("no", "no")):
+        args = ["fid", "--ckpt", ckpt, "--data", data, "--num", 8, *LITE, "--json"]
+        result = run(*args, "--mirror", choice)
+        assert json.loads(result.stdout)["results"][0]["protocol"]["mirror"] == expected
+
+
+def test_the_floor_needs_no_checkpoint(ckpt, image_folder):
+    data = image_folder("reals", 20)
+    result = run("fid", "--floor", "--data", data, "--num", 10, *LITE, "--json")
+    (row,) = json.loads(result.stdout)["results"]
+    assert row["metric"] == "fd_efficientnet-lite0_floor"
+    assert (row["num"], row["data_count"], row["checkpoint"]) == (10, 20, "")
+    refused = run("fid", "--floor", "--data", data, "--num", 10, "--ckpt", ckpt, *LITE)
+    assert_refused(refused, "leave out --ckpt")
+
+
+def test_bad_input_is_one_line(tmp_path, ckpt, image_folder):
+    data = image_folder("reals", 5)
+    good = ["fid", "--ckpt", ckpt, "--data", data, "--num", 5, *LITE]
+    unknown = tmp_path / "unknown.ckpt"
+    unknown.write_text("something")
+    foreign = tmp_path / "foreign.csv"
+    foreign.write_text("a,b\n")
+    for args, message in [
+        ([*good, "--num", 6], "has 5 images, --num asks for 6"),
+        ([*good, "--num", 1], "--num must be at least 2"),
+        ([*good, "--ckpt", tmp_path / "absent"], "no such checkpoint"),
+        ([*good, "--ckpt", unknown], "unknown.ckpt: not a checkpoint of a known kind; tried: fake"),
+        ([*good, "--data", tmp_path / "absent"], "absent"),
+        ([*good, "--weights", unknown], "--weights applies to --features inception"),
+        ([*good, "--device", "cuda:9"], "--device cuda:9"),
+        ([*good, "--device", "abacus"], "--device must be auto, cpu"),
+        ([*good, "--csv", foreign], "foreign.csv: columns are a,b"),
+        (["fid", "--data", data, *LITE], "--ckpt is missing"),
+        (["fid", "--ckpt", ckpt, *LITE], "--data is missing"),
+        (["fid", "--ckpt", ckpt, "--data", data, "--weights", unknown], "not a weights file"),
+    ]:
+        assert_refused(run(*args), message)
+    ckpt.write_text("FAKE 32")
+    assert_refused(run(*good), "data is 16x16, the generator draws 32x32")
+    assert foreign.read_text() == "a,b\n"
+
+
+def test_unknown_choices_are_named():
+    result = run("fid", "--features", "vgg")
+    assert result.exit_code == 2
+    assert "inception" in result.stderr
+
+
+def test_no_weights_and_no_network(tmp_path, ckpt, image_folder, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+    data = image_folder("reals", 5)
+    result = run("fid", "--ckpt", ckpt, "--data", data, "--num", 5, "--device", "cpu")
+    assert result.exit_code == 1
+    line = result.stderr.splitlines()[-1]
+    for part in ("6726825d0af5", "--weights FILE", "--features efficientnet-lite0", "hub"):
+        assert part in line
+    assert not list((tmp_path / "torch").rglob("*.*"))
+
+
+def test_a_loader_that_cannot_be_imported_does_not_hide_others(tmp_path, ckpt, image_folder):
+    entries = tmp_path / "site" / "fake_loader-1.0.dist-info" / "entry_points.txt"
+    entries.write_text(entries.read_text() + "absent = no_such_module:load\n")
+    args = ["fid", "--ckpt", ckpt, "--data", image_folder("reals", 4), "--num", 4, *LITE]
+    assert run(*args).exit_code == 0
+    ckpt.write_text("something else")
+    assert_refused(run(*args), "absent (cannot be imported: No module named 'no_such_module')")
+
+
+def test_measuring_leaves_the_global_generator_alone(ckpt, image_folder):
+    before = torch.get_rng_state()
+    data = image_folder("reals", 4)
+    assert run("fid", "--ckpt", ckpt, "--data", data, "--num", 4, *LITE).exit_code == 0
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,133 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.linalg
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stylegan_eval.metrics.fid import frechet_distance
+from stylegan_eval.statistics import FeatureStats
+
+FOLDER = Path(__file__).parents[1] / "golden"
+ARRAYS = np.load(FOLDER / "fid.npz")
+VALUES = json.loads((FOLDER / "fid.json").read_text())
+
+
+def gaussian(mean, cov, count=1000):
+    return FeatureStats(
+        count=count,
+        mean=np.asarray(mean, dtype=float),
+        scatter=np.asarray(cov, dtype=float) * (count - 1),
+        detector="d",
+    )
+
+
+def features(seed, count, dim):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((count, dim)) @ rng.standard_normal((dim, dim)) + rng.random(dim)
+
+
+def covariance(seed, dim):
+    return np.cov(features(seed, 3 * dim, dim), rowvar=False)
+
+
+@pytest.mark.parametrize("name", ["full", "singular"])
+def test_equals_the_official_value(name):
+    real, fake = (FeatureStats.of(ARRAYS[f"{name}_{side}"], "d") for side in ("real", "fake"))
+    value = frechet_distance(fake, real)
+    assert value == pytest.approx(VALUES[name]["exact"], rel=1e-9)
+    assert value == pytest.approx(VALUES[name]["official"], rel=1e-6)
+
+
+def test_covariance_equals_the_official_one():
+    cov = FeatureStats.of(ARRAYS["full_real"], "d").cov
+    np.testing.assert_allclose(cov, ARRAYS["full_real_cov"], rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["full", "singular"])
+def test_distance_to_itself_is_zero(name):
+    # The official value for the singular case is -1e-6.
+    stats = FeatureStats.of(ARRAYS[f"{name}_real"], "d")
+    assert 0 <= frechet_distance(stats, stats) < 1e-10 * stats.cov.trace()
+
+
+def test_diagonal_covariances():
+    a, b = np.array([1.0, 4.0, 0.0, 9.0]), np.array([9.0, 1.0, 4.0, 0.0])
+    mean = np.array([0.5, -1.0, 2.0, 0.0])
+    expected = np.square(mean).sum() + np.square(np.sqrt(a) - np.sqrt(b)).sum()
+    value = frechet_distance(gaussian(np.zeros(4), np.diag(a)), gaussian(mean, np.diag(b)))
+    assert value == pytest.approx(expected, rel=1e-12)
+
+
+def test_commuting_covariances():
+    rotation = scipy.linalg.qr(features(0, 6, 6))[0]
+    a, b = np.arange(1.0, 7.0), np.arange(6.0, 0.0, -1.0)
+    one, other = ((rotation * values) @ rotation.T for values in (a, b))
+    value = frechet_distance(gaussian(np.zeros(6), one), gaussian(np.zeros(6), other))
+    assert value == pytest.approx(np.square(np.sqrt(a) - np.sqrt(b)).sum(), rel=1e-12)
+
+
+def test_scaled_covariance():
+    cov = covariance(3, 8)
+    value = frechet_distance(gaussian(np.zeros(8), cov), gaussian(np.zeros(8), 9 * cov))
+    assert value == pytest.approx(4 * np.trace(cov), rel=1e-12)
+
+
+def test_equals_the_textbook_matrix_root():
+    one, other = covariance(1, 12), covariance(2, 12)
+    root = scipy.linalg.sqrtm(one @ other)
+    expected = np.trace(one + other - 2 * root.real)
+    value = frechet_distance(gaussian(np.zeros(12), one), gaussian(np.zeros(12), other))
+    assert value == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("smallest", [1e-2, 1e-5, 1e-9, 1e-13, 0.0])
+def test_any_conditioning_is_exact(smallest):
+    # Rotated, so that no shortcut for diagonal matrices helps; the answer stays closed-form.
+    rotation = scipy.linalg.qr(features(4, 10, 10))[0]
+    a, b = np.geomspace(1, 1e-2, 10), np.ones(10)
+    a[-3:] = smallest
+    one, other = ((rotation * values) @ rotation.T for values in (a, b))
+    value = frechet_distance(gaussian(np.zeros(10), one), gaussian(np.zeros(10), other))
+    assert value == pytest.approx(np.square(np.sqrt(a) - 1).sum(), abs=1e-9)
+
+
+@given(st.integers(0, 999), st.integers(2, 14), st.integers(2, 14))
+def test_symmetric_and_unmoved_by_rotation(seed, count_a, count_b):
+    x, y = features(seed, count_a, 8), features(seed + 1, count_b, 8)
+    a, b = FeatureStats.of(x, "d"), FeatureStats.of(y, "d")
+    scale = frechet_distance(a, b) + np.trace(a.cov + b.cov)
+    rotation = scipy.linalg.qr(features(seed + 2, 8, 8))[0]
+    turned = frechet_distance(
+        FeatureStats.of(x @ rotation, "d"), FeatureStats.of(y @ rotation, "d")
+    )
+    assert frechet_distance(b, a) == pytest.approx(frechet_distance(a, b), abs=1e-10 * scale)
+    assert turned == pytest.approx(frechet_distance(a, b), abs=1e-9 * scale)
+
+
+def test_features_that_never_fire_do_not_matter():
+    x, y = features(0, 60, 5), features(1, 60, 5)
+    padded = [FeatureStats.of(np.pad(values, ((0, 0), (0, 3))), "d") for values in (x, y)]
+    plain = [FeatureStats.of(values, "d") for values in (x, y)]
+    assert frechet_distance(*padded) == pytest.approx(frechet_distance(*plain), rel=1e-11)
+
+
+def test_constant_images_have_a_distance():
+    ones, twos = (FeatureStats.of(np.full((5, 4), value), "d") for value in (1.0, 2.0))
+    assert frechet_distance(ones, twos) == 4.0
+
+
+def test_unlike_features_are_refused():
+    a, b = gaussian(np.zeros(3), np.eye(3)), gaussian(np.zeros(4), np.eye(4))
+    with pytest.raises(ValueError, match="cannot compare 3 features of d with 4"):
+        frechet_distance(a, b)
+    with pytest.raises(ValueError, match="other"):
+        frechet_distance(a, FeatureStats.of(features(0, 9, 3), "other"))
+
+
+def test_one_image_is_refused():
+    one = FeatureStats.of(features(0, 1, 3), "d")
+    with pytest.raises(ValueError, match="two images or more"):
+        frechet_distance(one, one)

@@ -1,0 +1,95 @@
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.results import COLUMNS, Row, append_csv, read_table, summary, to_json
+
+ROW = Row(
+    metric="fd_efficientnet-lite0",
+    value=123.456789012345,
+    num=2000,
+    seed=3,
+    protocol={"resize": "tf1", "mirror": "no"},
+    checkpoint='runs/a "b", c.pt',
+    checkpoint_sha256="ab" * 32,
+    description="config F, 32x32",
+    detector="efficientnet-lite0",
+    weights_sha256="cd" * 32,
+    data="data.zip",
+    data_digest="ef" * 32,
+    data_count=2000,
+    precision="float32",
+    device="cpu",
+    torch="2.14.1",
+    seconds=1.5,
+)
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_row_survives_the_table(tmp_path):
+    path = tmp_path / "new" / "results.csv"
+    append_csv(path, [ROW])
+    append_csv(path, [replace(ROW, value=1 / 3), replace(ROW, seed=4)])
+    rows = read(path)
+    assert len(rows) == 3
+    assert list(rows[0]) == list(COLUMNS)
+    assert [float(row["value"]) for row in rows] == [ROW.value, 1 / 3, ROW.value]
+    assert rows[0]["checkpoint"] == ROW.checkpoint
+    assert rows[0]["protocol"] == "resize=tf1 mirror=no"
+    assert [path.name for path in path.parent.iterdir()] == ["results.csv"]
+
+
+def test_a_row_says_when_and_with_what():
+    assert ROW.date.endswith("+00:00")
+    assert ROW.version
+
+
+def test_a_missing_last_line_end_is_mended(tmp_path):
+    path = tmp_path / "results.csv"
+    append_csv(path, [ROW])
+    path.write_text(path.read_text().rstrip("\n"))
+    append_csv(path, [ROW])
+    assert len(read(path)) == 2
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\xff\xfe\x00", b"\n"])
+def test_another_kind_of_file_is_left_alone(tmp_path, content):
+    path = tmp_path / "other.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"other\.csv"):
+        append_csv(path, [ROW])
+    assert path.read_bytes() == content
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        append_csv(tmp_path, [ROW])
+
+
+def test_an_empty_file_becomes_a_table(tmp_path):
+    path = tmp_path / "results.csv"
+    path.touch()
+    assert read_table(path) == ""
+    append_csv(path, [ROW])
+    assert len(read(path)) == 1
+
+
+def test_json_is_one_object():
+    (result,) = json.loads(to_json([ROW]))["results"]
+    assert list(result) == list(COLUMNS)
+    assert result["value"] == ROW.value
+    assert result["protocol"] == {"resize": "tf1", "mirror": "no"}
+
+
+def test_summary_is_one_line():
+    assert summary(ROW) == (
+        "fd_efficientnet-lite0 123.4568  (num 2000, seed 3, resize tf1, mirror no)"
+    )

@@ -1,0 +1,118 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.sampling import (
+    Stream,
+    generate,
+    latents,
+    mirror_flags,
+    noise_maps,
+    random_stream,
+    to_uint8,
+)
+from tests.eval.fakes import LinearGenerator
+
+CPU = torch.device("cpu")
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "fid.npz")
+
+
+def test_uint8_equals_the_official_conversion():
+    images = torch.from_numpy(GOLDEN["to_uint8_in"])
+    assert images.min() < -1
+    assert images.max() > 1
+    np.testing.assert_array_equal(to_uint8(images).numpy(), GOLDEN["to_uint8_out"])
+
+
+def test_uint8_rounds_half_up_and_saturates():
+    x = torch.tensor([-9.0, -1.0, -1 / 255, 0.0, 0.5 / 127.5, 1.0, 9.0]).view(1, 1, 1, -1)
+    assert to_uint8(x).flatten().tolist() == [0, 0, 127, 128, 128, 255, 255]
+
+
+def test_bytes_survive_the_round_trip():
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert torch.equal(to_uint8(levels.float() / 127.5 - 1), levels)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_uint8_refuses_pixels_that_are_not_finite(bad):
+    images = torch.zeros(2, 3, 4, 4)
+    images[1, 2, 3, 3] = bad
+    with pytest.raises(UserError, match="not finite"):
+        to_uint8(images)
+
+
+@given(st.lists(st.integers(0, 2**40), min_size=1, max_size=9), st.integers(0, 2**63 - 1))
+def test_an_image_does_not_know_its_batch(indices, seed):
+    shapes = [(4, 4), (3, 5)]
+    z = latents(seed, indices, 5)
+    noise = noise_maps(seed, indices, shapes, CPU)
+    assert [layer.shape for layer in noise] == [(len(indices), 1, *shape) for shape in shapes]
+    for row, index in enumerate(indices):
+        assert torch.equal(latents(seed, [index], 5)[0], z[row])
+        for alone, together in zip(noise_maps(seed, [index], shapes, CPU), noise, strict=True):
+            assert torch.equal(alone[0], together[row])
+
+
+def test_latents_are_these_numbers():
+    # Philox 4x64 keyed by (seed, index), then NumPy's ziggurat: a change moves every result.
+    golden = json.loads((Path(__file__).parents[1] / "golden" / "fid.json").read_text())
+    np.testing.assert_array_equal(latents(5, [0, 7], 3).numpy(), np.float32(golden["latents"]))
+    assert mirror_flags(5, range(16)).astype(int).tolist() == golden["mirror_flags"]
+
+
+def test_latents_and_noise_are_normal_and_unrelated():
+    z = latents(0, range(4000), 16)
+    (noise,) = noise_maps(0, range(4000), [(4, 4)], CPU)
+    joint = torch.cat([z, noise.flatten(1), latents(1, range(4000), 16)], dim=1)  # [N, 48]
+    bound = 5 / 4000**0.5
+    assert joint.mean(dim=0).abs().max() < bound
+    assert (torch.cov(joint.T) - torch.eye(48)).abs().max() < 1.5 * bound
+
+
+def test_streams_differ():
+    draws = {random_stream(3, 4, stream).random() for stream in Stream}
+    assert len(draws) == len(Stream)
+
+
+def test_half_of_the_images_are_mirrored():
+    assert abs(mirror_flags(0, range(4000)).mean() - 0.5) < 0.04
+    assert mirror_flags(1, range(64)).tolist() != mirror_flags(0, range(64)).tolist()
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_generated_images_are_the_same_for_every_batch_size(batch):
+    whole = torch.cat(list(generate(LinearGenerator(), 3, range(20), 20, CPU)))
+    parts = list(generate(LinearGenerator(), 3, range(20), batch, CPU))
+    assert max(map(len, parts)) == min(batch, 20)
+    # A matrix product may round differently for another number of rows: one level at most.
+    assert (torch.cat(parts).int() - whole.int()).abs().max() <= 1
+
+
+def test_generated_images_depend_on_seed_and_noise():
+    one, other = (
+        next(generate(LinearGenerator(), seed, range(4), 4, CPU)).float() for seed in (0, 1)
+    )
+    assert (one - other).abs().mean() > 1
+    quiet = next(generate(LinearGenerator(noise_shapes=()), 0, range(4), 4, CPU)).float()
+    assert 0 < (one - quiet).abs().max() < 30
+
+
+def test_inference_mode_ends_with_each_batch():
+    for _ in generate(LinearGenerator(), 0, range(4), 2, CPU):
+        assert not torch.is_inference_mode_enabled()
+
+
+def test_a_grey_generator_is_refused():
+    class Grey(LinearGenerator):
+        def synthesis(self, ws, noise):
+            return super().synthesis(ws, noise)[:, :1]
+
+    with pytest.raises(UserError, match="only RGB"):
+        next(generate(Grey(), 0, range(2), 2, CPU))
