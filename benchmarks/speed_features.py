@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from stylegan_eval.detectors.inception import InceptionV3, load_inception
-from stylegan_eval.metrics.fid import frechet_distance
+from stylegan_eval.metrics.frechet import frechet_distance
 from stylegan_eval.statistics import FeatureStats
 
 BATCH = 32
@@ -100,21 +100,21 @@ def _alternate(
     peers: Callable[[], np.ndarray],
     seconds: float,
 ) -> Comparison:
-    """Run both in turns for about `seconds`, after one round that is not counted."""
+    """Run both in turns for about `seconds`; of three rounds or more the first is a warm-up."""
     pairs: list[tuple[float, float]] = []
-    mine, theirs = ours(), peers()
     end = time.perf_counter() + seconds
     while not pairs or time.perf_counter() < end:
         start = time.perf_counter()
-        ours()
+        mine = ours()
         middle = time.perf_counter()
-        peers()
+        theirs = peers()
         pairs.append((middle - start, time.perf_counter() - middle))
+    pairs = pairs[1:] if len(pairs) > 2 else pairs
     return Comparison(
         task=task,
-        seconds=statistics.median(mine for mine, _ in pairs),
-        peer_seconds=statistics.median(theirs for _, theirs in pairs),
-        ratio=statistics.median(theirs / mine for mine, theirs in pairs),
+        seconds=statistics.median(our_time for our_time, _ in pairs),
+        peer_seconds=statistics.median(peer_time for _, peer_time in pairs),
+        ratio=statistics.median(peer_time / our_time for our_time, peer_time in pairs),
         difference=float(np.linalg.norm(mine - theirs) / np.linalg.norm(theirs)),
         rounds=len(pairs),
         threads=torch.get_num_threads(),
@@ -170,11 +170,12 @@ def main(seconds: float, table: Path | None) -> None:
     """Compare the speed of features and distance with pytorch-fid and scipy."""
     rows = []
     print(f"{'ours':>9} {'peer':>9} {'ratio':>6} {'difference':>10}  rounds")
-    for compare in (
+    comparisons: list[Callable[[], Comparison]] = [
         lambda: compare_features(seconds),
         lambda: compare_distance(seconds, smallest=1e-1),
         lambda: compare_distance(seconds, smallest=1e-8),
-    ):
+    ]
+    for compare in comparisons:
         row = compare()
         rows.append(row)
         print(

@@ -24,93 +24,13 @@ from stylegan_eval.detectors.inception import WEIGHTS_SHA256
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import ImageFiles, open_images, read_batches
 from stylegan_eval.loading import load_generator, pick_device
+from stylegan_eval.metrics.frechet import frechet_distance
 from stylegan_eval.precision import PRECISION
 from stylegan_eval.protocols import Detector, ImageGenerator, LoadedGenerator
 from stylegan_eval.results import Row
 from stylegan_eval.sampling import Stream, generate, mirror_flags, random_stream
 from stylegan_eval.settings import FidSettings, Inputs
 from stylegan_eval.statistics import FeatureStats, StatsAccumulator
-
-# ---- maths -----------------------------------------------------------------------------------
-
-
-def frechet_distance(a: FeatureStats, b: FeatureStats) -> float:
-    """Squared Fréchet distance of the Gaussians with these means and covariances.
-
-    |mu_a - mu_b|^2 + Tr C_a + Tr C_b - 2 Tr (C_a C_b)^(1/2), in float64. With C = F F^T the last
-    trace is the nuclear norm of F_a^T F_b: real by construction, and exact where covariances are
-    singular (fewer images than features).
-
-    Parameters
-    ----------
-    a, b : FeatureStats
-        Of one detector, two vectors or more each.
-
-    Returns
-    -------
-    float
-        0 or more, in squared units of the features.
-
-    Raises
-    ------
-    ValueError
-        Features of different detectors or lengths, or a single vector.
-    """
-    if a.detector != b.detector or a.mean.shape != b.mean.shape:
-        raise ValueError(
-            f"cannot compare {len(a.mean)} features of {a.detector}"
-            f" with {len(b.mean)} features of {b.detector}"
-        )
-    if min(a.count, b.count) < 2:
-        raise ValueError(f"a covariance needs two images or more, got {min(a.count, b.count)}")
-    cov_a, cov_b = torch.from_numpy(a.cov), torch.from_numpy(b.cov)
-    shift = float(np.square(a.mean - b.mean).sum())
-    traces = float(cov_a.trace() + cov_b.trace())
-    distance = shift + traces - 2 * _trace_of_root(cov_a, cov_b)
-    rounding = 1e-9 * (shift + traces)
-    assert distance >= -rounding, f"{distance} is negative beyond rounding {rounding}"
-    return max(distance, 0.0)
-
-
-def _trace_of_root(cov_a: Tensor, cov_b: Tensor) -> float:
-    """Tr (C_a C_b)^(1/2) of covariances [D, D]."""
-    low_a, low_b = _cholesky(cov_a), _cholesky(cov_b)
-    if low_a is None or low_b is None:
-        product = _factor(cov_a, low_a).T @ _factor(cov_b, low_b)
-        return float(torch.linalg.svdvals(product).sum())
-    product = low_a.T @ low_b
-    # The singular values are the roots of the eigenvalues of P P^T, which come three times as
-    # fast (0.5 s against 1.7 s at D = 2048, two cores), but with the error squared: a value s of
-    # largest S is known to about eps S^2 / s. Where s / S is 1e-4 or more that is 1e-12 S, far
-    # below what matters; the factors' diagonals tell. Elsewhere take the slower, exact way.
-    spread = float((low_a.diagonal().min() / low_a.diagonal().max()).item())
-    spread *= float((low_b.diagonal().min() / low_b.diagonal().max()).item())
-    if spread > 1e-4:
-        return float(torch.linalg.eigvalsh(product @ product.T).clamp(min=0).sqrt().sum())
-    return float(torch.linalg.svdvals(product).sum())
-
-
-def _cholesky(cov: Tensor) -> Tensor | None:
-    """Lower factor of a covariance, or None when it is singular to rounding."""
-    factor, failed = torch.linalg.cholesky_ex(cov)
-    if int(failed):
-        return None
-    pivots = factor.diagonal().square()
-    tiny = len(cov) * torch.finfo(cov.dtype).eps * cov.diagonal().max()
-    return factor if bool(pivots.min() > tiny) else None
-
-
-def _factor(cov: Tensor, cholesky: Tensor | None) -> Tensor:
-    """F [D, rank] with C = F F^T."""
-    if cholesky is not None:
-        return cholesky
-    values, vectors = torch.linalg.eigh(cov)
-    # Values this small are rounding, and their roots, 1e-8 of the largest, would not be.
-    kept = values > len(cov) * torch.finfo(cov.dtype).eps * values.max().clamp(min=0)
-    return vectors[:, kept] * values[kept].sqrt()
-
-
-# ---- statistics of images --------------------------------------------------------------------
 
 
 def real_images(
@@ -137,6 +57,35 @@ def feature_stats(
             stats.add(detector(batch))
             progress.update(len(batch))
     return stats.result()
+
+
+def check_reals(files: ImageFiles, settings: FidSettings, generator: ImageGenerator | None) -> None:
+    """Check that there are enough real images, and of the generator's size if there is one.
+
+    Raises
+    ------
+    UserError
+        There are not; says what to do.
+    """
+    if generator is None:
+        if 2 * settings.num > len(files):
+            raise UserError(
+                f"the data has {len(files)} images, --floor with --num {settings.num} needs"
+                f" {2 * settings.num}: use --num {len(files) // 2} or give more data"
+            )
+        return
+    if settings.num > len(files):
+        raise UserError(
+            f"the data has {len(files)} images, --num asks for {settings.num}:"
+            f" use --num {len(files)} or give more data"
+        )
+    height, width = files.read(0).shape[1:]  # reading on finds images of other sizes
+    size = generator.resolution
+    if (height, width) != (size, size):
+        raise UserError(
+            f"the data is {width}x{height}, the generator draws {size}x{size}:"
+            f" stylegan-data prepare {files.path} OUT.zip --resolution {size}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,19 +146,8 @@ def measure(
     UserError
         Too few real images, of another resolution, or images that are not finite.
     """
+    check_reals(files, settings, generator)
     num = settings.num
-    if num > len(files):
-        raise UserError(
-            f"the data has {len(files)} images, --num asks for {num}: use --num {len(files)}"
-            " or give more data"
-        )
-    height, width = files.read(0).shape[1:]  # reading on finds images of other sizes
-    size = generator.resolution
-    if (height, width) != (size, size):
-        raise UserError(
-            f"the data is {width}x{height}, the generator draws {size}x{size}:"
-            f" stylegan-data prepare {files.path} OUT.zip --resolution {size}"
-        )
     indices = range(num)
     reals = real_images(files, indices, settings, mirror=mirror)
     real = feature_stats(reals, detector, num, "real images")
@@ -231,12 +169,8 @@ def measure_floor(
     UserError
         Fewer than 2 `num` real images.
     """
+    check_reals(files, settings, None)
     num = settings.num
-    if 2 * num > len(files):
-        raise UserError(
-            f"the data has {len(files)} images, --floor with --num {num} needs {2 * num}:"
-            f" use --num {len(files) // 2}"
-        )
     order = random_stream(settings.seed, 0, Stream.SUBSET).permutation(len(files))
     halves = []
     for name, half in (("first half", order[:num]), ("second half", order[num : 2 * num])):
@@ -245,9 +179,6 @@ def measure_floor(
         images = real_images(files, indices, settings, mirror=mirror)
         halves.append(feature_stats(images, detector, num, name))
     return _compare(halves[0], halves[1])
-
-
-# ---- the command -----------------------------------------------------------------------------
 
 
 def metric_name(settings: FidSettings, weights_sha256: str) -> str:
@@ -296,6 +227,8 @@ def evaluate(inputs: Inputs, settings: FidSettings) -> list[Row]:
     trained = loaded is not None and loaded.mirrored
     mirror = trained if settings.mirror == "auto" else settings.mirror == "yes"
     with open_images(inputs.data) as files:
+        # What can be refused is refused before anything is downloaded.
+        check_reals(files, settings, loaded.generator if loaded else None)
         detector = load_detector(settings.features, settings.resize, inputs.weights, device)
         if loaded is None:
             measured = measure_floor(files, detector, settings, mirror=mirror)

@@ -8,7 +8,7 @@ from stylegan_eval.sampling import generate
 from stylegan_eval.settings import FidSettings, Inputs
 from tests.eval.fakes import LinearGenerator
 
-NUM = 8
+NUM = 6
 
 
 @pytest.fixture

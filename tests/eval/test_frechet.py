@@ -7,7 +7,7 @@ import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan_eval.metrics.fid import frechet_distance
+from stylegan_eval.metrics.frechet import frechet_distance
 from stylegan_eval.statistics import FeatureStats
 
 FOLDER = Path(__file__).parents[1] / "golden"
