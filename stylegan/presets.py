@@ -66,8 +66,16 @@ def _lsun(config: Config, resolution: int, total_kimg: float) -> Config:
     )
 
 
-def _demo(
-    config: Config, *, resolution: int, width: int, phase_kimg: float, total_kimg: float
+def _cpu(
+    config: Config,
+    *,
+    resolution: int,
+    width: int,
+    minibatch: int,
+    lrate: float,
+    phase_kimg: float,
+    total_kimg: float,
+    ema_kimg: float,
 ) -> Config:
     """A scale that two CPU cores train in minutes to hours. `docs/demo-scale.md` gives reasons."""
     return replace(
@@ -87,11 +95,11 @@ def _demo(
             transition_kimg=phase_kimg,
             total_kimg=total_kimg,
             minibatch=(),
-            minibatch_base=32,
+            minibatch_base=minibatch,
             lrate=(),
-            lrate_base=0.002,
+            lrate_base=lrate,
             tick_kimg=(),
-            ema_kimg=2.0,
+            ema_kimg=ema_kimg,
         ),
     )
 
@@ -132,26 +140,54 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         ),
         "tiny-16": Preset(
             description="Seconds: 16x16, width 8, 0.2 kimg a phase, 1 kimg; shows that all works",
-            apply=lambda config: _demo(
-                config, resolution=16, width=8, phase_kimg=0.2, total_kimg=1.0
+            apply=lambda config: _cpu(
+                config,
+                resolution=16,
+                width=8,
+                minibatch=8,
+                lrate=0.003,
+                phase_kimg=0.2,
+                total_kimg=1.0,
+                ema_kimg=0.2,
             ),
         ),
         "quick-32": Preset(
             description="Minutes on a CPU: 32x32, width 64, 4 kimg a phase, 24 kimg",
-            apply=lambda config: _demo(
-                config, resolution=32, width=64, phase_kimg=4.0, total_kimg=24.0
+            apply=lambda config: _cpu(
+                config,
+                resolution=32,
+                width=64,
+                minibatch=16,
+                lrate=0.004,
+                phase_kimg=4.0,
+                total_kimg=24.0,
+                ema_kimg=1.0,
             ),
         ),
         "demo-32": Preset(
-            description="An hour on a CPU: 32x32, width 64, 10 kimg a phase, 200 kimg",
-            apply=lambda config: _demo(
-                config, resolution=32, width=64, phase_kimg=10.0, total_kimg=200.0
+            description="An hour on a CPU: 32x32, width 64, 10 kimg a phase, 150 kimg",
+            apply=lambda config: _cpu(
+                config,
+                resolution=32,
+                width=64,
+                minibatch=16,
+                lrate=0.003,
+                phase_kimg=10.0,
+                total_kimg=150.0,
+                ema_kimg=3.0,
             ),
         ),
         "demo-64": Preset(
             description="A night on a CPU: 64x64, width 64, 30 kimg a phase, 600 kimg",
-            apply=lambda config: _demo(
-                config, resolution=64, width=64, phase_kimg=30.0, total_kimg=600.0
+            apply=lambda config: _cpu(
+                config,
+                resolution=64,
+                width=64,
+                minibatch=16,
+                lrate=0.003,
+                phase_kimg=30.0,
+                total_kimg=600.0,
+                ema_kimg=5.0,
             ),
         ),
     }
