@@ -62,7 +62,7 @@ def main(out: Path, count: int, kimg: float, num: int, seed: int) -> None:
         )
     table.unlink(missing_ok=True)
     measure = f"--data {data} --features efficientnet-lite0 --num {num} --csv {table}"
-    run(f"stylegan-eval fid --floor {measure}")
+    run(f"stylegan-eval fid --floor --mirror yes {measure}")
     run(f"stylegan-eval fid --ckpt {training / 'checkpoint-000000.pt'} {measure}")
     run(f"stylegan-eval fid --ckpt {training} {measure}")
     grid = out / "samples.png"
