@@ -196,3 +196,7 @@ def _echo_labels(files: "ImageFiles") -> None:
         click.echo(f"  {name:<16} {share:.3f}")
     if len(rows) > _MAX_ROWS:
         click.echo(f"  and {len(rows) - _MAX_ROWS} more")
+
+
+if __name__ == "__main__":
+    main()

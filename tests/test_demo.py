@@ -1,0 +1,26 @@
+"""The demo is the commands of the README, one after another, at a size of seconds."""
+
+import os
+import subprocess
+import sys
+
+import pandas as pd
+from PIL import Image
+
+
+def test_demo_from_nothing_to_a_row_and_a_picture(tmp_path):
+    out = tmp_path / "demo"
+    command = [sys.executable, "-m", "benchmarks.demo", "--out", str(out)]
+    command += ["--count", "128", "--kimg", "0.1", "--num", "64"]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "STYLEGAN_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(out / "results.csv")
+    floor, name = "fd_efficientnet-lite0_floor", "fd_efficientnet-lite0"
+    assert table["metric"].tolist() == [floor, name, name]
+    assert (table["value"] > 0).all()
+    assert table["value"][0] < table["value"][1]
+    assert done.stdout.splitlines()[-2].startswith("fd_efficientnet-lite0,")
+    assert done.stdout.splitlines()[-1] == str(out / "samples.png")
+    with Image.open(out / "samples.png") as sheet:
+        assert sheet.size == (8 * 32, 4 * 32)
