@@ -186,7 +186,8 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
     UserError
         It is ours but damaged.
     """
-    path = newest_checkpoint(path)
+    if path.is_dir() and checkpoints_in(path):
+        path = newest_checkpoint(path)
     if not is_checkpoint(path) and not _NAME.fullmatch(path.name):
         return None
     tree = read_checkpoint(path)
