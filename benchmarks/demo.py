@@ -61,7 +61,7 @@ def main(out: Path, count: int, kimg: float, num: int, seed: int) -> None:
             f"--seed {seed} --out {training} --keep 1000"
         )
     table.unlink(missing_ok=True)
-    measure = f"--data {data} --features efficientnet-lite0 --num {num} --csv {table}"
+    measure = f"--data {data} --features efficientnet-lite0 --num {num} --batch 16 --csv {table}"
     run(f"stylegan-eval fid --floor --mirror yes {measure}")
     run(f"stylegan-eval fid --ckpt {training / 'checkpoint-000000.pt'} {measure}")
     run(f"stylegan-eval fid --ckpt {training} {measure}")
