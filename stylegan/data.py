@@ -34,7 +34,7 @@ def main() -> None:
       stylegan-data avatars faces.zip --count 10000 --resolution 64
       stylegan-data prepare ~/photos photos.zip --resolution 128
       stylegan-data inspect photos.zip
-    """  # noqa: D301 (click reads the backspace)
+    """
 
 
 def _zip_name(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
@@ -73,7 +73,7 @@ def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> 
     \b
     Example:
       stylegan-data avatars faces.zip --count 10000 --resolution 64 --seed 0
-    """  # noqa: D301 (click reads the backspace)
+    """
     from stylegan.datasets.avatars import make_avatars
 
     make_avatars(out, count=count, resolution=resolution, seed=seed, workers=workers)
@@ -121,7 +121,7 @@ def prepare(
       stylegan-data prepare ~/photos photos.zip
       stylegan-data prepare ~/photos photos.zip --resolution 256 --resample lanczos
       stylegan-data prepare animals.zip animals-64.zip --resolution 64 --labels-from-folders
-    """  # noqa: D301 (click reads the backspace)
+    """
     from stylegan.datasets.prepare import prepare as prepare_images
 
     made = prepare_images(
@@ -147,7 +147,7 @@ def inspect(path: Path) -> None:
     \b
     Example:
       stylegan-data inspect faces.zip
-    """  # noqa: D301 (click reads the backspace)
+    """
     from stylegan.datasets.survey import survey
     from stylegan_eval.images import open_images
 

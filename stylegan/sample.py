@@ -44,7 +44,7 @@ _seed = click.option(
 
 @click.group(cls=ErrorLineGroup, context_settings={"show_default": True})
 def main() -> None:
-    r"""Draw images from a checkpoint, or score them.
+    """Draw images from a checkpoint, or score them.
 
     \b
     stylegan-sample grid --ckpt runs/f32 --seeds 0-15 --psi 0.7 grid.png

@@ -88,7 +88,7 @@ def main(
     resume: Path | None,
     dry_run: bool,
 ) -> None:
-    r"""Train StyleGAN, configuration A to F.
+    """Train StyleGAN, configuration A to F.
 
     \b
     stylegan-data avatars avatars.zip --count 10000 --resolution 32

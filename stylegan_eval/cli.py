@@ -17,7 +17,12 @@ FILE = click.Path(path_type=Path)
 
 @click.group(cls=ErrorLineGroup)
 def main() -> None:
-    """Measure image generators. Results go to stdout, progress to stderr."""
+    """Measure image generators. Results go to stdout, progress to stderr.
+
+    \b
+    stylegan-eval fid --ckpt runs/f32 --data avatars.zip --num 2000 \\
+        --features efficientnet-lite0 --csv results.csv
+    """
 
 
 def _options(settings: type) -> list[click.Parameter]:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
-from benchmarks.speed_features import random_inception_state
+from benchmarks.speed.features import random_inception_state
 
 # The same examples every time, and no limit on a shared machine's mood.
 settings.register_profile("steady", deadline=None, derandomize=True)

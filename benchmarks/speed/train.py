@@ -1,7 +1,7 @@
 """Speed of the training step against plain layers, in one run, alternating.
 
-``python -m benchmarks.speed_train``: a step of D and one of G of configuration F on random images,
-by our layers and by `benchmarks.plain`, with the same weights. The ratio is of the medians.
+``python -m benchmarks.speed.train``: a step of D and one of G of configuration F on random images,
+by our layers and by `benchmarks.speed.plain`, with the same weights. The ratio is of the medians.
 """
 
 import statistics
@@ -14,7 +14,7 @@ import click
 import pandas as pd
 import torch
 
-from benchmarks.plain import plain_layers
+from benchmarks.speed.plain import plain_layers
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime, StepRandom
