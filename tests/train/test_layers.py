@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch.autograd import forward_ad
 
+from benchmarks.speed import plain
 from stylegan.networks.layers import (
     EqualizedConv,
     EqualizedLinear,
@@ -15,6 +15,7 @@ from stylegan.networks.layers import (
     upsample_conv,
 )
 from stylegan.networks.synthesis import adain
+from tests.train import golden
 
 RNG_SEED = 0
 
@@ -25,29 +26,18 @@ def randn(*shape):
     )
 
 
-def plain_upsample_conv(x, weight):
-    return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), weight, padding=1)
-
-
-def plain_blur(x):
-    kernel = torch.tensor([1.0, 2.0, 1.0], dtype=x.dtype)
-    kernel = (kernel[:, None] * kernel / 16).expand(x.shape[1], 1, 3, 3)
-    return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
-
-
-def test_upsample_conv_in_both_orientations():
+@pytest.mark.parametrize("transposed", [False, True])
+def test_upsample_conv_in_both_orientations(transposed):
     x, weight = randn(2, 3, 5, 4), randn(6, 3, 3, 3)
     torch.testing.assert_close(
-        upsample_conv(x, weight, transposed=False), plain_upsample_conv(x, weight)
-    )
-    torch.testing.assert_close(
-        upsample_conv(x, weight, transposed=True), plain_upsample_conv(x, weight.flip(2, 3))
+        upsample_conv(x, weight, transposed=transposed),
+        plain.upsample_conv(x, weight, transposed=transposed),
     )
 
 
 def test_conv_downsample():
     x, weight, bias = randn(2, 3, 6, 4), randn(5, 3, 3, 3), randn(5)
-    expected = F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2)
+    expected = plain.conv_downsample(x, weight, bias)
     torch.testing.assert_close(conv_downsample(x, weight, bias), expected)
 
 
@@ -56,13 +46,13 @@ def test_conv_downsample():
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_blur_and_its_derivatives(layout):
     x = randn(2, 3, 5, 6).contiguous(memory_format=layout).requires_grad_()
-    torch.testing.assert_close(blur(x), plain_blur(x))
+    torch.testing.assert_close(blur(x), plain.blur(x))
     assert torch.autograd.gradcheck(blur, x)
     assert torch.autograd.gradgradcheck(blur, x)
     tangent = randn(2, 3, 5, 6) + 1
     with forward_ad.dual_level():
         derivative = forward_ad.unpack_dual(blur(forward_ad.make_dual(x.detach(), tangent)))
-        torch.testing.assert_close(derivative.tangent, plain_blur(tangent))
+        torch.testing.assert_close(derivative.tangent, plain.blur(tangent))
 
 
 def test_adain_sets_mean_and_deviation():
@@ -70,10 +60,7 @@ def test_adain_sets_mean_and_deviation():
     y = adain(x, scale, shift)
     torch.testing.assert_close(y.mean(dim=(2, 3)), shift)
     torch.testing.assert_close(y.std(dim=(2, 3), correction=0), scale.abs(), rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(
-        adain(x, scale, torch.zeros_like(scale)),
-        F.instance_norm(x, eps=1e-8) * scale[:, :, None, None],
-    )
+    torch.testing.assert_close(y, plain.adain(x, scale, shift))
 
 
 def test_minibatch_stddev_groups_are_strided():
@@ -95,3 +82,19 @@ def test_equalized_layers_keep_unit_variance():
     layers.double()
     assert layers[0](randn(64, 256)).std().item() == pytest.approx(1, abs=0.05)
     assert layers[1](randn(4, 64, 16, 16)).std().item() == pytest.approx(1, abs=0.08)
+
+
+@pytest.mark.parametrize("row", ["A", "F"])
+@torch.no_grad()
+def test_networks_on_plain_layers_are_the_same_networks(row):
+    """What the speed is measured against computes the same images and scores."""
+    G, D = golden.generator(row, torch.float64), golden.discriminator(row, torch.float64)
+    z, reals = (golden.tensor(row, key, torch.float64) for key in ("latents", "reals"))
+
+    def results():
+        return G.synthesis(G.mapping(z), G.g.fixed_noise()), D(reals)
+
+    fast = results()
+    with plain.plain_layers():
+        torch.testing.assert_close(results(), fast, rtol=1e-10, atol=1e-10)
+    assert torch.channels_last is not torch.contiguous_format
