@@ -82,10 +82,10 @@ def check_reals(files: ImageFiles, settings: FidSettings, generator: ImageGenera
     height, width = files.read(0).shape[1:]  # reading on finds images of other sizes
     size = generator.resolution
     if (height, width) != (size, size):
-        raise UserError(
-            f"the data is {width}x{height}, the generator draws {size}x{size}:"
-            f" stylegan-data prepare {files.path} OUT.zip --resolution {size}"
-        )
+        fix = f"stylegan-data prepare {files.path} OUT.zip --resolution {size}"
+        if min(height, width) < size:
+            fix = "images are never enlarged, give larger ones"
+        raise UserError(f"the data is {width}x{height}, the generator draws {size}x{size}: {fix}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,12 +119,15 @@ def test_more_images_than_there_are_is_refused(files):
         measure_floor(files, PixelDetector(), FidSettings(num=21), mirror=False)
 
 
-def test_another_resolution_is_refused(files):
+@pytest.mark.parametrize(
+    ("size", "fix"), [(32, "images are never enlarged"), (8, "prepare .* --resolution 8$")]
+)
+def test_another_resolution_is_refused(files, size, fix):
     with pytest.raises(
-        UserError, match=r"data is 16x16, the generator draws 32x32.*--resolution 32"
+        UserError, match=f"data is 16x16, the generator draws {size}x{size}: .*{fix}"
     ):
         measure(
-            LinearGenerator(resolution=32),
+            LinearGenerator(resolution=size),
             files,
             PixelDetector(),
             FidSettings(num=4),
