@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from stylegan_eval.errors import UserError
+from stylegan_eval.loading import pick_device
 
 
 @dataclass(frozen=True)
@@ -22,29 +22,14 @@ class Runtime:
 
     @classmethod
     def choose(cls, name: str) -> "Runtime":
-        """Take a device by name and set it to strict float32.
-
-        Parameters
-        ----------
-        name : str
-            'auto' (CUDA when present), 'cpu', 'cuda' or 'cuda:N'.
+        """Take a device by name: 'auto' (CUDA when present), 'cpu', 'cuda' or 'cuda:N'.
 
         Raises
         ------
         UserError
             There is no such device.
         """
-        if name == "auto":
-            name = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            device = torch.device(name)
-            torch.empty(1, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise UserError(f"device {name!r} is not available here: use --device cpu") from error
-        # TF32 keeps 10 bits of the mantissa; the published numbers were made with 23.
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
-        return cls(device)
+        return cls(pick_device(name))
 
 
 def stream_seed(*key: int) -> int:

@@ -195,6 +195,7 @@ def scores(
     from stylegan.networks.synthesis import split_lod
     from stylegan.runtime import Runtime
     from stylegan_eval.errors import UserError
+    from stylegan_eval.precision import strict_float32
 
     runtime = Runtime.choose(device)
     tree = read_checkpoint(newest_checkpoint(ckpt))
@@ -219,7 +220,7 @@ def scores(
                 f"a minibatch of {len(part)} images does not divide into groups of "
                 f"{D.mbstd_group_size}: choose --batch so that it does"
             )
-        with torch.inference_mode():
+        with torch.inference_mode(), strict_float32(runtime.device.type):
             part = mean_pool(part, part.shape[-1] // size)
             results.append(D(part, lod=lod).cpu().numpy())
     _write_npy(out, np.concatenate(results))
@@ -251,6 +252,7 @@ def draw(
 
     from stylegan.networks.generator import TruncatedGenerator
     from stylegan_eval.errors import UserError
+    from stylegan_eval.precision import strict_float32
     from stylegan_eval.sampling import noise_maps
 
     source: Generator | TruncatedGenerator = network
@@ -262,13 +264,14 @@ def draw(
     device = network.w_avg.device
     for start in range(0, len(z), batch):
         part = torch.from_numpy(z[start : start + batch]).to(device)
-        with torch.inference_mode():
+        with torch.inference_mode(), strict_float32(device.type):
             if noise == "random":
                 indices = range(start, start + len(part))
                 maps = noise_maps(seed, indices, network.g.noise_shapes(lod), device)
             else:
                 maps = network.g.fixed_noise(lod) if noise == "fixed" else []
-            yield source.synthesis(source.mapping(part), maps, lod)
+            images = source.synthesis(source.mapping(part), maps, lod)
+        yield images
 
 
 def _read_npy(path: Path, shape: tuple[int | None, ...], what: str) -> "NDArray[np.float32]":

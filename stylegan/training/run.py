@@ -35,6 +35,7 @@ from stylegan.training.schedule import phases
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
+from stylegan_eval.precision import strict_float32
 from stylegan_eval.sampling import latents
 
 
@@ -248,7 +249,8 @@ def _run(
     if start == 0:
         snapshot(state)  # shows at once whether the folder can be written
     progress.log.line(f"config {config.name}, seed {settings.seed}, from kimg {start / 1000:.1f}")
-    with stop_on_signal() as stop:
+    # The published numbers were made in float32; TF32 keeps 10 bits of the mantissa instead of 23.
+    with stop_on_signal() as stop, strict_float32(runtime.device.type):
         try:
             train(
                 state,

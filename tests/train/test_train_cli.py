@@ -129,7 +129,7 @@ BAD = [
     ("--config F --data {data} --out {out} --resolution 48", 2, "power of two"),
     ("--config F --data {data} --out {out} --kimg -1", 2, "kimg"),
     ("--config F --data {data} --out {out} --preset x", 1, "demo-32"),
-    ("--config F --data {data} --out {out} --device tpu9", 1, "--device cpu"),
+    ("--config F --data {data} --out {out} --device tpu9", 1, "cuda:N, got tpu9"),
     ("--config F --data {out}/no.zip --out {out}", 1, "no.zip"),
     ("--config F --preset demo-32 --data {data} --out {out}", 1, "use --resolution 16"),
     (
