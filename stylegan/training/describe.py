@@ -76,7 +76,7 @@ def _length(config: Config, costs: list[PhaseCost], device: torch.device) -> Ite
     largest = max(costs, key=lambda cost: cost.memory)
     yield (
         f"length: {config.schedule.total_kimg:g} kimg, {steps:,d} steps of D and G, "
-        f"{flop / 1e15:.3g} PFLOP"
+        f"{flop / 1e15:,.2f} PFLOP"
     )
     size = largest.point.resolution
     yield f"memory: about {_bytes(largest.memory)} at {size}x{size}, the largest phase"
