@@ -3,23 +3,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
 from PIL import Image
 
 from benchmarks.speed.features import random_inception_state
-
-# The same examples every time, and no limit on a shared machine's mood.
-settings.register_profile("steady", deadline=None, derandomize=True)
-settings.load_profile("steady")
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _one_thread():
-    """Test processes share the cores; threads that wait for each other are ten times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

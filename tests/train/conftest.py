@@ -4,22 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
 from stylegan.runtime import Runtime
 from stylegan.training.run import RunSettings, start_run
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Networks of width 8 are faster on one thread, and tests run side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +45,5 @@ def finished(tiny, data, cache, runtime, tmp_path_factory):
     """Folder of a finished run."""
     out = tmp_path_factory.mktemp("run") / "f16"
     settings = RunSettings(out=out, data=data, seed=5, snapshot_kimg=0.2, cache=cache)
-    torch.set_num_threads(1)
     start_run(tiny, settings, runtime)
     return out

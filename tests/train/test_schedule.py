@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -55,7 +55,6 @@ def test_optimizer_resets_and_length(official, run):
     training=st.sampled_from([0.0, 10.0, 600.0]),
     transition=st.sampled_from([0.0, 7.5, 600.0]),
 )
-@settings(derandomize=True)
 def test_lod_never_rises(nimg, step, resolution, training, transition):
     schedule = replace(CONFIGS["F"].schedule, training_kimg=training, transition_kimg=transition)
     config = replace(CONFIGS["F"], resolution=resolution, schedule=schedule)
