@@ -1,4 +1,4 @@
-"""A data set and a finished run, small enough to make anew for every test session."""
+"""A data set and a finished run, small enough to make anew for every test run."""
 
 from dataclasses import replace
 
