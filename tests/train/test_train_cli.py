@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
+from stylegan.datasets.archive import write_archive
 from stylegan.train import main
 
 TRAIN = [sys.executable, "-m", "stylegan.train"]
@@ -54,19 +56,30 @@ def flat(state):
     return {f"{i}.{key}": value for i, moments in state.items() for key, value in moments.items()}
 
 
-def test_killed_at_a_random_moment_and_resumed_is_the_run_never_stopped(data, cache, tmp_path):
+@pytest.fixture(scope="session")
+def data32(tmp_path_factory):
+    """300 images of 32x32."""
+    path = tmp_path_factory.mktemp("data") / "noise32.zip"
+    coarse = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3), dtype=np.uint8)
+    write_archive(path, ((image, None) for image in coarse.repeat(8, axis=1).repeat(8, axis=2)))
+    return path
+
+
+def test_killed_at_a_random_moment_and_resumed_is_the_run_never_stopped(data32, cache, tmp_path):
+    """Configuration F at 32x32, grown from 8x8."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = start(killed, data, cache)
+    process = start(killed, data32, cache, "--resolution", "32")
     wait_for_checkpoint(killed, process)
     time.sleep(random.uniform(0, 1.0))
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stderr.close()
-    reference = start(whole, data, cache)
+    reference = start(whole, data32, cache, "--resolution", "32")
     assert reference.wait() == 0, reference.stderr.read()
     reference.stderr.close()
     done = resume(killed, cache)
     assert done.returncode == 0, done.stderr
+    assert read_checkpoint(newest_checkpoint(killed))["config"]["resolution"] == 32
     first, second = final_tensors(whole), final_tensors(killed)
     assert first.keys() == second.keys()
     assert [key for key in first if not torch.equal(first[key], second[key])] == []
@@ -143,10 +156,6 @@ BAD = [
 
 @pytest.mark.parametrize(("args", "status", "message"), BAD)
 def test_bad_input_is_one_line(args, status, message, data, cache, tmp_path):
-    import numpy as np
-
-    from stylegan.datasets.archive import write_archive
-
     out, few, file = tmp_path / "out", tmp_path / "few.zip", tmp_path / "file"
     write_archive(few, ((np.full((8, 8, 3), i, np.uint8), None) for i in range(10)))
     file.write_text("a file where a folder should be")
@@ -171,10 +180,6 @@ def test_resume_refuses_what_does_not_fit(finished, data, cache, tmp_path):
     refused("resolution 16, not 32", "--resolution", "32")
     refused("config F, not E", "--config", "E")
     refused("schedule.training_kimg", "--config", "F", "--preset", "tiny-16")
-    import numpy as np
-
-    from stylegan.datasets.archive import write_archive
-
     other = tmp_path / "other.zip"
     write_archive(other, ((np.full((16, 16, 3), i, np.uint8), None) for i in range(64)))
     refused("is not the data this run was trained on", "--data", other)
