@@ -4,7 +4,7 @@ Image i of a run depends on (seed, i) alone, so a result does not depend on batc
 on how many images were asked for.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
@@ -126,13 +126,9 @@ def to_uint8(images: Tensor) -> Tensor:
     return (images.float() * 127.5 + 128).clamp_(0, 255).to(torch.uint8)
 
 
-def generate(
-    generator: ImageGenerator,
-    seed: int,
-    indices: Sequence[int],
-    batch: int,
-    device: torch.device,
-) -> Iterator[Tensor]:
+def draw(
+    generator: ImageGenerator, seed: int, indices: Sequence[int], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
     """Draw the images with these indices, in strict float32, without gradients.
 
     Parameters
@@ -142,32 +138,33 @@ def generate(
     seed : int
         0 to 2^63 - 1.
     indices : sequence of int
-        Image numbers.
-    batch : int
-        Images per step.
+        n image numbers.
     device : torch.device
         Where the generator is.
 
-    Yields
-    ------
-    Tensor
-        uint8 [n, 3, R, R], n at most `batch`.
+    Returns
+    -------
+    z : Tensor
+        [n, z_dim].
+    ws : Tensor
+        [n, L, w_dim].
+    images : Tensor
+        [n, 3, R, R], about [-1, 1], not clamped.
 
     Raises
     ------
     UserError
-        Pixels that are not finite, or images of another shape than the generator says.
+        Images of another shape than the generator says.
     """
     size = generator.resolution
-    for start in range(0, len(indices), batch):
-        part = indices[start : start + batch]
-        with torch.inference_mode(), strict_float32(device.type):
-            ws = generator.mapping(latents(seed, part, generator.z_dim).to(device))
-            noise = noise_maps(seed, part, generator.noise_shapes, device)
-            images = to_uint8(generator.synthesis(ws, noise))  # [n, 3, R, R]
-        if images.shape != (len(part), 3, size, size):
-            raise UserError(
-                f"the generator drew images of shape {list(images.shape)}, expected"
-                f" {[len(part), 3, size, size]}: only RGB generators can be measured"
-            )
-        yield images
+    with torch.inference_mode(), strict_float32(device.type):
+        z = latents(seed, indices, generator.z_dim).to(device)
+        ws = generator.mapping(z)
+        noise = noise_maps(seed, indices, generator.noise_shapes, device)
+        images = generator.synthesis(ws, noise)
+    if images.shape != (len(indices), 3, size, size):
+        raise UserError(
+            f"the generator drew images of shape {list(images.shape)}, expected"
+            f" {[len(indices), 3, size, size]}: only RGB generators can be measured"
+        )
+    return z, ws, images

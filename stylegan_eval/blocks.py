@@ -1,0 +1,162 @@
+"""Work in blocks: what makes a long run resumable, divisible and its error measurable.
+
+A measurement over N images (or pairs) is cut into blocks by a rule that knows N alone. Each block
+becomes a few arrays in a file of its own, written whole or not at all. So a killed run goes on
+where it stopped, processes divide the blocks among themselves, and the result, a function of the
+blocks in their order, has the same bits every time. The jackknife leaves out blocks in turn.
+"""
+
+import hashlib
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from stylegan_eval.cache import cache_dir
+from stylegan_eval.errors import UserError
+from stylegan_eval.files import atomic_write
+from stylegan_eval.processes import Processes
+
+Arrays = Mapping[str, NDArray[Any]]
+Key = Mapping[str, str | int | float]
+Tick = Callable[[int], object]
+
+# Divisible by the usual numbers of GPUs, and by the ten splits of the Inception Score.
+BLOCK_COUNTS = (40, 20, 10)
+SMALLEST_BLOCK = 64
+
+
+def split(num: int) -> list[range]:
+    """Cut 0 .. num - 1 into 40, 20 or 10 nearly equal blocks of 64 or more, else into one."""
+    count = next((n for n in BLOCK_COUNTS if num >= n * SMALLEST_BLOCK), 1)
+    bounds = [num * block // count for block in range(count + 1)]
+    return [range(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+def split_all(nums: Iterable[int]) -> list[range]:
+    """Blocks of several consumers at once: cut wherever one of them is cut by `split`."""
+    cuts = sorted({0} | {block.stop for num in nums for block in split(num)})
+    return [range(start, stop) for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def key_digest(key: Key) -> str:
+    """SHA-256 of a key, in hexadecimal."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write arrays as an uncompressed `.npz`, whole or not at all."""
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
+    """Read the arrays of `path`; None when there is no such file or it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return {name: content[name] for name in content.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where a measurement runs, and its unfinished work.
+
+    Attributes
+    ----------
+    device : torch.device
+        Of generator and networks.
+    processes : Processes
+        This process among those that share the work.
+    folder : Path
+        Unfinished work is kept below it.
+    """
+
+    device: torch.device
+    processes: Processes = field(default_factory=Processes)
+    folder: Path = field(default_factory=lambda: cache_dir() / "work")
+    _stores: list[Path] = field(default_factory=list)
+
+    def map_blocks(
+        self,
+        key: Key,
+        blocks: Sequence[range],
+        compute: Callable[[range, Tick], Arrays],
+        label: str,
+    ) -> list[dict[str, NDArray[Any]]]:
+        """Compute every block that is not there yet, and return all of them in order.
+
+        Must be called by all processes alike; each computes its share and waits for the others.
+
+        Parameters
+        ----------
+        key : mapping
+            Everything the blocks depend on: equal keys, equal blocks.
+        blocks : sequence of range
+            From `split` or `split_all`.
+        compute : callable
+            ``(block, tick) -> arrays``; calls ``tick(n)`` after every n images.
+        label : str
+            Beside the progress bar on stderr.
+
+        Returns
+        -------
+        list of dict
+            The arrays of each block; empty in all processes but the first.
+
+        Raises
+        ------
+        UserError
+            A block of another process does not appear: the cache folder is not shared.
+        """
+        store = self._open(key)
+        paths = [store / f"{block.start:09d}-{block.stop:09d}.npz" for block in blocks]
+        mine = self.processes.share(list(zip(blocks, paths, strict=True)))
+        done = sum(len(block) for block, path in mine if path.exists())
+        total = sum(len(block) for block, _ in mine)
+        with tqdm(
+            desc=label, total=total, initial=done, unit="img", smoothing=0.1,
+            disable=not self.processes.is_first,
+        ) as progress:  # fmt: skip
+            for block, path in mine:
+                if not path.exists():
+                    save_arrays(path, compute(block, progress.update))
+        self.processes.wait()
+        if not self.processes.is_first:
+            return []
+        return [self._read(path) for path in paths]
+
+    def finish(self) -> None:
+        """Remove the work of this run: the result is out."""
+        self.processes.wait()
+        if self.processes.is_first:
+            for store in self._stores:
+                shutil.rmtree(store, ignore_errors=True)
+
+    def _open(self, key: Key) -> Path:
+        store = self.folder / key_digest(key)[:32]
+        self._stores.append(store)
+        store.mkdir(parents=True, exist_ok=True)
+        if self.processes.is_first:
+            with atomic_write(store / "key.json") as temporary:
+                temporary.write_text(json.dumps(key, indent=2, sort_keys=True), encoding="utf-8")
+        return store
+
+    def _read(self, path: Path) -> dict[str, NDArray[Any]]:
+        arrays = load_arrays(path)
+        if arrays is None:
+            path.unlink(missing_ok=True)
+            raise UserError(
+                f"{path}: a block is missing or damaged: start the command again; with several"
+                " machines STYLEGAN_CACHE must be a folder that they share"
+            )
+        return arrays

@@ -1,0 +1,176 @@
+"""One pass over images that feeds every metric: each image is made once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stylegan_eval.blocks import Arrays, Key, Run, Tick, split_all
+from stylegan_eval.images import ImageFiles, read_batches
+from stylegan_eval.protocols import ImageGenerator
+from stylegan_eval.sampling import draw, mirror_flags, to_uint8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """A batch of images, with where they come from if a generator drew them.
+
+    Attributes
+    ----------
+    positions : range
+        Numbers of the images within the pass.
+    images : Tensor
+        uint8 [n, 3, H, W].
+    raw : Tensor or None
+        float32 [n, 3, H, W], about [-1, 1], as the generator drew them.
+    z : Tensor or None
+        [n, z_dim].
+    ws : Tensor or None
+        [n, L, w_dim].
+    """
+
+    positions: range
+    images: Tensor
+    raw: Tensor | None = None
+    z: Tensor | None = None
+    ws: Tensor | None = None
+
+
+class Source(Protocol):
+    """Images with numbers."""
+
+    def batches(self, positions: range) -> Iterator[Samples]:
+        """Yield the images with these numbers, in order."""
+
+
+class BlockCollector(Protocol):
+    """What a collector gathers over one block."""
+
+    def add(self, samples: Samples) -> None:
+        """Take in a batch."""
+
+    def arrays(self) -> Arrays:
+        """What is to be kept of the block."""
+
+
+class Collector(Protocol):
+    """A consumer of images.
+
+    Attributes
+    ----------
+    name : str
+        Distinguishes it from other collectors of the pass.
+    identity : str
+        All that its arrays depend on besides the images.
+    num : int
+        It wants the images 0 .. num - 1.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def identity(self) -> str: ...
+    @property
+    def num(self) -> int: ...
+    def begin(self) -> BlockCollector:
+        """Start a block."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedImages:
+    """Images of a generator; image i depends on (seed, i) alone."""
+
+    generator: ImageGenerator
+    seed: int
+    batch: int
+    device: torch.device
+
+    def batches(self, positions: range) -> Iterator[Samples]:
+        """Yield the images with these numbers; see `sampling.draw`."""
+        for start in range(positions.start, positions.stop, self.batch):
+            part = range(start, min(start + self.batch, positions.stop))
+            z, ws, raw = draw(self.generator, self.seed, part, self.device)
+            yield Samples(positions=part, images=to_uint8(raw), raw=raw, z=z, ws=ws)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileImages:
+    """Images of files, in the order of `indices`, flipped at random when `mirror`."""
+
+    files: ImageFiles
+    indices: Sequence[int]
+    mirror: bool
+    seed: int
+    batch: int
+
+    def batches(self, positions: range) -> Iterator[Samples]:
+        """Yield the images at these places of `indices`."""
+        wanted = self.indices[positions.start : positions.stop]
+        start = positions.start
+        for images in read_batches(self.files, wanted, self.batch):
+            part = range(start, start + len(images))
+            start = part.stop
+            if self.mirror:
+                flags = mirror_flags(self.seed, self.indices[part.start : part.stop])
+                images = np.where(flags[:, None, None, None], images[..., ::-1], images)
+            yield Samples(positions=part, images=torch.from_numpy(np.ascontiguousarray(images)))
+
+
+def collect(
+    source: Source, collectors: Sequence[Collector], key: Key, run: Run, label: str
+) -> Mapping[str, list[dict[str, NDArray[Any]]]]:
+    """Show every image to every collector that wants it, once.
+
+    Parameters
+    ----------
+    source : Source
+        Where images come from.
+    collectors : sequence of Collector
+        With different names.
+    key : mapping
+        All that the images depend on.
+    run : Run
+        Where; see `Run.map_blocks`.
+    label : str
+        For the progress bar.
+
+    Returns
+    -------
+    mapping
+        For each collector's name its arrays, block by block, in order; its blocks are those of
+        `split_all` over all collectors, up to its `num`. Empty lists in all processes but the
+        first.
+    """
+    blocks = split_all(collector.num for collector in collectors)
+
+    def compute(block: range, tick: Tick) -> Arrays:
+        wanting = [collector for collector in collectors if block.stop <= collector.num]
+        begun = {collector.name: collector.begin() for collector in wanting}
+        for samples in source.batches(block):
+            for part in begun.values():
+                part.add(samples)
+            tick(len(samples.positions))
+        return {
+            f"{name}/{array}": value
+            for name, part in begun.items()
+            for array, value in part.arrays().items()
+        }
+
+    whole_key = {**key, **{f"collector {c.name}": f"{c.identity} num={c.num}" for c in collectors}}
+    parts = run.map_blocks(whole_key, blocks, compute, label)
+    return {
+        collector.name: [
+            {
+                name.removeprefix(f"{collector.name}/"): value
+                for name, value in part.items()
+                if name.startswith(f"{collector.name}/")
+            }
+            for block, part in zip(blocks, parts, strict=False)
+            if block.stop <= collector.num
+        ]
+        for collector in collectors
+    }

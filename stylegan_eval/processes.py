@@ -1,0 +1,84 @@
+"""One process or several: who takes which block, and waiting for each other.
+
+`torchrun` says through the environment how many processes there are. They share no tensors: each
+writes whole blocks into one folder (see `blocks`), so all that goes between them is "ready".
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch.distributed as dist
+
+from stylegan_eval.errors import UserError
+
+Item = TypeVar("Item")
+# Ranks wait for the slowest block, which on a CPU may take hours.
+_PATIENCE = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """This process among `world` of them.
+
+    Attributes
+    ----------
+    rank : int
+        0 to world - 1; rank 0 reports.
+    world : int
+        How many.
+    local_rank : int
+        Number on this machine: which GPU.
+    """
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process prints and writes results."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Every world-th of `items`, beginning with the rank's."""
+        return items[self.rank :: self.world]
+
+    def wait(self) -> None:
+        """Return when all processes have come here."""
+        if self.world > 1:
+            dist.barrier()
+
+    def agree(self, answer: bool) -> bool:  # noqa: FBT001 - the value that is agreed on
+        """What the first process answers."""
+        if self.world == 1:
+            return answer
+        answers = [answer]
+        dist.broadcast_object_list(answers, src=0)
+        return answers[0]
+
+
+def processes_from_environment() -> Processes:
+    """Join the processes that `torchrun` started; alone when it did not.
+
+    Raises
+    ------
+    UserError
+        The environment is not torchrun's.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+        return Processes()
+    try:
+        named = {key: int(os.environ[key]) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"WORLD_SIZE is set but {error} is not as torchrun sets it: start with"
+            " torchrun --nproc-per-node N -m stylegan_eval ..., or unset WORLD_SIZE"
+        ) from error
+    if not dist.is_initialized():
+        dist.init_process_group("gloo", timeout=_PATIENCE)
+    return Processes(
+        rank=named["RANK"], world=named["WORLD_SIZE"], local_rank=named["LOCAL_RANK"]
+    )

@@ -1,0 +1,66 @@
+"""What all measurements share: their inputs, seed and batch."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stylegan_eval.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The files and the device a measurement works with.
+
+    Attributes
+    ----------
+    ckpt : Path or None
+        Checkpoint of the generator.
+    generator : str or None
+        Instead of a checkpoint: ``package.module:factory``, which returns a generator.
+    images : Path or None
+        Instead of a generator: a folder or a zip of generated images.
+    data : Path or None
+        The real images: a folder, a zip or statistics (.npz).
+    weights : Path or None
+        Weights of the feature network; None for the official file.
+    classifiers : Path or None
+        Attribute classifiers (.safetensors).
+    device : str
+        ``auto`` (CUDA when present), ``cpu``, ``cuda``, ``cuda:1``, ...
+    """
+
+    ckpt: Path | None = None
+    generator: str | None = None
+    images: Path | None = None
+    data: Path | None = None
+    weights: Path | None = None
+    classifiers: Path | None = None
+    device: str = "auto"
+
+
+def choice(default: Any, text: str) -> Any:
+    """Field of a settings class, with the help text of its option."""
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Seed and batch of a measurement.
+
+    Raises
+    ------
+    UserError
+        A number out of range.
+    """
+
+    num: int = choice(50_000, "Images.")
+    seed: int = choice(0, "Seed of latents, noise and flips.")
+    batch: int = choice(32, "Images per step; does not change the result.")
+
+    def __post_init__(self) -> None:
+        if self.num < 2:
+            raise UserError(f"--num must be at least 2, got {self.num}")
+        if self.batch < 1:
+            raise UserError(f"--batch must be at least 1, got {self.batch}")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"--seed must be from 0 to 2^63 - 1, got {self.seed}")
