@@ -7,7 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from stylegan_eval.settings import FidSettings
+from stylegan_eval.settings.common import Sampling
+from stylegan_eval.settings.everything import AllSettings
+from stylegan_eval.settings.images import (
+    CmmdSettings,
+    FidSettings,
+    IsSettings,
+    KidSettings,
+    PrdcSettings,
+    PrSettings,
+)
+from stylegan_eval.settings.ls import LsSettings
+from stylegan_eval.settings.ppl import PplSettings
+
+_GENERATED = ("ckpt", "generator", "images")
+_COMPARED = (*_GENERATED, "data", "weights")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,25 +30,78 @@ class Entry:
 
     Attributes
     ----------
-    module : str
-        Where ``evaluate(inputs, settings) -> list[Row]`` is.
+    place : str
+        ``module:name`` of an `image_metric.ImageMetric`, or of a function
+        ``(inputs, settings, run) -> list[Row]``.
     settings : type
         Its frozen settings.
+    inputs : tuple of str
+        The fields of `settings.common.Inputs` that it reads, beside the device.
     help : str
         What it measures, in one sentence.
     """
 
-    module: str
-    settings: type[FidSettings]
+    place: str
+    settings: type[Sampling]
+    inputs: tuple[str, ...]
     help: str
 
 
 METRICS: Mapping[str, Entry] = MappingProxyType(
     {
         "fid": Entry(
-            module="stylegan_eval.metrics.fid",
+            place="stylegan_eval.metrics.fid:METRIC",
             settings=FidSettings,
+            inputs=_COMPARED,
             help="Fréchet distance between features of generated and of real images.",
+        ),
+        "kid": Entry(
+            place="stylegan_eval.metrics.kid:METRIC",
+            settings=KidSettings,
+            inputs=_COMPARED,
+            help="Kernel Inception Distance, unbiased.",
+        ),
+        "is": Entry(
+            place="stylegan_eval.metrics.inception_score:METRIC",
+            settings=IsSettings,
+            inputs=(*_GENERATED, "weights"),
+            help="Inception Score.",
+        ),
+        "pr": Entry(
+            place="stylegan_eval.metrics.precision_recall:METRIC",
+            settings=PrSettings,
+            inputs=_COMPARED,
+            help="Improved precision and recall.",
+        ),
+        "prdc": Entry(
+            place="stylegan_eval.metrics.prdc:METRIC",
+            settings=PrdcSettings,
+            inputs=_COMPARED,
+            help="Density and coverage, with the precision and recall of that paper.",
+        ),
+        "cmmd": Entry(
+            place="stylegan_eval.metrics.cmmd:METRIC",
+            settings=CmmdSettings,
+            inputs=_COMPARED,
+            help="Maximum mean discrepancy of CLIP embeddings.",
+        ),
+        "ppl": Entry(
+            place="stylegan_eval.metrics.ppl:evaluate",
+            settings=PplSettings,
+            inputs=("ckpt", "generator", "weights"),
+            help="Perceptual path length in z and in w.",
+        ),
+        "ls": Entry(
+            place="stylegan_eval.metrics.ls:evaluate",
+            settings=LsSettings,
+            inputs=("ckpt", "generator", "classifiers"),
+            help="Linear separability of attributes in z and in w.",
+        ),
+        "all": Entry(
+            place="stylegan_eval.everything:evaluate",
+            settings=AllSettings,
+            inputs=(*_COMPARED, "classifiers"),
+            help="Several metrics at once; each image is generated once.",
         ),
     }
 )

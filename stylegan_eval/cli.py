@@ -1,18 +1,18 @@
 """`stylegan-eval`: a subcommand per metric of the catalogue, its options made from the settings."""
 
-import dataclasses
-import importlib
-import typing
 from pathlib import Path
 from typing import Any
 
 import click
 
+from stylegan_eval.cache_command import cache
 from stylegan_eval.catalogue import METRICS, Entry
+from stylegan_eval.classifiers.command import classifiers
 from stylegan_eval.command import ErrorLineGroup
-from stylegan_eval.settings import Inputs
-
-FILE = click.Path(path_type=Path)
+from stylegan_eval.compare_command import compare
+from stylegan_eval.options import FILE, INPUTS, options_of
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.stats_command import stats
 
 
 @click.group(cls=ErrorLineGroup)
@@ -22,38 +22,10 @@ def main() -> None:
     \b
     stylegan-eval fid --ckpt runs/f32 --data avatars.zip --num 2000 \\
         --features efficientnet-lite0 --csv results.csv
+    stylegan-eval ppl --ckpt runs/f32 --space w --sampling end
+    stylegan-eval all --ckpt runs/f32 --data avatars.zip --csv results.csv
+    torchrun --nproc-per-node 8 -m stylegan_eval fid --ckpt ... --data ...
     """
-
-
-def _options(settings: type) -> list[click.Parameter]:
-    """Return one option per field of a settings class."""
-    hints = typing.get_type_hints(settings)
-    options: list[click.Parameter] = []
-    for field in dataclasses.fields(settings):
-        choices = typing.get_args(hints[field.name])
-        flag = hints[field.name] is bool
-        options.append(
-            click.Option(
-                [f"--{field.name}"],
-                default=field.default,
-                show_default=not flag,
-                is_flag=flag,
-                type=click.Choice(choices) if choices else hints[field.name],
-                help=field.metadata["help"],
-            )
-        )
-    return options
-
-
-def _inputs() -> list[click.Parameter]:
-    return [
-        click.Option(["--ckpt"], type=FILE, help="Checkpoint of the generator."),
-        click.Option(["--data"], type=FILE, help="Real images: a folder or a zip."),
-        click.Option(["--weights"], type=FILE, help="Weights of the feature network."),
-        click.Option(
-            ["--device"], default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
-        ),
-    ]
 
 
 def _outputs() -> list[click.Parameter]:
@@ -64,31 +36,32 @@ def _outputs() -> list[click.Parameter]:
 
 
 def _command(name: str, entry: Entry) -> click.Command:
-    inputs = {field.name for field in dataclasses.fields(Inputs)}
+    inputs = (*entry.inputs, "device")
 
-    # The options are made from two dataclasses, so they arrive by name.
+    # The options are made from dataclasses, so they arrive by name.
     def run(csv: Path | None, as_json: bool, **values: Any) -> None:
         from stylegan_eval import results
+        from stylegan_eval.evaluation import measure, open_run
 
         named = Inputs(**{key: values.pop(key) for key in inputs})
         settings = entry.settings(**values)
         if csv is not None:
             results.read_table(csv)  # a file of another kind is told before the work, not after
-        rows = importlib.import_module(entry.module).evaluate(named, settings)
-        for row in rows:
-            if row.note:
-                click.echo(f"warning: {row.note}", err=True)
-        click.echo(results.to_json(rows) if as_json else "\n".join(map(results.summary, rows)))
-        if csv is not None:
-            results.append_csv(csv, rows)
+        work = open_run(named.device)
+        rows = measure(entry, named, settings, work)
+        if work.processes.is_first:
+            results.report(rows, csv, as_json=as_json)
+        work.finish()
 
     return click.Command(
         name,
         callback=run,
         help=entry.help,
-        params=[*_inputs(), *_options(entry.settings), *_outputs()],
+        params=[*(INPUTS[key] for key in inputs), *options_of(entry.settings), *_outputs()],
     )
 
 
 for _name, _entry in METRICS.items():
     main.add_command(_command(_name, _entry))
+for _other in (stats, classifiers, compare, cache):
+    main.add_command(_other)

@@ -1,6 +1,7 @@
 """Files that are either whole or absent."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -44,6 +45,29 @@ def atomic_write(path: Path) -> Iterator[Path]:
         # Where the folder could not be made, neither is there a file to remove.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes that would write `path` in this way out of the block.
+
+    What is locked is its folder: `path` itself is replaced, not changed, when written.
+
+    Raises
+    ------
+    UserError
+        The folder cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)  # and with it the lock
 
 
 def sha256_of(path: Path) -> str:

@@ -133,6 +133,11 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """All files that count, ``dataset.json`` included; sorted."""
+        return tuple(self._sizes)
+
     def __enter__(self) -> Self:
         return self
 

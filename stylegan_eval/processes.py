@@ -51,7 +51,7 @@ class Processes:
         if self.world > 1:
             dist.barrier()
 
-    def agree(self, answer: bool) -> bool:  # noqa: FBT001 - the value that is agreed on
+    def agree(self, *, answer: bool) -> bool:
         """What the first process answers."""
         if self.world == 1:
             return answer
@@ -79,6 +79,4 @@ def processes_from_environment() -> Processes:
         ) from error
     if not dist.is_initialized():
         dist.init_process_group("gloo", timeout=_PATIENCE)
-    return Processes(
-        rank=named["RANK"], world=named["WORLD_SIZE"], local_rank=named["LOCAL_RANK"]
-    )
+    return Processes(rank=named["RANK"], world=named["WORLD_SIZE"], local_rank=named["LOCAL_RANK"])

@@ -51,6 +51,15 @@ class Detector(Protocol):
     def __call__(self, images: Tensor) -> Tensor:
         """Features [N, D] of uint8 images [N, 3, H, W]."""
 
+    def logits(self, features: Tensor) -> Tensor:
+        """Class scores [N, C] that belong to features [N, D].
+
+        Raises
+        ------
+        UserError
+            The network has no classes.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedGenerator:
@@ -63,7 +72,7 @@ class LoadedGenerator:
     description : str
         What the file holds, for people ("config F, 32x32, 150 kimg").
     sha256 : str
-        Digest of the file.
+        Digest of the file, or of code and weights.
     mirrored : bool
         Whether training mirrored the real images; FID then mirrors its reals too.
     """

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -10,8 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import click
+
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write
+from stylegan_eval.files import atomic_write, locked
 
 PACKAGE = "stylegan-bench"
 
@@ -30,22 +33,26 @@ class Row:
         Name; it pins the protocol (``fid50k``).
     value : float
         The number.
+    stderr : float or None
+        Its standard error; None where none is known.
     num : int
-        Generated images.
+        Generated images, or pairs of them.
     seed : int
         Seed of all that is random.
     protocol : mapping
         Choices behind the number, in words: resize, mirror, quantisation, ...
-    checkpoint, checkpoint_sha256, description : str
-        The generator; empty where none took part.
+    generator, generator_digest, description : str
+        What drew the images: a checkpoint, a factory, or a set of images; empty where none did.
     detector, weights_sha256 : str
-        The feature network.
+        The feature network, distance or classifiers; empty where none took part.
     data, data_digest : str
-        The real images.
+        The real images; empty where none took part.
     data_count : int
-        How many of them were used.
+        How many of them were used; 0 where unknown.
     precision, device : str
-        Arithmetic and where it ran.
+        Arithmetic of the network and where it ran.
+    processes : int
+        How many processes shared the work.
     torch, version : str
         Versions of PyTorch and of this package.
     seconds : float
@@ -58,20 +65,22 @@ class Row:
 
     metric: str
     value: float
+    stderr: float | None = None
     num: int
     seed: int
     protocol: Mapping[str, str]
-    checkpoint: str = ""
-    checkpoint_sha256: str = ""
+    generator: str = ""
+    generator_digest: str = ""
     description: str = ""
-    detector: str
-    weights_sha256: str
-    data: str
-    data_digest: str
-    data_count: int
+    detector: str = ""
+    weights_sha256: str = ""
+    data: str = ""
+    data_digest: str = ""
+    data_count: int = 0
     precision: str
     device: str
-    torch: str
+    processes: int = 1
+    torch: str = field(default_factory=lambda: version("torch"))
     version: str = field(default_factory=lambda: version(PACKAGE))
     seconds: float
     date: str = field(default_factory=_now)
@@ -87,17 +96,33 @@ COLUMNS = tuple(column.name for column in fields(Row))
 def summary(row: Row) -> str:
     """The result as one line for people."""
     protocol = ", ".join(f"{key} {value}" for key, value in row.protocol.items())
-    return f"{row.metric} {row.value:.4f}  (num {row.num}, seed {row.seed}, {protocol})"
+    error = "" if row.stderr is None else f" ± {row.stderr:.2g}"
+    return f"{row.metric} {row.value:.4f}{error}  (num {row.num}, seed {row.seed}, {protocol})"
+
+
+def report(rows: Sequence[Row], table: Path | None, *, as_json: bool) -> None:
+    """Print results to stdout and their notes to stderr; append them to `table` if there is one."""
+    for note in dict.fromkeys(row.note for row in rows if row.note):
+        click.echo(f"warning: {note}", err=True)
+    click.echo(to_json(rows) if as_json else "\n".join(map(summary, rows)))
+    if table is not None:
+        append_csv(table, rows)
 
 
 def to_json(rows: Sequence[Row]) -> str:
     """The results as a JSON object with the key ``results``: one object per row."""
-    return json.dumps({"results": [asdict(row) for row in rows]}, indent=2)
+    results = [{name: _json(value) for name, value in asdict(row).items()} for row in rows]
+    return json.dumps({"results": results}, indent=2, allow_nan=False)
+
+
+def _json(value: Any) -> Any:
+    """Not a number is null: JSON has no word for it."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cells(row: Row) -> dict[str, Any]:
     protocol = " ".join(f"{key}={value}" for key, value in row.protocol.items())
-    return asdict(row) | {"protocol": protocol}
+    return asdict(row) | {"protocol": protocol, "stderr": "" if row.stderr is None else row.stderr}
 
 
 def read_table(path: Path) -> str:
@@ -126,18 +151,21 @@ def read_table(path: Path) -> str:
 def append_csv(path: Path, rows: Sequence[Row]) -> None:
     """Append rows to a CSV file, with a header when it is new; all or nothing.
 
+    Several processes may append to one file at a time.
+
     Raises
     ------
     UserError
         The file has other columns, or cannot be written.
     """
-    text = read_table(path)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    if not text:
-        writer.writeheader()
-    elif not text.endswith("\n"):
-        table.write("\n")
-    writer.writerows(_cells(row) for row in rows)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text + table.getvalue(), encoding="utf-8")
+    with locked(path):
+        text = read_table(path)
+        table = io.StringIO()
+        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+        if not text:
+            writer.writeheader()
+        elif not text.endswith("\n"):
+            table.write("\n")
+        writer.writerows(_cells(row) for row in rows)
+        with atomic_write(path) as temporary:
+            temporary.write_text(text + table.getvalue(), encoding="utf-8")

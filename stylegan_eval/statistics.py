@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,10 +83,41 @@ class FeatureStats:
             detector=self.detector,
         )
 
+    def __sub__(self, part: FeatureStats) -> FeatureStats:
+        """Statistics of what is left without `part`, which must have been added before."""
+        if self.detector != part.detector:
+            raise ValueError(f"features of {part.detector} are no part of {self.detector}")
+        count = self.count - part.count
+        delta = part.mean - self.mean  # from the whole, so that the rest is one step away
+        mean = self.mean - delta * (part.count / count)
+        weight = part.count * count / self.count
+        shift = part.mean - mean
+        return FeatureStats(
+            count=count,
+            mean=mean,
+            scatter=self.scatter - part.scatter - weight * np.outer(shift, shift),
+            detector=self.detector,
+        )
+
     @property
     def cov(self) -> NDArray[np.float64]:
         """Covariance [D, D] with divisor N - 1, as the official code; N must be at least 2."""
         return self.scatter / (self.count - 1)
+
+
+def pack(symmetric: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Upper triangle of a symmetric [D, D], row by row: [D (D + 1) / 2]."""
+    return symmetric[np.triu_indices(len(symmetric))]
+
+
+def unpack(triangle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverse of `pack`: the symmetric [D, D]."""
+    dim = (math.isqrt(8 * len(triangle) + 1) - 1) // 2
+    symmetric = np.empty((dim, dim))
+    upper = np.triu_indices(dim)
+    symmetric[upper] = triangle
+    symmetric.T[upper] = triangle
+    return symmetric
 
 
 class StatsAccumulator:

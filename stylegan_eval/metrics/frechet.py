@@ -7,15 +7,31 @@ Heusel et al.: GANs Trained by a Two Time-Scale Update Rule, 2017, equation 6.
 """
 
 import math
+from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan_eval.statistics import FeatureStats
+
+class Gaussian(Protocol):
+    """Mean [D] and covariance [D, D] of features, of how many vectors, and of which network.
+
+    The count may be unknown (None), the network too (empty).
+    """
+
+    @property
+    def count(self) -> int | None: ...
+    @property
+    def mean(self) -> NDArray[np.float64]: ...
+    @property
+    def cov(self) -> NDArray[np.float64]: ...
+    @property
+    def detector(self) -> str: ...
 
 
-def frechet_distance(a: FeatureStats, b: FeatureStats) -> float:
+def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     """Squared Fréchet distance of the Gaussians with these means and covariances.
 
     |mu_a - mu_b|^2 + Tr C_a + Tr C_b - 2 Tr (C_a C_b)^(1/2), in float64. With C = F F^T the last
@@ -24,8 +40,8 @@ def frechet_distance(a: FeatureStats, b: FeatureStats) -> float:
 
     Parameters
     ----------
-    a, b : FeatureStats
-        Of one detector, two vectors or more each.
+    a, b : Gaussian
+        `FeatureStats` or statistics from a file; of one detector, two vectors or more each.
 
     Returns
     -------
@@ -37,13 +53,13 @@ def frechet_distance(a: FeatureStats, b: FeatureStats) -> float:
     ValueError
         Features of different detectors or lengths, or a single vector.
     """
-    if a.detector != b.detector or a.mean.shape != b.mean.shape:
+    if (a.detector and b.detector and a.detector != b.detector) or a.mean.shape != b.mean.shape:
         raise ValueError(
             f"cannot compare {len(a.mean)} features of {a.detector}"
             f" with {len(b.mean)} features of {b.detector}"
         )
-    if min(a.count, b.count) < 2:
-        raise ValueError(f"a covariance needs two images or more, got {min(a.count, b.count)}")
+    if (fewest := min(_count(a), _count(b))) < 2:
+        raise ValueError(f"a covariance needs two images or more, got {fewest:.0f}")
     shift = float(np.square(a.mean - b.mean).sum())
     traces = float(np.trace(a.cov) + np.trace(b.cov))
     distance = shift + traces - 2 * _trace_of_root(a, b)
@@ -52,14 +68,19 @@ def frechet_distance(a: FeatureStats, b: FeatureStats) -> float:
     return max(distance, 0.0)
 
 
-def _trace_of_root(a: FeatureStats, b: FeatureStats) -> float:
+def _count(stats: Gaussian) -> float:
+    return math.inf if stats.count is None else stats.count
+
+
+def _trace_of_root(a: Gaussian, b: Gaussian) -> float:
     """Tr (C_a C_b)^(1/2)."""
+    whole_a, whole_b = a.cov, b.cov
     # A feature that never fires in one set adds nothing here, but would make that set singular.
-    alive = np.flatnonzero((a.scatter.diagonal() > 0) & (b.scatter.diagonal() > 0))
+    alive = np.flatnonzero((whole_a.diagonal() > 0) & (whole_b.diagonal() > 0))
     if not len(alive):
         return 0.0
-    cov_a, cov_b = (torch.from_numpy(stats.cov[np.ix_(alive, alive)]) for stats in (a, b))
-    low_a, low_b = _cholesky(cov_a, a.count), _cholesky(cov_b, b.count)
+    cov_a, cov_b = (torch.from_numpy(cov[np.ix_(alive, alive)]) for cov in (whole_a, whole_b))
+    low_a, low_b = _cholesky(cov_a, _count(a)), _cholesky(cov_b, _count(b))
     if low_a is None or low_b is None:
         factor_a = _rank_factor(cov_a) if low_a is None else low_a
         factor_b = _rank_factor(cov_b) if low_b is None else low_b
@@ -81,7 +102,7 @@ def _rounding(cov: Tensor) -> float:
     return 10 * len(cov) * torch.finfo(cov.dtype).eps * float(cov.diagonal().max())
 
 
-def _cholesky(cov: Tensor, count: int) -> Tensor | None:
+def _cholesky(cov: Tensor, count: float) -> Tensor | None:
     """Lower factor of the covariance of `count` vectors, or None when it is singular."""
     if count <= len(cov):
         return None

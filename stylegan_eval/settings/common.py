@@ -1,8 +1,9 @@
 """What all measurements share: their inputs, seed and batch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from stylegan_eval.errors import UserError
 
@@ -21,8 +22,9 @@ class Inputs:
         Instead of a generator: a folder or a zip of generated images.
     data : Path or None
         The real images: a folder, a zip or statistics (.npz).
-    weights : Path or None
-        Weights of the feature network; None for the official file.
+    weights : mapping
+        Weights files by the network's name; "" stands for the only network of a command. What is
+        not named is the official file.
     classifiers : Path or None
         Attribute classifiers (.safetensors).
     device : str
@@ -33,9 +35,13 @@ class Inputs:
     generator: str | None = None
     images: Path | None = None
     data: Path | None = None
-    weights: Path | None = None
+    weights: Mapping[str, Path] = field(default_factory=dict)
     classifiers: Path | None = None
     device: str = "auto"
+
+    def weights_of(self, network: str) -> Path | None:
+        """Weights file given for a network; None where the official one is meant."""
+        return self.weights.get(network, self.weights.get(""))
 
 
 def choice(default: Any, text: str) -> Any:
@@ -53,13 +59,15 @@ class Sampling:
         A number out of range.
     """
 
+    _least: ClassVar[int] = 2
+
     num: int = choice(50_000, "Images.")
     seed: int = choice(0, "Seed of latents, noise and flips.")
     batch: int = choice(32, "Images per step; does not change the result.")
 
     def __post_init__(self) -> None:
-        if self.num < 2:
-            raise UserError(f"--num must be at least 2, got {self.num}")
+        if self.num < self._least:
+            raise UserError(f"--num must be at least {self._least}, got {self.num}")
         if self.batch < 1:
             raise UserError(f"--batch must be at least 1, got {self.batch}")
         if not 0 <= self.seed < 2**63:

@@ -1,0 +1,285 @@
+"""From what a command line names to rows: one pass over generated images for all their metrics."""
+
+import importlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from stylegan_eval import reals_cache
+from stylegan_eval.blocks import Run
+from stylegan_eval.catalogue import Entry
+from stylegan_eval.detectors import load_detector
+from stylegan_eval.errors import UserError
+from stylegan_eval.features import FeatureCollector, ImageFeatures, Kind, gathered
+from stylegan_eval.image_pass import Collector, collect
+from stylegan_eval.loading import pick_device
+from stylegan_eval.metrics.image_metric import Gathered, ImageMetric, Request, Value
+from stylegan_eval.named_images import Named, open_named
+from stylegan_eval.processes import processes_from_environment
+from stylegan_eval.protocols import Detector
+from stylegan_eval.results import Row
+from stylegan_eval.settings.common import Inputs, Sampling
+from stylegan_eval.settings.images import FeatureSettings, IsSettings
+from stylegan_eval.sources import Fakes, Reals
+from stylegan_eval.stats_file import StoredStats
+
+
+def open_run(device: str) -> Run:
+    """Join the processes that torchrun started, if any, and pick this one's device.
+
+    Raises
+    ------
+    UserError
+        No such device, or an environment that is not torchrun's.
+    """
+    processes = processes_from_environment()
+    if processes.world > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{processes.local_rank}"
+    return Run(device=pick_device(device), processes=processes)
+
+
+def measure(entry: Entry, inputs: Inputs, settings: Sampling, run: Run) -> list[Row]:
+    """Measure what a command line names by one metric of the catalogue.
+
+    Returns
+    -------
+    list of Row
+        Empty in all processes but the first.
+
+    Raises
+    ------
+    UserError
+        Something of the inputs cannot be used.
+    """
+    module, _, name = entry.place.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    if not isinstance(found, ImageMetric):
+        rows: list[Row] = found(inputs, settings, run)
+        return rows
+    assert isinstance(settings, FeatureSettings)
+    return evaluate(inputs, [Request(metric=found, settings=settings)], run)
+
+
+def evaluate(
+    inputs: Inputs, requests: Sequence[Request], run: Run, others: Sequence[Collector] = ()
+) -> list[Row]:
+    """Measure images of one generator (or of files) by several metrics in one pass.
+
+    All processes must call it alike.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Generator or images, real images, weights.
+    requests : sequence of Request
+        With equal `num`, `seed`, `batch` and choice of real images.
+    run : Run
+        Where.
+    others : sequence of Collector
+        Further consumers of the generated images, which see to their results themselves.
+
+    Returns
+    -------
+    list of Row
+        In the order of the requests; empty in all processes but the first.
+
+    Raises
+    ------
+    UserError
+        Something of the inputs cannot be used.
+    """
+    start = time.perf_counter()
+    with open_named(inputs, requests, run) as named:
+        if isinstance(named.fakes, StoredStats) and any(
+            "moments" not in r.metric.fake for r in requests
+        ):
+            raise UserError("--images FILE.npz holds mean and covariance: only fid can use them")
+        groups = _by_network(requests)
+        plans = {
+            key: _plan(key, requests_of, inputs, run.device) for key, requests_of in groups.items()
+        }
+        real = {key: _real_features(named, plan, run) for key, plan in plans.items()}
+        fake = _fake_features(named, plans, others, run)
+        if not run.processes.is_first:
+            return []
+        rows = []
+        for request in requests:
+            key = _network(request.settings)
+            found = Gathered(
+                fake=fake[key], real=real[key], detector=plans[key].detector, device=run.device
+            )
+            values = request.metric.values(request.settings, found)
+            about = _about(inputs, request, named, plans[key].detector, run)
+            rows += [_row(value, about) for value in values]
+    seconds = round(time.perf_counter() - start, 1)
+    return [replace(row, seconds=seconds) for row in rows]
+
+
+# A feature network is loaded once for all metrics that look through it.
+_Network = tuple[str, str]
+
+
+def _network(settings: FeatureSettings) -> _Network:
+    return settings.features, settings.resize
+
+
+def _by_network(requests: Sequence[Request]) -> dict[_Network, list[Request]]:
+    groups: dict[_Network, list[Request]] = {}
+    for request in requests:
+        groups.setdefault(_network(request.settings), []).append(request)
+    return groups
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """A network, and what is to be kept of what it sees."""
+
+    detector: Detector
+    fake: tuple[Kind, ...]
+    real: tuple[Kind, ...]
+    num: int
+    splits: int
+
+    def collector(self, kinds: tuple[Kind, ...], num: int) -> FeatureCollector:
+        return FeatureCollector(detector=self.detector, kinds=kinds, num=num, splits=self.splits)
+
+
+def _plan(
+    key: _Network, requests: Sequence[Request], inputs: Inputs, device: torch.device
+) -> _Plan:
+    features, resize = key
+    kinds: tuple[Kind, ...] = ("moments", "vectors", "classes")
+    scores = [r.settings.splits for r in requests if isinstance(r.settings, IsSettings)]
+    settings = requests[0].settings
+    return _Plan(
+        detector=load_detector(
+            features, resize, inputs.weights_of(features), device, settings.precision
+        ),
+        fake=tuple(kind for kind in kinds if any(kind in r.metric.fake for r in requests)),
+        real=tuple(kind for kind in kinds if any(kind in r.metric.real for r in requests)),
+        num=settings.num,
+        splits=scores[0] if scores else 1,
+    )
+
+
+def _real_features(named: Named, plan: _Plan, run: Run) -> ImageFeatures:
+    if not plan.real or named.reals is None:
+        return ImageFeatures()
+    if isinstance(named.reals, StoredStats):
+        _check_stored(named.reals, plan.detector)
+        return ImageFeatures(stored=named.reals)
+    return files_features(named.reals, plan.collector(plan.real, named.reals.num), run)
+
+
+def files_features(reals: Reals, collector: FeatureCollector, run: Run) -> ImageFeatures:
+    """From the cache, or by looking at the images and into the cache."""
+    found = reals_cache.find(reals.key, collector) if run.processes.is_first else None
+    if run.processes.agree(answer=found is not None):
+        return found or ImageFeatures()
+    work_key = {**reals.key, "batch": reals.source.batch, "device": run.device.type}
+    parts = collect(reals.source, [collector], work_key, run, "real images")
+    if not run.processes.is_first:
+        return ImageFeatures()
+    features = gathered(collector, parts[collector.name])
+    reals_cache.keep(reals.key, collector, features)
+    return features
+
+
+def _fake_features(
+    named: Named, plans: Mapping[_Network, _Plan], others: Sequence[Collector], run: Run
+) -> dict[_Network, ImageFeatures]:
+    """Features of the generated images, all networks and other collectors in one pass."""
+    collectors = {key: plan.collector(plan.fake, plan.num) for key, plan in plans.items()}
+    if named.reference is not None:
+        return {
+            key: files_features(named.reference, collector, run)
+            for key, collector in collectors.items()
+        }
+    if isinstance(named.fakes, StoredStats):
+        for plan in plans.values():
+            _check_stored(named.fakes, plan.detector)
+        return {key: ImageFeatures(stored=named.fakes) for key in plans}
+    assert named.fakes is not None
+    everyone = [*collectors.values(), *others]
+    parts = collect(named.fakes.source, everyone, named.fakes.key, run, "generated images")
+    if not run.processes.is_first:
+        return {}
+    return {key: gathered(c, parts[c.name]) for key, c in collectors.items()}
+
+
+def _check_stored(stats: StoredStats, detector: Detector) -> None:
+    if len(stats.mean) != detector.feature_dim:
+        raise UserError(
+            f"the statistics have {len(stats.mean)} features, {detector.name} has"
+            f" {detector.feature_dim}: name their network with --features"
+        )
+    if stats.detector and stats.detector != detector.identity:
+        raise UserError(
+            f"the statistics are of {stats.detector}, asked is {detector.identity}:"
+            " choose the same --features, --resize, --precision and --weights"
+        )
+
+
+def _about(
+    inputs: Inputs, request: Request, named: Named, detector: Detector, run: Run
+) -> dict[str, Any]:
+    """Everything of a row but the number, its name and its time."""
+    settings = request.settings
+    protocol = {"resize": detector.resize, "quantisation": "round-half-up"}
+    about: dict[str, Any] = {}
+    if isinstance(named.fakes, Fakes):
+        about |= {
+            "generator": named.fakes.name,
+            "generator_digest": named.fakes.digest,
+            "description": named.fakes.description,
+        }
+    elif named.fakes is not None:
+        about |= {
+            "generator": str(inputs.images),
+            "generator_digest": named.fakes.content,
+            "description": "statistics",
+        }
+    if request.metric.real and named.reals is not None:
+        about["data"] = str(inputs.data)
+        if isinstance(named.reals, StoredStats):
+            about |= {"data_digest": named.reals.content, "data_count": named.reals.count or 0}
+            protocol["reals"] = "statistics"
+        else:
+            halves = named.reference
+            about |= {
+                "data_digest": named.reals.key["content"],
+                "data_count": named.reals.num + (halves.num if halves else 0),
+            }
+            protocol["mirror"] = "yes" if named.mirror else "no"
+            protocol["reals"] = "disjoint-halves" if halves else named.reals.rule
+    return {
+        **about,
+        "protocol": protocol,
+        "num": settings.num,
+        "seed": settings.seed,
+        "detector": detector.name,
+        "weights_sha256": detector.weights_sha256,
+        "precision": settings.precision,
+        **where(run),
+    }
+
+
+def where(run: Run) -> dict[str, Any]:
+    """Device and number of processes, for a row."""
+    device = run.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"device": name, "processes": run.processes.world}
+
+
+def _row(value: Value, about: Mapping[str, Any]) -> Row:
+    return Row(
+        metric=value.name,
+        value=value.value,
+        stderr=value.stderr,
+        note=value.note,
+        seconds=0.0,
+        **{**about, "protocol": {**about["protocol"], **value.protocol}},
+    )

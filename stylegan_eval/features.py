@@ -1,0 +1,163 @@
+"""What a feature network makes of a set of images: moments, feature vectors, class sums."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import add
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stylegan_eval.blocks import Arrays
+from stylegan_eval.errors import UserError
+from stylegan_eval.image_pass import Samples
+from stylegan_eval.protocols import Detector
+from stylegan_eval.stats_file import StoredStats
+from stylegan_eval.statistics import FeatureStats, StatsAccumulator, pack, unpack
+
+Kind = Literal["moments", "vectors", "classes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureCollector:
+    """Runs one feature network once per image and keeps what the metrics ask of it.
+
+    Attributes
+    ----------
+    detector : Detector
+        The network.
+    kinds : tuple of str
+        ``moments``: mean and scatter of a block; ``vectors``: every feature vector; ``classes``:
+        the sums of the Inception Score.
+    num : int
+        Images 0 .. num - 1 are looked at.
+    splits : int
+        Into how many parts of equal size the Inception Score divides them.
+    """
+
+    detector: Detector
+    kinds: tuple[Kind, ...]
+    num: int
+    splits: int = 10
+
+    @property
+    def name(self) -> str:
+        """The network's."""
+        return self.detector.name
+
+    @property
+    def identity(self) -> str:
+        """Network and kinds."""
+        splits = f" splits={self.splits}" if "classes" in self.kinds else ""
+        return f"{self.detector.identity} {'+'.join(self.kinds)}{splits}"
+
+    def begin(self) -> "_Block":
+        """Start a block."""
+        return _Block(self)
+
+
+class _Block:
+    def __init__(self, collector: FeatureCollector) -> None:
+        self._collector = collector
+        self._moments = StatsAccumulator(collector.detector.identity)
+        self._vectors: list[NDArray[np.float32]] = []
+        self._classes: list[NDArray[np.float64]] = []  # per batch [splits, 2 + C]
+
+    def add(self, samples: Samples) -> None:
+        collector = self._collector
+        features = collector.detector(samples.images)  # [n, D]
+        if "moments" in collector.kinds:
+            self._moments.add(features)
+        if "vectors" in collector.kinds:
+            self._vectors.append(features.float().cpu().numpy())
+        if "classes" in collector.kinds:
+            split = torch.tensor([_split(i, collector) for i in samples.positions])
+            self._classes.append(_class_sums(collector.detector.logits(features), split, collector))
+
+    def arrays(self) -> Arrays:
+        arrays: dict[str, NDArray[Any]] = {}
+        if "moments" in self._collector.kinds:
+            stats = self._moments.result()
+            arrays["count"] = np.array(stats.count)
+            arrays["mean"] = stats.mean
+            arrays["scatter"] = pack(stats.scatter)
+        if self._vectors:
+            arrays["vectors"] = np.concatenate(self._vectors)
+        if self._classes:
+            arrays["classes"] = np.sum(self._classes, axis=0)
+        return arrays
+
+
+def _split(position: int, collector: FeatureCollector) -> int:
+    """Which part of the images this one is in: part s ends before floor(num (s + 1) / splits)."""
+    return ((position + 1) * collector.splits - 1) // collector.num
+
+
+def _class_sums(logits: Tensor, split: Tensor, collector: FeatureCollector) -> NDArray[np.float64]:
+    """Per split: count, sum of p log p, and sum of p of each class: float64 [splits, 2 + C]."""
+    log_p = logits.double().log_softmax(dim=1).cpu()  # [n, C]
+    p = log_p.exp()
+    rows = torch.cat([torch.ones(len(p), 1), (p * log_p).sum(dim=1, keepdim=True), p], dim=1)
+    sums = torch.zeros(collector.splits, rows.shape[1], dtype=torch.float64)
+    return sums.index_add_(0, split, rows.double()).numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFeatures:
+    """What was gathered of a set of images.
+
+    Attributes
+    ----------
+    blocks : sequence of FeatureStats
+        Moments of each block; one for the whole where blocks were not kept; may be empty.
+    stored : StoredStats or None
+        Moments read from a file, instead of blocks.
+    vectors : ndarray or None
+        float32 [N, D].
+    classes : ndarray or None
+        float64 [splits, 2 + C]: count, sum of p log p, sums of p.
+    """
+
+    blocks: Sequence[FeatureStats] = ()
+    stored: StoredStats | None = None
+    vectors: NDArray[np.float32] | None = None
+    classes: NDArray[np.float64] | None = None
+
+    @cached_property
+    def moments(self) -> FeatureStats | StoredStats:
+        """Mean and covariance of all blocks together, or of the file."""
+        return self.stored or reduce(add, self.blocks)
+
+
+def gathered(collector: FeatureCollector, parts: Sequence[Arrays]) -> ImageFeatures:
+    """Put the arrays of the blocks together.
+
+    Raises
+    ------
+    UserError
+        Features that are not finite.
+    """
+    blocks: list[FeatureStats] = []
+    vectors = classes = None
+    if "moments" in collector.kinds:
+        blocks = [
+            FeatureStats(
+                count=int(part["count"]),
+                mean=part["mean"],
+                scatter=unpack(part["scatter"]),
+                detector=collector.detector.identity,
+            )
+            for part in parts
+        ]
+    if "vectors" in collector.kinds:
+        vectors = np.concatenate([part["vectors"] for part in parts])
+        if not np.isfinite(vectors).all():
+            raise UserError("features hold values that are not finite: check images and weights")
+    if "classes" in collector.kinds:
+        classes = np.sum([part["classes"] for part in parts], axis=0)
+        if not np.isfinite(classes).all():
+            raise UserError("class scores are not finite: check images and weights")
+    return ImageFeatures(blocks=blocks, vectors=vectors, classes=classes)

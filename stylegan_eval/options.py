@@ -1,0 +1,74 @@
+"""Options of the command lines: made from settings classes, and those of all inputs."""
+
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+FILE = click.Path(path_type=Path)
+
+
+def options_of(settings: type) -> list[click.Parameter]:
+    """Return one option per field of a settings class."""
+    hints = typing.get_type_hints(settings)
+    options: list[click.Parameter] = []
+    for field in dataclasses.fields(settings):
+        choices = typing.get_args(hints[field.name])
+        flag = hints[field.name] is bool
+        options.append(
+            click.Option(
+                [f"--{field.name.replace('_', '-')}", field.name],
+                default=field.default,
+                show_default=not flag,
+                is_flag=flag,
+                type=click.Choice(choices) if choices else hints[field.name],
+                help=field.metadata["help"],
+            )
+        )
+    return options
+
+
+def parse_weights(
+    ctx: click.Context, param: click.Parameter, values: Sequence[str]
+) -> Mapping[str, Path]:
+    """FILE or NAME=FILE, several times -> files by the network's name ("" where none is said)."""
+    files: dict[str, Path] = {}
+    for value in values:
+        name, equals, file = value.partition("=")
+        if not equals or Path(value).exists():
+            name, file = "", value
+        if name in files:
+            raise click.BadParameter(f"two files for {name or 'one network'}", ctx, param)
+        files[name] = Path(file)
+    return files
+
+
+INPUTS: Mapping[str, click.Option] = {
+    "ckpt": click.Option(["--ckpt"], type=FILE, help="Checkpoint of the generator."),
+    "generator": click.Option(
+        ["--generator"],
+        metavar="MODULE:FACTORY",
+        help="Instead: a function device -> generator, or a TorchScript file. Runs its code.",
+    ),
+    "images": click.Option(
+        ["--images"], type=FILE, help="Instead: generated images, a folder or a zip (fid: or .npz)."
+    ),
+    "data": click.Option(
+        ["--data"], type=FILE, help="Real images: a folder or a zip (fid: or .npz)."
+    ),
+    "weights": click.Option(
+        ["--weights"],
+        multiple=True,
+        metavar="[NAME=]FILE",
+        callback=parse_weights,
+        help="Weights of the feature network; NAME=FILE where there are several networks.",
+    ),
+    "classifiers": click.Option(
+        ["--classifiers"], type=FILE, help="Attribute classifiers (stylegan-eval classifiers)."
+    ),
+    "device": click.Option(
+        ["--device"], default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+    ),
+}

@@ -1,0 +1,153 @@
+"""Protocols of the metrics that look at images through a feature network."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.settings.common import Sampling, choice
+
+Features = Literal[
+    "inception",
+    "efficientnet-lite0",
+    "vgg16",
+    "dinov2-vits14",
+    "dinov2-vitb14",
+    "dinov2-vitl14",
+    "clip-vitl14-336",
+]
+PrecisionName = Literal["fp32", "tf32", "bf16"]
+Resize = Literal["tf1", "clean", "pytorch-fid"]
+Mirror = Literal["auto", "yes", "no"]
+Reals = Literal["first", "full"]
+RESIZE_HELP = (
+    "How images reach Inception's 299x299: as TensorFlow 1, as clean-fid, or as pytorch-fid."
+)
+MIRROR_HELP = "Flip real images at random; auto: when training did, except for --reals full, which flips none."
+REALS_HELP = "Real images: the first --num of them, or all (fid50k_full)."
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSettings(Sampling):
+    """What generated images go through.
+
+    Raises
+    ------
+    UserError
+        A number out of range, or choices that do not go together.
+    """
+
+    num: int = choice(50_000, "Generated images, and as many real ones.")
+    features: Features = choice("inception", "Feature network. Only Inception gives an FID.")
+    resize: Resize = choice("tf1", RESIZE_HELP)
+    precision: PrecisionName = choice(
+        "fp32", "Arithmetic of the feature network; the fast ones are marked in the result."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.features != "inception" and self.resize != "tf1":
+            raise UserError(
+                f"--resize applies to --features inception; {self.features} has its own rule"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealSettings(FeatureSettings):
+    """What generated images are compared with."""
+
+    reals: Reals = choice("first", REALS_HELP)
+    mirror: Mirror = choice("auto", MIRROR_HELP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FidSettings(RealSettings):
+    """Protocol of the Fréchet distance; the defaults are those of the paper's FID."""
+
+    floor: bool = choice(
+        default=False,
+        text="Measure two disjoint random sets of --num real images instead: the value a perfect"
+        " generator would get.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.floor and self.reals == "full":
+            raise UserError("--floor compares halves of the real images: leave out --reals full")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KidSettings(RealSettings):
+    """Protocol of the Kernel Inception Distance."""
+
+    subsets: int = choice(100, "Random subsets whose distances are averaged.")
+    subset_size: int = choice(1000, "Images of a subset.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.subsets < 1:
+            raise UserError(f"--subsets must be at least 1, got {self.subsets}")
+        if not 2 <= self.subset_size <= self.num:
+            raise UserError(
+                f"--subset-size must be from 2 to --num ({self.num}), got {self.subset_size}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsSettings(FeatureSettings):
+    """Protocol of the Inception Score."""
+
+    num: int = choice(50_000, "Generated images.")
+    splits: int = choice(10, "Parts whose scores are averaged.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.splits <= self.num:
+            raise UserError(f"--splits must be from 1 to --num ({self.num}), got {self.splits}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrSettings(RealSettings):
+    """Protocol of improved precision and recall (Kynkäänniemi et al. 2019)."""
+
+    features: Features = choice("vgg16", "Feature network; VGG16's fc2 is the paper's.")
+    k: int = choice(3, "Neighbours that span the radius of a ball.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_k(self.k, self.num)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrdcSettings(RealSettings):
+    """Protocol of density and coverage (Naeem et al. 2020)."""
+
+    num: int = choice(10_000, "Generated images, and as many real ones.")
+    features: Features = choice("vgg16", "Feature network; VGG16's fc2 is the paper's.")
+    k: int = choice(5, "Neighbours that span the radius of a ball.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_k(self.k, self.num)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CmmdSettings(RealSettings):
+    """Protocol of the CLIP maximum mean discrepancy (Jayasumana et al. 2024)."""
+
+    num: int = choice(30_000, "Generated images, and as many real ones.")
+    features: Features = choice("clip-vitl14-336", "Feature network; CLIP ViT-L/14@336 is CMMD's.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsSettings(FeatureSettings):
+    """What goes into a file of statistics."""
+
+    _least: ClassVar[int] = 0
+
+    num: int = choice(0, "Images, the first ones; 0 for all.")
+    mirror: bool = choice(default=False, text="Flip images at random.")
+
+
+def _check_k(k: int, num: int) -> None:
+    if not 1 <= k < num:
+        raise UserError(f"--k must be from 1 to --num - 1 ({num - 1}), got {k}")

@@ -1,0 +1,220 @@
+"""What a command line names as generated and as real images, opened and described."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from stylegan_eval.blocks import Key
+from stylegan_eval.content import content_digest
+from stylegan_eval.errors import UserError
+from stylegan_eval.factories import generator_from
+from stylegan_eval.image_pass import FileImages, GeneratedImages, Source
+from stylegan_eval.images import ImageFiles, open_images
+from stylegan_eval.loading import load_generator
+from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
+from stylegan_eval.settings.common import Inputs, Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fakes:
+    """Generated images, drawn or read.
+
+    Attributes
+    ----------
+    source : Source
+        The images.
+    key : mapping
+        All that they depend on.
+    name, digest, description : str
+        For the result.
+    size : (int, int)
+        Height and width.
+    mirrored : bool
+        Whether training mirrored the real images.
+    generator : ImageGenerator or None
+        What draws them; None for files.
+    """
+
+    source: Source
+    key: Key
+    name: str
+    digest: str
+    description: str
+    size: tuple[int, int]
+    mirrored: bool
+    generator: ImageGenerator | None = None
+
+
+def load_named_generator(inputs: Inputs, device: torch.device) -> LoadedGenerator:
+    """Load the generator of ``--ckpt`` or ``--generator``.
+
+    Raises
+    ------
+    UserError
+        Neither or both are given, or it cannot be loaded.
+    """
+    if inputs.ckpt is not None and inputs.generator is not None:
+        raise UserError("--ckpt and --generator both name a generator: leave one out")
+    if inputs.ckpt is not None:
+        return load_generator(inputs.ckpt, device)
+    if inputs.generator is not None:
+        return generator_from(inputs.generator, device)
+    raise UserError("--ckpt is missing: name the generator to measure (or --generator)")
+
+
+@contextlib.contextmanager
+def open_fakes(inputs: Inputs, settings: Sampling, device: torch.device) -> Iterator[Fakes]:
+    """Open the generated images: of ``--ckpt``, ``--generator`` or ``--images``.
+
+    Raises
+    ------
+    UserError
+        None or several are given, or there are too few images.
+    """
+    if inputs.images is None:
+        if inputs.ckpt is None and inputs.generator is None:
+            raise UserError(
+                "--ckpt is missing: name the generator to measure (or --generator, or --images)"
+            )
+        yield drawn(load_named_generator(inputs, device), settings, device, inputs)
+        return
+    if inputs.ckpt is not None or inputs.generator is not None:
+        raise UserError("--images replaces the generator: leave out --ckpt and --generator")
+    with open_images(inputs.images) as files:
+        if settings.num > len(files):
+            raise UserError(
+                f"--images has {len(files)} images, --num asks for {settings.num}:"
+                f" use --num {len(files)} or give more"
+            )
+        digest = content_digest(files)
+        yield Fakes(
+            source=FileImages(
+                files=files, indices=range(settings.num), mirror=False, seed=0, batch=settings.batch
+            ),
+            key={"content": digest, "which": "first", "batch": settings.batch},
+            name=str(inputs.images),
+            digest=digest,
+            description="images",
+            size=image_size(files),
+            mirrored=False,
+        )
+
+
+def drawn(
+    loaded: LoadedGenerator, settings: Sampling, device: torch.device, inputs: Inputs
+) -> Fakes:
+    """Images of a generator."""
+    generator = loaded.generator
+    return Fakes(
+        source=GeneratedImages(
+            generator=generator, seed=settings.seed, batch=settings.batch, device=device
+        ),
+        key=generator_key(loaded, settings, device),
+        name=str(inputs.ckpt or inputs.generator or ""),
+        digest=loaded.sha256,
+        description=loaded.description,
+        size=(generator.resolution, generator.resolution),
+        mirrored=loaded.mirrored,
+        generator=generator,
+    )
+
+
+def generator_key(loaded: LoadedGenerator, settings: Sampling, device: torch.device) -> Key:
+    """All that the images of a generator depend on, to the last bit."""
+    return {
+        "generator": loaded.sha256,
+        "seed": settings.seed,
+        "batch": settings.batch,
+        "device": device.type,
+        "torch": torch.__version__,
+    }
+
+
+def image_size(files: ImageFiles) -> tuple[int, int]:
+    """Height and width of the first image; reading on finds images of other sizes."""
+    height, width = files.read(0).shape[1:]
+    return height, width
+
+
+def check_size(files: ImageFiles, size: tuple[int, int]) -> None:
+    """Check that real images are of the size of generated ones.
+
+    Raises
+    ------
+    UserError
+        They are not; says what to do.
+    """
+    height, width = image_size(files)
+    if (height, width) == size:
+        return
+    fix = f"stylegan-data prepare {files.path} OUT.zip --resolution {size[0]}"
+    if min(height, width) < min(size):
+        fix = "images are never enlarged, give larger ones"
+    raise UserError(f"the data is {width}x{height}, the generator draws {size[1]}x{size[0]}: {fix}")
+
+
+def check_count(files: ImageFiles, num: int) -> None:
+    """Check that there are `num` real images.
+
+    Raises
+    ------
+    UserError
+        There are fewer.
+    """
+    if num > len(files):
+        raise UserError(
+            f"the data has {len(files)} images, --num asks for {num}:"
+            f" use --num {len(files)} or give more data"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reals:
+    """Real images: which of them, and how they are shown.
+
+    Attributes
+    ----------
+    source : FileImages
+        The images.
+    num : int
+        How many.
+    key : mapping
+        All that they depend on: content, subset rule, flips.
+    rule : str
+        Subset rule, for the result.
+    """
+
+    source: FileImages
+    num: int
+    key: Key
+    rule: str
+
+
+def pick_reals(
+    files: ImageFiles, indices: Sequence[int], rule: str, settings: Sampling, *, mirror: bool
+) -> Reals:
+    """Choose the images with these numbers; `rule` says how they were chosen."""
+    return Reals(
+        source=FileImages(
+            files=files,
+            indices=indices,
+            mirror=mirror,
+            seed=settings.seed,
+            batch=settings.batch,
+        ),
+        num=len(indices),
+        key={
+            "content": content_digest(files),
+            "which": rule,
+            "flips": f"seed {settings.seed}" if mirror else "none",
+        },
+        rule=rule,
+    )
+
+
+def statistics_file(path: Path | None) -> Path | None:
+    """`path` when it is a file of statistics (.npz), else None."""
+    return path if path is not None and path.suffix == ".npz" else None

@@ -1,0 +1,53 @@
+"""Statistics of a set of images to a file."""
+
+from functools import reduce
+from operator import add
+from pathlib import Path
+
+from stylegan_eval.blocks import Run
+from stylegan_eval.detectors import load_detector
+from stylegan_eval.errors import UserError
+from stylegan_eval.evaluation import files_features
+from stylegan_eval.features import FeatureCollector
+from stylegan_eval.images import open_images
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.settings.images import StatsSettings
+from stylegan_eval.sources import check_count, pick_reals
+from stylegan_eval.stats_file import check_new, write_stats
+
+
+def write_statistics(out: Path, inputs: Inputs, settings: StatsSettings, run: Run) -> str:
+    """Write mean and covariance of the features of ``--data`` to `out`.
+
+    Returns
+    -------
+    str
+        What was written, for people.
+
+    Raises
+    ------
+    UserError
+        `out` exists or is no ``.npz``, there are too few images, or the network cannot be had.
+    """
+    check_new(out)
+    if inputs.data is None:
+        raise UserError("--data is missing: name a folder or a zip of images")
+    with open_images(inputs.data) as files:
+        num = settings.num or len(files)
+        check_count(files, num)
+        if num < 2:
+            raise UserError(f"a covariance needs two images or more, got {num}")
+        detector = load_detector(
+            settings.features,
+            settings.resize,
+            inputs.weights_of(settings.features),
+            run.device,
+            settings.precision,
+        )
+        rule = "full" if num == len(files) else "first"
+        reals = pick_reals(files, range(num), rule, settings, mirror=settings.mirror)
+        collector = FeatureCollector(detector=detector, kinds=("moments",), num=num)
+        features = files_features(reals, collector, run)
+    if run.processes.is_first:
+        write_stats(out, reduce(add, features.blocks), reals.key)
+    return f"{out}: {num} images, {detector.feature_dim} features of {detector.identity}"
