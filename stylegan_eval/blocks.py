@@ -12,6 +12,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,13 @@ def split(num: int) -> list[range]:
     """Cut 0 .. num - 1 into 40, 20 or 10 nearly equal blocks of 64 or more, else into one."""
     count = next((n for n in BLOCK_COUNTS if num >= n * SMALLEST_BLOCK), 1)
     bounds = [num * block // count for block in range(count + 1)]
-    return [range(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [range(start, stop) for start, stop in pairwise(bounds)]
 
 
 def split_all(nums: Iterable[int]) -> list[range]:
     """Blocks of several consumers at once: cut wherever one of them is cut by `split`."""
     cuts = sorted({0} | {block.stop for num in nums for block in split(num)})
-    return [range(start, stop) for start, stop in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [range(start, stop) for start, stop in pairwise(cuts)]
 
 
 def key_digest(key: Key) -> str:
@@ -61,7 +62,7 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
 def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
     """Read the arrays of `path`; None when there is no such file or it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None

@@ -1,4 +1,4 @@
-"""`stylegan-eval cache`: what is kept between runs, whether it is whole, and how to be rid of it."""
+"""`stylegan-eval cache`: what is kept between runs, whether it is whole, and its removal."""
 
 from pathlib import Path
 
@@ -26,13 +26,9 @@ def list_command() -> None:
             lines.append((path, "damaged, or of another version"))
             continue
         key = found[0].key
-        lines.append(
-            (
-                path,
-                f"{key['kind']} of {key['num']} images {str(key['content'])[:8]}"
-                f" ({key['which']}, flips {key['flips']}), {key['network']}",
-            )
-        )
+        which = f"{key['num']} images {str(key['content'])[:8]} ({key['which']}"
+        text = f"{key['kind']} of {which}, flips {key['flips']}), {key['network']}"
+        lines.append((path, text))
     unfinished = _unfinished()
     for path, text in lines:
         size, date = _size_and_date(path)

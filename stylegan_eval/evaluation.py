@@ -4,12 +4,12 @@ import importlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from stylegan_eval import reals_cache
-from stylegan_eval.blocks import Run
+from stylegan_eval.blocks import Arrays, Run
 from stylegan_eval.catalogue import Entry
 from stylegan_eval.detectors import load_detector
 from stylegan_eval.errors import UserError
@@ -25,6 +25,24 @@ from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.images import FeatureSettings, IsSettings
 from stylegan_eval.sources import Fakes, Reals
 from stylegan_eval.stats_file import StoredStats
+
+
+class Consumer(Protocol):
+    """A metric of generated images that needs more than their features."""
+
+    @property
+    def collector(self) -> Collector:
+        """What it keeps of them."""
+
+    @property
+    def settings(self) -> Sampling:
+        """How many, and with which seed."""
+
+    def check(self, fakes: Fakes) -> None:
+        """Refuse images that it cannot use, before the work."""
+
+    def rows(self, parts: Sequence[Arrays], fakes: Fakes, run: Run) -> list[Row]:
+        """Results, from the arrays of all blocks."""
 
 
 def open_run(device: str) -> Run:
@@ -64,7 +82,7 @@ def measure(entry: Entry, inputs: Inputs, settings: Sampling, run: Run) -> list[
 
 
 def evaluate(
-    inputs: Inputs, requests: Sequence[Request], run: Run, others: Sequence[Collector] = ()
+    inputs: Inputs, requests: Sequence[Request], run: Run, consumers: Sequence[Consumer] = ()
 ) -> list[Row]:
     """Measure images of one generator (or of files) by several metrics in one pass.
 
@@ -75,16 +93,16 @@ def evaluate(
     inputs : Inputs
         Generator or images, real images, weights.
     requests : sequence of Request
-        With equal `num`, `seed`, `batch` and choice of real images.
+        Metrics of features, with equal `num`, `seed`, `batch` and choice of real images.
     run : Run
         Where.
-    others : sequence of Collector
-        Further consumers of the generated images, which see to their results themselves.
+    consumers : sequence of Consumer
+        Other metrics of the generated images, with the same seed and batch.
 
     Returns
     -------
     list of Row
-        In the order of the requests; empty in all processes but the first.
+        In the order of requests and consumers; empty in all processes but the first.
 
     Raises
     ------
@@ -92,28 +110,34 @@ def evaluate(
         Something of the inputs cannot be used.
     """
     start = time.perf_counter()
-    with open_named(inputs, requests, run) as named:
-        if isinstance(named.fakes, StoredStats) and any(
-            "moments" not in r.metric.fake for r in requests
-        ):
-            raise UserError("--images FILE.npz holds mean and covariance: only fid can use them")
-        groups = _by_network(requests)
+    asked = [*(r.settings for r in requests), *(consumer.settings for consumer in consumers)]
+    sampling = max(asked, key=lambda settings: settings.num)
+    with open_named(inputs, requests, sampling, run) as named:
+        for consumer in consumers:
+            assert isinstance(named.fakes, Fakes)
+            consumer.check(named.fakes)
         plans = {
-            key: _plan(key, requests_of, inputs, run.device) for key, requests_of in groups.items()
+            network: _plan(network, seen_by, inputs, run.device)
+            for network, seen_by in _by_network(requests).items()
         }
-        real = {key: _real_features(named, plan, run) for key, plan in plans.items()}
-        fake = _fake_features(named, plans, others, run)
+        real = {network: _real_features(named, plan, run) for network, plan in plans.items()}
+        fake, parts = _fake_features(named, plans, consumers, run)
         if not run.processes.is_first:
             return []
         rows = []
         for request in requests:
-            key = _network(request.settings)
+            network = _network(request.settings)
+            detector = plans[network].detector
             found = Gathered(
-                fake=fake[key], real=real[key], detector=plans[key].detector, device=run.device
+                fake=fake[network], real=real[network], detector=detector, device=run.device
             )
-            values = request.metric.values(request.settings, found)
-            about = _about(inputs, request, named, plans[key].detector, run)
-            rows += [_row(value, about) for value in values]
+            about = _about(inputs, request, named, detector, run)
+            rows += [
+                make_row(value, about) for value in request.metric.values(request.settings, found)
+            ]
+        for consumer, arrays in zip(consumers, parts, strict=True):
+            assert isinstance(named.fakes, Fakes)
+            rows += consumer.rows(arrays, named.fakes, run)
     seconds = round(time.perf_counter() - start, 1)
     return [replace(row, seconds=seconds) for row in rows]
 
@@ -189,25 +213,30 @@ def files_features(reals: Reals, collector: FeatureCollector, run: Run) -> Image
 
 
 def _fake_features(
-    named: Named, plans: Mapping[_Network, _Plan], others: Sequence[Collector], run: Run
-) -> dict[_Network, ImageFeatures]:
-    """Features of the generated images, all networks and other collectors in one pass."""
-    collectors = {key: plan.collector(plan.fake, plan.num) for key, plan in plans.items()}
+    named: Named, plans: Mapping[_Network, _Plan], consumers: Sequence[Consumer], run: Run
+) -> tuple[dict[_Network, ImageFeatures], list[list[Arrays]]]:
+    """Features of the generated images and the consumers' arrays, all from one pass."""
+    collectors = {network: plan.collector(plan.fake, plan.num) for network, plan in plans.items()}
     if named.reference is not None:
-        return {
-            key: files_features(named.reference, collector, run)
-            for key, collector in collectors.items()
+        halves = {
+            network: files_features(named.reference, collector, run)
+            for network, collector in collectors.items()
         }
+        return halves, []
     if isinstance(named.fakes, StoredStats):
         for plan in plans.values():
             _check_stored(named.fakes, plan.detector)
-        return {key: ImageFeatures(stored=named.fakes) for key in plans}
+        return {network: ImageFeatures(stored=named.fakes) for network in plans}, []
     assert named.fakes is not None
-    everyone = [*collectors.values(), *others]
-    parts = collect(named.fakes.source, everyone, named.fakes.key, run, "generated images")
+    others = [consumer.collector for consumer in consumers]
+    parts = collect(
+        named.fakes.source, [*collectors.values(), *others], named.fakes.key, run,
+        "generated images",
+    )  # fmt: skip
     if not run.processes.is_first:
-        return {}
-    return {key: gathered(c, parts[c.name]) for key, c in collectors.items()}
+        return {}, []
+    features = {network: gathered(c, parts[c.name]) for network, c in collectors.items()}
+    return features, [list(parts[other.name]) for other in others]
 
 
 def _check_stored(stats: StoredStats, detector: Detector) -> None:
@@ -228,33 +257,24 @@ def _about(
 ) -> dict[str, Any]:
     """Everything of a row but the number, its name and its time."""
     settings = request.settings
+    about = {**about_fakes(named.fakes, inputs), **where(run)}
     protocol = {"resize": detector.resize, "quantisation": "round-half-up"}
-    about: dict[str, Any] = {}
-    if isinstance(named.fakes, Fakes):
+    if request.metric.real and isinstance(named.reals, StoredStats):
         about |= {
-            "generator": named.fakes.name,
-            "generator_digest": named.fakes.digest,
-            "description": named.fakes.description,
+            "data": str(inputs.data),
+            "data_digest": named.reals.content,
+            "data_count": named.reals.count or 0,
         }
-    elif named.fakes is not None:
+        protocol["reals"] = "statistics"
+    elif request.metric.real and named.reals is not None:
+        halves = named.reference
         about |= {
-            "generator": str(inputs.images),
-            "generator_digest": named.fakes.content,
-            "description": "statistics",
+            "data": str(inputs.data),
+            "data_digest": named.reals.key["content"],
+            "data_count": named.reals.num + (halves.num if halves else 0),
         }
-    if request.metric.real and named.reals is not None:
-        about["data"] = str(inputs.data)
-        if isinstance(named.reals, StoredStats):
-            about |= {"data_digest": named.reals.content, "data_count": named.reals.count or 0}
-            protocol["reals"] = "statistics"
-        else:
-            halves = named.reference
-            about |= {
-                "data_digest": named.reals.key["content"],
-                "data_count": named.reals.num + (halves.num if halves else 0),
-            }
-            protocol["mirror"] = "yes" if named.mirror else "no"
-            protocol["reals"] = "disjoint-halves" if halves else named.reals.rule
+        protocol["mirror"] = "yes" if named.reals.source.mirror else "no"
+        protocol["reals"] = "disjoint-halves" if halves else named.reals.rule
     return {
         **about,
         "protocol": protocol,
@@ -263,7 +283,23 @@ def _about(
         "detector": detector.name,
         "weights_sha256": detector.weights_sha256,
         "precision": settings.precision,
-        **where(run),
+    }
+
+
+def about_fakes(fakes: Fakes | StoredStats | None, inputs: Inputs) -> dict[str, Any]:
+    """What a row says of the generator."""
+    if fakes is None:
+        return {}
+    if isinstance(fakes, StoredStats):
+        return {
+            "generator": str(inputs.images),
+            "generator_digest": fakes.content,
+            "description": "statistics",
+        }
+    return {
+        "generator": fakes.name,
+        "generator_digest": fakes.digest,
+        "description": fakes.description,
     }
 
 
@@ -274,12 +310,14 @@ def where(run: Run) -> dict[str, Any]:
     return {"device": name, "processes": run.processes.world}
 
 
-def _row(value: Value, about: Mapping[str, Any]) -> Row:
+def make_row(value: Value, about: Mapping[str, Any]) -> Row:
+    """Row of a value; its time is set later."""
+    protocol = {**about["protocol"], **value.protocol}
     return Row(
         metric=value.name,
         value=value.value,
         stderr=value.stderr,
         note=value.note,
         seconds=0.0,
-        **{**about, "protocol": {**about["protocol"], **value.protocol}},
+        **{**about, "protocol": protocol},
     )

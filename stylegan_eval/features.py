@@ -15,8 +15,8 @@ from stylegan_eval.blocks import Arrays
 from stylegan_eval.errors import UserError
 from stylegan_eval.image_pass import Samples
 from stylegan_eval.protocols import Detector
-from stylegan_eval.stats_file import StoredStats
 from stylegan_eval.statistics import FeatureStats, StatsAccumulator, pack, unpack
+from stylegan_eval.stats_file import StoredStats
 
 Kind = Literal["moments", "vectors", "classes"]
 

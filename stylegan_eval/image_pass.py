@@ -58,24 +58,20 @@ class BlockCollector(Protocol):
 
 
 class Collector(Protocol):
-    """A consumer of images.
-
-    Attributes
-    ----------
-    name : str
-        Distinguishes it from other collectors of the pass.
-    identity : str
-        All that its arrays depend on besides the images.
-    num : int
-        It wants the images 0 .. num - 1.
-    """
+    """A consumer of images."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Distinguishes it from other collectors of the pass."""
+
     @property
-    def identity(self) -> str: ...
+    def identity(self) -> str:
+        """All that its arrays depend on besides the images."""
+
     @property
-    def num(self) -> int: ...
+    def num(self) -> int:
+        """It wants the images 0 .. num - 1."""
+
     def begin(self) -> BlockCollector:
         """Start a block."""
 

@@ -10,7 +10,7 @@ from stylegan_eval.images import ImageFiles, open_images
 from stylegan_eval.metrics.image_metric import Request
 from stylegan_eval.sampling import Stream, random_stream
 from stylegan_eval.settings.common import Inputs, Sampling
-from stylegan_eval.settings.images import FidSettings, RealSettings
+from stylegan_eval.settings.images import FeatureSettings, FidSettings, RealSettings
 from stylegan_eval.sources import (
     Fakes,
     Reals,
@@ -35,60 +35,85 @@ class Named:
         Real images; None where no metric needs them.
     reference : Reals or None
         For a floor: the first half of the real images.
-    mirror : bool
-        Whether real images are flipped.
     """
 
-    fakes: Fakes | StoredStats | None
-    reals: Reals | StoredStats | None
-    reference: Reals | None
-    mirror: bool
+    fakes: Fakes | StoredStats | None = None
+    reals: Reals | StoredStats | None = None
+    reference: Reals | None = None
 
 
 @contextlib.contextmanager
-def open_named(inputs: Inputs, requests: Sequence[Request], run: Run) -> Iterator[Named]:
-    """Open generated and real images, and refuse what can be refused before anything is loaded."""
-    settings = requests[0].settings
-    wants_reals = any(request.metric.real for request in requests)
-    floor = isinstance(settings, FidSettings) and settings.floor
+def open_named(
+    inputs: Inputs, requests: Sequence[Request], sampling: Sampling, run: Run
+) -> Iterator[Named]:
+    """Open generated and real images, and refuse what can be refused before a network is loaded.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What the command line names.
+    requests : sequence of Request
+        Metrics of images, with equal choices of real ones.
+    sampling : Sampling
+        How many images are generated, and with which seed.
+    run : Run
+        Where.
+
+    Raises
+    ------
+    UserError
+        Something is missing, too small, too few or of another kind than the metrics need.
+    """
+    compared = [request for request in requests if request.metric.real]
+    only_moments = all(r.metric.fake == r.metric.real == ("moments",) for r in requests)
+    if any(map(statistics_file, (inputs.images, inputs.data))) and not only_moments:
+        raise UserError("a file of statistics holds mean and covariance: only fid can use it")
     with contextlib.ExitStack() as stack:
-        fakes: Fakes | StoredStats | None = None
-        if floor:
+        if any(isinstance(r.settings, FidSettings) and r.settings.floor for r in requests):
             if inputs.ckpt or inputs.generator or inputs.images:
                 raise UserError("--floor compares real images with real ones: leave out --ckpt")
-        elif (path := statistics_file(inputs.images)) is not None:
+            yield _halves(stack.enter_context(_open_reals(inputs)), requests[0].settings)
+            return
+        fakes: Fakes | StoredStats
+        if (path := statistics_file(inputs.images)) is not None:
             fakes = read_stats(path)
         else:
-            fakes = stack.enter_context(open_fakes(inputs, settings, run.device))
-        if not wants_reals:
-            yield Named(fakes=fakes, reals=None, reference=None, mirror=False)
-            return
-        if inputs.data is None:
-            raise UserError("--data is missing: name a folder or a zip of real images")
-        assert isinstance(settings, RealSettings)
-        trained = isinstance(fakes, Fakes) and fakes.mirrored and settings.reals != "full"
-        mirror = trained if settings.mirror == "auto" else settings.mirror == "yes"
-        if (path := statistics_file(inputs.data)) is not None:
-            if floor or any("moments" not in r.metric.real for r in requests if r.metric.real):
-                raise UserError("--data FILE.npz holds mean and covariance: only fid can use them")
-            yield Named(fakes=fakes, reals=read_stats(path), reference=None, mirror=False)
-            return
-        files = stack.enter_context(open_images(inputs.data))
-        if floor:
-            first, second = _halves(files, settings, mirror=mirror)
-            yield Named(fakes=None, reals=second, reference=first, mirror=mirror)
-            return
-        if settings.reals == "first":
-            check_count(files, settings.num)
-        if isinstance(fakes, Fakes):
-            check_size(files, fakes.size)
-        indices = range(len(files) if settings.reals == "full" else settings.num)
-        reals = pick_reals(files, indices, settings.reals, settings, mirror=mirror)
-        yield Named(fakes=fakes, reals=reals, reference=None, mirror=mirror)
+            fakes = stack.enter_context(open_fakes(inputs, sampling, run.device))
+        if not compared:
+            yield Named(fakes=fakes)
+        elif (path := statistics_file(inputs.data)) is not None:
+            yield Named(fakes=fakes, reals=read_stats(path))
+        else:
+            files = stack.enter_context(_open_reals(inputs))
+            yield Named(fakes=fakes, reals=_chosen(files, compared[0].settings, fakes))
 
 
-def _halves(files: ImageFiles, settings: Sampling, *, mirror: bool) -> tuple[Reals, Reals]:
+def _open_reals(inputs: Inputs) -> ImageFiles:
+    if inputs.data is None:
+        raise UserError("--data is missing: name a folder or a zip of real images")
+    if statistics_file(inputs.data) is not None:
+        raise UserError("--floor needs images: --data is a file of statistics")
+    return open_images(inputs.data)
+
+
+def _chosen(files: ImageFiles, settings: FeatureSettings, fakes: Fakes | StoredStats) -> Reals:
+    """The real images that the settings ask for."""
+    assert isinstance(settings, RealSettings)
+    full = settings.reals == "full"
+    if not full:
+        check_count(files, settings.num)
+    trained = False
+    if isinstance(fakes, Fakes):
+        check_size(files, fakes.size)
+        trained = fakes.mirrored and not full
+    mirror = trained if settings.mirror == "auto" else settings.mirror == "yes"
+    indices = range(len(files) if full else settings.num)
+    return pick_reals(files, indices, settings.reals, settings, mirror=mirror)
+
+
+def _halves(files: ImageFiles, settings: FeatureSettings) -> Named:
     """Two disjoint random sets of `num` real images each."""
+    assert isinstance(settings, RealSettings)
     num = settings.num
     if 2 * num > len(files):
         raise UserError(
@@ -99,11 +124,12 @@ def _halves(files: ImageFiles, settings: Sampling, *, mirror: bool) -> tuple[Rea
     first, second = (
         pick_reals(
             files,
+            # Sorted for the disk's sake: statistics do not depend on the order.
             sorted(int(i) for i in order[part * num : (part + 1) * num]),
             f"half {part} of seed {settings.seed}",
             settings,
-            mirror=mirror,
+            mirror=settings.mirror == "yes",
         )
         for part in (0, 1)
     )
-    return first, second
+    return Named(reals=second, reference=first)

@@ -21,7 +21,7 @@ _PATIENCE = timedelta(days=7)
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """This process among `world` of them.
+    """One process among `world` of them.
 
     Attributes
     ----------

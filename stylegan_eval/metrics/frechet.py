@@ -22,13 +22,20 @@ class Gaussian(Protocol):
     """
 
     @property
-    def count(self) -> int | None: ...
+    def count(self) -> int | None:
+        """Number of vectors."""
+
     @property
-    def mean(self) -> NDArray[np.float64]: ...
+    def mean(self) -> NDArray[np.float64]:
+        """[D]."""
+
     @property
-    def cov(self) -> NDArray[np.float64]: ...
+    def cov(self) -> NDArray[np.float64]:
+        """[D, D]."""
+
     @property
-    def detector(self) -> str: ...
+    def detector(self) -> str:
+        """Identity of the network."""
 
 
 def frechet_distance(a: Gaussian, b: Gaussian) -> float:

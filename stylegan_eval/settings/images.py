@@ -22,7 +22,7 @@ Reals = Literal["first", "full"]
 RESIZE_HELP = (
     "How images reach Inception's 299x299: as TensorFlow 1, as clean-fid, or as pytorch-fid."
 )
-MIRROR_HELP = "Flip real images at random; auto: when training did, except for --reals full, which flips none."
+MIRROR_HELP = "Flip real images at random; auto: when training did, but never with --reals full."
 REALS_HELP = "Real images: the first --num of them, or all (fid50k_full)."
 
 

@@ -1,5 +1,8 @@
 import csv
 import json
+import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -13,15 +16,15 @@ ROW = Row(
     num=2000,
     seed=3,
     protocol={"resize": "tf1", "mirror": "no"},
-    checkpoint='runs/a "b", c.pt',
-    checkpoint_sha256="ab" * 32,
+    generator='runs/a "b", c.pt',
+    generator_digest="ab" * 32,
     description="config F, 32x32",
     detector="efficientnet-lite0",
     weights_sha256="cd" * 32,
     data="data.zip",
     data_digest="ef" * 32,
     data_count=2000,
-    precision="float32",
+    precision="fp32",
     device="cpu",
     torch="2.14.1",
     seconds=1.5,
@@ -41,7 +44,7 @@ def test_a_row_survives_the_table(tmp_path):
     assert len(rows) == 3
     assert list(rows[0]) == list(COLUMNS)
     assert [float(row["value"]) for row in rows] == [ROW.value, 1 / 3, ROW.value]
-    assert rows[0]["checkpoint"] == ROW.checkpoint
+    assert rows[0]["generator"] == ROW.generator
     assert rows[0]["protocol"] == "resize=tf1 mirror=no"
     assert [path.name for path in path.parent.iterdir()] == ["results.csv"]
 
@@ -89,7 +92,29 @@ def test_json_is_one_object():
     assert result["protocol"] == {"resize": "tf1", "mirror": "no"}
 
 
+def test_what_is_no_number_is_null_in_json():
+    (result,) = json.loads(to_json([replace(ROW, value=math.nan, note="no fit")]))["results"]
+    assert result["value"] is None
+    assert result["stderr"] is None
+
+
+def test_many_processes_append_to_one_table(tmp_path):
+    path = tmp_path / "results.csv"
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tests.eval.test_results import ROW\n"
+        "from stylegan_eval.results import append_csv\n"
+        "for _ in range(10):\n"
+        "    append_csv(Path(sys.argv[1]), [ROW])\n"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(3)]
+    assert [process.wait() for process in started] == [0, 0, 0]
+    assert len(read(path)) == 30
+
+
 def test_summary_is_one_line():
+    assert "123.4568 ± 1.2  (num" in summary(replace(ROW, stderr=1.234))
     assert summary(ROW) == (
         "fd_efficientnet-lite0 123.4568  (num 2000, seed 3, resize tf1, mirror no)"
     )

@@ -1,0 +1,91 @@
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from stylegan_eval.compare_command import compare
+from stylegan_eval.comparison import DEFINING, compare_tables
+from stylegan_eval.errors import UserError
+from stylegan_eval.results import append_csv
+from tests.eval.test_results import ROW
+
+
+def table(path, *rows):
+    append_csv(path, rows)
+    return path
+
+
+def test_the_newest_rows_stand_side_by_side(tmp_path):
+    a = table(tmp_path / "a.csv", replace(ROW, value=9.0), replace(ROW, value=10.0, stderr=0.3))
+    b = table(tmp_path / "b.csv", replace(ROW, value=12.0, stderr=0.4, seed=9, device="cuda"))
+    comparison = compare_tables([a, b])
+    assert comparison.refused == ()
+    (line,) = comparison.table.to_dict("records")
+    assert (line[str(a)], line[str(b)]) == (10, 12)
+    assert line["difference"] == 2
+    assert line["in standard errors"] == pytest.approx(4)
+
+
+@pytest.mark.parametrize(
+    ("column", "other"),
+    [
+        ("protocol", {"resize": "clean", "mirror": "no"}),
+        ("num", 1000),
+        ("detector", "vgg16"),
+        ("weights_sha256", "00" * 32),
+        ("data_digest", "11" * 32),
+        ("data_count", 7),
+        ("precision", "bf16"),
+    ],
+)
+def test_unlike_protocols_are_refused_with_the_reason(tmp_path, column, other):
+    a = table(tmp_path / "a.csv", ROW)
+    b = table(tmp_path / "b.csv", replace(ROW, **{column: other}))
+    comparison = compare_tables([a, b])
+    assert comparison.table.empty
+    (reason,) = comparison.refused
+    assert reason.startswith(f"{ROW.metric}: {column} is ")
+    assert str(a) in reason
+    assert str(b) in reason
+    assert compare_tables([a, b], [column]).refused == ()
+
+
+def test_one_table_compares_its_generators(tmp_path):
+    path = table(tmp_path / "a.csv", ROW, replace(ROW, generator="other", value=1.0))
+    (line,) = compare_tables([path]).table.to_dict("records")
+    assert line["other"] == 1
+    assert line[ROW.generator] == ROW.value
+
+
+def test_good_rows_are_shown_beside_refused_ones(tmp_path):
+    other = replace(ROW, metric="fid50k")
+    a = table(tmp_path / "a.csv", ROW, other)
+    b = table(tmp_path / "b.csv", replace(ROW, value=1.0), replace(other, precision="bf16"))
+    result = CliRunner().invoke(compare, [str(a), str(b), "--csv", str(tmp_path / "out.csv")])
+    assert result.exit_code == 1
+    assert ROW.metric in result.stdout
+    assert "fid50k" not in result.stdout
+    assert result.stderr.startswith("refused: fid50k: precision is fp32 in ")
+    assert (tmp_path / "out.csv").read_text().count("\n") == 2
+    allowed = CliRunner().invoke(compare, [str(a), str(b), "--allow", "precision"])
+    assert allowed.exit_code == 0
+    assert "fid50k" in allowed.stdout
+
+
+def test_bad_input_is_one_line(tmp_path):
+    a = table(tmp_path / "a.csv", ROW)
+    b = table(tmp_path / "b.csv", replace(ROW, metric="kid50k"))
+    with pytest.raises(UserError, match="no metric is in two of"):
+        compare_tables([a, b])
+    with pytest.raises(UserError, match="no metric is in two of"):
+        compare_tables([a])
+    with pytest.raises(UserError, match="named twice"):
+        compare_tables([a, a])
+    with pytest.raises(UserError, match=f"--allow seed: expected one of {DEFINING[0]}"):
+        compare_tables([a, b], ["seed"])
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(UserError, match="no results in it"):
+        compare_tables([a, tmp_path / "empty.csv"])
+    (tmp_path / "other.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(UserError, match="columns are x,y"):
+        compare_tables([a, tmp_path / "other.csv"])

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.frechet import frechet_distance
+from stylegan_eval.statistics import FeatureStats
+from stylegan_eval.stats_file import read_stats, write_stats
+
+
+@pytest.fixture
+def stats():
+    x = np.random.default_rng(0).standard_normal((50, 7)) * np.arange(1, 8)
+    return FeatureStats.of(x, "network v1")
+
+
+def test_statistics_survive_a_file(tmp_path, stats):
+    path = tmp_path / "new" / "s.npz"
+    write_stats(path, stats, {"content": "ab", "which": "first"})
+    read = read_stats(path)
+    assert np.array_equal(read.mean, stats.mean)
+    assert np.allclose(read.cov, stats.cov, rtol=1e-15)
+    assert (read.count, read.detector, read.content) == (50, "network v1", "ab")
+    assert frechet_distance(read, stats) < 1e-10
+
+
+def test_peers_read_ours_and_we_read_theirs(tmp_path, stats):
+    from pytorch_fid.fid_score import compute_statistics_of_path
+
+    path = tmp_path / "s.npz"
+    write_stats(path, stats, {"content": "ab"})
+    mu, sigma = compute_statistics_of_path(str(path), None, 1, 7, "cpu")
+    assert np.array_equal(mu, stats.mean)
+    assert np.array_equal(sigma, stats.cov)
+    theirs = tmp_path / "theirs.npz"
+    np.savez_compressed(theirs, mu=mu, sigma=sigma)
+    read = read_stats(theirs)
+    assert (read.count, read.detector) == (None, "")
+    other = FeatureStats.of(np.random.default_rng(1).standard_normal((60, 7)), "network v1")
+    assert frechet_distance(read, other) == pytest.approx(frechet_distance(stats, other), rel=1e-12)
+
+
+def test_singular_statistics_of_unknown_count_are_compared(tmp_path):
+    x = np.random.default_rng(0).standard_normal((5, 7))
+    few = FeatureStats.of(x, "d")
+    np.savez(tmp_path / "few.npz", mu=few.mean, sigma=few.cov)
+    assert frechet_distance(read_stats(tmp_path / "few.npz"), few) < 1e-10
+
+
+def test_nothing_is_overwritten(tmp_path, stats):
+    path = tmp_path / "s.npz"
+    path.write_text("mine")
+    with pytest.raises(UserError, match="exists already"):
+        write_stats(path, stats, {})
+    assert path.read_text() == "mine"
+    with pytest.raises(UserError, match=r"ends in \.npz"):
+        write_stats(tmp_path / "s.pkl", stats, {})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"a": np.ones(2)}, r"not a file of statistics \(it holds a\); expected mu and sigma"),
+        ({"mu": np.ones(3), "sigma": np.ones((2, 2))}, r"mu is \[3\], sigma \[2, 2\]"),
+        ({"mu": np.ones((3, 1)), "sigma": np.eye(3)}, r"expected \[D\] and \[D, D\]"),
+        ({"mu": np.array([1, np.nan]), "sigma": np.eye(2)}, "mu holds values that are not finite"),
+        ({"mu": np.ones(2), "sigma": np.array([[1, 2], [3, 4.0]])}, "not symmetric"),
+        ({"mu": np.ones(2), "sigma": -np.eye(2)}, "negative variance"),
+        ({"mu": np.array(["a", "b"]), "sigma": np.eye(2)}, "mu is of type <U1; expected numbers"),
+        ({"mu": np.ones(2), "sigma": np.eye(2), "about": np.array("{}")}, "account .* damaged"),
+        ({"mu": np.array([{}, {}], dtype=object), "sigma": np.eye(2)}, "not a file of statistics"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, arrays, message):
+    np.savez(tmp_path / "x.npz", **arrays)
+    with pytest.raises(UserError, match=message) as refused:
+        read_stats(tmp_path / "x.npz")
+    assert "\n" not in str(refused.value)
+
+
+def test_missing_and_truncated_files_are_refused(tmp_path, stats):
+    with pytest.raises(UserError, match="does not exist"):
+        read_stats(tmp_path / "absent.npz")
+    write_stats(tmp_path / "s.npz", stats, {})
+    data = (tmp_path / "s.npz").read_bytes()
+    (tmp_path / "s.npz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match="not a file of statistics"):
+        read_stats(tmp_path / "s.npz")
