@@ -1,16 +1,63 @@
-"""Strict float32 for a block of code, whatever the rest of the process has switched on."""
+"""How exactly a block of code computes, whatever the rest of the process has switched on."""
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from stylegan_eval.errors import UserError
+
+Precision = Literal["fp32", "tf32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 PRECISION = "float32"
 
 
-@contextlib.contextmanager
-def strict_float32(device_type: str) -> Iterator[None]:
+def check_precision(precision: Precision, device_type: str) -> None:
+    """Check that a device can compute in this precision.
+
+    Raises
+    ------
+    UserError
+        It cannot; says what to do.
+    """
+    if precision not in PRECISIONS:
+        raise UserError(f"unknown precision {precision}: choose one of {', '.join(PRECISIONS)}")
+    if precision == "tf32" and device_type != "cuda":
+        raise UserError(f"tf32 needs CUDA, the device is {device_type}: use fp32 or bf16")
+
+
+def network_dtype(precision: Precision) -> torch.dtype:
+    """Type of a network's weights and activations."""
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def computing_in(
+    precision: Precision, device_type: str
+) -> contextlib.AbstractContextManager[None]:
+    """Compute in this precision inside the block; all switches are put back on leaving.
+
+    ``fp32`` is IEEE float32; ``tf32`` lets CUDA round the factors of float32 products to 10 bits
+    of mantissa; ``bf16`` is float32 for all that is float32: it is the network that is converted,
+    once, to `network_dtype` (autocast would convert its weights in every call).
+
+    Parameters
+    ----------
+    precision : {"fp32", "tf32", "bf16"}
+        How exactly.
+    device_type : str
+        ``"cpu"``, ``"cuda"``: whose autocast to suspend.
+
+    Raises
+    ------
+    UserError
+        The device cannot.
+    """
+    check_precision(precision, device_type)
+    return _products("tf32" if precision == "tf32" else "ieee", device_type)
+
+
+def strict_float32(device_type: str) -> contextlib.AbstractContextManager[None]:
     """Compute in IEEE float32 inside the block: no TF32, no bfloat16 products, no autocast.
 
     PyTorch's default lets cuDNN convolutions run in TF32, which moves features by 1e-3; a result
@@ -21,6 +68,12 @@ def strict_float32(device_type: str) -> Iterator[None]:
     device_type : str
         ``"cpu"``, ``"cuda"``: whose autocast to suspend.
     """
+    return _products("ieee", device_type)
+
+
+@contextlib.contextmanager
+def _products(rule: Literal["ieee", "tf32"], device_type: str) -> Iterator[None]:
+    """Set every switch of float32 products to `rule`, and suspend autocast."""
     backends: Any = torch.backends
     # PyTorch keeps an old and a new set of switches and refuses to compute where they disagree,
     # so both are set: the old ones first, because setting them overwrites the new ones.
@@ -38,10 +91,10 @@ def strict_float32(device_type: str) -> Iterator[None]:
     ]
     before = [switch.fp32_precision for switch in switches]
     try:
-        torch.set_float32_matmul_precision("highest")
-        backends.cudnn.allow_tf32 = False
+        torch.set_float32_matmul_precision("highest" if rule == "ieee" else "high")
+        backends.cudnn.allow_tf32 = rule == "tf32"
         for switch in switches:
-            switch.fp32_precision = "ieee"
+            switch.fp32_precision = rule
         with torch.autocast(device_type, enabled=False):
             yield
     finally:

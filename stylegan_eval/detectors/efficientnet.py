@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from stylegan_eval.detectors.network import FeatureNetwork
+from stylegan_eval.detectors.network import FeatureNetwork, place
 from stylegan_eval.detectors.preprocess import EFFICIENTNET_SIZE, efficientnet_input
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
+from stylegan_eval.precision import Precision
 
 NAME = "efficientnet-lite0"
 FEATURE_DIM = 1280
@@ -29,7 +30,7 @@ class Trunk(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Mean of the last feature map over its positions."""
         features: Tensor = self.network.extract_features(x)  # type: ignore[operator]
-        return features.mean(dim=(2, 3))
+        return features.float().mean(dim=(2, 3))
 
 
 def _fuse(module: nn.Module, pairs: dict[str, str]) -> None:
@@ -43,8 +44,15 @@ def _fuse(module: nn.Module, pairs: dict[str, str]) -> None:
             module.add_module(norm, nn.Identity())
 
 
-def load_efficientnet(device: torch.device) -> FeatureNetwork:
+def load_efficientnet(device: torch.device, precision: Precision = "fp32") -> FeatureNetwork:
     """Build the detector from the two packages of the extra ``demo``.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where to run.
+    precision : {"fp32", "tf32", "bf16"}
+        In which the network computes.
 
     Raises
     ------
@@ -64,16 +72,21 @@ def load_efficientnet(device: torch.device) -> FeatureNetwork:
         network = EfficientNet.from_name(NAME)
     state = torch.load(path, map_location="cpu", weights_only=True)
     network.load_state_dict(state, assign=True)
-    network.eval().requires_grad_(requires_grad=False)
+    network.eval()  # as fusing wants it
+    classes = network._fc
     _fuse(network, {"_conv_stem": "_bn0", "_conv_head": "_bn1"})
     for block in network._blocks:
         _fuse(block, {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"})
+    head, head_bias = (value.detach().to(device) for value in (classes.weight, classes.bias))
     return FeatureNetwork(
         name=NAME,
         resize=f"bilinear-antialias-{EFFICIENTNET_SIZE}",
         weights_sha256=sha256_of(path),
         feature_dim=FEATURE_DIM,
         preprocess=efficientnet_input,
-        network=Trunk(network).to(device).to(memory_format=torch.channels_last),
+        network=place(Trunk(network), device, precision),
         device=device,
+        precision=precision,
+        head=head,
+        head_bias=head_bias,
     )

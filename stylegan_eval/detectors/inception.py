@@ -12,16 +12,17 @@ Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017 (FID).
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylegan_eval.detectors.network import FeatureNetwork
+from stylegan_eval.detectors.network import FeatureNetwork, place
 from stylegan_eval.detectors.preprocess import INCEPTION_INPUT
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
+from stylegan_eval.precision import Precision
 from stylegan_eval.weights import fetch, read_weights
 
 WEIGHTS_URL = (
@@ -50,14 +51,19 @@ class Fork(NamedTuple):
     right: Conv
 
 
-class Pool(NamedTuple):
-    """A 3x3 pool; stride 1 keeps the size, stride 2 is not padded."""
+class AverageThen(NamedTuple):
+    """A 3x3 average pool that keeps the size, then a 1x1 convolution with ReLU."""
 
-    kind: Literal["average", "max"]
+    conv: Conv
+
+
+class MaxPool(NamedTuple):
+    """A 3x3 maximum; stride 1 keeps the size, stride 2 is not padded."""
+
     stride: int = 1
 
 
-Branch = Sequence[Conv | Fork | Pool]
+Branch = Sequence[Conv | Fork | AverageThen | MaxPool]
 
 
 def _block_a(pooled: int) -> list[Branch]:
@@ -70,7 +76,7 @@ def _block_a(pooled: int) -> list[Branch]:
             Conv("branch3x3dbl_2", 96, (3, 3)),
             Conv("branch3x3dbl_3", 96, (3, 3)),
         ],
-        [Pool("average"), Conv("branch_pool", pooled)],
+        [AverageThen(Conv("branch_pool", pooled))],
     ]
 
 
@@ -83,7 +89,7 @@ def _block_b() -> list[Branch]:
             Conv("branch3x3dbl_2", 96, (3, 3)),
             Conv("branch3x3dbl_3", 96, (3, 3), stride=2),
         ],
-        [Pool("max", stride=2)],
+        [MaxPool(stride=2)],
     ]
 
 
@@ -103,7 +109,7 @@ def _block_c(inner: int) -> list[Branch]:
             Conv("branch7x7dbl_4", inner, (7, 1)),
             Conv("branch7x7dbl_5", 192, (1, 7)),
         ],
-        [Pool("average"), Conv("branch_pool", 192)],
+        [AverageThen(Conv("branch_pool", 192))],
     ]
 
 
@@ -117,11 +123,11 @@ def _block_d() -> list[Branch]:
             Conv("branch7x7x3_3", 192, (7, 1)),
             Conv("branch7x7x3_4", 192, (3, 3), stride=2),
         ],
-        [Pool("max", stride=2)],
+        [MaxPool(stride=2)],
     ]
 
 
-def _block_e(pool: Literal["average", "max"]) -> list[Branch]:
+def _block_e(pooled: Branch) -> list[Branch]:
     """8x8 grid."""
     return [
         [Conv("branch1x1", 320)],
@@ -134,7 +140,7 @@ def _block_e(pool: Literal["average", "max"]) -> list[Branch]:
             Conv("branch3x3dbl_2", 384, (3, 3)),
             Fork(Conv("branch3x3dbl_3a", 384, (1, 3)), Conv("branch3x3dbl_3b", 384, (3, 1))),
         ],
-        [Pool(pool), Conv("branch_pool", 192)],
+        pooled,
     ]
 
 
@@ -150,6 +156,8 @@ class MixedBlock(nn.ModuleDict):
         for step in branch:
             if isinstance(step, Conv):
                 channels = self._add(channels, step)
+            elif isinstance(step, AverageThen):
+                channels = self._add(channels, step.conv)
             elif isinstance(step, Fork):
                 channels = self._add(channels, step.left) + self._add(channels, step.right)
         return channels
@@ -170,10 +178,13 @@ class MixedBlock(nn.ModuleDict):
                 x = F.relu(self[step.name](x), inplace=True)
             elif isinstance(step, Fork):
                 x = torch.cat([F.relu(self[conv.name](x), inplace=True) for conv in step], dim=1)
-            elif step.kind == "max":
-                x = F.max_pool2d(x, 3, step.stride, padding=1 if step.stride == 1 else 0)
+            elif isinstance(step, AverageThen):
+                # Averaging and a 1x1 convolution commute; afterwards there are fewer channels.
+                x = self[step.conv.name](x)
+                x = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+                x = F.relu(x, inplace=True)
             else:
-                x = F.avg_pool2d(x, 3, step.stride, padding=1, count_include_pad=False)
+                x = F.max_pool2d(x, 3, step.stride, padding=1 if step.stride == 1 else 0)
         return x
 
 
@@ -198,13 +209,13 @@ class InceptionV3(nn.Module):
             "Mixed_6d": _block_c(160),
             "Mixed_6e": _block_c(192),
             "Mixed_7a": _block_d(),
-            "Mixed_7b": _block_e("average"),
-            "Mixed_7c": _block_e("max"),
+            "Mixed_7b": _block_e([AverageThen(Conv("branch_pool", 192))]),
+            "Mixed_7c": _block_e([MaxPool(), Conv("branch_pool", 192)]),
         }.items():
             block = MixedBlock(channels, branches)
             self.add_module(name, block)
             channels = block.out_channels
-        # Not needed for features; part of the weights file, which is read strictly.
+        # Not needed for features; the weights file is read strictly, and holds the classes.
         self.fc = nn.Linear(channels, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -218,7 +229,7 @@ class InceptionV3(nn.Module):
         for block in self.children():
             if isinstance(block, MixedBlock):
                 x = block(x)
-        return x.mean(dim=(2, 3))  # [N, 2048]
+        return x.float().mean(dim=(2, 3))  # [N, 2048]
 
 
 def fold_batch_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -255,7 +266,9 @@ def fold_batch_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return folded | rest
 
 
-def load_inception(weights: Path | None, resize: str, device: torch.device) -> FeatureNetwork:
+def load_inception(
+    weights: Path | None, resize: str, device: torch.device, precision: Precision = "fp32"
+) -> FeatureNetwork:
     """Read the weights and build the detector.
 
     Parameters
@@ -267,6 +280,8 @@ def load_inception(weights: Path | None, resize: str, device: torch.device) -> F
         A key of `INCEPTION_INPUT`.
     device : torch.device
         Where to run.
+    precision : {"fp32", "tf32", "bf16"}
+        In which the network computes.
 
     Raises
     ------
@@ -288,13 +303,15 @@ def load_inception(weights: Path | None, resize: str, device: torch.device) -> F
         raise UserError(
             f"{path}: not Inception weights in pytorch-fid's layout ({problem})"
         ) from error
-    network.eval().requires_grad_(requires_grad=False)
+    head = network.fc.weight.detach().to(device)
     return FeatureNetwork(
         name="inception",
         resize=resize,
         weights_sha256=sha256_of(path),
         feature_dim=FEATURE_DIM,
         preprocess=INCEPTION_INPUT[resize],
-        network=network.to(device).to(memory_format=torch.channels_last),
+        network=place(network, device, precision),
         device=device,
+        precision=precision,
+        head=head,  # without its bias: that is how the Inception Score is defined
     )

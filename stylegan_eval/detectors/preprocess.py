@@ -1,6 +1,6 @@
 """From bytes to what a feature network takes, one function per published rule."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
@@ -21,11 +21,24 @@ def _neighbours(source: int, target: int, device: torch.device) -> tuple[Tensor,
     return low, high, position - low
 
 
+def tf1_bilinear(images: Tensor, size: int) -> Tensor:
+    """TensorFlow 1's bilinear resize of uint8 [N, 3, H, W] to float32 [N, 3, size, size].
+
+    No half-pixel centres and no antialiasing: output i reads the input at i * source / size.
+    """
+    if images.shape[2:] == (size, size):
+        return images.float()
+    low, high, weight = _neighbours(images.shape[2], size, images.device)
+    # Rows first, taken as bytes: of a large image most are never read.
+    x = torch.lerp(images[:, :, low].float(), images[:, :, high].float(), weight[:, None])
+    low, high, weight = _neighbours(images.shape[3], size, images.device)
+    return torch.lerp(x[..., low], x[..., high], weight)  # [N, 3, size, size]
+
+
 def tf1_inception_input(images: Tensor) -> Tensor:
     """TensorFlow 1's bilinear resize to 299x299, then (x - 128) / 128.
 
-    No half-pixel centres and no antialiasing: output i reads the input at i * source / 299. This
-    is what the FID of the paper, torch-fidelity and NVIDIA's later code compute.
+    This is what the FID of the paper, torch-fidelity and NVIDIA's later code compute.
 
     Parameters
     ----------
@@ -37,16 +50,7 @@ def tf1_inception_input(images: Tensor) -> Tensor:
     Tensor
         float32 [N, 3, 299, 299] in [-1, 127/128].
     """
-    if images.shape[2:] != (INCEPTION_SIZE, INCEPTION_SIZE):
-        low, high, weight = _neighbours(images.shape[2], INCEPTION_SIZE, images.device)
-        weight = weight[:, None]
-        # Rows first, taken as bytes: of a large image most are never read.
-        x = torch.lerp(images[:, :, low].float(), images[:, :, high].float(), weight)
-        low, high, weight = _neighbours(images.shape[3], INCEPTION_SIZE, images.device)
-        x = torch.lerp(x[..., low], x[..., high], weight)  # [N, 3, 299, 299]
-    else:
-        x = images.float()
-    return (x - 128) / 128
+    return (tf1_bilinear(images, INCEPTION_SIZE) - 128) / 128
 
 
 def half_pixel_inception_input(images: Tensor) -> Tensor:
@@ -71,9 +75,70 @@ def half_pixel_inception_input(images: Tensor) -> Tensor:
     return 2 * x - 1
 
 
+def clean_inception_input(images: Tensor) -> Tensor:
+    """clean-fid's rule: antialiased bicubic to 299x299, clipped to [0, 255], then (x - 128) / 128.
+
+    Not rounded to bytes again after the resize. Generated images are resized from bytes too;
+    clean-fid takes what a generator returns as it is, rounded or not.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8 [N, 3, H, W].
+
+    Returns
+    -------
+    Tensor
+        float32 [N, 3, 299, 299] in [-1, 127/128].
+    """
+    x = F.interpolate(
+        images.float(),
+        size=(INCEPTION_SIZE, INCEPTION_SIZE),
+        mode="bicubic",
+        align_corners=False,
+        antialias=True,
+    )
+    return (x.clamp(0, 255) - 128) / 128
+
+
 INCEPTION_INPUT: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {"tf1": tf1_inception_input, "pytorch-fid": half_pixel_inception_input}
+    {
+        "tf1": tf1_inception_input,
+        "pytorch-fid": half_pixel_inception_input,
+        "clean": clean_inception_input,
+    }
 )
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """(x / 255 - mean) / std per channel, of float32 [N, 3, H, W] in [0, 255]."""
+    shift, scale = (
+        torch.tensor(values, dtype=torch.float32, device=x.device).view(3, 1, 1) * 255
+        for values in (mean, std)
+    )
+    return (x - shift) / scale
+
+
+VGG_SIZE = 224
+
+
+def vgg_input(images: Tensor) -> Tensor:
+    """TensorFlow 1's bilinear resize to 224x224, then ImageNet's mean and deviation.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8 [N, 3, H, W].
+
+    Returns
+    -------
+    Tensor
+        float32 [N, 3, 224, 224].
+    """
+    return normalise(tf1_bilinear(images, VGG_SIZE), IMAGENET_MEAN, IMAGENET_STD)
 
 
 EFFICIENTNET_SIZE = 128
