@@ -20,6 +20,7 @@ from stylegan_eval.metrics.image_metric import Gathered, ImageMetric, Request, V
 from stylegan_eval.named_images import Named, open_named
 from stylegan_eval.processes import processes_from_environment
 from stylegan_eval.protocols import Detector
+from stylegan_eval.provenance import about_fakes, make_row, where
 from stylegan_eval.results import Row
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.images import FeatureSettings, IsSettings
@@ -284,40 +285,3 @@ def _about(
         "weights_sha256": detector.weights_sha256,
         "precision": settings.precision,
     }
-
-
-def about_fakes(fakes: Fakes | StoredStats | None, inputs: Inputs) -> dict[str, Any]:
-    """What a row says of the generator."""
-    if fakes is None:
-        return {}
-    if isinstance(fakes, StoredStats):
-        return {
-            "generator": str(inputs.images),
-            "generator_digest": fakes.content,
-            "description": "statistics",
-        }
-    return {
-        "generator": fakes.name,
-        "generator_digest": fakes.digest,
-        "description": fakes.description,
-    }
-
-
-def where(run: Run) -> dict[str, Any]:
-    """Device and number of processes, for a row."""
-    device = run.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return {"device": name, "processes": run.processes.world}
-
-
-def make_row(value: Value, about: Mapping[str, Any]) -> Row:
-    """Row of a value; its time is set later."""
-    protocol = {**about["protocol"], **value.protocol}
-    return Row(
-        metric=value.name,
-        value=value.value,
-        stderr=value.stderr,
-        note=value.note,
-        seconds=0.0,
-        **{**about, "protocol": protocol},
-    )

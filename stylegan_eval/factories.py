@@ -79,7 +79,9 @@ def generator_from(spec: str, device: torch.device) -> LoadedGenerator:
     if isinstance(made, LoadedGenerator):
         return made
     if isinstance(made, nn.Module):
-        made.eval().requires_grad_(requires_grad=False)
+        made.eval()
+        for parameter in made.parameters():  # a scripted module lacks requires_grad_
+            parameter.requires_grad_(requires_grad=False)
     return LoadedGenerator(
         generator=_as_generator(made, spec), description=spec, sha256=digest, mirrored=False
     )
@@ -119,7 +121,7 @@ def _made(spec: str, device: torch.device) -> tuple[Any, str]:
 def _scripted(path: Path, device: torch.device) -> nn.Module:
     try:
         with warnings.catch_warnings():  # deprecated, and what people have
-            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
             module: nn.Module = torch.jit.load(path, map_location=device)
     except (RuntimeError, ValueError, OSError) as error:
         first = next(iter(str(error).splitlines()), "")

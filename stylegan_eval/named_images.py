@@ -65,7 +65,9 @@ def open_named(
         Something is missing, too small, too few or of another kind than the metrics need.
     """
     compared = [request for request in requests if request.metric.real]
-    only_moments = all(r.metric.fake == r.metric.real == ("moments",) for r in requests)
+    only_moments = requests and all(
+        r.metric.fake == r.metric.real == ("moments",) for r in requests
+    )
     if any(map(statistics_file, (inputs.images, inputs.data))) and not only_moments:
         raise UserError("a file of statistics holds mean and covariance: only fid can use it")
     with contextlib.ExitStack() as stack:

@@ -45,6 +45,14 @@ class Detector(Protocol):
         """Name, preprocessing and SHA-256 of the weights: equal identities, equal features."""
 
     @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights file."""
+
+    @property
+    def resize(self) -> str:
+        """Name of the preprocessing rule."""
+
+    @property
     def feature_dim(self) -> int:
         """Length D of a feature vector."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stylegan_eval.detectors import OFFICIAL_WEIGHTS
+from stylegan_eval.detectors.official import OFFICIAL_WEIGHTS
 from stylegan_eval.features import ImageFeatures, Kind
 from stylegan_eval.protocols import Detector
 from stylegan_eval.settings.images import FeatureSettings, FidSettings, RealSettings

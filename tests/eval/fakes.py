@@ -40,6 +40,7 @@ class PixelDetector:
     feature_dim: int = 12
     name: str = "pixels"
     identity: str = "pixels v1"
+    weights_sha256: str = "00" * 32
 
     def __call__(self, images: Tensor) -> Tensor:
         return images.flatten(1)[:, : self.feature_dim].float() / 255

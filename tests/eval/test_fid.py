@@ -1,160 +1,197 @@
+from functools import reduce
+from operator import add
+
 import numpy as np
 import pytest
 import torch
 
-from stylegan_eval.detectors.efficientnet import load_efficientnet
-from stylegan_eval.detectors.inception import WEIGHTS_SHA256
+from stylegan_eval.blocks import Run
+from stylegan_eval.detectors.official import OFFICIAL_WEIGHTS
 from stylegan_eval.errors import UserError
+from stylegan_eval.features import FeatureCollector, ImageFeatures, gathered
+from stylegan_eval.image_pass import FileImages, GeneratedImages, collect
 from stylegan_eval.images import open_images
-from stylegan_eval.metrics.fid import (
-    feature_stats,
-    measure,
-    measure_floor,
-    metric_name,
-    real_images,
-)
+from stylegan_eval.metrics.fid import METRIC, fid
 from stylegan_eval.metrics.frechet import frechet_distance
-from stylegan_eval.sampling import generate, mirror_flags
-from stylegan_eval.settings import FidSettings
+from stylegan_eval.metrics.image_metric import Gathered, Request, inception_name
+from stylegan_eval.named_images import open_named
+from stylegan_eval.sampling import draw, mirror_flags, to_uint8
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.settings.images import FidSettings
 from stylegan_eval.statistics import FeatureStats
 from tests.eval.fakes import LinearGenerator, PixelDetector
 
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
-def files(image_folder):
-    with open_images(image_folder("reals", 40)) as files:
-        yield files
+def data(image_folder):
+    return image_folder("reals", 40)
 
 
-def all_images(files, indices):
-    return torch.from_numpy(np.stack([files.read(index) for index in indices]))
-
-
-def test_the_first_images_are_compared(files):
-    settings = FidSettings(num=30, seed=2, batch=7)
-    measured = measure(
-        LinearGenerator(), files, PixelDetector(), settings, mirror=False, device=CPU
+def file_images(path, indices, *, mirror=False, seed=0, batch=32):
+    return FileImages(
+        files=open_images(path), indices=indices, mirror=mirror, seed=seed, batch=batch
     )
-    fakes = torch.cat(list(generate(LinearGenerator(), 2, range(30), 30, CPU)))
+
+
+def generated(seed=0, batch=32):
+    return GeneratedImages(generator=LinearGenerator(), seed=seed, batch=batch, device=CPU)
+
+
+def features(source, num, detector=None, folder=None, kinds=("moments",)):
+    collector = FeatureCollector(detector=detector or PixelDetector(), kinds=kinds, num=num)
+    run = Run(device=CPU, folder=folder) if folder else Run(device=CPU)
+    parts = collect(source, [collector], {}, run, "images")
+    run.finish()
+    return gathered(collector, parts[collector.name])
+
+
+def measure(settings, fake, real):
+    return fid(settings, Gathered(fake=fake, real=real, detector=PixelDetector(), device=CPU))
+
+
+def test_generated_images_are_compared_with_real_ones(data):
+    settings = FidSettings(num=30, features="efficientnet-lite0")
+    fake = features(generated(seed=2, batch=7), 30)
+    real = features(file_images(data, range(30)), 30)
+    (value,) = measure(settings, fake, real)
+    raw = draw(LinearGenerator(), 2, range(30), CPU)[2]
+    images = torch.from_numpy(np.stack([open_images(data).read(index) for index in range(30)]))
     detector = PixelDetector()
     expected = frechet_distance(
-        FeatureStats.of(detector(fakes), "d"),
-        FeatureStats.of(detector(all_images(files, range(30))), "d"),
+        FeatureStats.of(detector(to_uint8(raw)), "d"), FeatureStats.of(detector(images), "d")
     )
-    assert measured.value == pytest.approx(expected, rel=1e-6)
-    assert measured.note == ""
+    assert value.value == pytest.approx(expected, rel=1e-6)
+    assert value.note == ""
+    assert value.stderr is None  # one block only
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64])
-def test_real_images_are_flipped_as_seed_and_index_say(files, batch):
+def test_real_images_are_flipped_as_seed_and_index_say(data, batch):
     indices = [0, 3, 4, 9, 20, 39]
-    settings = FidSettings(num=6, seed=5, batch=batch)
-    images = torch.cat(list(real_images(files, indices, settings, mirror=True)))
+    source = file_images(data, indices, mirror=True, seed=5, batch=batch)
+    images = torch.cat([samples.images for samples in source.batches(range(6))])
     flags = mirror_flags(5, indices)
     assert 0 < flags.sum() < len(flags)
     for image, index, flipped in zip(images, indices, flags, strict=True):
-        original = torch.from_numpy(files.read(index))
+        original = torch.from_numpy(source.files.read(index))
         assert torch.equal(image, original.flip(2) if flipped else original)
+    part = torch.cat([samples.images for samples in source.batches(range(2, 5))])
+    assert torch.equal(part, images[2:5])
 
 
-def test_statistics_do_not_depend_on_the_batch_size(files):
-    detector = load_efficientnet(CPU)
-    results = []
-    for batch in (1, 7, 64):
-        settings = FidSettings(num=20, batch=batch)
-        images = real_images(files, range(20), settings, mirror=True)
-        real = feature_stats(images, detector, 20, "real")
-        fakes = generate(LinearGenerator(), 0, range(20), batch, CPU)
-        results.append((real, feature_stats(fakes, detector, 20, "fake")))
-    values = [frechet_distance(*results[which]) for which in (0, -1)]
-    assert values[1] == pytest.approx(values[0], rel=1e-6)
-    for other in results[1:]:
-        for a, b in zip(results[0], other, strict=True):
-            # The float32 convolutions round differently in another batch.
-            assert np.linalg.norm(a.mean - b.mean) < 5e-6 * np.linalg.norm(a.mean)
-            assert np.linalg.norm(a.cov - b.cov) < 5e-6 * np.linalg.norm(a.cov)
+def test_the_error_is_that_of_repeated_measurements():
+    rng = np.random.default_rng(0)
+    real = ImageFeatures(blocks=[FeatureStats.of(rng.standard_normal((50_000, 8)), "d")])
+    settings = FidSettings(num=4000, features="efficientnet-lite0")
+    values, errors, limits = [], [], []
+    for _ in range(40):
+        x = 1.3 * rng.standard_normal((4000, 8)) + 0.3
+        fake = ImageFeatures(blocks=[FeatureStats.of(part, "d") for part in np.split(x, 40)])
+        value, limit = measure(settings, fake, real)
+        assert limit.name == f"{value.name}_inf"
+        values.append(value.value)
+        errors.append(value.stderr)
+        limits.append((limit.value - value.value) / value.stderr)
+    # 40 repetitions know a standard deviation to 11 %.
+    assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.3)
+    assert np.mean(limits) < 0  # without the bias of finitely many images
 
 
-def test_floor_takes_disjoint_halves(files):
-    seen = []
-
-    class Recorder(PixelDetector):
-        def __call__(self, images):
-            seen.extend(image.numpy().tobytes() for image in images)
-            return super().__call__(images)
-
-    settings = FidSettings(num=20, floor=True)
-    value = measure_floor(files, Recorder(), settings, mirror=False).value
-    assert len(set(seen)) == 40
-    assert value > 0
-    other = FidSettings(num=20, floor=True, seed=1)
-    assert measure_floor(files, PixelDetector(), other, mirror=False).value != value
-
-
-def test_the_floor_is_low(files):
-    settings = FidSettings(num=20)
-    floor = measure_floor(files, PixelDetector(), settings, mirror=False).value
-    measured = measure(
-        LinearGenerator(), files, PixelDetector(), settings, mirror=False, device=CPU
-    )
-    assert floor < measured.value / 2
+def test_the_limit_is_without_bias():
+    rng = np.random.default_rng(1)
+    dim = 16
+    real = ImageFeatures(blocks=[FeatureStats.of(rng.standard_normal((400_000, dim)), "d")])
+    true = dim * 0.2**2
+    settings = FidSettings(num=2000, features="efficientnet-lite0")
+    measured = []
+    for _ in range(20):
+        x = 1.2 * rng.standard_normal((2000, dim))
+        fake = ImageFeatures(blocks=[FeatureStats.of(part, "d") for part in np.split(x, 20)])
+        value, limit = measure(settings, fake, real)
+        measured.append((value.value - true, limit.value - true, limit.stderr))
+    bias, limit_bias, stderr = np.mean(measured, axis=0)
+    assert bias > 0.04
+    assert abs(limit_bias) < 0.01
+    assert stderr == pytest.approx(np.std([row[1] for row in measured], ddof=1), rel=0.6)
 
 
-def test_too_few_images_for_the_features_is_noted(files):
-    settings = FidSettings(num=12)
-    measured = measure(
-        LinearGenerator(), files, PixelDetector(), settings, mirror=False, device=CPU
-    )
-    assert "12 images do not span 12 features" in measured.note
+def test_too_few_images_for_the_features_is_noted(data):
+    settings = FidSettings(num=12, features="efficientnet-lite0")
+    fake, real = features(generated(), 12), features(file_images(data, range(12)), 12)
+    (value,) = measure(settings, fake, real)
+    assert "12 images do not span 12 features" in value.note
 
 
-def test_more_images_than_there_are_is_refused(files):
-    with pytest.raises(UserError, match="has 40 images, --num asks for 41: use --num 40"):
-        measure(
-            LinearGenerator(), files, PixelDetector(), FidSettings(num=41), mirror=False, device=CPU
-        )
-    with pytest.raises(UserError, match="has 40 images, --floor with --num 21 needs 42"):
-        measure_floor(files, PixelDetector(), FidSettings(num=21), mirror=False)
-
-
-@pytest.mark.parametrize(
-    ("size", "fix"), [(32, "images are never enlarged"), (8, "prepare .* --resolution 8$")]
-)
-def test_another_resolution_is_refused(files, size, fix):
-    with pytest.raises(
-        UserError, match=f"data is 16x16, the generator draws {size}x{size}: .*{fix}"
-    ):
-        measure(
-            LinearGenerator(resolution=size),
-            files,
-            PixelDetector(),
-            FidSettings(num=4),
-            mirror=False,
-            device=CPU,
-        )
-
-
-def test_features_that_are_not_finite_are_refused(files):
+def test_features_that_are_not_finite_are_refused(data):
     class Broken(PixelDetector):
         def __call__(self, images):
-            return super().__call__(images).log()
+            return super().__call__(images // 255).log()
 
-    dark = real_images(files, range(4), FidSettings(num=4), mirror=False)
     with pytest.raises(UserError, match="not finite"):
-        feature_stats((images // 255 for images in dark), Broken(), 4, "real")
+        features(file_images(data, range(4)), 4, Broken())
+
+
+def opened(**settings):
+    def make(**inputs):
+        chosen = FidSettings(features="efficientnet-lite0", **settings)
+        request = Request(metric=METRIC, settings=chosen)
+        return open_named(Inputs(**inputs), [request], chosen, Run(device=CPU))
+
+    return make
+
+
+def test_the_floor_takes_disjoint_halves(data):
+    with opened(num=20, floor=True)(data=data) as named:
+        halves = [list(half.source.indices) for half in (named.reference, named.reals)]
+        assert sorted(halves[0] + halves[1]) == list(range(40))
+        assert named.reference.key != named.reals.key
+        first, second = (
+            features(half.source, 20).moments for half in (named.reference, named.reals)
+        )
+        floor = frechet_distance(first, second)
+    with opened(num=20, floor=True, seed=1)(data=data) as named:
+        assert list(named.reference.source.indices) != halves[0]
+    far = frechet_distance(features(generated(), 20).moments, second)
+    assert 0 < floor < far / 2
+
+
+def test_the_full_protocol_takes_all_images_unflipped(tmp_path, data, fake_loader):
+    ckpt = tmp_path / "linear.ckpt"
+    ckpt.write_text("FAKE 16 mirrored")
+    with opened(num=12)(data=data, ckpt=ckpt) as named:
+        assert (named.reals.num, named.reals.source.mirror) == (12, True)
+    with opened(num=12, reals="full")(data=data, ckpt=ckpt) as named:
+        assert (named.reals.num, named.reals.source.mirror) == (40, False)
+    with opened(num=12, reals="full", mirror="yes")(data=data, ckpt=ckpt) as named:
+        assert named.reals.source.mirror
 
 
 def test_names_pin_the_protocol():
-    own = "12345678" + "0" * 56
-    assert metric_name(FidSettings(), WEIGHTS_SHA256) == "fid50k"
-    assert metric_name(FidSettings(num=1234), WEIGHTS_SHA256) == "fid1234"
-    assert metric_name(FidSettings(num=5000, floor=True), WEIGHTS_SHA256) == "fid5k_floor"
-    marked = metric_name(FidSettings(resize="pytorch-fid"), own)
-    assert marked == "fid50k[resize:pytorch-fid,weights:12345678]"
-    lite = FidSettings(features="efficientnet-lite0")
-    assert metric_name(lite, own) == "fd_efficientnet-lite0"
+    class Named(PixelDetector):
+        def __init__(self, sha256):
+            super().__init__()
+            object.__setattr__(self, "weights_sha256", sha256)
+
+    own = Named("12345678" + "0" * 56)
+    official = Named(OFFICIAL_WEIGHTS["inception"])
+
+    def name(detector, **settings):
+        return inception_name("fid", "fd", FidSettings(**settings), detector)
+
+    assert name(official) == "fid50k"
+    assert name(official, reals="full") == "fid50k_full"
+    assert name(official, num=1234) == "fid1234"
+    assert name(official, num=5000, floor=True) == "fid5k_floor"
+    assert name(own, resize="clean") == "fid50k[resize:clean,weights:12345678]"
+    assert name(own, features="efficientnet-lite0") == "fd_efficientnet-lite0"
+    assert name(own, features="efficientnet-lite0", reals="full") == "fd_efficientnet-lite0_full"
 
 
 @pytest.mark.parametrize(
@@ -164,8 +201,20 @@ def test_names_pin_the_protocol():
         ({"batch": 0}, "--batch must be at least 1, got 0"),
         ({"seed": -1}, "--seed must be from 0"),
         ({"features": "efficientnet-lite0", "resize": "pytorch-fid"}, "--resize applies to"),
+        ({"floor": True, "reals": "full"}, "leave out --reals full"),
     ],
 )
 def test_settings_out_of_range_are_refused(choice, message):
     with pytest.raises(UserError, match=message):
         FidSettings(**choice)
+
+
+def test_groups_add_up_to_the_whole():
+    rng = np.random.default_rng(0)
+    parts = [FeatureStats.of(rng.standard_normal((30 + i, 5)) + i, "d") for i in range(12)]
+    whole = reduce(add, parts)
+    rest = whole - parts[3]
+    expected = reduce(add, parts[:3] + parts[4:])
+    assert rest.count == expected.count
+    assert np.allclose(rest.mean, expected.mean, rtol=1e-13)
+    assert np.allclose(rest.scatter, expected.scatter, rtol=1e-12, atol=1e-9)

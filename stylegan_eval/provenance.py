@@ -1,0 +1,50 @@
+"""What a row says beside its number: generator, device, time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from stylegan_eval.blocks import Run
+from stylegan_eval.metrics.image_metric import Value
+from stylegan_eval.results import Row
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.sources import Fakes
+from stylegan_eval.stats_file import StoredStats
+
+
+def about_fakes(fakes: Fakes | StoredStats | None, inputs: Inputs) -> dict[str, Any]:
+    """What a row says of the generator."""
+    if fakes is None:
+        return {}
+    if isinstance(fakes, StoredStats):
+        return {
+            "generator": str(inputs.images),
+            "generator_digest": fakes.content,
+            "description": "statistics",
+        }
+    return {
+        "generator": fakes.name,
+        "generator_digest": fakes.digest,
+        "description": fakes.description,
+    }
+
+
+def where(run: Run) -> dict[str, Any]:
+    """Device and number of processes, for a row."""
+    device = run.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"device": name, "processes": run.processes.world}
+
+
+def make_row(value: Value, about: Mapping[str, Any]) -> Row:
+    """Row of a value; its time is set later."""
+    protocol = {**about["protocol"], **value.protocol}
+    return Row(
+        metric=value.name,
+        value=value.value,
+        stderr=value.stderr,
+        note=value.note,
+        seconds=0.0,
+        **{**about, "protocol": protocol},
+    )

@@ -1,0 +1,107 @@
+import sys
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.factories import generator_from
+from stylegan_eval.sampling import draw
+
+CPU = torch.device("cpu")
+
+
+class Affine(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.z_dim: int = 5
+        self.resolution: int = 8
+        self.layer = nn.Linear(5, 3 * 64)
+        rng = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for value in self.parameters():
+                value.normal_(generator=rng)
+
+    def forward(self, z):
+        return self.layer(z).view(-1, 3, 8, 8)
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+    def make(text, name="own_generators"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        (tmp_path / f"{name}.py").write_text(text)
+        return name
+
+    return make
+
+
+def test_a_factory_with_all_parts_is_taken_as_it_is(module):
+    name = module(
+        "from tests.eval.fakes import LinearGenerator\n"
+        "def make(device):\n    return LinearGenerator(resolution=8)\n"
+    )
+    loaded = generator_from(f"{name}:make", CPU)
+    assert loaded.generator.resolution == 8
+    assert loaded.description == f"{name}:make"
+    assert not loaded.mirrored
+
+
+def test_a_plain_module_is_drawn_with_w_equal_to_z(module):
+    name = module(
+        "from tests.eval.test_factories import Affine\ndef make(device):\n    return Affine()\n"
+    )
+    loaded = generator_from(f"{name}:make", CPU)
+    z, ws, images = draw(loaded.generator, 0, range(3), CPU)
+    assert torch.equal(ws[:, 0], z)
+    with torch.inference_mode():
+        assert torch.allclose(images, Affine()(z))
+
+
+def test_the_digest_knows_code_and_weights(module):
+    text = (
+        "from tests.eval.test_factories import Affine\n"
+        "def make(device):\n    G = Affine()\n    G.layer.weight.data += {}\n    return G\n"
+        "def same(device):\n    return make(device)\n"
+    )
+    digests = {}
+    for change in (0, 1):
+        name = module(text.format(change))
+        digests[change] = generator_from(f"{name}:make", CPU).sha256
+        assert generator_from(f"{name}:make", CPU).sha256 == digests[change]
+    assert digests[0] != digests[1]
+
+
+def test_torchscript_is_read(tmp_path):
+    path = tmp_path / "generator.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(Affine()).save(str(path))
+    loaded = generator_from(str(path), CPU)
+    z, _, images = draw(loaded.generator, 3, range(2), CPU)
+    with torch.inference_mode():
+        assert torch.allclose(images, Affine()(z))
+    assert len(loaded.sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("nowhere", "neither a TorchScript file nor package.module:factory"),
+        ("no_such_module:make", "cannot be imported"),
+        ("own_generators:absent", "cannot be imported"),
+        ("own_generators:nothing", "must be a function of one argument, the torch.device"),
+        ("own_generators:number", "gives int, which lacks z_dim, resolution"),
+        ("text.pt", "not a TorchScript file"),
+    ],
+)
+def test_what_is_no_generator_is_refused(module, tmp_path, spec, message):
+    module("def nothing():\n    return 1\ndef number(device):\n    return 1\n")
+    (tmp_path / "text.pt").write_text("text")
+    with pytest.raises(UserError, match=message) as refused:
+        generator_from(spec, CPU)
+    assert "\n" not in str(refused.value)

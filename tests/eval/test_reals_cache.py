@@ -1,0 +1,149 @@
+"""Statistics of real images are kept, checked, and never mistaken for others."""
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from stylegan_eval import reals_cache
+from stylegan_eval.blocks import Run
+from stylegan_eval.cache_command import cache
+from stylegan_eval.evaluation import files_features
+from stylegan_eval.features import FeatureCollector
+from stylegan_eval.images import open_images
+from stylegan_eval.settings.common import Sampling
+from stylegan_eval.sources import pick_reals
+from tests.eval.fakes import PixelDetector
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "reals"
+
+
+class Counting(PixelDetector):
+    seen = 0
+
+    def __call__(self, images):
+        type(self).seen += len(images)
+        return super().__call__(images)
+
+
+@pytest.fixture
+def look(image_folder):
+    path = image_folder("reals", 30)
+    Counting.seen = 0
+
+    def measure(
+        num=20, *, kinds=("moments", "vectors"), mirror=False, identity="pixels v1", seed=0
+    ):
+        with open_images(path) as files:
+            rule = "full" if num == 30 else "first"
+            settings = Sampling(num=num, seed=seed, batch=8)
+            reals = pick_reals(files, range(num), rule, settings, mirror=mirror)
+            detector = Counting(identity=identity)
+            collector = FeatureCollector(detector=detector, kinds=kinds, num=num)
+            before = Counting.seen
+            features = files_features(reals, collector, Run(device=CPU))
+        return features, Counting.seen - before
+
+    measure.path = path
+    return measure
+
+
+def test_images_are_looked_at_once(look, folder):
+    first, seen = look()
+    assert seen == 20
+    again, seen = look()
+    assert seen == 0
+    assert np.array_equal(again.vectors, first.vectors)
+    assert np.array_equal(again.moments.scatter, first.moments.scatter)
+    assert again.moments.count == 20
+    _, seen = look(kinds=("moments",))
+    assert seen == 0
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num": 21},
+        {"num": 30},
+        {"mirror": True},
+        {"identity": "pixels v2"},
+        {"kinds": ("moments",)},
+    ],
+)
+def test_anything_else_is_another_entry(look, change):
+    if change != {"kinds": ("moments",)}:
+        look()
+        assert look(**change)[1] > 0
+    else:
+        look(**change)
+        assert look()[1] == 20  # the vectors are not there
+    assert look()[1] == 0
+
+
+def test_flips_of_another_seed_are_others(look):
+    look(mirror=True)
+    assert look(mirror=True, seed=1)[1] == 20
+    look()
+    assert look(seed=1)[1] == 0  # without flips the seed does not matter
+
+
+def test_a_changed_file_is_noticed(look):
+    look()
+    path = look.path / "00007.png"
+    path.write_bytes((look.path / "00008.png").read_bytes())
+    assert look()[1] == 20
+
+
+def test_a_damaged_entry_is_never_used(look, folder):
+    first, _ = look()
+    for path in folder.iterdir():
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    again, seen = look()
+    assert seen == 20
+    assert np.array_equal(again.vectors, first.vectors)
+
+
+def run(*args):
+    return CliRunner().invoke(cache, list(args))
+
+
+def test_the_cache_is_listed_verified_and_cleared(look, folder):
+    look()
+    look(num=30)
+    listed = run("list")
+    assert listed.exit_code == 0
+    assert listed.stdout.count("\n") == 4
+    assert "vectors of 20 images" in listed.stdout
+    assert "flips none" in listed.stdout
+    assert run("verify").stdout == "4 statistics, all whole\n"
+    victim = sorted(folder.iterdir())[0]
+    victim.write_bytes(victim.read_bytes()[:-50])
+    verified = run("verify")
+    assert verified.exit_code == 1
+    assert verified.stdout == f"{victim}: damaged\n"
+    assert "1 of 4 statistics are damaged" in verified.stderr
+    assert "damaged" in run("list").stdout
+    assert "nothing in the cache begins with zz" in run("clear", "zz").stderr
+    assert run("clear", victim.stem[:8]).stdout == "removed 1 statistics, 0 unfinished runs\n"
+    assert "removed 3 statistics" in run("clear").stdout
+    assert list(folder.iterdir()) == []
+    assert len(reals_cache.cached_files()) == 0
+
+
+def test_unfinished_work_is_listed_and_cleared_by_itself(look):
+    look()
+    Run(device=CPU).map_blocks({"a": 1}, [range(3)], lambda *_: {"x": np.ones(3)}, "work")
+    assert "unfinished, 1 blocks" in run("list").stdout
+    # The pass over the real images is left, too: nobody said that it was finished.
+    assert run("clear", "--unfinished").stdout == "removed 0 statistics, 2 unfinished runs\n"
+    assert "0 unfinished runs" in run("list").stderr
+    assert look()[1] == 0
