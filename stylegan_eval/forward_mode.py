@@ -27,5 +27,5 @@ def derivative(
     with torch.no_grad(), warnings.catch_warnings():
         # PyTorch, on first use, compiles formulas in a way that it itself has deprecated.
         warnings.filterwarnings("ignore", message=r".*torch\.jit\.script.* is deprecated")
-        _, tangents = torch.func.jvp(function, (point,), (direction,))
+        _, tangents, *_ = torch.func.jvp(function, (point,), (direction,))
     return tangents

@@ -6,7 +6,7 @@ Simonyan and Zisserman, Very Deep Convolutional Networks, 2015, Table 1, column 
 """
 
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ class VggTrunk(nn.Module):
         widths = [3, *(width for stage in STAGES for width in stage)]
         self.convs = nn.ModuleList(
             nn.Conv2d(before, after, 3, padding=1)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            for before, after in pairwise(widths)
         )
         self.pool = pool
 
