@@ -23,6 +23,7 @@ class Stream(IntEnum):
     NOISE = 1
     MIRROR = 2
     SUBSET = 3
+    PATH_T = 4
 
 
 def random_stream(seed: int, index: int, stream: Stream) -> np.random.Generator:
@@ -96,6 +97,25 @@ def mirror_flags(seed: int, indices: Sequence[int]) -> np.ndarray:
     """Whether the real image of each index is flipped left to right: bool [N], p = 1/2."""
     draws = [random_stream(seed, index, Stream.MIRROR).random() for index in indices]
     return np.array(draws) < 0.5
+
+
+def path_positions(seed: int, pairs: Sequence[int]) -> Tensor:
+    """Where on its path each pair of latents is measured.
+
+    Parameters
+    ----------
+    seed : int
+        0 to 2^63 - 1.
+    pairs : sequence of int
+        N pair numbers.
+
+    Returns
+    -------
+    Tensor
+        float32 [N] on the CPU, uniform in [0, 1).
+    """
+    draws = [random_stream(seed, pair, Stream.PATH_T).random(dtype=np.float32) for pair in pairs]
+    return torch.from_numpy(np.array(draws, dtype=np.float32))
 
 
 def to_uint8(images: Tensor) -> Tensor:
