@@ -15,7 +15,7 @@ from stylegan_eval.errors import UserError
 NETWORKS = "stylegan_eval.classifiers"
 SMALL = "small"
 SMALLEST, LARGEST = 8, 1024
-_WIDTHS = (32, 64, 128, 128)
+_WIDTHS = (32, 64, 96, 128)
 
 
 class ClassifierNetwork(nn.Module, ABC):

@@ -24,7 +24,9 @@ from stylegan_eval.classifiers.network import build_network
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, sha256_of
 
-FORMAT = "stylegan-bench attribute classifiers 1"
+# One entry of metadata: safetensors writes several in any order.
+ENTRY = "attribute_classifiers"
+FORMAT = 1
 
 
 def save_classifier(path: Path, trained: TrainedClassifier) -> None:
@@ -36,8 +38,8 @@ def save_classifier(path: Path, trained: TrainedClassifier) -> None:
         `path` cannot be written.
     """
     tensors = {name: value.contiguous() for name, value in trained.network.state_dict().items()}
-    record = json.dumps(dataclasses.asdict(trained.record), sort_keys=True)
-    data = save(tensors, metadata={"format": FORMAT, "record": record})
+    record = {"format": FORMAT, **dataclasses.asdict(trained.record)}
+    data = save(tensors, metadata={ENTRY: json.dumps(record, sort_keys=True)})
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
 
@@ -99,14 +101,15 @@ def _check_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], 
 
 
 def _record(metadata: Mapping[str, str], path: Path) -> ClassifierRecord:
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format", "without a format")
+    if ENTRY not in metadata:
         raise UserError(
-            f"{path}: not a file of attribute classifiers ({found[:60]}; expected {FORMAT}):"
-            " make one with stylegan-eval classifiers train"
+            f"{path}: holds other weights, expected attribute classifiers:"
+            " make them with stylegan-eval classifiers train"
         )
     try:
-        tree = json.loads(metadata["record"])
+        tree = json.loads(metadata[ENTRY])
+        if tree.pop("format") != FORMAT:
+            raise ValueError(f"expected format {FORMAT}")
         attributes = tuple(_from(AttributeRecord, entry) for entry in tree.pop("attributes"))
         record = _from(ClassifierRecord, {**tree, "attributes": attributes})
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:

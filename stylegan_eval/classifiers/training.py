@@ -127,11 +127,18 @@ def _fit(
             optimizer.step()
             bar.update(batch)
             if step % per_epoch == per_epoch - 1:
-                _check(loss)
+                check_loss(loss)
                 bar.set_postfix(loss=f"{loss.item():.4f}")
 
 
-def _check(loss: Tensor) -> None:
+def check_loss(loss: Tensor) -> None:
+    """Stop where there is nothing left to train.
+
+    Raises
+    ------
+    UserError
+        The loss is not finite.
+    """
     if not bool(torch.isfinite(loss)):
         raise UserError("training diverged: try a lower --lrate")
 

@@ -190,7 +190,7 @@ def check(classifier: AttributeClassifier, resolution: int) -> None:
         raise UserError(
             f"the generator draws {resolution}x{resolution}, the classifiers read"
             f" {classifier.resolution}x{classifier.resolution}: train them with --resolution"
-            f" {resolution}"
+            f" {resolution & -resolution}"
         )
 
 
