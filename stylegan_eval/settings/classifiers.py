@@ -18,9 +18,9 @@ class TrainSettings:
 
     architecture: str = choice("small", "small, or discriminator: the paper's, for GPUs.")
     resolution: int = choice(256, "Largest size read, in pixels; larger images are averaged.")
-    epochs: int = choice(12, "Passes over the images.")
+    epochs: int = choice(16, "Passes over the images.")
     batch: int = choice(64, "Images per step.")
-    lrate: float = choice(0.002, "Learning rate of Adam at its highest.")
+    lrate: float = choice(0.006, "Learning rate of Adam at its highest.")
     seed: int = choice(0, "Seed of weights, order, flips and the held-out tenth.")
     skip_constant: bool = choice(
         default=False, text="Leave out attributes that all images have, or none."

@@ -15,14 +15,8 @@ from stylegan_eval.classifiers.classifier import (
 from stylegan_eval.classifiers.network import ClassifierNetwork
 from stylegan_eval.errors import UserError
 from stylegan_eval.image_pass import GeneratedImages, Samples, collect
-from stylegan_eval.metrics.ls import (
-    LsCollector,
-    check,
-    choose_attributes,
-    measure,
-    metric_name,
-    protocol,
-)
+from stylegan_eval.metrics.ls import choose_attributes, measure, metric_name, protocol
+from stylegan_eval.metrics.ls_collector import LsCollector, check
 from stylegan_eval.settings.ls import LsSettings
 
 CPU = torch.device("cpu")

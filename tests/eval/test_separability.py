@@ -93,9 +93,7 @@ def test_entropy_is_that_of_the_label_less_the_mutual_information(table):
     x, y = p.sum(axis=1, keepdims=True), p.sum(axis=0, keepdims=True)
     seen = p > 0
     information = (p[seen] * np.log2(p[seen] / (x * y)[seen])).sum()
-    assert conditional_entropy(table) == pytest.approx(
-        entropy(y.ravel()) - information, abs=1e-12
-    )
+    assert conditional_entropy(table) == pytest.approx(entropy(y.ravel()) - information, abs=1e-12)
 
 
 def test_score_is_two_to_the_sum():
