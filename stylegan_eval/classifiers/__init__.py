@@ -1,0 +1,1 @@
+"""Classifiers of binary attributes: networks, training, their file, their command."""

@@ -1,0 +1,144 @@
+"""A trained classifier, with what is known about it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stylegan_eval.classifiers.network import ClassifierNetwork, shrink
+from stylegan_eval.precision import strict_float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeRecord:
+    """How well an attribute is read, on images that were held out.
+
+    Attributes
+    ----------
+    name : str
+        Of the attribute.
+    share : float
+        Of all labelled images, those that have it, in [0, 1].
+    accuracy : float
+        Share of right answers, in [0, 1].
+    balanced_accuracy : float
+        Mean of the accuracies among the images with and without it: 0.5 is chance.
+    """
+
+    name: str
+    share: float
+    accuracy: float
+    balanced_accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierRecord:
+    """What a classifier is and where it comes from.
+
+    Attributes
+    ----------
+    architecture : str
+        Name for `network.build_network`.
+    resolution : int
+        Height and width of its input, in pixels.
+    attributes : tuple of AttributeRecord
+        In the order of the logits.
+    data_digest : str
+        Key of the images and labels, see `images.ImageFiles`.
+    images, held_out : int
+        Labelled images, and how many of them only tested it.
+    epochs, batch, seed : int
+        How it was trained.
+    lrate : float
+        Likewise.
+    version : str
+        Of this package, which trained it.
+    """
+
+    architecture: str
+    resolution: int
+    attributes: tuple[AttributeRecord, ...]
+    data_digest: str
+    images: int
+    held_out: int
+    epochs: int
+    batch: int
+    seed: int
+    lrate: float
+    version: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the attributes, in the order of the logits."""
+        return tuple(attribute.name for attribute in self.attributes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedClassifier:
+    """A classifier that is in no file yet.
+
+    Attributes
+    ----------
+    record : ClassifierRecord
+        What it is.
+    network : ClassifierNetwork
+        In evaluation mode, on the CPU.
+    """
+
+    record: ClassifierRecord
+    network: ClassifierNetwork
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeClassifier:
+    """A classifier read from a file, run in strict float32.
+
+    Attributes
+    ----------
+    record : ClassifierRecord
+        What it is.
+    network : ClassifierNetwork
+        In evaluation mode, on `device`.
+    device : torch.device
+        Where it runs.
+    sha256 : str
+        Digest of the file.
+    """
+
+    record: ClassifierRecord
+    network: ClassifierNetwork
+    device: torch.device
+    sha256: str
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes, in the order of the logits."""
+        return self.record.names
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of the network's input, in pixels."""
+        return self.record.resolution
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits, positive where an attribute is present; each image's are its own.
+
+        Parameters
+        ----------
+        images : Tensor
+            [N, 3, H, H], about [-1, 1]; H is R or a multiple, and is averaged down to R.
+
+        Returns
+        -------
+        Tensor
+            float32 [N, A], on `device`.
+
+        Raises
+        ------
+        UserError
+            Images of another size.
+        """
+        with torch.inference_mode(), strict_float32(self.device.type):
+            x = shrink(images.to(self.device).float(), self.resolution)
+            logits: Tensor = self.network(x)
+        return logits

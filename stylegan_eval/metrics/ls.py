@@ -1,0 +1,238 @@
+"""Linear separability: how well a hyperplane in Z or W predicts an attribute of the image.
+
+For each binary attribute a classifier labels `num` generated images; of the `keep` surest a linear
+SVM predicts the label from the latent. What the label still hides from one who knows the SVM's
+answer is H(Y|X); the score is 2 to the sum over all attributes, 1 at best (Section 4.2 of the
+paper: 200,000 images without truncation, 100,000 kept, 40 attributes). w is the latent of the last
+layer, as in the official code. Scores compare only where the classifiers are the same.
+
+References
+----------
+Karras et al., A Style-Based Generator Architecture for GANs, 2019, Section 4.2.
+metrics/linear_separability.py of the official StyleGAN.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from stylegan_eval.blocks import split
+from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.ls_collector import Array, Space
+from stylegan_eval.metrics.separability import (
+    SvmError,
+    conditional_entropy,
+    joint_tables,
+    most_confident,
+    probabilities,
+    score_stderr,
+    separability,
+    svm_predictions,
+)
+from stylegan_eval.settings.ls import LsSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeSeparation:
+    """One attribute in one space.
+
+    Attributes
+    ----------
+    name : str
+        Of the attribute.
+    share : float
+        Of the kept images, those that have it by the classifier.
+    entropy : float
+        H(Y|X) in bits; NaN where no SVM was found.
+    accuracy : float
+        Share of kept images on which SVM and classifier agree; NaN likewise.
+    table : tuple of tuple of int
+        Kept images by (SVM's answer, classifier's label), attribute present first; zeros likewise.
+    error : str
+        Why no SVM was found; else empty.
+    """
+
+    name: str
+    share: float
+    entropy: float
+    accuracy: float
+    table: tuple[tuple[int, int], tuple[int, int]]
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceSeparation:
+    """Separability of one space.
+
+    Attributes
+    ----------
+    space : {'z', 'w'}
+        Which.
+    score : float
+        2^(sum of entropies), 1 or more; NaN where an attribute has no SVM.
+    stderr : float or None
+        See `separability.score_stderr`; None where there is no score or one block only.
+    attributes : tuple of AttributeSeparation
+        In the order measured.
+    note : str
+        Why there is no score; else empty.
+    """
+
+    space: Space
+    score: float
+    stderr: float | None
+    attributes: tuple[AttributeSeparation, ...]
+    note: str
+
+
+def choose_attributes(wanted: str, names: Sequence[str]) -> list[int]:
+    """Columns of the attributes that `wanted` lists with commas between; all where it is empty.
+
+    Raises
+    ------
+    UserError
+        A name is unknown or there twice.
+    """
+    if not wanted.strip():
+        return list(range(len(names)))
+    chosen = [name.strip() for name in wanted.split(",")]
+    for name in chosen:
+        if name not in names:
+            raise UserError(
+                f"--attributes: the classifiers know no {name!r}; they know {', '.join(names)}"
+            )
+        if chosen.count(name) > 1:
+            raise UserError(f"--attributes: {name} is there {chosen.count(name)} times")
+    return [names.index(name) for name in chosen]
+
+
+def measure(
+    blocks: Sequence[Mapping[str, NDArray[Any]]],
+    names: Sequence[str],
+    settings: LsSettings,
+    *,
+    progress: bool = True,
+) -> list[SpaceSeparation]:
+    """Separability of what `ls_collector.LsCollector` collected.
+
+    Parameters
+    ----------
+    blocks : sequence of mapping
+        Arrays of all blocks, in order; empty in processes other than the first.
+    names : sequence of str
+        The classifiers' A attributes.
+    settings : LsSettings
+        Its `num`, `keep`, `spaces`, `svm` and `attributes` are used.
+    progress : bool
+        Whether to show a bar on stderr.
+
+    Returns
+    -------
+    list of SpaceSeparation
+        One per space; empty where `blocks` is.
+
+    Raises
+    ------
+    UserError
+        An attribute is unknown.
+    """
+    columns = choose_attributes(settings.attributes, names)
+    if not blocks:
+        return []
+    logits = np.concatenate([block["logits"] for block in blocks])  # [num, A]
+    assert len(logits) == settings.num, (len(logits), settings.num)
+    # Not the blocks of the pass: those depend on what else was measured in it.
+    stops = [block.stop for block in split(settings.num)]
+    groups = np.searchsorted(stops, np.arange(settings.num), side="right")
+    total = len(columns) * len(settings.spaces)
+    results = []
+    with tqdm(desc="SVMs", total=total, unit="svm", disable=not progress) as bar:
+        for space in settings.spaces:
+            latents = np.concatenate([block[space] for block in blocks])  # [num, D]
+            fits = []
+            for column in columns:
+                fits.append(_separate(names[column], latents, logits[:, column], groups, settings))
+                bar.update()
+            results.append(_score(space, fits))
+    return results
+
+
+@dataclass(frozen=True)
+class _Fit:
+    attribute: AttributeSeparation
+    tables: NDArray[np.float64]  # [B, 2, 2]
+
+
+def _separate(
+    name: str, latents: Array, logits: Array, groups: NDArray[Any], settings: LsSettings
+) -> _Fit:
+    indices, targets = most_confident(probabilities(logits), settings.keep)
+    share = float((targets == 0).mean())
+    try:
+        sides = svm_predictions(latents[indices], targets, settings.svm)
+    except SvmError as error:
+        failed = AttributeSeparation(
+            name=name,
+            share=share,
+            entropy=float("nan"),
+            accuracy=float("nan"),
+            table=((0, 0), (0, 0)),
+            error=str(error),
+        )
+        return _Fit(failed, np.zeros((groups[-1] + 1, 2, 2)))
+    tables = joint_tables(sides, targets, groups[indices], groups[-1] + 1)
+    (a, b), (c, d) = tables.sum(axis=0).astype(int).tolist()
+    separation = AttributeSeparation(
+        name=name,
+        share=share,
+        entropy=conditional_entropy([[a, b], [c, d]]),
+        accuracy=(a + d) / settings.keep,
+        table=((a, b), (c, d)),
+    )
+    return _Fit(separation, tables)
+
+
+def _score(space: Space, fits: Sequence[_Fit]) -> SpaceSeparation:
+    attributes = tuple(fit.attribute for fit in fits)
+    failed = [attribute for attribute in attributes if attribute.error]
+    note = ""
+    if failed:
+        first = failed[0]
+        note = (
+            f"no score: {len(failed)} of {len(attributes)} attributes cannot be separated, first"
+            f" {first.name} ({first.error}): leave them out with --attributes"
+        )
+    tables = np.stack([fit.tables for fit in fits], axis=1)  # [B, A, 2, 2]
+    return SpaceSeparation(
+        space=space,
+        score=float("nan") if failed else separability([a.entropy for a in attributes]),
+        stderr=None if failed else score_stderr(tables),
+        attributes=attributes,
+        note=note,
+    )
+
+
+def metric_name(space: Space, settings: LsSettings) -> str:
+    """Name under this protocol: ``ls_w``; what differs from it in brackets."""
+    marks = []
+    if settings.svm != "deterministic":
+        marks.append(f"svm:{settings.svm}")
+    if settings.attributes.strip():
+        chosen = (name.strip() for name in settings.attributes.split(","))
+        marks.append(f"attributes:{'+'.join(sorted(chosen))}")
+    return f"ls_{space}" + (f"[{','.join(marks)}]" if marks else "")
+
+
+def protocol(settings: LsSettings, names: Sequence[str]) -> dict[str, str]:
+    """What a result must say about how it came about."""
+    return {
+        "keep": str(settings.keep),
+        "svm": settings.svm,
+        "attributes": str(len(choose_attributes(settings.attributes, names))),
+        "quantisation": "none",
+        "w": "last layer",
+    }

@@ -1,0 +1,96 @@
+"""What linear separability needs of each generated image: its latents and its attributes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stylegan_eval.blocks import Arrays
+from stylegan_eval.classifiers.classifier import AttributeClassifier
+from stylegan_eval.errors import UserError
+from stylegan_eval.image_pass import BlockCollector, Samples
+
+Space = Literal["z", "w"]
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LsBlock:
+    classifier: AttributeClassifier
+    spaces: Sequence[Space]
+    parts: dict[str, list[Array]] = field(default_factory=dict)
+
+    def add(self, samples: Samples) -> None:
+        if samples.raw is None or samples.z is None or samples.ws is None:
+            raise UserError(
+                "linear separability needs a generator's latents, not images of files: use --ckpt"
+            )
+        logits = self.classifier(samples.raw)  # [n, A]
+        if not bool(torch.isfinite(logits).all()):
+            raise UserError("the classifiers gave answers that are not finite: train them again")
+        latents = {"z": samples.z, "w": samples.ws[:, -1]}
+        self._keep("logits", logits)
+        for space in self.spaces:
+            self._keep(space, latents[space])
+
+    def _keep(self, name: str, values: Tensor) -> None:
+        self.parts.setdefault(name, []).append(values.float().cpu().numpy())
+
+    def arrays(self) -> Arrays:
+        return {name: np.concatenate(parts) for name, parts in self.parts.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LsCollector:
+    """Latents and classifiers' answers of generated images, for `image_pass.collect`.
+
+    A block's arrays are ``logits`` [n, A], ``z`` [n, z_dim] and ``w`` [n, w_dim], float32, as far
+    as `spaces` asks for them.
+
+    Attributes
+    ----------
+    classifier : AttributeClassifier
+        On the generator's device; reads the images as floats, not quantised.
+    num : int
+        Images wanted.
+    spaces : sequence of {'z', 'w'}
+        Latents wanted.
+    """
+
+    classifier: AttributeClassifier
+    num: int
+    spaces: Sequence[Space] = ("z", "w")
+
+    @property
+    def name(self) -> str:
+        """Of the collector."""
+        return "ls"
+
+    @property
+    def identity(self) -> str:
+        """The classifiers' file and what is kept."""
+        return f"classifiers={self.classifier.sha256} spaces={''.join(self.spaces)}"
+
+    def begin(self) -> BlockCollector:
+        """Start a block."""
+        return _LsBlock(classifier=self.classifier, spaces=self.spaces)
+
+
+def check(classifier: AttributeClassifier, resolution: int) -> None:
+    """Check before the work that the classifiers can read the generator's images.
+
+    Raises
+    ------
+    UserError
+        They are for larger ones.
+    """
+    if resolution % classifier.resolution:
+        raise UserError(
+            f"the generator draws {resolution}x{resolution}, the classifiers read"
+            f" {classifier.resolution}x{classifier.resolution}: train them with --resolution"
+            f" {resolution & -resolution}"
+        )

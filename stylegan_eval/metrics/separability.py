@@ -1,0 +1,203 @@
+"""The arithmetic of linear separability: confidence, linear SVM, entropy, score, its error.
+
+Shapes: n latents, D their length, A attributes, B blocks. In a 2x2 table the first axis is X, the
+side of the hyperplane, and the second Y, the classifier's label; class 0 has the attribute.
+
+References
+----------
+Karras et al., A Style-Based Generator Architecture for GANs, 2019, Section 4.2.
+metrics/linear_separability.py of the official StyleGAN.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Convention = Literal["deterministic", "official"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+MAX_ITERATIONS = 1000
+_SEED_OF_THE_OFFICIAL_SOLVER = 0
+
+
+class SvmError(Exception):
+    """No hyperplane was found; the message says why."""
+
+
+def probabilities(logits: ArrayLike) -> NDArray[np.float32]:
+    """Softmax of [l, -l] in float32, the official precision.
+
+    Logits beyond about 8.3 round to a probability of 1, and are then equally confident.
+
+    Parameters
+    ----------
+    logits : array_like
+        [n].
+
+    Returns
+    -------
+    ndarray
+        [n, 2]: with the attribute, without it.
+    """
+    values = np.asarray(logits, dtype=np.float32)
+    pair = np.stack([values, -values], axis=1)  # [n, 2]
+    exponentials = np.exp(pair - pair.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def most_confident(predictions: ArrayLike, keep: int) -> tuple[Integers, Integers]:
+    """Which predictions are the surest, and what they say.
+
+    Parameters
+    ----------
+    predictions : array_like
+        Probabilities [n, 2].
+    keep : int
+        How many, at most n.
+
+    Returns
+    -------
+    indices : ndarray
+        int64 [keep], the surest first, equally sure ones in their order.
+    targets : ndarray
+        int64 [keep]: 0 with the attribute, 1 without.
+    """
+    values = np.asarray(predictions)
+    indices = np.argsort(-values.max(axis=1), kind="stable")[:keep]
+    return indices.astype(np.int64), values[indices].argmax(axis=1).astype(np.int64)
+
+
+def svm_predictions(
+    features: NDArray[Any], targets: Integers, convention: Convention = "deterministic"
+) -> Integers:
+    """Sides of the hyperplane that a linear SVM (squared hinge, C = 1) fits to the same data.
+
+    Parameters
+    ----------
+    features : ndarray
+        [n, D].
+    targets : ndarray
+        [n], 0 or 1.
+    convention : {'deterministic', 'official'}
+        The first solves the primal problem to convergence. The second is the official code's
+        solver: dual coordinate descent of at most 1000 rounds, converged or not (its random order
+        is fixed here), and where it cannot run at all, perfect sides are assumed.
+
+    Returns
+    -------
+    ndarray
+        int64 [n], 0 or 1.
+
+    Raises
+    ------
+    SvmError
+        There is one class only, or no convergence; never under ``official``.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.svm import LinearSVC
+
+    official = convention == "official"
+    if (targets == targets[0]).all():
+        if official:
+            return targets
+        raise SvmError(f"all {len(targets)} images {'lack' if targets[0] else 'have'} it")
+    svm = LinearSVC(
+        C=1.0, dual=official, max_iter=MAX_ITERATIONS, random_state=_SEED_OF_THE_OFFICIAL_SOLVER
+    )
+    with warnings.catch_warnings():
+        # The official code does not look at it; otherwise the number of rounds is looked at below.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        svm.fit(features, targets)
+    if not official and svm.n_iter_ >= MAX_ITERATIONS:
+        raise SvmError(f"the SVM did not converge in {MAX_ITERATIONS} rounds")
+    return np.asarray(svm.predict(features), dtype=np.int64)
+
+
+def joint_table(sides: Integers, targets: Integers) -> Floats:
+    """How often each pair occurs: counts [2, 2] over (side X, label Y)."""
+    return np.bincount(2 * sides + targets, minlength=4).reshape(2, 2).astype(np.float64)
+
+
+def joint_tables(sides: Integers, targets: Integers, groups: Integers, count: int) -> Floats:
+    """`joint_table` of each group: counts [count, 2, 2]; `groups` [n] from 0 to count - 1."""
+    cells = 4 * groups + 2 * sides + targets
+    return np.bincount(cells, minlength=4 * count).reshape(count, 2, 2).astype(np.float64)
+
+
+def entropy(probabilities: ArrayLike) -> float:
+    """Shannon entropy in bits of weights, normalised here; 0 where all of them are 0."""
+    p = np.asarray(probabilities, dtype=np.float64).ravel()
+    p = p[p > 0] / (p.sum() or 1.0)
+    return float(-(p * np.log2(p)).sum()) + 0.0  # no negative zero
+
+
+def conditional_entropy(table: ArrayLike) -> float:
+    """H(Y|X): what the label Y still hides from one who knows the side X.
+
+    Equal to the official max(0, H(Y) - I(X; Y)), but a sum of terms that are not negative, so
+    that nothing is lost where it is small.
+
+    Parameters
+    ----------
+    table : array_like
+        Weights [2, 2] over (X, Y), not negative; normalised here.
+
+    Returns
+    -------
+    float
+        Bits, from 0 to H(Y); 0 for an empty table.
+
+    Examples
+    --------
+    >>> conditional_entropy([[1, 1], [1, 1]])
+    1.0
+    >>> conditional_entropy([[0, 3], [5, 0]])
+    0.0
+    """
+    p = np.asarray(table, dtype=np.float64)
+    p = p / (p.sum() or 1.0)
+    sides = p.sum(axis=1, keepdims=True)  # p(x)
+    seen = p > 0
+    ratios = np.broadcast_to(sides, p.shape)[seen] / p[seen]  # 1 / p(y|x), at least 1
+    bits = float((p[seen] * np.log2(ratios)).sum())
+    return min(max(0.0, bits), entropy(p.sum(axis=0)))
+
+
+def separability(entropies: Sequence[float]) -> float:
+    """Score 2^(sum of entropies in bits): 1 is perfect, a useless SVM doubles it.
+
+    The paper writes exp(sum) with entropies in nats: the same number.
+    """
+    return 2.0 ** math.fsum(entropies)
+
+
+def score_stderr(tables: Floats) -> float | None:
+    """Standard error of the score, by the jackknife over blocks of images.
+
+    The hyperplanes are not fitted again, so it is the error of the counted agreement alone. The
+    jackknife gives the error of the sum of entropies; times score and ln 2 it is the score's.
+
+    Parameters
+    ----------
+    tables : ndarray
+        Counts [B, A, 2, 2] of each block and attribute.
+
+    Returns
+    -------
+    float or None
+        None where one block is all there is.
+    """
+    count = len(tables)
+    if count < 2:
+        return None
+    total = tables.sum(axis=0)  # [A, 2, 2]
+    sums = np.array([math.fsum(map(conditional_entropy, total - part)) for part in tables])
+    variance = (count - 1) / count * ((sums - sums.mean()) ** 2).sum()
+    score = separability([conditional_entropy(table) for table in total])
+    return float(score * math.log(2) * math.sqrt(variance))

@@ -1,0 +1,413 @@
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from stylegan.classifier import build
+from stylegan_eval.classifiers.command import classifiers
+from stylegan_eval.classifiers.dataset import read_labelled
+from stylegan_eval.classifiers.network import architectures, build_network, shrink
+from stylegan_eval.classifiers.report import table
+from stylegan_eval.classifiers.storage import ENTRY, load_classifier, save_classifier
+from stylegan_eval.classifiers.training import check_loss, learning_rate, split, train
+from stylegan_eval.errors import UserError
+from stylegan_eval.images import open_images
+from stylegan_eval.settings.classifiers import TrainSettings
+
+CPU = torch.device("cpu")
+NAMES = ["bright", "red"]
+QUICK = TrainSettings(epochs=4, batch=32, lrate=0.004)
+
+
+def draw(count, size, seed=0):
+    """Noisy flat images, and whether each is bright and redder than blue."""
+    rng = np.random.default_rng(seed)
+    colours = rng.uniform(60, 195, (count, 1, 1, 3))
+    pixels = colours + rng.normal(0, 20, (count, size, size, 3))
+    means = colours[:, 0, 0]
+    labels = np.stack([means.mean(axis=1) > 127.5, means[:, 0] > means[:, 2]], axis=1)
+    return pixels.clip(0, 255).astype(np.uint8), labels.astype(int)
+
+
+def write(folder, pixels, labels, names=NAMES):
+    folder.mkdir()
+    for index, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{index:04d}.png")
+    pairs = [[f"{i:04d}.png", label] for i, label in enumerate(labels)]
+    content = {"labels": pairs, "attributes": names} if names else {"labels": pairs}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    pixels, labels = draw(600, 16)
+    return write(tmp_path_factory.mktemp("data") / "images", pixels, labels.tolist())
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    with open_images(folder) as files:
+        return train(files, QUICK, CPU, progress=False)
+
+
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "attributes.safetensors"
+    save_classifier(path, trained)
+    return path
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """Make a small labelled folder and open it."""
+
+    def make(labels=None, names=NAMES, count=120, size=16):
+        pixels, own = draw(count, size)
+        return open_images(write(tmp_path / "d", pixels, labels or own.tolist(), names))
+
+    return make
+
+
+# Training.
+
+
+def test_simple_attributes_are_learnt(trained):
+    record = trained.record
+    assert record.names == ("bright", "red")
+    assert (record.images, record.held_out, record.resolution) == (600, 60, 16)
+    for attribute in record.attributes:
+        assert attribute.accuracy >= 0.95
+        assert attribute.balanced_accuracy >= 0.95
+        assert 0.4 < attribute.share < 0.6
+
+
+def test_new_images_are_read_right(saved):
+    pixels, labels = draw(200, 16, seed=1)
+    classifier = load_classifier(saved, CPU)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+    answers = (classifier(images) > 0).numpy()
+    assert ((answers == labels).mean(axis=0) > 0.95).all()
+
+
+def test_training_is_the_same_every_time_and_another_with_another_seed(labelled):
+    settings = TrainSettings(epochs=1, batch=32)
+    with labelled() as files:
+        first, again = (train(files, settings, CPU, progress=False) for _ in range(2))
+        other = train(files, dataclasses.replace(settings, seed=1), CPU, progress=False)
+    weights, same = first.network.state_dict(), again.network.state_dict()
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    assert first.record == again.record
+    assert not torch.equal(
+        weights["stages.0.conv.weight"], other.network.state_dict()["stages.0.conv.weight"]
+    )
+
+
+def test_training_leaves_the_global_generators_alone(labelled):
+    before = torch.get_rng_state()
+    with labelled() as files:
+        train(files, TrainSettings(epochs=1), CPU, progress=False)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_tenth_is_held_out():
+    train_on, test_on = split(105, seed=3)
+    assert (len(train_on), len(test_on)) == (95, 10)
+    assert sorted([*train_on, *test_on]) == list(range(105))
+    assert np.array_equal(test_on, split(105, seed=3)[1])
+
+
+def test_learning_rate_falls_to_nothing():
+    assert learning_rate(0.1, 0, 10) == 0.1
+    assert learning_rate(0.1, 5, 10) == pytest.approx(0.05)
+    assert learning_rate(0.1, 10, 10) == pytest.approx(0)
+
+
+def test_divergence_is_told():
+    check_loss(torch.tensor(0.5))
+    with pytest.raises(UserError, match="training diverged: try a lower --lrate"):
+        check_loss(torch.tensor(float("nan")))
+
+
+# Networks.
+
+
+@pytest.mark.parametrize("architecture", ["small", "discriminator"])
+def test_images_do_not_see_each_other(architecture):
+    network = build_network(architecture, 16, 3).to_empty(device="cpu")
+    network.initialise(torch.Generator().manual_seed(0))
+    network.eval()
+    if architecture == "small":  # its head starts at 0
+        torch.nn.init.normal_(network.head.weight, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        together = network(images)
+        alone = torch.cat([network(image[None]) for image in images])
+    assert together.shape == (6, 3)
+    assert together.std() > 0.01
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=2e-4)
+
+
+def test_discriminator_is_the_papers():
+    network = build(256, 40)
+    # Config F's discriminator at 256x256: 39 more outputs of 512 weights and a bias.
+    from stylegan.configs import F
+    from stylegan.networks.discriminator import Discriminator
+
+    plain = Discriminator(F.network, 256)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == sum(p.numel() for p in plain.parameters()) + 39 * 513
+    assert {"small", "discriminator"} <= set(architectures())
+
+
+@pytest.mark.parametrize("resolution", [8, 32, 256])
+def test_small_network_takes_its_resolution(resolution):
+    network = build_network("small", resolution, 5)
+    images = torch.empty(2, 3, resolution, resolution, device="meta")
+    assert network.eval()(images).shape == (2, 5)
+
+
+@pytest.mark.parametrize("resolution", [4, 24, 2048])
+def test_other_resolutions_are_refused(resolution):
+    with pytest.raises(UserError, match=f"power of two from 8 to 1024, got {resolution}"):
+        build_network("small", resolution, 5)
+
+
+def test_unknown_architecture_names_the_known_ones():
+    with pytest.raises(UserError, match=r"unknown architecture 'big': .* small, .*discriminator"):
+        build_network("big", 16, 5)
+
+
+def test_larger_images_are_averaged_and_smaller_ones_refused():
+    images = torch.arange(64.0).view(1, 1, 8, 8).expand(1, 3, 8, 8)
+    small = shrink(images, 4)
+    assert torch.equal(small[0, 0, 0], torch.tensor([4.5, 6.5, 8.5, 10.5]))
+    assert shrink(images, 8) is images
+    with pytest.raises(UserError, match=r"are 8x8, the classifiers read 16x16: .* of 8 or fewer"):
+        shrink(images, 16)
+
+
+# Data.
+
+
+def test_larger_data_are_averaged_down(labelled):
+    with labelled(size=32) as files:
+        data = read_labelled(files, 16, skip_constant=False, progress=False)
+        plain = read_labelled(files, 256, skip_constant=False, progress=False)
+    assert data.images.shape == (120, 3, 16, 16)
+    assert plain.images.shape == (120, 3, 32, 32)
+    expected = plain.images.double().unflatten(3, (16, 2)).unflatten(2, (16, 2)).mean((3, 5))
+    assert (data.images.double() - expected).abs().max() <= 0.5
+
+
+CONSTANT = [[1, i % 2] for i in range(120)]
+
+
+def test_constant_attribute_is_refused_or_left_out(labelled):
+    with labelled(CONSTANT) as files:
+        with pytest.raises(UserError, match=r"all images have bright: .* --skip-constant"):
+            read_labelled(files, 16, skip_constant=False, progress=False)
+        data = read_labelled(files, 16, skip_constant=True, progress=False)
+    assert data.names == ("red",)
+    assert data.labels.shape == (120, 1)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"labels": [0, 1] * 60, "names": None}, "labels are classes: expected a dataset.json"),
+        ({"labels": [[0, 0.5]] * 120}, "a label is 0.5: expected"),
+        ({"labels": [[0, 1]] * 120}, "no attribute differs"),
+        ({"names": ["a", "a"]}, "2 attributes are called a"),
+        ({"count": 99}, "99 images are too few"),
+        ({"size": 24}, "are 24x24, expected squares of a power of two .* stylegan-data prepare"),
+        ({"size": 4}, "are 4x4"),
+    ],
+)
+def test_unfit_data_are_refused(labelled, kwargs, message):
+    with labelled(**kwargs) as files, pytest.raises(UserError, match=message):
+        train(files, QUICK, CPU, progress=False)
+
+
+def test_images_without_labels_are_refused(image_folder):
+    with (
+        open_images(image_folder("plain", 3)) as files,
+        pytest.raises(UserError, match="no labels"),
+    ):
+        train(files, QUICK, CPU, progress=False)
+
+
+def test_names_are_made_up_where_there_are_none(labelled):
+    with labelled(names=None) as files:
+        data = read_labelled(files, 16, skip_constant=False, progress=False)
+    assert data.names == ("attribute0", "attribute1")
+
+
+# The file.
+
+
+def test_file_gives_back_what_was_trained(trained, saved):
+    loaded = load_classifier(saved, CPU)
+    assert loaded.record == trained.record
+    assert loaded.attributes == ("bright", "red")
+    weights = loaded.network.state_dict()
+    for name, value in trained.network.state_dict().items():
+        assert torch.equal(weights[name], value)
+
+
+def test_equal_classifiers_give_equal_files(trained, saved, tmp_path):
+    save_classifier(tmp_path / "again.safetensors", trained)
+    assert (tmp_path / "again.safetensors").read_bytes() == saved.read_bytes()
+
+
+def test_answers_do_not_depend_on_the_batch(saved):
+    classifier = load_classifier(saved, CPU)
+    images = torch.randn(9, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    together = classifier(images)
+    parts = torch.cat([classifier(part) for part in images.split(2)])
+    torch.testing.assert_close(together, parts, rtol=1e-5, atol=1e-5)
+    assert together.dtype == torch.float32
+
+
+@pytest.fixture
+def damaged(saved, tmp_path):
+    """Change tensors or record of the saved file."""
+
+    def make(change_tensors=None, **changes):
+        tensors = load_file(saved)
+        with safe_open(saved, framework="pt") as content:
+            metadata = content.metadata()
+        if change_tensors:
+            change_tensors(tensors)
+        record = json.loads(metadata[ENTRY]) | changes
+        path = tmp_path / "damaged.safetensors"
+        save_file(tensors, path, {ENTRY: json.dumps(record)})
+        return path
+
+    return make
+
+
+def _nan(tensors):
+    tensors["head.weight"][0, 0] = float("nan")
+
+
+def _missing(tensors):
+    del tensors["head.bias"]
+
+
+def _foreign(tensors):
+    tensors["other"] = torch.zeros(1)
+
+
+def _shape(tensors):
+    tensors["head.bias"] = torch.zeros(3)
+
+
+def _dtype(tensors):
+    tensors["head.bias"] = tensors["head.bias"].double()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_nan, "head.weight holds numbers that are not finite"),
+        (_missing, "lacks tensor head.bias"),
+        (_foreign, "has a foreign tensor other"),
+        (_shape, r"head.bias is torch.float32 \[3\], expected torch.float32 \[2\]"),
+        (_dtype, "head.bias is torch.float64"),
+    ],
+)
+def test_damaged_weights_are_refused(damaged, change, message):
+    with pytest.raises(UserError, match=message):
+        load_classifier(damaged(change), CPU)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "big"}, "unknown architecture 'big'"),
+        ({"resolution": 2**20}, "power of two from 8 to 1024"),
+        ({"resolution": "16"}, "resolution is '16', expected int"),
+        ({"resolution": 64}, "lacks tensor stages.3.conv.weight"),
+        ({"format": 2}, "expected format 1"),
+        ({"lrate": float("nan")}, "lrate is not finite"),
+        ({"attributes": []}, "names 0 attributes"),
+        ({"attributes": 3}, "record cannot be read"),
+        ({"attributes": [{"name": "x"}]}, "record cannot be read"),
+        ({"more": 1}, "record cannot be read"),
+    ],
+)
+def test_damaged_record_is_refused(damaged, changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        load_classifier(damaged(**changes), CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_files_are_refused(saved, tmp_path):
+    with pytest.raises(UserError, match="no such file; make one"):
+        load_classifier(tmp_path / "none.safetensors", CPU)
+    text = tmp_path / "text.safetensors"
+    text.write_text("hello")
+    with pytest.raises(UserError, match="not a safetensors file"):
+        load_classifier(text, CPU)
+    half = tmp_path / "half.safetensors"
+    half.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(UserError, match="not a safetensors file, or damaged"):
+        load_classifier(half, CPU)
+    other = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(2)}, other)
+    with pytest.raises(UserError, match="holds other weights, expected attribute classifiers"):
+        load_classifier(other, CPU)
+
+
+# The command.
+
+
+def test_command_trains_and_shows(folder, tmp_path):
+    out = tmp_path / "new" / "c.safetensors"
+    args = ["train", "--data", str(folder), "--out", str(out), "--epochs", "1", "--device", "cpu"]
+    done = CliRunner().invoke(classifiers, args)
+    assert done.exit_code == 0, done.output
+    loaded = load_classifier(out, CPU)
+    assert done.stdout == table(loaded.record) + "\n"
+    shown = CliRunner().invoke(classifiers, ["show", str(out)])
+    assert shown.stdout == f"{table(loaded.record)}\n\nsha256 {loaded.sha256}\n"
+    assert "bright" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--epochs", "0", "--epochs must be at least 1, got 0"),
+        ("--batch", "1", "--batch must be at least 2, got 1"),
+        ("--lrate", "nan", "--lrate must be above 0"),
+        ("--seed", "-1", "--seed must be from 0"),
+        ("--architecture", "big", "unknown architecture 'big'"),
+        ("--data", "nowhere", "nowhere does not exist"),
+        ("--out", ".", "--out . is a folder"),
+    ],
+)
+def test_command_errors_are_one_line_and_leave_no_file(folder, tmp_path, option, value, message):
+    out = tmp_path / "c.safetensors"
+    args = ["train", "--data", str(folder), "--out", str(out), option, value]
+    done = CliRunner().invoke(classifiers, args)
+    assert done.exit_code == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not out.exists()
+
+
+def test_command_imports_nothing_heavy():
+    program = "import sys, stylegan_eval.classifiers.command, stylegan_eval.settings.ls\n"
+    program += "assert not {'torch', 'numpy', 'sklearn', 'PIL'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

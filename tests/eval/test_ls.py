@@ -1,0 +1,290 @@
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from stylegan_eval.blocks import Run
+from stylegan_eval.classifiers.classifier import (
+    AttributeClassifier,
+    AttributeRecord,
+    ClassifierRecord,
+)
+from stylegan_eval.classifiers.network import ClassifierNetwork
+from stylegan_eval.errors import UserError
+from stylegan_eval.image_pass import GeneratedImages, Samples, collect
+from stylegan_eval.metrics.ls import choose_attributes, measure, metric_name, protocol
+from stylegan_eval.metrics.ls_collector import LsCollector, check
+from stylegan_eval.settings.ls import LsSettings
+
+CPU = torch.device("cpu")
+NAMES = ("linear", "twisted", "even")
+
+
+@dataclasses.dataclass(frozen=True)
+class TwistedGenerator:
+    """Flat images whose colour is w's first three entries; w = z but for w0 = z0 sign(z1)."""
+
+    resolution: int = 16
+    z_dim: int = 4
+    noise_shapes: Sequence[tuple[int, int]] = ()
+
+    def mapping(self, z):
+        w = z.clone()
+        w[:, 0] = z[:, 0] * z[:, 1].sign()
+        return torch.stack([torch.zeros_like(w), w], dim=1)  # [N, 2, 4]: the last layer counts
+
+    def synthesis(self, ws, noise):
+        return ws[:, -1, :3, None, None].expand(-1, 3, 16, 16)
+
+
+class ColourNetwork(ClassifierNetwork):
+    """Logits: w2, linear in z and w; w0, linear in w alone; |w2| less its median, in neither."""
+
+    def initialise(self, rng):
+        pass
+
+    def forward(self, x):
+        red, _, blue = x.mean(dim=(2, 3)).unbind(dim=1)
+        return torch.stack([blue, red, blue.abs() - 0.6745], dim=1)
+
+
+class EveryBrokenNetwork(ColourNetwork):
+    def forward(self, x):
+        return super().forward(x) * float("nan")
+
+
+def classifier(network=None, sha256="00", resolution=8):
+    record = ClassifierRecord(
+        architecture="colour",
+        resolution=resolution,
+        attributes=tuple(
+            AttributeRecord(name=name, share=0.5, accuracy=1.0, balanced_accuracy=1.0)
+            for name in NAMES
+        ),
+        data_digest="",
+        images=0,
+        held_out=0,
+        epochs=1,
+        batch=1,
+        seed=0,
+        lrate=0.1,
+        version="0",
+    )
+    return AttributeClassifier(
+        record=record, network=network or ColourNetwork(), device=CPU, sha256=sha256
+    )
+
+
+def images(batch=100):
+    return GeneratedImages(generator=TwistedGenerator(), seed=0, batch=batch, device=CPU)
+
+
+def collected(tmp_path, settings, others=(), batch=100):
+    collector = LsCollector(classifier=classifier(), num=settings.num, spaces=settings.spaces)
+    run = Run(device=CPU, folder=tmp_path / f"work-{batch}-{len(others)}")
+    key = {"generator": "twisted", "batch": batch}
+    return collect(images(batch), [collector, *others], key, run, "images")["ls"]
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return LsSettings(num=4000, keep=2000)
+
+
+@pytest.fixture(scope="module")
+def blocks(tmp_path_factory, settings):
+    return collected(tmp_path_factory.mktemp("blocks"), settings)
+
+
+def by_name(result):
+    return {attribute.name: attribute for attribute in result.attributes}
+
+
+# Closed forms.
+
+
+def test_what_the_mapping_untwists_is_separable_in_w_alone(blocks, settings):
+    z, w = measure(blocks, NAMES, settings, progress=False)
+    assert (z.space, w.space) == ("z", "w")
+    in_z, in_w = by_name(z), by_name(w)
+    assert in_z["linear"].entropy == in_w["linear"].entropy == 0
+    assert in_z["linear"].accuracy == in_w["linear"].accuracy == 1
+    assert in_w["twisted"].entropy == 0
+    assert in_z["twisted"].entropy == pytest.approx(1, abs=0.02)
+    # The surest of |w2| > median are nearly all "yes": little is hidden, and none of it revealed.
+    for side in (in_z, in_w):
+        yes = side["even"].share
+        label = -(yes * math.log2(yes) + (1 - yes) * math.log2(1 - yes))
+        assert side["even"].entropy == pytest.approx(label, abs=0.02)
+    for result in (z, w):
+        bits = [attribute.entropy for attribute in result.attributes]
+        assert result.score == pytest.approx(2 ** sum(bits))
+        assert result.note == ""
+
+
+def test_perfect_separation_scores_1(blocks, settings):
+    chosen = dataclasses.replace(settings, attributes="twisted, linear")
+    z, w = measure(blocks, NAMES, chosen, progress=False)
+    assert (w.score, w.stderr) == (1, 0)
+    assert z.score == pytest.approx(2, rel=0.02)
+    assert [a.name for a in z.attributes] == ["twisted", "linear"]
+
+
+def test_tables_count_the_kept_images(blocks, settings):
+    for result in measure(blocks, NAMES, settings, progress=False):
+        for attribute in result.attributes:
+            table = np.array(attribute.table)
+            assert table.sum() == settings.keep
+            assert table[:, 0].sum() == round(attribute.share * settings.keep)
+            assert np.trace(table) == round(attribute.accuracy * settings.keep)
+
+
+def test_standard_error_is_known_and_small(blocks, settings):
+    z, _ = measure(blocks, NAMES, settings, progress=False)
+    assert 0 < z.stderr < 0.1 * z.score
+
+
+def test_official_solver_agrees_where_it_converges(blocks, settings):
+    official = dataclasses.replace(settings, svm="official", space="w", attributes="linear,twisted")
+    (found,) = measure(blocks, NAMES, official, progress=False)
+    assert found.score == pytest.approx(1, abs=0.05)
+
+
+# Failures.
+
+
+def test_an_attribute_of_one_class_leaves_no_score(blocks, settings):
+    constant = [{**block, "logits": np.abs(block["logits"])} for block in blocks]
+    _, w = measure(constant, NAMES, settings, progress=False)
+    assert math.isnan(w.score)
+    assert w.stderr is None
+    assert "3 of 3 attributes cannot be separated, first linear (all 2000 images have it)" in w.note
+    assert math.isnan(w.attributes[0].entropy)
+    assert w.attributes[0].error
+
+
+def test_officially_it_counts_as_perfect(blocks, settings):
+    constant = [{**block, "logits": np.abs(block["logits"])} for block in blocks]
+    official = dataclasses.replace(settings, svm="official")
+    z, w = measure(constant, NAMES, official, progress=False)
+    assert z.score == w.score == 1
+
+
+def test_other_processes_report_nothing(settings):
+    assert measure([], NAMES, settings, progress=False) == []
+
+
+def test_answers_that_are_not_finite_are_refused(tmp_path):
+    collector = LsCollector(classifier=classifier(EveryBrokenNetwork()), num=100)
+    run = Run(device=CPU, folder=tmp_path)
+    with pytest.raises(UserError, match="answers that are not finite"):
+        collect(images(), [collector], {"generator": "twisted"}, run, "images")
+
+
+def test_images_of_files_are_refused():
+    block = LsCollector(classifier=classifier(), num=2).begin()
+    pixels = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+    with pytest.raises(UserError, match="needs a generator's latents"):
+        block.add(Samples(positions=range(2), images=pixels))
+
+
+def test_classifiers_of_larger_images_are_refused():
+    check(classifier(), 16)
+    with pytest.raises(UserError, match=r"draws 16x16, the classifiers read 32x32: .* 16"):
+        check(classifier(resolution=32), 16)
+
+
+# What a result depends on.
+
+
+@dataclasses.dataclass(frozen=True)
+class Counter:
+    """Counts the images of a block."""
+
+    num: int
+    name: str = "counter"
+    identity: str = "counter"
+
+    def begin(self):
+        return self
+
+    def add(self, samples):
+        pass
+
+    def arrays(self):
+        return {"count": np.zeros(1)}
+
+
+def test_batch_and_company_do_not_matter(tmp_path, blocks, settings):
+    expected = measure(blocks, NAMES, settings, progress=False)
+    company = [Counter(num=2900)]  # cuts the pass into other blocks
+    other = collected(tmp_path, settings, company, batch=33)
+    assert len(other) > len(blocks)
+    assert measure(other, NAMES, settings, progress=False) == expected
+
+
+def test_collector_keeps_the_spaces_asked_for(tmp_path):
+    one = LsSettings(num=128, keep=64, space="w")
+    (block,) = collected(tmp_path, one)
+    assert set(block) == {"logits", "w"}
+    assert {name: array.shape for name, array in block.items()} == {
+        "logits": (128, 3),
+        "w": (128, 4),
+    }
+    assert {array.dtype for array in block.values()} == {np.dtype(np.float32)}
+
+
+def test_w_is_that_of_the_last_layer(blocks):
+    w, logits = blocks[0]["w"], blocks[0]["logits"]
+    assert w[:, 2] == pytest.approx(logits[:, 0], abs=1e-6)
+    assert np.array_equal(np.abs(w), np.abs(blocks[0]["z"]))
+
+
+def test_identity_names_the_classifiers_and_the_spaces():
+    base = LsCollector(classifier=classifier(), num=10)
+    others = [
+        LsCollector(classifier=classifier(sha256="11"), num=10),
+        LsCollector(classifier=classifier(), num=10, spaces=("w",)),
+    ]
+    assert len({c.identity for c in [base, *others]}) == 3
+
+
+# Settings.
+
+
+def test_defaults_are_the_papers():
+    settings = LsSettings()
+    assert (settings.num, settings.keep, settings.spaces) == (200_000, 100_000, ("z", "w"))
+    assert metric_name("w", settings) == "ls_w"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"num": 1000}, r"--keep 100000 is more than --num 1000: use --keep 500"),
+        ({"keep": 1}, "--keep must be at least 2, got 1"),
+        ({"num": 1}, "--num must be at least 2"),
+    ],
+)
+def test_unfit_settings_are_refused(values, message):
+    with pytest.raises(UserError, match=message):
+        LsSettings(**values)
+
+
+def test_names_of_other_protocols_say_so():
+    settings = LsSettings(svm="official", attributes="b, a")
+    assert metric_name("z", settings) == "ls_z[svm:official,attributes:a+b]"
+    assert protocol(settings, ["a", "b", "c"])["attributes"] == "2"
+    assert protocol(LsSettings(), ["a", "b", "c"])["attributes"] == "3"
+
+
+def test_unknown_attributes_are_refused():
+    assert choose_attributes("", NAMES) == [0, 1, 2]
+    assert choose_attributes("even,linear", NAMES) == [2, 0]
+    with pytest.raises(UserError, match="know no 'hat'; they know linear, twisted, even"):
+        choose_attributes("hat", NAMES)
+    with pytest.raises(UserError, match="even is there 2 times"):
+        choose_attributes("even,even", NAMES)
