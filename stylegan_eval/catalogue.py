@@ -86,19 +86,19 @@ METRICS: Mapping[str, Entry] = MappingProxyType(
             help="Maximum mean discrepancy of CLIP embeddings.",
         ),
         "ppl": Entry(
-            place="stylegan_eval.metrics.ppl:evaluate",
+            place="stylegan_eval.evaluation.ppl:evaluate",
             settings=PplSettings,
             inputs=("ckpt", "generator", "weights"),
             help="Perceptual path length in z and in w.",
         ),
         "ls": Entry(
-            place="stylegan_eval.metrics.ls:evaluate",
+            place="stylegan_eval.evaluation.ls:evaluate",
             settings=LsSettings,
             inputs=("ckpt", "generator", "classifiers"),
             help="Linear separability of attributes in z and in w.",
         ),
         "all": Entry(
-            place="stylegan_eval.everything:evaluate",
+            place="stylegan_eval.evaluation.everything:evaluate",
             settings=AllSettings,
             inputs=(*_COMPARED, "classifiers"),
             help="Several metrics at once; each image is generated once.",

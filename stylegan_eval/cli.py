@@ -41,7 +41,7 @@ def _command(name: str, entry: Entry) -> click.Command:
     # The options are made from dataclasses, so they arrive by name.
     def run(csv: Path | None, as_json: bool, **values: Any) -> None:
         from stylegan_eval import results
-        from stylegan_eval.evaluation import measure, open_run
+        from stylegan_eval.evaluation.run import measure, open_run
 
         named = Inputs(**{key: values.pop(key) for key in inputs})
         settings = entry.settings(**values)

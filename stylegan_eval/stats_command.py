@@ -12,8 +12,8 @@ from stylegan_eval.settings.images import StatsSettings
 
 
 def _write(out: Path, **values: Any) -> None:
-    from stylegan_eval.evaluation import open_run
-    from stylegan_eval.write_statistics import write_statistics
+    from stylegan_eval.evaluation.run import open_run
+    from stylegan_eval.evaluation.write_statistics import write_statistics
 
     inputs = Inputs(**{key: values.pop(key) for key in ("data", "weights", "device")})
     run = open_run(inputs.device)

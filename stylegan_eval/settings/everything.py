@@ -1,13 +1,35 @@
 """Protocol of `stylegan-eval all`: several metrics of one generator in one pass."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, Literal
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import choice
-from stylegan_eval.settings.images import RealSettings
-from stylegan_eval.settings.ppl import DistanceName
+from stylegan_eval.settings.images import (
+    FeatureSettings,
+    FidSettings,
+    IsSettings,
+    KidSettings,
+    PrdcSettings,
+    PrSettings,
+    RealSettings,
+)
+from stylegan_eval.settings.ls import LsSettings
+from stylegan_eval.settings.ppl import PplSettings
 
-NAMES = ("fid", "kid", "is", "pr", "prdc", "ppl", "ls")
+_OF_IMAGES: Mapping[str, type[FeatureSettings]] = MappingProxyType(
+    {
+        "fid": FidSettings,
+        "kid": KidSettings,
+        "is": IsSettings,
+        "pr": PrSettings,
+        "prdc": PrdcSettings,
+    }
+)
+NAMES = (*_OF_IMAGES, "ppl", "ls")
+_DEFAULT = ",".join(NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,26 +42,79 @@ class AllSettings(RealSettings):
         An unknown metric, or a number out of range.
     """
 
-    metrics: str = choice(
-        ",".join(NAMES), "Metrics to measure. ls is left out where --classifiers is not given."
-    )
-    num: int = choice(50_000, "Generated images of all metrics but ppl and ls.")
+    metrics: str = choice(_DEFAULT, "Which to measure; ls only where --classifiers is given.")
+    num: int = choice(50_000, "Generated images for all but ppl and ls.")
     subset_size: int = choice(1000, "Images of a subset of kid.")
     pairs: int = choice(100_000, "Pairs of ppl.")
-    distance: DistanceName = choice("auto", "Perceptual distance of ppl.")
-    ls_num: int = choice(200_000, "Generated images of ls.")
+    distance: Literal["auto", "lpips-vgg", "st-lpips-vgg", "st-lpips-alex"] = choice(
+        "auto", "Perceptual distance of ppl."
+    )
+    derivative: Literal["finite", "exact", "both"] = choice("finite", "Derivative of ppl.")
+    ls_num: int = choice(200_000, "Generated images for ls.")
     ls_keep: int = choice(100_000, "Most confident images of ls kept for each attribute.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        unknown = [name for name in self.chosen if name not in NAMES]
-        if unknown or not self.chosen:
+        unknown = [name for name in self._words() if name not in NAMES]
+        if unknown or not self._words():
             raise UserError(
                 f"--metrics: {', '.join(unknown) or 'nothing'} is not among {', '.join(NAMES)}"
             )
+        # Each metric checks its own numbers.
+        self.of_images(self._words())
+        if "ppl" in self._words():
+            self.of_ppl()
+        if "ls" in self._words() and self.metrics != _DEFAULT:
+            self.of_ls()
 
-    @property
-    def chosen(self) -> tuple[str, ...]:
-        """Names of the metrics, in the order of `NAMES`, each once."""
-        words = [word.strip() for word in self.metrics.split(",") if word.strip()]
-        return tuple(sorted(set(words), key=lambda word: (*NAMES, word).index(word)))
+    def _words(self) -> list[str]:
+        return [word.strip() for word in self.metrics.split(",") if word.strip()]
+
+    def chosen_with(self, *, classifiers: bool) -> list[str]:
+        """Names of the metrics, in the order of `NAMES`, each once.
+
+        Raises
+        ------
+        UserError
+            ``ls`` is asked for by name, and there are no classifiers.
+        """
+        words = self._words()
+        if "ls" in words and not classifiers:
+            if self.metrics != _DEFAULT:
+                raise UserError(
+                    "--metrics ls needs --classifiers FILE: stylegan-eval classifiers train"
+                    " makes one"
+                )
+            words.remove("ls")
+        return [name for name in NAMES if name in words]
+
+    def of_images(self, names: Sequence[str]) -> dict[str, FeatureSettings]:
+        """Settings of the metrics of images among `names`.
+
+        With ``--features inception`` each metric looks through the network of its paper,
+        otherwise all look through the network that is named.
+        """
+        made: dict[str, FeatureSettings] = {}
+        for name, kind in _OF_IMAGES.items():
+            if name not in names:
+                continue
+            known = {field.name for field in fields(kind)}
+            values: dict[str, Any] = {
+                field.name: getattr(self, field.name)
+                for field in fields(self)
+                if field.name in known
+            }
+            if self.features == "inception" and name in ("pr", "prdc"):
+                del values["features"], values["resize"]
+            made[name] = kind(**values)
+        return made
+
+    def of_ppl(self) -> PplSettings:
+        """Settings of path length."""
+        return PplSettings(
+            num=self.pairs, seed=self.seed, distance=self.distance, derivative=self.derivative
+        )
+
+    def of_ls(self) -> LsSettings:
+        """Settings of linear separability; batch as for the other metrics of images."""
+        return LsSettings(num=self.ls_num, keep=self.ls_keep, seed=self.seed, batch=self.batch)

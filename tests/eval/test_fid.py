@@ -8,13 +8,13 @@ import torch
 from stylegan_eval.blocks import Run
 from stylegan_eval.detectors.official import OFFICIAL_WEIGHTS
 from stylegan_eval.errors import UserError
+from stylegan_eval.evaluation.named_images import open_named
 from stylegan_eval.features import FeatureCollector, ImageFeatures, gathered
 from stylegan_eval.image_pass import FileImages, GeneratedImages, collect
 from stylegan_eval.images import open_images
 from stylegan_eval.metrics.fid import METRIC, fid
 from stylegan_eval.metrics.frechet import frechet_distance
 from stylegan_eval.metrics.image_metric import Gathered, Request, inception_name
-from stylegan_eval.named_images import open_named
 from stylegan_eval.sampling import draw, mirror_flags, to_uint8
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.images import FidSettings

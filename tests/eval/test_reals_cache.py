@@ -8,11 +8,11 @@ from click.testing import CliRunner
 from stylegan_eval import reals_cache
 from stylegan_eval.blocks import Run
 from stylegan_eval.cache_command import cache
-from stylegan_eval.evaluation import files_features
+from stylegan_eval.evaluation.images import files_features
+from stylegan_eval.evaluation.sources import pick_reals
 from stylegan_eval.features import FeatureCollector
 from stylegan_eval.images import open_images
 from stylegan_eval.settings.common import Sampling
-from stylegan_eval.sources import pick_reals
 from tests.eval.fakes import PixelDetector
 
 CPU = torch.device("cpu")
@@ -47,7 +47,9 @@ def look(image_folder):
             detector = Counting(identity=identity)
             collector = FeatureCollector(detector=detector, kinds=kinds, num=num)
             before = Counting.seen
-            features = files_features(reals, collector, Run(device=CPU))
+            run = Run(device=CPU)
+            features = files_features(reals, collector, run)
+            run.finish()
         return features, Counting.seen - before
 
     measure.path = path
@@ -143,7 +145,6 @@ def test_unfinished_work_is_listed_and_cleared_by_itself(look):
     look()
     Run(device=CPU).map_blocks({"a": 1}, [range(3)], lambda *_: {"x": np.ones(3)}, "work")
     assert "unfinished, 1 blocks" in run("list").stdout
-    # The pass over the real images is left, too: nobody said that it was finished.
-    assert run("clear", "--unfinished").stdout == "removed 0 statistics, 2 unfinished runs\n"
+    assert run("clear", "--unfinished").stdout == "removed 0 statistics, 1 unfinished runs\n"
     assert "0 unfinished runs" in run("list").stderr
     assert look()[1] == 0

@@ -7,12 +7,12 @@ from pathlib import Path
 from stylegan_eval.blocks import Run
 from stylegan_eval.detectors import load_detector
 from stylegan_eval.errors import UserError
-from stylegan_eval.evaluation import files_features
+from stylegan_eval.evaluation.images import files_features
+from stylegan_eval.evaluation.sources import check_count, pick_reals
 from stylegan_eval.features import FeatureCollector
 from stylegan_eval.images import open_images
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.images import StatsSettings
-from stylegan_eval.sources import check_count, pick_reals
 from stylegan_eval.stats_file import check_new, write_stats
 
 

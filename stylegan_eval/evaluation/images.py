@@ -1,6 +1,5 @@
 """From what a command line names to rows: one pass over generated images for all their metrics."""
 
-import importlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,21 +9,18 @@ import torch
 
 from stylegan_eval import reals_cache
 from stylegan_eval.blocks import Arrays, Run
-from stylegan_eval.catalogue import Entry
 from stylegan_eval.detectors import load_detector
 from stylegan_eval.errors import UserError
+from stylegan_eval.evaluation.named_images import Named, open_named
+from stylegan_eval.evaluation.provenance import about_fakes, make_row, where
+from stylegan_eval.evaluation.sources import Fakes, Reals
 from stylegan_eval.features import FeatureCollector, ImageFeatures, Kind, gathered
 from stylegan_eval.image_pass import Collector, collect
-from stylegan_eval.loading import pick_device
-from stylegan_eval.metrics.image_metric import Gathered, ImageMetric, Request, Value
-from stylegan_eval.named_images import Named, open_named
-from stylegan_eval.processes import processes_from_environment
+from stylegan_eval.metrics.image_metric import Gathered, Request
 from stylegan_eval.protocols import Detector
-from stylegan_eval.provenance import about_fakes, make_row, where
 from stylegan_eval.results import Row
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.images import FeatureSettings, IsSettings
-from stylegan_eval.sources import Fakes, Reals
 from stylegan_eval.stats_file import StoredStats
 
 
@@ -44,42 +40,6 @@ class Consumer(Protocol):
 
     def rows(self, parts: Sequence[Arrays], fakes: Fakes, run: Run) -> list[Row]:
         """Results, from the arrays of all blocks."""
-
-
-def open_run(device: str) -> Run:
-    """Join the processes that torchrun started, if any, and pick this one's device.
-
-    Raises
-    ------
-    UserError
-        No such device, or an environment that is not torchrun's.
-    """
-    processes = processes_from_environment()
-    if processes.world > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
-        device = f"cuda:{processes.local_rank}"
-    return Run(device=pick_device(device), processes=processes)
-
-
-def measure(entry: Entry, inputs: Inputs, settings: Sampling, run: Run) -> list[Row]:
-    """Measure what a command line names by one metric of the catalogue.
-
-    Returns
-    -------
-    list of Row
-        Empty in all processes but the first.
-
-    Raises
-    ------
-    UserError
-        Something of the inputs cannot be used.
-    """
-    module, _, name = entry.place.partition(":")
-    found = getattr(importlib.import_module(module), name)
-    if not isinstance(found, ImageMetric):
-        rows: list[Row] = found(inputs, settings, run)
-        return rows
-    assert isinstance(settings, FeatureSettings)
-    return evaluate(inputs, [Request(metric=found, settings=settings)], run)
 
 
 def evaluate(

@@ -6,12 +6,7 @@ from dataclasses import dataclass
 
 from stylegan_eval.blocks import Run
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import ImageFiles, open_images
-from stylegan_eval.metrics.image_metric import Request
-from stylegan_eval.sampling import Stream, random_stream
-from stylegan_eval.settings.common import Inputs, Sampling
-from stylegan_eval.settings.images import FeatureSettings, FidSettings, RealSettings
-from stylegan_eval.sources import (
+from stylegan_eval.evaluation.sources import (
     Fakes,
     Reals,
     check_count,
@@ -20,6 +15,11 @@ from stylegan_eval.sources import (
     pick_reals,
     statistics_file,
 )
+from stylegan_eval.images import ImageFiles, open_images
+from stylegan_eval.metrics.image_metric import Request
+from stylegan_eval.sampling import Stream, random_stream
+from stylegan_eval.settings.common import Inputs, Sampling
+from stylegan_eval.settings.images import FeatureSettings, FidSettings, RealSettings
 from stylegan_eval.stats_file import StoredStats, read_stats
 
 

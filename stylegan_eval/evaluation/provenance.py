@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from stylegan_eval.blocks import Run
+from stylegan_eval.evaluation.sources import Fakes
 from stylegan_eval.metrics.image_metric import Value
 from stylegan_eval.results import Row
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.sources import Fakes
 from stylegan_eval.stats_file import StoredStats
 
 

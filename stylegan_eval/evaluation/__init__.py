@@ -1,0 +1,1 @@
+"""Drivers: from what a command line names to rows of results."""
