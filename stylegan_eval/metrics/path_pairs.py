@@ -84,8 +84,24 @@ def curves(
     return found
 
 
-def measure_pairs(camera: Camera, pairs: Sequence[int], device: torch.device) -> dict[str, Tensor]:
+def measure_pairs(
+    camera: Camera,
+    pairs: Sequence[int],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Tensor]:
     """Measure the pairs with these numbers; pair i has the latents 2i and 2i + 1.
+
+    Parameters
+    ----------
+    camera : Camera
+        On `device`, in `dtype`.
+    pairs : sequence of int
+        N pair numbers.
+    device : torch.device
+        Where to run.
+    dtype : torch.dtype
+        float32; float64 for checking the arithmetic, with the same random numbers.
 
     Returns
     -------
@@ -97,11 +113,12 @@ def measure_pairs(camera: Camera, pairs: Sequence[int], device: torch.device) ->
     found: dict[str, Tensor] = {}
     with strict_float32(device.type):
         z0, z1 = (
-            latents(seed, [2 * pair + end for pair in pairs], generator.z_dim).to(device)
+            latents(seed, [2 * pair + end for pair in pairs], generator.z_dim).to(device, dtype)
             for end in (0, 1)
         )
-        noise = noise_maps(seed, [2 * pair for pair in pairs], generator.noise_shapes, device)
-        t_full = path_positions(seed, pairs).to(device)
+        maps = noise_maps(seed, [2 * pair for pair in pairs], generator.noise_shapes, device)
+        noise = [layer.to(dtype) for layer in maps]
+        t_full = path_positions(seed, pairs).to(device, dtype)
         positions = {"full": t_full, "end": torch.zeros_like(t_full)}
         for space, curve in curves(generator, z0, z1, settings).items():
             for sampling, how in product(settings.samplings, settings.derivatives):

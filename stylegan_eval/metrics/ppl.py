@@ -7,10 +7,11 @@ anywhere on them, ``end`` at their beginning. Both images of a pair share their 
 pair has noise of its own; the official code draws it anew for each minibatch.
 
 ``exact`` takes the limit of epsilon to 0: the squared length of the derivative of the embedding
-along the path. It has the price of a finite difference, and none of its rounding, which is
-multiplied by 1 / epsilon. In float32 with epsilon 1e-4 that moves single pairs by several per
-mille and the mean of many by far less; the batch size, which changes the rounding alone, does so
-too.
+along the path. It costs what a finite difference costs and is free of two errors of that: the
+kinks of the networks between the two points, and rounding, which dividing by epsilon magnifies
+10,000 times. On a trained network at 32x32, held against float64, a float32 difference is off by
+6e-3 (median of single pairs) and 1e-3 (mean of 64 pairs), the float32 derivative by 2e-6 and
+2e-6. The batch size changes the rounding alone, and so both by as much.
 
 References
 ----------
