@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.kernel import (
+    kernel_distance,
+    kernel_distance_of,
+    random_subsets,
+    unbiased_mmd2,
+)
+
+
+def features(count, shift=0.0, dim=64, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(count, dim, generator=rng).relu() + shift
+
+
+def naive(x, y):
+    """The unbiased estimate, pair by pair."""
+    x, y = x.double().numpy(), y.double().numpy()
+    m, dim = x.shape
+
+    def kernel(a, b):
+        return (a @ b / dim + 1) ** 3
+
+    within = sum(
+        kernel(s[i], s[j]) for s in (x, y) for i in range(m) for j in range(m) if i != j
+    )
+    across = sum(kernel(a, b) for a in x for b in y)
+    return within / (m * (m - 1)) - 2 * across / m**2
+
+
+def test_estimate_equals_the_sum_over_pairs():
+    x, y = features(13, dim=7), features(13, shift=0.3, dim=7, seed=1)
+    assert unbiased_mmd2(x.double(), y.double()) == pytest.approx(naive(x, y), rel=1e-10)
+    assert unbiased_mmd2(x, y) == pytest.approx(naive(x, y), rel=1e-5)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_mean_and_deviation_equal_torch_fidelitys_on_its_subsets(shift):
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    fake, real = features(300), features(250, shift, seed=1)
+    # It is compared in float64: in float32 its own sums are known to 1e-6 of the kernel only.
+    theirs = kid_features_to_metric(
+        fake.double(), real.double(), kid_subsets=20, kid_subset_size=100, verbose=False
+    )
+    rng = np.random.RandomState(2020)
+    indices = [tuple(rng.choice(n, 100, replace=False) for n in (300, 250)) for _ in range(20)]
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-6)):
+        ours = kernel_distance_of(fake.to(dtype), real.to(dtype), indices)
+        assert ours.mean == pytest.approx(theirs["kernel_inception_distance_mean"], abs=tolerance)
+        assert ours.std == pytest.approx(theirs["kernel_inception_distance_std"], abs=tolerance)
+
+
+def test_one_distribution_gives_zero_within_the_standard_error():
+    fake, real = features(1000), features(1000, seed=1)
+    found = kernel_distance(
+        fake, real, rng=np.random.default_rng(0), subsets=50, subset_size=100
+    )
+    assert abs(found.mean) < 4 * found.stderr
+    assert found.stderr == pytest.approx(found.std * 0.1**0.5)
+    moved = kernel_distance(
+        fake + 0.2, real, rng=np.random.default_rng(0), subsets=50, subset_size=100
+    )
+    assert moved.mean > 20 * moved.stderr
+
+
+def test_standard_error_says_how_much_new_images_change_the_mean():
+    means, errors = [], []
+    for seed in range(40):
+        found = kernel_distance(
+            features(400, 0.1, dim=8, seed=2 * seed),
+            features(400, dim=8, seed=2 * seed + 1),
+            rng=np.random.default_rng(seed),
+            subsets=100,
+            subset_size=50,
+        )
+        means.append(found.mean)
+        errors.append(found.stderr)
+    assert np.mean(errors) == pytest.approx(np.std(means, ddof=1), rel=0.35)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 30), st.integers(2, 30), st.integers(0, 2**32))
+def test_subsets_hold_different_images_and_depend_on_the_seed_alone(first, second, seed):
+    size = min(first, second)
+
+    def draw():
+        rng = np.random.default_rng(seed)
+        return list(random_subsets((first, second), 3, size, rng))
+
+    drawn = draw()
+    for subset in drawn:
+        for part, count in zip(subset, (first, second), strict=True):
+            assert len(set(part.tolist())) == size
+            assert 0 <= part.min() <= part.max() < count
+    assert all(np.array_equal(a, b) for a, b in zip(drawn, draw(), strict=True))
+
+
+@pytest.mark.parametrize(("fakes", "reals", "size"), [(10, 20, 15), (20, 10, 15), (20, 20, 1)])
+def test_too_few_images_are_refused(fakes, reals, size):
+    with pytest.raises(UserError, match="subset") as caught:
+        kernel_distance(
+            features(fakes), features(reals), rng=np.random.default_rng(0), subset_size=size
+        )
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.metrics import manifold
+from stylegan_eval.metrics.manifold import CLOSED, cross, precision_recall, prdc, radii, summarise
+
+
+def features(count, dim=16, shift=0.0, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(count, dim, generator=rng) + shift
+
+
+def naive(real, fake, k, inside):
+    """From all distances at once, computed by differences."""
+
+    def apart(a, b):
+        difference = a.double().numpy()[:, None] - b.double().numpy()[None]
+        return np.sqrt(np.square(difference).sum(axis=2)).astype(np.float32)
+
+    real_radii, fake_radii = (np.sort(apart(x, x), axis=1)[:, k] for x in (real, fake))
+    between = apart(real, fake)
+    in_real = inside(between, real_radii[:, None])
+    return (
+        in_real.any(axis=0).mean(),
+        inside(between, fake_radii).any(axis=1).mean(),
+        in_real.sum(axis=0).mean() / k,
+        inside(between.min(axis=1), real_radii).mean(),
+    )
+
+
+def values(found):
+    return found.precision, found.recall, found.density, found.coverage
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize("shift", [0.0, 0.5, 100.0])
+def test_values_equal_the_plain_formulas(k, shift):
+    real, fake = features(90), features(70, shift=shift / 16, seed=1)
+    assert values(prdc(real, fake, k)) == pytest.approx(naive(real, fake, k, np.less), abs=1e-12)
+    expected = naive(real, fake, k, np.less_equal)[:2]
+    assert precision_recall(real, fake, k) == pytest.approx(expected, abs=1e-12)
+
+
+def test_values_equal_the_package_of_naeem_et_al(monkeypatch, capsys):
+    import prdc as package
+    import sklearn.metrics
+
+    plain = sklearn.metrics.pairwise_distances
+    # It asks for eight processes.
+    monkeypatch.setattr(
+        sklearn.metrics, "pairwise_distances", lambda x, y, metric, n_jobs: plain(x, y, metric)
+    )
+    real, fake = features(300), features(250, shift=0.15, seed=1)
+    theirs = package.compute_prdc(real.numpy(), fake.numpy(), 5)
+    found = prdc(real, fake, 5)
+    assert 0 < found.recall < 1
+    for name, value in theirs.items():
+        assert getattr(found, name) == pytest.approx(value, abs=1e-12), name
+
+
+def test_values_equal_torch_fidelitys():
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    real, fake = features(300), features(250, shift=0.15, seed=1)
+    # In its order generated images come first.
+    theirs = prc_features_to_metric(fake, real, prc_neighborhood=3, verbose=False)
+    expected = (theirs["precision"], theirs["recall"])
+    assert precision_recall(real, fake, 3) == pytest.approx(expected, abs=1e-6)
+
+
+def test_tiles_and_blocks_do_not_matter(monkeypatch):
+    real, fake = features(90), features(70, shift=0.2, seed=1)
+    whole = prdc(real, fake, 3)
+    real_radii, fake_radii = radii(real, 3), radii(fake, 3)
+    monkeypatch.setattr(manifold, "TILE", 7)
+    assert prdc(real, fake, 3) == whole
+    blocks = range(25), range(25, 26), range(26, 70)
+    assert torch.equal(torch.cat([radii(fake, 3, rows) for rows in blocks]), fake_radii)
+    first, *rest = (
+        cross(real, fake, real_radii, fake_radii, manifold.OPEN, rows) for rows in blocks
+    )
+    for part in rest:
+        first = first.merge(part)
+    assert summarise(first, real_radii, 3, manifold.OPEN) == whole
+
+
+@pytest.mark.parametrize("tile", [5, 64, 2048])
+def test_copies_of_real_images_lie_exactly_on_boundaries(tile, monkeypatch):
+    monkeypatch.setattr(manifold, "TILE", tile)
+    real = features(60, dim=40, shift=30.0)
+    fake = real[torch.randperm(60, generator=torch.Generator().manual_seed(0))]
+    found = prdc(real, fake, 3)
+    # Around each image there are itself and two neighbours nearer than the third.
+    assert values(found) == (1, 1, 1, 1)
+    real_radii, fake_radii = radii(real, 3), radii(fake, 3)
+    closed = summarise(
+        cross(real, fake, real_radii, fake_radii, CLOSED), real_radii, 3, CLOSED
+    )
+    assert closed.density == pytest.approx(4 / 3)
+
+
+def test_repeated_images_are_neighbours_at_distance_zero():
+    real = features(10).repeat(4, 1)
+    assert radii(real, 3).tolist() == [0] * 40
+    assert precision_recall(real, real[:5].repeat(4, 1)) == (1.0, 0.5)
+    assert prdc(real, real, 3).precision == 0
+
+
+def test_balls_on_a_line():
+    real = torch.arange(5.0)[:, None]
+    fake = torch.tensor([[0.0], [4.5], [5.0], [5.5]])
+    # Real balls reach 1 to each side; the ends of the fakes' reach 4.5 .5 .5 .5.
+    assert precision_recall(real, fake, 1) == (0.75, 1.0)
+    found = prdc(real, fake, 1)
+    assert values(found) == (0.5, 1.0, 0.5, 0.4)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(6, 20), st.integers(6, 20), st.integers(1, 5), st.integers(0, 1000))
+def test_order_does_not_matter(n, m, k, seed):
+    real, fake = features(n, dim=3, seed=seed), features(m, dim=3, seed=seed + 1)
+    assert prdc(real.flip(0), fake.flip(0), k) == prdc(real, fake, k)
+    precision, recall = precision_recall(real, fake, k)
+    assert precision_recall(fake, real, k) == (recall, precision)
+
+
+def test_too_few_images_are_refused():
+    for real, fake in ((3, 9), (9, 3)):
+        with pytest.raises(UserError, match="there are 3"):
+            precision_recall(features(real), features(fake), 3)
+    with pytest.raises(UserError, match="k of at least 1"):
+        prdc(features(9), features(9), 0)
