@@ -7,13 +7,12 @@ from operator import add
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stylegan_eval.blocks import Arrays
 from stylegan_eval.errors import UserError
 from stylegan_eval.image_pass import Samples
+from stylegan_eval.metrics.scores import ClassSums, class_sums, split_of
 from stylegan_eval.protocols import Detector
 from stylegan_eval.statistics import FeatureStats, StatsAccumulator, pack, unpack
 from stylegan_eval.stats_file import StoredStats
@@ -64,7 +63,7 @@ class _Block:
         self._collector = collector
         self._moments = StatsAccumulator(collector.detector.identity)
         self._vectors: list[NDArray[np.float32]] = []
-        self._classes: list[NDArray[np.float64]] = []  # per batch [splits, 2 + C]
+        self._classes: list[ClassSums] = []
 
     def add(self, samples: Samples) -> None:
         collector = self._collector
@@ -74,8 +73,9 @@ class _Block:
         if "vectors" in collector.kinds:
             self._vectors.append(features.float().cpu().numpy())
         if "classes" in collector.kinds:
-            split = torch.tensor([_split(i, collector) for i in samples.positions])
-            self._classes.append(_class_sums(collector.detector.logits(features), split, collector))
+            split = split_of(samples.positions, collector.num, collector.splits)
+            logits = collector.detector.logits(features)
+            self._classes.append(class_sums(logits, split, collector.splits))
 
     def arrays(self) -> Arrays:
         arrays: dict[str, NDArray[Any]] = {}
@@ -87,22 +87,11 @@ class _Block:
         if self._vectors:
             arrays["vectors"] = np.concatenate(self._vectors)
         if self._classes:
-            arrays["classes"] = np.sum(self._classes, axis=0)
+            sums = reduce(add, self._classes)
+            arrays["probability"] = sums.probability
+            arrays["negentropy"] = sums.negentropy
+            arrays["images"] = sums.count
         return arrays
-
-
-def _split(position: int, collector: FeatureCollector) -> int:
-    """Which part of the images this one is in: part s ends before floor(num (s + 1) / splits)."""
-    return ((position + 1) * collector.splits - 1) // collector.num
-
-
-def _class_sums(logits: Tensor, split: Tensor, collector: FeatureCollector) -> NDArray[np.float64]:
-    """Per split: count, sum of p log p, and sum of p of each class: float64 [splits, 2 + C]."""
-    log_p = logits.double().log_softmax(dim=1).cpu()  # [n, C]
-    p = log_p.exp()
-    rows = torch.cat([torch.ones(len(p), 1), (p * log_p).sum(dim=1, keepdim=True), p], dim=1)
-    sums = torch.zeros(collector.splits, rows.shape[1], dtype=torch.float64)
-    return sums.index_add_(0, split, rows.double()).numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,14 +106,14 @@ class ImageFeatures:
         Moments read from a file, instead of blocks.
     vectors : ndarray or None
         float32 [N, D].
-    classes : ndarray or None
-        float64 [splits, 2 + C]: count, sum of p log p, sums of p.
+    classes : ClassSums or None
+        Sums of the Inception Score.
     """
 
     blocks: Sequence[FeatureStats] = ()
     stored: StoredStats | None = None
     vectors: NDArray[np.float32] | None = None
-    classes: NDArray[np.float64] | None = None
+    classes: ClassSums | None = None
 
     @cached_property
     def moments(self) -> FeatureStats | StoredStats:
@@ -157,7 +146,17 @@ def gathered(collector: FeatureCollector, parts: Sequence[Arrays]) -> ImageFeatu
         if not np.isfinite(vectors).all():
             raise UserError("features hold values that are not finite: check images and weights")
     if "classes" in collector.kinds:
-        classes = np.sum([part["classes"] for part in parts], axis=0)
-        if not np.isfinite(classes).all():
+        classes = reduce(
+            add,
+            (
+                ClassSums(
+                    probability=part["probability"],
+                    negentropy=part["negentropy"],
+                    count=part["images"],
+                )
+                for part in parts
+            ),
+        )
+        if not np.isfinite(classes.negentropy).all():
             raise UserError("class scores are not finite: check images and weights")
     return ImageFeatures(blocks=blocks, vectors=vectors, classes=classes)

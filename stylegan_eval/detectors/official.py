@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from stylegan_eval.detectors.inception import WEIGHTS_SHA256
+from stylegan_eval.detectors import inception, vgg16
 
-OFFICIAL_WEIGHTS: Mapping[str, str] = MappingProxyType({"inception": WEIGHTS_SHA256})
+OFFICIAL_WEIGHTS: Mapping[str, str] = MappingProxyType(
+    {"inception": inception.WEIGHTS_SHA256, "vgg16": vgg16.WEIGHTS_SHA256}
+)

@@ -88,9 +88,7 @@ def load_vgg16(
         network.load_state_dict(state, assign=True)
     except (RuntimeError, AttributeError) as error:
         problem = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{path}: not VGG16 weights in torchvision's layout ({problem})"
-        ) from error
+        raise UserError(f"{path}: not VGG16 weights in torchvision's layout ({problem})") from error
     classes = network.classifier[-1]
     head, head_bias = (value.detach().to(device) for value in (classes.weight, classes.bias))
     return FeatureNetwork(

@@ -7,9 +7,19 @@ Gretton et al., A Kernel Two-Sample Test, 2012, equation 5.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.image_metric import (
+    Gathered,
+    ImageMetric,
+    Value,
+    count_name,
+    marks,
+    suffix,
+)
+from stylegan_eval.settings.images import CmmdSettings
 
 SIGMA = 10.0
 SCALE = 1000.0
@@ -74,3 +84,16 @@ def cmmd(x: Tensor, y: Tensor, sigma: float = SIGMA, scale: float = SCALE) -> fl
         raise UserError(f"CMMD needs images on both sides, there are {len(x)} and {len(y)}")
     sums = (kernel_sum(a, b, sigma) for a, b in ((x, x), (y, y), (x, y)))
     return scale * combine(*sums, counts=(len(x), len(y)))
+
+
+def of_images(settings: CmmdSettings, gathered: Gathered) -> list[Value]:
+    """CMMD of the embeddings of generated and real images, each scaled to length 1."""
+    fake, real = (
+        F.normalize(torch.from_numpy(x).to(gathered.device), dim=1) for x in gathered.vectors()
+    )
+    own = marks(settings, gathered.detector, usual="clip-vitl14-336")
+    name = f"cmmd{count_name(settings.num)}{suffix(settings)}{own}"
+    return [Value(name=name, value=cmmd(fake, real), protocol={"sigma": f"{SIGMA:g}"})]
+
+
+METRIC = ImageMetric(fake=("vectors",), real=("vectors",), values=of_images)

@@ -15,6 +15,7 @@ Features = Literal[
     "dinov2-vitl14",
     "clip-vitl14-336",
 ]
+_CLASSIFIERS = ("inception", "efficientnet-lite0")
 PrecisionName = Literal["fp32", "tf32", "bf16"]
 Resize = Literal["tf1", "clean", "pytorch-fid"]
 Mirror = Literal["auto", "yes", "no"]
@@ -101,6 +102,10 @@ class IsSettings(FeatureSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.features not in _CLASSIFIERS:
+            raise UserError(
+                f"--features {self.features} tells no classes: use {' or '.join(_CLASSIFIERS)}"
+            )
         if not 1 <= self.splits <= self.num:
             raise UserError(f"--splits must be from 1 to --num ({self.num}), got {self.splits}")
 

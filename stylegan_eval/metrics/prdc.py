@@ -1,0 +1,39 @@
+"""Density and coverage, with the precision and recall of the same paper.
+
+References
+----------
+Naeem et al., Reliable Fidelity and Diversity Metrics, 2020, equations 1 to 6.
+"""
+
+import torch
+
+from stylegan_eval.metrics import manifold
+from stylegan_eval.metrics.image_metric import (
+    Gathered,
+    ImageMetric,
+    Value,
+    count_name,
+    marks,
+    suffix,
+)
+from stylegan_eval.settings.images import PrdcSettings
+
+
+def prdc(settings: PrdcSettings, gathered: Gathered) -> list[Value]:
+    """The four numbers, of balls without their boundary."""
+    fake, real = (torch.from_numpy(x).to(gathered.device) for x in gathered.vectors())
+    measured = manifold.prdc(real, fake, settings.k)
+    own = marks(settings, gathered.detector, usual="vgg16")
+    name = f"prdc{count_name(settings.num)}{settings.k}{suffix(settings)}"
+    return [
+        Value(name=f"{name}_{kind}{own}", value=value)
+        for kind, value in (
+            ("density", measured.density),
+            ("coverage", measured.coverage),
+            ("precision", measured.precision),
+            ("recall", measured.recall),
+        )
+    ]
+
+
+METRIC = ImageMetric(fake=("vectors",), real=("vectors",), values=prdc)
