@@ -87,6 +87,12 @@ class Row:
     note: str = ""
 
     def __post_init__(self) -> None:
+        # A cell of the table is "key=value key=value".
+        assert not any(
+            character in f"{key}{value}"
+            for key, value in self.protocol.items()
+            for character in " =\n"
+        ), self.protocol
         object.__setattr__(self, "protocol", dict(self.protocol))
 
 

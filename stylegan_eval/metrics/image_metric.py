@@ -95,6 +95,11 @@ def count_name(num: int) -> str:
     return f"{num // 1000}k" if num % 1000 == 0 else str(num)
 
 
+def count_and_k(num: int, k: int) -> str:
+    """50000 and 3 -> 50k3, as NVIDIA names it; 1234 and 3 -> 1234_3."""
+    return f"{count_name(num)}{k}" if num % 1000 == 0 else f"{num}_{k}"
+
+
 def suffix(settings: FeatureSettings) -> str:
     """Say which real images where it is not the first ones: ``_full``, ``_floor``."""
     if isinstance(settings, FidSettings) and settings.floor:

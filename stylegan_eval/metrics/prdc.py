@@ -12,7 +12,7 @@ from stylegan_eval.metrics.image_metric import (
     Gathered,
     ImageMetric,
     Value,
-    count_name,
+    count_and_k,
     marks,
     suffix,
 )
@@ -24,7 +24,7 @@ def prdc(settings: PrdcSettings, gathered: Gathered) -> list[Value]:
     fake, real = (torch.from_numpy(x).to(gathered.device) for x in gathered.vectors())
     measured = manifold.prdc(real, fake, settings.k)
     own = marks(settings, gathered.detector, usual="vgg16")
-    name = f"prdc{count_name(settings.num)}{settings.k}{suffix(settings)}"
+    name = f"prdc{count_and_k(settings.num, settings.k)}{suffix(settings)}"
     return [
         Value(name=f"{name}_{kind}{own}", value=value)
         for kind, value in (

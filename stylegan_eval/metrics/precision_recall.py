@@ -14,7 +14,7 @@ from stylegan_eval.metrics.image_metric import (
     Gathered,
     ImageMetric,
     Value,
-    count_name,
+    count_and_k,
     marks,
     suffix,
 )
@@ -26,7 +26,7 @@ def precision_recall(settings: PrSettings, gathered: Gathered) -> list[Value]:
     fake, real = (torch.from_numpy(x).to(gathered.device) for x in gathered.vectors())
     precision, recall = manifold.precision_recall(real, fake, settings.k)
     own = marks(settings, gathered.detector, usual="vgg16")
-    name = f"pr{count_name(settings.num)}{settings.k}{suffix(settings)}"
+    name = f"pr{count_and_k(settings.num, settings.k)}{suffix(settings)}"
     # Given the real images, generated ones lie in their balls independently of each other.
     stderr = math.sqrt(precision * (1 - precision) / len(fake))
     return [

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from stylegan_eval.catalogue import METRICS
 from stylegan_eval.cli import main
 from stylegan_eval.files import sha256_of
-from stylegan_eval.settings import FidSettings
 
 LITE = ["--features", "efficientnet-lite0", "--device", "cpu"]
 
@@ -26,6 +25,12 @@ def assert_refused(result, message):
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
     assert message in line
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture
@@ -56,16 +61,19 @@ def test_runs_as_a_module():
         assert f"  {name} " in done.stdout
 
 
-def test_defaults_have_one_home():
-    options = {option.name: option.default for option in main.commands["fid"].params}
-    assert {field.name: options[field.name] for field in fields(FidSettings)} == vars(FidSettings())
+@pytest.mark.parametrize("name", METRICS)
+def test_defaults_have_one_home(name):
+    options = {option.name: option.default for option in main.commands[name].params}
+    settings = METRICS[name].settings
+    assert {field.name: options[field.name] for field in fields(settings)} == vars(settings())
 
 
-def test_a_checkpoint_is_measured(tmp_path, ckpt, image_folder):
+def test_a_checkpoint_is_measured(tmp_path, ckpt, image_folder, cache):
     data, table = image_folder("reals", 12), tmp_path / "results.csv"
     args = ["fid", "--ckpt", ckpt, "--data", data, "--num", 12, *LITE, "--csv", table]
     before = torch.get_rng_state()
     first = run(*args)
+    assert not list((cache / "work").iterdir())
     assert torch.equal(torch.get_rng_state(), before)
     assert first.exit_code == 0, first.stderr
     assert first.stdout.startswith("fd_efficientnet-lite0 ")
@@ -74,7 +82,7 @@ def test_a_checkpoint_is_measured(tmp_path, ckpt, image_folder):
     second = run(*args, "--batch", 7, "--json")
     (result,) = json.loads(second.stdout)["results"]
     assert "fid" not in result["metric"]
-    assert result["checkpoint_sha256"] == sha256_of(ckpt)
+    assert result["generator_digest"] == sha256_of(ckpt)
     assert result["description"] == "linear"
     assert result["num"] == result["data_count"] == 12
     assert result["protocol"]["mirror"] == "no"
@@ -82,7 +90,9 @@ def test_a_checkpoint_is_measured(tmp_path, ckpt, image_folder):
         rows = list(csv.DictReader(file))
     assert len(rows) == 2
     assert float(rows[0]["value"]) == pytest.approx(float(rows[1]["value"]), rel=1e-6)
-    assert rows[0]["protocol"].startswith("resize=bilinear-antialias-128 mirror=no")
+    assert rows[0]["protocol"] == (
+        "resize=bilinear-antialias-128 quantisation=round-half-up mirror=no reals=first"
+    )
 
 
 def test_mirror_follows_the_training_unless_told(tmp_path, ckpt, image_folder):
@@ -99,7 +109,7 @@ def test_the_floor_needs_no_checkpoint(ckpt, image_folder):
     result = run("fid", "--floor", "--data", data, "--num", 10, *LITE, "--json")
     (row,) = json.loads(result.stdout)["results"]
     assert row["metric"] == "fd_efficientnet-lite0_floor"
-    assert (row["num"], row["data_count"], row["checkpoint"]) == (10, 20, "")
+    assert (row["num"], row["data_count"], row["generator"]) == (10, 20, "")
     refused = run("fid", "--floor", "--data", data, "--num", 10, "--ckpt", ckpt, *LITE)
     assert_refused(refused, "leave out --ckpt")
 
@@ -117,7 +127,10 @@ def test_bad_input_is_one_line(tmp_path, ckpt, image_folder):
         ([*good, "--ckpt", tmp_path / "absent"], "no such checkpoint"),
         ([*good, "--ckpt", unknown], "unknown.ckpt: not a checkpoint of a known kind; tried: fake"),
         ([*good, "--data", tmp_path / "absent"], "absent"),
-        ([*good, "--weights", unknown], "--weights applies to --features inception"),
+        (
+            [*good, "--weights", unknown],
+            "--weights does not apply to --features efficientnet-lite0",
+        ),
         ([*good, "--device", "cuda:9"], "--device cuda:9"),
         ([*good, "--device", "abacus"], "--device must be auto, cpu"),
         ([*good, "--csv", foreign], "foreign.csv: columns are a,b"),
@@ -160,3 +173,70 @@ def test_a_loader_that_cannot_be_imported_does_not_hide_others(tmp_path, ckpt, i
     assert run(*args).exit_code == 0
     ckpt.write_text("something else")
     assert_refused(run(*args), "absent (cannot be imported: No module named 'no_such_module')")
+
+
+def test_images_and_statistics_stand_for_generators(tmp_path, ckpt, image_folder):
+    reals, fakes = image_folder("reals", 12), image_folder("fakes", 14, seed=1)
+    files = {}
+    for name, folder in (("reals", reals), ("fakes", fakes)):
+        files[name] = tmp_path / f"{name}.npz"
+        made = run("stats", files[name], "--data", folder, "--num", 12, *LITE)
+        assert made.exit_code == 0, made.stderr
+    values = [
+        json.loads(run("fid", "--num", 12, *LITE, "--json", *args).stdout)["results"][0]
+        for args in (
+            ["--images", fakes, "--data", reals],
+            ["--images", fakes, "--data", files["reals"]],
+            ["--images", files["fakes"], "--data", files["reals"]],
+        )
+    ]
+    assert values[0]["generator"] == str(fakes)
+    assert values[2]["description"] == "statistics"
+    # Read back, a covariance has lost its last bits, and these are singular.
+    assert [v["value"] for v in values] == pytest.approx([values[0]["value"]] * 3, rel=1e-6)
+    assert_refused(
+        run("kid", "--images", files["fakes"], "--data", reals, "--num", 12, "--subset-size", 4,
+            *LITE),
+        "only fid can use it",
+    )  # fmt: skip
+    assert_refused(run("stats", files["reals"], "--data", reals, *LITE), "exists already")
+    both = ["fid", "--images", fakes, "--ckpt", ckpt, "--data", reals, "--num", 12, *LITE]
+    assert_refused(run(*both), "leave out --ckpt and --generator")
+    few = ["fid", "--images", fakes, "--data", reals, "--num", 15, *LITE]
+    assert_refused(run(*few), "--images has 14 images, --num asks for 15")
+    # float64 arrays do not fit Inception's 2048 features
+    other = run("fid", "--images", fakes, "--data", files["reals"], "--num", 12, "--features",
+                "efficientnet-lite0", "--precision", "bf16", "--device", "cpu")  # fmt: skip
+    assert_refused(other, "choose the same --features, --resize, --precision and --weights")
+
+
+def test_every_metric_of_images_has_its_command(ckpt, image_folder):
+    data = image_folder("reals", 20)
+    common = ["--ckpt", ckpt, "--num", 20, *LITE, "--json"]
+    reals = ["--data", data]
+    for args, names in [
+        (["kid", *common, *reals, "--subset-size", 5], ["kd_efficientnet-lite0"]),
+        (["is", *common], ["is_efficientnet-lite0"]),
+        (
+            ["pr", *common, *reals],
+            [f"pr20_3_{kind}[efficientnet-lite0]" for kind in ("precision", "recall")],
+        ),
+        (
+            ["prdc", *common, *reals],
+            [
+                f"prdc20_5_{kind}[efficientnet-lite0]"
+                for kind in ("density", "coverage", "precision", "recall")
+            ],
+        ),
+    ]:
+        result = run(*args)
+        assert result.exit_code == 0, result.stderr
+        rows = json.loads(result.stdout)["results"]
+        assert [row["metric"] for row in rows] == names
+        assert all(row["data_count"] == (0 if args[0] == "is" else 20) for row in rows)
+
+
+def test_weights_are_named_once(tmp_path):
+    result = run("fid", "--weights", "a.pth", "--weights", "b.pth")
+    assert result.exit_code == 2
+    assert "two files for one network" in result.stderr

@@ -1,0 +1,84 @@
+"""One seed, one number: whatever the batch, the processes, and how often it was killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+ALL = [
+    *("--metrics", "fid,kid,is,prdc,ppl", "--num", "640", "--subset-size", "100"),
+    *("--features", "efficientnet-lite0", "--pairs", "640", "--distance", "st-lpips-alex"),
+    *("--device", "cpu", "--json"),
+]
+
+
+@pytest.fixture
+def start(tmp_path, fake_loader, image_folder):
+    """Start `stylegan-eval all` in a process of its own, with a cache of its own."""
+    ckpt = tmp_path / "linear.ckpt"
+    ckpt.write_text("FAKE 64")
+    data = image_folder("reals", 640, size=64)
+    site = tmp_path / "site"
+
+    def run(cache, *options, launcher=()):
+        env = {
+            **os.environ,
+            "STYLEGAN_CACHE": str(tmp_path / cache),
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{site}",
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, *launcher, "-m", "stylegan_eval", "all", *ALL]
+        return subprocess.Popen(
+            [*command, "--ckpt", str(ckpt), "--data", str(data), *options],
+            env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        )  # fmt: skip
+
+    return run
+
+
+def results(process):
+    stdout, stderr = process.communicate()
+    assert process.returncode == 0, stderr
+    rows = json.loads(stdout)["results"]
+    return {row["metric"]: row for row in rows}
+
+
+def test_neither_batch_nor_processes_nor_a_kill_changes_a_number(tmp_path, start):
+    whole = results(start("cache"))
+    assert len(whole) == 11
+    assert all(row["stderr"] is not None for name, row in whole.items() if "prdc" not in name)
+
+    # Other batches round differently: path lengths divide that by epsilon squared.
+    for batch in ("1", "7", "64"):
+        other = results(start("cache", "--batch", batch))
+        assert other.keys() == whole.keys()
+        for name, row in other.items():
+            bound = 2e-3 if name.startswith("ppl") else 2e-5
+            assert row["value"] == pytest.approx(whole[name]["value"], rel=bound), name
+
+    # The same blocks, whoever computes them: the same bits.
+    two = results(start("two", launcher=TORCHRUN))
+    assert [row["processes"] for row in two.values()] == [2] * len(two)
+    assert {n: (r["value"], r["stderr"]) for n, r in two.items()} == {
+        n: (r["value"], r["stderr"]) for n, r in whole.items()
+    }
+
+    killed = start("killed")
+    work = tmp_path / "killed" / "work"
+    while len(list(work.glob("*/*.npz"))) < 14 and killed.poll() is None:  # reals: 10 blocks
+        time.sleep(0.05)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    again = results(start("killed"))
+    assert {n: (r["value"], r["stderr"]) for n, r in again.items()} == {
+        n: (r["value"], r["stderr"]) for n, r in whole.items()
+    }
+    assert list(work.iterdir()) == []
