@@ -13,6 +13,10 @@ _CONVOLUTIONS = (torch.conv2d, torch.conv_transpose2d)
 Map = Callable[[Tensor], Tensor]
 
 
+class NoDerivativeError(Exception):
+    """A function cannot be differentiated in forward mode; the message says why."""
+
+
 class _Affine(torch.autograd.Function):
     """An affine function with the linear part that is its derivative."""
 
@@ -79,15 +83,26 @@ def derivative(
     Returns
     -------
     list of Tensor
-        Like the function's value; zero where the value does not depend on the point.
+        Like the function's value; zero where that does not depend on the point.
+
+    Raises
+    ------
+    NoDerivativeError
+        An operation knows no derivative, or the function hides all its work from differentiation.
     """
     with torch.no_grad(), forward_ad.dual_level(), warnings.catch_warnings():
         # PyTorch, on first use, compiles formulas in a way that it itself has deprecated.
         warnings.filterwarnings("ignore", message=r".*torch\.jit\.script.* is deprecated")
         moving = forward_ad.make_dual(point, direction)  # type: ignore[no-untyped-call]
-        with _ConstantWeights():
-            values = function(moving)
+        try:
+            with _ConstantWeights():
+                values = function(moving)
+        except NotImplementedError as error:
+            raise NoDerivativeError(" ".join(str(error).split())[:200]) from error
         tangents = [(_tangent(value), value) for value in values]
+        if all(tangent is None for tangent, _ in tangents):
+            # Else a generator under inference_mode would seem to stand still.
+            raise NoDerivativeError("it detaches its input or runs under torch.inference_mode")
         return [
             torch.zeros_like(value) if tangent is None else tangent for tangent, value in tangents
         ]

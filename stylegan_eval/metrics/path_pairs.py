@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.forward_mode import derivative
+from stylegan_eval.forward_mode import NoDerivativeError, derivative
 from stylegan_eval.metrics.path_length import crop_and_shrink, lerp, slerp
 from stylegan_eval.perceptual.distance import Embedding, squared_norm
 from stylegan_eval.precision import strict_float32
@@ -63,8 +63,19 @@ def finite_difference(
 
 
 def exact_derivative(camera: Camera, curve: Curve, t: Tensor, noise: Sequence[Tensor]) -> Tensor:
-    """Squared lengths of the derivative of the embedding by t: float64 [N]."""
-    moving = derivative(lambda t: camera.embed(curve(t), noise), t, torch.ones_like(t))
+    """Squared lengths of the derivative of the embedding by t: float64 [N].
+
+    Raises
+    ------
+    UserError
+        The generator cannot be differentiated in forward mode.
+    """
+    try:
+        moving = derivative(lambda t: camera.embed(curve(t), noise), t, torch.ones_like(t))
+    except NoDerivativeError as error:
+        raise UserError(
+            f"the generator has no forward-mode derivative ({error}): use --derivative finite"
+        ) from error
     return squared_norm(moving)
 
 

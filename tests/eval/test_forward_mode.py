@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylegan_eval.forward_mode import derivative
+from stylegan_eval.forward_mode import NoDerivativeError, derivative
 
 
 def tensors(*shapes):
@@ -29,7 +29,6 @@ CASES = {
     "named bias that moves": lambda x: F.conv2d(x, WEIGHT, bias=BIAS * x.mean()),
     "weights alone move": lambda x: F.conv2d(X, WEIGHT * x.mean(), BIAS),
     "nested": lambda x: F.conv2d(F.conv2d(x, WEIGHT, BIAS).relu(), WEIGHT.transpose(0, 1)),
-    "no dependence": lambda x: F.conv2d(X, WEIGHT) + 0 * len(x),
 }
 
 
@@ -48,3 +47,30 @@ def test_modules_with_trainable_weights_leave_no_graph_behind():
     (found,) = derivative(lambda x: [layer(x)], X, V)
     assert not found.requires_grad
     torch.testing.assert_close(found, F.conv2d(V, layer.weight.detach()))
+
+
+def test_parts_that_do_not_move_have_derivative_zero():
+    moving, still = derivative(lambda x: [2 * x, X], X, V)
+    assert torch.equal(moving, 2 * V)
+    assert torch.equal(still, torch.zeros_like(X))
+
+
+class Opaque(torch.autograd.Function):
+    """An operation without a forward-mode derivative."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (torch.inference_mode()(lambda x: [2 * x]), "inference_mode"),
+        (lambda x: [2 * x.detach()], "detaches"),
+        (lambda x: [Opaque.apply(x)], "jvp"),
+    ],
+)
+def test_hidden_work_is_refused_instead_of_taken_for_zero(function, reason):
+    with pytest.raises(NoDerivativeError, match=reason):
+        derivative(function, X, V)
