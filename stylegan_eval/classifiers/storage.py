@@ -65,7 +65,8 @@ def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
         with safe_open(path, framework="pt") as content:
             metadata = content.metadata() or {}
             record = _record(metadata, path)
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+            # Copies: what it returns are views of the file.
+            tensors = {name: content.get_tensor(name).clone() for name in content.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path}: not a safetensors file, or damaged ({error})") from error
     try:

@@ -90,16 +90,24 @@ class SpaceSeparation:
 
 
 def choose_attributes(wanted: str, names: Sequence[str]) -> list[int]:
-    """Columns of the attributes that `wanted` lists with commas between; all where it is empty.
+    """Columns of some attributes.
+
+    Parameters
+    ----------
+    wanted : str
+        Names with commas between; with a minus before each of them all others; empty for all.
+    names : sequence of str
+        All attributes.
 
     Raises
     ------
     UserError
-        A name is unknown or there twice.
+        A name is unknown or there twice, some have a minus and some not, or nothing is left.
     """
     if not wanted.strip():
         return list(range(len(names)))
-    chosen = [name.strip() for name in wanted.split(",")]
+    words = _words(wanted)
+    chosen = [word.removeprefix("-") for word in words]
     for name in chosen:
         if name not in names:
             raise UserError(
@@ -107,7 +115,18 @@ def choose_attributes(wanted: str, names: Sequence[str]) -> list[int]:
             )
         if chosen.count(name) > 1:
             raise UserError(f"--attributes: {name} is there {chosen.count(name)} times")
-    return [names.index(name) for name in chosen]
+    left_out = [word.startswith("-") for word in words]
+    if not any(left_out):
+        return [names.index(name) for name in chosen]
+    if not all(left_out) or len(chosen) == len(names):
+        raise UserError(
+            "--attributes: name those to measure, or those to leave out with a minus before each"
+        )
+    return [column for column, name in enumerate(names) if name not in chosen]
+
+
+def _words(wanted: str) -> list[str]:
+    return [word.strip() for word in wanted.split(",")]
 
 
 def measure(
@@ -201,11 +220,9 @@ def _score(space: Space, fits: Sequence[_Fit]) -> SpaceSeparation:
     failed = [attribute for attribute in attributes if attribute.error]
     note = ""
     if failed:
-        first = failed[0]
-        note = (
-            f"no score: {len(failed)} of {len(attributes)} attributes cannot be separated, first"
-            f" {first.name} ({first.error}): leave them out with --attributes"
-        )
+        reasons = ", ".join(f"{attribute.name} ({attribute.error})" for attribute in failed)
+        without = ",".join(f"-{attribute.name}" for attribute in failed)
+        note = f"no ls_{space}: {reasons}: leave out with --attributes={without}"
     tables = np.stack([fit.tables for fit in fits], axis=1)  # [B, A, 2, 2]
     return SpaceSeparation(
         space=space,
@@ -222,8 +239,7 @@ def metric_name(space: Space, settings: LsSettings) -> str:
     if settings.svm != "deterministic":
         marks.append(f"svm:{settings.svm}")
     if settings.attributes.strip():
-        chosen = (name.strip() for name in settings.attributes.split(","))
-        marks.append(f"attributes:{'+'.join(sorted(chosen))}")
+        marks.append(f"attributes:{'+'.join(sorted(_words(settings.attributes)))}")
     return f"ls_{space}" + (f"[{','.join(marks)}]" if marks else "")
 
 

@@ -25,7 +25,9 @@ class LsSettings(Sampling):
         "Solver: to convergence, or the official one, which stops after 1000 rounds and counts a"
         " failure as perfect.",
     )
-    attributes: str = choice("", "Names, with commas between; by default all.")
+    attributes: str = choice(
+        "", "Names with commas between, or -NAME,-OTHER for all others; by default all."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,50 +1,22 @@
 import dataclasses
-import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
-from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from stylegan.classifier import build
-from stylegan_eval.classifiers.command import classifiers
+from stylegan.configs import F
+from stylegan.networks.discriminator import Discriminator
 from stylegan_eval.classifiers.dataset import read_labelled
 from stylegan_eval.classifiers.network import architectures, build_network, shrink
-from stylegan_eval.classifiers.report import table
-from stylegan_eval.classifiers.storage import ENTRY, load_classifier, save_classifier
 from stylegan_eval.classifiers.training import check_loss, learning_rate, split, train
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import open_images
 from stylegan_eval.settings.classifiers import TrainSettings
+from tests.eval.labelled import NAMES, draw, write
 
 CPU = torch.device("cpu")
-NAMES = ["bright", "red"]
 QUICK = TrainSettings(epochs=4, batch=32, lrate=0.004)
-
-
-def draw(count, size, seed=0):
-    """Noisy flat images, and whether each is bright and redder than blue."""
-    rng = np.random.default_rng(seed)
-    colours = rng.uniform(60, 195, (count, 1, 1, 3))
-    pixels = colours + rng.normal(0, 20, (count, size, size, 3))
-    means = colours[:, 0, 0]
-    labels = np.stack([means.mean(axis=1) > 127.5, means[:, 0] > means[:, 2]], axis=1)
-    return pixels.clip(0, 255).astype(np.uint8), labels.astype(int)
-
-
-def write(folder, pixels, labels, names=NAMES):
-    folder.mkdir()
-    for index, image in enumerate(pixels):
-        Image.fromarray(image).save(folder / f"{index:04d}.png")
-    pairs = [[f"{i:04d}.png", label] for i, label in enumerate(labels)]
-    content = {"labels": pairs, "attributes": names} if names else {"labels": pairs}
-    (folder / "dataset.json").write_text(json.dumps(content))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +29,6 @@ def folder(tmp_path_factory):
 def trained(folder):
     with open_images(folder) as files:
         return train(files, QUICK, CPU, progress=False)
-
-
-@pytest.fixture(scope="module")
-def saved(trained, tmp_path_factory):
-    path = tmp_path_factory.mktemp("saved") / "attributes.safetensors"
-    save_classifier(path, trained)
-    return path
 
 
 @pytest.fixture
@@ -90,11 +55,10 @@ def test_simple_attributes_are_learnt(trained):
         assert 0.4 < attribute.share < 0.6
 
 
-def test_new_images_are_read_right(saved):
+def test_new_images_are_read_right(trained):
     pixels, labels = draw(200, 16, seed=1)
-    classifier = load_classifier(saved, CPU)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
-    answers = (classifier(images) > 0).numpy()
+    answers = (trained.network(images) > 0).numpy()
     assert ((answers == labels).mean(axis=0) > 0.95).all()
 
 
@@ -159,9 +123,6 @@ def test_images_do_not_see_each_other(architecture):
 def test_discriminator_is_the_papers():
     network = build(256, 40)
     # Config F's discriminator at 256x256: 39 more outputs of 512 weights and a bias.
-    from stylegan.configs import F
-    from stylegan.networks.discriminator import Discriminator
-
     plain = Discriminator(F.network, 256)
     count = sum(parameter.numel() for parameter in network.parameters())
     assert count == sum(p.numel() for p in plain.parameters()) + 39 * 513
@@ -249,165 +210,3 @@ def test_names_are_made_up_where_there_are_none(labelled):
     with labelled(names=None) as files:
         data = read_labelled(files, 16, skip_constant=False, progress=False)
     assert data.names == ("attribute0", "attribute1")
-
-
-# The file.
-
-
-def test_file_gives_back_what_was_trained(trained, saved):
-    loaded = load_classifier(saved, CPU)
-    assert loaded.record == trained.record
-    assert loaded.attributes == ("bright", "red")
-    weights = loaded.network.state_dict()
-    for name, value in trained.network.state_dict().items():
-        assert torch.equal(weights[name], value)
-
-
-def test_equal_classifiers_give_equal_files(trained, saved, tmp_path):
-    save_classifier(tmp_path / "again.safetensors", trained)
-    assert (tmp_path / "again.safetensors").read_bytes() == saved.read_bytes()
-
-
-def test_answers_do_not_depend_on_the_batch(saved):
-    classifier = load_classifier(saved, CPU)
-    images = torch.randn(9, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    together = classifier(images)
-    parts = torch.cat([classifier(part) for part in images.split(2)])
-    torch.testing.assert_close(together, parts, rtol=1e-5, atol=1e-5)
-    assert together.dtype == torch.float32
-
-
-@pytest.fixture
-def damaged(saved, tmp_path):
-    """Change tensors or record of the saved file."""
-
-    def make(change_tensors=None, **changes):
-        tensors = load_file(saved)
-        with safe_open(saved, framework="pt") as content:
-            metadata = content.metadata()
-        if change_tensors:
-            change_tensors(tensors)
-        record = json.loads(metadata[ENTRY]) | changes
-        path = tmp_path / "damaged.safetensors"
-        save_file(tensors, path, {ENTRY: json.dumps(record)})
-        return path
-
-    return make
-
-
-def _nan(tensors):
-    tensors["head.weight"][0, 0] = float("nan")
-
-
-def _missing(tensors):
-    del tensors["head.bias"]
-
-
-def _foreign(tensors):
-    tensors["other"] = torch.zeros(1)
-
-
-def _shape(tensors):
-    tensors["head.bias"] = torch.zeros(3)
-
-
-def _dtype(tensors):
-    tensors["head.bias"] = tensors["head.bias"].double()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (_nan, "head.weight holds numbers that are not finite"),
-        (_missing, "lacks tensor head.bias"),
-        (_foreign, "has a foreign tensor other"),
-        (_shape, r"head.bias is torch.float32 \[3\], expected torch.float32 \[2\]"),
-        (_dtype, "head.bias is torch.float64"),
-    ],
-)
-def test_damaged_weights_are_refused(damaged, change, message):
-    with pytest.raises(UserError, match=message):
-        load_classifier(damaged(change), CPU)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"architecture": "big"}, "unknown architecture 'big'"),
-        ({"resolution": 2**20}, "power of two from 8 to 1024"),
-        ({"resolution": "16"}, "resolution is '16', expected int"),
-        ({"resolution": 64}, "lacks tensor stages.3.conv.weight"),
-        ({"format": 2}, "expected format 1"),
-        ({"lrate": float("nan")}, "lrate is not finite"),
-        ({"attributes": []}, "names 0 attributes"),
-        ({"attributes": 3}, "record cannot be read"),
-        ({"attributes": [{"name": "x"}]}, "record cannot be read"),
-        ({"more": 1}, "record cannot be read"),
-    ],
-)
-def test_damaged_record_is_refused(damaged, changes, message):
-    with pytest.raises(UserError, match=message) as caught:
-        load_classifier(damaged(**changes), CPU)
-    assert "\n" not in str(caught.value)
-
-
-def test_other_files_are_refused(saved, tmp_path):
-    with pytest.raises(UserError, match="no such file; make one"):
-        load_classifier(tmp_path / "none.safetensors", CPU)
-    text = tmp_path / "text.safetensors"
-    text.write_text("hello")
-    with pytest.raises(UserError, match="not a safetensors file"):
-        load_classifier(text, CPU)
-    half = tmp_path / "half.safetensors"
-    half.write_bytes(saved.read_bytes()[:-100])
-    with pytest.raises(UserError, match="not a safetensors file, or damaged"):
-        load_classifier(half, CPU)
-    other = tmp_path / "other.safetensors"
-    save_file({"x": torch.zeros(2)}, other)
-    with pytest.raises(UserError, match="holds other weights, expected attribute classifiers"):
-        load_classifier(other, CPU)
-
-
-# The command.
-
-
-def test_command_trains_and_shows(folder, tmp_path):
-    out = tmp_path / "new" / "c.safetensors"
-    args = ["train", "--data", str(folder), "--out", str(out), "--epochs", "1", "--device", "cpu"]
-    done = CliRunner().invoke(classifiers, args)
-    assert done.exit_code == 0, done.output
-    loaded = load_classifier(out, CPU)
-    assert done.stdout == table(loaded.record) + "\n"
-    shown = CliRunner().invoke(classifiers, ["show", str(out)])
-    assert shown.stdout == f"{table(loaded.record)}\n\nsha256 {loaded.sha256}\n"
-    assert "bright" in shown.stdout
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "message"),
-    [
-        ("--epochs", "0", "--epochs must be at least 1, got 0"),
-        ("--batch", "1", "--batch must be at least 2, got 1"),
-        ("--lrate", "nan", "--lrate must be above 0"),
-        ("--seed", "-1", "--seed must be from 0"),
-        ("--architecture", "big", "unknown architecture 'big'"),
-        ("--data", "nowhere", "nowhere does not exist"),
-        ("--out", ".", "--out . is a folder"),
-    ],
-)
-def test_command_errors_are_one_line_and_leave_no_file(folder, tmp_path, option, value, message):
-    out = tmp_path / "c.safetensors"
-    args = ["train", "--data", str(folder), "--out", str(out), option, value]
-    done = CliRunner().invoke(classifiers, args)
-    assert done.exit_code == 1
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert message in lines[0]
-    assert not out.exists()
-
-
-def test_command_imports_nothing_heavy():
-    program = "import sys, stylegan_eval.classifiers.command, stylegan_eval.settings.ls\n"
-    program += "assert not {'torch', 'numpy', 'sklearn', 'PIL'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
