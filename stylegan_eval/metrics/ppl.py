@@ -30,7 +30,7 @@ from stylegan_eval.blocks import Arrays, Key, Run, Tick, split
 from stylegan_eval.metrics.path_length import perceptual_size, trimmed_mean
 from stylegan_eval.metrics.path_pairs import Camera, measure_pairs
 from stylegan_eval.perceptual import check_image_size, load_distance, why_not_lpips
-from stylegan_eval.perceptual.distance import Embedding
+from stylegan_eval.perceptual.distance import Embedding, PerceptualDistance
 from stylegan_eval.protocols import ImageGenerator
 from stylegan_eval.settings.ppl import PplSettings
 
@@ -234,39 +234,31 @@ def choose_distance(settings: PplSettings, weights: Path | None, run: Run) -> tu
     if settings.distance != "auto":
         return settings.distance, ""
     reason = why_not_lpips(weights) if run.processes.is_first else ""
-    if run.processes.agree(not reason):
+    if run.processes.agree(answer=not reason):
         return "lpips-vgg", ""
     return "st-lpips-vgg", f"st-lpips-vgg instead of lpips-vgg: {reason}"
 
 
-def evaluate_values(
-    generator: ImageGenerator,
-    settings: PplSettings,
-    weights: Path | None,
-    run: Run,
-    key: Key,
-) -> tuple[list[PathLength], Embedding, str]:
-    """Load the perceptual distance and measure.
+def load_chosen(
+    settings: PplSettings, weights: Path | None, resolution: int, run: Run
+) -> tuple[PerceptualDistance, str]:
+    """Load the perceptual distance that the settings ask for.
 
     Parameters
     ----------
-    generator : ImageGenerator
-        On the device of `run`.
     settings : PplSettings
         What to measure.
     weights : Path or None
         VGG16 for ``lpips-vgg``.
+    resolution : int
+        Of the generator's images.
     run : Run
         Where.
-    key : mapping
-        What identifies the generator.
 
     Returns
     -------
-    results : list of PathLength
-        Empty in all processes but the first.
-    distance : Embedding
-        What was measured with.
+    distance : PerceptualDistance
+        On the device of `run`.
     note : str
         Why it is not the distance wished for; empty when it is.
 
@@ -275,10 +267,9 @@ def evaluate_values(
     UserError
         The weights cannot be had, or the images are too small for the network.
     """
-    size = perceptual_size(settings.crop, settings.rule, generator.resolution)
+    size = perceptual_size(settings.crop, settings.rule, resolution)
     if settings.distance != "auto":
         check_image_size(settings.distance, size, size)  # before anything is downloaded
     name, note = choose_distance(settings, weights, run)
     check_image_size(name, size, size)
-    distance = load_distance(name, weights, run.device)
-    return measure(generator, distance, settings, run, key), distance, note
+    return load_distance(name, weights, run.device), note

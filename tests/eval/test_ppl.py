@@ -15,7 +15,7 @@ from stylegan_eval.blocks import Run
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.path_length import slerp
 from stylegan_eval.metrics.path_pairs import Camera, measure_pairs
-from stylegan_eval.metrics.ppl import choose_distance, evaluate_values, measure, metric_name
+from stylegan_eval.metrics.ppl import choose_distance, load_chosen, measure, metric_name
 from stylegan_eval.perceptual import load_distance
 from stylegan_eval.perceptual import lpips as lpips_module
 from stylegan_eval.sampling import latents, noise_maps, path_positions
@@ -305,7 +305,7 @@ def test_steps_that_measure_nothing_are_refused(epsilon):
 def test_images_too_small_for_the_network_are_refused_first(run):
     settings = settings_of(distance="lpips-vgg", crop="face")
     with pytest.raises(UserError, match=r"lpips-vgg takes images of 16x16 .* gets 8x8: use --crop"):
-        evaluate_values(LinearGenerator(), settings, None, run, {})
+        load_chosen(settings, None, LinearGenerator().resolution, run)
 
 
 def test_grey_generators_are_refused(run):
@@ -347,13 +347,14 @@ def test_only_the_default_distance_gives_way(run, tmp_path, monkeypatch):
     assert choose_distance(PplSettings(), tmp_path, run) == ("lpips-vgg", "")
     settings = settings_of(distance="lpips-vgg", num=4)
     with pytest.raises(UserError, match=r"cannot download .* put the file at"):
-        evaluate_values(LinearGenerator(), settings, None, run, {})
+        load_chosen(settings, None, LinearGenerator().resolution, run)
 
 
 def test_values_come_with_their_distance(run):
     settings = settings_of(num=4, distance="st-lpips-alex", space="w", sampling="end")
     generator = LinearGenerator(resolution=32)
-    results, distance, note = evaluate_values(generator, settings, None, run, {})
+    distance, note = load_chosen(settings, None, 32, run)
+    results = measure(generator, distance, settings, run, {})
     assert [result.metric for result in results] == [
         "ppl_wend[st-lpips-alex,nocrop]",
         "ppl_wend[st-lpips-alex,nocrop,exact]",
