@@ -15,9 +15,11 @@ from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training.run import RunSettings, start_run
+from stylegan_eval.catalogue import METRICS
+from stylegan_eval.evaluation.run import measure, open_run
 from stylegan_eval.files import atomic_write
-from stylegan_eval.metrics.fid import evaluate
-from stylegan_eval.settings import FidSettings, Inputs
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.settings.images import FidSettings
 
 
 @click.command(context_settings={"show_default": True})
@@ -52,8 +54,11 @@ def main(
     name = f"b{minibatch}-lr{lrate:g}-gamma{gamma:g}-ema{ema_kimg:g}-{kimg:g}kimg"
     settings = RunSettings(out=out / name, data=data, snapshot_kimg=kimg)
     checkpoint = start_run(config, settings, Runtime.choose("auto"))
-    inputs = Inputs(ckpt=checkpoint, data=data, weights=None, device="auto")
-    (result,) = evaluate(inputs, FidSettings(num=num, features="efficientnet-lite0"))
+    inputs = Inputs(ckpt=checkpoint, data=data)
+    distance = FidSettings(num=num, features="efficientnet-lite0")
+    run = open_run(inputs.device)
+    result, *_ = measure(METRICS["fid"], inputs, distance, run)
+    run.finish()
     row = {
         "minibatch": minibatch,
         "lrate": lrate,

@@ -32,11 +32,11 @@ Tick = Callable[[int], object]
 
 # Divisible by the usual numbers of GPUs, and by the ten splits of the Inception Score.
 BLOCK_COUNTS = (40, 20, 10)
-SMALLEST_BLOCK = 64
+SMALLEST_BLOCK = 32
 
 
 def split(num: int) -> list[range]:
-    """Cut 0 .. num - 1 into 40, 20 or 10 nearly equal blocks of 64 or more, else into one."""
+    """Cut 0 .. num - 1 into 40, 20 or 10 nearly equal blocks of 32 or more, else into one."""
     count = next((n for n in BLOCK_COUNTS if num >= n * SMALLEST_BLOCK), 1)
     bounds = [num * block // count for block in range(count + 1)]
     return [range(start, stop) for start, stop in pairwise(bounds)]
@@ -56,7 +56,7 @@ def key_digest(key: Key) -> str:
 def save_arrays(path: Path, arrays: Arrays) -> None:
     """Write arrays as an uncompressed `.npz`, whole or not at all."""
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:

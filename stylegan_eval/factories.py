@@ -81,7 +81,7 @@ def generator_from(spec: str, device: torch.device) -> LoadedGenerator:
     if isinstance(made, nn.Module):
         made.eval()
         for parameter in made.parameters():  # a scripted module lacks requires_grad_
-            parameter.requires_grad_(requires_grad=False)
+            parameter.requires_grad = False
     return LoadedGenerator(
         generator=_as_generator(made, spec), description=spec, sha256=digest, mirrored=False
     )
@@ -122,7 +122,9 @@ def _scripted(path: Path, device: torch.device) -> nn.Module:
     try:
         with warnings.catch_warnings():  # deprecated, and what people have
             warnings.simplefilter("ignore", FutureWarning)
-            module: nn.Module = torch.jit.load(path, map_location=device)
+            module: nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
+                path, map_location=device
+            )
     except (RuntimeError, ValueError, OSError) as error:
         first = next(iter(str(error).splitlines()), "")
         raise UserError(f"--generator {path}: not a TorchScript file ({first})") from error

@@ -220,22 +220,23 @@ def _about(
     settings = request.settings
     about = {**about_fakes(named.fakes, inputs), **where(run)}
     protocol = {"resize": detector.resize, "quantisation": "round-half-up"}
-    if request.metric.real and isinstance(named.reals, StoredStats):
+    reals = named.reals if request.metric.real else None
+    if isinstance(reals, StoredStats):
         about |= {
             "data": str(inputs.data),
-            "data_digest": named.reals.content,
-            "data_count": named.reals.count or 0,
+            "data_digest": reals.content,
+            "data_count": reals.count or 0,
         }
         protocol["reals"] = "statistics"
-    elif request.metric.real and named.reals is not None:
+    elif reals is not None:
         halves = named.reference
         about |= {
             "data": str(inputs.data),
-            "data_digest": named.reals.key["content"],
-            "data_count": named.reals.num + (halves.num if halves else 0),
+            "data_digest": reals.key["content"],
+            "data_count": reals.num + (halves.num if halves else 0),
         }
-        protocol["mirror"] = "yes" if named.reals.source.mirror else "no"
-        protocol["reals"] = "disjoint-halves" if halves else named.reals.rule
+        protocol["mirror"] = "yes" if reals.source.mirror else "no"
+        protocol["reals"] = "disjoint-halves" if halves else reals.rule
     return {
         **about,
         "protocol": protocol,

@@ -1,9 +1,9 @@
 """`stylegan-eval ls`: separability of a generator's latents, as rows."""
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sklearn
 
@@ -14,15 +14,15 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.evaluation.images import evaluate as evaluate_images
 from stylegan_eval.evaluation.provenance import about_fakes, where
 from stylegan_eval.evaluation.sources import Fakes
+from stylegan_eval.metrics.image_metric import Value
 from stylegan_eval.metrics.ls import (
     SpaceSeparation,
-    check,
     choose_attributes,
     measure,
     metric_name,
     protocol,
 )
-from stylegan_eval.metrics.ls_collector import LsCollector
+from stylegan_eval.metrics.ls_collector import LsCollector, check
 from stylegan_eval.results import Row
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.ls import LsSettings
@@ -71,7 +71,7 @@ class Separability:
         names = self.classifier.attributes
         spaces = measure(parts, names, self.settings)
         seconds = round(time.perf_counter() - start, 1)
-        about = {
+        about: dict[str, Any] = {
             "num": self.settings.num,
             "seed": self.settings.seed,
             "detector": f"classifiers-{self.classifier.record.architecture}",
@@ -83,25 +83,26 @@ class Separability:
         }
         said = {**protocol(self.settings, names), "sklearn": sklearn.__version__}
         return [
-            Row(**about, **numbers, protocol={**said, **more})
+            Row(
+                metric=value.name,
+                value=value.value,
+                stderr=value.stderr,
+                note=value.note,
+                protocol={**said, **value.protocol},
+                **about,
+            )
             for space in spaces
-            for numbers, more in self._values(space)
+            for value in self._values(space)
         ]
 
-    def _values(
-        self, space: SpaceSeparation
-    ) -> Iterator[tuple[dict[str, str | float | None], dict[str, str]]]:
+    def _values(self, space: SpaceSeparation) -> Iterator[Value]:
         name = metric_name(space.space, self.settings)
-        score = {
-            "metric": name, "value": space.score, "stderr": space.stderr, "note": space.note
-        }  # fmt: skip
-        yield score, {}
+        yield Value(name=name, value=space.score, stderr=space.stderr, note=space.note)
         for attribute in space.attributes:
-            entropy = {"metric": f"{name}/{attribute.name}", "value": attribute.entropy}
-            more = {"share": f"{attribute.share:.4f}", "accuracy": f"{attribute.accuracy:.4f}"}
-            if math.isnan(attribute.entropy):
-                more = {"share": more["share"], "error": attribute.error.replace(" ", "-")}
-            yield entropy, more
+            said = {"share": f"{attribute.share:.4f}", "accuracy": f"{attribute.accuracy:.4f}"}
+            if attribute.error:
+                said = {"share": said["share"], "error": attribute.error.replace(" ", "-")}
+            yield Value(name=f"{name}/{attribute.name}", value=attribute.entropy, protocol=said)
 
 
 def separability(inputs: Inputs, settings: LsSettings, run: Run) -> Separability:

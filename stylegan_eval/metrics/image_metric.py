@@ -118,7 +118,7 @@ def marks(settings: FeatureSettings, detector: Detector, *, usual: str) -> str:
     usual : str
         The feature network that the bare name stands for.
     """
-    said = []
+    said: list[str] = []
     if settings.features != usual:
         said.append(settings.features)
     if settings.resize != "tf1":

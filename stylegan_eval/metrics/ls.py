@@ -250,5 +250,5 @@ def protocol(settings: LsSettings, names: Sequence[str]) -> dict[str, str]:
         "svm": settings.svm,
         "attributes": str(len(choose_attributes(settings.attributes, names))),
         "quantisation": "none",
-        "w": "last layer",
+        "w": "last-layer",
     }

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
 ALL = [
-    *("--metrics", "fid,kid,is,prdc,ppl", "--num", "640", "--subset-size", "100"),
-    *("--features", "efficientnet-lite0", "--pairs", "640", "--distance", "st-lpips-alex"),
+    *("--metrics", "fid,kid,is,prdc,ppl", "--num", "320", "--subset-size", "100"),
+    *("--features", "efficientnet-lite0", "--pairs", "320", "--distance", "st-lpips-alex"),
     *("--device", "cpu", "--json"),
 ]
 
@@ -24,7 +24,7 @@ def start(tmp_path, fake_loader, image_folder):
     """Start `stylegan-eval all` in a process of its own, with a cache of its own."""
     ckpt = tmp_path / "linear.ckpt"
     ckpt.write_text("FAKE 64")
-    data = image_folder("reals", 640, size=64)
+    data = image_folder("reals", 320, size=64)
     site = tmp_path / "site"
 
     def run(cache, *options, launcher=()):
@@ -53,7 +53,9 @@ def results(process):
 def test_neither_batch_nor_processes_nor_a_kill_changes_a_number(tmp_path, start):
     whole = results(start("cache"))
     assert len(whole) == 11
-    assert all(row["stderr"] is not None for name, row in whole.items() if "prdc" not in name)
+    assert all(
+        row["stderr"] is not None for name, row in whole.items() if name[:4] not in ("prdc", "fd_e")
+    )
 
     # Other batches round differently: path lengths divide that by epsilon squared.
     for batch in ("1", "7", "64"):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import manifold
-from stylegan_eval.metrics.manifold import CLOSED, cross, precision_recall, prdc, radii, summarise
+from stylegan_eval.metrics.manifold import CLOSED, cross, prdc, precision_recall, radii, summarise
 
 
 def features(count, dim=16, shift=0.0, seed=0):
