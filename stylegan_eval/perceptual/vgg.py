@@ -29,8 +29,7 @@ class VggTrunk(nn.Module):
         super().__init__()
         widths = [3, *(width for stage in STAGES for width in stage)]
         self.convs = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1)
-            for before, after in pairwise(widths)
+            nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)
         )
         self.pool = pool
 
