@@ -24,7 +24,7 @@ def main() -> None:
         --features efficientnet-lite0 --csv results.csv
     stylegan-eval ppl --ckpt runs/f32 --space w --sampling end
     stylegan-eval all --ckpt runs/f32 --data avatars.zip --csv results.csv
-    torchrun --nproc-per-node 8 -m stylegan_eval fid --ckpt ... --data ...
+    torchrun --nproc-per-node 8 -m stylegan_eval fid -n 50000 --ckpt ...
     """
 
 

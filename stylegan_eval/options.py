@@ -19,7 +19,7 @@ def options_of(settings: type) -> list[click.Parameter]:
         flag = hints[field.name] is bool
         options.append(
             click.Option(
-                [f"--{field.name.replace('_', '-')}", field.name],
+                [*names_of(field.name), field.name],
                 default=field.default,
                 show_default=not flag,
                 is_flag=flag,
@@ -28,6 +28,11 @@ def options_of(settings: type) -> list[click.Parameter]:
             )
         )
     return options
+
+
+def names_of(field: str) -> list[str]:
+    """Names of the option of a field; torchrun takes ``--num`` for its own ``--numa-binding``."""
+    return [f"--{field.replace('_', '-')}", *(["-n"] if field == "num" else [])]
 
 
 def parse_weights(

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
 ALL = [
-    *("--metrics", "fid,kid,is,prdc,ppl", "--num", "320", "--subset-size", "100"),
+    *("--metrics", "fid,kid,is,prdc,ppl", "-n", "320", "--subset-size", "100"),
     *("--features", "efficientnet-lite0", "--pairs", "320", "--distance", "st-lpips-alex"),
     *("--device", "cpu", "--json"),
 ]
