@@ -130,9 +130,9 @@ def joint_tables(sides: Integers, targets: Integers, groups: Integers, count: in
     return np.bincount(cells, minlength=4 * count).reshape(count, 2, 2).astype(np.float64)
 
 
-def entropy(probabilities: ArrayLike) -> float:
+def entropy(weights: ArrayLike) -> float:
     """Shannon entropy in bits of weights, normalised here; 0 where all of them are 0."""
-    p = np.asarray(probabilities, dtype=np.float64).ravel()
+    p = np.asarray(weights, dtype=np.float64).ravel()
     p = p[p > 0] / (p.sum() or 1.0)
     return float(-(p * np.log2(p)).sum()) + 0.0  # no negative zero
 
