@@ -32,9 +32,7 @@ def network_dtype(precision: Precision) -> torch.dtype:
     return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def computing_in(
-    precision: Precision, device_type: str
-) -> contextlib.AbstractContextManager[None]:
+def computing_in(precision: Precision, device_type: str) -> contextlib.AbstractContextManager[None]:
     """Compute in this precision inside the block; all switches are put back on leaving.
 
     ``fp32`` is IEEE float32; ``tf32`` lets CUDA round the factors of float32 products to 10 bits

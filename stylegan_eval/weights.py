@@ -72,7 +72,7 @@ def fetch(url: str, sha256: str, *, advice: str = "", folder: Path | None = None
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """Read a dictionary of tensors saved by PyTorch; runs no code of the file.
+    """Read a dictionary of tensors saved by PyTorch or as safetensors; runs no code of the file.
 
     Raises
     ------
@@ -81,6 +81,8 @@ def read_weights(path: Path) -> dict[str, Any]:
     """
     import torch
 
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except _NOT_WEIGHTS as error:
@@ -89,6 +91,16 @@ def read_weights(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, expected a dictionary of tensors")
     return content
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not a safetensors file ({error})") from error
 
 
 def _download(url: str, otherwise: str) -> Iterator[bytes]:

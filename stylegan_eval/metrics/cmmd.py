@@ -30,10 +30,10 @@ def kernel_sum(a: Tensor, b: Tensor, sigma: float = SIGMA) -> float:
         Width of the kernel.
     """
     total = torch.zeros((), dtype=torch.float64, device=a.device)
-    for x in a.split(TILE):
-        x = x.double()
-        for y in b.split(TILE):
-            y = y.double()
+    for row in range(0, len(a), TILE):
+        x = a[row : row + TILE].double()
+        for column in range(0, len(b), TILE):
+            y = b[column : column + TILE].double()
             squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * (x @ y.T)
             total += torch.expm1(squares.clamp_(min=0).div_(-2 * sigma**2)).sum()
     return float(total)
@@ -72,5 +72,5 @@ def cmmd(x: Tensor, y: Tensor, sigma: float = SIGMA, scale: float = SCALE) -> fl
     """
     if not len(x) or not len(y):
         raise UserError(f"CMMD needs images on both sides, there are {len(x)} and {len(y)}")
-    sums = (kernel_sum(a, b, sigma) for a, b in ((x, x), (y, y), (x, y)))
-    return scale * combine(*sums, counts=(len(x), len(y)))
+    xx, yy, xy = (kernel_sum(a, b, sigma) for a, b in ((x, x), (y, y), (x, y)))
+    return scale * combine(xx, yy, xy, (len(x), len(y)))

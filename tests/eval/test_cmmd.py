@@ -44,9 +44,7 @@ def test_tiles_do_not_matter(monkeypatch):
 
 def test_rows_can_be_shared_out():
     x, y = embeddings(30), embeddings(41, shift=1.0, seed=1)
-    sums = [
-        sum(kernel_sum(part, b) for part in a.split(11)) for a, b in ((x, x), (y, y), (x, y))
-    ]
+    sums = [sum(kernel_sum(part, b) for part in a.split(11)) for a, b in ((x, x), (y, y), (x, y))]
     assert 1000 * combine(*sums, counts=(30, 41)) == pytest.approx(cmmd(x, y), rel=1e-10)
 
 

@@ -64,5 +64,7 @@ def test_missing_packages_are_named(monkeypatch):
 
 
 def test_own_weights_are_refused(tmp_path):
-    with pytest.raises(UserError, match="--weights does not apply to --features efficientnet-lite0"):
+    with pytest.raises(
+        UserError, match="--weights does not apply to --features efficientnet-lite0"
+    ):
         load_detector("efficientnet-lite0", "tf1", tmp_path / "w.pth", CPU)

@@ -26,9 +26,7 @@ def naive(x, y):
     def kernel(a, b):
         return (a @ b / dim + 1) ** 3
 
-    within = sum(
-        kernel(s[i], s[j]) for s in (x, y) for i in range(m) for j in range(m) if i != j
-    )
+    within = sum(kernel(s[i], s[j]) for s in (x, y) for i in range(m) for j in range(m) if i != j)
     across = sum(kernel(a, b) for a in x for b in y)
     return within / (m * (m - 1)) - 2 * across / m**2
 
@@ -58,9 +56,7 @@ def test_mean_and_deviation_equal_torch_fidelitys_on_its_subsets(shift):
 
 def test_one_distribution_gives_zero_within_the_standard_error():
     fake, real = features(1000), features(1000, seed=1)
-    found = kernel_distance(
-        fake, real, rng=np.random.default_rng(0), subsets=50, subset_size=100
-    )
+    found = kernel_distance(fake, real, rng=np.random.default_rng(0), subsets=50, subset_size=100)
     assert abs(found.mean) < 4 * found.stderr
     assert found.stderr == pytest.approx(found.std * 0.1**0.5)
     moved = kernel_distance(

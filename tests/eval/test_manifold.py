@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import manifold
-from stylegan_eval.metrics.manifold import CLOSED, cross, precision_recall, prdc, radii, summarise
+from stylegan_eval.metrics.manifold import CLOSED, cross, prdc, precision_recall, radii, summarise
 
 
 def features(count, dim=16, shift=0.0, seed=0):
@@ -97,9 +97,7 @@ def test_copies_of_real_images_lie_exactly_on_boundaries(tile, monkeypatch):
     # Around each image there are itself and two neighbours nearer than the third.
     assert values(found) == (1, 1, 1, 1)
     real_radii, fake_radii = radii(real, 3), radii(fake, 3)
-    closed = summarise(
-        cross(real, fake, real_radii, fake_radii, CLOSED), real_radii, 3, CLOSED
-    )
+    closed = summarise(cross(real, fake, real_radii, fake_radii, CLOSED), real_radii, 3, CLOSED)
     assert closed.density == pytest.approx(4 / 3)
 
 
