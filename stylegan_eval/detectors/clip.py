@@ -47,6 +47,20 @@ RENAMED = (
     ("c_fc.", "fc1."),
     ("c_proj.", "fc2."),
 )
+# Parts of the names in the copy of Hugging Face, and OpenAI's.
+HUGGING_FACE = (
+    ("vision_model.embeddings.patch_embedding.", "visual.conv1."),
+    ("vision_model.embeddings.position_embedding.weight", "visual.positional_embedding"),
+    ("vision_model.embeddings.class_embedding", "visual.class_embedding"),
+    ("vision_model.pre_layrnorm.", "visual.ln_pre."),
+    ("vision_model.post_layernorm.", "visual.ln_post."),
+    ("vision_model.encoder.layers.", "visual.transformer.resblocks."),
+    ("layer_norm", "ln_"),
+    ("self_attn.", "attn."),
+    ("fc1.", "c_fc."),
+    ("fc2.", "c_proj."),
+)
+HUGGING_FACE_HEAD = "visual_projection.weight"
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -84,10 +98,27 @@ class Normed(nn.Module):
         return F.normalize(self.network(x).float(), dim=1)
 
 
+def _openai_layout(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Image tower under OpenAI's names, whichever of the two layouts came."""
+    if HUGGING_FACE_HEAD not in state:
+        return state
+    ours = {"visual.proj": state[HUGGING_FACE_HEAD].T}
+    for key, value in state.items():
+        # Older files list the numbers of the positions too.
+        if key.startswith("vision_model.") and not key.endswith("position_ids"):
+            for theirs, mine in HUGGING_FACE:
+                key = key.replace(theirs, mine)
+            ours[key] = value
+    for key in [key for key in ours if ".attn.q_proj." in key]:
+        parts = [ours.pop(key.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"]
+        ours[key.replace(".q_proj.", ".in_proj_")] = torch.cat(parts)
+    return ours
+
+
 def build_clip(
     state: Mapping[str, Any], width: int, depth: int, heads: int, size: int
 ) -> VisionTransformer:
-    """Image tower of this size with weights in OpenAI's layout, those of the text left out.
+    """Image tower of this size with weights of OpenAI or Hugging Face, without the text's.
 
     Raises
     ------
@@ -95,7 +126,7 @@ def build_clip(
         They do not fit.
     """
     ours = {}
-    for key, value in state.items():
+    for key, value in _openai_layout(state).items():
         if key.startswith("visual."):
             name = key.removeprefix("visual.")
             for theirs, mine in RENAMED:
@@ -125,7 +156,8 @@ def read_clip(path: Path) -> dict[str, Any]:
     """
     if path.is_file() and sha256_of(path) == WEIGHTS_SHA256:
         with warnings.catch_warnings():
-            # There is no other reader of this format.
+            # It is deprecated, and there is no other reader of this format.
+            warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             archive = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
         return dict(archive.state_dict())
@@ -140,8 +172,8 @@ def load_clip(
     Parameters
     ----------
     weights : Path or None
-        OpenAI's file, or a state dictionary (.pt, .safetensors) with its names; None fetches the
-        official one.
+        OpenAI's file, or a state dictionary (.pt, .safetensors) in its layout or in that of
+        Hugging Face's copy, openai/clip-vit-large-patch14-336; None fetches the official one.
     device : torch.device
         Where to run.
     precision : {"fp32", "tf32", "bf16"}
@@ -158,9 +190,7 @@ def load_clip(
         network = build_clip(state, WIDTH, DEPTH, HEADS, SIZE)
     except (KeyError, RuntimeError, AttributeError) as error:
         problem = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{path}: not CLIP's ViT-L/14@336px in OpenAI's layout ({problem})"
-        ) from error
+        raise UserError(f"{path}: not the weights of CLIP ViT-L/14@336px ({problem})") from error
     return FeatureNetwork(
         name=NAME,
         resize=f"pillow-bicubic-{SIZE}",

@@ -163,6 +163,52 @@ def test_clip_embeddings_equal_timms(dtype, clip_state):
     torch.testing.assert_close(ours.norm(dim=1), torch.ones(3))
 
 
+def hugging_face_layout(state):
+    """OpenAI's weights under the names of Hugging Face's copy."""
+    tower = {k.removeprefix("visual."): v for k, v in state.items() if k.startswith("visual.")}
+    at = "vision_model.embeddings"
+    out = {
+        "visual_projection.weight": tower["proj"].T.contiguous(),
+        f"{at}.class_embedding": tower["class_embedding"],
+        f"{at}.patch_embedding.weight": tower["conv1.weight"],
+        f"{at}.position_embedding.weight": tower["positional_embedding"],
+        f"{at}.position_ids": torch.arange(len(tower["positional_embedding"]))[None],
+        "text_model.final_layer_norm.bias": torch.zeros(3),
+        "logit_scale": state["logit_scale"],
+    }
+    for kind in ("weight", "bias"):
+        out[f"vision_model.pre_layrnorm.{kind}"] = tower[f"ln_pre.{kind}"]
+        out[f"vision_model.post_layernorm.{kind}"] = tower[f"ln_post.{kind}"]
+        for block in range(DEPTH):
+            theirs, ours = f"vision_model.encoder.layers.{block}", f"transformer.resblocks.{block}"
+            for number in (1, 2):
+                out[f"{theirs}.layer_norm{number}.{kind}"] = tower[f"{ours}.ln_{number}.{kind}"]
+            joined = tower[f"{ours}.attn.in_proj_{kind}"].chunk(3)
+            for name, part in zip("qkv", joined, strict=True):
+                out[f"{theirs}.self_attn.{name}_proj.{kind}"] = part.clone()
+            out[f"{theirs}.self_attn.out_proj.{kind}"] = tower[f"{ours}.attn.out_proj.{kind}"]
+            out[f"{theirs}.mlp.fc1.{kind}"] = tower[f"{ours}.mlp.c_fc.{kind}"]
+            out[f"{theirs}.mlp.fc2.{kind}"] = tower[f"{ours}.mlp.c_proj.{kind}"]
+    return out
+
+
+def test_both_layouts_of_clip_are_one_network(clip_state):
+    x = torch.randn(2, 3, CLIP_SIZE, CLIP_SIZE, generator=torch.Generator().manual_seed(0))
+    one, other = (
+        place(build_clip(state, WIDTH, DEPTH, HEADS, CLIP_SIZE), CPU, "fp32")(x)
+        for state in (clip_state, hugging_face_layout(clip_state))
+    )
+    assert torch.equal(one, other)
+
+
+def test_code_in_a_weights_file_is_not_run(tmp_path):
+    path = tmp_path / "script.pt"
+    with pytest.warns(FutureWarning, match="deprecated"):
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+    with pytest.raises(UserError, match=r"script\.pt: not a weights file"):
+        read_clip(path)
+
+
 def test_bfloat16_features_are_near(dinov2_state, clip_state):
     for network, size in (
         (lambda: build_dinov2(dinov2_state, WIDTH, DEPTH, HEADS), 224),
