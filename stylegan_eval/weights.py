@@ -4,6 +4,7 @@ import http.client
 import struct
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
@@ -84,7 +85,10 @@ def read_weights(path: Path) -> dict[str, Any]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # A TorchScript archive, which holds code, is announced before it is refused.
+            warnings.filterwarnings("ignore", "'torch.load' received a zip file", UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except _NOT_WEIGHTS as error:
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{path}: not a weights file of PyTorch ({first_line})") from error
