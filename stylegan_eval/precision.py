@@ -10,7 +10,6 @@ from stylegan_eval.errors import UserError
 
 Precision = Literal["fp32", "tf32", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
-PRECISION = "float32"
 
 
 def check_precision(precision: Precision, device_type: str) -> None:

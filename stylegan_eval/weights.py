@@ -4,6 +4,7 @@ import http.client
 import struct
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
@@ -72,7 +73,7 @@ def fetch(url: str, sha256: str, *, advice: str = "", folder: Path | None = None
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """Read a dictionary of tensors saved by PyTorch; runs no code of the file.
+    """Read a dictionary of tensors saved by PyTorch or as safetensors; runs no code of the file.
 
     Raises
     ------
@@ -81,14 +82,29 @@ def read_weights(path: Path) -> dict[str, Any]:
     """
     import torch
 
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # A TorchScript archive, which holds code, is announced before it is refused.
+            warnings.filterwarnings("ignore", "'torch.load' received a zip file", UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except _NOT_WEIGHTS as error:
         first_line = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{path}: not a weights file of PyTorch ({first_line})") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, expected a dictionary of tensors")
     return content
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not a safetensors file ({error})") from error
 
 
 def _download(url: str, otherwise: str) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Speed of features and of the Fréchet distance, as ratios to pytorch-fid and scipy in one run.
+"""Speed of features and of the Fréchet distance, as ratios to public packages in one run.
 
 Both sides take turns, so that what else the machine does falls on both. The weights are random,
 the same for both: speed does not depend on their values. Needs the extra ``test``.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 import click
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from stylegan_eval.detectors.inception import InceptionV3, load_inception
 from stylegan_eval.metrics.frechet import frechet_distance
+from stylegan_eval.precision import Precision
 from stylegan_eval.statistics import FeatureStats
 
 BATCH = 32
@@ -121,24 +123,38 @@ def _alternate(
     )
 
 
-def compare_features(seconds: float) -> Comparison:
-    """Inception features of 32 images of 256x256, each side with pytorch-fid's resize."""
+def _fidelity_inception(path: Path) -> torch.nn.Module:
+    """Build torch-fidelity's network with the weights of a file."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    network: torch.nn.Module = FeatureExtractorInceptionV3(
+        "inception", ["2048"], feature_extractor_weights_path=str(path)
+    )
+    return network
+
+
+def compare_features(
+    seconds: float, peer: Literal["pytorch-fid", "torch-fidelity"], precision: Precision
+) -> Comparison:
+    """Inception features of 32 images of 256x256, each side with the peer's resize."""
     state = random_inception_state()
-    peer = peer_inception(state)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pth"
         torch.save(state, path)
-        detector = load_inception(path, "pytorch-fid", torch.device("cpu"))
+        resize = "pytorch-fid" if peer == "pytorch-fid" else "tf1"
+        detector = load_inception(path, resize, torch.device("cpu"), precision)
+        network = peer_inception(state) if peer == "pytorch-fid" else _fidelity_inception(path)
     rng = torch.Generator().manual_seed(0)
     shape = (BATCH, 3, IMAGE_SIZE, IMAGE_SIZE)
     images = torch.randint(0, 256, shape, generator=rng, dtype=torch.uint8)
 
     def peers() -> np.ndarray:
-        with torch.no_grad():  # as pytorch-fid does
-            features: Tensor = peer(images.float() / 255)[0]
+        with torch.no_grad():  # as both peers do
+            x = images.float() / 255 if peer == "pytorch-fid" else images
+            features: Tensor = network(x)[0]
         return features.flatten(1).numpy()
 
-    task = f"Inception features of {BATCH} images, pytorch-fid"
+    task = f"Inception features of {BATCH} images, ours {precision}, {peer} fp32"
     return _alternate(task, lambda: detector(images).numpy(), peers, seconds)
 
 
@@ -167,11 +183,13 @@ def compare_distance(seconds: float, *, smallest: float) -> Comparison:
 @click.option("--seconds", default=30.0, show_default=True, help="Time for each comparison.")
 @click.option("--csv", "table", type=click.Path(path_type=Path), help="Write the figures here.")
 def main(seconds: float, table: Path | None) -> None:
-    """Compare the speed of features and distance with pytorch-fid and scipy."""
+    """Compare the speed of features and distance with pytorch-fid, torch-fidelity and scipy."""
     rows = []
     print(f"{'ours':>9} {'peer':>9} {'ratio':>6} {'difference':>10}  rounds")
     comparisons: list[Callable[[], Comparison]] = [
-        lambda: compare_features(seconds),
+        lambda: compare_features(seconds, "pytorch-fid", "fp32"),
+        lambda: compare_features(seconds, "torch-fidelity", "fp32"),
+        lambda: compare_features(seconds, "pytorch-fid", "bf16"),
         lambda: compare_distance(seconds, smallest=1e-1),
         lambda: compare_distance(seconds, smallest=1e-8),
     ]

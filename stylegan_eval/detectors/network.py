@@ -73,7 +73,9 @@ class FeatureNetwork:
         assert images.shape[1] == 3, images.shape
         step = CPU_IMAGES if self.device.type == "cpu" else max(len(images), 1)
         with torch.inference_mode(), computing_in(self.precision, self.device.type):
-            parts = [self._features(part) for part in images.to(self.device).split(step)]
+            images = images.to(self.device)
+            starts = range(0, max(len(images), 1), step)
+            parts = [self._features(images[start : start + step]) for start in starts]
         return torch.cat(parts)
 
     def _features(self, images: Tensor) -> Tensor:

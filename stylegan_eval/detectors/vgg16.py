@@ -89,8 +89,10 @@ def load_vgg16(
     except (RuntimeError, AttributeError) as error:
         problem = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: not VGG16 weights in torchvision's layout ({problem})") from error
-    classes = network.classifier[-1]
-    head, head_bias = (value.detach().to(device) for value in (classes.weight, classes.bias))
+    head, head_bias = (
+        network.get_parameter(f"classifier.6.{kind}").detach().to(device)
+        for kind in ("weight", "bias")
+    )
     return FeatureNetwork(
         name=NAME,
         resize=f"tf1-{VGG_SIZE}",

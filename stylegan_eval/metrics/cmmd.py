@@ -7,7 +7,6 @@ Gretton et al., A Kernel Two-Sample Test, 2012, equation 5.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylegan_eval.errors import UserError
@@ -40,10 +39,10 @@ def kernel_sum(a: Tensor, b: Tensor, sigma: float = SIGMA) -> float:
         Width of the kernel.
     """
     total = torch.zeros((), dtype=torch.float64, device=a.device)
-    for x in a.split(TILE):
-        x = x.double()
-        for y in b.split(TILE):
-            y = y.double()
+    for row in range(0, len(a), TILE):
+        x = a[row : row + TILE].double()
+        for column in range(0, len(b), TILE):
+            y = b[column : column + TILE].double()
             squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * (x @ y.T)
             total += torch.expm1(squares.clamp_(min=0).div_(-2 * sigma**2)).sum()
     return float(total)
@@ -82,15 +81,13 @@ def cmmd(x: Tensor, y: Tensor, sigma: float = SIGMA, scale: float = SCALE) -> fl
     """
     if not len(x) or not len(y):
         raise UserError(f"CMMD needs images on both sides, there are {len(x)} and {len(y)}")
-    sums = (kernel_sum(a, b, sigma) for a, b in ((x, x), (y, y), (x, y)))
-    return scale * combine(*sums, counts=(len(x), len(y)))
+    xx, yy, xy = (kernel_sum(a, b, sigma) for a, b in ((x, x), (y, y), (x, y)))
+    return scale * combine(xx, yy, xy, (len(x), len(y)))
 
 
 def of_images(settings: CmmdSettings, gathered: Gathered) -> list[Value]:
-    """CMMD of the embeddings of generated and real images, each scaled to length 1."""
-    fake, real = (
-        F.normalize(torch.from_numpy(x).to(gathered.device), dim=1) for x in gathered.vectors()
-    )
+    """CMMD of the embeddings of generated and real images."""
+    fake, real = (torch.from_numpy(x).to(gathered.device) for x in gathered.vectors())
     own = marks(settings, gathered.detector, usual="clip-vitl14-336")
     name = f"cmmd{count_name(settings.num)}{suffix(settings)}{own}"
     return [Value(name=name, value=cmmd(fake, real), protocol={"sigma": f"{SIGMA:g}"})]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stylegan_eval.errors import UserError
 
-TILE = 2048
+TILE = 1024
 
 Inside = Callable[[Tensor, Tensor], Tensor]
 # Whether a ball holds its boundary: with k-th neighbours copied from the other set, it matters.

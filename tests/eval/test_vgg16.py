@@ -1,0 +1,66 @@
+import math
+
+import pytest
+import torch
+
+from stylegan_eval.detectors import load_detector
+from stylegan_eval.detectors.vgg16 import Vgg16, load_vgg16
+from stylegan_eval.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file like torchvision's, with random values that keep the variance."""
+    rng = torch.Generator().manual_seed(1)
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in Vgg16().state_dict().items()}
+    state = {}
+    for name, shape in shapes.items():
+        gain = math.sqrt(2 / math.prod(shape[1:])) if name.endswith("weight") else 0.1
+        state[name] = torch.empty(shape).normal_(generator=rng).mul_(gain)
+    path = tmp_path_factory.mktemp("weights") / "vgg16.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def detector(weights):
+    return load_vgg16(weights, CPU)
+
+
+@pytest.fixture(scope="module")
+def peer(weights):
+    from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
+
+    with torch.random.fork_rng():
+        return FeatureExtractorVGG16(
+            "vgg16", ["fc2_relu"], feature_extractor_weights_path=str(weights)
+        )
+
+
+@pytest.mark.parametrize("size", [32, 64, 256])
+def test_features_equal_torch_fidelitys(size, detector, peer):
+    rng = torch.Generator().manual_seed(size)
+    images = torch.randint(0, 256, (2, 3, size, size), generator=rng, dtype=torch.uint8)
+    with torch.inference_mode():
+        (theirs,) = peer(images)
+    features = detector(images)
+    assert features.shape == (2, detector.feature_dim) == (2, 4096)
+    assert theirs.std() > 0.1
+    assert (features - theirs).norm() / theirs.norm() < 1e-5
+    assert (features - theirs).abs().max() / theirs.abs().max() < 1e-5
+
+
+def test_identity_names_rule_and_weights(detector):
+    assert detector.name == "vgg16"
+    assert detector.identity == f"vgg16 resize=tf1-224 sha256={detector.weights_sha256}"
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path, inception_weights):
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "short")
+    for path in (tmp_path / "short", inception_weights):
+        with pytest.raises(UserError, match="not VGG16 weights") as caught:
+            load_detector("vgg16", "tf1", path, CPU)
+        assert "\n" not in str(caught.value)
