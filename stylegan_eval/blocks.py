@@ -136,6 +136,10 @@ class Run:
             return []
         return [self._read(path) for path in paths]
 
+    def supersede(self, key: Key) -> None:
+        """Remove the blocks under this key when the run is finished: they are not needed."""
+        self._stores.append(self._store(key))
+
     def finish(self) -> None:
         """Remove the work of this run: the result is out."""
         self.processes.wait()
@@ -143,9 +147,12 @@ class Run:
             for store in self._stores:
                 shutil.rmtree(store, ignore_errors=True)
 
+    def _store(self, key: Key) -> Path:
+        return self.folder / key_digest(key)[:32]
+
     def _open(self, key: Key) -> Path:
-        store = self.folder / key_digest(key)[:32]
-        self._stores.append(store)
+        self.supersede(key)
+        store = self._store(key)
         store.mkdir(parents=True, exist_ok=True)
         if self.processes.is_first:
             with atomic_write(store / "key.json") as temporary:

@@ -116,6 +116,11 @@ class FileImages:
             yield Samples(positions=part, images=torch.from_numpy(np.ascontiguousarray(images)))
 
 
+def pass_key(key: Key, collectors: Sequence[Collector]) -> Key:
+    """All that the blocks of a pass depend on: its images and who looks at them."""
+    return {**key, **{f"collector {c.name}": f"{c.identity} num={c.num}" for c in collectors}}
+
+
 def collect(
     source: Source, collectors: Sequence[Collector], key: Key, run: Run, label: str
 ) -> Mapping[str, list[dict[str, NDArray[Any]]]]:
@@ -156,8 +161,7 @@ def collect(
             for array, value in part.arrays().items()
         }
 
-    whole_key = {**key, **{f"collector {c.name}": f"{c.identity} num={c.num}" for c in collectors}}
-    parts = run.map_blocks(whole_key, blocks, compute, label)
+    parts = run.map_blocks(pass_key(key, collectors), blocks, compute, label)
     return {
         collector.name: [
             {

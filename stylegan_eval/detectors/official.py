@@ -3,8 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from stylegan_eval.detectors import inception, vgg16
+from stylegan_eval.detectors import clip, inception, vgg16, vit
 
 OFFICIAL_WEIGHTS: Mapping[str, str] = MappingProxyType(
-    {"inception": inception.WEIGHTS_SHA256, "vgg16": vgg16.WEIGHTS_SHA256}
+    {
+        "inception": inception.WEIGHTS_SHA256,
+        vgg16.NAME: vgg16.WEIGHTS_SHA256,
+        clip.NAME: clip.WEIGHTS_SHA256,
+        **{name: release.sha256 for name, release in vit.DINOV2.items()},
+    }
 )

@@ -15,7 +15,7 @@ from stylegan_eval.evaluation.named_images import Named, open_named
 from stylegan_eval.evaluation.provenance import about_fakes, make_row, where
 from stylegan_eval.evaluation.sources import Fakes, Reals
 from stylegan_eval.features import FeatureCollector, ImageFeatures, Kind, gathered
-from stylegan_eval.image_pass import Collector, collect
+from stylegan_eval.image_pass import Collector, collect, pass_key
 from stylegan_eval.metrics.image_metric import Gathered, Request
 from stylegan_eval.protocols import Detector
 from stylegan_eval.results import Row
@@ -162,9 +162,10 @@ def _real_features(named: Named, plan: _Plan, run: Run) -> ImageFeatures:
 def files_features(reals: Reals, collector: FeatureCollector, run: Run) -> ImageFeatures:
     """From the cache, or by looking at the images and into the cache."""
     found = reals_cache.find(reals.key, collector) if run.processes.is_first else None
-    if run.processes.agree(answer=found is not None):
-        return found or ImageFeatures()
     work_key = {**reals.key, "batch": reals.source.batch, "device": run.device.type}
+    if run.processes.agree(answer=found is not None):
+        run.supersede(pass_key(work_key, [collector]))  # of a run that was killed
+        return found or ImageFeatures()
     parts = collect(reals.source, [collector], work_key, run, "real images")
     if not run.processes.is_first:
         return ImageFeatures()

@@ -3,9 +3,12 @@ import pytest
 import torch
 from PIL import Image
 
-from stylegan_eval.metrics.fid import evaluate
-from stylegan_eval.sampling import generate
-from stylegan_eval.settings import FidSettings, Inputs
+from stylegan_eval.blocks import Run
+from stylegan_eval.catalogue import METRICS
+from stylegan_eval.evaluation.run import measure
+from stylegan_eval.sampling import draw, to_uint8
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.settings.images import FidSettings
 from tests.eval.fakes import LinearGenerator
 
 NUM = 6
@@ -17,7 +20,7 @@ def folders(tmp_path, image_folder):
     fakes = tmp_path / "fakes"
     fakes.mkdir()
     cpu = torch.device("cpu")
-    (images,) = generate(LinearGenerator(), 0, range(NUM), NUM, cpu)
+    images = to_uint8(draw(LinearGenerator(), 0, range(NUM), cpu)[2])
     for index, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
         Image.fromarray(image).save(fakes / f"{index:02d}.png")
     return fakes, image_folder("reals", NUM)
@@ -50,9 +53,12 @@ def test_fid_equals_pytorch_fids(tmp_path, folders, fake_loader, inception_weigh
 
     ckpt = tmp_path / "linear.ckpt"
     ckpt.write_text("FAKE 16")
-    (row,) = evaluate(
-        Inputs(ckpt=ckpt, data=folders[1], weights=inception_weights, device="cpu"),
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
+    (row,) = measure(
+        METRICS["fid"],
+        Inputs(ckpt=ckpt, data=folders[1], weights={"": inception_weights}),
         FidSettings(num=NUM, resize="pytorch-fid", batch=5),
+        Run(device=torch.device("cpu")),
     )
     assert row.value == pytest.approx(theirs, rel=1e-4)
     assert row.value > 1

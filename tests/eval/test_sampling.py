@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.image_pass import GeneratedImages
 from stylegan_eval.sampling import (
     Stream,
-    generate,
+    draw,
     latents,
     mirror_flags,
     noise_maps,
@@ -86,26 +87,29 @@ def test_half_of_the_images_are_mirrored():
     assert mirror_flags(1, range(64)).tolist() != mirror_flags(0, range(64)).tolist()
 
 
+def batches(generator, seed, num, batch):
+    source = GeneratedImages(generator=generator, seed=seed, batch=batch, device=CPU)
+    return [samples.images for samples in source.batches(range(num))]
+
+
 @pytest.mark.parametrize("batch", [1, 7, 64])
 def test_generated_images_are_the_same_for_every_batch_size(batch):
-    whole = torch.cat(list(generate(LinearGenerator(), 3, range(20), 20, CPU)))
-    parts = list(generate(LinearGenerator(), 3, range(20), batch, CPU))
+    (whole,) = batches(LinearGenerator(), 3, 20, 20)
+    parts = batches(LinearGenerator(), 3, 20, batch)
     assert max(map(len, parts)) == min(batch, 20)
     # A matrix product may round differently for another number of rows: one level at most.
     assert (torch.cat(parts).int() - whole.int()).abs().max() <= 1
 
 
 def test_generated_images_depend_on_seed_and_noise():
-    one, other = (
-        next(generate(LinearGenerator(), seed, range(4), 4, CPU)).float() for seed in (0, 1)
-    )
+    one, other = (batches(LinearGenerator(), seed, 4, 4)[0].float() for seed in (0, 1))
     assert (one - other).abs().mean() > 1
-    quiet = next(generate(LinearGenerator(noise_shapes=()), 0, range(4), 4, CPU)).float()
+    quiet = batches(LinearGenerator(noise_shapes=()), 0, 4, 4)[0].float()
     assert 0 < (one - quiet).abs().max() < 30
 
 
 def test_inference_mode_ends_with_each_batch():
-    for _ in generate(LinearGenerator(), 0, range(4), 2, CPU):
+    for _ in batches(LinearGenerator(), 0, 4, 2):
         assert not torch.is_inference_mode_enabled()
 
 
@@ -115,4 +119,4 @@ def test_a_grey_generator_is_refused():
             return super().synthesis(ws, noise)[:, :1]
 
     with pytest.raises(UserError, match="only RGB"):
-        next(generate(Grey(), 0, range(2), 2, CPU))
+        draw(Grey(), 0, range(2), CPU)
