@@ -101,6 +101,13 @@ COLUMNS = tuple(column.name for column in fields(Row))
 
 def summary(row: Row) -> str:
     """The result as one line for people."""
+    if "/" in row.metric:  # a part of the result above it
+        said = (
+            f"{row.protocol[key]} {key}"
+            for key in ("accuracy", "share", "error")
+            if key in row.protocol
+        )
+        return f"  {row.metric:<28} {row.value:7.4f}  {', '.join(said)}"
     protocol = ", ".join(f"{key} {value}" for key, value in row.protocol.items())
     error = "" if row.stderr is None else f" ± {row.stderr:.2g}"
     return f"{row.metric} {row.value:.4f}{error}  (num {row.num}, seed {row.seed}, {protocol})"

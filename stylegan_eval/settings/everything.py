@@ -49,9 +49,11 @@ class AllSettings(RealSettings):
     distance: Literal["auto", "lpips-vgg", "st-lpips-vgg", "st-lpips-alex"] = choice(
         "auto", "Perceptual distance of ppl."
     )
+    crop: Literal["face", "none"] = choice("face", "Crop of ppl.")
     derivative: Literal["finite", "exact", "both"] = choice("finite", "Derivative of ppl.")
     ls_num: int = choice(200_000, "Generated images for ls.")
     ls_keep: int = choice(100_000, "Most confident images of ls kept for each attribute.")
+    attributes: str = choice("", "Attributes of ls: names, or -NAME,-OTHER for all others.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,9 +114,19 @@ class AllSettings(RealSettings):
     def of_ppl(self) -> PplSettings:
         """Settings of path length."""
         return PplSettings(
-            num=self.pairs, seed=self.seed, distance=self.distance, derivative=self.derivative
+            num=self.pairs,
+            seed=self.seed,
+            distance=self.distance,
+            crop=self.crop,
+            derivative=self.derivative,
         )
 
     def of_ls(self) -> LsSettings:
         """Settings of linear separability; batch as for the other metrics of images."""
-        return LsSettings(num=self.ls_num, keep=self.ls_keep, seed=self.seed, batch=self.batch)
+        return LsSettings(
+            num=self.ls_num,
+            keep=self.ls_keep,
+            seed=self.seed,
+            batch=self.batch,
+            attributes=self.attributes,
+        )
