@@ -93,6 +93,7 @@ class Run:
         blocks: Sequence[range],
         compute: Callable[[range, Tick], Arrays],
         label: str,
+        unit: str = "img",
     ) -> list[dict[str, NDArray[Any]]]:
         """Compute every block that is not there yet, and return all of them in order.
 
@@ -106,8 +107,8 @@ class Run:
             From `split` or `split_all`.
         compute : callable
             ``(block, tick) -> arrays``; calls ``tick(n)`` after every n images.
-        label : str
-            Beside the progress bar on stderr.
+        label, unit : str
+            What is done, and of what; beside the progress bar on stderr.
 
         Returns
         -------
@@ -125,7 +126,7 @@ class Run:
         done = sum(len(block) for block, path in mine if path.exists())
         total = sum(len(block) for block, _ in mine)
         with tqdm(
-            desc=label, total=total, initial=done, unit="img", smoothing=0.1,
+            desc=label, total=total, initial=done, unit=unit, smoothing=0.1,
             disable=not self.processes.is_first,
         ) as progress:  # fmt: skip
             for block, path in mine:

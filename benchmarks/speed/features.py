@@ -21,7 +21,7 @@ from torch import Tensor
 
 from stylegan_eval.detectors.inception import InceptionV3, load_inception
 from stylegan_eval.metrics.frechet import frechet_distance
-from stylegan_eval.precision import Precision
+from stylegan_eval.settings.common import Precision
 from stylegan_eval.statistics import FeatureStats
 
 BATCH = 32

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.settings.images import Features
 
 if TYPE_CHECKING:
     import torch
 
     from stylegan_eval.detectors.network import FeatureNetwork
-    from stylegan_eval.precision import Precision
+    from stylegan_eval.settings.common import Precision
 
-DETECTORS = (
-    "inception",
-    "efficientnet-lite0",
-    "vgg16",
-    "dinov2-vits14",
-    "dinov2-vitb14",
-    "dinov2-vitl14",
-    "clip-vitl14-336",
-)
+DETECTORS: tuple[Features, ...] = get_args(Features)
 
 
 def load_detector(

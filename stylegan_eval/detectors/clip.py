@@ -21,7 +21,7 @@ from stylegan_eval.detectors.preprocess import normalise
 from stylegan_eval.detectors.vit import PATCH, Architecture, VisionTransformer
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
-from stylegan_eval.precision import Precision
+from stylegan_eval.settings.common import Precision
 from stylegan_eval.weights import fetch, read_weights
 
 NAME = "clip-vitl14-336"

@@ -14,7 +14,7 @@ from stylegan_eval.detectors.network import FeatureNetwork, place
 from stylegan_eval.detectors.preprocess import EFFICIENTNET_SIZE, efficientnet_input
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
-from stylegan_eval.precision import Precision
+from stylegan_eval.settings.common import Precision
 
 NAME = "efficientnet-lite0"
 FEATURE_DIM = 1280

@@ -22,7 +22,7 @@ from stylegan_eval.detectors.network import FeatureNetwork, place
 from stylegan_eval.detectors.preprocess import INCEPTION_INPUT
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
-from stylegan_eval.precision import Precision
+from stylegan_eval.settings.common import Precision
 from stylegan_eval.weights import fetch, read_weights
 
 WEIGHTS_URL = (

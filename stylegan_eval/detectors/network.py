@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stylegan_eval.precision import Precision, computing_in, network_dtype, strict_float32
+from stylegan_eval.precision import computing_in, network_dtype, strict_float32
+from stylegan_eval.settings.common import Precision
 
 # On a CPU, activations of more images than this no longer fit what the allocator keeps between
 # calls: fetching fresh memory from the system cost 15 % of Inception's time in bfloat16.

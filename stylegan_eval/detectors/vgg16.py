@@ -15,7 +15,7 @@ from stylegan_eval.detectors.network import FeatureNetwork, place
 from stylegan_eval.detectors.preprocess import VGG_SIZE, vgg_input
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
-from stylegan_eval.precision import Precision
+from stylegan_eval.settings.common import Precision
 from stylegan_eval.weights import fetch, read_weights
 
 NAME = "vgg16"

@@ -25,7 +25,7 @@ from stylegan_eval.detectors.pillow import pillow_bicubic
 from stylegan_eval.detectors.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalise
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
-from stylegan_eval.precision import Precision
+from stylegan_eval.settings.common import Precision
 from stylegan_eval.weights import fetch, read_weights
 
 PATCH = 14

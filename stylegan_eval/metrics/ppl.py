@@ -119,7 +119,11 @@ def measure(
         return {name: np.concatenate(values) for name, values in parts.items()}
 
     blocks = run.map_blocks(
-        {**key, **_work_key(settings, distance)}, split(settings.num), compute, "path length"
+        {**key, **_work_key(settings, distance)},
+        split(settings.num),
+        compute,
+        "path length",
+        "pair",
     )
     if not blocks:
         return []

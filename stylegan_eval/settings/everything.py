@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import choice
@@ -17,7 +17,7 @@ from stylegan_eval.settings.images import (
     RealSettings,
 )
 from stylegan_eval.settings.ls import LsSettings
-from stylegan_eval.settings.ppl import PplSettings
+from stylegan_eval.settings.ppl import Crop, Derivative, DistanceName, PplSettings
 
 _OF_IMAGES: Mapping[str, type[FeatureSettings]] = MappingProxyType(
     {
@@ -46,11 +46,9 @@ class AllSettings(RealSettings):
     num: int = choice(50_000, "Generated images for all but ppl and ls.")
     subset_size: int = choice(1000, "Images of a subset of kid.")
     pairs: int = choice(100_000, "Pairs of ppl.")
-    distance: Literal["auto", "lpips-vgg", "st-lpips-vgg", "st-lpips-alex"] = choice(
-        "auto", "Perceptual distance of ppl."
-    )
-    crop: Literal["face", "none"] = choice("face", "Crop of ppl.")
-    derivative: Literal["finite", "exact", "both"] = choice("finite", "Derivative of ppl.")
+    distance: DistanceName = choice("auto", "Perceptual distance of ppl.")
+    crop: Crop = choice("face", "Crop of ppl.")
+    derivative: Derivative = choice("finite", "Derivative of ppl.")
     ls_num: int = choice(200_000, "Generated images for ls.")
     ls_keep: int = choice(100_000, "Most confident images of ls kept for each attribute.")
     attributes: str = choice("", "Attributes of ls: names, or -NAME,-OTHER for all others.")

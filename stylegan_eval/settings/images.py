@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.settings.common import Sampling, choice
+from stylegan_eval.settings.common import Precision, Sampling, choice
 
 Features = Literal[
     "inception",
@@ -16,7 +16,6 @@ Features = Literal[
     "clip-vitl14-336",
 ]
 _CLASSIFIERS = ("inception", "efficientnet-lite0")
-PrecisionName = Literal["fp32", "tf32", "bf16"]
 Resize = Literal["tf1", "clean", "pytorch-fid"]
 Mirror = Literal["auto", "yes", "no"]
 Reals = Literal["first", "full"]
@@ -40,7 +39,7 @@ class FeatureSettings(Sampling):
     num: int = choice(50_000, "Generated images, and as many real ones.")
     features: Features = choice("inception", "Feature network. Only Inception gives an FID.")
     resize: Resize = choice("tf1", RESIZE_HELP)
-    precision: PrecisionName = choice(
+    precision: Precision = choice(
         "fp32", "Arithmetic of the feature network; the fast ones are marked in the result."
     )
 

@@ -7,6 +7,9 @@ from typing import Literal
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Sampling, choice
 
+DistanceName = Literal["auto", "lpips-vgg", "st-lpips-vgg", "st-lpips-alex"]
+Crop = Literal["face", "none"]
+Derivative = Literal["finite", "exact", "both"]
 # Below, t + epsilon is hardly another float32 than t; above, a chord is no longer a path.
 _EPSILONS = (1e-6, 0.1)
 
@@ -28,7 +31,7 @@ class PplSettings(Sampling):
         "both", "Measure anywhere on the path, at its beginning, or both."
     )
     epsilon: float = choice(1e-4, "Step along the path for finite differences.")
-    crop: Literal["face", "none"] = choice(
+    crop: Crop = choice(
         "face", "Cut out the middle, as the official metric does for all data, or do not."
     )
     rule: Literal["v1", "ada"] = choice(
@@ -39,10 +42,10 @@ class PplSettings(Sampling):
         "Length of an interpolated z: 1 as official, for generators that normalise z; or"
         " sqrt(z_dim), for those that do not.",
     )
-    derivative: Literal["finite", "exact", "both"] = choice(
+    derivative: Derivative = choice(
         "finite", "Finite difference as official, its limit for a small epsilon, or both."
     )
-    distance: Literal["auto", "lpips-vgg", "st-lpips-vgg", "st-lpips-alex"] = choice(
+    distance: DistanceName = choice(
         "auto",
         "Perceptual distance; auto is lpips-vgg where its weights can be had, else st-lpips-vgg.",
     )
