@@ -8,6 +8,7 @@ from typing import Any
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import choice
 from stylegan_eval.settings.images import (
+    CmmdSettings,
     FeatureSettings,
     FidSettings,
     IsSettings,
@@ -26,10 +27,12 @@ _OF_IMAGES: Mapping[str, type[FeatureSettings]] = MappingProxyType(
         "is": IsSettings,
         "pr": PrSettings,
         "prdc": PrdcSettings,
+        "cmmd": CmmdSettings,
     }
 )
 NAMES = (*_OF_IMAGES, "ppl", "ls")
-_DEFAULT = ",".join(NAMES)
+# CLIP is a download of 900 MB: not without being asked.
+_DEFAULT = ",".join(name for name in NAMES if name != "cmmd")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,9 @@ class AllSettings(RealSettings):
         An unknown metric, or a number out of range.
     """
 
-    metrics: str = choice(_DEFAULT, "Which to measure; ls only where --classifiers is given.")
+    metrics: str = choice(
+        _DEFAULT, "Which to measure, also cmmd; ls only where --classifiers is given."
+    )
     num: int = choice(50_000, "Generated images for all but ppl and ls.")
     subset_size: int = choice(1000, "Images of a subset of kid.")
     pairs: int = choice(100_000, "Pairs of ppl.")
@@ -92,7 +97,7 @@ class AllSettings(RealSettings):
         """Settings of the metrics of images among `names`.
 
         With ``--features inception`` each metric looks through the network of its paper,
-        otherwise all look through the network that is named.
+        otherwise all but cmmd look through the network that is named.
         """
         made: dict[str, FeatureSettings] = {}
         for name, kind in _OF_IMAGES.items():
@@ -104,7 +109,7 @@ class AllSettings(RealSettings):
                 for field in fields(self)
                 if field.name in known
             }
-            if self.features == "inception" and name in ("pr", "prdc"):
+            if name == "cmmd" or (self.features == "inception" and name in ("pr", "prdc")):
                 del values["features"], values["resize"]
             made[name] = kind(**values)
         return made
