@@ -47,7 +47,12 @@ def run(command: str) -> None:
 )
 @click.option("--count", type=click.IntRange(min=64), default=4000, help="Images of the data set.")
 @click.option("--kimg", type=click.FloatRange(min=0.1), default=24.0, help="Length of training.")
-@click.option("--num", type=click.IntRange(min=2), default=2000, help="Images of a distance, and four for each pair of path length.")
+@click.option(
+    "--num",
+    type=click.IntRange(min=2),
+    default=2000,
+    help="Images of a distance.",
+)
 @click.option("--seed", type=int, default=0, help="Seed of the training.")
 def main(out: Path, count: int, kimg: float, num: int, seed: int) -> None:
     """Make avatars, train configuration F on them at 32x32, measure it and draw samples."""

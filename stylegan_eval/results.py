@@ -101,25 +101,43 @@ COLUMNS = tuple(column.name for column in fields(Row))
 
 def summary(row: Row) -> str:
     """The result as one line for people."""
-    if "/" in row.metric:  # a part of the result above it
-        said = (
-            f"{row.protocol[key]} {key}"
-            for key in ("accuracy", "share", "error")
-            if key in row.protocol
-        )
-        return f"  {row.metric:<28} {row.value:7.4f}  {', '.join(said)}"
     protocol = ", ".join(f"{key} {value}" for key, value in row.protocol.items())
-    error = "" if row.stderr is None else f" ± {row.stderr:.2g}"
-    return f"{row.metric} {row.value:.4f}{error}  (num {row.num}, seed {row.seed}, {protocol})"
+    return f"{row.metric} {_value(row)}  (num {row.num}, seed {row.seed}, {protocol})"
 
 
-def report(rows: Sequence[Row], table: Path | None, *, as_json: bool) -> None:
-    """Print results to stdout and their notes to stderr; append them to `table` if there is one."""
-    for note in dict.fromkeys(row.note for row in rows if row.note):
-        click.echo(f"warning: {note}", err=True)
-    click.echo(to_json(rows) if as_json else "\n".join(map(summary, rows)))
-    if table is not None:
-        append_csv(table, rows)
+def table(rows: Sequence[Row]) -> str:
+    """Many results, a line each, without their protocols; parts of a result below it."""
+    names = {row.metric: row.metric.rpartition("/")[2] for row in rows}
+    parts = {metric for metric, name in names.items() if name != metric}
+    width = max(len(metric) for metric in names if metric not in parts)
+    lines = []
+    for row in rows:
+        if row.metric in parts:
+            known = [key for key in ("accuracy", "share", "error") if key in row.protocol]
+            said = ", ".join(f"{key} {row.protocol[key]}" for key in known)
+            lines.append(f"    {names[row.metric]:<16}{row.value:8.4f}  {said}".rstrip())
+        else:
+            lines.append(f"{row.metric:<{width}}  {_value(row)}  (num {row.num})")
+    return "\n".join(lines)
+
+
+def _value(row: Row) -> str:
+    if row.stderr is None:
+        return f"{row.value:.4f}"
+    return f"{row.value:.4f} ± {row.stderr:{'.2g' if row.stderr < 100 else '.0f'}}"
+
+
+def report(rows: Sequence[Row], path: Path | None, *, as_json: bool) -> None:
+    """Print results to stdout and their notes to stderr; append them to a table if there is one."""
+    if as_json:
+        click.echo(to_json(rows))
+    else:
+        click.echo(table(rows) if len(rows) > 2 else "\n".join(map(summary, rows)))
+    for row in rows:
+        if row.note:
+            click.echo(f"note: {row.metric}: {row.note}", err=True)
+    if path is not None:
+        append_csv(path, rows)
 
 
 def to_json(rows: Sequence[Row]) -> str:
@@ -173,12 +191,12 @@ def append_csv(path: Path, rows: Sequence[Row]) -> None:
     """
     with locked(path):
         text = read_table(path)
-        table = io.StringIO()
-        writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+        added = io.StringIO()
+        writer = csv.DictWriter(added, COLUMNS, lineterminator="\n")
         if not text:
             writer.writeheader()
         elif not text.endswith("\n"):
-            table.write("\n")
+            added.write("\n")
         writer.writerows(_cells(row) for row in rows)
         with atomic_write(path) as temporary:
-            temporary.write_text(text + table.getvalue(), encoding="utf-8")
+            temporary.write_text(text + added.getvalue(), encoding="utf-8")

@@ -78,7 +78,7 @@ def test_a_checkpoint_is_measured(tmp_path, ckpt, image_folder, cache):
     assert first.exit_code == 0, first.stderr
     assert first.stdout.startswith("fd_efficientnet-lite0 ")
     assert first.stdout.count("\n") == 1
-    assert "warning: 12 images do not span 1280 features" in first.stderr
+    assert "note: fd_efficientnet-lite0: 12 images do not span 1280 features" in first.stderr
     second = run(*args, "--batch", 7, "--json")
     (result,) = json.loads(second.stdout)["results"]
     assert "fid" not in result["metric"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.results import COLUMNS, Row, append_csv, read_table, summary, to_json
+from stylegan_eval.results import COLUMNS, Row, append_csv, read_table, summary, table, to_json
 
 ROW = Row(
     metric="fd_efficientnet-lite0",
@@ -111,6 +111,19 @@ def test_many_processes_append_to_one_table(tmp_path):
     started = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(3)]
     assert [process.wait() for process in started] == [0, 0, 0]
     assert len(read(path)) == 30
+
+
+def test_many_results_are_a_table_with_parts_below_their_whole():
+    rows = [
+        replace(ROW, metric="ls_w", value=12.0, stderr=0.5),
+        replace(ROW, metric="ls_w/hat", value=0.25, protocol={"share": "0.2", "accuracy": "0.9"}),
+        replace(ROW, metric="ls_w/beard", value=math.nan, protocol={"error": "one-class"}),
+    ]
+    assert table(rows).splitlines() == [
+        "ls_w  12.0000 ± 0.5  (num 2000)",
+        "    hat               0.2500  accuracy 0.9, share 0.2",
+        "    beard                nan  error one-class",
+    ]
 
 
 def test_summary_is_one_line():
