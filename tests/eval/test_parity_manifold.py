@@ -26,7 +26,7 @@ def network(vgg16_weights):
         )
 
 
-@pytest.fixture(scope="module", params=[32, 128, 256])
+@pytest.fixture(scope="module", params=[32, 256])
 def compared(request, tmp_path_factory, vgg16_weights, network):
     """Our values by name, and torch-fidelity's features of generated and of real images."""
     from torch_fidelity.utils import extract_featuresdict_from_input_id
