@@ -10,9 +10,10 @@ pair has noise of its own; the official code draws it anew for each minibatch.
 along the path. It costs what a finite difference costs and is free of two errors of that: the
 kinks of the networks between the two points, and rounding, which dividing by epsilon magnifies
 10,000 times. For 256 pairs of a trained network at 32x32, held against float64, differences in
-float32 are off by 5e-3 to 9e-3 (median of single pairs) and up to 3e-3 (mean); derivatives in
-float32 by 2e-6 and up to 5e-5, with 3e-2 the most for a single pair, where a kink falls on the
-other side. Another batch size changes rounding, and with it results by about half as much.
+float32 are off by 6e-3 to 8e-3 (median of single pairs) and 3e-3 to 7e-3 (mean); derivatives in
+float32 by 2e-6 and up to 2e-4, with 2e-2 the most for a single pair, where a kink falls on the
+other side (docs/metrics.md). Another batch size changes rounding, and with it results by about half
+as much.
 
 References
 ----------

@@ -30,6 +30,10 @@ _OF_IMAGES: Mapping[str, type[FeatureSettings]] = MappingProxyType(
         "cmmd": CmmdSettings,
     }
 )
+# Fewer images than these cannot do with splits and neighbours that are not choices of `all`.
+_LEAST: Mapping[str, int] = MappingProxyType(
+    {"is": IsSettings.splits, "pr": PrSettings.k + 1, "prdc": PrdcSettings.k + 1}
+)
 NAMES = (*_OF_IMAGES, "ppl", "ls")
 # CLIP is a download of 900 MB: not without being asked.
 _DEFAULT = ",".join(name for name in NAMES if name != "cmmd")
@@ -65,6 +69,11 @@ class AllSettings(RealSettings):
             raise UserError(
                 f"--metrics: {', '.join(unknown) or 'nothing'} is not among {', '.join(NAMES)}"
             )
+        for name, least in _LEAST.items():
+            if name in self._words() and self.num < least:
+                raise UserError(
+                    f"--metrics {name} needs --num {least} or more, got {self.num}: or leave it out"
+                )
         # Each metric checks its own numbers.
         self.of_images(self._words())
         if "ppl" in self._words():

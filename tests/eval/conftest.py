@@ -1,3 +1,4 @@
+import math
 import sys
 
 import numpy as np
@@ -6,6 +7,8 @@ import torch
 from PIL import Image
 
 from benchmarks.speed.features import random_inception_state
+from stylegan_eval.detectors.vgg16 import Vgg16
+from tests.eval import parity
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +17,30 @@ def inception_weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "random-inception.pth"
     torch.save(random_inception_state(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def vgg16_weights(tmp_path_factory):
+    """Path of a file like torchvision's VGG16, with random values that keep the variance."""
+    rng = torch.Generator().manual_seed(1)
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in Vgg16().state_dict().items()}
+    state = {}
+    for name, shape in shapes.items():
+        gain = math.sqrt(2 / math.prod(shape[1:])) if name.endswith("weight") else 0.1
+        state[name] = torch.empty(shape).normal_(generator=rng).mul_(gain)
+    path = tmp_path_factory.mktemp("weights") / "vgg16.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def case(request, tmp_path_factory, inception_weights):
+    """Images for comparisons with peers, of the size that `parametrize` hands in."""
+    folder = tmp_path_factory.mktemp(f"images-{request.param}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STYLEGAN_CACHE", str(folder / "cache"))
+        yield parity.make_case(folder, request.param, inception_weights)
 
 
 @pytest.fixture

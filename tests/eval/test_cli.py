@@ -240,3 +240,15 @@ def test_weights_are_named_once(tmp_path):
     result = run("fid", "--weights", "a.pth", "--weights", "b.pth")
     assert result.exit_code == 2
     assert "two files for one network" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("metrics", "num", "message"),
+    [
+        ("fid,is", 9, "--metrics is needs --num 10 or more, got 9"),
+        ("pr", 3, "--metrics pr needs --num 4 or more, got 3"),
+        ("prdc,pr", 5, "--metrics prdc needs --num 6 or more, got 5"),
+    ],
+)
+def test_all_refuses_too_few_images_without_naming_options_it_lacks(metrics, num, message):
+    assert_refused(run("all", "--metrics", metrics, "-n", num, "--subset-size", 2), message)

@@ -104,6 +104,21 @@ def test_the_error_is_that_of_repeated_measurements():
     assert np.mean(limits) < 0  # without the bias of finitely many images
 
 
+def test_near_zero_the_error_is_too_large_rather_than_too_small():
+    rng = np.random.default_rng(2)
+    real = ImageFeatures(blocks=[FeatureStats.of(rng.standard_normal((50_000, 8)), "d")])
+    settings = FidSettings(num=4000, features="efficientnet-lite0")
+    values, errors = [], []
+    for _ in range(40):
+        x = rng.standard_normal((4000, 8))
+        fake = ImageFeatures(blocks=[FeatureStats.of(part, "d") for part in np.split(x, 40)])
+        value, _ = measure(settings, fake, real)
+        values.append(value.value)
+        errors.append(value.stderr)
+    ratio = np.mean(errors) / np.std(values, ddof=1)
+    assert 1.1 < ratio < 4
+
+
 def test_the_limit_is_without_bias():
     rng = np.random.default_rng(1)
     dim = 16

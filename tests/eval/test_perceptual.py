@@ -72,6 +72,14 @@ def test_lpips_equals_the_package(distances, lpips_package, size):
     assert torch.allclose(distances["lpips-vgg"](a, b).float(), expected, rtol=1e-5, atol=0)
 
 
+def test_lpips_of_large_images_equals_the_package(distances, lpips_package):
+    # A strip: whole images of this size take half a minute.
+    a, b = (images[..., 400:528] for images in image_pair(1024, count=1))
+    with torch.no_grad():
+        expected = lpips_package(a, b).flatten()
+    assert torch.allclose(distances["lpips-vgg"](a, b).float(), expected, rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize("net", ["vgg", "alex"])
 def test_shift_tolerant_lpips_equals_its_package(distances, net, monkeypatch):
     # The package imports two modules that it neither declares nor uses here.

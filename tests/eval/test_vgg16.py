@@ -1,42 +1,25 @@
-import math
-
 import pytest
 import torch
 
 from stylegan_eval.detectors import load_detector
-from stylegan_eval.detectors.vgg16 import Vgg16, load_vgg16
+from stylegan_eval.detectors.vgg16 import load_vgg16
 from stylegan_eval.errors import UserError
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A file like torchvision's, with random values that keep the variance."""
-    rng = torch.Generator().manual_seed(1)
-    with torch.device("meta"):
-        shapes = {name: value.shape for name, value in Vgg16().state_dict().items()}
-    state = {}
-    for name, shape in shapes.items():
-        gain = math.sqrt(2 / math.prod(shape[1:])) if name.endswith("weight") else 0.1
-        state[name] = torch.empty(shape).normal_(generator=rng).mul_(gain)
-    path = tmp_path_factory.mktemp("weights") / "vgg16.pth"
-    torch.save(state, path)
-    return path
+def detector(vgg16_weights):
+    return load_vgg16(vgg16_weights, CPU)
 
 
 @pytest.fixture(scope="module")
-def detector(weights):
-    return load_vgg16(weights, CPU)
-
-
-@pytest.fixture(scope="module")
-def peer(weights):
+def peer(vgg16_weights):
     from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
 
     with torch.random.fork_rng():
         return FeatureExtractorVGG16(
-            "vgg16", ["fc2_relu"], feature_extractor_weights_path=str(weights)
+            "vgg16", ["fc2_relu"], feature_extractor_weights_path=str(vgg16_weights)
         )
 
 
