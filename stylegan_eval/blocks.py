@@ -9,7 +9,9 @@ blocks in their order, has the same bits every time. The jackknife leaves out bl
 import hashlib
 import json
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -33,6 +35,11 @@ Tick = Callable[[int], object]
 # Divisible by the usual numbers of GPUs, and by the ten splits of the Inception Score.
 BLOCK_COUNTS = (40, 20, 10)
 SMALLEST_BLOCK = 32
+# What NumPy raises for a damaged or foreign file: it takes the bytes at their word.
+_DAMAGED = (
+    OSError, ValueError, EOFError, LookupError, TypeError, SyntaxError, MemoryError, RuntimeError,
+    NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def split(num: int) -> list[range]:
@@ -62,9 +69,9 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
 def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
     """Read the arrays of `path`; None when there is no such file or it is damaged."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    except _DAMAGED:
         return None
 
 

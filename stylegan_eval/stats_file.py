@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from stylegan_eval.blocks import Key, load_arrays, save_arrays
@@ -65,6 +66,8 @@ def read_stats(path: Path) -> StoredStats:
     tolerance = 1e-6 * float(np.abs(cov).max(initial=0))
     if np.abs(cov - cov.T).max(initial=0) > tolerance or cov.diagonal().min(initial=0) < -tolerance:
         raise UserError(f"{path}: sigma is no covariance: not symmetric, or a negative variance")
+    if not _semidefinite(cov):
+        raise UserError(f"{path}: sigma is no covariance: it has negative eigenvalues")
     about = _about(arrays, path)
     return StoredStats(
         mean=mean,
@@ -120,13 +123,21 @@ def _numbers(array: NDArray[Any], where: str) -> NDArray[np.float64]:
     return numbers
 
 
+def _semidefinite(cov: NDArray[np.float64]) -> bool:
+    """Whether no eigenvalue of a symmetric [D, D] is negative, but for rounding to float32."""
+    slack = 1e-7 * float(np.trace(cov)) + np.finfo(np.float64).tiny
+    matrix = torch.from_numpy((cov + cov.T) / 2)
+    return not int(torch.linalg.cholesky_ex(matrix + slack * torch.eye(len(cov)))[1])
+
+
 def _about(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, Any]:
     if "about" not in arrays:
         return {}
     try:
         about = json.loads(str(arrays["about"]))
         expected = {"count": int, "detector": str, "content": str}
-        if all(isinstance(about[name], kind) for name, kind in expected.items()):
+        fits = all(isinstance(about[name], kind) for name, kind in expected.items())
+        if fits and about["count"] >= 2:
             return dict(about)
     except (ValueError, TypeError, KeyError):
         pass
