@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stylegan_eval.blocks import Key, load_arrays, save_arrays
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import sha256_of
+from stylegan_eval.files import check_writable, sha256_of
 from stylegan_eval.statistics import FeatureStats
 
 
@@ -90,6 +90,7 @@ def check_new(path: Path) -> None:
         raise UserError(f"{path}: statistics are kept in a file that ends in .npz")
     if path.exists():
         raise UserError(f"{path} exists already: name another file, or delete it")
+    check_writable(path)
 
 
 def write_stats(path: Path, stats: FeatureStats, about: Key) -> None:

@@ -13,7 +13,9 @@ from stylegan_eval.metrics.image_metric import ImageMetric, Request
 from stylegan_eval.processes import processes_from_environment
 from stylegan_eval.results import Row
 from stylegan_eval.settings.common import Inputs, Sampling
+from stylegan_eval.settings.everything import AllSettings
 from stylegan_eval.settings.images import FeatureSettings
+from stylegan_eval.settings.ppl import PplSettings
 
 
 def open_run(device: str) -> Run:
@@ -44,6 +46,10 @@ def measure(entry: Entry, inputs: Inputs, settings: Sampling, run: Run) -> list[
         Something of the inputs cannot be used.
     """
     found = at(entry.place)
+    if isinstance(settings, PplSettings):
+        inputs.check_weights("lpips-vgg")
+    elif isinstance(settings, FeatureSettings) and not isinstance(settings, AllSettings):
+        inputs.check_weights(settings.features)
     if not isinstance(found, ImageMetric):
         rows: list[Row] = found(inputs, settings, run)
         return rows
