@@ -171,6 +171,11 @@ class Run:
         return self.folder / key_digest({**key, **made_by})[:32]
 
     def _open(self, key: Key) -> Path:
+        if self.processes.of_first(key_digest(key)) != key_digest(key):
+            raise UserError(
+                f"process {self.processes.rank} has other images or networks than the first: they"
+                " must see the same files, and a --generator must not draw its weights"
+            )
         self.supersede(key)
         store = self._store(key)
         check_writable(store / "key.json")

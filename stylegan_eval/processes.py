@@ -55,12 +55,16 @@ class Processes:
 
     def agree(self, *, answer: bool) -> bool:
         """What the first process answers."""
+        return self.of_first(answer)
+
+    def of_first(self, value: Item) -> Item:
+        """The value that the first process has."""
         if self.world == 1:
-            return answer
-        answers = [answer]
+            return value
+        values = [value]
         with _together():
-            dist.broadcast_object_list(answers, src=0)
-        return answers[0]
+            dist.broadcast_object_list(values, src=0)
+        return values[0]
 
 
 @contextlib.contextmanager

@@ -38,8 +38,8 @@ def evaluate(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
     of_generators = [name for name in ("ppl", "ls") if name in asked]
     if inputs.images is not None and of_generators:
         raise UserError(
-            f"{' and '.join(of_generators)} need a generator, not --images: name the other metrics"
-            " with --metrics fid,kid,is,pr,prdc"
+            f"{' and '.join(of_generators)} cannot be measured of --images: name the other metrics,"
+            " --metrics fid,kid,is,pr,prdc"
         )
     requests = [
         Request(metric=at(METRICS[name].place), settings=chosen)

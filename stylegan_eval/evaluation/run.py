@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from stylegan_eval.blocks import Run
+from stylegan_eval.cache import check_cache
 from stylegan_eval.catalogue import Entry
 from stylegan_eval.evaluation.images import evaluate
 from stylegan_eval.loading import pick_device
@@ -26,6 +27,7 @@ def open_run(device: str) -> Run:
     UserError
         No such device, or an environment that is not torchrun's.
     """
+    check_cache()
     processes = processes_from_environment()
     if processes.world > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
         device = f"cuda:{processes.local_rank}"
