@@ -80,7 +80,10 @@ def open_named(
     with contextlib.ExitStack() as stack:
         if any(isinstance(r.settings, FidSettings) and r.settings.floor for r in requests):
             if inputs.ckpt or inputs.generator or inputs.images:
-                raise UserError("--floor compares real images with real ones: leave out --ckpt")
+                raise UserError(
+                    "--floor compares real images with real ones: leave out --ckpt, --generator,"
+                    " and --images"
+                )
             yield _halves(stack.enter_context(_open_reals(inputs)), requests[0].settings)
             return
         fakes: Fakes | StoredStats
