@@ -9,9 +9,12 @@ blocks in their order, has the same bits every time. The jackknife leaves out bl
 import hashlib
 import json
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,8 +26,9 @@ from tqdm import tqdm
 
 from stylegan_eval.cache import cache_dir
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write
+from stylegan_eval.files import atomic_write, check_writable
 from stylegan_eval.processes import Processes
+from stylegan_eval.results import PACKAGE
 
 Arrays = Mapping[str, NDArray[Any]]
 Key = Mapping[str, str | int | float]
@@ -33,6 +37,12 @@ Tick = Callable[[int], object]
 # Divisible by the usual numbers of GPUs, and by the ten splits of the Inception Score.
 BLOCK_COUNTS = (40, 20, 10)
 SMALLEST_BLOCK = 32
+WORK_FORMAT = "stylegan-eval-work/1"
+# What NumPy raises for a damaged or foreign file: it takes the bytes at their word.
+_DAMAGED = (
+    OSError, ValueError, EOFError, LookupError, TypeError, SyntaxError, MemoryError, RuntimeError,
+    NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def split(num: int) -> list[range]:
@@ -62,9 +72,9 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
 def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
     """Read the arrays of `path`; None when there is no such file or it is damaged."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as content:
             return {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    except _DAMAGED:
         return None
 
 
@@ -132,10 +142,18 @@ class Run:
             for block, path in mine:
                 if not path.exists():
                     save_arrays(path, compute(block, progress.update))
-        self.processes.wait()
-        if not self.processes.is_first:
-            return []
-        return [self._read(path) for path in paths]
+            self.processes.wait()
+            if not self.processes.is_first:
+                return []
+            arrays = []
+            for block, path in zip(blocks, paths, strict=True):
+                found = load_arrays(path)
+                if found is None and self.processes.world == 1:
+                    # Damaged, or removed by a run of the same work that has finished meanwhile.
+                    save_arrays(path, compute(block, lambda _: None))
+                    found = load_arrays(path)
+                arrays.append(self._there(path, found))
+            return arrays
 
     def supersede(self, key: Key) -> None:
         """Remove the blocks under this key when the run is finished: they are not needed."""
@@ -149,19 +167,26 @@ class Run:
                 shutil.rmtree(store, ignore_errors=True)
 
     def _store(self, key: Key) -> Path:
-        return self.folder / key_digest(key)[:32]
+        # Another version may draw or look at images otherwise.
+        made_by = {"format": WORK_FORMAT, "version": version(PACKAGE)}
+        return self.folder / key_digest({**key, **made_by})[:32]
 
     def _open(self, key: Key) -> Path:
+        if self.processes.of_first(key_digest(key)) != key_digest(key):
+            raise UserError(
+                f"process {self.processes.rank} has other images or networks than the first: they"
+                " must see the same files, and a --generator must not draw its weights"
+            )
         self.supersede(key)
         store = self._store(key)
+        check_writable(store / "key.json")
         store.mkdir(parents=True, exist_ok=True)
         if self.processes.is_first:
             with atomic_write(store / "key.json") as temporary:
                 temporary.write_text(json.dumps(key, indent=2, sort_keys=True), encoding="utf-8")
         return store
 
-    def _read(self, path: Path) -> dict[str, NDArray[Any]]:
-        arrays = load_arrays(path)
+    def _there(self, path: Path, arrays: dict[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]]:
         if arrays is None:
             path.unlink(missing_ok=True)
             raise UserError(

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import check_writable
 
 
 def cache_dir() -> Path:
@@ -25,3 +26,17 @@ def cache_dir() -> Path:
         return Path.home() / ".cache" / "stylegan-bench"
     except RuntimeError as error:
         raise UserError("no home folder for the cache: set STYLEGAN_CACHE to a folder") from error
+
+
+def check_cache() -> None:
+    """Check, before the work, that something can be kept.
+
+    Raises
+    ------
+    UserError
+        The folder can be neither made nor written; says how to name another.
+    """
+    try:
+        check_writable(cache_dir() / "work" / "x")
+    except UserError as error:
+        raise UserError(f"{error}: set STYLEGAN_CACHE to a folder that can be written") from error

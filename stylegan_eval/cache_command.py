@@ -7,6 +7,8 @@ import click
 from stylegan_eval.command import ErrorLineGroup
 from stylegan_eval.errors import UserError
 
+_SHOWN = ("num", "content", "which", "kind", "flips", "network")
+
 
 @click.group(cls=ErrorLineGroup)
 def cache() -> None:
@@ -25,10 +27,10 @@ def list_command() -> None:
         if found is None:
             lines.append((path, "damaged, or of another version"))
             continue
-        key = found[0].key
+        key = {name: found[0].key.get(name, "?") for name in _SHOWN}
         which = f"{key['num']} images {str(key['content'])[:8]} ({key['which']}"
         text = f"{key['kind']} of {which}, flips {key['flips']}), {key['network']}"
-        lines.append((path, text))
+        lines.append((path, text if found[0].whole else f"damaged: {text}"))
     unfinished = _unfinished()
     for path, text in lines:
         size, date = _size_and_date(path)

@@ -2,7 +2,14 @@
 
 import contextlib
 import errno
+import io
+import os
+import re
+import signal
+import sys
+import threading
 from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import click
@@ -11,13 +18,53 @@ from stylegan_eval.errors import UserError
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+# What PyTorch says when memory is full, on a GPU and on a CPU.
+_FULL = re.compile("out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
+
+
+class Terminated(BaseException):
+    """SIGTERM came: leave as after Ctrl-C, and leave nothing half-written behind."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Raise `Terminated` in the block when SIGTERM comes; a second one kills as usual.
+
+    Not among processes of torchrun: one that waits for the others would not see it.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1" or not _in_main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def print_anything() -> None:
+    """Write what the terminal's character set lacks as an escape, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager
 def error_lines(ctx: click.Context) -> Iterator[None]:
     """Turn a `UserError` or an `OSError` into one line on stderr and exit status 1.
 
-    Ctrl-C gives ``interrupted`` and status 130. Usage errors (status 2) are click's own.
+    Ctrl-C gives ``interrupted`` and status 130, SIGTERM likewise 143. Usage errors (status 2) are
+    click's own.
     """
     try:
         yield
@@ -28,6 +75,12 @@ def error_lines(ctx: click.Context) -> Iterator[None]:
             raise
         where = f"{error.filename}: " if error.filename is not None else ""
         _leave(ctx, f"error: {where}{error.strerror or error}", EXIT_ERROR)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not _FULL.search(str(error)):
+            raise
+        _leave(ctx, "error: out of memory: use a smaller --batch or --num", EXIT_ERROR)
+    except Terminated:
+        _leave(ctx, "terminated", EXIT_TERMINATED)
     except KeyboardInterrupt:
         _leave(ctx, "interrupted", EXIT_INTERRUPTED)
 
@@ -49,9 +102,14 @@ class ErrorLineCommand(click.Command):
 class ErrorLineGroup(click.Group):
     """A click group whose subcommands' errors are one line each (see `error_lines`)."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the command line and run."""
+        print_anything()
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand."""
-        with error_lines(ctx):
+        with error_lines(ctx), terminable():
             return super().invoke(ctx)
 
 

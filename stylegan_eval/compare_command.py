@@ -25,7 +25,13 @@ def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None) 
     what differs.
     """
     from stylegan_eval.comparison import compare_tables, to_text, write_comparison
+    from stylegan_eval.errors import UserError
+    from stylegan_eval.files import check_writable
 
+    if out is not None:
+        if out.resolve() in [table.resolve() for table in tables]:
+            raise UserError(f"--csv {out} would overwrite the results in it: name another file")
+        check_writable(out)
     comparison = compare_tables(tables, allow)
     click.echo(to_text(comparison))
     if out is not None:

@@ -5,6 +5,7 @@ of images, network and weights, real images, arithmetic. Generator, seed, device
 dates may differ: these are what one compares, or what must not matter.
 """
 
+import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ import pandas as pd
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
-from stylegan_eval.results import read_table
+from stylegan_eval.results import COLUMNS, read_table
 
 DEFINING = (
     "protocol",
@@ -94,7 +95,7 @@ def _columns(paths: Sequence[Path]) -> dict[str, dict[str, Mapping[str, str]]]:
     if len(tables) < len(paths):
         raise UserError("the same table is named twice: name two tables, or one with both rows")
     if len(tables) > 1:
-        return {name: {row["metric"]: row for row in rows if rows} for name, rows in tables.items()}
+        return {name: {row["metric"]: row for row in rows} for name, rows in tables.items()}
     columns: dict[str, dict[str, Mapping[str, str]]] = {}
     for row in next(iter(tables.values())):
         columns.setdefault(row["generator"] or "real images", {})[row["metric"]] = row
@@ -105,10 +106,21 @@ def _read(path: Path) -> list[dict[str, str]]:
     text = read_table(path)
     if not text:
         raise UserError(f"{path}: no results in it")
-    table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    return [
-        {str(key): str(value) for key, value in row.items()} for row in table.to_dict("records")
-    ]
+    rows = []
+    try:
+        for row in csv.DictReader(io.StringIO(text), strict=True):
+            if None in row or None in row.values():
+                raise ValueError(f"not {len(COLUMNS)} cells")
+            for column in ("value", "stderr"):
+                float(row[column] or "nan")
+            rows.append(row)
+    except (ValueError, csv.Error) as error:
+        raise UserError(
+            f"{path}: result {len(rows) + 1} cannot be read ({error}): mend or remove its line"
+        ) from error
+    if not rows:
+        raise UserError(f"{path}: no results in it")
+    return rows
 
 
 def _differences(rows: Mapping[str, Mapping[str, str]], column: str) -> list[str]:

@@ -8,18 +8,25 @@ import importlib
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
+from stylegan_eval.guarded import guard, told
 from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
 
+# How deep in the attributes of an object its weights are looked for.
+_DEEPEST = 5
 _PARTS = ("z_dim", "resolution", "noise_shapes", "mapping", "synthesis")
 
 
@@ -76,14 +83,18 @@ def generator_from(spec: str, device: torch.device) -> LoadedGenerator:
         made, digest = _scripted(Path(spec), device), sha256_of(Path(spec))
     else:
         made, digest = _made(spec, device)
+    where = f"--generator {spec}"
     if isinstance(made, LoadedGenerator):
-        return made
+        return replace(made, generator=guard(made.generator, where, device))
     if isinstance(made, nn.Module):
         made.eval()
         for parameter in made.parameters():  # a scripted module lacks requires_grad_
             parameter.requires_grad = False
     return LoadedGenerator(
-        generator=_as_generator(made, spec), description=spec, sha256=digest, mirrored=False
+        generator=guard(_as_generator(made, spec), where, device),
+        description=spec,
+        sha256=digest,
+        mirrored=False,
     )
 
 
@@ -99,23 +110,66 @@ def _made(spec: str, device: torch.device) -> tuple[Any, str]:
         sys.path.insert(0, here)
     try:
         factory = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"--generator {spec}: cannot be imported ({error})") from error
+    except Exception as error:  # whatever the module does when it is imported
+        said = next(iter(str(error).splitlines()), "")
+        raise UserError(
+            f"--generator {spec}: cannot be imported ({type(error).__name__}: {said})"
+        ) from error
     try:
-        made = factory(device)
-    except TypeError as error:
+        inspect.signature(factory).bind(device)
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"--generator {spec}: must be a function of one argument, the torch.device ({error})"
         ) from error
+    with told(f"--generator {spec}"):
+        made = factory(device)
     digest = hashlib.sha256(spec.encode())
     source = inspect.getsourcefile(inspect.unwrap(factory)) if callable(factory) else None
     if source is not None:
         digest.update(Path(source).read_bytes())
-    if isinstance(made, nn.Module):
-        for key, value in made.state_dict().items():
-            digest.update(key.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    for key, value in _weights(made):
+        digest.update(key.encode())
+        flat = value.detach().cpu().contiguous().flatten()
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
     return made, digest.hexdigest()
+
+
+def _weights(made: Any) -> Iterator[tuple[str, Tensor]]:
+    """Name and value of every tensor of a module, or of what another object holds.
+
+    Without them unfinished work of other weights would be taken up again: the code of a factory
+    that reads a checkpoint does not change with it.
+    """
+    todo: deque[tuple[str, Any, int]] = deque([("", made, 0)])
+    seen: dict[int, Any] = {}  # holds what it has seen, or another object may get its number
+    while todo:
+        name, value, depth = todo.popleft()
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            value = torch.from_numpy(np.ascontiguousarray(value))
+        if isinstance(value, Tensor):
+            yield name, value
+        elif depth <= _DEEPEST and not isinstance(value, type | ModuleType):
+            todo.extend((f"{name}.{key}", part, depth + 1) for key, part in _parts(value))
+
+
+def _parts(value: Any) -> Sequence[tuple[str, Any]]:
+    if isinstance(value, nn.Module):
+        return list(value.state_dict().items())
+    if isinstance(value, Mapping):
+        return [(str(key), part) for key, part in value.items()]
+    if isinstance(value, list | tuple):
+        return [(str(number), part) for number, part in enumerate(value)]
+    if inspect.ismethod(value):
+        return [("self", value.__self__)]
+    if inspect.isfunction(value):
+        closure = inspect.getclosurevars(value).nonlocals
+        return [*closure.items(), *vars(value).items()]
+    if isinstance(value, partial):
+        return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
+    return list(vars(value).items()) if hasattr(value, "__dict__") else []
 
 
 def _scripted(path: Path, device: torch.device) -> nn.Module:
@@ -126,7 +180,7 @@ def _scripted(path: Path, device: torch.device) -> nn.Module:
                 path, map_location=device
             )
     except (RuntimeError, ValueError, OSError) as error:
-        first = next(iter(str(error).splitlines()), "")
+        first = next(iter(str(error).splitlines()), "").partition(". ")[0]
         raise UserError(f"--generator {path}: not a TorchScript file ({first})") from error
     return module
 
@@ -137,7 +191,7 @@ def _as_generator(made: Any, spec: str) -> ImageGenerator:
         generator: ImageGenerator = made
         return generator
     if callable(made) and hasattr(made, "z_dim") and hasattr(made, "resolution"):
-        return PlainGenerator(draw=made, z_dim=int(made.z_dim), resolution=int(made.resolution))
+        return PlainGenerator(draw=made, z_dim=made.z_dim, resolution=made.resolution)
     raise UserError(
         f"--generator {spec}: gives {type(made).__name__}, which lacks {', '.join(lacking)};"
         " a callable z -> images with z_dim and resolution will do too"

@@ -16,7 +16,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     The data reach the disk before the name changes, so a reader sees the old file or the whole
     new one, also after a power cut. On any failure the temporary file is removed and `path` is
-    untouched.
+    untouched. A link stays one: what it leads to is replaced.
 
     Parameters
     ----------
@@ -26,8 +26,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises
     ------
     UserError
-        The folder cannot be written, or the disk is full.
+        The folder cannot be written, the disk is full, or `path` is no file (but a device, say,
+        which must not be replaced).
     """
+    path = path.resolve() if path.is_symlink() else path
+    check_writable(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +48,24 @@ def atomic_write(path: Path) -> Iterator[Path]:
         # Where the folder could not be made, neither is there a file to remove.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Check, before the work, what can be known of writing `path`; nothing is made.
+
+    Raises
+    ------
+    UserError
+        It is a folder or a device, or its folder can be neither made nor written.
+    """
+    if path.exists() and not path.is_file():
+        kind = "is a folder" if path.is_dir() else "is no ordinary file"
+        raise UserError(f"cannot write {path}: it {kind}: name a file")
+    folder = next(part for part in path.absolute().parents if part.exists())
+    if not folder.is_dir():
+        raise UserError(f"cannot write {path}: {folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write {path}: no permission to write in {folder}")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import struct
 import zipfile
 import zlib
@@ -53,6 +54,8 @@ class _Folder:
                 relative = file.relative_to(self.path).as_posix()
                 if _is_wanted(relative):
                     status = file.stat()
+                    if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
+                        raise UserError(f"{file}: is no ordinary file: remove it")
                     yield _Entry(relative, status.st_size, status.st_mtime_ns)
 
     def open(self, name: str) -> BinaryIO:

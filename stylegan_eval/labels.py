@@ -1,7 +1,6 @@
 """`dataset.json`: the labels beside a set of images, in the layout of stylegan2-ada."""
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from stylegan_eval.errors import UserError
 
 DATASET_JSON = "dataset.json"
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def parse_dataset_json(
@@ -86,5 +86,5 @@ def _is_vector(label: Any) -> bool:
     return (
         isinstance(label, list)
         and len(label) > 0
-        and all(isinstance(x, int | float) and math.isfinite(x) for x in label)
+        and all(isinstance(x, int | float) and abs(x) <= _LARGEST for x in label)
     )

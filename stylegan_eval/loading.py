@@ -25,6 +25,8 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got {name}") from error
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
+        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got {name}")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(
             f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices:"

@@ -7,6 +7,13 @@ from pathlib import Path
 
 import click
 
+from stylegan_eval.settings.images import Features
+
+# Those whose weights are files of their own.
+NETWORKS = (
+    *(name for name in typing.get_args(Features) if name != "efficientnet-lite0"),
+    "lpips-vgg",
+)
 FILE = click.Path(path_type=Path)
 
 
@@ -44,6 +51,9 @@ def parse_weights(
         name, equals, file = value.partition("=")
         if not equals or Path(value).exists():
             name, file = "", value
+        if name and name not in NETWORKS:
+            message = f"no network is called {name}: expected one of {', '.join(NETWORKS)}"
+            raise click.BadParameter(message, ctx, param)
         if name in files:
             raise click.BadParameter(f"two files for {name or 'one network'}", ctx, param)
         files[name] = Path(file)

@@ -4,8 +4,9 @@
 writes whole blocks into one folder (see `blocks`), so all that goes between them is "ready".
 """
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -49,15 +50,29 @@ class Processes:
     def wait(self) -> None:
         """Return when all processes have come here."""
         if self.world > 1:
-            dist.barrier()
+            with _together():
+                dist.barrier()
 
     def agree(self, *, answer: bool) -> bool:
         """What the first process answers."""
+        return self.of_first(answer)
+
+    def of_first(self, value: Item) -> Item:
+        """The value that the first process has."""
         if self.world == 1:
-            return answer
-        answers = [answer]
-        dist.broadcast_object_list(answers, src=0)
-        return answers[0]
+            return value
+        values = [value]
+        with _together():
+            dist.broadcast_object_list(values, src=0)
+        return values[0]
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise UserError("another process has ended: its own message says why") from error
 
 
 def processes_from_environment() -> Processes:
@@ -68,7 +83,7 @@ def processes_from_environment() -> Processes:
     UserError
         The environment is not torchrun's.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+    if os.environ.get("WORLD_SIZE", "1") in ("", "0", "1"):
         return Processes()
     try:
         named = {key: int(os.environ[key]) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write, locked
+from stylegan_eval.files import atomic_write, check_writable, locked
 
 PACKAGE = "stylegan-bench"
 
@@ -164,17 +164,20 @@ def read_table(path: Path) -> str:
     UserError
         The file is not such a table: nothing will be appended to it.
     """
+    check_writable(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark before the text
+        header = next(csv.reader(io.StringIO(text)), [])
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a table of results ({error})") from error
-    header = next(csv.reader(io.StringIO(text)), [])
     if text and header != list(COLUMNS):
+        missing = ", ".join(name for name in COLUMNS if name not in header) or "none"
+        foreign = ", ".join(name for name in header if name not in COLUMNS) or "none"
         raise UserError(
-            f"{path}: columns are {','.join(header)}; expected {','.join(COLUMNS)}:"
-            " name another --csv file"
+            f"{path}: columns are {','.join(header):.80}, not those of a table of results of this"
+            f" version (missing: {missing}; foreign: {foreign:.80}): name another file"
         )
     return text
 
@@ -199,4 +202,7 @@ def append_csv(path: Path, rows: Sequence[Row]) -> None:
             added.write("\n")
         writer.writerows(_cells(row) for row in rows)
         with atomic_write(path) as temporary:
-            temporary.write_text(text + added.getvalue(), encoding="utf-8")
+            # A path may hold bytes that are no text.
+            temporary.write_text(
+                text + added.getvalue(), encoding="utf-8", errors="backslashreplace"
+            )

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from stylegan_eval.blocks import Key, load_arrays, save_arrays
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import sha256_of
+from stylegan_eval.files import check_writable, sha256_of
 from stylegan_eval.statistics import FeatureStats
 
 
@@ -65,6 +66,8 @@ def read_stats(path: Path) -> StoredStats:
     tolerance = 1e-6 * float(np.abs(cov).max(initial=0))
     if np.abs(cov - cov.T).max(initial=0) > tolerance or cov.diagonal().min(initial=0) < -tolerance:
         raise UserError(f"{path}: sigma is no covariance: not symmetric, or a negative variance")
+    if not _semidefinite(cov):
+        raise UserError(f"{path}: sigma is no covariance: it has negative eigenvalues")
     about = _about(arrays, path)
     return StoredStats(
         mean=mean,
@@ -87,6 +90,7 @@ def check_new(path: Path) -> None:
         raise UserError(f"{path}: statistics are kept in a file that ends in .npz")
     if path.exists():
         raise UserError(f"{path} exists already: name another file, or delete it")
+    check_writable(path)
 
 
 def write_stats(path: Path, stats: FeatureStats, about: Key) -> None:
@@ -120,13 +124,21 @@ def _numbers(array: NDArray[Any], where: str) -> NDArray[np.float64]:
     return numbers
 
 
+def _semidefinite(cov: NDArray[np.float64]) -> bool:
+    """Whether no eigenvalue of a symmetric [D, D] is negative, but for rounding to float32."""
+    slack = 1e-7 * float(np.trace(cov)) + np.finfo(np.float64).tiny
+    matrix = torch.from_numpy((cov + cov.T) / 2)
+    return not int(torch.linalg.cholesky_ex(matrix + slack * torch.eye(len(cov)))[1])
+
+
 def _about(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, Any]:
     if "about" not in arrays:
         return {}
     try:
         about = json.loads(str(arrays["about"]))
         expected = {"count": int, "detector": str, "content": str}
-        if all(isinstance(about[name], kind) for name, kind in expected.items()):
+        fits = all(isinstance(about[name], kind) for name, kind in expected.items())
+        if fits and about["count"] >= 2:
             return dict(about)
     except (ValueError, TypeError, KeyError):
         pass

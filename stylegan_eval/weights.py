@@ -18,11 +18,16 @@ from stylegan_eval.files import atomic_write, sha256_of
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 20
 
+_EXPECTED = "expected a file with a dictionary of tensors"
+
 # What reading a damaged or foreign file can raise: PyTorch's reader takes the bytes at their word.
 _NOT_WEIGHTS = (
     OSError, UnpicklingError, EOFError, RuntimeError, ValueError, TypeError, LookupError,
     AttributeError, AssertionError, ArithmeticError, struct.error,
 )  # fmt: skip
+
+# What giving a network the weights of another one can raise.
+MISFIT = (KeyError, RuntimeError, AttributeError, ValueError, TypeError, LookupError)
 
 
 def checkpoints_folder() -> Path:
@@ -84,17 +89,32 @@ def read_weights(path: Path) -> dict[str, Any]:
 
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: {'is a folder' if path.is_dir() else 'no such file'}, {_EXPECTED}"
+        )
     try:
         with warnings.catch_warnings():
-            # A TorchScript archive, which holds code, is announced before it is refused.
-            warnings.filterwarnings("ignore", "'torch.load' received a zip file", UserWarning)
+            # What it has to say of a foreign file is not for users: it is refused below.
+            warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True)
     except _NOT_WEIGHTS as error:
-        first_line = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"{path}: not a weights file of PyTorch ({first_line})") from error
+        raise UserError(f"{path}: not a weights file of PyTorch: {_why(error)}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, expected a dictionary of tensors")
     return content
+
+
+def _why(error: BaseException) -> str:
+    """In a user's words; PyTorch's advice is to run the code of a file that is refused."""
+    text = str(error)
+    if "TorchScript" in text:
+        return "a TorchScript archive, which holds code; give its state dictionary"
+    if "Unsupported global" in text or "Unsupported operand" in text or "GLOBAL" in text:
+        return "holds other objects than tensors, which might run code"
+    if isinstance(error, OSError):
+        return error.strerror or text
+    return "damaged, or of another kind"
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import click
 
 from stylegan_eval.command import ErrorLineGroup, power_of_two
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import check_writable
 from stylegan_eval.settings.classifiers import TrainSettings
 
 FILE = click.Path(path_type=Path)
@@ -69,8 +70,9 @@ def train(  # noqa: PLR0913 - one parameter per option
         seed=seed,
         skip_constant=skip_constant,
     )
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder: name a file")
+    if out.exists() and out.resolve() == data.resolve():
+        raise UserError(f"--out {out} would overwrite the images: name another file")
+    check_writable(out)
 
     from stylegan_eval.classifiers import report, storage, training
     from stylegan_eval.images import open_images

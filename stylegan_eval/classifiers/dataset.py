@@ -125,6 +125,19 @@ def _labels(
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise UserError(f"{files.path}: {times} attributes are called {name}: name them apart")
+    for name in names:
+        # Names are chosen by --attributes, which divides at commas and leaves out by a minus.
+        if (
+            not name.strip()
+            or name != name.strip()
+            or "," in name
+            or name[0] == "-"
+            or not (name.isprintable())
+        ):
+            raise UserError(
+                f"{files.path}: attribute {name!r}: names must be printable, without commas,"
+                " spaces at their ends or a minus at their beginning"
+            )
     return _varying(files, labels, names, skip_constant=skip_constant)
 
 

@@ -22,7 +22,7 @@ from stylegan_eval.detectors.vit import PATCH, Architecture, VisionTransformer
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.settings.common import Precision
-from stylegan_eval.weights import fetch, read_weights
+from stylegan_eval.weights import MISFIT, fetch, read_weights
 
 NAME = "clip-vitl14-336"
 WEIGHTS_SHA256 = "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"
@@ -132,7 +132,7 @@ def build_clip(
             for theirs, mine in RENAMED:
                 name = name.replace(theirs, mine)
             ours[name] = value.float()
-    ours["head.weight"] = ours.pop("proj").T.contiguous()
+    ours["head.weight"] = ours.pop("proj").mT.contiguous()
     ours["cls_token"] = ours["cls_token"].view(1, 1, -1)
     ours["pos_embed"] = ours["pos_embed"][None]
     architecture = Architecture(
@@ -188,7 +188,7 @@ def load_clip(
     state = read_clip(path)
     try:
         network = build_clip(state, WIDTH, DEPTH, HEADS, SIZE)
-    except (KeyError, RuntimeError, AttributeError) as error:
+    except MISFIT as error:
         problem = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: not the weights of CLIP ViT-L/14@336px ({problem})") from error
     return FeatureNetwork(

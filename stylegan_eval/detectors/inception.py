@@ -23,7 +23,7 @@ from stylegan_eval.detectors.preprocess import INCEPTION_INPUT
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.settings.common import Precision
-from stylegan_eval.weights import fetch, read_weights
+from stylegan_eval.weights import MISFIT, fetch, read_weights
 
 WEIGHTS_URL = (
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
@@ -298,12 +298,12 @@ def load_inception(
         network = InceptionV3()
     try:
         network.load_state_dict(fold_batch_norm(state), assign=True)
-    except (KeyError, RuntimeError, AttributeError) as error:
+    except MISFIT as error:
         problem = " ".join(str(error).split())[:200]
         raise UserError(
             f"{path}: not Inception weights in pytorch-fid's layout ({problem})"
         ) from error
-    head = network.fc.weight.detach().to(device)
+    head = network.fc.weight.detach().to(device, torch.float32)
     return FeatureNetwork(
         name="inception",
         resize=resize,

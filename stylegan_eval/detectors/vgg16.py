@@ -16,7 +16,7 @@ from stylegan_eval.detectors.preprocess import VGG_SIZE, vgg_input
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.settings.common import Precision
-from stylegan_eval.weights import fetch, read_weights
+from stylegan_eval.weights import MISFIT, fetch, read_weights
 
 NAME = "vgg16"
 WEIGHTS_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
@@ -86,11 +86,11 @@ def load_vgg16(
         network = Vgg16()
     try:
         network.load_state_dict(state, assign=True)
-    except (RuntimeError, AttributeError) as error:
+    except MISFIT as error:
         problem = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: not VGG16 weights in torchvision's layout ({problem})") from error
     head, head_bias = (
-        network.get_parameter(f"classifier.6.{kind}").detach().to(device)
+        network.get_parameter(f"classifier.6.{kind}").detach().to(device, torch.float32)
         for kind in ("weight", "bias")
     )
     return FeatureNetwork(

@@ -26,7 +26,7 @@ from stylegan_eval.detectors.preprocess import IMAGENET_MEAN, IMAGENET_STD, norm
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.settings.common import Precision
-from stylegan_eval.weights import fetch, read_weights
+from stylegan_eval.weights import MISFIT, fetch, read_weights
 
 PATCH = 14
 DINOV2_SIZE = 224
@@ -270,7 +270,7 @@ def load_dinov2(
     state = read_weights(path)
     try:
         network = build_dinov2(state, release.width, release.depth, release.heads)
-    except (KeyError, RuntimeError, AttributeError) as error:
+    except MISFIT as error:
         problem = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: not the official weights of {name} ({problem})") from error
     return FeatureNetwork(

@@ -35,6 +35,12 @@ def evaluate(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
             " vgg16=FILE, lpips-vgg=FILE"
         )
     asked = settings.chosen_with(classifiers=inputs.classifiers is not None)
+    of_generators = [name for name in ("ppl", "ls") if name in asked]
+    if inputs.images is not None and of_generators:
+        raise UserError(
+            f"{' and '.join(of_generators)} cannot be measured of --images: name the other metrics,"
+            " --metrics fid,kid,is,pr,prdc"
+        )
     requests = [
         Request(metric=at(METRICS[name].place), settings=chosen)
         for name, chosen in settings.of_images(asked).items()

@@ -19,7 +19,14 @@ from stylegan_eval.images import ImageFiles, open_images
 from stylegan_eval.metrics.image_metric import Request
 from stylegan_eval.sampling import Stream, random_stream
 from stylegan_eval.settings.common import Inputs, Sampling
-from stylegan_eval.settings.images import FeatureSettings, FidSettings, RealSettings
+from stylegan_eval.settings.images import (
+    FeatureSettings,
+    FidSettings,
+    KidSettings,
+    PrdcSettings,
+    PrSettings,
+    RealSettings,
+)
 from stylegan_eval.stats_file import StoredStats, read_stats
 
 
@@ -73,7 +80,10 @@ def open_named(
     with contextlib.ExitStack() as stack:
         if any(isinstance(r.settings, FidSettings) and r.settings.floor for r in requests):
             if inputs.ckpt or inputs.generator or inputs.images:
-                raise UserError("--floor compares real images with real ones: leave out --ckpt")
+                raise UserError(
+                    "--floor compares real images with real ones: leave out --ckpt, --generator,"
+                    " and --images"
+                )
             yield _halves(stack.enter_context(_open_reals(inputs)), requests[0].settings)
             return
         fakes: Fakes | StoredStats
@@ -87,7 +97,10 @@ def open_named(
             yield Named(fakes=fakes, reals=read_stats(path))
         else:
             files = stack.enter_context(_open_reals(inputs))
-            yield Named(fakes=fakes, reals=_chosen(files, compared[0].settings, fakes))
+            reals = _chosen(files, compared[0].settings, fakes)
+            for request in compared:
+                _check_enough(request.settings, reals.num)
+            yield Named(fakes=fakes, reals=reals)
 
 
 def _open_reals(inputs: Inputs) -> ImageFiles:
@@ -111,6 +124,22 @@ def _chosen(files: ImageFiles, settings: FeatureSettings, fakes: Fakes | StoredS
     mirror = trained if settings.mirror == "auto" else settings.mirror == "yes"
     indices = range(len(files) if full else settings.num)
     return pick_reals(files, indices, settings.reals, settings, mirror=mirror)
+
+
+def _check_enough(settings: FeatureSettings, reals: int) -> None:
+    """Refuse all real images where they are fewer than the settings, made for `num`, allow."""
+    if isinstance(settings, KidSettings) and settings.subset_size > reals:
+        raise UserError(
+            f"the data has {reals} images, fewer than a subset of kid: use --subset-size {reals}"
+            " or give more data"
+        )
+    if isinstance(settings, PrSettings | PrdcSettings) and settings.k >= reals:
+        raise UserError(
+            f"the data has {reals} images, --k {settings.k} needs {settings.k + 1} or more:"
+            " use a smaller --k or give more data"
+        )
+    if reals < 2:
+        raise UserError("the data has 1 image, two or more are needed: give more data")
 
 
 def _halves(files: ImageFiles, settings: FeatureSettings) -> Named:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from stylegan_eval.blocks import Run
+from stylegan_eval.cache import check_cache
 from stylegan_eval.catalogue import Entry
 from stylegan_eval.evaluation.images import evaluate
 from stylegan_eval.loading import pick_device
@@ -13,7 +14,9 @@ from stylegan_eval.metrics.image_metric import ImageMetric, Request
 from stylegan_eval.processes import processes_from_environment
 from stylegan_eval.results import Row
 from stylegan_eval.settings.common import Inputs, Sampling
+from stylegan_eval.settings.everything import AllSettings
 from stylegan_eval.settings.images import FeatureSettings
+from stylegan_eval.settings.ppl import PplSettings
 
 
 def open_run(device: str) -> Run:
@@ -24,6 +27,7 @@ def open_run(device: str) -> Run:
     UserError
         No such device, or an environment that is not torchrun's.
     """
+    check_cache()
     processes = processes_from_environment()
     if processes.world > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
         device = f"cuda:{processes.local_rank}"
@@ -44,6 +48,10 @@ def measure(entry: Entry, inputs: Inputs, settings: Sampling, run: Run) -> list[
         Something of the inputs cannot be used.
     """
     found = at(entry.place)
+    if isinstance(settings, PplSettings):
+        inputs.check_weights("lpips-vgg")
+    elif isinstance(settings, FeatureSettings) and not isinstance(settings, AllSettings):
+        inputs.check_weights(settings.features)
     if not isinstance(found, ImageMetric):
         rows: list[Row] = found(inputs, settings, run)
         return rows

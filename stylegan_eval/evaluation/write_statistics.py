@@ -32,6 +32,7 @@ def write_statistics(out: Path, inputs: Inputs, settings: StatsSettings, run: Ru
     check_new(out)
     if inputs.data is None:
         raise UserError("--data is missing: name a folder or a zip of images")
+    inputs.check_weights(settings.features)
     with open_images(inputs.data) as files:
         num = settings.num or len(files)
         check_count(files, num)

@@ -29,7 +29,8 @@ def check_image_size(name: str, height: int, width: int) -> None:
     if min(height, width) < smallest:
         raise UserError(
             f"{name} takes images of {smallest}x{smallest} pixels and more, but gets"
-            f" {height}x{width}: use --crop none or a generator of higher resolution"
+            f" {height}x{width}: use a generator of higher resolution (or --crop none, if they are"
+            " crops)"
         )
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.precision import strict_float32
+from stylegan_eval.weights import MISFIT
 
 # Added to the norm of a pixel's channels, outside the root: x / (|x| + 1e-10).
 NORM_EPS = 1e-10
@@ -172,6 +173,6 @@ def load_convs(
             conv.load_state_dict(
                 {key: state[f"{name}.{key}"].float() for key in ("weight", "bias")}, assign=True
             )
-        except (KeyError, RuntimeError, AttributeError) as error:
+        except MISFIT as error:
             problem = " ".join(str(error).split())[:200]
             raise UserError(f"{where}: {name} does not fit ({problem})") from error

@@ -45,6 +45,19 @@ class Inputs:
         """Weights file given for a network; None where the official one is meant."""
         return self.weights.get(network, self.weights.get(""))
 
+    def check_weights(self, network: str) -> None:
+        """Check that no weights are given but those of the only network of a command.
+
+        Raises
+        ------
+        UserError
+            There are: they would not be looked at.
+        """
+        if others := sorted(set(self.weights) - {"", network}):
+            raise UserError(
+                f"--weights {others[0]}=FILE: {others[0]} takes no part here, {network} does"
+            )
+
 
 def choice(default: Any, text: str) -> Any:
     """Field of a settings class, with the help text of its option."""

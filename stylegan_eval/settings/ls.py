@@ -34,8 +34,9 @@ class LsSettings(Sampling):
         if self.keep < 2:
             raise UserError(f"--keep must be at least 2, got {self.keep}")
         if self.keep > self.num:
+            half = max(self.num // 2, 2)
             raise UserError(
-                f"--keep {self.keep} is more than --num {self.num}: use --keep {self.num // 2}"
+                f"--keep {self.keep} is more than --num {self.num}: use --keep {half}"
                 " (the paper keeps half)"
             )
 

@@ -180,7 +180,7 @@ def test_command_trains_and_shows(folder, tmp_path):
         ("--seed", "-1", "--seed must be from 0"),
         ("--architecture", "big", "unknown architecture 'big'"),
         ("--data", "nowhere", "nowhere does not exist"),
-        ("--out", ".", "--out . is a folder"),
+        ("--out", ".", "it is a folder"),
     ],
 )
 def test_command_errors_are_one_line_and_leave_no_file(folder, tmp_path, option, value, message):

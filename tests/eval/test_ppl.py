@@ -306,7 +306,7 @@ def test_steps_that_measure_nothing_are_refused(epsilon):
 
 def test_images_too_small_for_the_network_are_refused_first(run):
     settings = settings_of(distance="lpips-vgg", crop="face")
-    with pytest.raises(UserError, match=r"lpips-vgg takes images of 16x16 .* gets 8x8: use --crop"):
+    with pytest.raises(UserError, match=r"lpips-vgg takes images of 16x16 .* gets 8x8: use a gen"):
         load_chosen(settings, None, LinearGenerator().resolution, run)
 
 

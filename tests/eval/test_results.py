@@ -73,7 +73,7 @@ def test_another_kind_of_file_is_left_alone(tmp_path, content):
 
 
 def test_a_folder_is_no_table(tmp_path):
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="it is a folder"):
         append_csv(tmp_path, [ROW])
 
 

@@ -1,0 +1,137 @@
+"""Generators of the user's own code that do not keep to the protocol, or fail."""
+
+import sys
+
+import pytest
+import torch
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.factories import generator_from
+
+CPU = torch.device("cpu")
+HEAD = """
+import torch
+class Good:
+    z_dim, resolution, noise_shapes = 4, 8, ()
+    def __init__(self, **other):
+        vars(self).update(other)
+    def mapping(self, z):
+        return z[:, None]
+    def synthesis(self, ws, noise):
+        return ws.new_zeros(len(ws), 3, 8, 8)
+"""
+
+
+@pytest.fixture
+def made_by(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+    def load(text, head=HEAD):
+        monkeypatch.delitem(sys.modules, "hostile", raising=False)
+        (tmp_path / "hostile.py").write_text(head + text)
+        # Else a change within a second goes unnoticed.
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        return generator_from("hostile:make", CPU)
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ("z_dim=8.5", "z_dim must be a whole number from 1, got 8.5"),
+        ("z_dim='8'", "z_dim must be a whole number from 1, got '8'"),
+        ("resolution=0", "resolution must be a whole number from 1, got 0"),
+        ("resolution=8.0", "resolution must be a whole number from 1, got 8.0"),
+        ("resolution=16", r"images of shape \[1, 3, 8, 8\], expected \[1, 3, 16, 16\]"),
+        ("noise_shapes=[4, 8]", r"noise_shapes must be a list of \(height, width\)"),
+        ("mapping=lambda z: z", r"mapping gives ws of shape \[1, 4\], expected \[1, layers"),
+        ("mapping=lambda z: z.numpy()", "mapping gives ndarray, expected a tensor"),
+        ("synthesis=lambda ws, noise: (ws,)", "synthesis gives tuple, expected a tensor"),
+        ("synthesis=lambda ws, noise: ws / 0", "images of shape"),
+        (
+            "synthesis=lambda ws, noise: torch.zeros(1, 3, 8, 8, dtype=torch.uint8)",
+            r"synthesis gives torch.uint8; expected floats, images in about \[-1, 1\]",
+        ),
+        (
+            "synthesis=lambda ws, noise: torch.zeros(1, 3, 8, 8, device='meta')",
+            "gives a tensor on meta, its input is on cpu",
+        ),
+        (
+            "synthesis=lambda ws, noise: torch.full((1, 3, 8, 8), torch.nan)",
+            "pixels that are not finite",
+        ),
+        ("synthesis=lambda ws, noise: [][0]", r"failed with IndexError: .* \(hostile.py, line 12"),
+    ],
+)
+def test_a_generator_that_breaks_its_word_is_refused_before_the_work(made_by, attributes, message):
+    with pytest.raises(UserError, match=message) as told:
+        made_by(f"def make(device):\n    return Good({attributes})\n")
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_images_of_any_float_are_taken(made_by, dtype):
+    loaded = made_by(
+        "class Layer(torch.nn.Linear):\n"
+        "    z_dim, resolution = 4, 8\n"
+        "    def forward(self, z):\n"
+        "        return super().forward(z.to(self.weight.dtype)).view(-1, 3, 8, 8)\n"
+        f"def make(device):\n    return Layer(4, 192).to(torch.{dtype})\n"
+    )
+    assert loaded.generator.resolution == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def make(device):\n    raise ValueError('no\\nfile')\n", "ValueError: no .hostile.py"),
+        ("def make():\n    return Good()\n", "must be a function of one argument"),
+        ("make = 3\n", "must be a function of one argument"),
+        ("def make(device):\n    return None\n", "gives NoneType, which lacks z_dim"),
+        ("def make(:\n", "cannot be imported .SyntaxError"),
+        ("raise RuntimeError('at import')\n", "cannot be imported .RuntimeError: at import"),
+    ],
+)
+def test_a_factory_that_fails_is_told_in_a_line(made_by, text, message):
+    with pytest.raises(UserError, match=message) as told:
+        made_by(text)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("spec", [":make", "..up:make", "os:", "no_such_module:make"])
+def test_a_name_that_cannot_be_imported(spec):
+    with pytest.raises(UserError, match="cannot be imported"):
+        generator_from(spec, CPU)
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        "Good(net=net())",
+        "Good(deep={'nets': [Good(value=torch.full((2,), SHIFT))]})",
+        "Good(array=numpy.full(2, SHIFT))",
+        "Good(synthesis=closure(torch.full((2,), SHIFT)))",
+        "Good(value=torch.full((2,), SHIFT, dtype=torch.bfloat16))",
+    ],
+)
+def test_other_weights_are_another_generator(made_by, tmp_path, holder):
+    # The code is the same: as when a factory reads a checkpoint that has changed.
+    text = (
+        "import numpy, pathlib\n"
+        "SHIFT = float(pathlib.Path('weights.txt').read_text())\n"
+        "def net():\n"
+        "    net = torch.nn.Linear(1, 1)\n"
+        "    torch.nn.init.constant_(net.weight, SHIFT)\n"
+        "    torch.nn.init.constant_(net.bias, 0)\n"
+        "    return net\n"
+        "def closure(value):\n"
+        "    return lambda ws, noise: ws.new_zeros(len(ws), 3, 8, 8) + 0 * value.sum()\n"
+        f"def make(device):\n    return {holder}\n"
+    )
+    digests = []
+    for shift in ("1", "2", "1"):
+        (tmp_path / "weights.txt").write_text(shift)
+        digests.append(made_by(text).sha256)
+    assert digests[0] == digests[2] != digests[1]
