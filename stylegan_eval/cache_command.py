@@ -71,13 +71,15 @@ def clear(names: tuple[str, ...], unfinished: bool) -> None:
     """Remove all of it, or what begins with NAMES (as `list` shows them)."""
     import shutil
 
-    from stylegan_eval.reals_cache import cached_files
+    from stylegan_eval.reals_cache import cached_files, reals_folder
 
     statistics = [] if unfinished else [p for p in cached_files() if _named(p.stem, names)]
     folders = [folder for folder in _unfinished() if _named(folder.name, names)]
     if names and not statistics and not folders:
         raise UserError(f"nothing in the cache begins with {' or '.join(names)}")
-    for path in statistics:
+    # What a killed run was writing; another may be writing now, and will say so.
+    torn = [] if names or unfinished else list(reals_folder().glob(".*.tmp"))
+    for path in [*statistics, *torn]:
         path.unlink(missing_ok=True)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

@@ -136,6 +136,7 @@ def test_the_cache_is_listed_verified_and_cleared(look, folder):
     assert "damaged" in run("list").stdout
     assert "nothing in the cache begins with zz" in run("clear", "zz").stderr
     assert run("clear", victim.stem[:8]).stdout == "removed 1 statistics, 0 unfinished runs\n"
+    (folder / ".0123.npz.99.tmp").write_text("half-written")
     assert "removed 3 statistics" in run("clear").stdout
     assert list(folder.iterdir()) == []
     assert len(reals_cache.cached_files()) == 0
