@@ -50,6 +50,9 @@ class AllSettings(RealSettings):
         "auto", "Perceptual distance of ppl."
     )
     derivative: Literal["finite", "exact", "both"] = choice("finite", "Derivative of ppl.")
+    crop: Literal["face", "none"] = choice(
+        "face", "What ppl looks at; at 32x32 the face is too small for its network."
+    )
     ls_num: int = choice(200_000, "Generated images for ls.")
     ls_keep: int = choice(100_000, "Most confident images of ls kept for each attribute.")
 
@@ -112,7 +115,11 @@ class AllSettings(RealSettings):
     def of_ppl(self) -> PplSettings:
         """Settings of path length."""
         return PplSettings(
-            num=self.pairs, seed=self.seed, distance=self.distance, derivative=self.derivative
+            num=self.pairs,
+            seed=self.seed,
+            distance=self.distance,
+            derivative=self.derivative,
+            crop=self.crop,
         )
 
     def of_ls(self) -> LsSettings:
