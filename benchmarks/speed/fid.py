@@ -172,7 +172,7 @@ def show(lines: Sequence[Line]) -> None:
 def main(images: int, size: int, rounds: int, table: Path | None) -> None:
     """Compare a whole FID with pytorch-fid, torch-fidelity and clean-fid.
 
-    The default takes hours on one core; ``--images 500`` takes ten minutes.
+    The default takes hours on one core; ``--images 250`` takes about ten minutes.
     """
     sides = list(dict.fromkeys(side for against, other in PAIRS for side in (against, other)))
     timings: dict[str, list[Timing]] = {side: [] for side in sides}
