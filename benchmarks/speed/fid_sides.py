@@ -29,6 +29,8 @@ class Outcome:
         Seconds from the start, without imports, to the distance: network, decoding, features.
     distance : float
         Seconds from statistics to the value; ours with the standard error where there is one.
+    cpu : float
+        Processor seconds of the process, imports included.
     memory : float
         Peak of the process, in MB.
     """
@@ -36,6 +38,7 @@ class Outcome:
     value: float
     features: float
     distance: float
+    cpu: float
     memory: float
 
 
@@ -199,6 +202,7 @@ def main(name: str, first: str, second: str, weights: str) -> None:
         value=value,
         features=seconds - watch.seconds,
         distance=watch.seconds,
+        cpu=time.process_time(),
         memory=peak_memory(),
     )
     print(json.dumps(asdict(outcome)))

@@ -12,7 +12,7 @@ from stylegan_eval.images import open_images
 
 
 def timing(wall, value=8.0, memory=100.0):
-    outcome = Outcome(value=value, features=wall - 3, distance=2.0, memory=memory)
+    outcome = Outcome(value=value, features=wall - 3, distance=2.0, cpu=2 * wall, memory=memory)
     return Timing(wall=wall, outcome=outcome)
 
 
@@ -20,7 +20,7 @@ def test_a_ratio_is_of_neighbours_not_of_medians():
     mine = [timing(10.0), timing(20.0), timing(40.0)]
     other = [timing(30.0, value=10.0), timing(40.0), timing(60.0)]
     line = line_of("ours", "peer", 5, mine, other)
-    assert line.ratio == 2.0
+    assert line.ratio == line.cpu_ratio == 2.0
     assert (line.wall, line.against_wall) == (20.0, 40.0)
     assert (line.features, line.distance, line.rounds) == (17.0, 2.0, 3)
     assert line.difference == pytest.approx(0.2)
