@@ -44,6 +44,17 @@ def _fuse(module: nn.Module, pairs: dict[str, str]) -> None:
             module.add_module(norm, nn.Identity())
 
 
+def _pad_inside(network: nn.Module) -> None:
+    """Let convolutions pad for themselves where all sides are equal: no copy of the image."""
+    for conv in network.modules():
+        pad = getattr(conv, "static_padding", None)
+        if isinstance(conv, nn.Conv2d) and isinstance(pad, nn.ZeroPad2d):
+            left, right, top, bottom = pad.padding
+            if (left, top) == (right, bottom):
+                conv.padding = (top, left)
+                conv.add_module("static_padding", nn.Identity())
+
+
 def load_efficientnet(device: torch.device, precision: Precision = "fp32") -> FeatureNetwork:
     """Build the detector from the two packages of the extra ``demo``.
 
@@ -77,6 +88,7 @@ def load_efficientnet(device: torch.device, precision: Precision = "fp32") -> Fe
     _fuse(network, {"_conv_stem": "_bn0", "_conv_head": "_bn1"})
     for block in network._blocks:
         _fuse(block, {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"})
+    _pad_inside(network)
     head, head_bias = (value.detach().to(device) for value in (classes.weight, classes.bias))
     return FeatureNetwork(
         name=NAME,

@@ -11,16 +11,16 @@ metrics/frechet_inception_distance.py of the official StyleGAN.
 """
 
 from stylegan_eval.features import ImageFeatures
-from stylegan_eval.metrics.frechet import frechet_distance
+from stylegan_eval.metrics.frechet import frechet_distance_to
 from stylegan_eval.metrics.image_metric import Gathered, ImageMetric, Value, inception_name
 from stylegan_eval.metrics.uncertainty import (
     can_extrapolate,
     extrapolate,
     groups_of,
-    jackknife_error,
+    jackknife,
+    leave_one_out,
 )
 from stylegan_eval.settings.images import FidSettings
-from stylegan_eval.statistics import FeatureStats
 
 
 def fid(settings: FidSettings, gathered: Gathered) -> list[Value]:
@@ -30,23 +30,21 @@ def fid(settings: FidSettings, gathered: Gathered) -> list[Value]:
     """
     name = inception_name("fid", "fd", settings, gathered.detector)
     real = gathered.real.moments
-
-    def distance(stats: FeatureStats) -> float:
-        return frechet_distance(stats, real)
-
+    distance = frechet_distance_to(real)
     note = _note(gathered.fake, gathered.real)
     if gathered.fake.stored is not None:
-        return [Value(name=name, value=frechet_distance(gathered.fake.stored, real), note=note)]
+        return [Value(name=name, value=distance(gathered.fake.stored), note=note)]
     groups = groups_of(gathered.fake.blocks)
+    left_out = [] if note else leave_one_out(distance, groups)
     value = Value(
         name=name,
-        value=frechet_distance(gathered.fake.moments, real),
-        stderr=None if note else jackknife_error(distance, groups),
+        value=distance(gathered.fake.moments),
+        stderr=jackknife(left_out) if left_out else None,
         note=note,
     )
     if settings.floor or not can_extrapolate(groups):
         return [value]
-    limit, stderr = extrapolate(distance, groups)
+    limit, stderr = extrapolate(distance, groups, left_out)
     return [value, Value(name=f"{name}_inf", value=limit, stderr=stderr)]
 
 

@@ -37,15 +37,15 @@ def jackknife(replicates: Sequence[float]) -> float:
     return math.sqrt((count - 1) / count * float(np.square(deviations).sum()))
 
 
-def jackknife_error(statistic: Statistic, groups: Sequence[FeatureStats]) -> float | None:
-    """Standard error of ``statistic(all groups together)``; None with fewer than 10 groups.
+def leave_one_out(statistic: Statistic, groups: Sequence[FeatureStats]) -> list[float]:
+    """Values without each group in turn, what else they depend on (the real images) held fixed.
 
-    What else the statistic depends on (the real images) is held fixed.
+    Empty with fewer than 10 groups: too few for a standard error.
     """
     if len(groups) < 10:
-        return None
+        return []
     whole = reduce(add, groups)
-    return jackknife([statistic(whole - group) for group in groups])
+    return [statistic(whole - group) for group in groups]
 
 
 def can_extrapolate(groups: Sequence[FeatureStats]) -> bool:
@@ -54,7 +54,9 @@ def can_extrapolate(groups: Sequence[FeatureStats]) -> bool:
     return len(groups) >= 10 and count >= 8 * len(groups[0].mean)
 
 
-def extrapolate(statistic: Statistic, groups: Sequence[FeatureStats]) -> tuple[float, float]:
+def extrapolate(
+    statistic: Statistic, groups: Sequence[FeatureStats], left_out: Sequence[float]
+) -> tuple[float, float]:
     """Value for infinitely many images, and its jackknife standard error.
 
     The statistic of N images is a + b / N; a straight line is laid through N, N / 2 and N / 4, the
@@ -66,6 +68,8 @@ def extrapolate(statistic: Statistic, groups: Sequence[FeatureStats]) -> tuple[f
         Of the statistics of a set of images.
     groups : sequence of FeatureStats
         Disjoint parts of about equal size; see `can_extrapolate`.
+    left_out : sequence of float
+        `leave_one_out` of them: a third of the work, which the standard error of N needs as well.
     """
     sets = {n: _parts(groups, n) for n in _DIVISORS}
     values = {n: [statistic(part) for part in parts] for n, parts in sets.items()}
@@ -77,7 +81,8 @@ def extrapolate(statistic: Statistic, groups: Sequence[FeatureStats]) -> tuple[f
         for n in _DIVISORS:
             index = number * n // len(groups)
             rest = sets[n][index] - group
-            left_values[n][index], left_counts[n][index] = statistic(rest), rest.count
+            left_values[n][index] = left_out[number] if n == 1 else statistic(rest)
+            left_counts[n][index] = rest.count
         replicates.append(_intercept(left_counts, left_values))
     return _intercept(counts, values), jackknife(replicates)
 

@@ -7,7 +7,7 @@ import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan_eval.metrics.frechet import frechet_distance
+from stylegan_eval.metrics.frechet import frechet_distance, frechet_distance_to
 from stylegan_eval.statistics import FeatureStats
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -141,3 +141,22 @@ def test_a_sharp_step_in_the_spectrum_costs_little(step):
     cov = (rotation * values) @ rotation.T
     stats = gaussian(np.zeros(60), (cov + cov.T) / 2)
     assert frechet_distance(stats, stats) < 2e-8 * values.sum()
+
+
+def test_a_distance_to_one_set_is_the_distance_of_each_pair():
+    real, many = FeatureStats.of(features(0, 60, 5), "d"), features(1, 60, 5)
+    dead = many.copy()
+    dead[:, 2] = 7
+    few = FeatureStats.of(many[:3], "d")
+    distance = frechet_distance_to(real)
+    for fake in (FeatureStats.of(many, "d"), FeatureStats.of(dead, "d"), few, real):
+        assert distance(fake) == frechet_distance(fake, real)
+
+
+def test_features_in_several_tiles_equal_the_plain_product():
+    a, b = (FeatureStats.of(features(seed, 800, 300), "d") for seed in (0, 1))
+    low_a, low_b = (np.linalg.cholesky(stats.cov) for stats in (a, b))
+    root = np.linalg.svd(low_a.T @ low_b, compute_uv=False).sum()
+    shift = np.square(a.mean - b.mean).sum()
+    expected = shift + np.trace(a.cov) + np.trace(b.cov) - 2 * root
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)

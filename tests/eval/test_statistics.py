@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.statistics import FeatureStats, StatsAccumulator
+from stylegan_eval.statistics import FeatureStats, StatsAccumulator, pack, unpack
 
 
 def draw(seed, count, dim=5, offset=1e3):
@@ -89,3 +89,11 @@ def test_an_empty_stream_is_refused():
 def test_shapes_must_fit():
     with pytest.raises(ValueError, match=r"mean \[D\]"):
         FeatureStats(count=3, mean=np.zeros(3), scatter=np.zeros((2, 2)), detector="d")
+
+
+@pytest.mark.parametrize("dim", [1, 2, 63, 64, 65, 150])
+def test_a_packed_scatter_comes_back_the_same(dim):
+    scatter = FeatureStats.of(draw(0, 3, dim), "d").scatter
+    triangle = pack(scatter)
+    np.testing.assert_array_equal(triangle, scatter[np.triu_indices(dim)])
+    np.testing.assert_array_equal(unpack(triangle), np.triu(scatter) + np.triu(scatter, 1).T)

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.speed.everything import Job
+from benchmarks.speed.fid import Timing, line_of, write_folders
+from benchmarks.speed.fid_sides import Outcome, Stopwatch, peak_memory
+from stylegan_eval.cli import main
+from stylegan_eval.images import open_images
+
+
+def timing(wall, value=8.0, memory=100.0):
+    outcome = Outcome(value=value, features=wall - 3, distance=2.0, cpu=2 * wall, memory=memory)
+    return Timing(wall=wall, outcome=outcome)
+
+
+def test_a_ratio_is_of_neighbours_not_of_medians():
+    mine = [timing(10.0), timing(20.0), timing(40.0)]
+    other = [timing(30.0, value=10.0), timing(40.0), timing(60.0)]
+    line = line_of("ours", "peer", 5, mine, other)
+    assert line.ratio == line.cpu_ratio == 2.0
+    assert (line.wall, line.against_wall) == (20.0, 40.0)
+    assert (line.features, line.distance, line.rounds) == (17.0, 2.0, 3)
+    assert line.difference == pytest.approx(0.2)
+
+
+def test_both_folders_hold_as_many_different_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
+    folders = write_folders(tmp_path, images=3, size=16)
+    seen = []
+    for folder in folders:
+        with open_images(folder) as files:
+            assert len(files) == 3
+            seen += [files.read(index) for index in range(3)]
+    assert {image.shape for image in seen} == {(3, 16, 16)}
+    assert len({image.tobytes() for image in seen}) == 6
+
+
+def test_a_stopwatch_passes_results_on_and_counts_errors_too():
+    watch = Stopwatch()
+    assert watch.around(divmod)(7, 2) == (3, 1)
+    before = watch.seconds
+    with pytest.raises(ZeroDivisionError):
+        watch.around(divmod)(1, 0)
+    assert watch.seconds > before
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux keeps this record")
+def test_peak_memory_rises_with_what_was_touched():
+    before = peak_memory()
+    size = int(before + 100) * 2**20
+    assert np.ones(size, dtype=np.uint8)[-1] == 1
+    assert peak_memory() > before + 90
+
+
+def test_every_command_is_one_that_the_toolkit_knows(tmp_path):
+    paths = [tmp_path / name for name in ("ckpt", "data", "classifiers")]
+    job = Job(ckpt=paths[0], data=paths[1], classifiers=paths[2], images=20, pairs=4, crop="none")
+    assert sorted(job.singles()) == ["fid", "is", "kid", "ls", "ppl", "pr", "prdc"]
+    for arguments in [job.everything(), *job.singles().values()]:
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 1, done.output  # 2 would be a wrong command line
+        assert str(paths[0]) in done.output or str(paths[2]) in done.output
