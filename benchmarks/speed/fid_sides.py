@@ -86,7 +86,7 @@ def ours(folders: tuple[Path, Path], weights: Path, resize: str, precision: str)
     from stylegan_eval.metrics.fid import METRIC
     from stylegan_eval.metrics.image_metric import ImageMetric, Request
     from stylegan_eval.settings.common import Inputs
-    from stylegan_eval.settings.images import FidSettings, PrecisionName, Resize
+    from stylegan_eval.settings.images import FidSettings, Precision, Resize
 
     def run(watch: Stopwatch) -> float:
         inputs = Inputs(images=folders[0], data=folders[1], weights={"": weights}, device="cpu")
@@ -94,7 +94,7 @@ def ours(folders: tuple[Path, Path], weights: Path, resize: str, precision: str)
             num=len(list(folders[0].iterdir())),
             batch=BATCH,
             resize=cast(Resize, resize),
-            precision=cast(PrecisionName, precision),
+            precision=cast(Precision, precision),
         )
         metric = ImageMetric(fake=METRIC.fake, real=METRIC.real, values=watch.around(METRIC.values))
         rows = evaluate(inputs, [Request(metric=metric, settings=settings)], open_run("cpu"))
