@@ -85,8 +85,8 @@ def ours(folders: tuple[Path, Path], weights: Path, resize: str, precision: str)
     from stylegan_eval.evaluation.run import open_run
     from stylegan_eval.metrics.fid import METRIC
     from stylegan_eval.metrics.image_metric import ImageMetric, Request
-    from stylegan_eval.settings.common import Inputs
-    from stylegan_eval.settings.images import FidSettings, Precision, Resize
+    from stylegan_eval.settings.common import Inputs, Precision
+    from stylegan_eval.settings.images import FidSettings, Resize
 
     def run(watch: Stopwatch) -> float:
         inputs = Inputs(images=folders[0], data=folders[1], weights={"": weights}, device="cpu")
