@@ -73,10 +73,7 @@ def main(out: Path, count: int, kimg: float, num: int, seed: int) -> None:
     run(f"stylegan-eval fid --floor --mirror yes {measure}")
     run(f"stylegan-eval fid --ckpt {training / 'checkpoint-000000.pt'} {measure}")
     if not classifiers.exists():
-        run(
-            f"stylegan-eval classifiers train --data {data} --resolution 32 --epochs 8"
-            f" --out {classifiers}"
-        )
+        run(f"stylegan-eval classifiers train --data {data} --epochs 8 --out {classifiers}")
     run(
         f"stylegan-eval all --ckpt {training} {measure} --subset-size {num // 2}"
         f" --pairs {num // 4} --distance st-lpips-alex --crop none"
