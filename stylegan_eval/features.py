@@ -13,6 +13,7 @@ from stylegan_eval.blocks import Arrays
 from stylegan_eval.errors import UserError
 from stylegan_eval.image_pass import Samples
 from stylegan_eval.metrics.scores import ClassSums, class_sums, split_of
+from stylegan_eval.metrics.uncertainty import GROUPS
 from stylegan_eval.protocols import Detector
 from stylegan_eval.statistics import FeatureStats, StatsAccumulator, pack, unpack
 from stylegan_eval.stats_file import StoredStats
@@ -101,7 +102,7 @@ class ImageFeatures:
     Attributes
     ----------
     blocks : sequence of FeatureStats
-        Moments of each block; one for the whole where blocks were not kept; may be empty.
+        Moments of groups of neighbouring images; one for the whole of real images; may be empty.
     stored : StoredStats or None
         Moments read from a file, instead of blocks.
     vectors : ndarray or None
@@ -121,42 +122,58 @@ class ImageFeatures:
         return self.stored or reduce(add, self.blocks)
 
 
-def gathered(collector: FeatureCollector, parts: Sequence[Arrays]) -> ImageFeatures:
-    """Put the arrays of the blocks together.
+def gathered(
+    collector: FeatureCollector, parts: Sequence[Arrays], groups: int = GROUPS
+) -> ImageFeatures:
+    """Put the arrays of the blocks together, one block in memory at a time.
+
+    Parameters
+    ----------
+    collector : FeatureCollector
+        Who gathered them.
+    parts : sequence of mapping
+        Its arrays, block by block.
+    groups : int
+        To how many groups of neighbouring blocks moments are merged at most.
 
     Raises
     ------
     UserError
         Features that are not finite.
     """
-    blocks: list[FeatureStats] = []
-    vectors = classes = None
-    if "moments" in collector.kinds:
-        blocks = [
-            FeatureStats(
+    size = max(1, len(parts) // groups)  # blocks of a group
+    moments: list[FeatureStats] = []
+    vectors: list[NDArray[np.float32]] = []
+    classes: list[ClassSums] = []
+    for number, part in enumerate(parts):
+        if "moments" in collector.kinds:
+            stats = FeatureStats(
                 count=int(part["count"]),
                 mean=part["mean"],
                 scatter=unpack(part["scatter"]),
                 detector=collector.detector.identity,
             )
-            for part in parts
-        ]
-    if "vectors" in collector.kinds:
-        vectors = np.concatenate([part["vectors"] for part in parts])
-        if not np.isfinite(vectors).all():
-            raise UserError("features hold values that are not finite: check images and weights")
-    if "classes" in collector.kinds:
-        classes = reduce(
-            add,
-            (
+            if number % size:
+                moments[-1] += stats
+            else:
+                moments.append(stats)
+        if "vectors" in collector.kinds:
+            vectors.append(part["vectors"])
+        if "classes" in collector.kinds:
+            classes.append(
                 ClassSums(
                     probability=part["probability"],
                     negentropy=part["negentropy"],
                     count=part["images"],
                 )
-                for part in parts
-            ),
-        )
-        if not np.isfinite(classes.negentropy).all():
-            raise UserError("class scores are not finite: check images and weights")
-    return ImageFeatures(blocks=blocks, vectors=vectors, classes=classes)
+            )
+    features = ImageFeatures(
+        blocks=moments,
+        vectors=np.concatenate(vectors) if vectors else None,
+        classes=reduce(add, classes) if classes else None,
+    )
+    if features.vectors is not None and not np.isfinite(features.vectors).all():
+        raise UserError("features hold values that are not finite: check images and weights")
+    if features.classes is not None and not np.isfinite(features.classes.negentropy).all():
+        raise UserError("class scores are not finite: check images and weights")
+    return features

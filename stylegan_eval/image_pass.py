@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan_eval.blocks import Arrays, Key, Run, Tick, split_all
+from stylegan_eval.blocks import Arrays, Blocks, Key, Run, Tick, split_all
 from stylegan_eval.images import ImageFiles, read_batches
 from stylegan_eval.protocols import ImageGenerator
 from stylegan_eval.sampling import draw, mirror_flags, to_uint8
@@ -123,7 +123,7 @@ def pass_key(key: Key, collectors: Sequence[Collector]) -> Key:
 
 def collect(
     source: Source, collectors: Sequence[Collector], key: Key, run: Run, label: str
-) -> Mapping[str, list[dict[str, NDArray[Any]]]]:
+) -> Mapping[str, Blocks]:
     """Show every image to every collector that wants it, once.
 
     Parameters
@@ -143,8 +143,7 @@ def collect(
     -------
     mapping
         For each collector's name its arrays, block by block, in order; its blocks are those of
-        `split_all` over all collectors, up to its `num`. Empty lists in all processes but the
-        first.
+        `split_all` over all collectors, up to its `num`. None in all processes but the first.
     """
     blocks = split_all(collector.num for collector in collectors)
 
@@ -162,15 +161,19 @@ def collect(
         }
 
     parts = run.map_blocks(pass_key(key, collectors), blocks, compute, label)
-    return {
-        collector.name: [
-            {
-                name.removeprefix(f"{collector.name}/"): value
-                for name, value in part.items()
-                if name.startswith(f"{collector.name}/")
-            }
-            for block, part in zip(blocks, parts, strict=False)
-            if block.stop <= collector.num
-        ]
-        for collector in collectors
-    }
+    return {collector.name: _of(collector, blocks, parts) for collector in collectors}
+
+
+def _of(collector: Collector, blocks: Sequence[range], parts: Blocks) -> Blocks:
+    """The blocks of one collector."""
+    beginning = f"{collector.name}/"
+    seen = [number for number in range(len(parts)) if blocks[number].stop <= collector.num]
+
+    def read(number: int) -> dict[str, NDArray[Any]]:
+        return {
+            name.removeprefix(beginning): value
+            for name, value in parts[seen[number]].items()
+            if name.startswith(beginning)
+        }
+
+    return Blocks(len(seen), read)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 
 from stylegan_eval import reals_cache
-from stylegan_eval.blocks import Arrays, Run
+from stylegan_eval.blocks import Arrays, Blocks, Run
 from stylegan_eval.detectors import load_detector
 from stylegan_eval.errors import UserError
 from stylegan_eval.evaluation.named_images import Named, open_named
@@ -169,14 +169,14 @@ def files_features(reals: Reals, collector: FeatureCollector, run: Run) -> Image
     parts = collect(reals.source, [collector], work_key, run, "real images")
     if not run.processes.is_first:
         return ImageFeatures()
-    features = gathered(collector, parts[collector.name])
+    features = gathered(collector, parts[collector.name], groups=1)
     reals_cache.keep(reals.key, collector, features)
     return features
 
 
 def _fake_features(
     named: Named, plans: Mapping[_Network, _Plan], consumers: Sequence[Consumer], run: Run
-) -> tuple[dict[_Network, ImageFeatures], list[list[Arrays]]]:
+) -> tuple[dict[_Network, ImageFeatures], list[Blocks]]:
     """Features of the generated images and the consumers' arrays, all from one pass."""
     collectors = {network: plan.collector(plan.fake, plan.num) for network, plan in plans.items()}
     if named.reference is not None:
@@ -198,7 +198,7 @@ def _fake_features(
     if not run.processes.is_first:
         return {}, []
     features = {network: gathered(c, parts[c.name]) for network, c in collectors.items()}
-    return features, [list(parts[other.name]) for other in others]
+    return features, [parts[other.name] for other in others]
 
 
 def _check_stored(stats: StoredStats, detector: Detector) -> None:

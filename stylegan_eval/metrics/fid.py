@@ -16,7 +16,6 @@ from stylegan_eval.metrics.image_metric import Gathered, ImageMetric, Value, inc
 from stylegan_eval.metrics.uncertainty import (
     can_extrapolate,
     extrapolate,
-    groups_of,
     jackknife,
     leave_one_out,
 )
@@ -34,7 +33,7 @@ def fid(settings: FidSettings, gathered: Gathered) -> list[Value]:
     note = _note(gathered.fake, gathered.real)
     if gathered.fake.stored is not None:
         return [Value(name=name, value=distance(gathered.fake.stored), note=note)]
-    groups = groups_of(gathered.fake.blocks)
+    groups = gathered.fake.blocks
     left_out = [] if note else leave_one_out(distance, groups)
     value = Value(
         name=name,

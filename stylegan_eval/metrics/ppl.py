@@ -119,13 +119,8 @@ def measure(
             tick(len(pairs))
         return {name: np.concatenate(values) for name, values in parts.items()}
 
-    blocks = run.map_blocks(
-        {**key, **_work_key(settings, distance)},
-        split(settings.num),
-        compute,
-        "path length",
-        "pair",
-    )
+    whole_key = {**key, **_work_key(settings, distance)}
+    blocks = list(run.map_blocks(whole_key, split(settings.num), compute, "path length", "pair"))
     if not blocks:
         return []
     whole = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}

@@ -21,12 +21,6 @@ _DIVISORS = (1, 2, 4)
 Statistic = Callable[[FeatureStats], float]
 
 
-def groups_of(blocks: Sequence[FeatureStats]) -> list[FeatureStats]:
-    """Merge neighbouring blocks to at most 20 groups of equally many blocks."""
-    size = max(1, len(blocks) // GROUPS)
-    return [reduce(add, blocks[start : start + size]) for start in range(0, len(blocks), size)]
-
-
 def jackknife(replicates: Sequence[float]) -> float:
     """Standard error from the values that leave out each of G groups in turn.
 

@@ -82,11 +82,11 @@ def test_a_failure_keeps_what_was_done(tmp_path):
 
 def test_a_damaged_block_is_made_again(tmp_path):
     run = Run(device=CPU, folder=tmp_path)
-    first = run.map_blocks({}, split(500), make([]), "work")
+    first = list(run.map_blocks({}, split(500), make([]), "work"))
     path = sorted(tmp_path.rglob("*.npz"))[3]
     path.write_bytes(path.read_bytes()[:100])
     calls = []
-    again = Run(device=CPU, folder=tmp_path).map_blocks({}, split(500), make(calls), "work")
+    again = list(Run(device=CPU, folder=tmp_path).map_blocks({}, split(500), make(calls), "work"))
     assert [block.start for block in calls] == [150]
     for a, b in zip(first, again, strict=True):
         assert all(np.array_equal(a[name], b[name]) for name in a)
