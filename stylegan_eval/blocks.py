@@ -34,9 +34,9 @@ Arrays = Mapping[str, NDArray[Any]]
 Key = Mapping[str, str | int | float]
 Tick = Callable[[int], object]
 
-# Divisible by the usual numbers of GPUs, and by the ten splits of the Inception Score.
-BLOCK_COUNTS = (40, 20, 10)
-SMALLEST_BLOCK = 32
+# Into how many blocks, and from how many images on. The counts are divisible by the usual numbers
+# of GPUs; a block's scatter costs as much as a dozen images, so few images make few blocks.
+BLOCK_COUNTS = ((40, 10_240), (20, 640), (10, 320))
 WORK_FORMAT = "stylegan-eval-work/1"
 # What NumPy raises for a damaged or foreign file: it takes the bytes at their word.
 _DAMAGED = (
@@ -46,8 +46,8 @@ _DAMAGED = (
 
 
 def split(num: int) -> list[range]:
-    """Cut 0 .. num - 1 into 40, 20 or 10 nearly equal blocks of 32 or more, else into one."""
-    count = next((n for n in BLOCK_COUNTS if num >= n * SMALLEST_BLOCK), 1)
+    """Cut 0 .. num - 1 into 40, 20 or 10 nearly equal blocks by `BLOCK_COUNTS`, else into one."""
+    count = next((blocks for blocks, least in BLOCK_COUNTS if num >= least), 1)
     bounds = [num * block // count for block in range(count + 1)]
     return [range(start, stop) for start, stop in pairwise(bounds)]
 
