@@ -35,6 +35,9 @@ from stylegan_eval.metrics.separability import (
 )
 from stylegan_eval.settings.ls import LsSettings
 
+# Attributes that a metric's name lists at most.
+_NAMED = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeSeparation:
@@ -233,22 +236,31 @@ def _score(space: Space, fits: Sequence[_Fit]) -> SpaceSeparation:
     )
 
 
+def _chosen(settings: LsSettings) -> list[str]:
+    """What ``--attributes`` lists, sorted; empty where it lists nothing."""
+    return sorted(_words(settings.attributes)) if settings.attributes.strip() else []
+
+
 def metric_name(space: Space, settings: LsSettings) -> str:
     """Name under this protocol: ``ls_w``; what differs from it in brackets."""
     marks = []
     if settings.svm != "deterministic":
         marks.append(f"svm:{settings.svm}")
-    if settings.attributes.strip():
-        marks.append(f"attributes:{'+'.join(sorted(_words(settings.attributes)))}")
+    if words := _chosen(settings):
+        # A long list would make the name unreadable; the protocol has all of it.
+        said = "+".join(words) if len(words) <= _NAMED else f"{len(words)}-named"
+        marks.append(f"attributes:{said}")
     return f"ls_{space}" + (f"[{','.join(marks)}]" if marks else "")
 
 
 def protocol(settings: LsSettings, names: Sequence[str]) -> dict[str, str]:
     """What a result must say about how it came about."""
+    # A cell of the table is "key=value key=value".
+    words = [word.replace(" ", "-").replace("=", "-") for word in _chosen(settings)]
     return {
         "keep": str(settings.keep),
         "svm": settings.svm,
-        "attributes": str(len(choose_attributes(settings.attributes, names))),
+        "attributes": "+".join(words) or str(len(names)),
         "quantisation": "none",
         "w": "last-layer",
     }

@@ -278,7 +278,10 @@ def test_unfit_settings_are_refused(values, message):
 def test_names_of_other_protocols_say_so():
     settings = LsSettings(svm="official", attributes="b, a")
     assert metric_name("z", settings) == "ls_z[svm:official,attributes:a+b]"
-    assert protocol(settings, ["a", "b", "c"])["attributes"] == "2"
+    assert protocol(settings, ["a", "b", "c"])["attributes"] == "a+b"
+    many = LsSettings(attributes="-a, -b c, -d, -e=f")
+    assert metric_name("w", many) == "ls_w[attributes:4-named]"
+    assert protocol(many, ["a", "b c", "d", "e=f", "g"])["attributes"] == "-a+-b-c+-d+-e-f"
     assert protocol(LsSettings(), ["a", "b", "c"])["attributes"] == "3"
 
 
