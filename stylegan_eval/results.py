@@ -41,6 +41,8 @@ class Row:
         Seed of all that is random.
     protocol : mapping
         Choices behind the number, in words: resize, mirror, quantisation, ...
+    details : mapping
+        What else was measured, or took part without defining the number.
     generator, generator_digest, description : str
         What drew the images: a checkpoint, a factory, or a set of images; empty where none did.
     detector, weights_sha256 : str
@@ -69,6 +71,7 @@ class Row:
     num: int
     seed: int
     protocol: Mapping[str, str]
+    details: Mapping[str, str] = field(default_factory=dict)
     generator: str = ""
     generator_digest: str = ""
     description: str = ""
@@ -87,13 +90,11 @@ class Row:
     note: str = ""
 
     def __post_init__(self) -> None:
-        # A cell of the table is "key=value key=value".
-        assert not any(
-            character in f"{key}{value}"
-            for key, value in self.protocol.items()
-            for character in " =\n"
-        ), self.protocol
-        object.__setattr__(self, "protocol", dict(self.protocol))
+        for name in ("protocol", "details"):
+            said = dict(getattr(self, name))
+            # A cell of the table is "key=value key=value".
+            assert not set(" =\n") & set("".join([*said.keys(), *said.values()])), said
+            object.__setattr__(self, name, said)
 
 
 COLUMNS = tuple(column.name for column in fields(Row))
@@ -113,8 +114,8 @@ def table(rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         if row.metric in parts:
-            known = [key for key in ("accuracy", "share", "error") if key in row.protocol]
-            said = ", ".join(f"{key} {row.protocol[key]}" for key in known)
+            known = [key for key in ("accuracy", "share", "error") if key in row.details]
+            said = ", ".join(f"{key} {row.details[key]}" for key in known)
             lines.append(f"    {names[row.metric]:<16}{row.value:8.4f}  {said}".rstrip())
         else:
             lines.append(f"{row.metric:<{width}}  {_value(row)}  (num {row.num})")
@@ -152,8 +153,11 @@ def _json(value: Any) -> Any:
 
 
 def _cells(row: Row) -> dict[str, Any]:
-    protocol = " ".join(f"{key}={value}" for key, value in row.protocol.items())
-    return asdict(row) | {"protocol": protocol, "stderr": "" if row.stderr is None else row.stderr}
+    said = {
+        name: " ".join(f"{key}={value}" for key, value in getattr(row, name).items())
+        for name in ("protocol", "details")
+    }
+    return asdict(row) | said | {"stderr": "" if row.stderr is None else row.stderr}
 
 
 def read_table(path: Path) -> str:

@@ -81,14 +81,14 @@ class Separability:
             **about_fakes(fakes, self.inputs),
             **where(run),
         }
-        said = {**protocol(self.settings, names), "sklearn": sklearn.__version__}
         return [
             Row(
                 metric=value.name,
                 value=value.value,
                 stderr=value.stderr,
                 note=value.note,
-                protocol={**said, **value.protocol},
+                protocol=protocol(self.settings, names),
+                details={"sklearn": sklearn.__version__, **value.details},
                 **about,
             )
             for space in spaces
@@ -101,8 +101,11 @@ class Separability:
         for attribute in space.attributes:
             said = {"share": f"{attribute.share:.4f}", "accuracy": f"{attribute.accuracy:.4f}"}
             if attribute.error:
-                said = {"share": said["share"], "error": attribute.error.replace(" ", "-")}
-            yield Value(name=f"{name}/{attribute.name}", value=attribute.entropy, protocol=said)
+                said = {
+                    "share": said["share"],
+                    "error": attribute.error.replace(" ", "-").replace("=", "-"),
+                }
+            yield Value(name=f"{name}/{attribute.name}", value=attribute.entropy, details=said)
 
 
 def separability(inputs: Inputs, settings: LsSettings, run: Run) -> Separability:

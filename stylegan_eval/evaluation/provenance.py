@@ -45,6 +45,7 @@ def make_row(value: Value, about: Mapping[str, Any]) -> Row:
         value=value.value,
         stderr=value.stderr,
         note=value.note,
+        details=value.details,
         seconds=0.0,
         **{**about, "protocol": protocol},
     )

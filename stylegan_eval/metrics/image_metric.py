@@ -28,6 +28,8 @@ class Value:
         Its standard error.
     protocol : mapping
         Choices that the name does not tell.
+    details : mapping
+        What else was measured.
     note : str
         What limits its meaning; empty when nothing does.
     """
@@ -36,6 +38,7 @@ class Value:
     value: float
     stderr: float | None = None
     protocol: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
 

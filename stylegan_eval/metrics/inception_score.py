@@ -18,7 +18,8 @@ def inception_score(settings: IsSettings, gathered: Gathered) -> list[Value]:
         name=inception_name("is", "is", settings, gathered.detector),
         value=score.mean,
         stderr=score.stderr,
-        protocol={"splits": str(settings.splits), "std": f"{score.std:.4g}"},
+        protocol={"splits": str(settings.splits)},
+        details={"std": f"{score.std:.4g}"},
     )
     return [value]
 

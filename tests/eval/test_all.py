@@ -3,6 +3,7 @@
 import json
 import math
 
+import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 from stylegan_eval.classifiers.storage import save_classifier
 from stylegan_eval.classifiers.training import train
 from stylegan_eval.cli import main
+from stylegan_eval.comparison import compare_tables
 from stylegan_eval.images import open_images
 from stylegan_eval.settings.classifiers import TrainSettings
 from stylegan_eval.settings.everything import AllSettings
@@ -127,3 +129,16 @@ def test_each_metric_looks_through_its_own_network_unless_told():
     lite = AllSettings(features="efficientnet-lite0", num=2000).of_images(names[:-1])
     assert {s.features for s in lite.values()} == {"efficientnet-lite0"}
     assert {s.num for s in lite.values()} == {2000}
+
+
+def test_results_of_two_seeds_can_be_compared(run, image_folder, classifiers, tmp_path):
+    """What was measured beside a number is no part of its protocol."""
+    data = ["--data", image_folder("reals", 40, size=64), *LITE, *NUM, "--mirror", "no"]
+    few = ["--subset-size", 9, "--pairs", 4, "--distance", "st-lpips-alex"]
+    ls = ["--classifiers", classifiers, "--ls-num", 60, "--ls-keep", 30]
+    tables = [tmp_path / "0.csv", tmp_path / "1.csv"]
+    for seed, table in enumerate(tables):
+        values(run("all", *data, *few, *ls, "--seed", seed, "--csv", table))
+    comparison = compare_tables(tables)
+    assert comparison.refused == ()
+    assert len(comparison.table) == len(pd.read_csv(tables[0]))

@@ -17,7 +17,9 @@ def table(path, *rows):
 
 def test_the_newest_rows_stand_side_by_side(tmp_path):
     a = table(tmp_path / "a.csv", replace(ROW, value=9.0), replace(ROW, value=10.0, stderr=0.3))
-    b = table(tmp_path / "b.csv", replace(ROW, value=12.0, stderr=0.4, seed=9, device="cuda"))
+    b = table(
+        tmp_path / "b.csv", replace(ROW, value=12.0, stderr=0.4, seed=9, details={}, device="cuda")
+    )
     comparison = compare_tables([a, b])
     assert comparison.refused == ()
     (line,) = comparison.table.to_dict("records")

@@ -16,6 +16,7 @@ ROW = Row(
     num=2000,
     seed=3,
     protocol={"resize": "tf1", "mirror": "no"},
+    details={"std": "0.5"},
     generator='runs/a "b", c.pt',
     generator_digest="ab" * 32,
     description="config F, 32x32",
@@ -46,6 +47,7 @@ def test_a_row_survives_the_table(tmp_path):
     assert [float(row["value"]) for row in rows] == [ROW.value, 1 / 3, ROW.value]
     assert rows[0]["generator"] == ROW.generator
     assert rows[0]["protocol"] == "resize=tf1 mirror=no"
+    assert rows[0]["details"] == "std=0.5"
     assert [path.name for path in path.parent.iterdir()] == ["results.csv"]
 
 
@@ -116,8 +118,8 @@ def test_many_processes_append_to_one_table(tmp_path):
 def test_many_results_are_a_table_with_parts_below_their_whole():
     rows = [
         replace(ROW, metric="ls_w", value=12.0, stderr=0.5),
-        replace(ROW, metric="ls_w/hat", value=0.25, protocol={"share": "0.2", "accuracy": "0.9"}),
-        replace(ROW, metric="ls_w/beard", value=math.nan, protocol={"error": "one-class"}),
+        replace(ROW, metric="ls_w/hat", value=0.25, details={"share": "0.2", "accuracy": "0.9"}),
+        replace(ROW, metric="ls_w/beard", value=math.nan, details={"error": "one-class"}),
     ]
     assert table(rows).splitlines() == [
         "ls_w  12.0000 ± 0.5  (num 2000)",
