@@ -1,5 +1,6 @@
 """Weights files from the net: fetched once, checked every time."""
 
+import contextlib
 import http.client
 import struct
 import urllib.error
@@ -75,6 +76,22 @@ def fetch(url: str, sha256: str, *, advice: str = "", folder: Path | None = None
         if found != sha256:
             raise UserError(f"{url}: sha256 is {found}, expected {sha256}: {otherwise}")
     return path
+
+
+@contextlib.contextmanager
+def fitting(path: Path, what: str) -> Iterator[None]:
+    """Tell of weights that do not fit the network of the block: ``PATH: not WHAT (...)``.
+
+    Raises
+    ------
+    UserError
+        Names are missing or foreign, or shapes are others.
+    """
+    try:
+        yield
+    except MISFIT as error:
+        problem = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not {what} ({problem})") from error
 
 
 def read_weights(path: Path) -> dict[str, Any]:

@@ -19,10 +19,9 @@ from stylegan_eval.detectors.network import FeatureNetwork, place
 from stylegan_eval.detectors.pillow import pillow_bicubic
 from stylegan_eval.detectors.preprocess import normalise
 from stylegan_eval.detectors.vit import PATCH, Architecture, VisionTransformer
-from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.settings.common import Precision
-from stylegan_eval.weights import MISFIT, fetch, read_weights
+from stylegan_eval.weights import fetch, fitting, read_weights
 
 NAME = "clip-vitl14-336"
 WEIGHTS_SHA256 = "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"
@@ -186,11 +185,8 @@ def load_clip(
     """
     path = weights or fetch(WEIGHTS_URL, WEIGHTS_SHA256, advice="pass it with --weights FILE")
     state = read_clip(path)
-    try:
+    with fitting(path, "the weights of CLIP ViT-L/14@336px"):
         network = build_clip(state, WIDTH, DEPTH, HEADS, SIZE)
-    except MISFIT as error:
-        problem = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not the weights of CLIP ViT-L/14@336px ({problem})") from error
     return FeatureNetwork(
         name=NAME,
         resize=f"pillow-bicubic-{SIZE}",

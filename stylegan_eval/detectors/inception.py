@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 from stylegan_eval.detectors.network import FeatureNetwork, place
 from stylegan_eval.detectors.preprocess import INCEPTION_INPUT
-from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.settings.common import Precision
-from stylegan_eval.weights import MISFIT, fetch, read_weights
+from stylegan_eval.weights import fetch, fitting, read_weights
 
 WEIGHTS_URL = (
     "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
@@ -296,13 +295,8 @@ def load_inception(
     state = read_weights(path)
     with torch.device("meta"):  # no initial values: they would come from the global generator
         network = InceptionV3()
-    try:
+    with fitting(path, "Inception weights in pytorch-fid's layout"):
         network.load_state_dict(fold_batch_norm(state), assign=True)
-    except MISFIT as error:
-        problem = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{path}: not Inception weights in pytorch-fid's layout ({problem})"
-        ) from error
     head = network.fc.weight.detach().to(device, torch.float32)
     return FeatureNetwork(
         name="inception",

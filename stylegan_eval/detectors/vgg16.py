@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from stylegan_eval.detectors.network import FeatureNetwork, place
 from stylegan_eval.detectors.preprocess import VGG_SIZE, vgg_input
-from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.settings.common import Precision
-from stylegan_eval.weights import MISFIT, fetch, read_weights
+from stylegan_eval.weights import fetch, fitting, read_weights
 
 NAME = "vgg16"
 WEIGHTS_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
@@ -84,11 +83,8 @@ def load_vgg16(
     state = read_weights(path)
     with torch.device("meta"):  # no initial values: they would come from the global generator
         network = Vgg16()
-    try:
+    with fitting(path, "VGG16 weights in torchvision's layout"):
         network.load_state_dict(state, assign=True)
-    except MISFIT as error:
-        problem = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not VGG16 weights in torchvision's layout ({problem})") from error
     head, head_bias = (
         network.get_parameter(f"classifier.6.{kind}").detach().to(device, torch.float32)
         for kind in ("weight", "bias")

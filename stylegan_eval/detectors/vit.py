@@ -23,10 +23,9 @@ from torch import Tensor, nn
 from stylegan_eval.detectors.network import FeatureNetwork, place
 from stylegan_eval.detectors.pillow import pillow_bicubic
 from stylegan_eval.detectors.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalise
-from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.settings.common import Precision
-from stylegan_eval.weights import MISFIT, fetch, read_weights
+from stylegan_eval.weights import fetch, fitting, read_weights
 
 PATCH = 14
 DINOV2_SIZE = 224
@@ -268,11 +267,8 @@ def load_dinov2(
     release = DINOV2[name]
     path = weights or fetch(release.url, release.sha256, advice="pass it with --weights FILE")
     state = read_weights(path)
-    try:
+    with fitting(path, f"the official weights of {name}"):
         network = build_dinov2(state, release.width, release.depth, release.heads)
-    except MISFIT as error:
-        problem = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not the official weights of {name} ({problem})") from error
     return FeatureNetwork(
         name=name,
         resize=f"pillow-bicubic-{DINOV2_SIZE}",

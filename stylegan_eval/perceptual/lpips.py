@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylegan_eval.detectors.vgg16 import WEIGHTS_SHA256 as BACKBONE_SHA256
+from stylegan_eval.detectors.vgg16 import WEIGHTS_URL as BACKBONE_URL
 from stylegan_eval.files import sha256_of
 from stylegan_eval.perceptual.distance import PerceptualDistance, head_roots, load_convs
 from stylegan_eval.perceptual.packaged import packaged_file
@@ -21,8 +23,6 @@ from stylegan_eval.perceptual.vgg import CHANNELS, VggTrunk
 from stylegan_eval.weights import checkpoints_folder, fetch, read_weights
 
 NAME = "lpips-vgg"
-BACKBONE_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
-BACKBONE_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 HEADS_SHA256 = "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"
 # Where torchvision's `features` has its convolutions; ReLUs and pools lie between.
 _CONVS = tuple(f"features.{n}" for n in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28))
