@@ -8,12 +8,15 @@ state is (seed, images shown), from which every stream is derived.
 import re
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stylegan.configs import Config, config_from_dict, config_to_dict
 from stylegan.networks.discriminator import Discriminator
@@ -24,8 +27,8 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, sha256_of
 from stylegan_eval.protocols import LoadedGenerator
 
-FORMAT = "stylegan-checkpoint/1"
-_KEYS = {"config", "provenance", "nimg", "lod", "skipped", "networks", "optimizers"}
+FORMAT = "stylegan-checkpoint/2"
+_KEYS = {"config", "provenance", "nimg", "lod", "networks", "optimizers", "labels"}
 _NAME = re.compile(r"checkpoint-(\d{6,})\.pt")
 
 
@@ -41,11 +44,23 @@ class Provenance:
         Content key of the training images.
     version : str
         Version of this package.
+    execution : tuple
+        How it was computed, ((images shown before, 'fp32'), ...): one entry per change.
+    init : str
+        SHA-256 of the checkpoint whose networks were the first ones; empty for fresh ones.
     """
 
     seed: int
     data: str
     version: str
+    execution: tuple[tuple[int, str], ...] = ((0, "fp32"),)
+    init: str = ""
+
+    def going_on(self, nimg: int, execution: str) -> "Provenance":
+        """The same, computed in this way from image `nimg` on."""
+        if self.execution[-1][1] == execution:
+            return self
+        return replace(self, execution=(*self.execution, (nimg, execution)))
 
 
 def checkpoint_path(folder: Path, nimg: int) -> Path:
@@ -77,8 +92,48 @@ def newest_checkpoint(path: Path) -> Path:
     return found[-1]
 
 
-def save_checkpoint(path: Path, state: TrainState, config: Config, provenance: Provenance) -> None:
+def newest_good_checkpoint(folder: Path) -> tuple[Path, dict[str, Any], list[str]]:
+    """Newest checkpoint of a run that can be read.
+
+    Returns
+    -------
+    path : Path
+        The file.
+    tree : dict
+        What it holds.
+    passed_over : list of str
+        What is wrong with each newer one.
+
+    Raises
+    ------
+    UserError
+        There is none.
+    """
+    passed_over = []
+    for path in reversed(checkpoints_in(folder)):
+        try:
+            return path, read_checkpoint(path), passed_over
+        except UserError as error:
+            passed_over.append(str(error))
+    if passed_over:
+        raise UserError(f"no checkpoint in {folder} can be read: {passed_over[0]}")
+    raise UserError(f"no checkpoint in {folder}: give a run's folder or a checkpoint-*.pt file")
+
+
+def save_checkpoint(
+    path: Path,
+    state: TrainState,
+    config: Config,
+    provenance: Provenance,
+    labels: Tensor | None = None,
+) -> None:
     """Write a whole checkpoint or none.
+
+    Parameters
+    ----------
+    labels : Tensor, optional
+        [K, label_size], labels of the training images or of some of them; a conditional network
+        needs them to be sampled and measured.
 
     Raises
     ------
@@ -91,12 +146,9 @@ def save_checkpoint(path: Path, state: TrainState, config: Config, provenance: P
         "provenance": vars(provenance),
         "nimg": state.nimg,
         "lod": state.lod,
-        "skipped": {"G": state.skipped_G, "D": state.skipped_D},
+        "labels": labels,
         "networks": {name: network.state_dict() for name, network in state.networks.items()},
-        "optimizers": {
-            "G": state.optimizer_G.state_dict(),
-            "D": state.optimizer_D.state_dict(),
-        },
+        "optimizers": {"G": state.optimizer_G.tree(), "D": state.optimizer_D.tree()},
     }
     with atomic_write(path) as temporary:
         try:
@@ -138,30 +190,48 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return tree
 
 
+@contextmanager
+def _well_formed() -> Iterator[None]:
+    """Refuse in one line what a file of the right kind holds instead of what it should."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        raise UserError(
+            f"the checkpoint is damaged ({' '.join(str(error).split())[:200]}): use another one"
+        ) from error
+
+
 def load_config(tree: dict[str, Any]) -> tuple[Config, Provenance]:
     """Configuration and provenance of a checkpoint's dictionary."""
-    return config_from_dict(tree["config"]), Provenance(**tree["provenance"])
+    with _well_formed():
+        return config_from_dict(tree["config"]), Provenance(**tree["provenance"])
 
 
 def load_state(tree: dict[str, Any], runtime: Runtime) -> TrainState:
     """Training state of a checkpoint's dictionary, on the runtime's device."""
     config, provenance = load_config(tree)
     state = TrainState.fresh(config, runtime, provenance.seed)
-    for name, network in state.networks.items():
-        network.load_state_dict(tree["networks"][name])
-    state.optimizer_G.load_state_dict(tree["optimizers"]["G"])
-    state.optimizer_D.load_state_dict(tree["optimizers"]["D"])
-    state.nimg = tree["nimg"]
-    state.lod = tree["lod"]
-    state.skipped_G, state.skipped_D = tree["skipped"]["G"], tree["skipped"]["D"]
+    load_networks(tree, state)
+    with _well_formed():
+        state.optimizer_G.load_tree(tree["optimizers"]["G"])
+        state.optimizer_D.load_tree(tree["optimizers"]["D"])
+        state.nimg, state.lod = int(tree["nimg"]), float(tree["lod"])
     return state
+
+
+def load_networks(tree: dict[str, Any], state: TrainState) -> None:
+    """Give the networks of `state` the weights of a checkpoint's dictionary."""
+    with _well_formed():
+        for name, network in state.networks.items():
+            network.load_state_dict(tree["networks"][name])
 
 
 def load_generator(tree: dict[str, Any], device: torch.device) -> Generator:
     """Moving average of the generator, for evaluation."""
     config, _ = load_config(tree)
     network = Generator(config.network, config.resolution).to(memory_format=torch.channels_last)
-    network.load_state_dict(tree["networks"]["G_ema"])
+    with _well_formed():
+        network.load_state_dict(tree["networks"]["G_ema"])
     return network.to(device).requires_grad_(requires_grad=False).eval()
 
 
@@ -169,7 +239,8 @@ def load_discriminator(tree: dict[str, Any], device: torch.device) -> Discrimina
     """Discriminator, for scoring."""
     config, _ = load_config(tree)
     network = Discriminator(config.network, config.resolution)
-    network.load_state_dict(tree["networks"]["D"])
+    with _well_formed():
+        network.load_state_dict(tree["networks"]["D"])
     return network.to(device).requires_grad_(requires_grad=False).eval()
 
 

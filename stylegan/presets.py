@@ -213,6 +213,7 @@ def with_options(
     resolution: int | None = None,
     total_kimg: float | None = None,
     mirror: bool | None = None,
+    label_size: int | None = None,
 ) -> Config:
     """Change what a user may change of a row and preset; None leaves a value alone."""
     if resolution is not None:
@@ -221,4 +222,6 @@ def with_options(
         config = replace(config, schedule=replace(config.schedule, total_kimg=total_kimg))
     if mirror is not None:
         config = replace(config, mirror=mirror)
+    if label_size is not None:
+        config = replace(config, network=replace(config.network, label_size=label_size))
     return config

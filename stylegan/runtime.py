@@ -1,24 +1,30 @@
-"""Device and random streams, decided once at the start of a command."""
+"""Device, processes and random streams, decided once at the start of a command."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.distributed as dist
+from torch import Tensor
 
 from stylegan_eval.loading import pick_device
+from stylegan_eval.processes import Processes, all_alive, processes_from_environment
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where the work is done.
+    """Where the work is done, and by how many.
 
     Attributes
     ----------
     device : torch.device
-        Device of every network and batch.
+        Device of every network and batch of this process.
+    processes : Processes
+        This process among those that `torchrun` started.
     """
 
     device: torch.device
+    processes: Processes = Processes()
 
     @classmethod
     def choose(cls, name: str) -> "Runtime":
@@ -31,32 +37,57 @@ class Runtime:
         """
         return cls(pick_device(name))
 
+    @classmethod
+    def join(cls, name: str) -> "Runtime":
+        """Take a device, and join the processes that `torchrun` started, if it did.
+
+        Each process takes the GPU of its own number: NCCL adds up what is on GPUs, Gloo the rest.
+
+        Raises
+        ------
+        UserError
+            There is no such device, or the environment is not torchrun's.
+        """
+        device = pick_device(name)
+        backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
+        processes = processes_from_environment(backend)
+        if processes.world > 1 and device.type == "cuda":
+            device = pick_device(f"cuda:{processes.local_rank}")
+            torch.cuda.set_device(device)
+        return cls(device, processes)
+
+    @property
+    def rank(self) -> int:
+        """Number of this process."""
+        return self.processes.rank
+
+    @property
+    def world(self) -> int:
+        """Number of processes."""
+        return self.processes.world
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes and reports."""
+        return self.processes.is_first
+
+    def add_up(self, vector: Tensor) -> None:
+        """Replace `vector` by its sum over all processes."""
+        if self.world > 1:
+            with all_alive():
+                dist.all_reduce(vector)
+
+    def any(self, *, said: bool) -> bool:
+        """Whether any process said so. Goes past the GPU, which is not waited for."""
+        if self.world == 1:
+            return said
+        votes = torch.tensor(int(said))
+        with all_alive():
+            dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+        return bool(votes.item())
+
 
 def stream_seed(*key: int) -> int:
     """63-bit seed of the random stream named by `key`; unlike keys give unrelated streams."""
     state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
     return int(state) >> 1
-
-
-@dataclass(frozen=True)
-class StepRandom:
-    """All randomness of one training step, a function of (seed, images shown) alone.
-
-    Nothing of it is ever stored: a resumed run derives it again.
-
-    Attributes
-    ----------
-    device : torch.Generator
-        Latents and noise, on the device.
-    host : numpy.random.Generator
-        Decisions that Python must know: whether and where to mix.
-    """
-
-    device: torch.Generator
-    host: np.random.Generator
-
-    @classmethod
-    def at(cls, seed: int, nimg: int, device: torch.device) -> "StepRandom":
-        """Streams of the step that starts at `nimg` images."""
-        generator = torch.Generator(device).manual_seed(stream_seed(seed, nimg, 0))
-        return cls(generator, np.random.default_rng(stream_seed(seed, nimg, 1)))

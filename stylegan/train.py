@@ -1,26 +1,42 @@
 """The command `stylegan-train`."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand, power_of_two
+from stylegan_eval.command import ErrorLineGroup, power_of_two
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
-
     from stylegan.configs import Config
+    from stylegan.runtime import Runtime
+    from stylegan.training.execution import Execution
+    from stylegan.training.settings import RunSettings
 
 _NAMES = ("A", "B", "C", "D", "E", "F")
 _DEFAULT_PRESET = "paper-ffhq-1gpu"
-_FROM_OUT = Path("auto")  # --resume without a value
+_NEWEST = Path("newest")  # --resume without a value
+_AUTO = Path("auto")
 
 
-@click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
+class _Arguments(ErrorLineGroup):
+    """Keeps the command line as it was, for the processes that --gpus starts."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["arguments"] = list(args)
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=_Arguments,
+    invoke_without_command=True,
+    subcommand_metavar="[status DIR]",
+    context_settings={"show_default": True},
+)
 # What to train.
 @click.option("--config", "row", type=click.Choice(_NAMES), help="Row of Table 1.")
 @click.option(
@@ -49,6 +65,7 @@ _FROM_OUT = Path("auto")  # --resume without a value
 @click.option(
     "--mirror/--no-mirror", default=None, help="Mirror images at random.  [default: the preset's]"
 )
+@click.option("--cond", is_flag=True, help="Give the networks the labels of the data.")
 @click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, help="Random seed.")
 # Where, and how often to save.
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the run.")
@@ -57,35 +74,80 @@ _FROM_OUT = Path("auto")  # --resume without a value
     type=click.FloatRange(min=0, min_open=True),
     help="Checkpoint and sample sheet every so many kimg.  [default: a twentieth of the length]",
 )
-@click.option("--keep", type=click.IntRange(min=1), default=3, help="Checkpoints to keep.")
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+@click.option("--keep", type=click.IntRange(min=1), help="Checkpoints to keep.  [default: 3]")
 @click.option(
     "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared images."
+)
+# On what, and how.
+@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--gpus",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Start N processes on this machine, one per GPU (with --device cpu, on its cores).",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "bf16"]),
+    help="Of convolutions; only fp32 is the published one.  [default: fp32]",
+)
+@click.option(
+    "--compile/--no-compile",
+    "compiled",
+    default=None,
+    help="Let torch.compile make what it can; needs a compiler.  [default: no]",
+)
+@click.option(
+    "--grad-accum",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Divide each process's part of a minibatch into K passes.  [default: 1]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Processes that read images ahead.  [default: 2 with CUDA, else 0]",
 )
 # Other than training from scratch.
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
     is_flag=False,
-    flag_value=_FROM_OUT,
-    metavar="[CKPT]",
-    help="Continue the run in --out, or from a checkpoint, as if it had never stopped.",
+    flag_value=_NEWEST,
+    metavar="[CKPT|auto]",
+    help="Continue the run in --out, or from a checkpoint, as if it had never stopped; auto starts"
+    " the run where there is none yet.",
+)
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    metavar="CKPT",
+    help="Start with the networks of a checkpoint, as a new run.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be trained, and stop.")
+@click.pass_context
 def main(
+    ctx: click.Context,
     row: str | None,
     data: Path | None,
     preset: str | None,
     resolution: int | None,
     kimg: float | None,
     mirror: bool | None,
+    cond: bool,
     seed: int,
     out: Path | None,
     snapshot_kimg: float | None,
-    keep: int,
-    device: str,
+    keep: int | None,
     cache: Path | None,
+    device: str,
+    gpus: int | None,
+    precision: str | None,
+    compiled: bool | None,
+    grad_accum: int | None,
+    workers: int | None,
     resume: Path | None,
+    init: Path | None,
     dry_run: bool,
 ) -> None:
     """Train StyleGAN, configuration A to F.
@@ -94,55 +156,109 @@ def main(
     stylegan-data avatars avatars.zip --count 10000 --resolution 32
     stylegan-train --config F --preset demo-32 --data avatars.zip --out runs/f32
     stylegan-train --resume --out runs/f32
+    torchrun --nproc-per-node 8 -m stylegan.train --config F --data ffhq.zip --preset paper-ffhq \\
+        --out runs/ffhq
 
     The run's folder receives checkpoint-*.pt, sample sheets fakes-*.png, log.jsonl and train.log.
     Ctrl-C and SIGTERM save a checkpoint first.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     if preset == "list":
         _list_presets()
         return
-    if not resume and row is None:
+    if resume and init:
+        raise click.UsageError("--resume continues a run, --init starts one: give one of them")
+    resume = _what_to_resume(resume, out)
+    if not resume and not init and row is None:
         raise click.UsageError("which row of Table 1? Give --config A, B, C, D, E or F")
     if not dry_run and out is None:
         raise click.UsageError("where to? Give --out DIR")
     if not dry_run and not resume and data is None:
         raise click.UsageError("trained on what? Give --data ZIP|DIR")
+    if cond and data is None and not resume:
+        raise click.UsageError("labels of what? Give --data ZIP|DIR")
+    if gpus is not None and "RANK" not in os.environ:
+        _launch(ctx, gpus, device)
+        return
 
     from stylegan.runtime import Runtime
 
-    runtime = Runtime.choose(device)
+    runtime = Runtime.join(device)
 
     def revise(trained: "Config | None") -> "Config":
         """What the options ask for, beginning with a checkpoint's configuration if there is one."""
-        options = {"resolution": resolution, "total_kimg": kimg, "mirror": mirror}
+        options = {
+            "resolution": resolution,
+            "total_kimg": kimg,
+            "mirror": mirror,
+            "label_size": _label_size(data, cache, runtime) if cond and data else None,
+        }
         return _resolve(trained, row, preset, options, data, cache)
 
+    execution = {
+        "precision": precision,
+        "compile": compiled,
+        "grad_accum": grad_accum,
+        "workers": 2 if workers is None and runtime.device.type == "cuda" else workers,
+    }
     if dry_run:
-        _dry_run(revise, resume, out, runtime.device)
+        _dry_run(revise, resume or init, runtime, execution)
         return
     assert out is not None
-    from stylegan.training.run import RunSettings, read_settings, resume_run, start_run
+    settings = _settings(out, data, resume)
+    settings = replace(
+        settings,
+        cache=cache,
+        keep=keep or settings.keep,
+        snapshot_kimg=snapshot_kimg or settings.snapshot_kimg,
+        execution=_changed(settings.execution, execution),
+    )
+    path = _train(revise, settings if resume else replace(settings, seed=seed), runtime, resume, init)
+    if runtime.is_first:
+        click.echo(path)
+
+
+def _train(
+    revise: "Callable[[Config | None], Config]",
+    settings: "RunSettings",
+    runtime: "Runtime",
+    resume: Path | None,
+    init: Path | None,
+) -> Path:
+    from stylegan.training.run import resume_run, start_from, start_run
+
+    if resume:
+        return resume_run(resume, revise, settings, runtime)
+    if init:
+        return start_from(init, revise, settings, runtime)
+    return start_run(revise(None), settings, runtime)
+
+
+def _what_to_resume(resume: Path | None, out: Path | None) -> Path | None:
+    """Checkpoint or folder to continue; None to start."""
+    if resume in (_NEWEST, _AUTO):
+        if out is None:
+            raise click.UsageError("resume what? Give --out DIR or --resume CKPT")
+        if resume == _AUTO and not any(out.glob("checkpoint-*.pt")):
+            return None
+        return out
+    return resume
+
+
+def _settings(out: Path, data: Path | None, resume: Path | None) -> "RunSettings":
+    """Settings to begin with: those that the run's folder remembers, or the defaults."""
+    from stylegan.training.settings import RunSettings, read_settings
 
     if resume:
         settings = read_settings(out)
-        settings = replace(settings, data=data or settings.data, cache=cache)
-        path = resume_run(_resumed(resume, out), revise, settings, runtime)
-    else:
-        assert data is not None
-        wanted = revise(None)
-        interval = snapshot_kimg or max(wanted.schedule.total_kimg / 20, 1.0)
-        settings = RunSettings(
-            out=out, data=data, seed=seed, snapshot_kimg=interval, keep=keep, cache=cache
-        )
-        path = start_run(wanted, settings, runtime)
-    click.echo(path)
+        return replace(settings, data=data or settings.data)
+    assert data is not None
+    return RunSettings(out=out, data=data)
 
 
-def _resumed(resume: Path, out: Path | None) -> Path:
-    source = out if resume == _FROM_OUT else resume
-    if source is None:
-        raise click.UsageError("resume what? Give --out DIR or --resume CKPT")
-    return source
+def _changed(execution: "Execution", options: "dict[str, Any]") -> "Execution":
+    return replace(execution, **{k: v for k, v in options.items() if v is not None})
 
 
 def _list_presets() -> None:
@@ -151,6 +267,38 @@ def _list_presets() -> None:
     width = max(map(len, PRESETS))
     for name, preset in PRESETS.items():
         click.echo(f"{name:{width}s}  {preset.description}")
+
+
+def _launch(ctx: click.Context, gpus: int, device: str) -> None:
+    """Start this command in `gpus` processes by PyTorch's own launcher."""
+    import logging
+
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main as torchrun
+
+    from stylegan_eval.loading import pick_device
+
+    if pick_device(device).type == "cuda":
+        pick_device(f"cuda:{gpus - 1}")
+    # A process that fails says why; the launcher would add a page on how it ended.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // gpus)))
+    options = ["--standalone", f"--nproc-per-node={gpus}", "-m", "stylegan.train"]
+    try:
+        torchrun([*options, *ctx.meta["arguments"]])
+    except ChildFailedError as error:
+        ctx.exit(abs(error.get_first_failure()[1].exitcode))
+
+
+def _label_size(data: Path, cache: Path | None, runtime: "Runtime") -> int:
+    from stylegan.datasets.pyramid import open_pyramid
+    from stylegan.datasets.reals import label_size
+    from stylegan_eval.errors import UserError
+
+    size = label_size(open_pyramid(data, cache=cache, progress=runtime.is_first).labels)
+    if size == 0:
+        raise UserError(f"{data} has no labels: add a dataset.json, or leave out --cond")
+    return size
 
 
 def _resolve(
@@ -177,17 +325,17 @@ def _resolve(
 
 def _dry_run(
     revise: "Callable[[Config | None], Config]",
-    resume: Path | None,
-    out: Path | None,
-    device: "torch.device",
+    source: Path | None,
+    runtime: "Runtime",
+    execution: "dict[str, Any]",
 ) -> None:
     from stylegan.checkpoint import load_config, newest_checkpoint, read_checkpoint
     from stylegan.training.describe import describe
 
     trained = None
-    if resume:
-        trained, _ = load_config(read_checkpoint(newest_checkpoint(_resumed(resume, out))))
-    for line in describe(revise(trained), device):
+    if source:
+        trained, _ = load_config(read_checkpoint(newest_checkpoint(source)))
+    for line in describe(revise(trained), runtime.device):
         click.echo(line)
 
 

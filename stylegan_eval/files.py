@@ -91,6 +91,41 @@ def locked(path: Path) -> Iterator[None]:
         os.close(folder)  # and with it the lock
 
 
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Be the only process that has `path`, a file to append to, in this way.
+
+    Raises
+    ------
+    UserError
+        Another process has it, or it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{path.parent} is in use by another process: wait for it, stop it, or choose"
+                " another folder"
+            ) from error
+        yield  # closing the file lets it go, and so does the death of the process
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process has `path` by `held`."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:

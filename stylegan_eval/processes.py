@@ -50,7 +50,7 @@ class Processes:
     def wait(self) -> None:
         """Return when all processes have come here."""
         if self.world > 1:
-            with _together():
+            with all_alive():
                 dist.barrier()
 
     def agree(self, *, answer: bool) -> bool:
@@ -62,21 +62,27 @@ class Processes:
         if self.world == 1:
             return value
         values = [value]
-        with _together():
+        with all_alive():
             dist.broadcast_object_list(values, src=0)
         return values[0]
 
 
 @contextlib.contextmanager
-def _together() -> Iterator[None]:
+def all_alive() -> Iterator[None]:
+    """Say in one line that another process has ended, when waiting for it fails."""
     try:
         yield
     except RuntimeError as error:
         raise UserError("another process has ended: its own message says why") from error
 
 
-def processes_from_environment() -> Processes:
+def processes_from_environment(backend: str = "gloo") -> Processes:
     """Join the processes that `torchrun` started; alone when it did not.
+
+    Parameters
+    ----------
+    backend : str
+        How tensors travel, as `torch.distributed` names it; what is already joined stays.
 
     Raises
     ------
@@ -93,5 +99,5 @@ def processes_from_environment() -> Processes:
             " torchrun --nproc-per-node N -m stylegan_eval ..., or unset WORLD_SIZE"
         ) from error
     if not dist.is_initialized():
-        dist.init_process_group("gloo", timeout=_PATIENCE)
+        dist.init_process_group(backend, timeout=_PATIENCE)
     return Processes(rank=named["RANK"], world=named["WORLD_SIZE"], local_rank=named["LOCAL_RANK"])

@@ -6,6 +6,8 @@ size nor on where a run was resumed.
 
 import functools
 import math
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +16,8 @@ from torch.nn import functional as F
 
 from stylegan.datasets.pyramid import Pyramid
 
-# Last word of Philox's counter: keeps the two streams of one seed apart.
-_ORDER_STREAM, _MIRROR_STREAM = 1, 2
+# Last word of Philox's counter: keeps the streams of one seed apart.
+_ORDER_STREAM, _MIRROR_STREAM, _LABEL_STREAM = 1, 2, 3
 _BITS = 64
 
 
@@ -113,6 +115,47 @@ def process_reals(images: Tensor, *, lod: float, mirror: Tensor | None = None) -
     return x
 
 
+@dataclass(frozen=True)
+class Slice:
+    """Elements of the stream that are read at once.
+
+    Attributes
+    ----------
+    start, count : int
+        The minibatch: elements `start` to `start + count` - 1.
+    rows : ndarray
+        Which of its places to read, int64 [N].
+    level : int
+        Level of detail.
+    """
+
+    start: int
+    count: int
+    rows: np.ndarray
+    level: int
+
+
+class RawBatch(NamedTuple):
+    """N elements of the stream as they are stored, on the CPU.
+
+    Attributes
+    ----------
+    images : Tensor
+        uint8 [N, 3, H, W].
+    mirror : Tensor
+        bool [N], which of them are to be flipped.
+    labels : Tensor
+        float32 [N, L], theirs; classes are one-hot. L is 0 without labels.
+    other_labels : Tensor
+        float32 [N, L], of images drawn at random: for fakes.
+    """
+
+    images: Tensor
+    mirror: Tensor
+    labels: Tensor
+    other_labels: Tensor
+
+
 class Reals:
     """The stream of real images of a pyramid.
 
@@ -124,6 +167,8 @@ class Reals:
         Decides order and mirroring.
     mirror : bool
         Whether images are mirrored with probability 1/2.
+    offset : int
+        Levels by which the images are larger than the networks, whose levels are counted.
 
     Attributes
     ----------
@@ -131,49 +176,48 @@ class Reals:
         L, numbers in a label: classes, attributes, or 0 if the data have no labels.
     """
 
-    def __init__(self, pyramid: Pyramid, *, seed: int, mirror: bool) -> None:
+    def __init__(self, pyramid: Pyramid, *, seed: int, mirror: bool, offset: int = 0) -> None:
         self._pyramid = pyramid
         self._seed = seed
         self._mirror = mirror
-        self.label_size = _label_size(pyramid.labels)
+        self._offset = offset
+        self.label_size = label_size(pyramid.labels)
 
     def __len__(self) -> int:
         return len(self._pyramid)
 
-    def batch(self, start: int, count: int, *, lod: float, device: torch.device) -> Tensor:
-        """Elements `start` to `start + count` - 1 of the stream, N of them.
-
-        Returns
-        -------
-        Tensor
-            float32 [N, 3, R >> floor(lod), R >> floor(lod)] in [-1, 1] on `device`.
-        """
-        level = self._pyramid.level(math.floor(lod))
-        indices = image_indices(start, count, len(self), self._seed)
-        images = torch.from_numpy(np.asarray(level[indices])).to(device)  # uint8 [N, 3, H, W]
-        flags = None
+    def __getitem__(self, part: Slice) -> RawBatch:
+        """Read elements; they depend on (seed, start + row) alone."""
+        indices = image_indices(part.start, part.count, len(self), self._seed)[part.rows]
+        mirror = np.zeros(len(part.rows), bool)
         if self._mirror:
-            flags = torch.from_numpy(mirror_flags(start, count, self._seed)).to(device)  # [N]
-        return process_reals(images, lod=lod, mirror=flags)
+            mirror = mirror_flags(part.start, part.count, self._seed)[part.rows]
+        level = self._pyramid.level(part.level + self._offset)
+        rng = np.random.default_rng((self._seed, part.start, _LABEL_STREAM))
+        others = rng.integers(len(self), size=part.count)[part.rows]
+        return RawBatch(
+            images=torch.from_numpy(np.asarray(level[indices])),
+            mirror=torch.from_numpy(mirror),
+            labels=self._labels(indices),
+            other_labels=self._labels(others),
+        )
 
-    def labels_batch(self, start: int, count: int) -> Tensor:
-        """Labels of the same elements.
-
-        Returns
-        -------
-        Tensor
-            float32 [N, L] on the CPU; classes are one-hot.
-        """
+    def _labels(self, indices: np.ndarray) -> Tensor:
         labels = self._pyramid.labels
         if labels is None:
-            return torch.zeros(count, 0)
-        chosen = labels[image_indices(start, count, len(self), self._seed)]
-        if chosen.ndim == 1:
-            chosen = chosen[:, None] == np.arange(self.label_size)
-        return torch.from_numpy(chosen.astype(np.float32))  # [N, L]
+            return torch.zeros(len(indices), 0)
+        return torch.from_numpy(as_rows(labels[indices], self.label_size))
 
 
-def _label_size(labels: np.ndarray | None) -> int:
+def as_rows(labels: np.ndarray, size: int) -> np.ndarray:
+    """Classes [N] as one-hot rows, attributes [N, size] as they are; float32 [N, size]."""
+    if labels.ndim == 1:
+        labels = labels[:, None] == np.arange(size)
+    return labels.astype(np.float32)
+
+
+def label_size(labels: np.ndarray | None) -> int:
+    """Numbers in a label: classes, attributes, or 0."""
     if labels is None:
         return 0
     return int(labels.max()) + 1 if labels.ndim == 1 else int(labels.shape[1])

@@ -62,6 +62,11 @@ def _nimg_of(line: str) -> float:
         return float("inf")
 
 
+def say(text: str) -> None:
+    """One line for people, above a progress bar if there is one."""
+    tqdm.write(text, file=sys.stderr)
+
+
 class Progress:
     """Progress bar, and one row of the log per tick.
 
@@ -114,8 +119,8 @@ class Progress:
             "minibatch": point.minibatch,
             "lrate": point.lrate,
             **means,
-            "skipped_G": state.skipped_G,
-            "skipped_D": state.skipped_D,
+            "skipped_G": int(state.skipped_G.item()),
+            "skipped_D": int(state.skipped_D.item()),
             "img_per_s": rate,
             "seconds": now - self.start_time,
             "peak_memory_mib": peak_memory(state.G.w_avg.device) / 2**20,
@@ -127,8 +132,8 @@ class Progress:
             + f"  {duration(left)} left"
         )
         status = f", lod {point.lod:.2f}, {rate:.0f} img/s, {duration(left)} left"
-        if state.skipped_G or state.skipped_D:
-            status += f", {state.skipped_G + state.skipped_D} steps skipped"
+        if row["skipped_G"] or row["skipped_D"]:
+            status += f", {row['skipped_G'] + row['skipped_D']} steps skipped"
         self.bar.set_postfix_str(status.removeprefix(", "), refresh=False)
         self.bar.update(min(state.nimg / 1000, self.total) - self.bar.n)
         self.sums, self.count = {}, 0
@@ -137,7 +142,7 @@ class Progress:
     def say(self, text: str) -> None:
         """One line above the bar and in the log."""
         self.log.line(text)
-        tqdm.write(text, file=sys.stderr)
+        say(text)
 
     def close(self) -> None:
         """End the bar."""
@@ -187,19 +192,27 @@ class SampleSheet:
         [N, z_dim], on the networks' device.
     columns : int
         Images in a row.
+    labels : Tensor, optional
+        [N, label_size], for a conditional network.
     """
 
-    def __init__(self, folder: Path, latents: Tensor, columns: int) -> None:
+    def __init__(
+        self, folder: Path, latents: Tensor, columns: int, labels: Tensor | None = None
+    ) -> None:
         self.folder = folder
         self.latents = latents
         self.columns = columns
+        self.labels = None if labels is None else labels.to(latents.device)
 
     def __call__(self, state: TrainState) -> None:
         """Draw and write one sheet, at full size."""
         G, noise = GeneratorAtLod(state.G_ema, state.lod), state.G_ema.g.fixed_noise(state.lod)
+        parts = torch.arange(len(self.latents)).split(16)
         with torch.inference_mode():
-            images = torch.cat(
-                [G.synthesis(G.mapping(z), noise) for z in torch.split(self.latents, 16)]
-            )
+            images = torch.cat([G.synthesis(self._ws(G, part), noise) for part in parts])
         sheet = image_grid(to_uint8(images).cpu().numpy(), self.columns)
         save_png(self.folder / f"fakes-{state.nimg // 1000:06d}.png", sheet)
+
+    def _ws(self, G: GeneratorAtLod, part: Tensor) -> Tensor:
+        labels = None if self.labels is None else self.labels[part % len(self.labels)]
+        return G.mapping(self.latents[part], labels)

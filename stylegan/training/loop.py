@@ -1,17 +1,24 @@
 """The training algorithm: alternate steps of D and G along the schedule."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from stylegan.configs import Config, LossConfig
+from stylegan.datasets.reals import RawBatch, process_reals
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator, mix_styles
-from stylegan.runtime import Runtime, StepRandom
+from stylegan.runtime import Runtime
 from stylegan.training import losses
+from stylegan.training.draws import StepRandom
+from stylegan.training.execution import Execution
+from stylegan.training.feed import RealImages, feed
+from stylegan.training.forward import Forward
 from stylegan.training.optimizer import ema_beta, update_ema
+from stylegan.training.partition import Share
+from stylegan.training.reduction import Tally
 from stylegan.training.schedule import TrainingPoint, training_point
 from stylegan.training.state import TrainState
 
@@ -19,11 +26,58 @@ Terms = Mapping[str, Tensor]
 Hook = Callable[[TrainState, TrainingPoint, Terms], None]
 
 
-class RealImages(Protocol):
-    """Source of real minibatches."""
+@dataclass(frozen=True)
+class Pass:
+    """What one pass of a step works on.
 
-    def batch(self, start: int, count: int, *, lod: float, device: torch.device) -> Tensor:
-        """Images start .. start + count of the endless order, [N, C, H, W] in [-1, 1]."""
+    Attributes
+    ----------
+    share : Share
+        Which images of the minibatch; n of them.
+    reals : Tensor
+        [n, C, H, W] in [-1, 1].
+    labels, other_labels : Tensor or None
+        [n, label_size]: those of the reals, and of images drawn at random for G's step. None for
+        an unconditional network.
+    """
+
+    share: Share
+    reals: Tensor
+    labels: Tensor | None = None
+    other_labels: Tensor | None = None
+
+    @classmethod
+    def of(cls, raw: RawBatch, share: Share, lod: float, device: torch.device) -> "Pass":
+        """Move a batch to the device, then convert, mirror and fade it there."""
+        images, mirror, labels, others = (part.to(device, non_blocking=True) for part in raw)
+        reals = process_reals(images, lod=lod, mirror=mirror)
+        conditional = labels.shape[1] > 0
+        return cls(share, reals, labels if conditional else None, others if conditional else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What the steps of D and of G at one place of the training have in common.
+
+    Attributes
+    ----------
+    point : TrainingPoint
+        Minibatch, learning rate, lod.
+    loss : LossConfig
+        Which loss.
+    random : StepRandom
+        All randomness.
+    runtime : Runtime
+        Device and processes.
+    forward : Forward
+        The networks, as they are to be run.
+    """
+
+    point: TrainingPoint
+    loss: LossConfig
+    random: StepRandom
+    runtime: Runtime
+    forward: Forward
 
 
 def train(
@@ -33,102 +87,151 @@ def train(
     *,
     seed: int,
     runtime: Runtime,
+    execution: Execution | None = None,
     hooks: Sequence[Hook] = (),
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train until `total_kimg`, or until `should_stop` says so between two looks at the schedule.
 
     Every random number is a function of `seed` and the images shown, so a state saved by a hook
-    continues as if it had never stopped.
+    continues as if it had never stopped. All processes hold the same state.
 
     Parameters
     ----------
     state : TrainState
         Changed in place.
     reals : RealImages
-        Minibatches of real images.
+        Real images.
     config : Config
         What to train and how.
     seed : int
         Seed of all randomness.
     runtime : Runtime
-        Device.
+        Device and processes.
+    execution : Execution
+        Precision, passes, workers.
     hooks : sequence of Hook
         Called after each look's steps with the state, the schedule's point and the loss terms.
     should_stop : callable
-        Asked after the hooks.
+        Asked after the hooks; when any process says yes, all stop.
     """
+    execution = execution or Execution()
     total_nimg = config.schedule.total_kimg * 1000
+    batches = feed(reals, config, state.nimg, execution, runtime)
+    forward = Forward.of(state, execution)
     while state.nimg < total_nimg:
         point = training_point(state.nimg, config)
         state.enter(point)
-        beta = ema_beta(point.minibatch, config.schedule.ema_kimg)
+        shares = execution.shares(point, config, runtime)
         terms: dict[str, Tensor] = {}
         for _ in range(config.schedule.minibatch_repeats):
-            random = StepRandom.at(seed, state.nimg, runtime.device)
-            images = reals.batch(state.nimg, point.minibatch, lod=point.lod, device=runtime.device)
-            terms |= discriminator_step(state, images, point, config.loss, random)
-            update_ema(state.G_ema, state.G, beta)  # with D's step, so before G's
-            state.nimg += point.minibatch
-            terms |= generator_step(state, point, config.loss, random)
+            step = Step(
+                point=point,
+                loss=config.loss,
+                random=StepRandom(seed, state.nimg, runtime.device),
+                runtime=runtime,
+                forward=forward,
+            )
+            terms |= both_steps(state, step, shares, batches, config.schedule.ema_kimg)
         for hook in hooks:
             hook(state, point, terms)
-        if should_stop():
+        if runtime.any(said=should_stop()):
             return
 
 
-def draw_ws(G: Generator, n: int, loss: LossConfig, lod: float, random: StepRandom) -> Tensor:
-    """Map fresh latents, move w_avg, and mix styles with the configured probability.
+def both_steps(
+    state: TrainState,
+    step: Step,
+    shares: Sequence[Share],
+    batches: Iterator[RawBatch],
+    ema_kimg: float,
+) -> dict[str, Tensor]:
+    """One step of D, of the moving average, and of G; the terms of both losses."""
+    passes = [
+        Pass.of(next(batches), share, step.point.lod, step.runtime.device) for share in shares
+    ]
+    terms = discriminator_step(state, step, passes)
+    beta = ema_beta(step.point.minibatch, ema_kimg)
+    update_ema(state.flat_ema, state.flat_G, beta)  # with D's step, so before G's
+    state.G_ema.w_avg.copy_(state.G.w_avg)
+    state.nimg += step.point.minibatch
+    return terms | generator_step(state, step, passes)
 
-    The cutoff is uniform over the layers active at `lod` but the first, one per minibatch.
+
+def draw_cutoff(G: Generator, loss: LossConfig, lod: float, random: StepRandom) -> int | None:
+    """Layer from which a minibatch takes a second latent; None when it is not mixed.
+
+    Uniform over the layers active at `lod` but the first.
+    """
+    if loss.style_mixing_prob == 0:
+        return None
+    mixes = random.host.random() < loss.style_mixing_prob
+    cutoff = int(random.host.integers(1, G.num_ws - 2 * int(lod)))
+    return cutoff if mixes else None
+
+
+def draw_ws(
+    G: Generator, share: Share, labels: Tensor | None, cutoff: int | None, random: StepRandom
+) -> tuple[Tensor, Tensor]:
+    """Map fresh latents and mix styles.
 
     Returns
     -------
-    Tensor
+    ws : Tensor
         [n, num_ws, w_dim].
+    w_mean : Tensor
+        [w_dim], mean of w before mixing.
     """
-
-    def latents() -> Tensor:
-        return torch.randn(n, G.z_dim, generator=random.device, device=random.device.device)
-
-    ws = G.mapping(latents())
-    G.update_w_avg(ws[:, 0])
-    if loss.style_mixing_prob > 0:
-        active = G.num_ws - 2 * int(lod)
-        mixes = random.host.random() < loss.style_mixing_prob
-        cutoff = int(random.host.integers(1, active))
-        ws2 = G.mapping(latents())
-        ws = mix_styles(ws, ws2, cutoff) if mixes else ws
-    return ws
+    ws = G.mapping(random.normal(share, G.z_dim), labels)
+    w_mean = ws.detach()[:, 0].mean(dim=0)
+    if cutoff is not None:
+        ws = mix_styles(ws, G.mapping(random.normal(share, G.z_dim), labels), cutoff)
+    return ws, w_mean
 
 
-def draw_fakes(G: Generator, n: int, loss: LossConfig, lod: float, random: StepRandom) -> Tensor:
-    """Fresh images [n, C, H, W] as training sees them: mixed styles, fresh noise, no truncation."""
-    ws = draw_ws(G, n, loss, lod, random)
-    return G.synthesis(ws, G.draw_noise(n, random.device, lod), lod)
+def draw_fakes(
+    state: TrainState, step: Step, share: Share, labels: Tensor | None, cutoff: int | None
+) -> tuple[Tensor, Tensor]:
+    """Fresh images as training sees them: mixed styles, fresh noise, no truncation.
+
+    Returns
+    -------
+    images : Tensor
+        [n, C, H, W].
+    w_mean : Tensor
+        [w_dim], mean of w before mixing.
+    """
+    ws, w_mean = draw_ws(state.G, share, labels, cutoff, step.random)
+    sizes = state.G.g.noise_shapes(step.point.lod)
+    noise = [step.random.normal(share, 1, *size) for size in sizes]
+    return step.forward.images(ws, noise, step.point.lod), w_mean
 
 
 def discriminator_terms(
-    D: Discriminator, reals: Tensor, fakes: Tensor, t: Tensor, *, loss: LossConfig, lod: float
+    forward: Forward, batch: Pass, fakes: Tensor, t: Tensor | None, *, loss: LossConfig, lod: float
 ) -> dict[str, Tensor]:
     """Loss of D ("loss_D") and what it is made of, each a scalar.
 
     Parameters
     ----------
-    D : Discriminator
-        Its weights require gradients.
-    reals, fakes : Tensor
-        [N, C, H, W].
-    t : Tensor
-        [N, 1, 1, 1] in [0, 1): where WGAN-GP looks between them; unused by the logistic loss.
+    forward : Forward
+        D, whose weights require gradients.
+    batch : Pass
+        Reals, and the labels of reals and fakes.
+    fakes : Tensor
+        [n, C, H, W].
+    t : Tensor or None
+        [n, 1, 1, 1] in [0, 1): where WGAN-GP looks between them.
     loss : LossConfig
         Which loss.
     lod : float
         Level of detail.
     """
+    reals, labels = batch.reals, batch.labels
     uses_r1 = loss.kind == "logistic-r1" and loss.r1_gamma > 0
     reals.requires_grad_(uses_r1)
-    real_scores, fake_scores = D(reals, lod=lod), D(fakes, lod=lod)
+    real_score = forward.scores_twice if uses_r1 else forward.scores
+    real_scores, fake_scores = real_score(reals, labels, lod), forward.scores(fakes, labels, lod)
     terms = {"score_real": real_scores.mean(), "score_fake": fake_scores.mean()}
     if loss.kind == "logistic-r1":
         value = losses.d_logistic(real_scores, fake_scores).mean()
@@ -137,12 +240,14 @@ def discriminator_terms(
             terms["r1"] = losses.squared_gradient_norm(real_scores, reals, lod).mean()
             value = value + loss.r1_gamma / 2 * terms["r1"]
     else:
+        assert t is not None
         value = losses.d_wgan(real_scores, fake_scores, loss.drift).mean()
         mixed = losses.mix_images(reals, fakes, t).requires_grad_()
-        norms2 = losses.squared_gradient_norm(D(mixed, lod=lod), mixed, lod)
+        norms2 = losses.squared_gradient_norm(forward.scores_twice(mixed, labels, lod), mixed, lod)
         terms["gp"] = losses.gradient_penalty(norms2, loss.gp_lambda, loss.gp_target).mean()
         value = value + terms["gp"]
-    return terms | {"loss_D": value}
+    spread = fakes.detach().std(dim=0, correction=min(1, len(fakes) - 1)).mean()
+    return terms | {"loss_D": value, "fake_spread": spread}
 
 
 def generator_loss(scores: Tensor, loss: LossConfig) -> Tensor:
@@ -152,27 +257,38 @@ def generator_loss(scores: Tensor, loss: LossConfig) -> Tensor:
 
 
 def discriminator_step(
-    state: TrainState, reals: Tensor, point: TrainingPoint, loss: LossConfig, random: StepRandom
+    state: TrainState, step: Step, passes: Sequence[Pass]
 ) -> dict[str, Tensor]:
-    """One step of D; the terms of its loss."""
-    with torch.no_grad():
-        fakes = draw_fakes(state.G, len(reals), loss, point.lod, random)
-    t = torch.rand(len(reals), 1, 1, 1, generator=random.device, device=reals.device)
-    state.D.requires_grad_(requires_grad=True).zero_grad()
-    terms = discriminator_terms(state.D, reals, fakes, t, loss=loss, lod=point.lod)
-    terms["loss_D"].backward()  # type: ignore[no-untyped-call]
-    state.skipped_D += not state.optimizer_D.update(point.lrate)
-    return {key: term.detach() for key, term in terms.items()}
+    """One step of D; the terms of its loss, over the whole minibatch."""
+    lod = step.point.lod
+    cutoff = draw_cutoff(state.G, step.loss, lod, step.random)
+    state.D.requires_grad_(requires_grad=True)
+    tally = Tally(state.flat_D)
+    for batch in passes:
+        with torch.no_grad():
+            fakes, w_mean = draw_fakes(state, step, batch.share, batch.labels, cutoff)
+        gp = step.loss.kind == "wgan-gp"
+        t = step.random.uniform(batch.share, 1, 1, 1) if gp else None
+        terms = discriminator_terms(step.forward, batch, fakes, t, loss=step.loss, lod=lod)
+        (terms["loss_D"] * batch.share.weight).backward()  # type: ignore[no-untyped-call]
+        tally.add(w_mean, terms, batch.share.weight)
+    w_mean, terms = tally.total(step.runtime)
+    state.G.update_w_avg(w_mean[None])
+    return terms | {"grad_norm_D": state.optimizer_D.update(step.point.lrate)}
 
 
-def generator_step(
-    state: TrainState, point: TrainingPoint, loss: LossConfig, random: StepRandom
-) -> dict[str, Tensor]:
-    """One step of G; its loss."""
+def generator_step(state: TrainState, step: Step, passes: Sequence[Pass]) -> dict[str, Tensor]:
+    """One step of G; its loss, over the whole minibatch."""
+    lod = step.point.lod
+    cutoff = draw_cutoff(state.G, step.loss, lod, step.random)
     state.D.requires_grad_(requires_grad=False)  # its weights' gradients would be thrown away
-    state.G.zero_grad()
-    fakes = draw_fakes(state.G, point.minibatch, loss, point.lod, random)
-    value = generator_loss(state.D(fakes, lod=point.lod), loss)
-    value.backward()  # type: ignore[no-untyped-call]
-    state.skipped_G += not state.optimizer_G.update(point.lrate)
-    return {"loss_G": value.detach()}
+    tally = Tally(state.flat_G)
+    for batch in passes:
+        labels = batch.other_labels
+        fakes, w_mean = draw_fakes(state, step, batch.share, labels, cutoff)
+        value = generator_loss(step.forward.scores(fakes, labels, lod), step.loss)
+        (value * batch.share.weight).backward()  # type: ignore[no-untyped-call]
+        tally.add(w_mean, {"loss_G": value}, batch.share.weight)
+    w_mean, terms = tally.total(step.runtime)
+    state.G.update_w_avg(w_mean[None])
+    return terms | {"grad_norm_G": state.optimizer_G.update(step.point.lrate)}

@@ -1,12 +1,12 @@
 """A run: a folder, a data set and a training that can be stopped and continued."""
 
-import json
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,65 +18,30 @@ from stylegan.checkpoint import (
     checkpoint_path,
     checkpoints_in,
     load_config,
+    load_networks,
     load_state,
-    newest_checkpoint,
+    newest_good_checkpoint,
     read_checkpoint,
     save_checkpoint,
 )
-from stylegan.configs import Config, config_to_dict, diff
+from stylegan.configs import Config, diff
 from stylegan.datasets.pyramid import Pyramid, open_pyramid
-from stylegan.datasets.reals import Reals
+from stylegan.datasets.reals import Reals, as_rows, label_size
 from stylegan.grid import image_grid, save_png
 from stylegan.runtime import Runtime
 from stylegan.training.cost import phase_costs
-from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet
-from stylegan.training.loop import train
+from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet, say
+from stylegan.training.loop import Hook, train
 from stylegan.training.schedule import phases
+from stylegan.training.settings import RunSettings, write_settings
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write
-from stylegan_eval.precision import strict_float32
+from stylegan_eval.files import held, sha256_of
+from stylegan_eval.precision import check_precision, computing_in
 from stylegan_eval.sampling import latents
 
-
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """What a user decides about a run beside its configuration.
-
-    Attributes
-    ----------
-    out : Path
-        The run's folder.
-    data : Path
-        Archive or folder of images.
-    seed : int
-        Seed of all randomness.
-    snapshot_kimg : float
-        Thousands of images between checkpoints with a sample sheet.
-    keep : int
-        Checkpoints to keep; older ones are deleted.
-    cache : Path or None
-        Where prepared images are kept; None for the default.
-    """
-
-    out: Path
-    data: Path
-    seed: int = 0
-    snapshot_kimg: float = 10.0
-    keep: int = 3
-    cache: Path | None = None
-
-
-@dataclass(frozen=True)
-class RealsAt:
-    """Reals of a data set that is larger than the networks, read from a coarser level on."""
-
-    reals: Reals
-    offset: int
-
-    def batch(self, start: int, count: int, *, lod: float, device: torch.device) -> Tensor:
-        """See `RealImages.batch`; `lod` counts from the networks' full resolution."""
-        return self.reals.batch(start, count, lod=lod + self.offset, device=device)
+TEXT_LOG = "train.log"
+_LABELS_KEPT = 4096
 
 
 def start_run(config: Config, settings: RunSettings, runtime: Runtime) -> Path:
@@ -92,16 +57,53 @@ def start_run(config: Config, settings: RunSettings, runtime: Runtime) -> Path:
     UserError
         The folder holds a run already, or data and configuration do not fit.
     """
-    if settings.out.is_dir() and checkpoints_in(settings.out):
-        raise UserError(
-            f"{settings.out} already holds a run: continue it with --resume, "
-            "or choose another folder with --out"
-        )
-    pyramid = open_pyramid(settings.data, cache=settings.cache)
-    check_fit(config, pyramid, settings.data)
-    _write_settings(config, settings)
-    state = TrainState.fresh(config, runtime, settings.seed)
-    return _run(state, config, settings, runtime, pyramid)
+    return _start(config, settings, runtime, lambda: _fresh(config, settings, runtime))
+
+
+def start_from(
+    source: Path,
+    revise: Callable[[Config], Config],
+    settings: RunSettings,
+    runtime: Runtime,
+) -> Path:
+    """Train networks further that a checkpoint holds, as a new run.
+
+    Growth goes on from the level that they were trained to, optimizers begin anew.
+
+    Parameters
+    ----------
+    source : Path
+        A checkpoint, or a run's folder: then its newest.
+    revise : callable
+        Turns the checkpoint's configuration into what the user asks for.
+    settings : RunSettings
+        The new run's.
+    runtime : Runtime
+        Device and processes.
+
+    Raises
+    ------
+    UserError
+        The checkpoint cannot be read or has other networks, or as `start_run`.
+    """
+    path, tree = _read(source, runtime)
+    trained, _ = load_config(tree)
+    config = revise(trained)
+    for key, (old, new) in diff(trained, config).items():
+        if key == "resolution" or key.startswith("network."):
+            raise UserError(
+                f"the networks of {path} have {key} {old}, not {new}: leave the option out, or"
+                " start without --init"
+            )
+    grown = config.resolution >> int(tree["lod"])
+    config = replace(config, schedule=replace(config.schedule, initial_resolution=grown))
+
+    def first() -> tuple[TrainState, Provenance]:
+        state, provenance = _fresh(config, settings, runtime)
+        load_networks(tree, state)
+        return state, replace(provenance, init=sha256_of(path))
+
+    return _start(config, settings, runtime, first)
 
 
 def resume_run(
@@ -115,21 +117,21 @@ def resume_run(
     Parameters
     ----------
     checkpoint : Path
-        A checkpoint, or a run's folder: then its newest.
+        A checkpoint, or a run's folder: then its newest that can be read.
     revise : callable
         Turns the checkpoint's configuration into what the user asks for; only the length may
         differ.
     settings : RunSettings
         Its seed is replaced by the run's own.
     runtime : Runtime
-        Device.
+        Device and processes, of which there may be another number than before.
 
     Raises
     ------
     UserError
         The checkpoint is missing, damaged, of another configuration or of other data.
     """
-    tree = read_checkpoint(newest_checkpoint(checkpoint))
+    _, tree = _read(checkpoint, runtime)
     trained, provenance = load_config(tree)
     config = revise(trained)
     changes = diff(trained, config)
@@ -141,15 +143,71 @@ def resume_run(
             f"the checkpoint was trained with {key} {old}, not {new}: leave the option out to "
             "continue it, or start anew without --resume"
         )
-    pyramid = open_pyramid(settings.data, cache=settings.cache)
-    check_fit(config, pyramid, settings.data)
+    pyramid = _open(config, settings, runtime)
     if pyramid.digest != provenance.data:
         raise UserError(
             f"{settings.data} is not the data this run was trained on: "
             "give the same file with --data, or start anew without --resume"
         )
     settings = replace(settings, seed=provenance.seed)
-    return _run(load_state(tree, runtime), config, settings, runtime, pyramid)
+    provenance = provenance.going_on(int(tree["nimg"]), settings.execution.name)
+    return _Run(config, settings, runtime, pyramid, provenance).train(load_state(tree, runtime))
+
+
+def _start(
+    config: Config,
+    settings: RunSettings,
+    runtime: Runtime,
+    first: Callable[[], tuple[TrainState, Provenance]],
+) -> Path:
+    taken = settings.out.is_dir() and bool(checkpoints_in(settings.out))
+    if runtime.any(said=taken):
+        raise UserError(
+            f"{settings.out} already holds a run: continue it with --resume, "
+            "or choose another folder with --out"
+        )
+    pyramid = _open(config, settings, runtime)
+    state, provenance = first()
+    provenance = replace(provenance, data=pyramid.digest)
+    return _Run(config, settings, runtime, pyramid, provenance).train(state)
+
+
+def _fresh(
+    config: Config, settings: RunSettings, runtime: Runtime
+) -> tuple[TrainState, Provenance]:
+    provenance = Provenance(
+        seed=settings.seed,
+        data="",
+        version=__version__,
+        execution=((0, settings.execution.name),),
+    )
+    return TrainState.fresh(config, runtime, settings.seed), provenance
+
+
+def _read(source: Path, runtime: Runtime) -> tuple[Path, dict[str, Any]]:
+    """Read a checkpoint by name, or the newest good one that the first process finds."""
+    if not source.is_dir():
+        return source, read_checkpoint(source)
+    if not runtime.is_first:
+        path = runtime.processes.of_first(source)
+        return path, read_checkpoint(path)
+    path, tree, passed_over = newest_good_checkpoint(source)
+    for trouble in passed_over:
+        say(f"passed over: {trouble}")
+    return runtime.processes.of_first(path), tree
+
+
+def _open(config: Config, settings: RunSettings, runtime: Runtime) -> Pyramid:
+    """Open the images, which the first process prepares, and check that all fits."""
+    check_precision(settings.execution.precision, runtime.device.type)
+    if not runtime.is_first:
+        runtime.processes.wait()
+    pyramid = open_pyramid(settings.data, cache=settings.cache, progress=runtime.is_first)
+    if runtime.is_first:
+        runtime.processes.wait()
+    check_fit(config, pyramid, settings.data)
+    settings.execution.check(config, runtime)
+    return pyramid
 
 
 def check_fit(config: Config, pyramid: Pyramid, data: Path) -> None:
@@ -158,7 +216,7 @@ def check_fit(config: Config, pyramid: Pyramid, data: Path) -> None:
     Raises
     ------
     UserError
-        Too few images or too small ones, or minibatches that do not divide into groups.
+        Too few images or too small ones, or labels of another size.
     """
     size, smallest = pyramid.resolution, config.resolution
     if size < smallest:
@@ -166,109 +224,126 @@ def check_fit(config: Config, pyramid: Pyramid, data: Path) -> None:
             f"{data} holds {size}x{size} images, too small for resolution {smallest}: "
             f"use --resolution {size} or larger images"
         )
-    minibatches = {point.minibatch for point in phases(config)}
-    if len(pyramid) < max(minibatches):
+    largest = max(point.minibatch for point in phases(config))
+    if len(pyramid) < largest:
         raise UserError(
             f"{data} holds {len(pyramid)} images, fewer than the minibatch of "
-            f"{max(minibatches)}: use more images or a preset with smaller minibatches"
+            f"{largest}: use more images or a preset with smaller minibatches"
         )
-    group = config.network.mbstd_group_size
-    for minibatch in sorted(minibatches):
-        if minibatch > group and minibatch % group:
-            raise UserError(f"a minibatch of {minibatch} is no multiple of {group}")
+    wanted, there = config.network.label_size, label_size(pyramid.labels)
+    if wanted and wanted != there:
+        raise UserError(
+            f"{data} has labels of {there} numbers, the networks take {wanted}: use the data that"
+            " they were made for, or start anew"
+        )
 
 
-def _write_settings(config: Config, settings: RunSettings) -> None:
-    tree = {
-        "config": config_to_dict(config),
-        "data": str(settings.data.resolve()),
-        "seed": settings.seed,
-        "snapshot_kimg": settings.snapshot_kimg,
-        "keep": settings.keep,
-        "version": __version__,
-    }
-    with atomic_write(settings.out / "run.json") as temporary:
-        temporary.write_text(json.dumps(tree, indent=1) + "\n")
+class _Run:
+    """One process's part in a run.
 
-
-def read_settings(folder: Path) -> RunSettings:
-    """Settings that a run's folder remembers.
-
-    Raises
-    ------
-    UserError
-        There is no run, or its file is damaged.
+    Parameters
+    ----------
+    config : Config
+        What is trained.
+    settings : RunSettings
+        Where, how often, how.
+    runtime : Runtime
+        Device and processes.
+    pyramid : Pyramid
+        Real images.
+    provenance : Provenance
+        What checkpoints say of their making.
     """
-    path = folder / "run.json"
-    if not path.is_file():
-        raise UserError(f"no run to resume in {folder}: {path.name} is missing")
-    try:
-        tree = json.loads(path.read_text())
-        return RunSettings(
-            out=folder,
-            data=Path(tree["data"]),
-            seed=int(tree["seed"]),
-            snapshot_kimg=float(tree["snapshot_kimg"]),
-            keep=int(tree["keep"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged: give --data and the checkpoint by name") from error
 
+    def __init__(
+        self,
+        config: Config,
+        settings: RunSettings,
+        runtime: Runtime,
+        pyramid: Pyramid,
+        provenance: Provenance,
+    ) -> None:
+        self.config, self.settings, self.runtime = config, settings, runtime
+        self.pyramid, self.provenance = pyramid, provenance
+        self.offset = (pyramid.resolution // config.resolution).bit_length() - 1
+        self.saved_nimg = -1
 
-def _run(
-    state: TrainState,
-    config: Config,
-    settings: RunSettings,
-    runtime: Runtime,
-    pyramid: Pyramid,
-) -> Path:
-    out, start = settings.out, state.nimg
-    provenance = Provenance(seed=settings.seed, data=pyramid.digest, version=__version__)
-    offset = (pyramid.resolution // config.resolution).bit_length() - 1
-    reals = RealsAt(Reals(pyramid, seed=settings.seed, mirror=config.mirror), offset)
-    columns = max(2, min(8, 1024 // config.resolution))
-    z = latents(settings.seed, range(columns * columns), config.network.z_dim)
-    sheet = SampleSheet(out, z.to(runtime.device), columns)
-    sample = np.array(pyramid.level(offset)[: columns * columns])
-    save_png(out / "reals.png", image_grid(sample, columns))
-
-    log = RunLog(out, start)
-    progress = Progress(log, config, phase_costs(config), start)
-
-    saved = [start]
-
-    def snapshot(state: TrainState) -> None:
-        sheet(state)
-        path = checkpoint_path(out, state.nimg)
-        save_checkpoint(path, state, config, provenance)
-        for old in checkpoints_in(out)[: -settings.keep]:
-            old.unlink()
-        saved[0] = state.nimg
-        progress.log.line(f"wrote {path.name}")
-
-    if start == 0:
-        snapshot(state)  # shows at once whether the folder can be written
-    progress.log.line(f"config {config.name}, seed {settings.seed}, from kimg {start / 1000:.1f}")
-    # The published numbers were made in float32; TF32 keeps 10 bits of the mantissa instead of 23.
-    with stop_on_signal() as stop, strict_float32(runtime.device.type):
-        try:
+    def train(self, state: TrainState) -> Path:
+        """Train to the end, or until a signal comes."""
+        out, runtime, execution = self.settings.out, self.runtime, self.settings.execution
+        self.saved_nimg = start = state.nimg
+        with ExitStack() as stack:
+            hooks: list[Hook] = []
+            if runtime.is_first:
+                stack.enter_context(held(out / TEXT_LOG))
+                write_settings(self.config, self.settings)
+                self.log = RunLog(out, start)
+                costs = phase_costs(self.config)
+                self.progress = Progress(self.log, self.config, costs, start)
+                stack.callback(self.progress.close)
+                self.sheet = self._sheet()
+                hooks.append(self.progress)
+                if start == 0:
+                    self._snapshot(state)  # shows at once whether the folder can be written
+                self.log.line(
+                    f"config {self.config.name}, seed {self.settings.seed}, {execution.name},"
+                    f" {runtime.world} process(es), from kimg {start / 1000:.1f}"
+                )
+            hooks.append(Every(self.settings.snapshot_kimg, start, self._snapshot))
+            stop = stack.enter_context(stop_on_signal())
+            # Published numbers were made in float32; TF32 keeps 10 bits of the mantissa, not 23.
+            stack.enter_context(computing_in(execution.precision, runtime.device.type))
+            seed = self.settings.seed
             train(
                 state,
-                reals,
-                config,
-                seed=settings.seed,
+                Reals(self.pyramid, seed=seed, mirror=self.config.mirror, offset=self.offset),
+                self.config,
+                seed=seed,
                 runtime=runtime,
-                hooks=(progress, Every(settings.snapshot_kimg, start, snapshot)),
+                execution=execution,
+                hooks=hooks,
                 should_stop=lambda: bool(stop),
             )
-            if state.nimg != saved[0]:
-                snapshot(state)
-        finally:
-            progress.close()
-    if stop:
-        progress.say(f"stopped by signal {stop[0]}; continue with --resume --out {out}")
-        raise SystemExit(128 + stop[0])
-    return newest_checkpoint(out)
+            if state.nimg != self.saved_nimg:
+                self._snapshot(state)
+        if state.nimg < self.config.schedule.total_kimg * 1000:
+            number = stop[0] if stop else signal.SIGTERM  # another process was told
+            if runtime.is_first:
+                self.progress.say(f"stopped by signal {number}; continue with --resume --out {out}")
+            raise SystemExit(128 + number)
+        return checkpoint_path(out, state.nimg)
+
+    def _sheet(self) -> SampleSheet:
+        """Sheet of fakes, with one of reals to compare."""
+        columns = max(2, min(8, 1024 // self.config.resolution))
+        z = latents(self.settings.seed, range(columns**2), self.config.network.z_dim)
+        reals = np.array(self.pyramid.level(self.offset)[: columns**2])
+        save_png(self.settings.out / "reals.png", image_grid(reals, columns))
+        return SampleSheet(
+            self.settings.out, z.to(self.runtime.device), columns, labels=self._labels(columns**2)
+        )
+
+    def _snapshot(self, state: TrainState) -> None:
+        """Save: the first process writes, the others go on."""
+        self.saved_nimg = state.nimg
+        if not self.runtime.is_first:
+            return
+        self.sheet(state)
+        path = checkpoint_path(self.settings.out, state.nimg)
+        save_checkpoint(
+            path, state, self.config, self.provenance, labels=self._labels(_LABELS_KEPT)
+        )
+        for old in checkpoints_in(self.settings.out)[: -self.settings.keep]:
+            old.unlink()
+        self.log.line(f"wrote {path.name}")
+
+    def _labels(self, count: int) -> Tensor | None:
+        """Labels [min(count, N), label_size] of images at equal distances in the data set."""
+        labels = self.pyramid.labels
+        if self.config.network.label_size == 0 or labels is None:
+            return None
+        chosen = np.linspace(0, len(labels) - 1, min(count, len(labels))).round().astype(int)
+        return torch.from_numpy(as_rows(labels[chosen], self.config.network.label_size))
 
 
 @contextmanager

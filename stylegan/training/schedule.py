@@ -67,9 +67,8 @@ def training_point(nimg: int, config: Config) -> TrainingPoint:
     )
 
 
-def training_points(config: Config) -> Iterator[TrainingPoint]:
-    """Every look at the schedule from the start to `total_kimg`, in order."""
-    nimg = 0
+def training_points(config: Config, nimg: int = 0) -> Iterator[TrainingPoint]:
+    """Every look at the schedule from image `nimg` to `total_kimg`, in order."""
     while nimg < config.schedule.total_kimg * 1000:
         point = training_point(nimg, config)
         yield point

@@ -3,13 +3,15 @@
 import copy
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from stylegan.configs import Config
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator, build_discriminator, build_generator
 from stylegan.runtime import Runtime, stream_seed
+from stylegan.training.flat import Flat
 from stylegan.training.optimizer import Adam
+from stylegan.training.reduction import NUM_TERMS
 from stylegan.training.schedule import TrainingPoint, active_levels, training_point
 
 
@@ -21,39 +23,61 @@ class TrainState:
     ----------
     G, D, G_ema
         Generator, discriminator, and the moving average of G's weights (``Gs``).
+    flat_G, flat_D, flat_ema
+        Weights and gradients of each as vectors. Behind the gradients of G and D: the mean w of
+        the fakes drawn, and `NUM_TERMS` numbers of the log.
     optimizer_G, optimizer_D
         Adam of each.
     nimg : int
         Real images shown.
     lod : float
         Level of detail trained last, or about to be trained first.
-    skipped_G, skipped_D : int
-        Steps left out because a gradient was not finite.
     """
 
     G: Generator
     D: Discriminator
     G_ema: Generator
+    flat_G: Flat
+    flat_D: Flat
+    flat_ema: Flat
     optimizer_G: Adam
     optimizer_D: Adam
     lod: float
     nimg: int = 0
-    skipped_G: int = 0
-    skipped_D: int = 0
 
     @classmethod
     def fresh(cls, config: Config, runtime: Runtime, seed: int) -> "TrainState":
         """New networks, a function of (config, seed) alone."""
         G = build_generator(config, seed=stream_seed(seed, 1)).to(runtime.device)
         D = build_discriminator(config, seed=stream_seed(seed, 2)).to(runtime.device)
+        return cls.of(G, D, copy.deepcopy(G), config)
+
+    @classmethod
+    def of(cls, G: Generator, D: Discriminator, G_ema: Generator, config: Config) -> "TrainState":
+        """State of a training that begins with these networks, on the device they are on."""
+        tail = config.network.w_dim + NUM_TERMS
+        flat_G, flat_D = Flat(G, tail=tail), Flat(D, tail=tail)
         return cls(
             G=G,
             D=D,
-            G_ema=copy.deepcopy(G).requires_grad_(requires_grad=False),
-            optimizer_G=Adam(G.parameters(), config.schedule),
-            optimizer_D=Adam(D.parameters(), config.schedule),
+            G_ema=G_ema.requires_grad_(requires_grad=False),
+            flat_G=flat_G,
+            flat_D=flat_D,
+            flat_ema=Flat(G_ema),
+            optimizer_G=Adam(flat_G, config.schedule),
+            optimizer_D=Adam(flat_D, config.schedule),
             lod=training_point(0, config).lod,
         )
+
+    @property
+    def skipped_G(self) -> Tensor:
+        """Steps of G left out because a gradient was not finite; a scalar on the device."""
+        return self.optimizer_G.skipped
+
+    @property
+    def skipped_D(self) -> Tensor:
+        """Likewise of D."""
+        return self.optimizer_D.skipped
 
     @property
     def networks(self) -> dict[str, nn.Module]:

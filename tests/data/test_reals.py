@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylegan.datasets.pyramid import open_pyramid
-from stylegan.datasets.reals import Reals, image_indices, mirror_flags, process_reals
+from stylegan.datasets.reals import Reals, Slice, image_indices, mirror_flags, process_reals
 from tests.data.samples import dataset_json, pngs, write_zip
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "process_reals.npz"
-CPU = torch.device("cpu")
 seeds = st.integers(0, 2**64 - 1)
 
 
@@ -89,6 +88,16 @@ def test_the_range_is_minus_one_to_one():
     assert process_reals(images, lod=0).flatten().tolist() == [-1, 1, -1, 1]
 
 
+def read(reals, start, count, lod=0, rows=None):
+    rows = np.arange(count) if rows is None else rows
+    return reals[Slice(start, count, rows, int(lod))]
+
+
+def batch_of(reals, start, count, lod=0, rows=None):
+    raw = read(reals, start, count, lod, rows)
+    return process_reals(raw.images, lod=lod, mirror=raw.mirror)
+
+
 @pytest.fixture
 def source(tmp_path):
     labels = [[f"{n:03d}.png", n % 3] for n in range(10)]
@@ -98,7 +107,7 @@ def source(tmp_path):
 @pytest.mark.parametrize("lod", [0, 0.5, 1, 1.25, 2])
 def test_a_batch_joins_order_mirroring_and_level(source, lod):
     pyramid = open_pyramid(source, progress=False)
-    batch = Reals(pyramid, seed=4, mirror=True).batch(7, 8, lod=lod, device=CPU)
+    batch = batch_of(Reals(pyramid, seed=4, mirror=True), 7, 8, lod)
     indices, flags = image_indices(7, 8, 10, 4), mirror_flags(7, 8, 4)
     assert 0 < flags.sum() < 8
     level = np.stack([pyramid.level(int(lod))[k] for k in indices])
@@ -108,17 +117,41 @@ def test_a_batch_joins_order_mirroring_and_level(source, lod):
 
 def test_any_split_of_the_stream_gives_the_same_images_and_labels(source):
     reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=True)
-    whole = reals.batch(3, 25, lod=0.5, device=CPU)
+    whole = batch_of(reals, 3, 25, lod=0.5)
     assert whole.dtype == torch.float32
-    parts = [reals.batch(3 + n, 5, lod=0.5, device=CPU) for n in range(0, 25, 5)]
+    parts = [batch_of(reals, 3 + n, 5, lod=0.5) for n in range(0, 25, 5)]
     assert torch.equal(torch.cat(parts), whole)
-    labels = [reals.labels_batch(3 + n, 5) for n in range(0, 25, 5)]
-    assert torch.equal(torch.cat(labels), reals.labels_batch(3, 25))
+    labels = [read(reals, 3 + n, 5).labels for n in range(0, 25, 5)]
+    assert torch.equal(torch.cat(labels), read(reals, 3, 25).labels)
+
+
+def test_places_of_a_minibatch_are_what_the_whole_minibatch_has_there(source):
+    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=True)
+    whole = read(reals, 8, 12)
+    rows = np.array([1, 4, 7, 2, 11])
+    for part, all_of_it in zip(read(reals, 8, 12, rows=rows), whole, strict=True):
+        assert torch.equal(part, all_of_it[rows])
+
+
+def test_networks_smaller_than_the_images_read_coarser_levels(source):
+    pyramid = open_pyramid(source, progress=False)
+    small = Reals(pyramid, seed=0, mirror=True, offset=1)
+    full = Reals(pyramid, seed=0, mirror=True)
+    assert torch.equal(batch_of(small, 0, 9, lod=0.25), batch_of(full, 0, 9, lod=1.25))
+
+
+def test_other_labels_are_those_of_random_images(source):
+    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=False)
+    drawn = torch.cat([read(reals, start, 100).other_labels for start in range(0, 3000, 100)])
+    assert torch.equal(drawn.sum(1), torch.ones(3000))
+    shares = torch.tensor([4, 3, 3]) / 10  # classes of images 0 to 9
+    assert (drawn.mean(0) - shares).abs().max() < 5 * 0.5 / 3000**0.5
+    assert not torch.equal(read(reals, 0, 100).other_labels, read(reals, 0, 100).labels)
 
 
 def test_without_mirroring_no_image_is_turned(source):
     pyramid = open_pyramid(source, progress=False)
-    batch = Reals(pyramid, seed=0, mirror=False).batch(0, 10, lod=0, device=CPU)
+    batch = batch_of(Reals(pyramid, seed=0, mirror=False), 0, 10)
     images = torch.from_numpy(np.array(pyramid.level(0)[image_indices(0, 10, 10, 0)]))
     assert torch.equal(batch, process_reals(images, lod=0))
 
@@ -126,7 +159,7 @@ def test_without_mirroring_no_image_is_turned(source):
 def test_classes_are_one_hot_and_go_with_their_images(source):
     reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=False)
     assert (len(reals), reals.label_size) == (10, 3)
-    labels = reals.labels_batch(5, 12)
+    labels = read(reals, 5, 12).labels
     assert labels.dtype == torch.float32
     assert torch.equal(labels.sum(1), torch.ones(12))
     np.testing.assert_array_equal(labels.argmax(1), image_indices(5, 12, 10, 0) % 3)
@@ -137,10 +170,10 @@ def test_attributes_are_given_as_they_are_and_no_labels_as_nothing(tmp_path):
         open_pyramid(write_zip(tmp_path / "a.zip", pngs(3)), progress=False), seed=0, mirror=False
     )
     assert plain.label_size == 0
-    assert plain.labels_batch(0, 4).shape == (4, 0)
+    assert read(plain, 0, 4).labels.shape == (4, 0)
     content = dataset_json([[f"{n:03d}.png", [n, -1]] for n in range(3)])
     source = write_zip(tmp_path / "b.zip", pngs(3) | {"dataset.json": content})
     reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=False)
     assert reals.label_size == 2
     indices = image_indices(0, 5, 3, 0)
-    np.testing.assert_array_equal(reals.labels_batch(0, 5)[:, 0], indices)
+    np.testing.assert_array_equal(read(reals, 0, 5).labels[:, 0], indices)

@@ -1,0 +1,95 @@
+"""What a user decides about a run beside its configuration; kept in the run's folder."""
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from stylegan import __version__
+from stylegan.configs import Config, config_to_dict
+from stylegan.training.execution import Execution
+from stylegan_eval.errors import UserError
+from stylegan_eval.files import atomic_write
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Settings of a run.
+
+    Attributes
+    ----------
+    out : Path
+        The run's folder.
+    data : Path
+        Archive or folder of images.
+    seed : int
+        Seed of all randomness.
+    snapshot_kimg : float
+        Thousands of images between checkpoints with a sample sheet.
+    keep : int
+        Checkpoints to keep; older ones are deleted.
+    cache : Path or None
+        Where prepared images are kept; None for the default.
+    execution : Execution
+        Precision, passes, workers.
+    """
+
+    out: Path
+    data: Path
+    seed: int = 0
+    snapshot_kimg: float = 10.0
+    keep: int = 3
+    cache: Path | None = None
+    execution: Execution = field(default_factory=Execution)
+
+
+def write_settings(config: Config, settings: RunSettings) -> None:
+    """Write ``run.json`` into the run's folder.
+
+    Raises
+    ------
+    UserError
+        The folder cannot be written.
+    """
+    kept = asdict(settings)
+    del kept["out"], kept["cache"]  # the folder may move, and the cache is the machine's
+    tree = {
+        "config": config_to_dict(config),
+        **kept,
+        "data": str(settings.data.resolve()),
+        "version": __version__,
+    }
+    with atomic_write(settings.out / RUN_FILE) as temporary:
+        temporary.write_text(json.dumps(tree, indent=1) + "\n")
+
+
+def read_settings(folder: Path) -> RunSettings:
+    """Settings that a run's folder remembers.
+
+    Raises
+    ------
+    UserError
+        There is no run, or its file is damaged.
+    """
+    path = folder / RUN_FILE
+    if not path.is_file():
+        raise UserError(f"no run to resume in {folder}: {path.name} is missing")
+    try:
+        tree = json.loads(path.read_text())
+        return RunSettings(
+            out=folder,
+            data=Path(tree["data"]),
+            seed=int(tree["seed"]),
+            snapshot_kimg=float(tree["snapshot_kimg"]),
+            keep=int(tree["keep"]),
+            execution=_execution(tree["execution"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged: give --data and the checkpoint by name") from error
+
+
+def _execution(tree: dict[str, Any]) -> Execution:
+    table = tuple((int(size), int(images)) for size, images in tree["at_a_time"])
+    return replace(Execution(**tree), at_a_time=table)
