@@ -14,7 +14,8 @@ import pandas as pd
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
-from stylegan.training.run import RunSettings, start_run
+from stylegan.training.run import start_run
+from stylegan.training.settings import RunSettings
 from stylegan_eval.catalogue import METRICS
 from stylegan_eval.evaluation.run import measure, open_run
 from stylegan_eval.files import atomic_write

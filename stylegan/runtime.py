@@ -1,6 +1,6 @@
 """Device, processes and random streams, decided once at the start of a command."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ class Runtime:
     """
 
     device: torch.device
-    processes: Processes = Processes()
+    processes: Processes = field(default_factory=Processes)
 
     @classmethod
     def choose(cls, name: str) -> "Runtime":

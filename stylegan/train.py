@@ -214,7 +214,9 @@ def main(
         snapshot_kimg=snapshot_kimg or settings.snapshot_kimg,
         execution=_changed(settings.execution, execution),
     )
-    path = _train(revise, settings if resume else replace(settings, seed=seed), runtime, resume, init)
+    path = _train(
+        revise, settings if resume else replace(settings, seed=seed), runtime, resume, init
+    )
     if runtime.is_first:
         click.echo(path)
 

@@ -13,7 +13,9 @@ from torch.utils.flop_counter import flop_registry
 from stylegan.configs import Config
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
-from stylegan.training.loop import discriminator_terms, generator_loss
+from stylegan.training.forward import Forward
+from stylegan.training.loop import Pass, discriminator_terms, generator_loss
+from stylegan.training.partition import shares
 from stylegan.training.schedule import TrainingPoint, phases
 
 
@@ -96,7 +98,10 @@ def step_cost(config: Config, lod: float, minibatch: int) -> tuple[float, int]:
             fakes = G.synthesis(G.mapping(z), noise, lod)
         reals = torch.empty_like(fakes)
         with _saved_bytes() as kept_by_D:
-            terms = discriminator_terms(D, reals, fakes, t, loss=config.loss, lod=lod)
+            forward, (share,) = Forward(G.synthesis, D, D), shares(minibatch, minibatch)
+            terms = discriminator_terms(
+                forward, Pass(share, reals), fakes, t, loss=config.loss, lod=lod
+            )
         terms["loss_D"].backward()  # type: ignore[no-untyped-call]
         D.requires_grad_(requires_grad=False)
         with _saved_bytes() as kept_by_G:

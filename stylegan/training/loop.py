@@ -8,7 +8,6 @@ from torch import Tensor
 
 from stylegan.configs import Config, LossConfig
 from stylegan.datasets.reals import RawBatch, process_reals
-from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator, mix_styles
 from stylegan.runtime import Runtime
 from stylegan.training import losses
@@ -256,9 +255,7 @@ def generator_loss(scores: Tensor, loss: LossConfig) -> Tensor:
     return objective(scores).mean()
 
 
-def discriminator_step(
-    state: TrainState, step: Step, passes: Sequence[Pass]
-) -> dict[str, Tensor]:
+def discriminator_step(state: TrainState, step: Step, passes: Sequence[Pass]) -> dict[str, Tensor]:
     """One step of D; the terms of its loss, over the whole minibatch."""
     lod = step.point.lod
     cutoff = draw_cutoff(state.G, step.loss, lod, step.random)

@@ -289,7 +289,8 @@ class _Run:
                     f"config {self.config.name}, seed {self.settings.seed}, {execution.name},"
                     f" {runtime.world} process(es), from kimg {start / 1000:.1f}"
                 )
-            hooks.append(Every(self.settings.snapshot_kimg, start, self._snapshot))
+            interval = self.settings.snapshot_kimg or max(self.config.schedule.total_kimg / 20, 1.0)
+            hooks.append(Every(interval, start, self._snapshot))
             stop = stack.enter_context(stop_on_signal())
             # Published numbers were made in float32; TF32 keeps 10 bits of the mantissa, not 23.
             stack.enter_context(computing_in(execution.precision, runtime.device.type))

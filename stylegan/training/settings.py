@@ -26,8 +26,9 @@ class RunSettings:
         Archive or folder of images.
     seed : int
         Seed of all randomness.
-    snapshot_kimg : float
-        Thousands of images between checkpoints with a sample sheet.
+    snapshot_kimg : float or None
+        Thousands of images between checkpoints with a sample sheet; None for a twentieth of the
+        length, but at least one.
     keep : int
         Checkpoints to keep; older ones are deleted.
     cache : Path or None
@@ -39,7 +40,7 @@ class RunSettings:
     out: Path
     data: Path
     seed: int = 0
-    snapshot_kimg: float = 10.0
+    snapshot_kimg: float | None = None
     keep: int = 3
     cache: Path | None = None
     execution: Execution = field(default_factory=Execution)
@@ -82,7 +83,7 @@ def read_settings(folder: Path) -> RunSettings:
             out=folder,
             data=Path(tree["data"]),
             seed=int(tree["seed"]),
-            snapshot_kimg=float(tree["snapshot_kimg"]),
+            snapshot_kimg=None if (kimg := tree["snapshot_kimg"]) is None else float(kimg),
             keep=int(tree["keep"]),
             execution=_execution(tree["execution"]),
         )

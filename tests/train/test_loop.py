@@ -12,10 +12,13 @@ from stylegan.configs import CONFIGS
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset
-from stylegan.runtime import StepRandom, stream_seed
-from stylegan.training.loop import draw_ws, train
-from stylegan.training.run import RunSettings, resume_run, start_run
+from stylegan.runtime import stream_seed
+from stylegan.training.draws import StepRandom
+from stylegan.training.loop import draw_cutoff, draw_ws, train
+from stylegan.training.partition import shares
+from stylegan.training.run import resume_run, start_run
 from stylegan.training.schedule import active_levels
+from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
 
 
@@ -58,6 +61,7 @@ def test_every_row_trains_through_growth(row, data, cache, runtime):
     assert state.nimg >= 600
     assert state.skipped_G == state.skipped_D == 0
     expected = {"score_real", "score_fake", "loss_D", "loss_G", "gp" if row == "A" else "r1"}
+    expected |= {"grad_norm_D", "grad_norm_G", "fake_spread"}
     assert all(terms.keys() == expected for terms in terms_seen)
     after = weights(state)
     moved = {key for key in after if not torch.equal(after[key], before[key])}
@@ -74,7 +78,7 @@ def test_optimizers_forget_when_a_layer_comes_or_goes(data, cache, runtime):
     steps = []
 
     def hook(state, point, _terms):
-        steps.append((active_levels(point.lod), state.optimizer_G.param_groups[0]["steps"]))
+        steps.append((active_levels(point.lod), state.optimizer_G.tree()["t"].item()))
 
     reals = Reals(open_pyramid(data, cache=cache), seed=0, mirror=True)
     train(state, reals, config, seed=0, runtime=runtime, hooks=[hook])
@@ -141,7 +145,7 @@ def test_a_step_with_infinite_gradients_is_skipped_and_counted(data, cache, runt
     before = weights(state)
     reals = Reals(open_pyramid(data, cache=cache), seed=0, mirror=True)
     train(state, reals, config, seed=0, runtime=runtime)
-    assert (state.skipped_D, state.skipped_G) == (4, 4)
+    assert (state.skipped_D.item(), state.skipped_G.item()) == (4, 4)
     after = weights(state)
     assert all(torch.equal(before[k], after[k]) for k in before if "w_avg" not in k)
 
@@ -152,9 +156,11 @@ def test_style_mixing_cuts_among_the_active_layers(runtime):
     G = TrainState.fresh(config, runtime, seed=0).G
     cuts = {"none": 0}
     for step in range(300):
-        random = StepRandom.at(0, step, runtime.device)
+        random = StepRandom(0, step, runtime.device)
+        cutoff = draw_cutoff(G, config.loss, 1.5, random)
+        (share,) = shares(2, 4)
         with torch.no_grad():
-            ws = draw_ws(G, 2, config.loss, 1.5, random)
+            ws, _ = draw_ws(G, share, None, cutoff, random)
         same = [torch.equal(ws[:, 0], ws[:, i]) for i in range(G.num_ws)]
         cut = same.index(False) if False in same else "none"
         cuts[cut] = cuts.get(cut, 0) + 1

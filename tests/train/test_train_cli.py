@@ -44,16 +44,18 @@ def resume(out, cache):
 
 def final_tensors(out):
     tree = read_checkpoint(newest_checkpoint(out))
-    return {
-        f"{group}/{name}/{key}": value
-        for group in ("networks", "optimizers")
-        for name, part in tree[group].items()
-        for key, value in (part if group == "networks" else flat(part["state"])).items()
-    } | {"nimg": torch.tensor(tree["nimg"])}
+    found = leaves({key: tree[key] for key in ("networks", "optimizers")})
+    return found | {"nimg": torch.tensor(tree["nimg"])}
 
 
-def flat(state):
-    return {f"{i}.{key}": value for i, moments in state.items() for key, value in moments.items()}
+def leaves(tree, prefix=""):
+    """Tensors of a tree of dictionaries by their paths."""
+    if isinstance(tree, torch.Tensor):
+        return {prefix: tree}
+    found = {}
+    for key, value in tree.items():
+        found |= leaves(value, f"{prefix}/{key}")
+    return found
 
 
 @pytest.fixture(scope="session")
