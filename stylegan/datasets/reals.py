@@ -169,19 +169,29 @@ class Reals:
         Whether images are mirrored with probability 1/2.
     offset : int
         Levels by which the images are larger than the networks, whose levels are counted.
+    labelled : bool
+        Whether to give the labels of the data.
 
     Attributes
     ----------
     label_size : int
-        L, numbers in a label: classes, attributes, or 0 if the data have no labels.
+        L, numbers in a label: classes, attributes; 0 without labels.
     """
 
-    def __init__(self, pyramid: Pyramid, *, seed: int, mirror: bool, offset: int = 0) -> None:
+    def __init__(
+        self,
+        pyramid: Pyramid,
+        *,
+        seed: int,
+        mirror: bool,
+        offset: int = 0,
+        labelled: bool = False,
+    ) -> None:
         self._pyramid = pyramid
         self._seed = seed
         self._mirror = mirror
         self._offset = offset
-        self.label_size = label_size(pyramid.labels)
+        self.label_size = label_size(pyramid.labels) if labelled else 0
 
     def __len__(self) -> int:
         return len(self._pyramid)
@@ -204,7 +214,7 @@ class Reals:
 
     def _labels(self, indices: np.ndarray) -> Tensor:
         labels = self._pyramid.labels
-        if labels is None:
+        if labels is None or self.label_size == 0:
             return torch.zeros(len(indices), 0)
         return torch.from_numpy(as_rows(labels[indices], self.label_size))
 

@@ -294,12 +294,11 @@ class _Run:
             stop = stack.enter_context(stop_on_signal())
             # Published numbers were made in float32; TF32 keeps 10 bits of the mantissa, not 23.
             stack.enter_context(computing_in(execution.precision, runtime.device.type))
-            seed = self.settings.seed
             train(
                 state,
-                Reals(self.pyramid, seed=seed, mirror=self.config.mirror, offset=self.offset),
+                self._reals(),
                 self.config,
-                seed=seed,
+                seed=self.settings.seed,
                 runtime=runtime,
                 execution=execution,
                 hooks=hooks,
@@ -313,6 +312,15 @@ class _Run:
                 self.progress.say(f"stopped by signal {number}; continue with --resume --out {out}")
             raise SystemExit(128 + number)
         return checkpoint_path(out, state.nimg)
+
+    def _reals(self) -> Reals:
+        return Reals(
+            self.pyramid,
+            seed=self.settings.seed,
+            mirror=self.config.mirror,
+            offset=self.offset,
+            labelled=self.config.network.label_size > 0,
+        )
 
     def _sheet(self) -> SampleSheet:
         """Sheet of fakes, with one of reals to compare."""

@@ -116,7 +116,7 @@ def test_a_batch_joins_order_mirroring_and_level(source, lod):
 
 
 def test_any_split_of_the_stream_gives_the_same_images_and_labels(source):
-    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=True)
+    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=True, labelled=True)
     whole = batch_of(reals, 3, 25, lod=0.5)
     assert whole.dtype == torch.float32
     parts = [batch_of(reals, 3 + n, 5, lod=0.5) for n in range(0, 25, 5)]
@@ -126,7 +126,7 @@ def test_any_split_of_the_stream_gives_the_same_images_and_labels(source):
 
 
 def test_places_of_a_minibatch_are_what_the_whole_minibatch_has_there(source):
-    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=True)
+    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=True, labelled=True)
     whole = read(reals, 8, 12)
     rows = np.array([1, 4, 7, 2, 11])
     for part, all_of_it in zip(read(reals, 8, 12, rows=rows), whole, strict=True):
@@ -141,7 +141,7 @@ def test_networks_smaller_than_the_images_read_coarser_levels(source):
 
 
 def test_other_labels_are_those_of_random_images(source):
-    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=False)
+    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=False, labelled=True)
     drawn = torch.cat([read(reals, start, 100).other_labels for start in range(0, 3000, 100)])
     assert torch.equal(drawn.sum(1), torch.ones(3000))
     shares = torch.tensor([4, 3, 3]) / 10  # classes of images 0 to 9
@@ -157,7 +157,7 @@ def test_without_mirroring_no_image_is_turned(source):
 
 
 def test_classes_are_one_hot_and_go_with_their_images(source):
-    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=False)
+    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=False, labelled=True)
     assert (len(reals), reals.label_size) == (10, 3)
     labels = read(reals, 5, 12).labels
     assert labels.dtype == torch.float32
@@ -167,13 +167,16 @@ def test_classes_are_one_hot_and_go_with_their_images(source):
 
 def test_attributes_are_given_as_they_are_and_no_labels_as_nothing(tmp_path):
     plain = Reals(
-        open_pyramid(write_zip(tmp_path / "a.zip", pngs(3)), progress=False), seed=0, mirror=False
+        open_pyramid(write_zip(tmp_path / "a.zip", pngs(3)), progress=False),
+        seed=0,
+        mirror=False,
+        labelled=True,
     )
     assert plain.label_size == 0
     assert read(plain, 0, 4).labels.shape == (4, 0)
     content = dataset_json([[f"{n:03d}.png", [n, -1]] for n in range(3)])
     source = write_zip(tmp_path / "b.zip", pngs(3) | {"dataset.json": content})
-    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=False)
+    reals = Reals(open_pyramid(source, progress=False), seed=0, mirror=False, labelled=True)
     assert reals.label_size == 2
     indices = image_indices(0, 5, 3, 0)
     np.testing.assert_array_equal(read(reals, 0, 5).labels[:, 0], indices)

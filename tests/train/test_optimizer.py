@@ -51,7 +51,9 @@ def test_a_network_works_as_before_on_flat_weights():
         assert new.stride() == old.stride() == new.grad.stride()
         assert torch.equal(new, old)
         # A weight that took no part has no gradient in one, and zeros in the other.
-        torch.testing.assert_close(new.grad, torch.zeros_like(old) if old.grad is None else old.grad)
+        torch.testing.assert_close(
+            new.grad, torch.zeros_like(old) if old.grad is None else old.grad
+        )
     norms = [p.grad.square().sum() for p in network.parameters()]
     torch.testing.assert_close(flat.gradients.square().sum(), sum(norms))
     assert torch.equal(flat.tail, torch.zeros(3))
