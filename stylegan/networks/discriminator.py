@@ -8,7 +8,9 @@ from stylegan.networks.layers import (
     EqualizedConv,
     EqualizedLinear,
     blur,
+    compute_type,
     conv_downsample,
+    cross_fade,
     leaky_relu,
     mean_pool,
     minibatch_stddev,
@@ -54,7 +56,14 @@ class Discriminator(nn.Module):
         self.dense0 = EqualizedLinear(16 * C, C_dense)
         self.dense1 = EqualizedLinear(C_dense, max(config.label_size, 1), gain=1.0)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None, lod: float = 0.0) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        lod: float = 0.0,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """Score images.
 
         Parameters
@@ -65,11 +74,14 @@ class Discriminator(nn.Module):
             One-hot [N, label_size]; required by a conditional network.
         lod : float
             Level of detail.
+        dtype : torch.dtype
+            Type of the weights and activations above 4x4: bfloat16, or float32 for the weights'
+            own. The minibatch deviation and what follows stay in the weights' own type.
 
         Returns
         -------
         Tensor
-            [N, 1], larger for images that look real.
+            [N, 1], larger for images that look real, in the weights' own type.
 
         Raises
         ------
@@ -83,15 +95,36 @@ class Discriminator(nn.Module):
             raise ValueError(f"images at lod {lod:g} must be {size}x{size}, not {got}")
         if (labels is None) != (self.label_size == 0):
             raise ValueError("labels are needed by a conditional network and by no other")
+        scores = self.at_level(images, level, fade or None, dtype)
+        return scores if labels is None else (scores * labels).sum(dim=1, keepdim=True)
+
+    def at_level(
+        self, images: Tensor, level: int, fade: float | Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
+        """Scores [N, max(label_size, 1)] of images at a level, cross-faded with the next coarser.
+
+        Parameters
+        ----------
+        images : Tensor
+            [N, num_channels, R >> level, R >> level].
+        level : int
+            Level of the images.
+        fade : float, Tensor or None
+            Weight of the coarser level; None where there is none.
+        dtype : torch.dtype
+            See `forward`.
+        """
+        own = self.dense1.weight.dtype
+        inner = compute_type(self.dense1.weight, dtype)
         images = images.contiguous(memory_format=torch.channels_last)
-        x = leaky_relu(self.from_rgb[level](images))  # [N, C, size, size]
+        x = leaky_relu(self.from_rgb[level](images.to(inner)))  # [N, C, size, size]
         for lower, block in enumerate(self.blocks[level:], start=level + 1):
             x = block(x)
-            if lower == level + 1 and fade > 0:
-                coarse = leaky_relu(self.from_rgb[lower](mean_pool(images)))
-                x = torch.lerp(x, coarse, fade)
-        x = minibatch_stddev(x, self.mbstd_group_size)  # [N, C + 1, 4, 4]
+            if lower == level + 1 and fade is not None:
+                coarse = leaky_relu(self.from_rgb[lower](mean_pool(images).to(inner)))
+                x = cross_fade(x, coarse, fade)
+        x = minibatch_stddev(x.to(own), self.mbstd_group_size)  # [N, C + 1, 4, 4]
         x = leaky_relu(self.conv(x))
         x = leaky_relu(self.dense0(x.flatten(1)))
-        scores = self.dense1(x)  # [N, max(label_size, 1)]
-        return scores if labels is None else (scores * labels).sum(dim=1, keepdim=True)
+        scores: Tensor = self.dense1(x)
+        return scores

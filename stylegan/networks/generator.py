@@ -50,9 +50,16 @@ class Generator(nn.Module):
         """Z [N, z_dim] -> ws [N, num_ws, w_dim], the same w in every row."""
         return self.f(z, labels)[:, None, :].expand(-1, self.num_ws, -1)
 
-    def synthesis(self, ws: Tensor, noise: Sequence[Tensor], lod: float = 0.0) -> Tensor:
+    def synthesis(
+        self,
+        ws: Tensor,
+        noise: Sequence[Tensor],
+        lod: float = 0.0,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """Draw images; see `Synthesis.forward`."""
-        return self.g(ws, noise, lod)
+        return self.g(ws, noise, lod, dtype=dtype)
 
     def draw_noise(self, n: int, rng: torch.Generator, lod: float = 0.0) -> list[Tensor]:
         """Fresh noise for `n` images: [n, 1, H, W] per layer active at `lod`, on rng's device."""

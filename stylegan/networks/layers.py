@@ -88,8 +88,10 @@ class EqualizedConv(nn.Module):
         return self.weight * self.scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, in, H, W] -> [N, out, H, W], zero padded."""
-        return F.conv2d(x, self.scaled_weight(), self.bias, padding=self.weight.shape[-1] // 2)
+        """[N, in, H, W] -> [N, out, H, W], zero padded, in the type of x."""
+        weight = self.scaled_weight().to(x.dtype)
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.conv2d(x, weight, bias, padding=self.weight.shape[-1] // 2)
 
 
 def _four_shifts(weight: Tensor) -> Tensor:
@@ -118,7 +120,8 @@ def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
         [N, out, 2H, 2W].
     """
     kernel = weight if transposed else weight.flip(2, 3)
-    return F.conv_transpose2d(x, _four_shifts(kernel.transpose(0, 1)), stride=2, padding=1)
+    kernel = _four_shifts(kernel.transpose(0, 1)).to(x.dtype)  # summed before it is rounded
+    return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
 
 def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -126,7 +129,8 @@ def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
     [N, in, H, W] -> [N, out, H/2, W/2]. The same function as the two steps.
     """
-    return F.conv2d(x, _four_shifts(weight) * 0.25, bias, stride=2, padding=1)
+    kernel = (_four_shifts(weight) * 0.25).to(x.dtype)
+    return F.conv2d(x, kernel, None if bias is None else bias.to(x.dtype), stride=2, padding=1)
 
 
 def _blur(x: Tensor) -> Tensor:
@@ -163,6 +167,26 @@ class _Blur(torch.autograd.Function):
 def blur(x: Tensor) -> Tensor:
     """Smooth by [1, 2, 1] x [1, 2, 1] / 16 with zero padding, [N, C, H, W]."""
     return _Blur.apply(x)
+
+
+def cross_fade(fine: Tensor, coarse: Tensor, fade: float | Tensor) -> Tensor:
+    """Blend two resolutions: fine at fade 0, coarse at fade 1.
+
+    Parameters
+    ----------
+    fine, coarse : Tensor
+        Of one shape.
+    fade : float or Tensor
+        In [0, 1]; a tensor without dimensions is data to a compiler, a number part of the program.
+    """
+    if isinstance(fade, Tensor):
+        fade = fade.to(fine.dtype)
+    return torch.lerp(fine, coarse, fade)
+
+
+def compute_type(weight: Tensor, dtype: torch.dtype) -> torch.dtype:
+    """Type to compute in when asked for `dtype`: float32 stands for the weights' own type."""
+    return weight.dtype if dtype == torch.float32 else dtype
 
 
 def upsample_nearest(x: Tensor, factor: int = 2) -> Tensor:

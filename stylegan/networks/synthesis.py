@@ -15,6 +15,8 @@ from stylegan.networks.layers import (
     EqualizedConv,
     EqualizedLinear,
     blur,
+    compute_type,
+    cross_fade,
     leaky_relu,
     pixel_norm,
     upsample_conv,
@@ -49,11 +51,17 @@ def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
     eps : float
         Added to the biased variance.
     """
-    var, mean = torch.var_mean(x, dim=(2, 3), correction=0)  # [N, C]
+    var, mean = torch.var_mean(x.to(scale.dtype), dim=(2, 3), correction=0)  # [N, C]
     # (x - mean) / std * y_s + y_b as one multiply and one add per pixel.
     factor = scale * torch.rsqrt(var + eps)
     offset = torch.addcmul(shift, mean, factor, value=-1)
-    return torch.addcmul(offset[:, :, None, None], x, factor[:, :, None, None])
+    return scale_shift(x, factor, offset)
+
+
+def scale_shift(x: Tensor, factor: Tensor, offset: Tensor) -> Tensor:
+    """x [N, C, H, W] * factor [N, C] + offset [N, C], in the type of x."""
+    factor, offset = (y.to(x.dtype)[:, :, None, None] for y in (factor, offset))
+    return torch.addcmul(offset, x, factor)
 
 
 class Epilogue(nn.Module):
@@ -82,19 +90,20 @@ class Epilogue(nn.Module):
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x [N, C, H, W], w [N, w_dim], noise [N or 1, 1, H, W] or None -> [N, C, H, W]."""
         if self.noise_weight is not None and noise is not None:
-            x = torch.addcmul(x, noise, self.noise_weight[:, None, None])
-        x = leaky_relu(x + self.bias[:, None, None])
+            weight = self.noise_weight.to(x.dtype)[:, None, None]
+            x = torch.addcmul(x, noise.to(x.dtype), weight)
+        x = leaky_relu(x + self.bias.to(x.dtype)[:, None, None])
         if self.normalization == "pixel":
             x = pixel_norm(x)
         if self.style is None:
             if self.normalization == "instance":
-                ones = x.new_ones(x.shape[:2])
+                ones = self.bias.new_ones(x.shape[:2])
                 x = adain(x, ones, torch.zeros_like(ones))
             return x
         y_s, y_b = self.style(w).chunk(2, dim=1)  # [N, C] each
         if self.normalization == "instance":
             return adain(x, y_s + 1, y_b)
-        return x * (y_s + 1)[:, :, None, None] + y_b[:, :, None, None]
+        return scale_shift(x, y_s + 1, y_b)
 
 
 class InputLayer(nn.Module):
@@ -114,14 +123,15 @@ class InputLayer(nn.Module):
         )
         self.epilogue = Epilogue(config, 4)
 
-    def forward(self, w: Tensor, noise: Tensor | None) -> Tensor:
-        """W [N, w_dim] -> [N, C, 4, 4]."""
+    def forward(self, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """W [N, w_dim] -> [N, C, 4, 4] of type `dtype`."""
         if self.const is not None:
             x = self.const.expand(w.shape[0], -1, -1, -1)
         else:
             assert self.dense is not None
             x = self.dense(w).reshape(-1, self.fmaps, 4, 4)
-        return self.epilogue(x.contiguous(memory_format=torch.channels_last), w, noise)
+        x = x.to(dtype).contiguous(memory_format=torch.channels_last)
+        return self.epilogue(x, w, noise)
 
 
 class ConvLayer(nn.Module):
@@ -190,7 +200,14 @@ class Synthesis(nn.Module):
         stored = [noise for noise in maps if noise is not None]  # in the order of the layers
         return stored[: len(self.noise_shapes(lod))]
 
-    def forward(self, ws: Tensor, noise: Sequence[Tensor], lod: float = 0.0) -> Tensor:
+    def forward(
+        self,
+        ws: Tensor,
+        noise: Sequence[Tensor],
+        lod: float = 0.0,
+        *,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tensor:
         """Draw images.
 
         Parameters
@@ -202,28 +219,58 @@ class Synthesis(nn.Module):
             noise is added.
         lod : float
             Level of detail.
+        dtype : torch.dtype
+            Type of the convolutions' weights and of activations: bfloat16, or float32 for the
+            weights' own. Styles and the statistics of maps stay in the weights' own type.
 
         Returns
         -------
         Tensor
-            [N, num_channels, R >> floor(lod), R >> floor(lod)], about [-1, 1], not clamped.
+            [N, num_channels, R >> floor(lod), R >> floor(lod)], about [-1, 1], not clamped, in
+            the weights' own type.
         """
         level, fade = split_lod(lod, self.resolution)
-        top = len(self.to_rgb) - 1 - level  # block drawn last
-        maps: list[Tensor | None] = list(noise) or [None] * (2 * top + 2)
-        if len(maps) != 2 * top + 2:
-            raise ValueError(f"{len(maps)} noise maps for {2 * top + 2} layers at lod {lod:g}")
-        styles = ws.unbind(1) if self.uses_styles else ws.unbind(1) * self.num_layers
+        count = self.num_layers - 2 * level
+        maps: list[Tensor | None] = list(noise) or [None] * count
+        if len(maps) != count:
+            raise ValueError(f"{len(maps)} noise maps for {count} layers at lod {lod:g}")
+        return self.at_level(ws, maps, level, fade or None, dtype)
 
-        x = self.input(styles[0], maps[0])
-        x = self.layers[0](x, styles[1], maps[1])  # [N, C, 4, 4]
+    def at_level(
+        self,
+        ws: Tensor,
+        noise: Sequence[Tensor | None],
+        level: int,
+        fade: float | Tensor | None,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        """Images of a level, cross-faded with the next coarser one; see `forward`.
+
+        Parameters
+        ----------
+        ws : Tensor
+            [N, num_ws, w_dim].
+        noise : sequence of Tensor or None
+            One map [N or 1, 1, H, W] per active layer.
+        level : int
+            Level of the images.
+        fade : float, Tensor or None
+            Weight of the coarser level; None where there is none.
+        dtype : torch.dtype
+            See `forward`.
+        """
+        own = self.input.epilogue.bias.dtype
+        top = len(self.to_rgb) - 1 - level  # block drawn last
+        styles = ws.unbind(1) if self.uses_styles else ws.unbind(1) * self.num_layers
+        x = self.input(styles[0], noise[0], compute_type(self.input.epilogue.bias, dtype))
+        x = self.layers[0](x, styles[1], noise[1])  # [N, C, 4, 4]
         previous = x
         for i in range(1, 2 * top, 2):
             previous = x
-            x = self.layers[i](x, styles[i + 1], maps[i + 1])
-            x = self.layers[i + 1](x, styles[i + 2], maps[i + 2])
-        image = self.to_rgb[top](x)
-        if fade > 0:
-            coarse = upsample_nearest(self.to_rgb[top - 1](previous))
-            image = torch.lerp(image, coarse, fade)
+            x = self.layers[i](x, styles[i + 1], noise[i + 1])
+            x = self.layers[i + 1](x, styles[i + 2], noise[i + 2])
+        image = self.to_rgb[top](x).to(own)
+        if fade is not None:
+            coarse = upsample_nearest(self.to_rgb[top - 1](previous).to(own))
+            image = cross_fade(image, coarse, fade)
         return image
