@@ -223,5 +223,8 @@ def with_options(
     if mirror is not None:
         config = replace(config, mirror=mirror)
     if label_size is not None:
-        config = replace(config, network=replace(config.network, label_size=label_size))
+        network = replace(config.network, label_size=label_size)
+        if network.mapping_layers == 0:  # w is z beside the label's embedding
+            network = replace(network, w_dim=network.z_dim * (2 if label_size else 1))
+        config = replace(config, network=network)
     return config

@@ -71,6 +71,12 @@ class Runtime:
         """Whether this process writes and reports."""
         return self.processes.is_first
 
+    def leave(self) -> None:
+        """Wait until all processes have come to their end, then part."""
+        if self.world > 1:
+            self.processes.wait()
+            dist.destroy_process_group()
+
     def add_up(self, vector: Tensor) -> None:
         """Replace `vector` by its sum over all processes."""
         if self.world > 1:

@@ -219,6 +219,7 @@ def main(
     )
     if runtime.is_first:
         click.echo(path)
+    runtime.leave()
 
 
 def _train(

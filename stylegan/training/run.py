@@ -276,6 +276,8 @@ class _Run:
             hooks: list[Hook] = []
             if runtime.is_first:
                 stack.enter_context(held(out / TEXT_LOG))
+                for left in out.glob(".*.tmp"):  # by a process that was killed as it wrote
+                    left.unlink()
                 write_settings(self.config, self.settings)
                 self.log = RunLog(out, start)
                 costs = phase_costs(self.config)

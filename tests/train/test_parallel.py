@@ -1,0 +1,132 @@
+"""One process or two, one pass or several: the same gradients, the same order of images."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stylegan.checkpoint import newest_checkpoint, read_checkpoint
+from stylegan.configs import CONFIGS
+from stylegan.datasets.archive import write_archive
+from stylegan.presets import apply_preset
+from stylegan.runtime import Runtime
+from stylegan.training.execution import Execution
+from stylegan.training.feed import slices
+from stylegan_eval.processes import Processes
+from tests.train import two_processes
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+SCRIPT = Path(two_processes.__file__)
+ENV = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """300 images of 16x16 in three classes."""
+    path = tmp_path_factory.mktemp("labelled") / "noise16.zip"
+    coarse = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3), dtype=np.uint8)
+    images = coarse.repeat(4, axis=1).repeat(4, axis=2)
+    write_archive(path, ((image, k % 3) for k, image in enumerate(images)))
+    return path
+
+
+def assert_same_gradients(found, expected):
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        limit = 1e-5 * value.abs().max().item()
+        torch.testing.assert_close(found[key], value, rtol=1e-5, atol=limit, msg=key)
+
+
+def test_two_processes_give_the_gradients_of_one(labelled, cache, runtime, tmp_path):
+    """In a fade, with labels, mixing, and one group of the minibatch more than processes."""
+    out = tmp_path / "gradients.pt"
+    command = [*TORCHRUN, "2", SCRIPT, labelled, cache, out]
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=ENV | {"PYTHONPATH": str(SCRIPT.parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = torch.load(out, weights_only=True)
+    for row in "AF":
+        alone = two_processes.gradients(row, labelled, cache, runtime, Execution())
+        assert 0 < alone["lod"] % 1 < 1
+        assert_same_gradients(found[row], alone)
+
+
+@pytest.mark.parametrize("row", ["A", "F"])
+@pytest.mark.parametrize("execution", [Execution(grad_accum=4), Execution(at_a_time=((16, 8),))])
+def test_several_passes_give_the_gradients_of_one(row, execution, labelled, cache, runtime):
+    found = two_processes.gradients(row, labelled, cache, runtime, execution)
+    alone = two_processes.gradients(row, labelled, cache, runtime, Execution())
+    assert_same_gradients(found, alone)
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_the_order_of_images_does_not_depend_on_the_number_of_processes(world):
+    config = apply_preset(CONFIGS["F"], "tiny-16")
+    schedule = replace(config.schedule, minibatch_base=16, total_kimg=0.2)
+    config = replace(config, schedule=schedule)
+    device = torch.device("cpu")
+    seen = []
+    for rank in range(world):
+        runtime = Runtime(device, Processes(rank=rank, world=world))
+        for part in slices(config, 0, Execution(grad_accum=2), runtime):
+            seen += [(int(part.start + row), part.level) for row in part.rows]
+    assert [place for place, _ in sorted(seen)] == list(range(256))
+
+
+def train(*args, processes=1):
+    launcher = [*TORCHRUN, str(processes), "-m"] if processes > 1 else [sys.executable, "-m"]
+    command = [*launcher, "stylegan.train", "--device", "cpu", *args]
+    return subprocess.run([str(part) for part in command], env=ENV, capture_output=True, text=True)
+
+
+def test_a_run_continues_on_another_number_of_processes(data, cache, tmp_path):
+    out = tmp_path / "run"
+    options = ["--config", "F", "--preset", "tiny-16", "--data", data, "--cache", cache]
+    first = train(*options, "--out", out, "--kimg", "0.1", processes=2)
+    assert first.returncode == 0, first.stderr
+    assert read_checkpoint(newest_checkpoint(out))["nimg"] == 128
+    second = train("--resume", "auto", *options, "--out", out, "--kimg", "0.2")
+    assert second.returncode == 0, second.stderr
+    assert read_checkpoint(newest_checkpoint(out))["nimg"] == 224
+    log = (out / "train.log").read_text()
+    assert "2 process(es), from kimg 0.0" in log
+    assert "1 process(es), from kimg 0.1" in log
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is set but 'RANK' is not as torchrun sets it"),
+        ({"WORLD_SIZE": "two", "RANK": "0", "LOCAL_RANK": "0"}, "is not as torchrun sets it"),
+    ],
+)
+def test_half_an_environment_of_torchrun_is_refused(environment, message, data, cache, tmp_path):
+    options = ["--config", "F", "--preset", "tiny-16", "--data", data, "--out", tmp_path / "run"]
+    command = [sys.executable, "-m", "stylegan.train", *options, "--cache", cache]
+    done = subprocess.run(
+        [str(part) for part in command], env=ENV | environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_gpus_starts_processes_and_their_failure_is_its_own(data, cache, tmp_path):
+    options = ["--config", "F", "--preset", "tiny-16", "--data", data, "--cache", cache]
+    good = train(*options, "--out", tmp_path / "a", "--kimg", "0.05", "--gpus", "2")
+    assert good.returncode == 0, good.stderr
+    assert "2 process(es)" in (tmp_path / "a" / "train.log").read_text()
+    bad = train(*options, "--out", tmp_path / "b", "--gpus", "3")
+    assert bad.returncode == 1
+    assert "3 processes do not divide a minibatch of 8" in bad.stderr
+    assert "Traceback" not in bad.stderr
+    assert not (tmp_path / "b").exists()

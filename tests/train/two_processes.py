@@ -1,0 +1,58 @@
+"""One step of D and one of G; the gradients go into a file. Run alone or by torchrun."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from stylegan.configs import CONFIGS
+from stylegan.datasets.pyramid import open_pyramid
+from stylegan.datasets.reals import Reals
+from stylegan.presets import apply_preset, with_options
+from stylegan.runtime import Runtime
+from stylegan.training.draws import StepRandom
+from stylegan.training.execution import Execution
+from stylegan.training.feed import feed
+from stylegan.training.forward import Forward
+from stylegan.training.loop import Step, both_steps
+from stylegan.training.schedule import training_point
+from stylegan.training.state import TrainState
+
+NIMG = 300  # in the middle of a fade
+
+
+def gradients(row: str, data: Path, cache: Path, runtime: Runtime, execution: Execution):
+    """Gradients of D and G and the terms of their losses, with weights that do not move."""
+    config = apply_preset(CONFIGS[row], "tiny-16")
+    schedule = replace(config.schedule, minibatch_base=16, training_kimg=0.2, transition_kimg=0.2)
+    config = with_options(replace(config, schedule=schedule), label_size=3)
+    state = TrainState.fresh(config, runtime, seed=0)
+    state.nimg = NIMG
+    point = replace(training_point(NIMG, config), lrate=0.0)
+    reals = Reals(open_pyramid(data, cache=cache), seed=0, mirror=True, labelled=True)
+    step = Step(
+        point=point,
+        loss=config.loss,
+        random=StepRandom(0, NIMG, runtime.device),
+        runtime=runtime,
+        forward=Forward.of(state, execution),
+    )
+    batches = feed(reals, config, NIMG, execution, runtime)
+    terms = both_steps(state, step, execution.shares(point, config, runtime), batches, 1.0)
+    return {
+        "lod": torch.tensor(point.lod),
+        "D": state.flat_D.gradients.clone(),
+        "G": state.flat_G.gradients.clone(),
+        "w_avg": state.G.w_avg.clone(),
+        **{key: term for key, term in terms.items() if key != "fake_spread"},
+    }
+
+
+if __name__ == "__main__":
+    data, cache, out = map(Path, sys.argv[1:])
+    runtime = Runtime.join("cpu")
+    found = {row: gradients(row, data, cache, runtime, Execution()) for row in "AF"}
+    if runtime.is_first:
+        torch.save(found, out)
+    runtime.leave()
