@@ -61,9 +61,9 @@ class TensorBoard:
                 self._scalar(_tag(key), value, nimg)
         self.writer.flush()  # a run may be killed at any time
 
-    def metric(self, name: str, value: float, nimg: int) -> None:
-        """Write one measured number."""
-        self._scalar(f"metric/{name}", value, nimg)
+    def measured(self, row: Mapping[str, Any]) -> None:
+        """Write one measured number: a row of the metrics."""
+        self._scalar(f"metric/{row['metric']}", row["value"], int(row["nimg"]))
         self.writer.flush()
 
     def sheet(self, image: NDArray[np.uint8], nimg: int) -> None:

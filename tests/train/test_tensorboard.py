@@ -66,7 +66,7 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path):
     first = open_tensorboard(tmp_path, 0)
     for nimg in (1000, 2000, 3000):
         first.row({"nimg": nimg, "loss_D": 1.0})
-        first.metric("fid10k", 10.0, nimg)
+        first.measured({"metric": "fid10k", "value": 10.0, "nimg": nimg})
     first.close()
     resumed = open_tensorboard(tmp_path, 2000)
     resumed.row({"nimg": 2500, "loss_D": 2.0})
