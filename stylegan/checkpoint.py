@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from stylegan.configs import Config, config_from_dict, config_to_dict
+from stylegan.networks.conditional import DrawsLabels
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator, GeneratorAtLod
 from stylegan.runtime import Runtime
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, sha256_of
-from stylegan_eval.protocols import LoadedGenerator
+from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
 
 FORMAT = "stylegan-checkpoint/2"
 _KEYS = {"config", "provenance", "nimg", "lod", "networks", "optimizers", "labels"}
@@ -235,6 +236,21 @@ def load_generator(tree: dict[str, Any], device: torch.device) -> Generator:
     return network.to(device).requires_grad_(requires_grad=False).eval()
 
 
+def load_labels(tree: dict[str, Any]) -> Tensor:
+    """Labels [K, label_size] that a conditional network was trained with.
+
+    Raises
+    ------
+    UserError
+        The checkpoint holds none that fit.
+    """
+    config, _ = load_config(tree)
+    labels, size = tree["labels"], config.network.label_size
+    if not isinstance(labels, Tensor) or labels.ndim != 2 or labels.shape[1] != size:
+        raise UserError("the checkpoint holds no labels for its networks: use another one")
+    return labels
+
+
 def load_discriminator(tree: dict[str, Any], device: torch.device) -> Discriminator:
     """Discriminator, for scoring."""
     config, _ = load_config(tree)
@@ -265,8 +281,14 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
     config, _ = load_config(tree)
     size = f"{config.resolution}x{config.resolution}"
     grown = f", lod {tree['lod']:.2f}" if tree["lod"] > 0 else ""
+    grown_to = GeneratorAtLod(load_generator(tree, device), tree["lod"])
+    conditional = config.network.label_size > 0
+    generator: ImageGenerator = grown_to
+    if conditional:
+        generator = DrawsLabels(grown_to, load_labels(tree))
     return LoadedGenerator(
-        generator=GeneratorAtLod(load_generator(tree, device), tree["lod"]),
+        generator=generator,
+        smooth=not conditional,
         description=f"config {config.name}, {size}, {tree['nimg'] / 1000:.1f} kimg{grown}",
         sha256=sha256_of(path),
         mirrored=config.mirror,

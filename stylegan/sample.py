@@ -35,6 +35,13 @@ _psi = click.option("--psi", type=float, default=1.0, help="Truncation; 1 is non
 _cutoff = click.option(
     "--cutoff", type=click.IntRange(min=0), default=8, help="Layers that truncation touches."
 )
+_class = click.option(
+    "--class",
+    "number",
+    type=click.IntRange(min=0),
+    metavar="K",
+    help="Class (or attribute) of a conditional network.  [default: drawn as in the training data]",
+)
 _noise = click.option("--noise", type=click.Choice(NOISE), default="fixed", help="Noise inputs.")
 _batch = click.option("--batch", type=click.IntRange(min=1), default=16, help="Images at a time.")
 _seed = click.option(
@@ -80,6 +87,7 @@ class SeedRange(click.ParamType[list[int]]):
 @_psi
 @_cutoff
 @_noise
+@_class
 @_lod
 @_device
 @click.argument("out", type=click.Path(path_type=Path))
@@ -90,6 +98,7 @@ def grid(
     psi: float,
     cutoff: int,
     noise: str,
+    number: int | None,
     lod: float | None,
     device: str,
     out: Path,
@@ -106,10 +115,12 @@ def grid(
     from stylegan.networks.layers import upsample_nearest
     from stylegan_eval.sampling import latents, to_uint8
 
-    network, trained_lod = _generator(ckpt, device)
+    network, trained_lod, labels = _generator(ckpt, device, number)
     z = latents(0, seeds, network.z_dim).numpy()
     lod = trained_lod if lod is None else lod
-    images = draw(network, z, psi=psi, cutoff=cutoff, noise=noise, lod=lod, batch=16, seed=0)
+    images = draw(
+        network, z, labels, psi=psi, cutoff=cutoff, noise=noise, lod=lod, batch=16, seed=0
+    )
     sheet = []
     for batch in images:
         full = upsample_nearest(batch, network.resolution // batch.shape[-1])
@@ -131,6 +142,7 @@ def grid(
 @_psi
 @_cutoff
 @_lod
+@_class
 @_seed
 @_batch
 @_device
@@ -142,6 +154,7 @@ def export(
     psi: float,
     cutoff: int,
     lod: float | None,
+    number: int | None,
     seed: int,
     batch: int,
     device: str,
@@ -154,10 +167,12 @@ def export(
     """
     import numpy as np
 
-    network, trained_lod = _generator(ckpt, device)
+    network, trained_lod, labels = _generator(ckpt, device, number)
     z = _read_npy(latents_path, (None, network.z_dim), "latents")
     lod = trained_lod if lod is None else lod
-    images = draw(network, z, psi=psi, cutoff=cutoff, noise=noise, lod=lod, batch=batch, seed=seed)
+    images = draw(
+        network, z, labels, psi=psi, cutoff=cutoff, noise=noise, lod=lod, batch=batch, seed=seed
+    )
     _write_npy(out, np.concatenate([each.cpu().numpy() for each in images]))
     click.echo(out)
 
@@ -200,6 +215,8 @@ def scores(
     runtime = Runtime.choose(device)
     tree = read_checkpoint(newest_checkpoint(ckpt))
     D = load_discriminator(tree, runtime.device)
+    if D.label_size:
+        raise UserError(f"{ckpt} is conditional: it scores an image for a label, not by itself")
     lod = tree["lod"] if lod is None else lod
     assert lod is not None
     size = D.resolution >> split_lod(lod, D.resolution)[0]
@@ -227,18 +244,40 @@ def scores(
     click.echo(out)
 
 
-def _generator(ckpt: Path, device: str) -> "tuple[Generator, float]":
-    from stylegan.checkpoint import load_generator, newest_checkpoint, read_checkpoint
+def _generator(
+    ckpt: Path, device: str, number: int | None
+) -> "tuple[Generator, float, Tensor | None]":
+    """Network, level that it was trained to, and labels [K, label_size] to draw from."""
+    import torch
+
+    from stylegan.checkpoint import (
+        load_generator,
+        load_labels,
+        newest_checkpoint,
+        read_checkpoint,
+    )
     from stylegan.runtime import Runtime
+    from stylegan_eval.errors import UserError
 
     runtime = Runtime.choose(device)
     tree = read_checkpoint(newest_checkpoint(ckpt))
-    return load_generator(tree, runtime.device), float(tree["lod"])
+    network, lod = load_generator(tree, runtime.device), float(tree["lod"])
+    size = network.config.label_size
+    if size == 0:
+        if number is not None:
+            raise UserError(f"{ckpt} is unconditional: leave --class out")
+        return network, lod, None
+    if number is None:
+        return network, lod, load_labels(tree)
+    if number >= size:
+        raise UserError(f"{ckpt} knows classes 0 to {size - 1}, not {number}")
+    return network, lod, torch.eye(size)[number : number + 1]
 
 
 def draw(
     network: "Generator",
     z: "NDArray[np.float32]",
+    label_rows: "Tensor | None" = None,
     *,
     psi: float,
     cutoff: int,
@@ -247,9 +286,13 @@ def draw(
     batch: int,
     seed: int,
 ) -> "Iterator[Tensor]":
-    """Batches of images [n, C, H, W] of latents `z` [N, z_dim] at the native size of `lod`."""
+    """Batches of images [n, C, H, W] of latents `z` [N, z_dim] at the native size of `lod`.
+
+    A conditional network draws each latent's label from `label_rows` [K, label_size].
+    """
     import torch
 
+    from stylegan.networks.conditional import labels_of
     from stylegan.networks.generator import TruncatedGenerator
     from stylegan_eval.errors import UserError
     from stylegan_eval.precision import strict_float32
@@ -270,7 +313,8 @@ def draw(
                 maps = noise_maps(seed, indices, network.g.noise_shapes(lod), device)
             else:
                 maps = network.g.fixed_noise(lod) if noise == "fixed" else []
-            images = source.synthesis(source.mapping(part), maps, lod)
+            labels = None if label_rows is None else labels_of(part, label_rows)
+            images = source.synthesis(source.mapping(part, labels), maps, lod)
         yield images
 
 

@@ -83,9 +83,12 @@ class LoadedGenerator:
         Digest of the file, or of code and weights.
     mirrored : bool
         Whether training mirrored the real images; FID then mirrors its reals too.
+    smooth : bool
+        Whether images change continuously with z; not where each z draws a label.
     """
 
     generator: ImageGenerator
     description: str
     sha256: str
     mirrored: bool
+    smooth: bool = True

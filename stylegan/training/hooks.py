@@ -1,13 +1,16 @@
 """What a run does beside training: log, progress bar, sample sheets, checkpoints."""
 
-import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
@@ -17,9 +20,9 @@ from stylegan.networks.generator import GeneratorAtLod
 from stylegan.training.cost import PhaseCost, RemainingTime
 from stylegan.training.describe import duration
 from stylegan.training.loop import Terms
+from stylegan.training.rows import append_rows, drop_rows_after
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.state import TrainState
-from stylegan_eval.files import atomic_write
 from stylegan_eval.sampling import to_uint8
 
 
@@ -32,34 +35,27 @@ class RunLog:
         The run's folder.
     nimg : int
         Where the run starts: rows of a later time, left by a run that was killed, are dropped.
+    also : sequence of callable
+        Each takes every row, too: TensorBoard, say.
     """
 
-    def __init__(self, folder: Path, nimg: int) -> None:
+    def __init__(
+        self, folder: Path, nimg: int, also: Sequence[Callable[[Mapping[str, Any]], None]] = ()
+    ) -> None:
         self.jsonl, self.text = folder / "log.jsonl", folder / "train.log"
-        if self.jsonl.exists():
-            lines = self.jsonl.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if _nimg_of(line) <= nimg]
-            if kept != lines:
-                with atomic_write(self.jsonl) as temporary:
-                    temporary.write_text("".join(kept))
+        self.also = also
+        drop_rows_after(self.jsonl, nimg)
 
-    def row(self, values: dict[str, float]) -> None:
+    def row(self, values: Mapping[str, Any]) -> None:
         """Append one row of numbers."""
-        with self.jsonl.open("a") as file:
-            file.write(json.dumps(values) + "\n")
+        append_rows(self.jsonl, [values])
+        for each in self.also:
+            each(values)
 
     def line(self, text: str) -> None:
         """Append one line of words, with the time."""
         with self.text.open("a") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
-
-
-def _nimg_of(line: str) -> float:
-    """Position of a row; infinity for a line cut short by a kill."""
-    try:
-        return float(json.loads(line)["nimg"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
 
 
 def say(text: str) -> None:
@@ -107,7 +103,10 @@ class Progress:
         shown = state.nimg - self.tick_nimg
         if shown < point.tick_kimg * 1000 and state.nimg < self.total * 1000:
             return
-        means = {key: total.item() / self.count for key, total in self.sums.items()}
+        # One answer of the device for all.
+        sums: list[float] = torch.stack(list(self.sums.values())).tolist()
+        means = {key: total / self.count for key, total in zip(self.sums, sums, strict=True)}
+        skipped_G, skipped_D = int(state.skipped_G), int(state.skipped_D)
         now = time.monotonic()
         rate = shown / (now - self.tick_time)
         left = self.remaining.seconds(state.nimg, rate)
@@ -119,8 +118,8 @@ class Progress:
             "minibatch": point.minibatch,
             "lrate": point.lrate,
             **means,
-            "skipped_G": int(state.skipped_G.item()),
-            "skipped_D": int(state.skipped_D.item()),
+            "skipped_G": skipped_G,
+            "skipped_D": skipped_D,
             "img_per_s": rate,
             "seconds": now - self.start_time,
             "peak_memory_mib": peak_memory(state.G.w_avg.device) / 2**20,
@@ -132,12 +131,21 @@ class Progress:
             + f"  {duration(left)} left"
         )
         status = f", lod {point.lod:.2f}, {rate:.0f} img/s, {duration(left)} left"
-        if row["skipped_G"] or row["skipped_D"]:
-            status += f", {row['skipped_G'] + row['skipped_D']} steps skipped"
+        if skipped_G or skipped_D:
+            status += f", {skipped_G + skipped_D} steps skipped"
         self.bar.set_postfix_str(status.removeprefix(", "), refresh=False)
         self.bar.update(min(state.nimg / 1000, self.total) - self.bar.n)
         self.sums, self.count = {}, 0
         self.tick_nimg, self.tick_time = state.nimg, now
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time spent in the block out of the speed: it is no training."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.tick_time += time.monotonic() - start
 
     def say(self, text: str) -> None:
         """One line above the bar and in the log."""
@@ -204,14 +212,15 @@ class SampleSheet:
         self.columns = columns
         self.labels = None if labels is None else labels.to(latents.device)
 
-    def __call__(self, state: TrainState) -> None:
-        """Draw and write one sheet, at full size."""
+    def __call__(self, state: TrainState) -> NDArray[np.uint8]:
+        """Draw and write one sheet [H, W, C], at full size."""
         G, noise = GeneratorAtLod(state.G_ema, state.lod), state.G_ema.g.fixed_noise(state.lod)
         parts = torch.arange(len(self.latents)).split(16)
         with torch.inference_mode():
             images = torch.cat([G.synthesis(self._ws(G, part), noise) for part in parts])
         sheet = image_grid(to_uint8(images).cpu().numpy(), self.columns)
         save_png(self.folder / f"fakes-{state.nimg // 1000:06d}.png", sheet)
+        return sheet
 
     def _ws(self, G: GeneratorAtLod, part: Tensor) -> Tensor:
         labels = None if self.labels is None else self.labels[part % len(self.labels)]

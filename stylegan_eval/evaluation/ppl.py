@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stylegan_eval.blocks import Run
+from stylegan_eval.errors import UserError
 from stylegan_eval.evaluation.provenance import where
 from stylegan_eval.evaluation.sources import generator_key, load_named_generator
 from stylegan_eval.metrics.ppl import PathLength, load_chosen, measure
@@ -32,6 +33,11 @@ def evaluate(inputs: Inputs, settings: PplSettings, run: Run) -> list[Row]:
 def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], list[Row]]:
     """Load generator and distance; calling what is returned does the work."""
     loaded = load_named_generator(inputs, run.device)
+    if not loaded.smooth:
+        raise UserError(
+            f"{inputs.ckpt} is conditional: its label jumps from one z to the next, so paths in z"
+            " have no length; measure fid or pr"
+        )
     weights = inputs.weights_of("lpips-vgg")
     distance, note = load_chosen(settings, weights, loaded.generator.resolution, run)
     about = {

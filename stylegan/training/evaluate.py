@@ -1,0 +1,290 @@
+"""Metrics during training: each new checkpoint as `stylegan-eval` would measure it."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stylegan.checkpoint import read_checkpoint
+from stylegan.training.metric_names import Asked, network_of, reals_needed
+from stylegan.training.rows import append_rows, drop_rows_after, read_rows
+from stylegan.training.state import TrainState
+from stylegan_eval.blocks import Run
+from stylegan_eval.catalogue import METRICS
+from stylegan_eval.detectors import load_detector
+from stylegan_eval.errors import UserError
+from stylegan_eval.evaluation.images import evaluate
+from stylegan_eval.evaluation.run import at, measure, open_run
+from stylegan_eval.evaluation.sources import check_size
+from stylegan_eval.files import atomic_write
+from stylegan_eval.images import open_images
+from stylegan_eval.metrics.image_metric import Gathered, Request, Value
+from stylegan_eval.metrics.ppl import load_chosen
+from stylegan_eval.results import Row
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.settings.images import FeatureSettings, RealSettings
+from stylegan_eval.settings.ppl import PplSettings
+
+Measured = Mapping[str, Any]
+METRICS_FILE, BEST, BEST_FILE = "metrics.jsonl", "best.pt", "best.json"
+
+
+def check_metrics(
+    asked: Sequence[Asked], data: Path, resolution: int, device: torch.device
+) -> None:
+    """Refuse, before the training, what could not be measured during it.
+
+    Every feature network is loaded once, so weights that must be downloaded are.
+
+    Parameters
+    ----------
+    asked : sequence of Asked
+        What will be measured.
+    data : Path
+        The real images.
+    resolution : int
+        Of the networks.
+    device : torch.device
+        Where.
+
+    Raises
+    ------
+    UserError
+        Too few real images, images of another size, or weights that cannot be had.
+    """
+    if any(reals_needed(each.settings) for each in asked):
+        with open_images(data) as files:
+            check_size(files, (resolution, resolution))
+            for each in asked:
+                if reals_needed(each.settings) > len(files):
+                    raise UserError(
+                        f"--metrics: {each.name} needs {reals_needed(each.settings)} real images,"
+                        f" {data} holds {len(files)}: ask for fewer or give more data"
+                    )
+    tried = set()
+    for each in asked:
+        network = network_of(each.settings)
+        if network in tried:
+            continue
+        tried.add(network)
+        try:
+            if isinstance(each.settings, PplSettings):
+                load_chosen(each.settings, None, resolution, Run(device=device))
+            elif network is not None:
+                load_detector(*network, None, device)
+        except UserError as error:
+            message = f"--metrics: {each.name} cannot be measured: {error}"
+            # The options of `stylegan-eval` have longer names here.
+            message = re.sub(r"--(crop|distance)\b", r"--ppl-\1", message)
+            raise UserError(message.replace("--features", "--metrics-features")) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurements:
+    """Measures checkpoints as they are written, and keeps the best.
+
+    All processes of torchrun take part; the first writes ``metrics.jsonl``, ``best.pt`` and
+    ``best.json``.
+
+    Attributes
+    ----------
+    folder : Path
+        The run's folder.
+    data : Path
+        The real images.
+    asked : sequence of Asked
+        What to measure; the first decides which checkpoint is the best.
+    every : float
+        Interval in kimg: the first checkpoint of each is measured. 0 for every checkpoint.
+    device : torch.device
+        Of this process.
+    tell : callable
+        Takes a line for each number, in the first process.
+    also : sequence of callable
+        Each takes every row, in the first process: TensorBoard, say.
+    """
+
+    folder: Path
+    data: Path
+    asked: Sequence[Asked]
+    every: float
+    device: torch.device
+    tell: Callable[[str], None] = lambda _text: None
+    also: Sequence[Callable[[Measured], None]] = ()
+
+    def __call__(self, state: TrainState, checkpoint: Path, *, last: bool = False) -> None:
+        """Measure a checkpoint if it is due: call it for each one, also for one resumed from.
+
+        Parameters
+        ----------
+        state : TrainState
+            What the checkpoint holds; only its progress is used.
+        checkpoint : Path
+            The file, in the run's folder; measured is what can be read from it.
+        last : bool
+            The training is at its end: due unless measured already.
+
+        Raises
+        ------
+        UserError
+            Something cannot be measured; the checkpoint is written already.
+        """
+        if not self.asked:
+            return
+        run = open_run(str(self.device))
+        nimg = state.nimg
+        due = run.processes.is_first and self._due(nimg, last=last)
+        if not run.processes.agree(answer=due):
+            return
+        found = measure_all(self.asked, Inputs(ckpt=checkpoint, data=self.data), run)
+        if run.processes.is_first:
+            self._write(found, nimg, checkpoint)
+        run.finish()
+
+    def restore(self, nimg: int) -> None:
+        """Forget what was measured after `nimg` images, and finish what a kill left undone.
+
+        To be called once at the start, in the first process.
+        """
+        drop_rows_after(self.folder / METRICS_FILE, nimg)
+        best = self._best_row()
+        if best is None or not self._is_new(best):
+            return
+        # In a short run, a later checkpoint may bear the same name.
+        if read_checkpoint(self.folder / str(best["checkpoint"]))["nimg"] == best["nimg"]:
+            self._keep(best)
+
+    def _due(self, nimg: int, *, last: bool) -> bool:
+        rows, _ = read_rows(self.folder / METRICS_FILE)
+        done = max((int(row["nimg"]) for row in rows), default=0)
+        if nimg <= done:
+            return False
+        return last or self.every == 0 or nimg // (self.every * 1000) > done // (self.every * 1000)
+
+    def _write(self, found: Sequence[tuple[Asked, Row]], nimg: int, checkpoint: Path) -> None:
+        rows = [
+            {
+                "nimg": nimg,
+                "kimg": nimg / 1000,
+                "checkpoint": checkpoint.name,
+                "asked": asked.name,
+                **asdict(row),
+            }
+            for asked, row in found
+        ]
+        append_rows(self.folder / METRICS_FILE, rows)
+        for row in rows:
+            for each in self.also:
+                each(row)
+        best = self._best_row()
+        for _, number in found:
+            error = "" if number.stderr is None else f" ± {number.stderr:.2g}"
+            self.tell(f"kimg {nimg / 1000:.1f}: {number.metric} {number.value:.4f}{error}")
+        if best is not None and self._is_new(best):
+            self._keep(best)
+            self.tell(f"kimg {nimg / 1000:.1f}: the best so far, kept as {BEST}")
+
+    def _best_row(self) -> Measured | None:
+        """Row with the best value of the first metric, among those whose checkpoint is there.
+
+        Of equal ones the earliest.
+        """
+        decides, best = self.asked[0], None
+        for row in _first_of_each(read_rows(self.folder / METRICS_FILE)[0], decides.name):
+            there = (self.folder / str(row["checkpoint"])).is_file()
+            if there and (best is None or decides.better(row["value"], best["value"])):
+                best = row
+        return best
+
+    def _is_new(self, row: Measured) -> bool:
+        """Whether `row` beats what is kept, if anything is kept."""
+        kept = read_best(self.folder)
+        if kept is None or kept["asked"] != self.asked[0].name:
+            return True
+        return self.asked[0].better(row["value"], kept["value"])
+
+    def _keep(self, row: Measured) -> None:
+        """Name the checkpoint of `row` the best; pruning checkpoints does not touch this name."""
+        checkpoint = self.folder / str(row["checkpoint"])
+        with atomic_write(self.folder / BEST) as temporary:
+            try:
+                os.link(checkpoint, temporary)
+            except OSError:  # a file system without links
+                shutil.copyfile(checkpoint, temporary)
+        said = ("asked", "metric", "value", "stderr", "kimg", "nimg", "checkpoint")
+        with atomic_write(self.folder / BEST_FILE) as temporary:
+            temporary.write_text(json.dumps({key: row[key] for key in said}, indent=1) + "\n")
+
+
+def read_best(folder: Path) -> dict[str, Any] | None:
+    """What ``best.json`` says of ``best.pt``; None where either is missing or damaged."""
+    try:
+        best = json.loads((folder / BEST_FILE).read_text(encoding="utf-8"))
+        float(best["value"]), str(best["asked"]), str(best["metric"]), float(best["kimg"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return dict(best) if (folder / BEST).is_file() else None
+
+
+def _first_of_each(rows: Sequence[Measured], asked: str) -> list[Measured]:
+    """The first number of each measurement by this name: ``fid50k``, not ``fid50k_inf``."""
+    first: dict[Any, Measured] = {}
+    for row in rows:
+        if row.get("asked") == asked and row.get("value") is not None:
+            first.setdefault(row["nimg"], row)
+    return list(first.values())
+
+
+def measure_all(asked: Sequence[Asked], inputs: Inputs, run: Run) -> list[tuple[Asked, Row]]:
+    """Measure several metrics; those of equally many images look at the same ones.
+
+    Returns
+    -------
+    list
+        Rows in the order of `asked`, each with what it belongs to; empty in all processes but the
+        first.
+    """
+    groups: dict[Any, list[Asked]] = {}
+    for each in asked:
+        settings = each.settings
+        reals = settings.reals if isinstance(settings, RealSettings) else "first"
+        shared = (settings.num, reals) if isinstance(settings, FeatureSettings) else each.name
+        groups.setdefault(shared, []).append(each)
+    found: list[tuple[Asked, Row]] = []
+    for group in groups.values():
+        found += _measure_group(group, inputs, run)
+    return sorted(found, key=lambda pair: asked.index(pair[0]))
+
+
+def _measure_group(group: Sequence[Asked], inputs: Inputs, run: Run) -> list[tuple[Asked, Row]]:
+    owners: list[Asked] = []
+    requests = []
+    for each in group:
+        entry, settings = METRICS[each.entry], each.settings
+        if isinstance(settings, FeatureSettings):
+            metric = at(entry.place)
+            counted = replace(metric, values=_counted(metric.values, each, owners))
+            requests.append(Request(metric=counted, settings=settings))
+            continue
+        return [(each, row) for row in measure(entry, inputs, settings, run)]
+    rows = evaluate(inputs, requests, run)
+    return list(zip(owners, rows, strict=True)) if rows else []
+
+
+def _counted(
+    values: Callable[[Any, Gathered], list[Value]], asked: Asked, owners: list[Asked]
+) -> Callable[[Any, Gathered], list[Value]]:
+    """As `values`, and note for each value whose it is."""
+
+    def compute(settings: Any, gathered: Gathered) -> list[Value]:
+        found = values(settings, gathered)
+        owners.extend([asked] * len(found))
+        return found
+
+    return compute

@@ -1,0 +1,199 @@
+"""A whole training step on a device that refuses CPU tensors and waits: no GPU is needed for it."""
+
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+import pytest
+import torch
+
+from stylegan.configs import CONFIGS
+from stylegan.datasets.reals import RawBatch
+from stylegan.networks import discriminator, mapping
+from stylegan.networks.discriminator import Discriminator
+from stylegan.networks.generator import Generator
+from stylegan.presets import apply_preset
+from stylegan.runtime import Runtime
+from stylegan.training import losses
+from stylegan.training.draws import StepRandom
+from stylegan.training.execution import Execution
+from stylegan.training.forward import Forward
+from stylegan.training.loop import Step, both_steps
+from stylegan.training.schedule import training_point
+from stylegan.training.state import TrainState
+from tests.train import fake_device
+
+
+@pytest.fixture(scope="module")
+def apart():
+    """Runs a function in a process of its own: a device that is registered stays."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=fake_device.register) as pool:
+        yield lambda *args: pool.submit(*args).result()
+
+
+class Draws(StepRandom):
+    """The streams of the CPU stand in for those of a device that cannot have any."""
+
+    def _stream(self, group):
+        return torch.Generator()
+
+
+def fresh(config, device):
+    with torch.device(device):
+        G, G_ema = (Generator(config.network, config.resolution) for _ in range(2))
+        D = Discriminator(config.network, config.resolution)
+    return TrainState.of(G, D, G_ema, config)
+
+
+def raw_batch(n, size, labels):
+    return RawBatch(
+        torch.empty(n, 3, size, size, dtype=torch.uint8),
+        torch.empty(n, dtype=torch.bool),
+        torch.empty(n, labels),
+        torch.empty(n, labels),
+    )
+
+
+def step(row, lod, labels, precision):
+    """Take a step in two passes; where its results lie, or what went wrong."""
+    config = apply_preset(CONFIGS[row], "tiny-16")
+    config = replace(config, network=replace(config.network, label_size=labels))
+    runtime, execution = Runtime(fake_device.device()), Execution(grad_accum=2, precision=precision)
+    size = config.resolution >> int(lod)
+    point = replace(training_point(0, config), lod=lod, resolution=size)
+    with fake_device.setting_up():
+        state = fresh(config, runtime.device)
+        shares = execution.shares(point, config, runtime)
+        batches = iter([raw_batch(share.size, size, labels) for share in shares])
+        doing = Step(
+            point=point,
+            loss=config.loss,
+            random=Draws(0, 0, runtime.device),
+            runtime=runtime,
+            forward=Forward.of(state, execution),
+        )
+        try:
+            with fake_device.stepping():
+                terms = both_steps(state, doing, shares, batches, config.schedule.ema_kimg)
+        except (RuntimeError, fake_device.WaitError) as error:
+            return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return {key: str(term.device) for key, term in terms.items()}
+
+
+CASES = [
+    ("A", 0.0, 0, "fp32"),
+    ("A", 0.5, 0, "fp32"),
+    ("B", 0.5, 0, "fp32"),
+    ("F", 0.0, 0, "fp32"),
+    ("F", 1.0, 0, "fp32"),
+    ("F", 0.5, 0, "fp32"),
+    ("F", 0.5, 3, "fp32"),
+]
+
+
+@pytest.mark.parametrize(("row", "lod", "labels", "precision"), CASES)
+def test_a_step_stays_on_the_device_and_never_waits_for_it(apart, row, lod, labels, precision):
+    result = apart(step, row, lod, labels, precision)
+    assert isinstance(result, dict), result
+    penalty = "gp" if row == "A" else "r1"
+    assert {"loss_D", "loss_G", penalty, "grad_norm_D", "grad_norm_G"} <= set(result)
+    assert set(result.values()) == {"fakegpu:0"}
+
+
+def broken_step(module_name, name, wrong):
+    """A step of F in which `wrong(original)` stands for a function: what it is refused for."""
+    module = sys.modules[module_name]
+    original = getattr(module, name)
+    setattr(module, name, wrong(original))
+    try:
+        return step("F", 0.5, 0, "fp32")
+    finally:
+        setattr(module, name, original)
+
+
+def adds_a_cpu_tensor(original):
+    return lambda x, *args, **kwargs: original(x, *args, **kwargs) + torch.zeros(2)[0:1]
+
+
+def reads_a_value(original):
+    def wrong(x, *args, **kwargs):
+        y = original(x, *args, **kwargs)
+        return y * 1 if y.detach().mean().item() > 0 else y
+
+    return wrong
+
+
+def copies_a_constant(original):
+    return lambda x, *args: original(x, *args) * torch.tensor([2.0]).to(x.device)
+
+
+def reads_in_backward(original):
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * 1 if grad.detach().sum().item() else grad
+
+    return lambda *args: Wrong.apply(original(*args))
+
+
+def mixes_in_double_backward(original):
+    class Backward(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, grad):
+            return grad * 1
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad + torch.zeros(2)[0:1]
+
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, grad):
+            return Backward.apply(grad)
+
+    return lambda *args: Wrong.apply(original(*args))
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "wrong", "message"),
+    [
+        (mapping, "pixel_norm", adds_a_cpu_tensor, "same device"),
+        (losses, "d_logistic", reads_a_value, "WaitError: a value is read"),
+        (losses, "g_logistic_nonsaturating", copies_a_constant, "WaitError: a blocking copy"),
+        (losses, "d_logistic", reads_in_backward, "WaitError: a value is read"),
+        (discriminator, "mean_pool", mixes_in_double_backward, "same device"),
+    ],
+)
+def test_what_a_gpu_would_refuse_is_refused(apart, module, name, wrong, message):
+    result = apart(broken_step, module.__name__, name, wrong)
+    assert isinstance(result, str)
+    assert message in result
+
+
+def moments_on_the_cpu():
+    """Step an optimizer whose moments were left behind."""
+    with fake_device.setting_up():
+        state = fresh(apply_preset(CONFIGS["F"], "tiny-16"), fake_device.device())
+        optimizer = state.optimizer_G
+        (kept,) = optimizer.state.values()
+        kept["exp_avg"] = torch.zeros(len(state.flat_G.weights), device="cpu")
+        try:
+            with fake_device.stepping():
+                optimizer.update(0.001)
+        except RuntimeError as error:
+            return str(error)
+    return None
+
+
+def test_an_optimizer_with_moments_elsewhere_is_refused(apart):
+    assert apart(moments_on_the_cpu) == "fused Adam on ['cpu', 'fakegpu:0']"
