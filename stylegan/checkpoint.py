@@ -110,7 +110,7 @@ def newest_good_checkpoint(folder: Path) -> tuple[Path, dict[str, Any], list[str
     UserError
         There is none.
     """
-    passed_over = []
+    passed_over: list[str] = []
     for path in reversed(checkpoints_in(folder)):
         try:
             return path, read_checkpoint(path), passed_over

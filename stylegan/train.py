@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from stylegan.configs import Config
     from stylegan.runtime import Runtime
     from stylegan.training.execution import Execution
+    from stylegan.training.metric_names import MetricSettings
     from stylegan.training.settings import RunSettings
+
+    _Settings = TypeVar("_Settings", Execution, MetricSettings, RunSettings)
 
 _NAMES = ("A", "B", "C", "D", "E", "F")
 _DEFAULT_PRESET = "paper-ffhq-1gpu"
@@ -77,6 +80,35 @@ class _Arguments(ErrorLineGroup):
 @click.option("--keep", type=click.IntRange(min=1), help="Checkpoints to keep.  [default: 3]")
 @click.option(
     "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared images."
+)
+# What to look at on the way.
+@click.option(
+    "--metrics",
+    metavar="NAMES",
+    help="Measure checkpoints: fid10k,ppl_wend, say; the first decides which is kept as best.pt.",
+)
+@click.option(
+    "--metrics-every",
+    type=click.FloatRange(min=0),
+    metavar="KIMG",
+    help="Measure the first checkpoint of every so many kimg; 0 measures each.  [default: 0]",
+)
+@click.option(
+    "--metrics-features",
+    metavar="NAME",
+    help="Feature network of --metrics; only inception gives FID.  [default: inception]",
+)
+@click.option("--ppl-distance", metavar="NAME", help="Perceptual distance.  [default: auto]")
+@click.option("--ppl-crop", metavar="NAME", help="Crop of ppl.  [default: face]")
+@click.option(
+    "--on-collapse",
+    type=click.Choice(["stop", "warn"]),
+    help="When the training has diverged.  [default: stop]",
+)
+@click.option(
+    "--tensorboard/--no-tensorboard",
+    default=None,
+    help="Write events for TensorBoard.  [default: where it is installed]",
 )
 # On what, and how.
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N.")
@@ -140,6 +172,13 @@ def main(
     snapshot_kimg: float | None,
     keep: int | None,
     cache: Path | None,
+    metrics: str | None,
+    metrics_every: float | None,
+    metrics_features: str | None,
+    ppl_distance: str | None,
+    ppl_crop: str | None,
+    on_collapse: str | None,
+    tensorboard: bool | None,
     device: str,
     gpus: int | None,
     precision: str | None,
@@ -207,16 +246,24 @@ def main(
         return
     assert out is not None
     settings = _settings(out, data, resume)
-    settings = replace(
-        settings,
-        cache=cache,
-        keep=keep or settings.keep,
-        snapshot_kimg=snapshot_kimg or settings.snapshot_kimg,
-        execution=_changed(settings.execution, execution),
-    )
-    path = _train(
-        revise, settings if resume else replace(settings, seed=seed), runtime, resume, init
-    )
+    measured = {
+        "metrics": metrics,
+        "metrics_every": metrics_every,
+        "metrics_features": metrics_features,
+        "ppl_distance": ppl_distance,
+        "ppl_crop": ppl_crop,
+    }
+    chosen = {
+        "cache": cache,
+        "keep": keep,
+        "snapshot_kimg": snapshot_kimg,
+        "on_collapse": on_collapse,
+        "tensorboard": tensorboard,
+        "seed": None if resume else seed,
+        "execution": _changed(settings.execution, execution),
+        "metrics": _changed(settings.metrics, measured),
+    }
+    path = _train(revise, _changed(settings, chosen), runtime, resume, init)
     if runtime.is_first:
         click.echo(path)
     runtime.leave()
@@ -260,8 +307,9 @@ def _settings(out: Path, data: Path | None, resume: Path | None) -> "RunSettings
     return RunSettings(out=out, data=data)
 
 
-def _changed(execution: "Execution", options: "dict[str, Any]") -> "Execution":
-    return replace(execution, **{k: v for k, v in options.items() if v is not None})
+def _changed(settings: "_Settings", options: "dict[str, Any]") -> "_Settings":
+    """`settings` with the options that were given."""
+    return replace(settings, **{k: v for k, v in options.items() if v is not None})
 
 
 def _list_presets() -> None:
@@ -330,7 +378,7 @@ def _dry_run(
     revise: "Callable[[Config | None], Config]",
     source: Path | None,
     runtime: "Runtime",
-    execution: "dict[str, Any]",
+    execution: "dict[str, Any]",  # noqa: ARG001
 ) -> None:
     from stylegan.checkpoint import load_config, newest_checkpoint, read_checkpoint
     from stylegan.training.describe import describe

@@ -9,9 +9,14 @@ from torch import Tensor
 
 
 class _Conditional(Protocol):
-    z_dim: int
-    resolution: int
-    noise_shapes: Sequence[tuple[int, int]]
+    @property
+    def z_dim(self) -> int: ...
+
+    @property
+    def resolution(self) -> int: ...
+
+    @property
+    def noise_shapes(self) -> Sequence[tuple[int, int]]: ...
 
     def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor: ...
 

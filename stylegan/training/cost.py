@@ -93,19 +93,23 @@ def step_cost(config: Config, lod: float, minibatch: int) -> tuple[float, int]:
         z = torch.empty(minibatch, config.network.z_dim)
         noise = [torch.empty(minibatch, 1, h, w) for h, w in G.g.noise_shapes(lod)]
         t = torch.empty(minibatch, 1, 1, 1)
+        size = config.network.label_size
+        labels = torch.empty(minibatch, size) if size else None
     with _FlopCounter() as counter:
         with torch.no_grad():
-            fakes = G.synthesis(G.mapping(z), noise, lod)
+            fakes = G.synthesis(G.mapping(z, labels), noise, lod)
         reals = torch.empty_like(fakes)
         with _saved_bytes() as kept_by_D:
             forward, (share,) = Forward(G.synthesis, D, D), shares(minibatch, minibatch)
             terms = discriminator_terms(
-                forward, Pass(share, reals), fakes, t, loss=config.loss, lod=lod
+                forward, Pass(share, reals, labels), fakes, t, loss=config.loss, lod=lod
             )
         terms["loss_D"].backward()  # type: ignore[no-untyped-call]
         D.requires_grad_(requires_grad=False)
         with _saved_bytes() as kept_by_G:
-            value = generator_loss(D(G.synthesis(G.mapping(z), noise, lod), lod=lod), config.loss)
+            value = generator_loss(
+                D(G.synthesis(G.mapping(z, labels), noise, lod), labels, lod), config.loss
+            )
         value.backward()  # type: ignore[no-untyped-call]
     G_size, D_size = (
         sum(p.numel() * p.element_size() for p in network.parameters()) for network in (G, D)

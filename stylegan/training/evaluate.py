@@ -195,6 +195,8 @@ class Measurements:
 
         Of equal ones the earliest.
         """
+        if not self.asked:
+            return None
         decides, best = self.asked[0], None
         for row in _first_of_each(read_rows(self.folder / METRICS_FILE)[0], decides.name):
             there = (self.folder / str(row["checkpoint"])).is_file()

@@ -52,7 +52,7 @@ def feed(
         DataLoader(
             _Requests(reals),
             batch_size=None,
-            sampler=slices(config, nimg, execution, runtime),  # type: ignore[arg-type]
+            sampler=slices(config, nimg, execution, runtime),
             num_workers=execution.workers,
             pin_memory=runtime.device.type == "cuda",
             generator=torch.Generator().manual_seed(0),  # unused, but else the global one is drawn

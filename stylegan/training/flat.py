@@ -31,17 +31,17 @@ class Flat:
     """
 
     def __init__(self, network: nn.Module, *, tail: int = 0) -> None:
-        self._places: dict[str, tuple[int, Tensor]] = {}
+        self._places: dict[str, tuple[int, nn.Parameter]] = {}
         offset = 0
         for name, parameter in network.named_parameters():
-            self._places[name] = offset, parameter
+            self._places[name] = (offset, parameter)
             offset += -(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT
         some = next(network.parameters())
         self.weights = torch.zeros(offset, device=some.device, dtype=some.dtype)
         self.buffer = torch.zeros(offset + tail, device=some.device, dtype=some.dtype)
         gradients = self.views(self.gradients)
         for name, view in self.views(self.weights).items():
-            parameter = self._places[name][1]
+            _, parameter = self._places[name]
             view.copy_(parameter.detach())
             parameter.data = view
             if parameter.requires_grad:

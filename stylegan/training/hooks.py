@@ -215,7 +215,7 @@ class SampleSheet:
     def __call__(self, state: TrainState) -> NDArray[np.uint8]:
         """Draw and write one sheet [H, W, C], at full size."""
         G, noise = GeneratorAtLod(state.G_ema, state.lod), state.G_ema.g.fixed_noise(state.lod)
-        parts = torch.arange(len(self.latents)).split(16)
+        parts = torch.split(torch.arange(len(self.latents)), 16)
         with torch.inference_mode():
             images = torch.cat([G.synthesis(self._ws(G, part), noise) for part in parts])
         sheet = image_grid(to_uint8(images).cpu().numpy(), self.columns)

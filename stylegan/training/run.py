@@ -1,47 +1,32 @@
 """A run: a folder, a data set and a training that can be stopped and continued."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from stylegan import __version__
 from stylegan.checkpoint import (
     Provenance,
-    checkpoint_path,
     checkpoints_in,
     load_config,
     load_networks,
     load_state,
     newest_good_checkpoint,
     read_checkpoint,
-    save_checkpoint,
 )
 from stylegan.configs import Config, diff
 from stylegan.datasets.pyramid import Pyramid, open_pyramid
-from stylegan.datasets.reals import Reals, as_rows, label_size
-from stylegan.grid import image_grid, save_png
+from stylegan.datasets.reals import label_size
 from stylegan.runtime import Runtime
-from stylegan.training.cost import phase_costs
-from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet, say
-from stylegan.training.loop import Hook, train
+from stylegan.training.attempt import Attempt
+from stylegan.training.hooks import say
 from stylegan.training.schedule import phases
-from stylegan.training.settings import RunSettings, write_settings
+from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import held, sha256_of
-from stylegan_eval.precision import check_precision, computing_in
-from stylegan_eval.sampling import latents
-
-TEXT_LOG = "train.log"
-_LABELS_KEPT = 4096
+from stylegan_eval.files import sha256_of
+from stylegan_eval.precision import check_precision
 
 
 def start_run(config: Config, settings: RunSettings, runtime: Runtime) -> Path:
@@ -151,7 +136,7 @@ def resume_run(
         )
     settings = replace(settings, seed=provenance.seed)
     provenance = provenance.going_on(int(tree["nimg"]), settings.execution.name)
-    return _Run(config, settings, runtime, pyramid, provenance).train(load_state(tree, runtime))
+    return Attempt(config, settings, runtime, pyramid, provenance).train(load_state(tree, runtime))
 
 
 def _start(
@@ -169,7 +154,7 @@ def _start(
     pyramid = _open(config, settings, runtime)
     state, provenance = first()
     provenance = replace(provenance, data=pyramid.digest)
-    return _Run(config, settings, runtime, pyramid, provenance).train(state)
+    return Attempt(config, settings, runtime, pyramid, provenance).train(state)
 
 
 def _fresh(
@@ -236,147 +221,3 @@ def check_fit(config: Config, pyramid: Pyramid, data: Path) -> None:
             f"{data} has labels of {there} numbers, the networks take {wanted}: use the data that"
             " they were made for, or start anew"
         )
-
-
-class _Run:
-    """One process's part in a run.
-
-    Parameters
-    ----------
-    config : Config
-        What is trained.
-    settings : RunSettings
-        Where, how often, how.
-    runtime : Runtime
-        Device and processes.
-    pyramid : Pyramid
-        Real images.
-    provenance : Provenance
-        What checkpoints say of their making.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        settings: RunSettings,
-        runtime: Runtime,
-        pyramid: Pyramid,
-        provenance: Provenance,
-    ) -> None:
-        self.config, self.settings, self.runtime = config, settings, runtime
-        self.pyramid, self.provenance = pyramid, provenance
-        self.offset = (pyramid.resolution // config.resolution).bit_length() - 1
-        self.saved_nimg = -1
-
-    def train(self, state: TrainState) -> Path:
-        """Train to the end, or until a signal comes."""
-        out, runtime, execution = self.settings.out, self.runtime, self.settings.execution
-        self.saved_nimg = start = state.nimg
-        with ExitStack() as stack:
-            hooks: list[Hook] = []
-            if runtime.is_first:
-                stack.enter_context(held(out / TEXT_LOG))
-                for left in out.glob(".*.tmp"):  # by a process that was killed as it wrote
-                    left.unlink()
-                write_settings(self.config, self.settings)
-                self.log = RunLog(out, start)
-                costs = phase_costs(self.config)
-                self.progress = Progress(self.log, self.config, costs, start)
-                stack.callback(self.progress.close)
-                self.sheet = self._sheet()
-                hooks.append(self.progress)
-                if start == 0:
-                    self._snapshot(state)  # shows at once whether the folder can be written
-                self.log.line(
-                    f"config {self.config.name}, seed {self.settings.seed}, {execution.name},"
-                    f" {runtime.world} process(es), from kimg {start / 1000:.1f}"
-                )
-            interval = self.settings.snapshot_kimg or max(self.config.schedule.total_kimg / 20, 1.0)
-            hooks.append(Every(interval, start, self._snapshot))
-            stop = stack.enter_context(stop_on_signal())
-            # Published numbers were made in float32; TF32 keeps 10 bits of the mantissa, not 23.
-            stack.enter_context(computing_in(execution.precision, runtime.device.type))
-            train(
-                state,
-                self._reals(),
-                self.config,
-                seed=self.settings.seed,
-                runtime=runtime,
-                execution=execution,
-                hooks=hooks,
-                should_stop=lambda: bool(stop),
-            )
-            if state.nimg != self.saved_nimg:
-                self._snapshot(state)
-        if state.nimg < self.config.schedule.total_kimg * 1000:
-            number = stop[0] if stop else signal.SIGTERM  # another process was told
-            if runtime.is_first:
-                self.progress.say(f"stopped by signal {number}; continue with --resume --out {out}")
-            raise SystemExit(128 + number)
-        return checkpoint_path(out, state.nimg)
-
-    def _reals(self) -> Reals:
-        return Reals(
-            self.pyramid,
-            seed=self.settings.seed,
-            mirror=self.config.mirror,
-            offset=self.offset,
-            labelled=self.config.network.label_size > 0,
-        )
-
-    def _sheet(self) -> SampleSheet:
-        """Sheet of fakes, with one of reals to compare."""
-        columns = max(2, min(8, 1024 // self.config.resolution))
-        z = latents(self.settings.seed, range(columns**2), self.config.network.z_dim)
-        reals = np.array(self.pyramid.level(self.offset)[: columns**2])
-        save_png(self.settings.out / "reals.png", image_grid(reals, columns))
-        return SampleSheet(
-            self.settings.out, z.to(self.runtime.device), columns, labels=self._labels(columns**2)
-        )
-
-    def _snapshot(self, state: TrainState) -> None:
-        """Save: the first process writes, the others go on."""
-        self.saved_nimg = state.nimg
-        if not self.runtime.is_first:
-            return
-        self.sheet(state)
-        path = checkpoint_path(self.settings.out, state.nimg)
-        save_checkpoint(
-            path, state, self.config, self.provenance, labels=self._labels(_LABELS_KEPT)
-        )
-        for old in checkpoints_in(self.settings.out)[: -self.settings.keep]:
-            old.unlink()
-        self.log.line(f"wrote {path.name}")
-
-    def _labels(self, count: int) -> Tensor | None:
-        """Labels [min(count, N), label_size] of images at equal distances in the data set."""
-        labels = self.pyramid.labels
-        if self.config.network.label_size == 0 or labels is None:
-            return None
-        chosen = np.linspace(0, len(labels) - 1, min(count, len(labels))).round().astype(int)
-        return torch.from_numpy(as_rows(labels[chosen], self.config.network.label_size))
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT instead of dying of them; a second one kills as usual.
-
-    Yields
-    ------
-    list of int
-        Empty, or the signal that came.
-    """
-    received: list[int] = []
-    handled = (signal.SIGTERM, signal.SIGINT)
-
-    def receive(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        for each in handled:
-            signal.signal(each, before[each])
-
-    before = {each: signal.signal(each, receive) for each in handled}
-    try:
-        yield received
-    finally:
-        for each in handled:
-            signal.signal(each, before[each])

@@ -8,6 +8,8 @@ from typing import Any
 from stylegan import __version__
 from stylegan.configs import Config, config_to_dict
 from stylegan.training.execution import Execution
+from stylegan.training.metric_names import MetricSettings
+from stylegan.training.monitor import OnCollapse
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
 
@@ -35,6 +37,12 @@ class RunSettings:
         Where prepared images are kept; None for the default.
     execution : Execution
         Precision, passes, workers.
+    metrics : MetricSettings
+        What to measure at checkpoints.
+    on_collapse : {'stop', 'warn'}
+        What to do when the training has diverged.
+    tensorboard : bool or None
+        Whether to write events; None where the package is installed.
     """
 
     out: Path
@@ -44,6 +52,9 @@ class RunSettings:
     keep: int = 3
     cache: Path | None = None
     execution: Execution = field(default_factory=Execution)
+    metrics: MetricSettings = field(default_factory=MetricSettings)
+    on_collapse: OnCollapse = "stop"
+    tensorboard: bool | None = None
 
 
 def write_settings(config: Config, settings: RunSettings) -> None:
@@ -86,6 +97,9 @@ def read_settings(folder: Path) -> RunSettings:
             snapshot_kimg=None if (kimg := tree["snapshot_kimg"]) is None else float(kimg),
             keep=int(tree["keep"]),
             execution=_execution(tree["execution"]),
+            metrics=MetricSettings(**tree["metrics"]),
+            on_collapse=tree["on_collapse"],
+            tensorboard=tree["tensorboard"],
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged: give --data and the checkpoint by name") from error

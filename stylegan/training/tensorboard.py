@@ -1,5 +1,6 @@
 """Events for TensorBoard: the rows of the log as scalars, sample sheets as images."""
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,11 @@ _PAGES = {
     "speed": ("img_per_s", "seconds", "peak_memory_mib"),
 }
 _PAGE_OF = {key: page for page, keys in _PAGES.items() for key in keys}
+
+
+def is_installed() -> bool:
+    """Whether there is a TensorBoard to write for."""
+    return importlib.util.find_spec("tensorboard") is not None
 
 
 def open_tensorboard(folder: Path, nimg: int) -> "TensorBoard":

@@ -23,7 +23,7 @@ def run(command, *args):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def classes(tmp_path_factory):
     """300 images of 16x16, in three classes by colour, the first as frequent as the others."""
     path = tmp_path_factory.mktemp("classes") / "colours16.zip"
     classes = [(0, 1, 0, 2)[k % 4] for k in range(300)]
@@ -35,11 +35,11 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def conditional(data, cache, tmp_path_factory):
+def conditional(classes, cache, tmp_path_factory):
     """Folder of a finished conditional run."""
     out = tmp_path_factory.mktemp("run") / "cond"
     options = ["--config", "F", "--preset", "tiny-16", "--kimg", "0.5", "--cond"]
-    result = run(train, *options, "--data", data, "--cache", cache, "--out", out)
+    result = run(train, *options, "--data", classes, "--cache", cache, "--out", out)
     assert result.exit_code == 0, result.output
     return out
 
@@ -63,7 +63,7 @@ def test_labels_are_drawn_as_often_as_they_occur_and_by_the_latent_alone():
     assert torch.equal(labels_of(z[[7, 3]], rows), labels[[7, 3]])
 
 
-def test_evaluation_draws_labels_and_refuses_paths(conditional, data, tmp_path):
+def test_evaluation_draws_labels_and_refuses_paths(conditional, tmp_path):
     loaded = load_for_evaluation(conditional, CPU)
     assert isinstance(loaded.generator, DrawsLabels)
     z = torch.randn(5, loaded.generator.z_dim, generator=torch.Generator().manual_seed(0))
@@ -86,13 +86,13 @@ def test_one_class_can_be_drawn(conditional, tmp_path):
 
 
 @pytest.mark.parametrize("row", ["A", "C"])
-def test_rows_without_a_constant_input_take_labels_too(row, data, cache, tmp_path):
+def test_rows_without_a_constant_input_take_labels_too(row, classes, cache, tmp_path):
     options = ["--config", row, "--preset", "tiny-16", "--kimg", "0.1", "--cond"]
-    result = run(train, *options, "--data", data, "--cache", cache, "--out", tmp_path / "run")
+    result = run(train, *options, "--data", classes, "--cache", cache, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
 
 
-def test_bad_input(conditional, finished, data, cache, tmp_path):
+def test_bad_input(conditional, finished, cache, tmp_path):
     def refused(message, command, *args):
         result = run(command, *args)
         assert result.exit_code == 1, result.output

@@ -159,13 +159,13 @@ def test_skipped_steps_count_by_network_from_where_the_run_starts(runtime, tmp_p
     """Also as tensors on the device, which a step changes in place."""
     config = tiny("F")
     state = TrainState.fresh(config, runtime, seed=1)
-    state.skipped_G, state.skipped_D = torch.tensor(500), torch.tensor(0)  # of earlier days
+    state.skipped_G.fill_(500)  # of earlier days
     monitor = monitored(config, state, tmp_path)
     for _ in range(8):
         look_on(monitor, state, config, [0.3])
         monitor.check(state)
     for _ in range(10):
-        state.skipped_D += 4  # every step of the look
+        state.skipped_D.add_(4)  # every step of the look
         look_on(monitor, state, config, [0.3])
     with pytest.raises(Collapse, match=r"40 of the last 64 steps of D had gradients that are not"):
         monitor.check(state)

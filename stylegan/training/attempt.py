@@ -1,0 +1,288 @@
+"""One attempt at a run: from a state to the end of the training, or until a signal comes."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylegan.checkpoint import Provenance, checkpoint_path, checkpoints_in, save_checkpoint
+from stylegan.configs import Config
+from stylegan.datasets.pyramid import Pyramid
+from stylegan.datasets.reals import Reals, as_rows
+from stylegan.grid import image_grid, save_png
+from stylegan.runtime import Runtime
+from stylegan.training.cost import phase_costs
+from stylegan.training.evaluate import Measurements, check_metrics
+from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet
+from stylegan.training.loop import Hook, train
+from stylegan.training.monitor import Monitor
+from stylegan.training.settings import RunSettings, write_settings
+from stylegan.training.state import TrainState
+from stylegan.training.tensorboard import TensorBoard, is_installed, open_tensorboard
+from stylegan_eval.files import held
+from stylegan_eval.precision import computing_in
+from stylegan_eval.sampling import latents
+
+TEXT_LOG = "train.log"
+_LABELS_KEPT = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reports:
+    """What the first process tells of a run."""
+
+    log: RunLog
+    progress: Progress
+    sheet: SampleSheet
+    board: TensorBoard | None
+
+
+class Attempt:
+    """One process's part in a run.
+
+    Parameters
+    ----------
+    config : Config
+        What is trained.
+    settings : RunSettings
+        Where, how often, how.
+    runtime : Runtime
+        Device and processes.
+    pyramid : Pyramid
+        Real images.
+    provenance : Provenance
+        What checkpoints say of their making.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        settings: RunSettings,
+        runtime: Runtime,
+        pyramid: Pyramid,
+        provenance: Provenance,
+    ) -> None:
+        self._config, self._settings, self._runtime = config, settings, runtime
+        self._pyramid, self._provenance = pyramid, provenance
+        self._offset = (pyramid.resolution // config.resolution).bit_length() - 1
+        self._asked = settings.metrics.asked()
+
+    def train(self, state: TrainState) -> Path:
+        """Train to the end, or until a signal comes to any process.
+
+        Returns
+        -------
+        Path
+            The last checkpoint.
+
+        Raises
+        ------
+        UserError
+            The folder is in use or cannot be written, or what is to be measured cannot be.
+        Collapse
+            The training has diverged.
+        SystemExit
+            A signal came; the checkpoint is written.
+        """
+        settings, runtime = self._settings, self._runtime
+        start, total = state.nimg, self._config.schedule.total_kimg
+        if runtime.is_first:
+            check_metrics(self._asked, settings.data, self._config.resolution, runtime.device)
+        with ExitStack() as stack:
+            reports = self._open_reports(stack, start) if runtime.is_first else None
+            snapshots = _Snapshots(
+                settings=settings,
+                config=self._config,
+                provenance=self._provenance,
+                labels=self._labels(_LABELS_KEPT),
+                monitor=self._monitor(state, reports),
+                measurements=self._measurements(reports),
+                reports=reports,
+            )
+            stop = stack.enter_context(stop_on_signal())
+            # Published numbers were made in float32; TF32 keeps 10 bits of the mantissa, not 23.
+            stack.enter_context(computing_in(settings.execution.precision, runtime.device.type))
+            snapshots.begin(state)
+            hooks: list[Hook] = [] if reports is None else [reports.progress]
+            hooks.append(snapshots.monitor)
+            hooks.append(Every(settings.snapshot_kimg or max(total / 20, 1.0), start, snapshots))
+            train(
+                state,
+                self._reals(),
+                self._config,
+                seed=settings.seed,
+                runtime=runtime,
+                execution=settings.execution,
+                hooks=hooks,
+                should_stop=lambda: bool(stop),
+            )
+            finished = state.nimg >= total * 1000
+            snapshots.end(state, finished=finished)
+            if not finished:
+                number = stop[0] if stop else signal.SIGTERM  # another process was told
+                if reports is not None:
+                    reports.progress.say(
+                        f"stopped by signal {number}; continue with --resume --out {settings.out}"
+                    )
+                raise SystemExit(128 + number)
+        return checkpoint_path(settings.out, state.nimg)
+
+    def _open_reports(self, stack: ExitStack, start: int) -> _Reports:
+        out, settings = self._settings.out, self._settings
+        stack.enter_context(held(out / TEXT_LOG))
+        for left in out.glob(".*.tmp"):  # by a process that was killed as it wrote
+            left.unlink()
+        write_settings(self._config, settings)
+        board = None
+        if settings.tensorboard or (settings.tensorboard is None and is_installed()):
+            board = open_tensorboard(out, start)
+            stack.callback(board.close)
+        log = RunLog(out, start, also=() if board is None else (board.row,))
+        progress = Progress(log, self._config, phase_costs(self._config), start)
+        stack.callback(progress.close)
+        log.line(
+            f"config {self._config.name}, seed {settings.seed}, {settings.execution.name},"
+            f" {self._runtime.world} process(es), from kimg {start / 1000:.1f}"
+        )
+        return _Reports(log=log, progress=progress, sheet=self._sheet(), board=board)
+
+    def _monitor(self, state: TrainState, reports: _Reports | None) -> Monitor:
+        # Terms are the same in all processes: they stop together, and the first says why.
+        return Monitor(
+            state,
+            loss=self._config.loss,
+            schedule=self._config.schedule,
+            folder=self._settings.out,
+            on_collapse=self._settings.on_collapse,
+            tell=(lambda _text: None) if reports is None else reports.log.line,
+        )
+
+    def _measurements(self, reports: _Reports | None) -> Measurements:
+        board = None if reports is None else reports.board
+        return Measurements(
+            folder=self._settings.out,
+            data=self._settings.data,
+            asked=self._asked,
+            every=self._settings.metrics.metrics_every,
+            device=self._runtime.device,
+            tell=(lambda _text: None) if reports is None else reports.progress.say,
+            also=() if board is None else (board.measured,),
+        )
+
+    def _reals(self) -> Reals:
+        return Reals(
+            self._pyramid,
+            seed=self._settings.seed,
+            mirror=self._config.mirror,
+            offset=self._offset,
+            labelled=self._config.network.label_size > 0,
+        )
+
+    def _sheet(self) -> SampleSheet:
+        """Sheet of fakes, with one of reals to compare."""
+        columns = max(2, min(8, 1024 // self._config.resolution))
+        count = columns**2
+        z = latents(self._settings.seed, range(count), self._config.network.z_dim)
+        reals = np.array(self._pyramid.level(self._offset)[:count])
+        save_png(self._settings.out / "reals.png", image_grid(reals, columns))
+        device = self._runtime.device
+        return SampleSheet(self._settings.out, z.to(device), columns, labels=self._labels(count))
+
+    def _labels(self, count: int) -> Tensor | None:
+        """Labels [min(count, N), label_size] of images at equal distances in the data set."""
+        labels = self._pyramid.labels
+        if self._config.network.label_size == 0 or labels is None:
+            return None
+        chosen = np.linspace(0, len(labels) - 1, min(count, len(labels))).round().astype(int)
+        return torch.from_numpy(as_rows(labels[chosen], self._config.network.label_size))
+
+
+@dataclass(kw_only=True)
+class _Snapshots:
+    """Saves and measures: the first process writes, all watch and measure."""
+
+    settings: RunSettings
+    config: Config
+    provenance: Provenance
+    labels: Tensor | None
+    monitor: Monitor
+    measurements: Measurements
+    reports: _Reports | None
+    saved_nimg: int = -1
+
+    def begin(self, state: TrainState) -> None:
+        """Save fresh networks, which shows whether the folder can be written; or go on."""
+        path = checkpoint_path(self.settings.out, state.nimg)
+        self.saved_nimg = state.nimg
+        if state.nimg == 0:
+            self._save(state, path)
+            return
+        if self.reports is not None:
+            self.measurements.restore(state.nimg)
+        if path.exists():
+            self._measure(state, path, last=False)
+
+    def __call__(self, state: TrainState) -> None:
+        """Save and measure."""
+        path = checkpoint_path(self.settings.out, state.nimg)
+        self._save(state, path)
+        self._measure(state, path, last=False)
+
+    def end(self, state: TrainState, *, finished: bool) -> None:
+        """Save what is not; measure it when the training is over."""
+        path = checkpoint_path(self.settings.out, state.nimg)
+        if state.nimg != self.saved_nimg:
+            self._save(state, path)
+        if finished:
+            self._measure(state, path, last=True)
+
+    def _save(self, state: TrainState, path: Path) -> None:
+        self.monitor.check(state)
+        self.saved_nimg = state.nimg
+        if self.reports is None:
+            return
+        with self.reports.progress.paused():
+            sheet = self.reports.sheet(state)
+            save_checkpoint(path, state, self.config, self.provenance, labels=self.labels)
+        if self.reports.board is not None:
+            self.reports.board.sheet(sheet, state.nimg)
+        for old in checkpoints_in(self.settings.out)[: -self.settings.keep]:
+            old.unlink()
+        self.reports.log.line(f"wrote {path.name}")
+
+    def _measure(self, state: TrainState, path: Path, *, last: bool) -> None:
+        with ExitStack() as stack:
+            if self.reports is not None:
+                stack.enter_context(self.reports.progress.paused())
+            self.measurements(state, path, last=last)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT instead of dying of them; a second one kills as usual.
+
+    Yields
+    ------
+    list of int
+        Empty, or the signal that came.
+    """
+    received: list[int] = []
+    handled = (signal.SIGTERM, signal.SIGINT)
+
+    def receive(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        for each in handled:
+            signal.signal(each, before[each])
+
+    before = {each: signal.signal(each, receive) for each in handled}
+    try:
+        yield received
+    finally:
+        for each in handled:
+            signal.signal(each, before[each])
