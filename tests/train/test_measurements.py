@@ -15,8 +15,11 @@ from click.testing import CliRunner
 from stylegan.checkpoint import Provenance, checkpoint_path, read_checkpoint, save_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
+from stylegan.datasets.pyramid import open_pyramid
+from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset, with_options
 from stylegan.training.evaluate import Measurements, check_metrics, read_best
+from stylegan.training.loop import train
 from stylegan.training.metric_names import MetricSettings, parse_metric
 from stylegan.training.rows import append_rows, read_rows
 from stylegan.training.state import TrainState
@@ -218,6 +221,25 @@ def test_higher_is_better_for_some(saved, data32):
     )
     measuring(first.parent, data32, network("pr20")).restore(2000)
     assert read_best(first.parent)["value"] == 0.8
+
+
+def test_measuring_does_not_change_the_training(saved, data32, runtime):
+    config = with_options(apply_preset(CONFIGS["F"], "tiny-16"), resolution=32, total_kimg=0.1)
+    reals = Reals(open_pyramid(data32), seed=1, mirror=True)
+    _, checkpoint = saved(1000)
+    measure = measuring(checkpoint.parent, data32, network("fd10"))
+
+    def measured(state, _point, _terms):
+        state.nimg += 10_000  # of another run's checkpoint, which is the same work
+        measure(state, checkpoint)
+        state.nimg -= 10_000
+
+    first, second = (TrainState.fresh(config, runtime, seed=1) for _ in range(2))
+    train(first, reals, config, seed=1, runtime=runtime)
+    train(second, reals, config, seed=1, runtime=runtime, hooks=[measured])
+    assert len(rows_of(checkpoint.parent)) == 4
+    for name, value in first.G_ema.state_dict().items():
+        assert torch.equal(value, second.G_ema.state_dict()[name])
 
 
 def test_two_processes_share_the_work_and_one_writes(saved, data32, tmp_path):

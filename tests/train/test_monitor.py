@@ -171,6 +171,21 @@ def test_skipped_steps_count_by_network_from_where_the_run_starts(runtime, tmp_p
         monitor.check(state)
 
 
+def test_noting_needs_no_answer_of_the_device(runtime, tmp_path):
+    """On tensors without data, where any reading fails."""
+    config = tiny("F")
+    state = TrainState.fresh(config, runtime, seed=1)
+    state.G.to("meta")
+    state.skipped_G = state.skipped_D = torch.zeros((), dtype=torch.int64, device="meta")
+    monitor = monitored(config, state, tmp_path)
+    terms = {key: term.to("meta") for key, term in terms_of(1.0, 0.3).items()}
+    point = training_point(0, config)
+    for _ in range(20):
+        monitor(state, point, terms)
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        monitor.check(state)
+
+
 def test_a_spike_of_one_look_is_no_collapse_and_two_looks_are():
     spike = HEALTHY._replace(score=1e6)
     assert signs([HEALTHY, spike]) == []

@@ -1,0 +1,34 @@
+"""`stylegan-train status`: how a run stands."""
+
+from pathlib import Path
+
+import click
+
+from stylegan_eval.command import ErrorLineCommand
+
+
+@click.command("status", cls=ErrorLineCommand)
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "-o",
+    "picture",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Also draw losses, scores, metric, speed, memory and the newest sample sheet.",
+)
+def status_command(folder: Path, picture: Path | None) -> None:
+    """Show a run: progress, time left by phase, losses, metrics, checkpoints, trouble.
+
+    Reads the run's folder alone, so it works beside a live run and long after it.
+    """
+    from stylegan.training.run_status import read_status
+    from stylegan.training.status_text import status_lines
+
+    status = read_status(folder)
+    for line in status_lines(status):
+        click.echo(line)
+    if picture is not None:
+        from stylegan.training.status_picture import draw_status
+
+        draw_status(status, picture)
+        click.echo(f"drew {picture}", err=True)

@@ -1,0 +1,236 @@
+"""How a run stands, read from its folder alone: also of a run on another machine, or a dead one."""
+
+import fcntl
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from stylegan.checkpoint import checkpoints_in
+from stylegan.configs import Config, config_from_dict
+from stylegan.training.cost import PhaseCost, phase_costs
+from stylegan.training.evaluate import METRICS_FILE, read_best
+from stylegan.training.rows import read_rows
+from stylegan_eval.errors import UserError
+
+State = Literal["running", "finished", "stopped"]
+# Words of train.log: of a process that begins, and of one that ends before its time.
+_BEGINS = re.compile(r"config \S+, seed \d+, from kimg")
+_TROUBLE = ("training collapsed", "stopped by signal", "error:")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseTime:
+    """One phase of the schedule, and the time it took or will take.
+
+    Attributes
+    ----------
+    cost : PhaseCost
+        The phase.
+    fades : bool
+        Whether a resolution is faded in.
+    spent : float
+        Seconds of training so far, by the speeds in the log.
+    left : float or None
+        Seconds left; None while no speed is known.
+    img_per_s : float or None
+        Speed so far; None before its first tick.
+    current : bool
+        Whether the run is in it.
+    """
+
+    cost: PhaseCost
+    fades: bool
+    spent: float
+    left: float | None
+    img_per_s: float | None
+    current: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """What a run's folder tells.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder.
+    config : Config
+        What is trained.
+    data : str
+        Path of the real images.
+    seed : int
+        Seed of all randomness.
+    rows, metrics : list of dict
+        Rows of the log and of the metrics, in order.
+    damaged : int
+        Lines of both that cannot be read.
+    best : dict or None
+        What ``best.json`` says.
+    checkpoints : list of Path
+        Oldest first.
+    state : {'running', 'finished', 'stopped'}
+        Whether a process holds the run, or it is at its end, or neither.
+    trouble : str
+        The last trouble that its last process wrote down; empty where there was none.
+    phases : list of PhaseTime
+        The schedule.
+    """
+
+    folder: Path
+    config: Config
+    data: str
+    seed: int
+    rows: list[dict[str, Any]]
+    metrics: list[dict[str, Any]]
+    damaged: int
+    best: dict[str, Any] | None
+    checkpoints: list[Path]
+    state: State
+    trouble: str
+    phases: list[PhaseTime]
+
+    @property
+    def nimg(self) -> int:
+        """Images shown at the last tick."""
+        return int(self.rows[-1]["nimg"]) if self.rows else 0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left in all phases; None while no speed is known."""
+        known = [phase.left for phase in self.phases if phase.left is not None]
+        return sum(known) if len(known) == len(self.phases) else None
+
+
+def read_status(folder: Path) -> RunStatus:
+    """Read a run's folder; what is missing or damaged in it is left out.
+
+    Raises
+    ------
+    UserError
+        It is no run's folder.
+    """
+    config, data, seed = _settings(folder)
+    rows, damaged = read_rows(folder / "log.jsonl")
+    metrics, damaged_metrics = read_rows(folder / METRICS_FILE)
+    nimg = int(rows[-1]["nimg"]) if rows else 0
+    state: State = "finished" if nimg >= config.schedule.total_kimg * 1000 else "stopped"
+    log = folder / "train.log"
+    return RunStatus(
+        folder=folder,
+        config=config,
+        data=data,
+        seed=seed,
+        rows=rows,
+        metrics=metrics,
+        damaged=damaged + damaged_metrics,
+        best=read_best(folder),
+        checkpoints=checkpoints_in(folder),
+        state="running" if is_held(log) else state,
+        trouble=last_trouble(log),
+        phases=phase_times(phase_costs(config), rows),
+    )
+
+
+def _settings(folder: Path) -> tuple[Config, str, int]:
+    path = folder / "run.json"
+    if not path.is_file():
+        what = "no run's folder" if folder.is_dir() else "no folder"
+        raise UserError(
+            f"{folder}: {what}: expected one that stylegan-train --out wrote, with a run.json"
+        )
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return config_from_dict(tree["config"]), str(tree["data"]), int(tree["seed"])
+    except (UserError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged or of another version: the run's checkpoints are not concerned"
+        ) from error
+
+
+def is_held(log: Path) -> bool:
+    """Whether a live process holds this log: each keeps it locked as long as it trains."""
+    try:
+        with log.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or a file system without locks
+        return False
+    return False
+
+
+def last_trouble(log: Path) -> str:
+    """Last trouble that the last process wrote into the log, in its words; empty for none."""
+    if not log.is_file():
+        return ""
+    trouble = ""
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        _, _, words = line.partition("  ")  # after the time
+        if _BEGINS.match(words):
+            trouble = ""
+        elif words.startswith(_TROUBLE):
+            trouble = words
+    return trouble
+
+
+def phase_times(costs: Sequence[PhaseCost], rows: Sequence[dict[str, Any]]) -> list[PhaseTime]:
+    """Time of each phase: what is over by the log, what is to come by the cost of its images.
+
+    Parameters
+    ----------
+    costs : sequence of PhaseCost
+        The whole training, in order.
+    rows : sequence of dict
+        Rows of the log, in order.
+    """
+    seconds = [0.0] * len(costs)
+    images = [0.0] * len(costs)
+    nimg, rate = 0, 0.0  # floating-point operations per second, of the latest phase with a tick
+    for row in rows:
+        speed = row.get("img_per_s")
+        shown, nimg = int(row["nimg"]) - nimg, int(row["nimg"])
+        if not isinstance(speed, int | float) or speed <= 0 or shown <= 0:
+            continue
+        # A tick may reach over several phases: its time goes to each by what its images cost.
+        parts = _overlaps(costs, nimg - shown, nimg)
+        flop = [part * cost.flop_per_image for part, cost in zip(parts, costs, strict=True)]
+        for at, part in enumerate(parts):
+            images[at] += part
+            seconds[at] += shown / speed * flop[at] / sum(flop)
+        at = _phase_at(costs, nimg - 1)
+        rate = images[at] / seconds[at] * costs[at].flop_per_image
+    current = _phase_at(costs, nimg)
+    return [
+        PhaseTime(
+            cost=cost,
+            fades=cost.point.lod % 1 > 0,
+            spent=seconds[at],
+            left=_seconds_left(cost, nimg, rate),
+            img_per_s=images[at] / seconds[at] if seconds[at] else None,
+            current=at == current,
+        )
+        for at, cost in enumerate(costs)
+    ]
+
+
+def _phase_at(costs: Sequence[PhaseCost], nimg: int) -> int:
+    return max(sum(1 for cost in costs if cost.point.nimg <= nimg) - 1, 0)
+
+
+def _overlaps(costs: Sequence[PhaseCost], start: int, stop: int) -> list[int]:
+    """Images start .. stop by phase; what lies beyond the end belongs to the last."""
+    begins = [cost.point.nimg for cost in costs]
+    ends = [*begins[1:], max(stop, begins[-1])]
+    return [
+        max(min(stop, end) - max(start, begin), 0) for begin, end in zip(begins, ends, strict=True)
+    ]
+
+
+def _seconds_left(cost: PhaseCost, nimg: int, rate: float) -> float | None:
+    left = cost.images - min(max(nimg - cost.point.nimg, 0), cost.images)
+    if left == 0:
+        return 0.0
+    return left * cost.flop_per_image / rate if rate > 0 else None

@@ -1,0 +1,137 @@
+"""A run's status as one picture: curves over kimg, and the newest sample sheet."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from stylegan.training.run_status import RunStatus
+from stylegan_eval.errors import UserError
+from stylegan_eval.files import atomic_write, check_writable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours, which colour-blind people tell apart; dashes help in print.
+_STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":"))
+
+
+def draw_status(status: RunStatus, path: Path) -> None:
+    """Write the picture as PNG, whole or not at all.
+
+    Raises
+    ------
+    UserError
+        Matplotlib is not installed, or the file cannot be written.
+    """
+    check_writable(path)
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError(
+            "status -o draws with a package that is not installed: pip install matplotlib, or"
+            " leave -o out"
+        ) from error
+    figure = Figure(figsize=(15, 8.5), layout="constrained")
+    FigureCanvasAgg(figure)  # no window, wherever this runs
+    axes = figure.subplots(2, 3)
+    _curves(axes[0, 0], status, ("loss_D", "loss_G", "r1", "gp"), "losses and penalty")
+    _curves(axes[0, 1], status, ("score_real", "score_fake"), "mean scores of D")
+    _metric(axes[0, 2], status)
+    _curves(axes[1, 0], status, ("img_per_s",), "images per second")
+    _curves(axes[1, 1], status, ("peak_memory_mib",), "peak memory, MiB")
+    axes[1, 1].set_ylim(bottom=0)
+    _sheet(axes[1, 2], status)
+    total = status.config.schedule.total_kimg
+    figure.suptitle(
+        f"{status.folder.absolute().name}: configuration {status.config.name},"
+        f" {status.config.resolution}x{status.config.resolution}, kimg {status.nimg / 1000:.1f} of"
+        f" {total:g}, {status.state}"
+    )
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _curves(axes: "Axes", status: RunStatus, keys: Sequence[str], title: str) -> None:
+    """One line per column of the log that is there."""
+    kimg = [row["nimg"] / 1000 for row in status.rows]
+    drawn = 0
+    for key, (colour, dashes) in zip(keys, _STYLES, strict=False):
+        values = [_value(row, key) for row in status.rows]
+        if not all(map(math.isnan, values)):
+            marker = "o" if len(values) < 3 else ""
+            axes.plot(kimg, values, dashes, color=colour, label=key, lw=1.3, marker=marker)
+            drawn += 1
+    _furnish(axes, status, title)
+    if drawn > 1:
+        axes.legend(fontsize=8)
+    elif not drawn:
+        _say(axes, "nothing logged yet")
+
+
+def _value(row: dict[str, Any], key: str) -> float:
+    value = row.get(key)
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _metric(axes: "Axes", status: RunStatus) -> None:
+    """Curve of the metric that decides which checkpoint is the best, or of the first measured."""
+    if not status.metrics:
+        _furnish(axes, status, "metrics")
+        _say(axes, "none measured")
+        return
+    name = (status.best or status.metrics[0]).get("metric")
+    rows = [row for row in status.metrics if row.get("metric") == name]
+    colour, _ = _STYLES[0]
+    values = [_value(row, "value") for row in rows]
+    axes.plot([row["nimg"] / 1000 for row in rows], values, "-o", color=colour, ms=4)
+    if status.best is not None:
+        label = f"best, {status.best['value']:.4g}"
+        axes.plot(
+            [status.best["kimg"]], [status.best["value"]], "*", color=_STYLES[1][0], ms=14,
+            label=label,
+        )  # fmt: skip
+        axes.legend(fontsize=8)
+    _furnish(axes, status, str(name))
+
+
+def _furnish(axes: "Axes", status: RunStatus, title: str) -> None:
+    """Title, grid, and fades as grey bands with the resolution they lead to."""
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("kimg", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.grid(visible=True, lw=0.3)
+    end = max(status.nimg / 1000, 1e-3)
+    axes.set_xlim(0, end)
+    for phase in status.phases:
+        start = phase.cost.point.nimg / 1000
+        if phase.fades and start < end:
+            stop = min(start + phase.cost.images / 1000, end)
+            axes.axvspan(start, stop, color="0.9", zorder=0)
+            axes.annotate(
+                f"{phase.cost.point.resolution}", (start, 0.99), fontsize=7, color="0.4",
+                xycoords=("data", "axes fraction"), va="top", xytext=(2, 0),
+                textcoords="offset points",
+            )  # fmt: skip
+
+
+def _sheet(axes: "Axes", status: RunStatus) -> None:
+    axes.set_axis_off()
+    for path in sorted(status.folder.glob("fakes-*.png"), reverse=True):
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except OSError:  # damaged, or pruned this very moment
+            continue
+        axes.imshow(pixels, interpolation="nearest")
+        axes.set_title(path.name, fontsize=10)
+        return
+    _say(axes, "no sample sheet")
+
+
+def _say(axes: "Axes", text: str) -> None:
+    axes.text(0.5, 0.5, text, ha="center", va="center", color="0.4", transform=axes.transAxes)
