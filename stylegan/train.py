@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from stylegan.status_command import status_command
 from stylegan_eval.command import ErrorLineGroup, power_of_two
 
 if TYPE_CHECKING:
@@ -388,6 +389,9 @@ def _dry_run(
         trained, _ = load_config(read_checkpoint(newest_checkpoint(source)))
     for line in describe(revise(trained), runtime.device):
         click.echo(line)
+
+
+main.add_command(status_command)
 
 
 if __name__ == "__main__":
