@@ -1,7 +1,6 @@
 """`stylegan-train`: a run from the command line, killed, resumed, and fed nonsense."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
@@ -34,57 +32,6 @@ def wait_for_checkpoint(out, process):
     while not (out.is_dir() and checkpoints_in(out)):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-
-
-def resume(out, cache):
-    command = [*TRAIN, "--resume", "--out", str(out), "--cache", str(cache)]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-
-
-def final_tensors(out):
-    tree = read_checkpoint(newest_checkpoint(out))
-    found = leaves({key: tree[key] for key in ("networks", "optimizers")})
-    return found | {"nimg": torch.tensor(tree["nimg"])}
-
-
-def leaves(tree, prefix=""):
-    """Tensors of a tree of dictionaries by their paths."""
-    if isinstance(tree, torch.Tensor):
-        return {prefix: tree}
-    found = {}
-    for key, value in tree.items():
-        found |= leaves(value, f"{prefix}/{key}")
-    return found
-
-
-@pytest.fixture(scope="session")
-def data32(tmp_path_factory):
-    """300 images of 32x32."""
-    path = tmp_path_factory.mktemp("data") / "noise32.zip"
-    coarse = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3), dtype=np.uint8)
-    write_archive(path, ((image, None) for image in coarse.repeat(8, axis=1).repeat(8, axis=2)))
-    return path
-
-
-def test_killed_at_a_random_moment_and_resumed_is_the_run_never_stopped(data32, cache, tmp_path):
-    """Configuration F at 32x32, grown from 8x8."""
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = start(killed, data32, cache, "--resolution", "32")
-    wait_for_checkpoint(killed, process)
-    time.sleep(random.uniform(0, 1.0))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
-    reference = start(whole, data32, cache, "--resolution", "32")
-    assert reference.wait() == 0, reference.stderr.read()
-    reference.stderr.close()
-    done = resume(killed, cache)
-    assert done.returncode == 0, done.stderr
-    assert read_checkpoint(newest_checkpoint(killed))["config"]["resolution"] == 32
-    first, second = final_tensors(whole), final_tensors(killed)
-    assert first.keys() == second.keys()
-    assert [key for key in first if not torch.equal(first[key], second[key])] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

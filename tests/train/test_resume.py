@@ -1,0 +1,216 @@
+"""A run killed, stopped, damaged or full goes on where it was, and says what was wrong."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from benchmarks.kill_trial import Trial, everything_in, killed_and_compared
+from stylegan.checkpoint import checkpoints_in, load_state, newest_checkpoint, read_checkpoint
+from stylegan.datasets.archive import write_archive
+from stylegan.train import main
+from stylegan.training.monitor import Collapse
+from stylegan.training.run import start_run
+from stylegan.training.settings import RunSettings, read_settings
+
+TRAIN = [sys.executable, "-m", "stylegan.train"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ENV = os.environ | {"OMP_NUM_THREADS": "1"}
+TINY = ["--config", "F", "--preset", "tiny-16", "--device", "cpu"]
+
+
+def run(*args):
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def copy_of(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_at_random_moments_it_ends_as_the_run_never_stopped(processes, tmp_path):
+    """`python -m benchmarks.kill_trial` does this fifty times."""
+    trial = Trial(tmp_path, processes=processes, kimg=0.4)
+    assert killed_and_compared(trial, 2, random.Random()) == 0
+    assert trial.seen["kills"] == 2
+    assert trial.seen["tensors compared"] > 300
+
+
+def test_a_signal_to_torchrun_saves_and_leaves(data, cache, tmp_path):
+    out = tmp_path / "run"
+    command = [*TORCHRUN, "-m", "stylegan.train", *TINY, "--data", data, "--out", out]
+    command += ["--cache", cache, "--kimg", "1000", "--snapshot-kimg", "0.05"]
+    command = [str(part) for part in command]
+    process = subprocess.Popen(command, env=ENV, stderr=subprocess.PIPE)
+    while not (out.is_dir() and len(checkpoints_in(out)) and (out / "log.jsonl").exists()):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    stderr = process.communicate()[1].decode()
+    assert process.returncode != 0
+    assert "stopped by signal 15; continue with --resume" in stderr
+    assert read_checkpoint(newest_checkpoint(out))["nimg"] > 0
+
+
+def test_auto_starts_where_there_is_nothing_and_goes_on_where_there_is(data, cache, tmp_path):
+    options = [*TINY, "--data", data, "--cache", cache, "--out", tmp_path / "run"]
+    assert run("--resume", "auto", *options, "--kimg", "0.1").exit_code == 0
+    first = read_checkpoint(newest_checkpoint(tmp_path / "run"))
+    assert run("--resume", "auto", *options, "--kimg", "0.2").exit_code == 0
+    second = read_checkpoint(newest_checkpoint(tmp_path / "run"))
+    assert (first["nimg"], second["nimg"]) == (128, 224)
+
+
+def test_what_was_chosen_once_is_remembered_unless_chosen_anew(data, cache, tmp_path):
+    out = tmp_path / "run"
+    options = [*TINY, "--data", data, "--cache", cache, "--kimg", "0.05"]
+    chosen = ["--grad-accum", "2", "--keep", "7", "--on-collapse", "warn", "--precision", "bf16"]
+    assert run(*options, *chosen, "--out", out).exit_code == 0
+    resumed = run("--resume", "--out", out, "--cache", cache, "--kimg", "0.1", "--keep", "5")
+    assert resumed.exit_code == 0, resumed.output
+    settings = read_settings(out)
+    assert (settings.keep, settings.on_collapse) == (5, "warn")
+    assert (settings.execution.grad_accum, settings.execution.precision) == (2, "bf16")
+
+
+def test_a_checkpoint_says_how_it_was_computed(data, cache, tmp_path):
+    out = tmp_path / "run"
+    options = [*TINY, "--data", data, "--cache", cache, "--kimg", "0.05"]
+    assert run(*options, "--out", out).exit_code == 0
+    changed = ["--kimg", "0.1", "--precision", "bf16"]
+    assert run("--resume", "--out", out, "--cache", cache, *changed).exit_code == 0
+    provenance = read_checkpoint(newest_checkpoint(out))["provenance"]
+    assert provenance["execution"] == ((0, "fp32"), (64, "bf16"))
+
+
+def test_a_damaged_checkpoint_is_passed_over(finished, cache, tmp_path):
+    out = copy_of(finished, tmp_path)
+    newest = newest_checkpoint(out)
+    later = out / "checkpoint-000099.pt"
+    later.write_bytes(newest.read_bytes()[:-100])
+    (out / ".checkpoint-000099.pt.1.tmp").write_bytes(b"left by a kill")
+    result = run("--resume", "--out", out, "--cache", cache, "--kimg", "0.7")
+    assert result.exit_code == 0, result.output
+    assert f"passed over: {later} is damaged" in result.stderr
+    assert not list(out.glob(".*.tmp"))
+    for path in checkpoints_in(out):
+        if path != later:
+            path.unlink()
+    result = run("--resume", "--out", out, "--cache", cache)
+    assert result.exit_code == 1
+    assert "no checkpoint in" in result.stderr
+
+
+def test_a_folder_has_one_live_process(finished, data, cache, tmp_path):
+    out = tmp_path / "run"
+    command = [*TRAIN, *TINY, "--data", data, "--out", out, "--cache", cache, "--kimg", "1000"]
+    process = subprocess.Popen([str(part) for part in command], env=ENV, stderr=subprocess.DEVNULL)
+    try:
+        while not (out.is_dir() and checkpoints_in(out)):
+            assert process.poll() is None
+            time.sleep(0.05)
+        before = (out / "run.json").read_bytes()
+        result = run("--resume", "--out", out, "--cache", cache, "--keep", "9")
+        assert result.exit_code == 1
+        assert f"{out} is in use by another process" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert (out / "run.json").read_bytes() == before
+    finally:
+        process.kill()
+        process.wait()
+    assert run("--resume", "--out", out, "--cache", cache, "--kimg", "0.01").exit_code == 0
+
+
+def test_a_full_disk_ends_the_run_with_its_old_checkpoint(finished, cache, tmp_path):
+    """A real limit on file sizes stands in for the disk."""
+    out = copy_of(finished, tmp_path)
+    old = newest_checkpoint(out)
+    whole = everything_in(old)
+    program = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
+        "from stylegan.train import main; main()"
+    )
+    args = ["--resume", "--out", out, "--cache", cache, "--kimg", "1.5", "--device", "cpu"]
+    command = [sys.executable, "-c", program, *args, "--no-tensorboard", "--snapshot-kimg", "0.5"]
+    done = subprocess.run([str(part) for part in command], env=ENV, capture_output=True, text=True)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: cannot write ")
+    assert "Traceback" not in done.stderr
+    assert newest_checkpoint(out) == old
+    assert all(torch.equal(value, whole[key]) for key, value in everything_in(old).items())
+    assert not list(out.glob(".*.tmp"))
+
+
+def test_a_diverging_run_stops_with_its_last_good_checkpoint(tiny, data, cache, runtime, tmp_path):
+    wild = replace(tiny, schedule=replace(tiny.schedule, lrate_base=30.0, total_kimg=20.0))
+    settings = RunSettings(out=tmp_path / "wild", data=data, snapshot_kimg=0.05, cache=cache)
+    with pytest.raises(Collapse, match=r"training collapsed at kimg .*; last good checkpoint"):
+        start_run(wild, settings, runtime)
+    assert "training collapsed" in (tmp_path / "wild" / "train.log").read_text()
+    state = load_state(read_checkpoint(newest_checkpoint(tmp_path / "wild")), runtime)
+    assert all(p.isfinite().all() for p in state.G_ema.parameters())
+
+
+# --- beginning with the networks of another run
+
+
+def test_networks_of_a_finished_run_are_trained_further(finished, data, cache, tmp_path):
+    out = tmp_path / "further"
+    options = ["--init", finished, "--data", data, "--cache", cache, "--out", out]
+    result = run(*options, "--kimg", "0.1", "--seed", "9")
+    assert result.exit_code == 0, result.output
+    source = read_checkpoint(newest_checkpoint(finished))
+    first, last = (
+        read_checkpoint(path) for path in (checkpoints_in(out)[0], newest_checkpoint(out))
+    )
+    assert last["config"]["schedule"]["initial_resolution"] == 16  # grown already
+    assert (last["nimg"], last["lod"], last["provenance"]["seed"]) == (128, 0.0, 9)
+    assert len(last["provenance"]["init"]) == 64
+    moved = [
+        not torch.equal(last["networks"]["D"][key], value)
+        for key, value in source["networks"]["D"].items()
+    ]
+    assert any(moved)
+    distance = (last["networks"]["G_ema"]["w_avg"] - source["networks"]["G_ema"]["w_avg"]).norm()
+    assert distance < source["networks"]["G_ema"]["w_avg"].norm()  # it began there
+    assert first["provenance"] == last["provenance"]
+
+
+def test_networks_that_do_not_fit_are_refused(finished, data, cache, tmp_path):
+    def refused(message, *args, status=1):
+        result = run(*args, "--data", data, "--cache", cache, "--out", tmp_path / "x")
+        assert result.exit_code == status
+        assert message in result.stderr
+        assert not (tmp_path / "x").exists()
+
+    refused("have resolution 16, not 8", "--init", finished, "--resolution", "8")
+    refused(
+        "have network.noise True, not False",
+        "--init",
+        finished,
+        "--config",
+        "D",
+        "--preset",
+        "tiny-16",
+    )
+    refused("no checkpoint at", "--init", tmp_path / "nothing")
+    refused("give one of them", "--init", finished, "--resume", finished, status=2)
+
+
+def test_data_of_another_size_or_kind_are_refused(finished, cache, tmp_path):
+    other = tmp_path / "other.zip"
+    write_archive(other, ((np.full((8, 8, 3), k, np.uint8), None) for k in range(30)))
+    result = run("--init", finished, "--data", other, "--cache", cache, "--out", tmp_path / "x")
+    assert result.exit_code == 1
+    assert "too small for resolution 16" in result.stderr
