@@ -3,6 +3,7 @@
 import fcntl
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,8 @@ class RunStatus:
         Whether a process holds the run, or it is at its end, or neither.
     trouble : str
         The last trouble that its last process wrote down; empty where there was none.
+    quiet : float or None
+        Seconds since the last tick; None before the first.
     phases : list of PhaseTime
         The schedule.
     """
@@ -90,6 +93,7 @@ class RunStatus:
     checkpoints: list[Path]
     state: State
     trouble: str
+    quiet: float | None
     phases: list[PhaseTime]
 
     @property
@@ -130,6 +134,7 @@ def read_status(folder: Path) -> RunStatus:
         checkpoints=checkpoints_in(folder),
         state="running" if is_held(log) else state,
         trouble=last_trouble(log),
+        quiet=time.time() - (folder / "log.jsonl").stat().st_mtime if rows else None,
         phases=phase_times(phase_costs(config), rows),
     )
 

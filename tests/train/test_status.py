@@ -3,9 +3,11 @@
 import fcntl
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -80,10 +82,12 @@ def test_a_terminal_gets_colours(run):
 def test_a_run_that_a_process_holds_is_running(run):
     young(run, 6.0)
     assert not is_held(run / "train.log")
+    ago = time.time() - 3 * 3600
+    os.utime(run / "log.jsonl", (ago, ago))
     with (run / "train.log").open("a") as log:
         fcntl.flock(log, fcntl.LOCK_EX)
         shown = lines_of(show(run))
-        assert shown["state"] == "running: a process holds the run"
+        assert shown["state"] == "running: a process holds the run, its last tick was 3.0 h ago"
         assert shown["progress"].endswith(" left")
         # Looking does not take the lock away.
         assert is_held(run / "train.log")
