@@ -1,6 +1,5 @@
 """How a run stands, read from its folder alone: also of a run on another machine, or a dead one."""
 
-import fcntl
 import json
 import re
 import time
@@ -15,10 +14,11 @@ from stylegan.training.cost import PhaseCost, phase_costs
 from stylegan.training.evaluate import METRICS_FILE, read_best
 from stylegan.training.rows import read_rows
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import is_held
 
 State = Literal["running", "finished", "stopped"]
 # Words of train.log: of a process that begins, and of one that ends before its time.
-_BEGINS = re.compile(r"config \S+, seed \d+, from kimg")
+_BEGINS = re.compile(r"config \S+, seed \d+, ")
 _TROUBLE = ("training collapsed", "stopped by signal", "error:")
 
 
@@ -153,18 +153,6 @@ def _settings(folder: Path) -> tuple[Config, str, int]:
         raise UserError(
             f"{path} is damaged or of another version: the run's checkpoints are not concerned"
         ) from error
-
-
-def is_held(log: Path) -> bool:
-    """Whether a live process holds this log: each keeps it locked as long as it trains."""
-    try:
-        with log.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no such file, or a file system without locks
-        return False
-    return False
 
 
 def last_trouble(log: Path) -> str:
