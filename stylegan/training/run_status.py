@@ -1,8 +1,8 @@
 """How a run stands, read from its folder alone: also of a run on another machine, or a dead one."""
 
-import fcntl
 import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,11 @@ from stylegan.training.cost import PhaseCost, phase_costs
 from stylegan.training.evaluate import METRICS_FILE, read_best
 from stylegan.training.rows import read_rows
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import is_held
 
 State = Literal["running", "finished", "stopped"]
 # Words of train.log: of a process that begins, and of one that ends before its time.
-_BEGINS = re.compile(r"config \S+, seed \d+, from kimg")
+_BEGINS = re.compile(r"config \S+, seed \d+, ")
 _TROUBLE = ("training collapsed", "stopped by signal", "error:")
 
 
@@ -75,6 +76,8 @@ class RunStatus:
         Whether a process holds the run, or it is at its end, or neither.
     trouble : str
         The last trouble that its last process wrote down; empty where there was none.
+    quiet : float or None
+        Seconds since the last tick; None before the first.
     phases : list of PhaseTime
         The schedule.
     """
@@ -90,6 +93,7 @@ class RunStatus:
     checkpoints: list[Path]
     state: State
     trouble: str
+    quiet: float | None
     phases: list[PhaseTime]
 
     @property
@@ -130,6 +134,7 @@ def read_status(folder: Path) -> RunStatus:
         checkpoints=checkpoints_in(folder),
         state="running" if is_held(log) else state,
         trouble=last_trouble(log),
+        quiet=time.time() - (folder / "log.jsonl").stat().st_mtime if rows else None,
         phases=phase_times(phase_costs(config), rows),
     )
 
@@ -148,18 +153,6 @@ def _settings(folder: Path) -> tuple[Config, str, int]:
         raise UserError(
             f"{path} is damaged or of another version: the run's checkpoints are not concerned"
         ) from error
-
-
-def is_held(log: Path) -> bool:
-    """Whether a live process holds this log: each keeps it locked as long as it trains."""
-    try:
-        with log.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # no such file, or a file system without locks
-        return False
-    return False
 
 
 def last_trouble(log: Path) -> str:

@@ -106,7 +106,7 @@ def _furnish(axes: "Axes", status: RunStatus, title: str) -> None:
     axes.tick_params(labelsize=8)
     axes.grid(visible=True, lw=0.3)
     end = max(status.nimg / 1000, 1e-3)
-    axes.set_xlim(0, end)
+    axes.set_xlim(0, end * 1.02)
     for phase in status.phases:
         start = phase.cost.point.nimg / 1000
         if phase.fades and start < end:

@@ -43,7 +43,8 @@ def _line(name: str, text: str) -> str:
 def _state(status: RunStatus) -> str:
     name = click.style(status.state, fg=_COLOUR[status.state])
     if status.state == "running":
-        return f"{name}: a process holds the run"
+        ago = "" if status.quiet is None else f", its last tick was {duration(status.quiet)} ago"
+        return f"{name}: a process holds the run{ago}"
     if status.state == "finished":
         return name
     go_on = f"continue with stylegan-train --resume --out {status.folder}"

@@ -176,7 +176,8 @@ def test_noting_needs_no_answer_of_the_device(runtime, tmp_path):
     config = tiny("F")
     state = TrainState.fresh(config, runtime, seed=1)
     state.G.to("meta")
-    state.skipped_G = state.skipped_D = torch.zeros((), dtype=torch.int64, device="meta")
+    for optimizer in (state.optimizer_G, state.optimizer_D):
+        optimizer.skipped = optimizer.skipped.to("meta")
     monitor = monitored(config, state, tmp_path)
     terms = {key: term.to("meta") for key, term in terms_of(1.0, 0.3).items()}
     point = training_point(0, config)

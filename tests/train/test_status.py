@@ -1,11 +1,12 @@
 """`stylegan-train status`: what a run's folder tells, whole, alive, dead, or damaged."""
 
-import fcntl
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from PIL import Image
 from stylegan.status_command import status_command
 from stylegan.training.cost import PhaseCost
 from stylegan.training.rows import append_rows, read_rows
-from stylegan.training.run_status import is_held, last_trouble, phase_times, read_status
+from stylegan.training.run_status import last_trouble, phase_times, read_status
 from stylegan.training.schedule import TrainingPoint
+from stylegan_eval.files import held, is_held
 
 
 def show(*args, **options):
@@ -80,10 +82,11 @@ def test_a_terminal_gets_colours(run):
 def test_a_run_that_a_process_holds_is_running(run):
     young(run, 6.0)
     assert not is_held(run / "train.log")
-    with (run / "train.log").open("a") as log:
-        fcntl.flock(log, fcntl.LOCK_EX)
+    ago = time.time() - 3 * 3600
+    os.utime(run / "log.jsonl", (ago, ago))
+    with held(run / "train.log"):
         shown = lines_of(show(run))
-        assert shown["state"] == "running: a process holds the run"
+        assert shown["state"] == "running: a process holds the run, its last tick was 3.0 h ago"
         assert shown["progress"].endswith(" left")
         # Looking does not take the lock away.
         assert is_held(run / "train.log")
@@ -96,7 +99,9 @@ def test_trouble_is_told_until_a_new_process_begins(run):
     assert lines_of(show(run))["state"] == (
         "stopped by signal 15; continue with --resume --out runs/f16"
     )
-    words(run, "config F, seed 5, from kimg 0.6", "kimg 0.7  lod 0.00")
+    begins = (run / "train.log").read_text().splitlines()[0].partition("  ")[2]
+    assert begins.startswith("config F, seed 5, ")
+    words(run, begins, "kimg 0.7  lod 0.00")
     assert last_trouble(run / "train.log") == ""
     collapse = "training collapsed at kimg 0.8: the scores of D reached 1.0e+06; lower it"
     words(run, collapse)
@@ -104,8 +109,7 @@ def test_trouble_is_told_until_a_new_process_begins(run):
     words(run, "error: cannot write checkpoint-000001.pt: No space left on device")
     state = lines_of(show(run))["state"]
     assert "No space left on device; continue with stylegan-train --resume --out" in state
-    with (run / "train.log").open("a") as log:
-        fcntl.flock(log, fcntl.LOCK_EX)  # warned, and training on
+    with held(run / "train.log"):  # warned, and training on
         assert "No space left" in lines_of(show(run))["trouble"]
 
 
