@@ -11,6 +11,7 @@ from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.training.cost import PhaseCost, phase_costs
 from stylegan.training.schedule import training_points
+from stylegan.training.units import duration, size_text
 
 
 def describe(config: Config, device: torch.device) -> Iterator[str]:
@@ -35,7 +36,7 @@ def describe(config: Config, device: torch.device) -> Iterator[str]:
         yield (
             f"{point.nimg / 1000:12.1f}  {point.lod:5.2f}  {point.resolution:10d}"
             f"  {point.minibatch:9d}  {point.lrate:6.4f}  {cost.flop_per_image / 1e9:12.2f}"
-            f"  {_bytes(cost.memory):>8s}"
+            f"  {size_text(cost.memory):>8s}"
         )
     yield ""
     yield from _length(config, costs, device)
@@ -79,7 +80,7 @@ def _length(config: Config, costs: list[PhaseCost], device: torch.device) -> Ite
         f"{flop / 1e15:,.2f} PFLOP"
     )
     size = largest.point.resolution
-    yield f"memory: about {_bytes(largest.memory)} at {size}x{size}, the largest phase"
+    yield f"memory: about {size_text(largest.memory)} at {size}x{size}, the largest phase"
     yield (
         f"time: at least {duration(flop / rate)} on this {device.type}, if every operation ran "
         f"like a convolution measured just now ({rate / 1e9:.0f} GFLOP/s)"
@@ -103,18 +104,6 @@ def convolution_rate(device: torch.device, seconds: float = 0.5) -> float:
 
 def _wait_for(result: Tensor) -> None:
     result[0, 0, 0, 0].item()  # a device computes in the background until a value is asked for
-
-
-def duration(seconds: float) -> str:
-    """'45 s', '12 min', '3.4 h' or '8.2 d'."""
-    for unit, size, digits in (("d", 86400.0, 1), ("h", 3600.0, 1), ("min", 60.0, 0)):
-        if seconds >= size * 2:
-            return f"{seconds / size:.{digits}f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _brief(value: object) -> str:
