@@ -1,6 +1,7 @@
 """How fast each phase of a training will be, from a few real steps of networks thrown away."""
 
 import gc
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ def measure_phases(
     *,
     rate: float,
     budget: float = BUDGET,
+    memory: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[PhaseSpeed]:
     """Time phases, the cheapest step first, as long as the budget lasts.
@@ -77,6 +79,8 @@ def measure_phases(
         Operations per second to expect before anything is known.
     budget : float
         Seconds. Passed only where a first step takes longer than expected.
+    memory : float
+        Bytes there are; a phase that is estimated to need more is extrapolated.
     clock : callable
         Seconds from any start.
 
@@ -91,7 +95,8 @@ def measure_phases(
         flop, minibatch = _step_flop(costs[i]), costs[i].point.minibatch
         # Once a phase is left out, the costlier ones are too, whatever is left.
         left_out = any(not speed.measured for speed in speeds.values())
-        measured = not left_out and 2 * flop / rate <= end - clock()
+        fits = costs[i].memory <= memory and 2 * flop / rate <= end - clock()
+        measured = fits and not left_out
         if measured:
             rate = flop / _time_step(build(costs[i]), end, clock)
         speeds[i] = PhaseSpeed(cost=costs[i], img_per_s=minibatch * rate / flop, measured=measured)
@@ -132,9 +137,7 @@ def trial_steps(
     UserError
         A step does not fit into the device's memory.
     """
-    alone = Runtime(runtime.device)
-    execution = replace(execution, compile=False)
-    trial = _Trial(config, execution, runtime, TrainState.fresh(config, alone, seed=0))
+    trial = _Trial(config, replace(execution, compile=False), runtime)
     try:
         with computing_in(execution.precision, runtime.device.type):
             yield trial.step_of
@@ -148,14 +151,14 @@ def trial_steps(
 
 
 class _Trial:
-    def __init__(
-        self, config: Config, execution: Execution, runtime: Runtime, state: TrainState | None
-    ) -> None:
+    def __init__(self, config: Config, execution: Execution, runtime: Runtime) -> None:
         self._config, self._execution, self._runtime = config, execution, runtime
-        self.state = state
+        self.state: TrainState | None = None
 
     def step_of(self, cost: PhaseCost) -> TrialStep:
         """Step of a phase on random images, always the same."""
+        if self.state is None:
+            self.state = TrainState.fresh(self._config, Runtime(self._runtime.device), seed=0)
         shares = self._execution.shares(cost.point, self._config, self._runtime)
         batches = [self._batch(share.size, cost.point) for share in shares]
 

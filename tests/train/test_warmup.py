@@ -18,12 +18,16 @@ from stylegan.training.warmup import measure_phases, trial_steps
 CPU = Runtime(torch.device("cpu"))
 
 
-def phase(flop_per_image, minibatch=10, images=1000):
+def phase(flop_per_image, minibatch=10, images=1000, memory=0):
     point = TrainingPoint(
         nimg=0, lod=0.0, resolution=4, minibatch=minibatch, lrate=0.001, tick_kimg=1.0
     )
     return PhaseCost(
-        point=point, images=images, flop_per_image=flop_per_image, at_a_time=minibatch, memory=0
+        point=point,
+        images=images,
+        flop_per_image=flop_per_image,
+        at_a_time=minibatch,
+        memory=memory,
     )
 
 
@@ -88,6 +92,15 @@ def test_a_first_step_that_takes_all_the_time_is_what_there_is():
     (speed,) = machine.measure([phase(10.0)], budget=5.0)
     assert machine.steps == 1
     assert speed.img_per_s == pytest.approx(1.0)  # 10 images in 10 s
+
+
+def test_a_phase_larger_than_the_memory_is_not_tried():
+    machine = Machine(rate=100.0)
+    costs = [phase(1.0, memory=10), phase(2.0, memory=30), phase(3.0, memory=20)]
+    speeds = measure_phases(costs, machine.build, rate=100.0, memory=20, clock=machine.clock)
+    # Nor is what costs more than it: one rate serves all that was not timed.
+    assert [speed.measured for speed in speeds] == [True, False, False]
+    assert machine.built == [1.0]
 
 
 @given(
