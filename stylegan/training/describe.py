@@ -1,7 +1,10 @@
-"""A resolved training in words: what ``--dry-run`` prints and the log begins with."""
+"""A resolved training in words: what ``--dry-run`` prints, and a shorter form for a run's start."""
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -9,36 +12,178 @@ from torch import Tensor, nn
 from stylegan.configs import CONFIGS, Config, diff
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
-from stylegan.training.cost import PhaseCost, phase_costs
-from stylegan.training.schedule import training_points
+from stylegan.runtime import Runtime
+from stylegan.training.cost import phase_costs
+from stylegan.training.execution import Execution
+from stylegan.training.footprint import Written, free_space, shortage
+from stylegan.training.schedule import TrainingPoint, training_points
+from stylegan.training.units import duration, size_text
+from stylegan.training.warmup import BUDGET, PhaseSpeed, measure_phases, trial_steps
+
+# A GPU's libraries and the gaps in its allocator's memory come on top of what tensors take.
+_RESERVED = 1.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A training with what it takes.
+
+    Attributes
+    ----------
+    config : Config
+        What is trained.
+    execution : Execution
+        How.
+    runtime : Runtime
+        Where.
+    speeds : sequence of PhaseSpeed
+        Every phase.
+    free_memory : float
+        Bytes that the device has left; infinite where nobody knows.
+    """
+
+    config: Config
+    execution: Execution
+    runtime: Runtime
+    speeds: Sequence[PhaseSpeed]
+    free_memory: float
+
+    @property
+    def seconds(self) -> float:
+        """Length of the training."""
+        return sum(speed.seconds for speed in self.speeds)
+
+    @property
+    def largest(self) -> PhaseSpeed:
+        """Phase that takes the most memory."""
+        return max(self.speeds, key=lambda speed: speed.cost.memory)
+
+
+def make_plan(
+    config: Config, execution: Execution, runtime: Runtime, *, budget: float = BUDGET
+) -> Plan:
+    """Count what phases cost, and time what fits into `budget` seconds.
+
+    In one process; the speeds are those of all, if the others are as fast and what goes between
+    them takes no time.
+
+    Raises
+    ------
+    UserError
+        A minibatch does not divide over the processes, or a step does not fit into a GPU.
+    """
+    costs = phase_costs(config, execution, runtime.world)
+    free_memory = available_memory(runtime.device)
+    with trial_steps(config, execution, runtime) as build:
+        # A process takes 1 / world of a step's operations.
+        rate = convolution_rate(runtime.device) * runtime.world
+        speeds = measure_phases(costs, build, rate=rate, budget=budget, memory=free_memory)
+    return Plan(
+        config=config, execution=execution, runtime=runtime, speeds=speeds, free_memory=free_memory
+    )
 
 
 def describe(config: Config, device: torch.device) -> Iterator[str]:
-    """Lines on the configuration as the chain from A, sizes, schedule, memory and length.
+    """`describe_plan` of a training in one process, in float32 and whole minibatches."""
+    yield from describe_plan(make_plan(config, Execution(), Runtime(device)))
+
+
+def describe_plan(
+    plan: Plan, files: Sequence[Written] = (), out: Path | None = None
+) -> Iterator[str]:
+    """Lines on the chain from A, sizes, phases, memory, length and files.
 
     Parameters
     ----------
-    config : Config
+    plan : Plan
         What would be trained.
-    device : torch.device
-        Where; its speed is measured for a moment.
+    files : sequence of Written
+        What would be written.
+    out : Path, optional
+        Folder of the run, if it is known.
     """
-    yield from _chain(config)
+    yield from _chain(plan.config)
     yield ""
-    yield from _sizes(config)
+    yield from _sizes(plan.config)
     yield ""
-    costs = phase_costs(config)
-    yield "schedule:"
-    yield "   from kimg    lod  resolution  minibatch   lrate   GFLOP/image    memory"
-    for cost in costs:
-        point = cost.point
+    yield "phases:"
+    yield from _table(plan.speeds)
+    yield ""
+    yield from summary(plan, files, out)
+
+
+def summary(plan: Plan, files: Sequence[Written] = (), out: Path | None = None) -> Iterator[str]:
+    """The same in a few lines: how, memory, length, files, warnings."""
+    runtime, execution, config = plan.runtime, plan.execution, plan.config
+    yield f"on:      {runtime.device.type}, {_processes(runtime.world)}, {execution.name}"
+    cost = plan.largest.cost
+    yield (
+        f"memory:  about {size_text(cost.memory)} in each process at {_size(cost.point)},"
+        f" {cost.at_a_time} images at a time"
+    )
+    steps = config.schedule.minibatch_repeats * sum(1 for _ in training_points(config))
+    timed = sum(speed.measured for speed in plan.speeds)
+    yield (
+        f"length:  about {duration(plan.seconds)} for {config.schedule.total_kimg:g} kimg in"
+        f" {steps:,d} steps; {_basis(timed, len(plan.speeds))}"
+    )
+    yield from _files(files)
+    if cost.memory * _RESERVED > plan.free_memory:
         yield (
-            f"{point.nimg / 1000:12.1f}  {point.lod:5.2f}  {point.resolution:10d}"
-            f"  {point.minibatch:9d}  {point.lrate:6.4f}  {cost.flop_per_image / 1e9:12.2f}"
-            f"  {_bytes(cost.memory):>8s}"
+            f"warning: {runtime.device.type} has {size_text(plan.free_memory)} left: use"
+            " --memory-limit, --grad-accum or --precision bf16"
         )
-    yield ""
-    yield from _length(config, costs, device)
+    if out is not None and (message := shortage([f for f in files if f.folder == out], out)):
+        yield f"warning: {message}"
+
+
+def _basis(timed: int, phases: int) -> str:
+    if timed == phases:
+        return "all phases were timed"
+    if timed == 0:
+        return "no step fitted into the trial: as fast as one large convolution, so at least"
+    return f"{timed} of {phases} phases were timed, * follow from their operations"
+
+
+def _processes(world: int) -> str:
+    return "1 process" if world == 1 else f"{world} processes"
+
+
+def _size(point: TrainingPoint) -> str:
+    return f"{point.resolution}x{point.resolution}"
+
+
+def _table(speeds: Sequence[PhaseSpeed]) -> Iterator[str]:
+    yield (
+        "  from kimg  resolution  minibatch  at a time   lrate  GFLOP/img   memory"
+        "     img/s     time"
+    )
+    for speed in speeds:
+        cost, point = speed.cost, speed.cost.point
+        fades = " fade" if point.lod % 1 else ""
+        rate = f"{speed.img_per_s:.0f}" if speed.img_per_s >= 10 else f"{speed.img_per_s:.2f}"
+        yield (
+            f"{point.nimg / 1000:11.1f}  {f'{point.resolution}{fades}':>10s}  {point.minibatch:9d}"
+            f"  {cost.at_a_time:9d}  {point.lrate:6.4f}  {cost.flop_per_image / 1e9:9.2f}"
+            f"  {size_text(cost.memory):>7s}  {rate:>8s}  {duration(speed.seconds):>7s}"
+            f"{'' if speed.measured else ' *'}"
+        )
+
+
+def _files(files: Sequence[Written]) -> Iterator[str]:
+    label = "writes:"
+    for folder in dict.fromkeys(item.folder for item in files):
+        here = [item for item in files if item.folder == folder]
+        items = ", ".join(
+            f"{item.count} {item.what} of {size_text(item.size)}"
+            if item.count > 1 and item.what != "log"
+            else f"{item.what} {size_text(item.total)}"
+            for item in here
+        )
+        free = size_text(free_space(folder))
+        total = size_text(sum(item.total for item in here))
+        yield f"{label:8s} {folder}: {items}; at most {total}, {free} free"
+        label = ""
 
 
 def _chain(config: Config) -> Iterator[str]:
@@ -69,21 +214,15 @@ def _sizes(config: Config) -> Iterator[str]:
         yield f"  {name:14s} {sum(p.numel() for p in network.parameters()):12,d}"
 
 
-def _length(config: Config, costs: list[PhaseCost], device: torch.device) -> Iterator[str]:
-    flop = sum(cost.images * cost.flop_per_image for cost in costs)
-    rate = convolution_rate(device)
-    steps = config.schedule.minibatch_repeats * sum(1 for _ in training_points(config))
-    largest = max(costs, key=lambda cost: cost.memory)
-    yield (
-        f"length: {config.schedule.total_kimg:g} kimg, {steps:,d} steps of D and G, "
-        f"{flop / 1e15:,.2f} PFLOP"
-    )
-    size = largest.point.resolution
-    yield f"memory: about {_bytes(largest.memory)} at {size}x{size}, the largest phase"
-    yield (
-        f"time: at least {duration(flop / rate)} on this {device.type}, if every operation ran "
-        f"like a convolution measured just now ({rate / 1e9:.0f} GFLOP/s)"
-    )
+def available_memory(device: torch.device) -> float:
+    """Bytes that a device has left; infinite where nobody knows."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    path = Path("/proc/meminfo")
+    for line in path.read_text().splitlines() if path.exists() else ():
+        if line.startswith("MemAvailable:"):
+            return float(line.split()[1]) * 1024
+    return math.inf
 
 
 def convolution_rate(device: torch.device, seconds: float = 0.5) -> float:
@@ -103,18 +242,6 @@ def convolution_rate(device: torch.device, seconds: float = 0.5) -> float:
 
 def _wait_for(result: Tensor) -> None:
     result[0, 0, 0, 0].item()  # a device computes in the background until a value is asked for
-
-
-def duration(seconds: float) -> str:
-    """'45 s', '12 min', '3.4 h' or '8.2 d'."""
-    for unit, size, digits in (("d", 86400.0, 1), ("h", 3600.0, 1), ("min", 60.0, 0)):
-        if seconds >= size * 2:
-            return f"{seconds / size:.{digits}f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _brief(value: object) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from stylegan.training.describe import duration
 from stylegan.training.run_status import PhaseTime, RunStatus
+from stylegan.training.units import duration
 
 _COLOUR = {"running": "green", "finished": "green", "stopped": "yellow"}
 _TERMS = ("loss_D", "loss_G", "score_real", "score_fake", "r1", "gp", "fake_spread")

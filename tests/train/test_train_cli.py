@@ -56,10 +56,10 @@ def test_dry_run_shows_the_chain_and_the_plan():
         "network.constant_input: False -> True",
         "resolution: 1024 -> 16",
         "generator",
-        "schedule:",
-        "memory: about",
-        "length: 1 kimg",
-        "time: at least",
+        "phases:",
+        "on:      cpu, 1 process, fp32",
+        "memory:  about",
+        "for 1 kimg in 128 steps",
     ):
         assert text in result.output
     assert "Add noise inputs" not in result.output

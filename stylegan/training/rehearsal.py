@@ -1,0 +1,196 @@
+"""A training step on tensors without data: what it computes and keeps is counted, in a second."""
+
+import math
+import weakref
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from stylegan.configs import Config
+from stylegan.networks.discriminator import Discriminator
+from stylegan.networks.generator import Generator
+from stylegan.runtime import Runtime
+from stylegan.training.draws import StepRandom
+from stylegan.training.execution import Execution
+from stylegan.training.flat import Flat
+from stylegan.training.forward import Forward
+from stylegan.training.loop import Pass, Step, discriminator_step, generator_step
+from stylegan.training.optimizer import Adam
+from stylegan.training.partition import Share, shares
+from stylegan.training.reduction import NUM_TERMS
+from stylegan.training.schedule import training_point
+from stylegan.training.state import TrainState
+
+_META = torch.device("meta")
+_CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
+# A convolution copies what it reads and writes into another memory layout, and the library that
+# computes it into one of its own.
+_COPIES_IN_CONVOLUTION = 2
+
+
+class Meter(TorchDispatchMode):
+    """Counts operations and the bytes of all living tensors, below autograd.
+
+    Second derivatives count too; PyTorch's own `FlopCounterMode` follows modules with hooks that
+    `autograd.grad` refuses.
+
+    Attributes
+    ----------
+    flop : int
+        Floating-point operations of products and convolutions so far.
+    live, peak : int
+        Bytes of the storages that were made inside and are still there, and the most there were
+        at once, the working memory of convolutions included.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flop = self.live = self.peak = 0
+        self._storages: dict[int, weakref.ref[Any]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        tensors = [t for t in (out if isinstance(out, (tuple, list)) else [out]) if _is_tensor(t)]
+        for tensor in tensors:
+            self._note(tensor.untyped_storage())
+        if func in _CONVOLUTIONS:
+            work = sum(t.numel() * t.element_size() for t in (*args[:2], *tensors))
+            self.peak = max(self.peak, self.live + _COPIES_IN_CONVOLUTION * work)
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            self.flop += count(*args, **kwargs, out_val=out)
+        return out
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key not in self._storages:
+            size = storage.nbytes()
+            self._storages[key] = weakref.ref(storage, partial(self._forget, key, size))
+            self.live += size
+            self.peak = max(self.peak, self.live)
+
+    def _forget(self, key: int, size: int, _reference: object) -> None:
+        del self._storages[key]
+        self.live -= size
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, Tensor)
+
+
+class _NoNumbers(StepRandom):
+    def normal(self, share: Share, *shape: int) -> Tensor:
+        return torch.empty(share.size, *shape, device=_META)
+
+    uniform = normal
+
+
+class _Idle:
+    """An optimizer that holds its moments and never steps: PyTorch's needs data for that."""
+
+    def __init__(self, flat: Flat) -> None:
+        self.moments = [torch.zeros_like(flat.weights) for _ in range(2)]
+
+    def update(self, _lrate: float) -> Tensor:
+        return torch.empty((), device=_META)
+
+
+class Rehearsal:
+    """Networks without data on which steps are counted.
+
+    Parameters
+    ----------
+    config : Config
+        What would be trained.
+    execution : Execution
+        Its precision decides the size of activations. Compiling is left out: what is compiled
+        keeps no more.
+    """
+
+    def __init__(self, config: Config, execution: Execution) -> None:
+        # Mixing is rehearsed wherever it can happen.
+        self._loss = replace(
+            config.loss, style_mixing_prob=float(math.ceil(config.loss.style_mixing_prob))
+        )
+        self._config = config
+        self._meter = Meter()
+        with self._meter:
+            self._state = _state_without_data(config)
+        self._forward = Forward.of(self._state, replace(execution, compile=False))
+
+    def step(self, lod: float, own: int, at_a_time: int) -> tuple[float, int]:
+        """Count one step of D and one of G in one process.
+
+        Parameters
+        ----------
+        lod : float
+            Level of detail.
+        own : int
+            Images of the process.
+        at_a_time : int
+            Images in a pass, a multiple of the minibatch deviation's group.
+
+        Returns
+        -------
+        flop : float
+            Floating-point operations per image.
+        memory : int
+            Peak in bytes: weights, gradients, moments, and what passes keep.
+        """
+        group = self._config.network.mbstd_group_size
+        (share,) = shares(at_a_time, group)
+        meter = self._meter
+        meter.flop, meter.peak = 0, meter.live
+        with meter:
+            batch = self._pass(share, lod)
+            step = Step(
+                point=replace(training_point(0, self._config), lod=lod, minibatch=at_a_time),
+                loss=self._loss,
+                random=_NoNumbers(0, 0, _META),
+                runtime=Runtime(_META),
+                forward=self._forward,
+            )
+            discriminator_step(self._state, step, [batch])
+            generator_step(self._state, step, [batch])
+        # All passes are alike, but for the images that wait for theirs or have had it (with the
+        # gradients that R1 left in them), and the last pass's fakes, there until others are drawn.
+        waiting = (own - at_a_time) * (1 + (batch.reals.grad is not None))
+        left = at_a_time if own > at_a_time else 0
+        images = (waiting + left) * batch.reals[0].nbytes
+        return meter.flop / at_a_time, meter.peak + images
+
+    def _pass(self, share: Share, lod: float) -> Pass:
+        network, size = self._config.network, self._config.resolution >> int(lod)
+        reals = torch.empty(share.size, network.num_channels, size, size, device=_META)
+        if network.label_size == 0:
+            return Pass(share, reals)
+        labels = torch.empty(share.size, network.label_size, device=_META)
+        return Pass(share, reals, labels, torch.empty_like(labels))
+
+
+def _state_without_data(config: Config) -> TrainState:
+    with _META:
+        networks = [
+            kind(config.network, config.resolution).to(memory_format=torch.channels_last)
+            for kind in (Generator, Discriminator, Generator)
+        ]
+        G, D, G_ema = networks
+        tail = config.network.w_dim + NUM_TERMS
+        flat_G, flat_D = Flat(G, tail=tail), Flat(D, tail=tail)
+        return TrainState(
+            G=cast(Generator, G),
+            D=cast(Discriminator, D),
+            G_ema=cast(Generator, G_ema.requires_grad_(requires_grad=False)),
+            flat_G=flat_G,
+            flat_D=flat_D,
+            flat_ema=Flat(G_ema),
+            optimizer_G=cast(Adam, _Idle(flat_G)),
+            optimizer_D=cast(Adam, _Idle(flat_D)),
+            lod=0.0,
+        )
