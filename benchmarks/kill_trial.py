@@ -60,7 +60,7 @@ class Trial:
         options = ["--config", "F", "--preset", "tiny-16", "--resolution", "64", "--seed", "7"]
         options += ["--data", str(self.data()), "--cache", str(self.folder / "cache")]
         options += ["--kimg", str(self.kimg), "--snapshot-kimg", str(self.snapshot_kimg)]
-        options += ["--device", "cpu", "--resume", "auto", "--out", str(out)]
+        options += ["--device", "cpu", "--warmup", "0", "--resume", "auto", "--out", str(out)]
         return [sys.executable, *launcher, "-m", "stylegan.train", *options]
 
     def data(self) -> Path:

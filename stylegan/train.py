@@ -11,20 +11,25 @@ from stylegan.status_command import status_command
 from stylegan_eval.command import ErrorLineGroup, power_of_two
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from stylegan.configs import Config
     from stylegan.runtime import Runtime
     from stylegan.training.execution import Execution
     from stylegan.training.metric_names import MetricSettings
+    from stylegan.training.request import Wanted
     from stylegan.training.settings import RunSettings
 
     _Settings = TypeVar("_Settings", Execution, MetricSettings, RunSettings)
 
 _NAMES = ("A", "B", "C", "D", "E", "F")
-_DEFAULT_PRESET = "paper-ffhq-1gpu"
 _NEWEST = Path("newest")  # --resume without a value
 _AUTO = Path("auto")
+_NOWHERE = Path()
+
+
+def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    from stylegan.training.units import size_option
+
+    return size_option(ctx, param, value)
 
 
 class _Arguments(ErrorLineGroup):
@@ -52,7 +57,7 @@ class _Arguments(ErrorLineGroup):
 @click.option(
     "--preset",
     metavar="NAME",
-    help=f"Data set and scale, `--preset list` names them.  [default: {_DEFAULT_PRESET}]",
+    help="Data set and scale, `--preset list` names them.  [default: paper-ffhq-1gpu]",
 )
 @click.option(
     "--resolution",
@@ -137,6 +142,18 @@ class _Arguments(ErrorLineGroup):
     help="Divide each process's part of a minibatch into K passes.  [default: 1]",
 )
 @click.option(
+    "--memory-limit",
+    callback=_size,
+    metavar="SIZE",
+    help="Instead: as many images in a pass as fit into 10GiB, say, by the estimate.",
+)
+@click.option(
+    "--warmup",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Time steps so long before the start, to foretell the length; 0: not.  [default: 5]",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=0),
     help="Processes that read images ahead.  [default: 2 with CUDA, else 0]",
@@ -185,6 +202,8 @@ def main(
     precision: str | None,
     compiled: bool | None,
     grad_accum: int | None,
+    memory_limit: int | None,
+    warmup: float | None,
     workers: int | None,
     resume: Path | None,
     init: Path | None,
@@ -218,35 +237,33 @@ def main(
         raise click.UsageError("trained on what? Give --data ZIP|DIR")
     if cond and data is None and not resume:
         raise click.UsageError("labels of what? Give --data ZIP|DIR")
-    if gpus is not None and "RANK" not in os.environ:
-        _launch(ctx, gpus, device)
-        return
+    if gpus is not None and "RANK" not in os.environ and not dry_run:
+        from stylegan.training.request import launch
+
+        ctx.exit(launch(ctx.meta["arguments"], gpus, device))
 
     from stylegan.runtime import Runtime
+    from stylegan.training.request import Wanted
 
     runtime = Runtime.join(device)
+    wanted = Wanted(
+        row=row,
+        preset=preset,
+        resolution=resolution,
+        kimg=kimg,
+        mirror=mirror,
+        labels=cond,
+        data=data,
+        cache=cache,
+    )
 
-    def revise(trained: "Config | None") -> "Config":
-        """What the options ask for, beginning with a checkpoint's configuration if there is one."""
-        options = {
-            "resolution": resolution,
-            "total_kimg": kimg,
-            "mirror": mirror,
-            "label_size": _label_size(data, cache, runtime) if cond and data else None,
-        }
-        return _resolve(trained, row, preset, options, data, cache)
-
+    settings = _settings(out, data, resume)
     execution = {
         "precision": precision,
         "compile": compiled,
         "grad_accum": grad_accum,
         "workers": 2 if workers is None and runtime.device.type == "cuda" else workers,
     }
-    if dry_run:
-        _dry_run(revise, resume or init, runtime, execution)
-        return
-    assert out is not None
-    settings = _settings(out, data, resume)
     measured = {
         "metrics": metrics,
         "metrics_every": metrics_every,
@@ -260,18 +277,41 @@ def main(
         "snapshot_kimg": snapshot_kimg,
         "on_collapse": on_collapse,
         "tensorboard": tensorboard,
+        "memory_limit": memory_limit,
+        "warmup": warmup,
         "seed": None if resume else seed,
         "execution": _changed(settings.execution, execution),
         "metrics": _changed(settings.metrics, measured),
     }
-    path = _train(revise, _changed(settings, chosen), runtime, resume, init)
+    settings = _changed(settings, chosen)
+    if dry_run:
+        _print_plan(wanted, resume or init, runtime, gpus, settings)
+        return
+    path = _train(wanted, settings, runtime, resume, init)
     if runtime.is_first:
         click.echo(path)
-    runtime.leave()
+
+
+def _print_plan(
+    wanted: "Wanted",
+    source: Path | None,
+    runtime: "Runtime",
+    gpus: int | None,
+    settings: "RunSettings",
+) -> None:
+    from stylegan.training.request import plan_lines
+    from stylegan_eval.processes import Processes
+
+    if gpus is not None:
+        runtime = replace(runtime, processes=Processes(world=gpus))
+    for line in plan_lines(
+        lambda trained: wanted.config(trained, runtime), source, runtime, settings
+    ):
+        click.echo(line)
 
 
 def _train(
-    revise: "Callable[[Config | None], Config]",
+    wanted: "Wanted",
     settings: "RunSettings",
     runtime: "Runtime",
     resume: Path | None,
@@ -279,11 +319,21 @@ def _train(
 ) -> Path:
     from stylegan.training.run import resume_run, start_from, start_run
 
-    if resume:
-        return resume_run(resume, revise, settings, runtime)
-    if init:
-        return start_from(init, revise, settings, runtime)
-    return start_run(revise(None), settings, runtime)
+    def revise(trained: "Config | None") -> "Config":
+        return wanted.config(trained, runtime)
+
+    try:
+        if resume:
+            path = resume_run(resume, revise, settings, runtime)
+        elif init:
+            path = start_from(init, revise, settings, runtime)
+        else:
+            path = start_run(revise(None), settings, runtime)
+    except SystemExit:  # a signal came, to all
+        runtime.leave()
+        raise
+    runtime.leave()
+    return path
 
 
 def _what_to_resume(resume: Path | None, out: Path | None) -> Path | None:
@@ -297,15 +347,15 @@ def _what_to_resume(resume: Path | None, out: Path | None) -> Path | None:
     return resume
 
 
-def _settings(out: Path, data: Path | None, resume: Path | None) -> "RunSettings":
+def _settings(out: Path | None, data: Path | None, resume: Path | None) -> "RunSettings":
     """Settings to begin with: those that the run's folder remembers, or the defaults."""
     from stylegan.training.settings import RunSettings, read_settings
+    from stylegan.training.warmup import BUDGET
 
-    if resume:
+    if resume and out is not None:
         settings = read_settings(out)
         return replace(settings, data=data or settings.data)
-    assert data is not None
-    return RunSettings(out=out, data=data)
+    return RunSettings(out=out or _NOWHERE, data=data or _NOWHERE, warmup=BUDGET)
 
 
 def _changed(settings: "_Settings", options: "dict[str, Any]") -> "_Settings":
@@ -319,76 +369,6 @@ def _list_presets() -> None:
     width = max(map(len, PRESETS))
     for name, preset in PRESETS.items():
         click.echo(f"{name:{width}s}  {preset.description}")
-
-
-def _launch(ctx: click.Context, gpus: int, device: str) -> None:
-    """Start this command in `gpus` processes by PyTorch's own launcher."""
-    import logging
-
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import main as torchrun
-
-    from stylegan_eval.loading import pick_device
-
-    if pick_device(device).type == "cuda":
-        pick_device(f"cuda:{gpus - 1}")
-    # A process that fails says why; the launcher would add a page on how it ended.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // gpus)))
-    options = ["--standalone", f"--nproc-per-node={gpus}", "-m", "stylegan.train"]
-    try:
-        torchrun([*options, *ctx.meta["arguments"]])
-    except ChildFailedError as error:
-        ctx.exit(abs(error.get_first_failure()[1].exitcode))
-
-
-def _label_size(data: Path, cache: Path | None, runtime: "Runtime") -> int:
-    from stylegan.datasets.pyramid import open_pyramid
-    from stylegan.datasets.reals import label_size
-    from stylegan_eval.errors import UserError
-
-    size = label_size(open_pyramid(data, cache=cache, progress=runtime.is_first).labels)
-    if size == 0:
-        raise UserError(f"{data} has no labels: add a dataset.json, or leave out --cond")
-    return size
-
-
-def _resolve(
-    trained: "Config | None",
-    row: str | None,
-    preset: str | None,
-    options: "dict[str, Any]",
-    data: Path | None,
-    cache: Path | None,
-) -> "Config":
-    """Row, preset and options as one configuration; what is not given is `trained`'s."""
-    from stylegan.configs import CONFIGS
-    from stylegan.datasets.pyramid import open_pyramid
-    from stylegan.presets import apply_preset, with_options
-
-    if trained is not None and preset is None:
-        config = trained if row is None else replace(trained, name=row)
-    else:
-        config = apply_preset(CONFIGS[row or "F"], preset or _DEFAULT_PRESET)
-        if options["resolution"] is None and preset is None and data is not None:
-            options = options | {"resolution": open_pyramid(data, cache=cache).resolution}
-    return with_options(config, **options)
-
-
-def _dry_run(
-    revise: "Callable[[Config | None], Config]",
-    source: Path | None,
-    runtime: "Runtime",
-    execution: "dict[str, Any]",  # noqa: ARG001
-) -> None:
-    from stylegan.checkpoint import load_config, newest_checkpoint, read_checkpoint
-    from stylegan.training.describe import describe
-
-    trained = None
-    if source:
-        trained, _ = load_config(read_checkpoint(newest_checkpoint(source)))
-    for line in describe(revise(trained), runtime.device):
-        click.echo(line)
 
 
 main.add_command(status_command)

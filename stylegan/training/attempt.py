@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -17,9 +17,11 @@ from stylegan.datasets.pyramid import Pyramid
 from stylegan.datasets.reals import Reals, as_rows
 from stylegan.grid import image_grid, save_png
 from stylegan.runtime import Runtime
-from stylegan.training.cost import phase_costs
+from stylegan.training.cost import PhaseCost, micro_batches, phase_costs
+from stylegan.training.describe import make_plan, summary
 from stylegan.training.evaluate import Measurements, check_metrics
-from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet
+from stylegan.training.footprint import run_files, sheet_columns, snapshot_interval
+from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet, say
 from stylegan.training.loop import Hook, train
 from stylegan.training.monitor import Monitor
 from stylegan.training.settings import RunSettings, write_settings
@@ -72,6 +74,15 @@ class Attempt:
         self._pyramid, self._provenance = pyramid, provenance
         self._offset = (pyramid.resolution // config.resolution).bit_length() - 1
         self._asked = settings.metrics.asked()
+        self._execution = settings.execution
+        if settings.memory_limit is not None:
+            table = micro_batches(
+                config,
+                settings.memory_limit,
+                execution=settings.execution,
+                world=runtime.world,
+            )
+            self._execution = replace(settings.execution, at_a_time=table)
 
     def train(self, state: TrainState) -> Path:
         """Train to the end, or until a signal comes to any process.
@@ -92,6 +103,7 @@ class Attempt:
         """
         settings, runtime = self._settings, self._runtime
         start, total = state.nimg, self._config.schedule.total_kimg
+        interval = snapshot_interval(self._config, settings.snapshot_kimg)
         if runtime.is_first:
             check_metrics(self._asked, settings.data, self._config.resolution, runtime.device)
         with ExitStack() as stack:
@@ -111,14 +123,14 @@ class Attempt:
             snapshots.begin(state)
             hooks: list[Hook] = [] if reports is None else [reports.progress]
             hooks.append(snapshots.monitor)
-            hooks.append(Every(settings.snapshot_kimg or max(total / 20, 1.0), start, snapshots))
+            hooks.append(Every(interval, start, snapshots))
             train(
                 state,
                 self._reals(),
                 self._config,
                 seed=settings.seed,
                 runtime=runtime,
-                execution=settings.execution,
+                execution=self._execution,
                 hooks=hooks,
                 should_stop=lambda: bool(stop),
             )
@@ -144,13 +156,33 @@ class Attempt:
             board = open_tensorboard(out, start)
             stack.callback(board.close)
         log = RunLog(out, start, also=() if board is None else (board.row,))
-        progress = Progress(log, self._config, phase_costs(self._config), start)
+        costs = self._foretell(log) if settings.warmup and start == 0 else self._costs()
+        progress = Progress(log, self._config, costs, start)
         stack.callback(progress.close)
         log.line(
             f"config {self._config.name}, seed {settings.seed}, {settings.execution.name},"
             f" {self._runtime.world} process(es), from kimg {start / 1000:.1f}"
         )
         return _Reports(log=log, progress=progress, sheet=self._sheet(), board=board)
+
+    def _costs(self) -> list[PhaseCost]:
+        return phase_costs(self._config, self._execution, self._runtime.world)
+
+    def _foretell(self, log: RunLog) -> list[PhaseCost]:
+        """Say what the training will take, and where it will write."""
+        settings, config = self._settings, self._config
+        plan = make_plan(config, self._execution, self._runtime, budget=settings.warmup)
+        files = run_files(
+            config,
+            settings.out,
+            snapshot_kimg=settings.snapshot_kimg,
+            keep=settings.keep,
+            keeps_best=bool(self._asked),
+        )
+        for line in summary(plan, files, settings.out):
+            say(line)
+            log.line(line)
+        return [speed.cost for speed in plan.speeds]
 
     def _monitor(self, state: TrainState, reports: _Reports | None) -> Monitor:
         # Terms are the same in all processes: they stop together, and the first says why.
@@ -186,7 +218,7 @@ class Attempt:
 
     def _sheet(self) -> SampleSheet:
         """Sheet of fakes, with one of reals to compare."""
-        columns = max(2, min(8, 1024 // self._config.resolution))
+        columns = sheet_columns(self._config)
         count = columns**2
         z = latents(self._settings.seed, range(count), self._config.network.z_dim)
         reals = np.array(self._pyramid.level(self._offset)[:count])

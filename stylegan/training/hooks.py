@@ -91,7 +91,7 @@ class Progress:
             total=self.total,
             initial=min(nimg / 1000, self.total),
             unit="kimg",
-            bar_format="{percentage:3.0f}%|{bar}| {n:.1f}/{total:.0f} kimg [{elapsed}{postfix}]",
+            bar_format="{percentage:3.0f}%|{bar}| {n:.1f}/{total:g} kimg [{elapsed}{postfix}]",
             dynamic_ncols=True,
         )
 

@@ -16,11 +16,12 @@ from stylegan.checkpoint import (
     read_checkpoint,
 )
 from stylegan.configs import Config, diff
-from stylegan.datasets.pyramid import Pyramid, open_pyramid
+from stylegan.datasets.pyramid import Pyramid
 from stylegan.datasets.reals import label_size
 from stylegan.runtime import Runtime
 from stylegan.training.attempt import Attempt
 from stylegan.training.hooks import say
+from stylegan.training.images import open_together
 from stylegan.training.schedule import phases
 from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
@@ -185,11 +186,7 @@ def _read(source: Path, runtime: Runtime) -> tuple[Path, dict[str, Any]]:
 def _open(config: Config, settings: RunSettings, runtime: Runtime) -> Pyramid:
     """Open the images, which the first process prepares, and check that all fits."""
     check_precision(settings.execution.precision, runtime.device.type)
-    if not runtime.is_first:
-        runtime.processes.wait()
-    pyramid = open_pyramid(settings.data, cache=settings.cache, progress=runtime.is_first)
-    if runtime.is_first:
-        runtime.processes.wait()
+    pyramid = open_together(settings.data, settings.cache, runtime)
     check_fit(config, pyramid, settings.data)
     settings.execution.check(config, runtime)
     return pyramid

@@ -43,6 +43,10 @@ class RunSettings:
         What to do when the training has diverged.
     tensorboard : bool or None
         Whether to write events; None where the package is installed.
+    memory_limit : int or None
+        Bytes for each process, from which the images in a pass follow.
+    warmup : float
+        Seconds for timing steps before the training starts; 0 for none.
     """
 
     out: Path
@@ -55,6 +59,8 @@ class RunSettings:
     metrics: MetricSettings = field(default_factory=MetricSettings)
     on_collapse: OnCollapse = "stop"
     tensorboard: bool | None = None
+    memory_limit: int | None = None
+    warmup: float = 0.0
 
 
 def write_settings(config: Config, settings: RunSettings) -> None:
@@ -100,6 +106,8 @@ def read_settings(folder: Path) -> RunSettings:
             metrics=MetricSettings(**tree["metrics"]),
             on_collapse=tree["on_collapse"],
             tensorboard=tree["tensorboard"],
+            memory_limit=tree["memory_limit"],
+            warmup=float(tree["warmup"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged: give --data and the checkpoint by name") from error

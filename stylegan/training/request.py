@@ -1,0 +1,163 @@
+"""What a command line asks for: a configuration, a plan, or several processes."""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import main as torchrun
+
+from stylegan.checkpoint import load_config, newest_checkpoint, read_checkpoint
+from stylegan.configs import CONFIGS, Config
+from stylegan.datasets.reals import label_size
+from stylegan.presets import apply_preset, with_options
+from stylegan.runtime import Runtime
+from stylegan.training.cost import micro_batches
+from stylegan.training.describe import describe_plan, make_plan
+from stylegan.training.footprint import prepared_images, run_files
+from stylegan.training.images import open_together
+from stylegan.training.settings import RunSettings
+from stylegan_eval.errors import UserError
+from stylegan_eval.loading import pick_device
+
+DEFAULT_PRESET = "paper-ffhq-1gpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What options say of a configuration; None where they are silent.
+
+    Attributes
+    ----------
+    row, preset : str or None
+        Row of Table 1, data set and scale.
+    resolution : int or None
+        In pixels.
+    kimg : float or None
+        Length.
+    mirror : bool or None
+        Whether to mirror real images.
+    labels : bool
+        Whether the networks take the labels of the data.
+    data, cache : Path or None
+        Images, which decide what nothing else does; and where prepared ones are kept.
+    """
+
+    row: str | None = None
+    preset: str | None = None
+    resolution: int | None = None
+    kimg: float | None = None
+    mirror: bool | None = None
+    labels: bool = False
+    data: Path | None = None
+    cache: Path | None = None
+
+    def config(self, trained: Config | None, runtime: Runtime) -> Config:
+        """Row, preset and options as one configuration; what is not given is `trained`'s.
+
+        All processes come here together.
+
+        Raises
+        ------
+        UserError
+            No such preset, or the data have no labels.
+        """
+        resolution = self.resolution
+        if trained is not None and self.preset is None:
+            config = trained if self.row is None else replace(trained, name=self.row)
+        else:
+            config = apply_preset(CONFIGS[self.row or "F"], self.preset or DEFAULT_PRESET)
+            if resolution is None and self.preset is None and self.data is not None:
+                resolution = open_together(self.data, self.cache, runtime).resolution
+        return with_options(
+            config,
+            resolution=resolution,
+            total_kimg=self.kimg,
+            mirror=self.mirror,
+            label_size=self._label_size(runtime) if self.labels else None,
+        )
+
+    def _label_size(self, runtime: Runtime) -> int | None:
+        if self.data is None:
+            return None
+        size = label_size(open_together(self.data, self.cache, runtime).labels)
+        if size == 0:
+            raise UserError(f"{self.data} has no labels: add a dataset.json, or leave out --cond")
+        return size
+
+
+def plan_lines(
+    revise: Callable[[Config | None], Config],
+    source: Path | None,
+    runtime: Runtime,
+    settings: RunSettings,
+) -> Sequence[str]:
+    """What ``--dry-run`` prints.
+
+    Parameters
+    ----------
+    revise : callable
+        Turns a checkpoint's configuration, or None, into what the user asks for.
+    source : Path or None
+        Checkpoint or run to go on from.
+    runtime : Runtime
+        Device, and how many processes there would be.
+    settings : RunSettings
+        `out` and `data` are ``Path()`` where they are not known.
+
+    Raises
+    ------
+    UserError
+        A checkpoint or data cannot be read, or the minibatch does not divide.
+    """
+    trained = None
+    if source:
+        trained, _ = load_config(read_checkpoint(newest_checkpoint(source)))
+    config, execution = revise(trained), settings.execution
+    if settings.memory_limit is not None:
+        table = micro_batches(
+            config, settings.memory_limit, execution=execution, world=runtime.world
+        )
+        execution = replace(execution, at_a_time=table)
+    out = None if settings.out == Path() else settings.out
+    files = []
+    if out is not None:
+        files += run_files(
+            config,
+            out,
+            snapshot_kimg=settings.snapshot_kimg,
+            keep=settings.keep,
+            keeps_best=bool(settings.metrics.metrics),
+        )
+    if settings.data != Path():
+        files.append(prepared_images(settings.data, settings.cache))
+    plan = make_plan(config, execution, runtime, budget=settings.warmup)
+    return list(describe_plan(plan, files, out))
+
+
+def launch(arguments: Sequence[str], processes: int, device: str) -> int:
+    """Start `stylegan-train` in several processes on this machine by PyTorch's own launcher.
+
+    Returns
+    -------
+    int
+        Exit status.
+
+    Raises
+    ------
+    UserError
+        There are fewer GPUs.
+    """
+    if pick_device(device).type == "cuda":
+        pick_device(f"cuda:{processes - 1}")
+    # A process that fails says why; the launcher would add a page on how it ended.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    options = ["--standalone", f"--nproc-per-node={processes}", "-m", "stylegan.train"]
+    try:
+        torchrun([*options, *arguments])
+    except ChildFailedError as error:
+        return abs(error.get_first_failure()[1].exitcode)
+    return 0
