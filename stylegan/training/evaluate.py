@@ -16,6 +16,7 @@ from stylegan.training.metric_names import Asked, network_of, reals_needed
 from stylegan.training.rows import append_rows, drop_rows_after, read_rows
 from stylegan.training.state import TrainState
 from stylegan_eval.blocks import Run
+from stylegan_eval.cache import check_cache
 from stylegan_eval.catalogue import METRICS
 from stylegan_eval.detectors import load_detector
 from stylegan_eval.errors import UserError
@@ -56,8 +57,11 @@ def check_metrics(
     Raises
     ------
     UserError
-        Too few real images, images of another size, or weights that cannot be had.
+        Too few real images, images of another size, weights that cannot be had, or no folder for
+        unfinished work.
     """
+    if asked:
+        check_cache()
     if any(reals_needed(each.settings) for each in asked):
         with open_images(data) as files:
             check_size(files, (resolution, resolution))

@@ -309,7 +309,7 @@ def test_a_bad_name_is_one_line(metrics, options, message):
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_what_cannot_be_measured_is_told_before_the_training(data32):
+def test_what_cannot_be_measured_is_told_before_the_training(data32, tmp_path, monkeypatch):
     check_metrics(network("fd64,ppl8_wend", ppl_distance="st-lpips-alex"), data32, 32, CPU)
     for metrics, resolution, message in (
         ("fd65", 32, "fd65 needs 65 real images"),
@@ -323,3 +323,8 @@ def test_what_cannot_be_measured_is_told_before_the_training(data32):
         check_metrics(
             network("ppl8_wend", ppl_distance="st-lpips-alex", ppl_crop="face"), data32, 32, CPU
         )
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="set STYLEGAN_CACHE to a folder"):
+        check_metrics(network("fd10"), data32, 32, CPU)
+    check_metrics([], data32, 32, CPU)

@@ -182,7 +182,7 @@ def cost(start, images, flop, lod=0.0):
     point = TrainingPoint(
         nimg=start, lod=lod, resolution=8, minibatch=8, lrate=0.001, tick_kimg=1.0
     )  # fmt: skip
-    return PhaseCost(point=point, images=images, flop_per_image=flop, memory=0)
+    return PhaseCost(point=point, images=images, flop_per_image=flop, at_a_time=8, memory=0)
 
 
 def test_time_left_follows_from_the_speed_and_the_cost_of_images():
