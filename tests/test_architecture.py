@@ -16,7 +16,13 @@ ALLOWED = {
     "stylegan": {"stylegan_eval"},
     "benchmarks": {"stylegan", "stylegan_eval"},
 }
-COMMANDS = ("stylegan.data", "stylegan.train", "stylegan.sample", "stylegan_eval.cli")
+COMMANDS = (
+    "stylegan.data",
+    "stylegan.train",
+    "stylegan.status_command",
+    "stylegan.sample",
+    "stylegan_eval.cli",
+)
 
 
 def tree(path):

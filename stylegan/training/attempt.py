@@ -27,6 +27,7 @@ from stylegan.training.monitor import Monitor
 from stylegan.training.settings import RunSettings, write_settings
 from stylegan.training.state import TrainState
 from stylegan.training.tensorboard import TensorBoard, is_installed, open_tensorboard
+from stylegan_eval.errors import UserError
 from stylegan_eval.files import held
 from stylegan_eval.precision import computing_in
 from stylegan_eval.sampling import latents
@@ -156,6 +157,7 @@ class Attempt:
             board = open_tensorboard(out, start)
             stack.callback(board.close)
         log = RunLog(out, start, also=() if board is None else (board.row,))
+        stack.enter_context(_errors_in(log))
         costs = self._foretell(log) if settings.warmup and start == 0 else self._costs()
         progress = Progress(log, self._config, costs, start)
         stack.callback(progress.close)
@@ -185,14 +187,18 @@ class Attempt:
         return [speed.cost for speed in plan.speeds]
 
     def _monitor(self, state: TrainState, reports: _Reports | None) -> Monitor:
-        # Terms are the same in all processes: they stop together, and the first says why.
+        # Terms are the same in all processes: they stop together, and the first says why. What
+        # stops a run is said as its error.
+        warns = self._settings.on_collapse == "warn"
         return Monitor(
             state,
             loss=self._config.loss,
             schedule=self._config.schedule,
             folder=self._settings.out,
             on_collapse=self._settings.on_collapse,
-            tell=(lambda _text: None) if reports is None else reports.log.line,
+            tell=_silent
+            if reports is None
+            else (reports.progress.say if warns else reports.log.line),
         )
 
     def _measurements(self, reports: _Reports | None) -> Measurements:
@@ -203,7 +209,7 @@ class Attempt:
             asked=self._asked,
             every=self._settings.metrics.metrics_every,
             device=self._runtime.device,
-            tell=(lambda _text: None) if reports is None else reports.progress.say,
+            tell=_silent if reports is None else reports.progress.say,
             also=() if board is None else (board.measured,),
         )
 
@@ -235,6 +241,20 @@ class Attempt:
         return torch.from_numpy(as_rows(labels[chosen], self._config.network.label_size))
 
 
+def _silent(_text: str) -> None:
+    """In processes that do not report."""
+
+
+@contextmanager
+def _errors_in(log: RunLog) -> Iterator[None]:
+    """Leave in the log what ended a run, for those who were not there."""
+    try:
+        yield
+    except UserError as error:
+        log.line(f"error: {error}")
+        raise
+
+
 @dataclass(kw_only=True)
 class _Snapshots:
     """Saves and measures: the first process writes, all watch and measure."""
@@ -252,12 +272,11 @@ class _Snapshots:
         """Save fresh networks, which shows whether the folder can be written; or go on."""
         path = checkpoint_path(self.settings.out, state.nimg)
         self.saved_nimg = state.nimg
-        if state.nimg == 0:
-            self._save(state, path)
-            return
         if self.reports is not None:
             self.measurements.restore(state.nimg)
-        if path.exists():
+        if state.nimg == 0:
+            self._save(state, path)
+        elif path.exists():
             self._measure(state, path, last=False)
 
     def __call__(self, state: TrainState) -> None:

@@ -27,7 +27,7 @@ class Flat:
     weights : Tensor
         [P]; gaps between parameters hold zeros.
     buffer : Tensor
-        [P + tail]: gradients, then `tail`.
+        [P + tail]: gradients, then `tail`; empty for a network that is not trained.
     """
 
     def __init__(self, network: nn.Module, *, tail: int = 0) -> None:
@@ -38,8 +38,10 @@ class Flat:
             offset += -(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT
         some = next(network.parameters())
         self.weights = torch.zeros(offset, device=some.device, dtype=some.dtype)
-        self.buffer = torch.zeros(offset + tail, device=some.device, dtype=some.dtype)
-        gradients = self.views(self.gradients)
+        trained = any(p.requires_grad for p in network.parameters())
+        size = offset + tail if trained else 0
+        self.buffer = torch.zeros(size, device=some.device, dtype=some.dtype)
+        gradients = self.views(self.gradients) if trained else {}
         for name, view in self.views(self.weights).items():
             _, parameter = self._places[name]
             view.copy_(parameter.detach())

@@ -260,6 +260,7 @@ def discriminator_step(state: TrainState, step: Step, passes: Sequence[Pass]) ->
     lod = step.point.lod
     cutoff = draw_cutoff(state.G, step.loss, lod, step.random)
     state.D.requires_grad_(requires_grad=True)
+    weights = list(state.D.parameters())
     tally = Tally(state.flat_D)
     for batch in passes:
         with torch.no_grad():
@@ -267,7 +268,9 @@ def discriminator_step(state: TrainState, step: Step, passes: Sequence[Pass]) ->
         gp = step.loss.kind == "wgan-gp"
         t = step.random.uniform(batch.share, 1, 1, 1) if gp else None
         terms = discriminator_terms(step.forward, batch, fakes, t, loss=step.loss, lod=lod)
-        (terms["loss_D"] * batch.share.weight).backward()  # type: ignore[no-untyped-call]
+        # Of R1's two gradients of the reals, this one would be thrown away.
+        value = terms["loss_D"] * batch.share.weight
+        value.backward(inputs=weights)  # type: ignore[no-untyped-call]
         tally.add(w_mean, terms, batch.share.weight)
     w_mean, terms = tally.total(step.runtime)
     state.G.update_w_avg(w_mean[None])
