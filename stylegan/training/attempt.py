@@ -196,9 +196,7 @@ class Attempt:
             schedule=self._config.schedule,
             folder=self._settings.out,
             on_collapse=self._settings.on_collapse,
-            tell=_silent
-            if reports is None
-            else (reports.progress.say if warns else reports.log.line),
+            tell=reports.progress.say if warns and reports is not None else _silent,
         )
 
     def _measurements(self, reports: _Reports | None) -> Measurements:

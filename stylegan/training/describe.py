@@ -83,11 +83,6 @@ def make_plan(
     )
 
 
-def describe(config: Config, device: torch.device) -> Iterator[str]:
-    """`describe_plan` of a training in one process, in float32 and whole minibatches."""
-    yield from describe_plan(make_plan(config, Execution(), Runtime(device)))
-
-
 def describe_plan(
     plan: Plan, files: Sequence[Written] = (), out: Path | None = None
 ) -> Iterator[str]:
