@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan.networks import discriminator, synthesis
+from stylegan.networks import discriminator, layers, synthesis
 
 
 def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
@@ -17,9 +17,14 @@ def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
     return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), kernel, padding=1)
 
 
-def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A 3x3 convolution, then the mean of 2x2 pixels."""
-    return F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2)
+def conv_lrelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A convolution that autograd differentiates, then leaky ReLU."""
+    return F.leaky_relu(F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2), 0.2)
+
+
+def conv_downsample_lrelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A 3x3 convolution, then the mean of 2x2 pixels, then leaky ReLU."""
+    return F.leaky_relu(F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2), 0.2)
 
 
 def blur(x: Tensor) -> Tensor:
@@ -38,7 +43,8 @@ _REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (synthesis, "upsample_conv", upsample_conv),
     (synthesis, "blur", blur),
     (synthesis, "adain", adain),
-    (discriminator, "conv_downsample", conv_downsample),
+    (layers, "conv_downsample_lrelu", conv_downsample_lrelu),
+    (layers, "conv_lrelu", conv_lrelu),
     (discriminator, "blur", blur),
     # The networks ask for channels_last by this name.
     (torch, "channels_last", torch.contiguous_format),

@@ -4,12 +4,14 @@ Shapes: N batch, C channels, H W pixels, K kernel size, D features.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LRELU_SLOPE = 0.2
+from stylegan.networks.convolution import LRELU_SLOPE, convolve_lrelu
+
 SQRT2 = math.sqrt(2)
 
 
@@ -124,17 +126,39 @@ def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
     return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
 
-def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve with [out, in, 3, 3] and average 2x2 pixels, in one 4x4 convolution of stride 2.
+def conv_lrelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolution by [out, in, K, K], bias, leaky ReLU: [N, in, H, W] -> [N, out, H, W]."""
+    return convolve_lrelu(x, weight.to(x.dtype), bias.to(x.dtype))
 
-    [N, in, H, W] -> [N, out, H/2, W/2]. The same function as the two steps.
+
+def conv_downsample_lrelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve with [out, in, 3, 3] and average 2x2 pixels, in one 4x4 convolution; leaky ReLU.
+
+    [N, in, H, W] -> [N, out, H/2, W/2]. The same function as the three steps.
     """
     kernel = (_four_shifts(weight) * 0.25).to(x.dtype)
-    return F.conv2d(x, kernel, None if bias is None else bias.to(x.dtype), stride=2, padding=1)
+    return convolve_lrelu(x, kernel, bias.to(x.dtype), stride=2)
+
+
+class ConvLReLU(EqualizedConv):
+    """Convolution, down-sampling after it where asked, bias and leaky ReLU: a layer of D."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, downsample: bool = False
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, H, W], or half the size, in the type of x."""
+        assert self.bias is not None
+        layer = conv_downsample_lrelu if self.downsample else conv_lrelu
+        return layer(x, self.scaled_weight(), self.bias)
 
 
 def _blur(x: Tensor) -> Tensor:
-    taps = x.new_tensor([1.0, 2.0, 1.0]) / 4
+    # Computed where x is: a list of numbers would have to be sent there, and waited for.
+    taps = (2 - torch.arange(-1, 2, dtype=x.dtype, device=x.device).abs()) / 4  # [1, 2, 1] / 4
     kernel = (taps[:, None] * taps[None, :]).expand(x.shape[1], 1, 3, 3)  # [C, 1, 3, 3]
     return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
 
@@ -150,13 +174,15 @@ class _Blur(torch.autograd.Function):
         return _blur(x)
 
     @staticmethod
-    def setup_context(ctx: object, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         """Nothing to keep: a linear function."""
+        del inputs, output
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(_ctx: object, *grad_outputs: Tensor) -> Tensor:
+    def backward(_ctx: object, *grad_outputs: Tensor | None) -> Tensor | None:
         (grad,) = grad_outputs
-        return blur(grad)
+        return None if grad is None else blur(grad)
 
     @staticmethod
     def jvp(_ctx: object, *tangents: Tensor) -> Tensor:
@@ -166,6 +192,8 @@ class _Blur(torch.autograd.Function):
 
 def blur(x: Tensor) -> Tensor:
     """Smooth by [1, 2, 1] x [1, 2, 1] / 16 with zero padding, [N, C, H, W]."""
+    if torch.compiler.is_compiling():
+        return _blur(x)
     return _Blur.apply(x)
 
 
