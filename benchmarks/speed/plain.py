@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylegan.networks import discriminator, layers, synthesis
+from stylegan.networks import discriminator, epilogue, layers, synthesis
 
 
 def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
@@ -34,6 +34,15 @@ def blur(x: Tensor) -> Tensor:
     return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
 
 
+def noise_bias_lrelu(
+    x: Tensor, noise: Tensor | None, noise_weight: Tensor | None, bias: Tensor
+) -> Tensor:
+    """Noise, bias, leaky ReLU, one after the other."""
+    if noise is not None and noise_weight is not None:
+        x = x + noise * noise_weight[:, None, None]
+    return F.leaky_relu(x + bias[:, None, None], 0.2)
+
+
 def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
     """PyTorch's instance norm, then scale and shift."""
     return F.instance_norm(x, eps=eps) * scale[:, :, None, None] + shift[:, :, None, None]
@@ -42,7 +51,8 @@ def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
 _REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (synthesis, "upsample_conv", upsample_conv),
     (synthesis, "blur", blur),
-    (synthesis, "adain", adain),
+    (epilogue, "noise_bias_lrelu", noise_bias_lrelu),
+    (epilogue, "adain", adain),
     (layers, "conv_downsample_lrelu", conv_downsample_lrelu),
     (layers, "conv_lrelu", conv_lrelu),
     (discriminator, "blur", blur),

@@ -67,6 +67,11 @@ def kernel_gradient(x: Tensor, g: Tensor, size: int, stride: int) -> Tensor:
     return _KernelGradient.apply(x, g, size, stride)
 
 
+def mask_lrelu(g: Tensor, output: Tensor) -> Tensor:
+    """Cotangent times the slope of leaky ReLU, which the sign of its output tells."""
+    return _Masked.apply(g, output)
+
+
 def _padding(size: int, stride: int) -> int:
     return (size - stride + 1) // 2
 
@@ -127,25 +132,35 @@ class _LeakyReLU(Function):
         (output,), (g,) = ctx.saved_tensors, grad_outputs
         if g is None:  # a penalty on the gradient alone never comes by here
             return None, None
-        masked: Tensor = _Masked.apply(g, output)
+        masked = mask_lrelu(g, output)
         return masked, masked
 
 
 class _Masked(Function):
-    """A cotangent times the slope of leaky ReLU, which the sign of its output tells."""
+    """Linear in the cotangent; its own transpose."""
 
     @staticmethod
-    def forward(ctx: Any, g: Tensor, output: Tensor) -> Tensor:
-        ctx.save_for_backward(output)
+    def forward(g: Tensor, output: Tensor) -> Tensor:
         masked: Tensor = torch.ops.aten.leaky_relu_backward(
             g, output, LRELU_SLOPE, self_is_result=True
         )
         return masked
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        del output
+        ctx.save_for_backward(inputs[1])
+        ctx.save_for_forward(inputs[1])
+
+    @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         (output,), (h,) = ctx.saved_tensors, grad_outputs
-        return _Masked.apply(h, output), None
+        return mask_lrelu(h, output), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        (output,), (dg, _) = ctx.saved_tensors, tangents
+        return None if dg is None else mask_lrelu(dg, output)
 
 
 class _Convolve(Function):

@@ -5,6 +5,7 @@ import torch
 from torch.autograd import forward_ad
 
 from benchmarks.speed import plain
+from stylegan.networks.epilogue import adain
 from stylegan.networks.layers import (
     EqualizedConv,
     EqualizedLinear,
@@ -14,7 +15,6 @@ from stylegan.networks.layers import (
     minibatch_stddev,
     upsample_conv,
 )
-from stylegan.networks.synthesis import adain
 from tests.train import golden
 
 RNG_SEED = 0
