@@ -96,10 +96,29 @@ class EqualizedConv(nn.Module):
         return F.conv2d(x, weight, bias, padding=self.weight.shape[-1] // 2)
 
 
-def _four_shifts(weight: Tensor) -> Tensor:
-    """Sum of the four one-pixel shifts of the zero-padded kernel: [.., 3, 3] -> [.., 4, 4]."""
-    w = F.pad(weight, (1, 1, 1, 1))
-    return w[..., 1:, 1:] + w[..., :-1, 1:] + w[..., 1:, :-1] + w[..., :-1, :-1]
+def _four_shifts(weight: Tensor, factor: float, *, rotated: bool = False) -> Tensor:
+    """Sum of the four one-pixel shifts of the zero-padded kernel, [.., 3, 3] -> [.., 4, 4].
+
+    As one product by a matrix, whose derivatives are such products too: cutting and padding would
+    cost a sixth of a step where the kernels are large.
+
+    Parameters
+    ----------
+    weight : Tensor
+        [A, B, 3, 3].
+    factor : float
+        Multiplies the sum.
+    rotated : bool
+        Rotate the kernel by 180 degrees first.
+    """
+    A, B, _, _ = weight.shape
+    eye = torch.eye(3, dtype=weight.dtype, device=weight.device)
+    one = F.pad(eye, (0, 1)) + F.pad(eye, (1, 0))  # [3, 4]: both shifts along one axis
+    shifts = torch.kron(one, one).T * factor  # [16, 9]
+    if rotated:
+        shifts = shifts.flip(1)
+    taps = weight.permute(0, 2, 3, 1).reshape(A, 9, B)  # a view where channels come last
+    return (shifts @ taps).reshape(A, 4, 4, B).permute(0, 3, 1, 2)
 
 
 def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
@@ -121,8 +140,8 @@ def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
     Tensor
         [N, out, 2H, 2W].
     """
-    kernel = weight if transposed else weight.flip(2, 3)
-    kernel = _four_shifts(kernel.transpose(0, 1)).to(x.dtype)  # summed before it is rounded
+    # Summed before it is rounded to the type of x.
+    kernel = _four_shifts(weight.transpose(0, 1), 1.0, rotated=not transposed).to(x.dtype)
     return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
 
@@ -136,7 +155,7 @@ def conv_downsample_lrelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     [N, in, H, W] -> [N, out, H/2, W/2]. The same function as the three steps.
     """
-    kernel = (_four_shifts(weight) * 0.25).to(x.dtype)
+    kernel = _four_shifts(weight, 0.25).to(x.dtype)
     return convolve_lrelu(x, kernel, bias.to(x.dtype), stride=2)
 
 
