@@ -5,11 +5,10 @@ from torch import Tensor, nn
 
 from stylegan.configs import NetworkConfig
 from stylegan.networks.layers import (
-    EqualizedConv,
+    ConvLReLU,
     EqualizedLinear,
     blur,
     compute_type,
-    conv_downsample,
     cross_fade,
     leaky_relu,
     mean_pool,
@@ -24,17 +23,17 @@ class DownBlock(nn.Module):
     def __init__(self, config: NetworkConfig, resolution: int) -> None:
         super().__init__()
         C, C_next = config.fmaps(resolution), config.fmaps(resolution // 2)
-        self.conv0 = EqualizedConv(C, C, 3)
-        self.conv1_down = EqualizedConv(C, C_next, 3)
+        self.conv0 = ConvLReLU(C, C, 3)
+        self.conv1_down = ConvLReLU(C, C_next, 3, downsample=True)
         self.blur = config.blur
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C_next, H/2, W/2]."""
-        x = leaky_relu(self.conv0(x))
+        x = self.conv0(x)
         if self.blur:
             x = blur(x)
-        conv = self.conv1_down
-        return leaky_relu(conv_downsample(x, conv.scaled_weight(), conv.bias))
+        down: Tensor = self.conv1_down(x)
+        return down
 
 
 class Discriminator(nn.Module):
@@ -48,11 +47,11 @@ class Discriminator(nn.Module):
         sizes = [resolution >> lod for lod in range(resolution.bit_length() - 2)]  # R, .., 4
         # Index = level of detail.
         self.from_rgb = nn.ModuleList(
-            EqualizedConv(config.num_channels, config.fmaps(size), 1) for size in sizes
+            ConvLReLU(config.num_channels, config.fmaps(size), 1) for size in sizes
         )
         self.blocks = nn.ModuleList(DownBlock(config, size) for size in sizes[:-1])
         C, C_dense = config.fmaps(4), config.fmaps(2)
-        self.conv = EqualizedConv(C + 1, C, 3)
+        self.conv = ConvLReLU(C + 1, C, 3)
         self.dense0 = EqualizedLinear(16 * C, C_dense)
         self.dense1 = EqualizedLinear(C_dense, max(config.label_size, 1), gain=1.0)
 
@@ -117,14 +116,14 @@ class Discriminator(nn.Module):
         own = self.dense1.weight.dtype
         inner = compute_type(self.dense1.weight, dtype)
         images = images.contiguous(memory_format=torch.channels_last)
-        x = leaky_relu(self.from_rgb[level](images.to(inner)))  # [N, C, size, size]
+        x = self.from_rgb[level](images.to(inner))  # [N, C, size, size]
         for lower, block in enumerate(self.blocks[level:], start=level + 1):
             x = block(x)
             if lower == level + 1 and fade is not None:
-                coarse = leaky_relu(self.from_rgb[lower](mean_pool(images).to(inner)))
+                coarse = self.from_rgb[lower](mean_pool(images).to(inner))
                 x = cross_fade(x, coarse, fade)
         x = minibatch_stddev(x.to(own), self.mbstd_group_size)  # [N, C + 1, 4, 4]
-        x = leaky_relu(self.conv(x))
+        x = self.conv(x)
         x = leaky_relu(self.dense0(x.flatten(1)))
         scores: Tensor = self.dense1(x)
         return scores

@@ -4,12 +4,14 @@ Shapes: N batch, C channels, H W pixels, K kernel size, D features.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LRELU_SLOPE = 0.2
+from stylegan.networks.convolution import LRELU_SLOPE, convolve_lrelu
+
 SQRT2 = math.sqrt(2)
 
 
@@ -94,10 +96,29 @@ class EqualizedConv(nn.Module):
         return F.conv2d(x, weight, bias, padding=self.weight.shape[-1] // 2)
 
 
-def _four_shifts(weight: Tensor) -> Tensor:
-    """Sum of the four one-pixel shifts of the zero-padded kernel: [.., 3, 3] -> [.., 4, 4]."""
-    w = F.pad(weight, (1, 1, 1, 1))
-    return w[..., 1:, 1:] + w[..., :-1, 1:] + w[..., 1:, :-1] + w[..., :-1, :-1]
+def _four_shifts(weight: Tensor, factor: float, *, rotated: bool = False) -> Tensor:
+    """Sum of the four one-pixel shifts of the zero-padded kernel, [.., 3, 3] -> [.., 4, 4].
+
+    As one product by a matrix, whose derivatives are such products too: cutting and padding would
+    cost a sixth of a step where the kernels are large.
+
+    Parameters
+    ----------
+    weight : Tensor
+        [A, B, 3, 3].
+    factor : float
+        Multiplies the sum.
+    rotated : bool
+        Rotate the kernel by 180 degrees first.
+    """
+    A, B, _, _ = weight.shape
+    eye = torch.eye(3, dtype=weight.dtype, device=weight.device)
+    one = F.pad(eye, (0, 1)) + F.pad(eye, (1, 0))  # [3, 4]: both shifts along one axis
+    shifts = torch.kron(one, one).T * factor  # [16, 9]
+    if rotated:
+        shifts = shifts.flip(1)
+    taps = weight.permute(0, 2, 3, 1).reshape(A, 9, B)  # a view where channels come last
+    return (shifts @ taps).reshape(A, 4, 4, B).permute(0, 3, 1, 2)
 
 
 def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
@@ -119,25 +140,45 @@ def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
     Tensor
         [N, out, 2H, 2W].
     """
-    kernel = weight if transposed else weight.flip(2, 3)
-    kernel = _four_shifts(kernel.transpose(0, 1)).to(x.dtype)  # summed before it is rounded
+    # Summed before it is rounded to the type of x.
+    kernel = _four_shifts(weight.transpose(0, 1), 1.0, rotated=not transposed).to(x.dtype)
     return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
 
-def conv_downsample(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Convolve with [out, in, 3, 3] and average 2x2 pixels, in one 4x4 convolution of stride 2.
+def conv_lrelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolution by [out, in, K, K], bias, leaky ReLU: [N, in, H, W] -> [N, out, H, W]."""
+    return convolve_lrelu(x, weight.to(x.dtype), bias.to(x.dtype))
 
-    [N, in, H, W] -> [N, out, H/2, W/2]. The same function as the two steps.
+
+def conv_downsample_lrelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve with [out, in, 3, 3] and average 2x2 pixels, in one 4x4 convolution; leaky ReLU.
+
+    [N, in, H, W] -> [N, out, H/2, W/2]. The same function as the three steps.
     """
-    kernel = (_four_shifts(weight) * 0.25).to(x.dtype)
-    return F.conv2d(x, kernel, None if bias is None else bias.to(x.dtype), stride=2, padding=1)
+    kernel = _four_shifts(weight, 0.25).to(x.dtype)
+    return convolve_lrelu(x, kernel, bias.to(x.dtype), stride=2)
+
+
+class ConvLReLU(EqualizedConv):
+    """Convolution, down-sampling after it where asked, bias and leaky ReLU: a layer of D."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, downsample: bool = False
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] -> [N, out, H, W], or half the size, in the type of x."""
+        assert self.bias is not None
+        layer = conv_downsample_lrelu if self.downsample else conv_lrelu
+        return layer(x, self.scaled_weight(), self.bias)
 
 
 def _blur(x: Tensor) -> Tensor:
-    # Computed where x is: a GPU would have to be waited for to copy numbers onto it.
-    box = x.new_full((1, 1, 2, 2), 1 / 4)
-    kernel = F.avg_pool2d(F.pad(box, (1, 1, 1, 1)), 2, stride=1)  # [1, 2, 1] x [1, 2, 1] / 16
-    kernel = kernel.expand(x.shape[1], 1, 3, 3)  # [C, 1, 3, 3]
+    # Computed where x is: a list of numbers would have to be sent there, and waited for.
+    taps = (2 - torch.arange(-1, 2, dtype=x.dtype, device=x.device).abs()) / 4  # [1, 2, 1] / 4
+    kernel = (taps[:, None] * taps[None, :]).expand(x.shape[1], 1, 3, 3)  # [C, 1, 3, 3]
     return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
 
 
@@ -152,13 +193,15 @@ class _Blur(torch.autograd.Function):
         return _blur(x)
 
     @staticmethod
-    def setup_context(ctx: object, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         """Nothing to keep: a linear function."""
+        del inputs, output
+        ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(_ctx: object, *grad_outputs: Tensor) -> Tensor:
+    def backward(_ctx: object, *grad_outputs: Tensor | None) -> Tensor | None:
         (grad,) = grad_outputs
-        return blur(grad)
+        return None if grad is None else blur(grad)
 
     @staticmethod
     def jvp(_ctx: object, *tangents: Tensor) -> Tensor:
@@ -168,6 +211,8 @@ class _Blur(torch.autograd.Function):
 
 def blur(x: Tensor) -> Tensor:
     """Smooth by [1, 2, 1] x [1, 2, 1] / 16 with zero padding, [N, C, H, W]."""
+    if torch.compiler.is_compiling():
+        return _blur(x)
     return _Blur.apply(x)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.configs import NetworkConfig
+from stylegan.networks.epilogue import Epilogue
 from stylegan.networks.layers import (
     SQRT2,
     EqualizedConv,
@@ -17,8 +18,6 @@ from stylegan.networks.layers import (
     blur,
     compute_type,
     cross_fade,
-    leaky_relu,
-    pixel_norm,
     upsample_conv,
     upsample_nearest,
 )
@@ -37,73 +36,6 @@ def split_lod(lod: float, resolution: int) -> tuple[int, float]:
     coarsest = resolution.bit_length() - 3  # 4x4
     clipped = min(max(lod, 0.0), float(coarsest))
     return int(clipped), clipped - int(clipped)
-
-
-def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
-    """Adaptive instance normalisation (Equation 1): normalise each map, then scale and shift.
-
-    Parameters
-    ----------
-    x : Tensor
-        [N, C, H, W].
-    scale, shift : Tensor
-        y_s and y_b, [N, C].
-    eps : float
-        Added to the biased variance.
-    """
-    var, mean = torch.var_mean(x.to(scale.dtype), dim=(2, 3), correction=0)  # [N, C]
-    # (x - mean) / std * y_s + y_b as one multiply and one add per pixel.
-    factor = scale * torch.rsqrt(var + eps)
-    offset = torch.addcmul(shift, mean, factor, value=-1)
-    return scale_shift(x, factor, offset)
-
-
-def scale_shift(x: Tensor, factor: Tensor, offset: Tensor) -> Tensor:
-    """x [N, C, H, W] * factor [N, C] + offset [N, C], in the type of x."""
-    factor, offset = (y.to(x.dtype)[:, :, None, None] for y in (factor, offset))
-    return torch.addcmul(offset, x, factor)
-
-
-class Epilogue(nn.Module):
-    """What ends every layer: noise, bias, leaky ReLU, normalisation, style."""
-
-    fixed_noise: Tensor | None  # [1, 1, H, W]
-
-    def __init__(self, config: NetworkConfig, resolution: int) -> None:
-        super().__init__()
-        C = config.fmaps(resolution)
-        self.resolution = resolution
-        self.normalization = config.normalization
-        self.bias = nn.Parameter(torch.zeros(C))
-        self.noise_weight = nn.Parameter(torch.zeros(C)) if config.noise else None
-        noise = torch.empty(1, 1, resolution, resolution) if config.noise else None
-        self.register_buffer("fixed_noise", noise)
-        self.style = EqualizedLinear(config.w_dim, 2 * C, gain=1.0) if config.styles else None
-
-    def reset_parameters(self, rng: torch.Generator) -> None:
-        """Draw the fixed noise; bias and noise weight start at zero."""
-        nn.init.zeros_(self.bias)
-        if self.noise_weight is not None and self.fixed_noise is not None:
-            nn.init.zeros_(self.noise_weight)
-            self.fixed_noise.normal_(generator=rng)
-
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
-        """x [N, C, H, W], w [N, w_dim], noise [N or 1, 1, H, W] or None -> [N, C, H, W]."""
-        if self.noise_weight is not None and noise is not None:
-            weight = self.noise_weight.to(x.dtype)[:, None, None]
-            x = torch.addcmul(x, noise.to(x.dtype), weight)
-        x = leaky_relu(x + self.bias.to(x.dtype)[:, None, None])
-        if self.normalization == "pixel":
-            x = pixel_norm(x)
-        if self.style is None:
-            if self.normalization == "instance":
-                ones = self.bias.new_ones(x.shape[:2])
-                x = adain(x, ones, torch.zeros_like(ones))
-            return x
-        y_s, y_b = self.style(w).chunk(2, dim=1)  # [N, C] each
-        if self.normalization == "instance":
-            return adain(x, y_s + 1, y_b)
-        return scale_shift(x, y_s + 1, y_b)
 
 
 class InputLayer(nn.Module):

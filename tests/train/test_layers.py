@@ -5,16 +5,16 @@ import torch
 from torch.autograd import forward_ad
 
 from benchmarks.speed import plain
+from stylegan.networks.epilogue import adain
 from stylegan.networks.layers import (
     EqualizedConv,
     EqualizedLinear,
     blur,
-    conv_downsample,
+    conv_downsample_lrelu,
     initialise,
     minibatch_stddev,
     upsample_conv,
 )
-from stylegan.networks.synthesis import adain
 from tests.train import golden
 
 RNG_SEED = 0
@@ -35,10 +35,10 @@ def test_upsample_conv_in_both_orientations(transposed):
     )
 
 
-def test_conv_downsample():
+def test_conv_downsample_lrelu():
     x, weight, bias = randn(2, 3, 6, 4), randn(5, 3, 3, 3), randn(5)
-    expected = plain.conv_downsample(x, weight, bias)
-    torch.testing.assert_close(conv_downsample(x, weight, bias), expected)
+    expected = plain.conv_downsample_lrelu(x, weight, bias)
+    torch.testing.assert_close(conv_downsample_lrelu(x, weight, bias), expected)
 
 
 # PyTorch's own set-up of forward mode warns about torch.jit.
