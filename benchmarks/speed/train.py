@@ -1,93 +1,107 @@
-"""Speed of the training step against plain layers, in one run, alternating.
+"""Speed and memory of the training step, in every way that a user can choose, against plain code.
 
-``python -m benchmarks.speed.train``: a step of D and one of G of configuration F on random images,
-by our layers and by `benchmarks.speed.plain`, with the same weights. The ratio is of the medians.
+``python -m benchmarks.speed.train``: steps of D, of the average and of G of configuration F on
+random images. Each way (plain layers, ours, bfloat16, compiled) has a process of its own, and they
+take turns, one step each, so that whatever else the machine does meets all alike. Ratios are of
+medians. Beside them, the share of the machine's peak: of a matrix product and of a convolution,
+measured in the same type.
 """
 
 import statistics
-import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import click
 import pandas as pd
 import torch
 
-from benchmarks.speed.plain import plain_layers
-from stylegan.configs import CONFIGS
-from stylegan.presets import apply_preset
-from stylegan.runtime import Runtime, StepRandom
+from benchmarks.speed.peak import convolution_peak, matmul_peak
+from benchmarks.speed.train_side import WAYS, Case, Side
 from stylegan.training.cost import step_cost
-from stylegan.training.loop import discriminator_step, generator_step
-from stylegan.training.optimizer import update_ema
-from stylegan.training.schedule import training_point
-from stylegan.training.state import TrainState
+from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.errors import UserError
 
 
-def make_step(preset: str, lod: float, runtime: Runtime) -> tuple[Callable[[], float], float, int]:
-    """A training step that returns its seconds; its floating-point operations; its minibatch."""
-    config = apply_preset(CONFIGS["F"], preset)
-    state = TrainState.fresh(config, runtime, seed=0)
-    point = replace(training_point(0, config), lod=lod)
-    size = config.resolution >> int(lod)
-    rng = torch.Generator().manual_seed(0)
-    reals = torch.randn(point.minibatch, 3, size, size, generator=rng).to(runtime.device)
-
-    def step() -> float:
-        if runtime.device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        random = StepRandom.at(0, 0, runtime.device)
-        discriminator_step(state, reals.detach(), point, config.loss, random)
-        update_ema(state.G_ema, state.G, 0.99)
-        generator_step(state, point, config.loss, random)
-        if runtime.device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - start
-
-    return step, step_cost(config, lod, point.minibatch)[0], point.minibatch
-
-
-@click.command(context_settings={"show_default": True})
-@click.option("--preset", default="demo-32", help="Scale.")
-@click.option("--lods", default="0,1,2", help="Levels of detail, separated by commas.")
-@click.option("--rounds", type=click.IntRange(min=1), default=9, help="Steps of each.")
-@click.option("--device", default="auto", help="auto, cpu or cuda.")
-@click.option("--csv", type=click.Path(path_type=Path), help="Write the table here too.")
-def main(preset: str, lods: str, rounds: int, device: str, csv: Path | None) -> None:
-    """Images per second of a training step, ours and plain."""
-    runtime = Runtime.choose(device)
-    rows = []
-    for lod in map(float, lods.split(",")):
-        ours, flop, minibatch = make_step(preset, lod, runtime)
-        with plain_layers():
-            plain, _, _ = make_step(preset, lod, runtime)
-            plain()
-        ours()
-        times: dict[str, list[float]] = {"ours": [], "plain": []}
+def measure(case: Case, ways: list[str], rounds: int, threads: int) -> list[dict[str, object]]:
+    """Let all ways take turns; one row of the table each."""
+    sides = [Side(way, case, threads) for way in ways]
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    try:
+        for side in sides:  # chooses algorithms, compiles
+            side.step()
+            side.step()
         for _ in range(rounds):
-            times["ours"].append(ours())
-            with plain_layers():
-                times["plain"].append(plain())
-        median = {name: statistics.median(values) for name, values in times.items()}
-        rows.append(
-            {
-                "preset": preset,
-                "lod": lod,
-                "minibatch": minibatch,
-                "ours_img_per_s": minibatch / median["ours"],
-                "plain_img_per_s": minibatch / median["plain"],
-                "ratio": median["plain"] / median["ours"],
-                "ours_gflop_per_s": flop / median["ours"] / 1e9,
-                "threads": torch.get_num_threads(),
-                "device": str(runtime.device),
-            }
+            for side in sides:
+                times[side.way].append(side.step())
+        peaks = {side.way: side.peak_bytes() for side in sides}
+    finally:
+        for side in sides:
+            side.close()
+    flop = step_cost(case.config, 0.0, case.minibatch)[0]
+    median = {way: statistics.median(values) for way, values in times.items()}
+    return [
+        {
+            "width": case.width,
+            "resolution": case.resolution,
+            "minibatch": case.minibatch,
+            "way": way,
+            "img_per_s": case.minibatch / median[way],
+            "ratio": median[ways[0]] / median[way],
+            "least": min(a / b for a, b in zip(times[ways[0]], times[way], strict=True)),
+            "most": max(a / b for a, b in zip(times[ways[0]], times[way], strict=True)),
+            "gflop_per_s": flop / median[way] / 1e9,
+            "peak_mib": peaks[way] / 2**20,
+        }
+        for way in ways
+    ]
+
+
+@click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
+@click.option("--widths", default="64,512", help="Most feature maps, separated by commas.")
+@click.option("--resolutions", default="32,128", help="In pixels, separated by commas.")
+@click.option("--ways", default="plain,fast,bf16,compiled", help=f"Of {', '.join(WAYS)}.")
+@click.option("--minibatch", type=click.IntRange(min=4), help="Images.  [default: 16; 4 if wide]")
+@click.option("--rounds", type=click.IntRange(min=1), default=7, help="Steps of each.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of each process.  [default: cores]")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where.")
+@click.option("--csv", type=click.Path(path_type=Path), help="Write the table here too.")
+def main(
+    widths: str,
+    resolutions: str,
+    ways: str,
+    minibatch: int | None,
+    rounds: int,
+    threads: int | None,
+    device: str,
+    csv: Path | None,
+) -> None:
+    """Images per second and memory of a training step, by ways of computing it."""
+    chosen = ways.split(",")
+    if unknown := set(chosen) - set(WAYS):
+        raise UserError(f"no way is called {unknown.pop()}: expected some of {', '.join(WAYS)}")
+    where, threads = torch.device(device), threads or torch.get_num_threads()
+    torch.set_num_threads(threads)
+    peaks = {
+        name: (matmul_peak(where, dtype), convolution_peak(where, dtype))
+        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
+    }
+    for name, (matmul, convolution) in peaks.items():
+        click.echo(
+            f"{name} peak: matrix product {matmul / 1e9:.0f}, convolution {convolution / 1e9:.0f}"
+            f" GFLOP/s, {threads} threads"
         )
-    table = pd.DataFrame(rows)
+    rows: list[dict[str, object]] = []
+    for width in map(int, widths.split(",")):
+        for resolution in map(int, resolutions.split(",")):
+            n = minibatch or (4 if width * resolution > 2**15 else 16)
+            case = Case(width=width, resolution=resolution, minibatch=n, device=device)
+            rows += measure(case, chosen, rounds, threads)
+            for row in rows[-len(chosen) :]:
+                peak = peaks[WAYS[str(row["way"])].precision][1]
+                row["of_peak"] = float(str(row["gflop_per_s"])) * 1e9 / peak
+            table = pd.DataFrame(rows)
+            if csv is not None:
+                table.to_csv(csv, index=False)
     click.echo(table.to_string(index=False, float_format="%.2f"))
-    if csv is not None:
-        table.to_csv(csv, index=False)
 
 
 if __name__ == "__main__":
