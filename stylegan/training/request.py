@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
@@ -160,4 +161,6 @@ def launch(arguments: Sequence[str], processes: int, device: str) -> int:
         torchrun([*options, *arguments])
     except ChildFailedError as error:
         return abs(error.get_first_failure()[1].exitcode)
+    except SignalException as error:  # passed on to the processes, which have saved and left
+        return 128 + int(error.sigval)
     return 0
