@@ -14,7 +14,7 @@ from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset
 from stylegan.runtime import stream_seed
 from stylegan.training.draws import StepRandom
-from stylegan.training.loop import draw_cutoff, draw_ws, train
+from stylegan.training.loop import draw_cutoff, draw_ws, spread, train
 from stylegan.training.partition import shares
 from stylegan.training.run import resume_run, start_run
 from stylegan.training.schedule import active_levels
@@ -173,3 +173,9 @@ def test_streams_are_unrelated_and_repeatable():
     assert stream_seed(1, 2, 3) == stream_seed(1, 2, 3)
     keys = itertools.product(range(5), range(50), range(2))
     assert len({stream_seed(*key) for key in keys}) == 500
+
+
+def test_spread_is_the_standard_deviation_over_the_minibatch():
+    images = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(spread(images), images.std(dim=0).mean())
+    assert spread(images[:1]) == 0
