@@ -1,13 +1,14 @@
 """Trainings killed at random moments and continued, against one that never stopped.
 
 ``python -m benchmarks.kill_trial --kills 50 --processes 1``: a small configuration F that grows
-through several resolutions is trained once undisturbed, then again and again killed (SIGKILL to
-every process) and continued by ``--resume auto``. Every third kill waits for a checkpoint that is
-being written; the others come at a random moment. After each kill every checkpoint in the folder
-is read; at the end of each training all weights, moments and counts must equal the undisturbed
-ones bit for bit.
+through several resolutions is trained once undisturbed, then again and again killed (SIGKILL, to
+all processes or to one of several) and continued by ``--resume auto``. Every third kill waits for
+a checkpoint that is being written; the others come at a random moment. After each kill every
+checkpoint in the folder is read; at the end of each training all weights, moments and counts must
+equal the undisturbed ones bit for bit.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -109,10 +110,24 @@ class Trial:
         if process.poll() is not None:
             self._check(process)
             return False
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        self._kill(process, rng)
         self._look(out)
         return True
+
+    def _kill(self, process: subprocess.Popen[bytes], rng: random.Random) -> None:
+        """SIGKILL to all processes, or to one of several: then the launcher ends the others."""
+        below = _descendants(process.pid)
+        if below and rng.random() < 0.5:
+            self.seen["one of several processes"] += 1
+            victims = [rng.choice(below)]
+        else:
+            victims = [process.pid, *below]
+        for pid in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+        while any(_is_alive(pid) for pid in below):
+            time.sleep(0.01)
 
     def _check(self, process: subprocess.Popen[bytes]) -> None:
         if process.wait() != 0:
@@ -132,6 +147,19 @@ class Trial:
             self.seen["checkpoints read"] += 1
         if checkpoints_in(out) and tree["lod"] % 1 > 0:
             self.seen["newest checkpoint in a fade"] += 1
+
+
+def _descendants(pid: int) -> list[int]:
+    """Processes that a process has started, and those that these have."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [each for child in map(int, children) for each in (child, *_descendants(child))]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def everything_in(path: Path) -> dict[str, Tensor]:

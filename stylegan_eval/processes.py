@@ -5,7 +5,10 @@ writes whole blocks into one folder (see `blocks`), so all that goes between the
 """
 
 import contextlib
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +19,7 @@ import torch.distributed as dist
 from stylegan_eval.errors import UserError
 
 Item = TypeVar("Item")
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 # Ranks wait for the slowest block, which on a CPU may take hours.
 _PATIENCE = timedelta(days=7)
 
@@ -76,6 +80,17 @@ def all_alive() -> Iterator[None]:
         raise UserError("another process has ended: its own message says why") from error
 
 
+def _end_with_the_launcher() -> None:
+    """Let Linux send SIGTERM when the launcher dies, even if killed.
+
+    It cannot tell then, and its processes would work on, or wait for each other, for ever.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() == 1:  # it has died already
+            raise UserError("the launcher of this process has ended")
+
+
 def processes_from_environment(backend: str = "gloo") -> Processes:
     """Join the processes that `torchrun` started; alone when it did not.
 
@@ -99,5 +114,6 @@ def processes_from_environment(backend: str = "gloo") -> Processes:
             " torchrun --nproc-per-node N -m stylegan_eval ..., or unset WORLD_SIZE"
         ) from error
     if not dist.is_initialized():
+        _end_with_the_launcher()
         dist.init_process_group(backend, timeout=_PATIENCE)
     return Processes(rank=named["RANK"], world=named["WORLD_SIZE"], local_rank=named["LOCAL_RANK"])

@@ -21,6 +21,7 @@ from stylegan.train import main
 from stylegan.training.monitor import Collapse
 from stylegan.training.run import start_run
 from stylegan.training.settings import RunSettings, read_settings
+from stylegan_eval.files import is_held
 
 TRAIN = [sys.executable, "-m", "stylegan.train"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -65,6 +66,21 @@ def test_a_signal_to_the_launcher_saves_and_leaves(launcher, data, cache, tmp_pa
     else:
         assert process.returncode == 143
         assert "Traceback" not in stderr
+
+
+def test_when_the_launcher_is_killed_its_processes_save_and_leave(data, cache, tmp_path):
+    out = tmp_path / "run"
+    command = [*TORCHRUN, "-m", "stylegan.train", *TINY, "--data", data, "--out", out]
+    command += ["--cache", cache, "--kimg", "1000", "--snapshot-kimg", "500", "--warmup", "0"]
+    process = subprocess.Popen([str(part) for part in command], env=ENV, stderr=subprocess.DEVNULL)
+    while not (out / "log.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    while is_held(out / "train.log"):
+        time.sleep(0.05)
+    assert read_checkpoint(newest_checkpoint(out))["nimg"] > 0
 
 
 def test_auto_starts_where_there_is_nothing_and_goes_on_where_there_is(data, cache, tmp_path):
