@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from benchmarks.speed.plain import plain_layers
 from stylegan.configs import CONFIGS, Config
 from stylegan.datasets.reals import RawBatch
-from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training.draws import StepRandom
 from stylegan.training.execution import Execution
@@ -51,8 +50,7 @@ class Case:
     Attributes
     ----------
     width : int
-        Most feature maps; half as many at the full resolution, as in the paper's proportions of
-        128x128.
+        Feature maps at 32x32 and below, half as many with every doubling; 512 is the paper's.
     resolution : int
         In pixels.
     minibatch : int
@@ -69,16 +67,16 @@ class Case:
     @property
     def config(self) -> Config:
         """Configuration F of this width."""
-        config = apply_preset(CONFIGS["F"], "quick-32")
+        config, width = CONFIGS["F"], self.width
         network = replace(
             config.network,
-            fmap_base=self.resolution * self.width // 4,
-            fmap_max=self.width,
-            z_dim=512,
-            w_dim=512,
-            mapping_fmaps=512,
+            fmap_base=16 * width,
+            fmap_max=width,
+            z_dim=width,
+            w_dim=width,
+            mapping_fmaps=width,
         )
-        schedule = replace(config.schedule, minibatch_base=self.minibatch)
+        schedule = replace(config.schedule, minibatch=(), minibatch_base=self.minibatch)
         return replace(config, resolution=self.resolution, network=network, schedule=schedule)
 
 

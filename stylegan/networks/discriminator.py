@@ -87,6 +87,11 @@ class Discriminator(nn.Module):
         ValueError
             Image size and `lod` disagree, labels are missing, or N is no multiple of 4 above 4.
         """
+        level, fade = self.check(images, labels, lod)
+        return self.pick(self.at_level(images, level, fade or None, dtype), labels)
+
+    def check(self, images: Tensor, labels: Tensor | None, lod: float) -> tuple[int, float]:
+        """Level and fade of `lod`, which the images' size must fit; see `forward`."""
         level, fade = split_lod(lod, self.resolution)
         size = self.resolution >> level
         if images.shape[2:] != (size, size):
@@ -94,7 +99,11 @@ class Discriminator(nn.Module):
             raise ValueError(f"images at lod {lod:g} must be {size}x{size}, not {got}")
         if (labels is None) != (self.label_size == 0):
             raise ValueError("labels are needed by a conditional network and by no other")
-        scores = self.at_level(images, level, fade or None, dtype)
+        return level, fade
+
+    @staticmethod
+    def pick(scores: Tensor, labels: Tensor | None) -> Tensor:
+        """The score of each image's class, [N, 1]."""
         return scores if labels is None else (scores * labels).sum(dim=1, keepdim=True)
 
     def at_level(

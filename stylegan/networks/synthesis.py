@@ -162,11 +162,15 @@ class Synthesis(nn.Module):
             the weights' own type.
         """
         level, fade = split_lod(lod, self.resolution)
-        count = self.num_layers - 2 * level
+        return self.at_level(ws, self.noise_maps(noise, lod), level, fade or None, dtype)
+
+    def noise_maps(self, noise: Sequence[Tensor], lod: float) -> list[Tensor | None]:
+        """One entry per layer active at `lod`: the map given, or None where none are."""
+        count = self.num_layers - 2 * split_lod(lod, self.resolution)[0]
         maps: list[Tensor | None] = list(noise) or [None] * count
         if len(maps) != count:
             raise ValueError(f"{len(maps)} noise maps for {count} layers at lod {lod:g}")
-        return self.at_level(ws, maps, level, fade or None, dtype)
+        return maps
 
     def at_level(
         self,

@@ -6,6 +6,7 @@ from functools import partial
 
 from torch import Tensor
 
+from stylegan.networks.compiled import CompiledDiscriminator, CompiledSynthesis
 from stylegan.training.execution import Execution
 from stylegan.training.state import TrainState
 
@@ -34,9 +35,9 @@ class Forward:
     @classmethod
     def of(cls, state: TrainState, execution: Execution) -> "Forward":
         """Forward passes of G and D."""
-        images: Images = state.G.synthesis
-        scores: Scores = state.D
-        if execution.precision == "bf16":
-            images = partial(images, dtype=execution.dtype)  # type: ignore[call-arg]
-            scores = partial(scores, dtype=execution.dtype)  # type: ignore[call-arg]
-        return cls(images, scores, scores)
+        dtype = execution.dtype
+        scores_twice: Scores = partial(state.D, dtype=dtype)
+        if not execution.compile:
+            return cls(partial(state.G.synthesis, dtype=dtype), scores_twice, scores_twice)
+        images: Images = partial(CompiledSynthesis(state.G), dtype=dtype)
+        return cls(images, partial(CompiledDiscriminator(state.D), dtype=dtype), scores_twice)
