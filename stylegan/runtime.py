@@ -1,5 +1,7 @@
 """Device, processes and random streams, decided once at the start of a command."""
 
+import os
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,6 +78,18 @@ class Runtime:
         if self.world > 1:
             self.processes.wait()
             dist.destroy_process_group()
+
+    def exit(self, status: int) -> None:
+        """`leave`, and end this process with `status` if it is one of several.
+
+        At once: now and then a thread of Gloo's outlives the interpreter, and the
+        process would abort ("terminate called without an active exception") with its work done.
+        """
+        self.leave()
+        if self.world > 1:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
 
     def add_up(self, vector: Tensor) -> None:
         """Replace `vector` by its sum over all processes."""

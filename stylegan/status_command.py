@@ -16,7 +16,14 @@ from stylegan_eval.command import ErrorLineCommand
     metavar="PNG",
     help="Also draw losses, scores, metric, speed, memory and the newest sample sheet.",
 )
-def status_command(folder: Path, picture: Path | None) -> None:
+@click.option(
+    "--csv",
+    "table",
+    type=click.Path(path_type=Path),
+    metavar="CSV",
+    help="Also write the ticks as a table, with the metrics measured by then.",
+)
+def status_command(folder: Path, picture: Path | None, table: Path | None) -> None:
     """Show a run: progress, time left by phase, losses, metrics, checkpoints, trouble.
 
     Reads the run's folder alone, so it works beside a live run and long after it.
@@ -32,3 +39,8 @@ def status_command(folder: Path, picture: Path | None) -> None:
 
         draw_status(status, picture)
         click.echo(f"drew {picture}", err=True)
+    if table is not None:
+        from stylegan.training.run_status import write_table
+
+        write_table(status, table)
+        click.echo(f"wrote {table}", err=True)

@@ -290,6 +290,7 @@ def main(
     path = _train(wanted, settings, runtime, resume, init)
     if runtime.is_first:
         click.echo(path)
+    runtime.exit(0)
 
 
 def _print_plan(
@@ -329,10 +330,9 @@ def _train(
             path = start_from(init, revise, settings, runtime)
         else:
             path = start_run(revise(None), settings, runtime)
-    except SystemExit:  # a signal came, to all
-        runtime.leave()
+    except SystemExit as stopped:  # a signal came, to all
+        runtime.exit(int(stopped.code or 0))
         raise
-    runtime.leave()
     return path
 
 

@@ -18,6 +18,7 @@ from stylegan.checkpoint import (
 from stylegan.configs import Config, diff
 from stylegan.datasets.pyramid import Pyramid
 from stylegan.datasets.reals import label_size
+from stylegan.networks.compiled import check_toolchain
 from stylegan.runtime import Runtime
 from stylegan.training.attempt import Attempt
 from stylegan.training.hooks import say
@@ -186,6 +187,8 @@ def _read(source: Path, runtime: Runtime) -> tuple[Path, dict[str, Any]]:
 def _open(config: Config, settings: RunSettings, runtime: Runtime) -> Pyramid:
     """Open the images, which the first process prepares, and check that all fits."""
     check_precision(settings.execution.precision, runtime.device.type)
+    if settings.execution.compile:
+        check_toolchain(runtime.device)
     pyramid = open_together(settings.data, settings.cache, runtime)
     check_fit(config, pyramid, settings.data)
     settings.execution.check(config, runtime)

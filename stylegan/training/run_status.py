@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
+
 from stylegan.checkpoint import checkpoints_in
 from stylegan.configs import Config, config_from_dict
 from stylegan.training.cost import PhaseCost, phase_costs
 from stylegan.training.evaluate import METRICS_FILE, read_best
 from stylegan.training.rows import read_rows
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import is_held
+from stylegan_eval.files import atomic_write, is_held
 
 State = Literal["running", "finished", "stopped"]
 # Words of train.log: of a process that begins, and of one that ends before its time.
@@ -227,3 +229,20 @@ def _seconds_left(cost: PhaseCost, nimg: int, rate: float) -> float | None:
     if left == 0:
         return 0.0
     return left * cost.flop_per_image / rate if rate > 0 else None
+
+
+def write_table(status: RunStatus, path: Path) -> None:
+    """Write the ticks as CSV, one row each; a metric stands in the first tick at or after it.
+
+    Raises
+    ------
+    UserError
+        The file cannot be written.
+    """
+    rows = [dict(row) for row in status.rows]
+    for measured in status.metrics:
+        later = [row for row in rows if row["nimg"] >= measured["nimg"]]
+        if later:
+            later[0][str(measured["metric"])] = measured["value"]
+    with atomic_write(path) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.6g")

@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -249,6 +250,20 @@ def test_a_picture_of_a_run_at_any_age(run, state, tmp_path):
     # The newest sheet is there, in colours that curves do not have.
     corner = picture[460:, 1020:]
     assert (np.ptp(corner, axis=2) > 20).any() == (state != "fresh")
+
+
+def test_the_ticks_as_a_table(run, tmp_path):
+    rows, _ = read_rows(run / "log.jsonl")
+    nimg = rows[1]["nimg"]
+    append_rows(run / "metrics.jsonl", [{"nimg": nimg, "metric": "fid9", "value": 7.5}])
+    show(run, "--csv", tmp_path / "ticks.csv")
+    table = pd.read_csv(tmp_path / "ticks.csv")
+    assert list(table["nimg"]) == [row["nimg"] for row in rows]
+    np.testing.assert_allclose(table["loss_D"], [row["loss_D"] for row in rows], rtol=1e-5)
+    assert table["fid9"].isna().tolist() == [row["nimg"] != nimg for row in rows]
+    result = show(run, "--csv", run)
+    assert result.exit_code == 1
+    assert "cannot write" in result.output
 
 
 def test_a_picture_that_cannot_be_drawn_is_one_line(run, tmp_path, monkeypatch):
