@@ -2,9 +2,10 @@
 
 ``python -m benchmarks.speed.train``: steps of D, of the average and of G of configuration F on
 random images. Each way (plain layers, ours, bfloat16, compiled) has a process of its own, and they
-take turns, one step each, so that whatever else the machine does meets all alike. Ratios are of
-medians. Beside them, the share of the machine's peak: of a matrix product and of a convolution,
-measured in the same type.
+take turns, one step each, so that whatever else the machine does meets all alike. A ratio is the
+median of those of neighbours, with the least and the most beside it. Operations per second are
+those that the fast step does, for all; `of_peak` is their share of what one large convolution
+reaches in the same type.
 """
 
 import statistics
@@ -37,29 +38,35 @@ def measure(case: Case, ways: list[str], rounds: int, threads: int) -> list[dict
         for side in sides:
             side.close()
     flop = step_cost(case.config, 0.0, case.minibatch)[0]
-    median = {way: statistics.median(values) for way, values in times.items()}
-    return [
-        {
-            "width": case.width,
-            "resolution": case.resolution,
-            "minibatch": case.minibatch,
-            "way": way,
-            "img_per_s": case.minibatch / median[way],
-            "ratio": median[ways[0]] / median[way],
-            "least": min(a / b for a, b in zip(times[ways[0]], times[way], strict=True)),
-            "most": max(a / b for a, b in zip(times[ways[0]], times[way], strict=True)),
-            "gflop_per_s": flop / median[way] / 1e9,
-            "peak_mib": peaks[way] / 2**20,
-        }
-        for way in ways
-    ]
+    return [_row(case, way, times[ways[0]], times[way], flop, peaks[way]) for way in ways]
+
+
+def _row(
+    case: Case, way: str, yardstick: list[float], own: list[float], flop: float, peak: int
+) -> dict[str, object]:
+    ratios = [first / second for first, second in zip(yardstick, own, strict=True)]
+    seconds = statistics.median(own)
+    return {
+        "width": case.width,
+        "resolution": case.resolution,
+        "minibatch": case.minibatch,
+        "way": way,
+        "img_per_s": case.minibatch / seconds,
+        "ratio": statistics.median(ratios),
+        "least": min(ratios),
+        "most": max(ratios),
+        "gflop_per_s": flop / seconds / 1e9,
+        "peak_mib": peak / 2**20,
+    }
 
 
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
 @click.option("--widths", default="64,512", help="Most feature maps, separated by commas.")
 @click.option("--resolutions", default="32,128", help="In pixels, separated by commas.")
 @click.option("--ways", default="plain,fast,bf16,compiled", help=f"Of {', '.join(WAYS)}.")
-@click.option("--minibatch", type=click.IntRange(min=4), help="Images.  [default: 16; 4 if wide]")
+@click.option(
+    "--minibatch", type=click.IntRange(min=4), help="Images.  [default: 16; 4 from 128 px on]"
+)
 @click.option("--rounds", type=click.IntRange(min=1), default=7, help="Steps of each.")
 @click.option("--threads", type=click.IntRange(min=1), help="Of each process.  [default: cores]")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="Where.")
@@ -92,7 +99,7 @@ def main(
     rows: list[dict[str, object]] = []
     for width in map(int, widths.split(",")):
         for resolution in map(int, resolutions.split(",")):
-            n = minibatch or (4 if width * resolution > 2**15 else 16)
+            n = minibatch or (4 if resolution >= 128 else 16)
             case = Case(width=width, resolution=resolution, minibatch=n, device=device)
             rows += measure(case, chosen, rounds, threads)
             for row in rows[-len(chosen) :]:
