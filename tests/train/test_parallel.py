@@ -13,10 +13,12 @@ import torch
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
+from stylegan.datasets.pyramid import open_pyramid
+from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training.execution import Execution
-from stylegan.training.feed import slices
+from stylegan.training.feed import feed, slices
 from stylegan_eval.processes import Processes
 from tests.train import two_processes
 
@@ -130,3 +132,16 @@ def test_gpus_starts_processes_and_their_failure_is_its_own(data, cache, tmp_pat
     assert "3 processes do not divide a minibatch of 8" in bad.stderr
     assert "Traceback" not in bad.stderr
     assert not (tmp_path / "b").exists()
+
+
+def test_images_read_ahead_are_those_read_in_time(labelled, cache, runtime):
+    config = apply_preset(CONFIGS["F"], "tiny-16")
+    config = replace(config, schedule=replace(config.schedule, total_kimg=0.3))
+    reals = Reals(open_pyramid(labelled, cache=cache), seed=0, mirror=True, labelled=True)
+    ahead, in_time = (
+        list(feed(reals, config, 160, Execution(workers=workers), runtime)) for workers in (2, 0)
+    )
+    assert len(ahead) == len(in_time) > 10
+    for first, second in zip(ahead, in_time, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert {batch.images.shape[-1] for batch in ahead} == {8, 16}  # through a growth
