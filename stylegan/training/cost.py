@@ -46,11 +46,11 @@ def step_cost(
 ) -> tuple[float, int]:
     """Operations and memory of one step of D and one of G in one process and one pass.
 
-    The memory is what tensors take: weights, gradients, moments, what the backward passes keep,
-    what is in between, and the copies that convolutions make. A process on a CPU grew by what is
-    estimated here to 7 % in float32 and 12 % in bfloat16 (rows A and F, widths 16 to 512, 16 to
-    128 px, 4 to 64 images, with and without fade, in one pass and in four). Not counted: PyTorch
-    itself, and what CUDA, cuDNN and the allocator of a GPU reserve.
+    The memory is what tensors take: weights, gradients, moments, what the backward passes keep and
+    what is in between; to 3 % what PyTorch's profiler finds. The working copies of convolutions
+    come on top, of which nobody tells: beyond 140 MiB of PyTorch's own, processes on a CPU grew by
+    up to 12 % more than is estimated here in float32, and 21 % more in bfloat16 (widths 64 and 512
+    of `benchmarks.speed.train`). Not counted: what CUDA, cuDNN and the allocator of a GPU reserve.
 
     Returns
     -------

@@ -265,38 +265,50 @@ def generator_loss(scores: Tensor, loss: LossConfig) -> Tensor:
 
 def discriminator_step(state: TrainState, step: Step, passes: Sequence[Pass]) -> dict[str, Tensor]:
     """One step of D; the terms of its loss, over the whole minibatch."""
-    lod = step.point.lod
-    cutoff = draw_cutoff(state.G, step.loss, lod, step.random)
+    cutoff = draw_cutoff(state.G, step.loss, step.point.lod, step.random)
     state.D.requires_grad_(requires_grad=True)
-    weights = list(state.D.parameters())
     tally = Tally(state.flat_D)
     for batch in passes:
-        with torch.no_grad():
-            fakes, w_mean = draw_fakes(state, step, batch.share, batch.labels, cutoff)
-        gp = step.loss.kind == "wgan-gp"
-        t = step.random.uniform(batch.share, 1, 1, 1) if gp else None
-        terms = discriminator_terms(step.forward, batch, fakes, t, loss=step.loss, lod=lod)
-        # Of R1's two gradients of the reals, this one would be thrown away.
-        value = terms["loss_D"] * batch.share.weight
-        value.backward(inputs=weights)  # type: ignore[no-untyped-call]
-        tally.add(w_mean, terms, batch.share.weight)
+        _discriminator_pass(state, step, batch, cutoff, tally)
     w_mean, terms = tally.total(step.runtime)
     state.G.update_w_avg(w_mean[None])
     return terms | {"grad_norm_D": state.optimizer_D.update(step.point.lrate)}
 
 
+def _discriminator_pass(
+    state: TrainState, step: Step, batch: Pass, cutoff: int | None, tally: Tally
+) -> None:
+    """Add a pass's gradients and terms. What it kept for them is gone when it returns."""
+    with torch.no_grad():
+        fakes, w_mean = draw_fakes(state, step, batch.share, batch.labels, cutoff)
+    gp = step.loss.kind == "wgan-gp"
+    t = step.random.uniform(batch.share, 1, 1, 1) if gp else None
+    lod, weight = step.point.lod, batch.share.weight
+    terms = discriminator_terms(step.forward, batch, fakes, t, loss=step.loss, lod=lod)
+    # Of R1's two gradients of the reals, this one would be thrown away.
+    weights = list(state.D.parameters())
+    (terms["loss_D"] * weight).backward(inputs=weights)  # type: ignore[no-untyped-call]
+    tally.add(w_mean, terms, weight)
+
+
 def generator_step(state: TrainState, step: Step, passes: Sequence[Pass]) -> dict[str, Tensor]:
     """One step of G; its loss, over the whole minibatch."""
-    lod = step.point.lod
-    cutoff = draw_cutoff(state.G, step.loss, lod, step.random)
+    cutoff = draw_cutoff(state.G, step.loss, step.point.lod, step.random)
     state.D.requires_grad_(requires_grad=False)  # its weights' gradients would be thrown away
     tally = Tally(state.flat_G)
     for batch in passes:
-        labels = batch.other_labels
-        fakes, w_mean = draw_fakes(state, step, batch.share, labels, cutoff)
-        value = generator_loss(step.forward.scores(fakes, labels, lod), step.loss)
-        (value * batch.share.weight).backward()  # type: ignore[no-untyped-call]
-        tally.add(w_mean, {"loss_G": value}, batch.share.weight)
+        _generator_pass(state, step, batch, cutoff, tally)
     w_mean, terms = tally.total(step.runtime)
     state.G.update_w_avg(w_mean[None])
     return terms | {"grad_norm_G": state.optimizer_G.update(step.point.lrate)}
+
+
+def _generator_pass(
+    state: TrainState, step: Step, batch: Pass, cutoff: int | None, tally: Tally
+) -> None:
+    """Likewise for G."""
+    labels, weight = batch.other_labels, batch.share.weight
+    fakes, w_mean = draw_fakes(state, step, batch.share, labels, cutoff)
+    value = generator_loss(step.forward.scores(fakes, labels, step.point.lod), step.loss)
+    (value * weight).backward()  # type: ignore[no-untyped-call]
+    tally.add(w_mean, {"loss_G": value}, weight)

@@ -28,9 +28,8 @@ from stylegan.training.state import TrainState
 
 _META = torch.device("meta")
 _CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
-# A convolution copies what it reads and writes into another memory layout, and the library that
-# computes it into one of its own.
-_COPIES_IN_CONVOLUTION = 2
+# The library that computes a convolution works on copies of what it reads and writes.
+COPIES_IN_CONVOLUTION = 2
 
 
 class Meter(TorchDispatchMode):
@@ -48,8 +47,9 @@ class Meter(TorchDispatchMode):
         at once, the working memory of convolutions included.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, copies: int = COPIES_IN_CONVOLUTION) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.copies = copies
         self.flop = self.live = self.peak = 0
         self._storages: dict[int, weakref.ref[Any]] = {}
 
@@ -61,7 +61,7 @@ class Meter(TorchDispatchMode):
             self._note(tensor.untyped_storage())
         if func in _CONVOLUTIONS:
             work = sum(t.numel() * t.element_size() for t in (*args[:2], *tensors))
-            self.peak = max(self.peak, self.live + _COPIES_IN_CONVOLUTION * work)
+            self.peak = max(self.peak, self.live + self.copies * work)
         count = flop_registry.get(func._overloadpacket)
         if count is not None:
             self.flop += count(*args, **kwargs, out_val=out)
@@ -111,15 +111,19 @@ class Rehearsal:
     execution : Execution
         Its precision decides the size of activations. Compiling is left out: what is compiled
         keeps no more.
+    copies : int
+        Copies that a convolution works on.
     """
 
-    def __init__(self, config: Config, execution: Execution) -> None:
+    def __init__(
+        self, config: Config, execution: Execution, *, copies: int = COPIES_IN_CONVOLUTION
+    ) -> None:
         # Mixing is rehearsed wherever it can happen.
         self._loss = replace(
             config.loss, style_mixing_prob=float(math.ceil(config.loss.style_mixing_prob))
         )
         self._config = config
-        self._meter = Meter()
+        self._meter = Meter(copies)
         with self._meter:
             self._state = _state_without_data(config)
         self._forward = Forward.of(self._state, replace(execution, compile=False))
@@ -158,11 +162,8 @@ class Rehearsal:
             )
             discriminator_step(self._state, step, [batch])
             generator_step(self._state, step, [batch])
-        # All passes are alike, but for the images that wait for theirs or have had it (with the
-        # gradients that R1 left in them), and the last pass's fakes, there until others are drawn.
-        waiting = (own - at_a_time) * (1 + (batch.reals.grad is not None))
-        left = at_a_time if own > at_a_time else 0
-        images = (waiting + left) * batch.reals[0].nbytes
+        # All passes are alike, but for the images that wait for theirs or have had it.
+        images = (own - at_a_time) * batch.reals[0].nbytes
         return meter.flop / at_a_time, meter.peak + images
 
     def _pass(self, share: Share, lod: float) -> Pass:

@@ -81,8 +81,9 @@ def test_memory_is_what_a_real_step_allocates(row, lod, own, at_a_time, executio
         take_step(config, lod, own, at_a_time, execution)
     tree = prof.profiler.kineto_results.experimental_event_tree()
     peak = max(accumulate(size for _, size in sorted(allocations(tree))))
-    _, estimate = Rehearsal(config, execution).step(lod, own, at_a_time)
-    assert estimate == pytest.approx(peak, rel=0.15)
+    # The profiler sees what tensors take, not what a convolution works on.
+    _, estimate = Rehearsal(config, execution, copies=0).step(lod, own, at_a_time)
+    assert estimate == pytest.approx(peak, rel=0.03)
 
 
 def test_a_meter_counts_what_lives_and_what_is_multiplied():
@@ -115,7 +116,8 @@ def test_a_view_takes_no_memory():
 def test_passes_change_memory_and_not_operations():
     rehearsal = Rehearsal(narrow("F"), Execution())
     whole, halves, eighths = (rehearsal.step(0.0, 32, images) for images in (32, 16, 4))
-    assert whole[0] == halves[0] == eighths[0]
+    # Kernels are prepared once in each pass, which is little.
+    assert whole[0] <= halves[0] <= eighths[0] <= 1.02 * whole[0]
     assert whole[1] > halves[1] > eighths[1]
     assert rehearsal.step(0.0, 32, 32) == whole  # nothing stays behind
 
