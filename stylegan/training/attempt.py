@@ -314,7 +314,9 @@ class _Snapshots:
 
 @contextmanager
 def stop_on_signal() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT instead of dying of them; a second one kills as usual.
+    """Collect SIGTERM and SIGINT instead of dying of them; a second Ctrl-C kills as usual.
+
+    A second SIGTERM does not: Linux sends one for each thread of a launcher that dies.
 
     Yields
     ------
@@ -326,8 +328,7 @@ def stop_on_signal() -> Iterator[list[int]]:
 
     def receive(number: int, _frame: FrameType | None) -> None:
         received.append(number)
-        for each in handled:
-            signal.signal(each, before[each])
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     before = {each: signal.signal(each, receive) for each in handled}
     try:
