@@ -215,14 +215,14 @@ def _plain_steps(
     with torch.no_grad():
         fakes, _ = draw_fakes(state, step, batch.share, None, cutoff)
     terms = discriminator_terms(step.forward, batch, fakes, None, loss=config.loss, lod=0.0)
-    terms["loss_D"].backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(terms["loss_D"])
     adams[state.D].step()
     cutoff = draw_cutoff(state.G, config.loss, 0.0, step.random)
     state.D.requires_grad_(requires_grad=False)
     adams[state.G].zero_grad()
     fakes, _ = draw_fakes(state, step, batch.share, None, cutoff)
     loss = generator_loss(step.forward.scores(fakes, None, 0.0), config.loss)
-    loss.backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(loss)
     adams[state.G].step()
     return loss.detach()
 

@@ -97,7 +97,7 @@ class Attempt:
         ------
         UserError
             The folder is in use or cannot be written, or what is to be measured cannot be.
-        Collapse
+        CollapseError
             The training has diverged.
         SystemExit
             A signal came; the checkpoint is written.

@@ -287,7 +287,7 @@ def _discriminator_pass(
     terms = discriminator_terms(step.forward, batch, fakes, t, loss=step.loss, lod=lod)
     # Of R1's two gradients of the reals, this one would be thrown away.
     weights = list(state.D.parameters())
-    (terms["loss_D"] * weight).backward(inputs=weights)  # type: ignore[no-untyped-call]
+    torch.autograd.backward(terms["loss_D"] * weight, inputs=weights)
     tally.add(w_mean, terms, weight)
 
 
@@ -310,5 +310,5 @@ def _generator_pass(
     labels, weight = batch.other_labels, batch.share.weight
     fakes, w_mean = draw_fakes(state, step, batch.share, labels, cutoff)
     value = generator_loss(step.forward.scores(fakes, labels, step.point.lod), step.loss)
-    (value * weight).backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(value * weight)
     tally.add(w_mean, {"loss_G": value}, weight)

@@ -23,7 +23,7 @@ LEAST_SPREAD = 2 / 255
 _ARMED = 4 * LEAST_SPREAD
 
 
-class Collapse(UserError):  # noqa: N818 - what happened, as a user would call it
+class CollapseError(UserError):
     """A training that will not recover; the message says what was seen and what to do."""
 
 
@@ -112,9 +112,9 @@ class Monitor:
     folder : Path
         The run's folder: its newest checkpoint is named as the last good one.
     on_collapse : {'stop', 'warn'}
-        Raise `Collapse`, or say it once and go on.
+        Raise `CollapseError`, or say it once and go on.
     tell : callable
-        Takes the words, once: for the log, before `Collapse` is raised.
+        Takes the words, once: for the log, before `CollapseError` is raised.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Monitor:
 
         Raises
         ------
-        Collapse
+        CollapseError
             See `check`.
         """
         # Norms of gradients are left to the count of skipped steps, which is theirs.
@@ -169,7 +169,7 @@ class Monitor:
 
         Raises
         ------
-        Collapse
+        CollapseError
             The training has collapsed, and `on_collapse` is 'stop'.
         """
         if self.told:
@@ -202,7 +202,7 @@ class Monitor:
             " --on-collapse warn"
         )
         self.tell(text)
-        raise Collapse(text)
+        raise CollapseError(text)
 
     def _latest(self) -> list[Look]:
         rows = [Look(*row) for row in self.kept.tolist()]

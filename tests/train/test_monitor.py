@@ -15,7 +15,7 @@ from stylegan.presets import apply_preset
 from stylegan.training.loop import train
 from stylegan.training.monitor import (
     LEAST_SPREAD,
-    Collapse,
+    CollapseError,
     Look,
     Monitor,
     score_limit,
@@ -67,7 +67,7 @@ def test_a_healthy_training_of_every_row_stays_silent(row, data, cache, runtime,
 def test_a_huge_learning_rate_ends_in_words(row, lrate, data, cache, runtime, tmp_path):
     config = tiny(row, lrate_base=lrate)
     said = []
-    with pytest.raises(Collapse, match=r"collapsed at kimg 0\.\d: .*scores of D") as raised:
+    with pytest.raises(CollapseError, match=r"collapsed at kimg 0\.\d: .*scores of D") as raised:
         run(config, data, cache, runtime, tmp_path, tell=said.append)
     message = str(raised.value)
     assert said == [message]
@@ -104,7 +104,7 @@ def test_a_check_before_a_snapshot_needs_no_whole_tick(data, cache, runtime, tmp
         state, reals, config, seed=1, runtime=runtime, hooks=[monitor, lambda *_: looks.append(1)],
         should_stop=lambda: len(looks) == 2,
     )  # fmt: skip
-    with pytest.raises(Collapse, match="scores of D"):
+    with pytest.raises(CollapseError, match="scores of D"):
         monitor.check(state)
 
 
@@ -115,7 +115,7 @@ def test_weights_that_are_not_finite_are_never_saved(runtime, tmp_path):
     monitor.check(state)
     with torch.no_grad():
         state.D.dense1.bias[0] = float("nan")
-    with pytest.raises(Collapse, match="weights of D are not finite"):
+    with pytest.raises(CollapseError, match="weights of D are not finite"):
         monitor.check(state)
 
 
@@ -139,7 +139,7 @@ def test_one_image_for_every_z_is_a_sign_only_after_there_were_many(runtime, tmp
     monitor = monitored(config, state, tmp_path)
     look_on(monitor, state, config, [0.3] + [LEAST_SPREAD / 2] * 15)
     monitor.check(state)
-    with pytest.raises(Collapse, match="G draws one image for every z"):
+    with pytest.raises(CollapseError, match="G draws one image for every z"):
         look_on(monitor, state, config, [LEAST_SPREAD / 2] * 40)
 
 
@@ -167,7 +167,9 @@ def test_skipped_steps_count_by_network_from_where_the_run_starts(runtime, tmp_p
     for _ in range(10):
         state.skipped_D.add_(4)  # every step of the look
         look_on(monitor, state, config, [0.3])
-    with pytest.raises(Collapse, match=r"40 of the last 64 steps of D had gradients that are not"):
+    with pytest.raises(
+        CollapseError, match=r"40 of the last 64 steps of D had gradients that are not"
+    ):
         monitor.check(state)
 
 
@@ -183,7 +185,7 @@ def test_noting_needs_no_answer_of_the_device(runtime, tmp_path):
     point = training_point(0, config)
     for _ in range(20):
         monitor(state, point, terms)
-    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+    with pytest.raises(NotImplementedError, match="meta"):
         monitor.check(state)
 
 

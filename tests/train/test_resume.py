@@ -18,7 +18,7 @@ from benchmarks.kill_trial import Trial, everything_in, killed_and_compared
 from stylegan.checkpoint import checkpoints_in, load_state, newest_checkpoint, read_checkpoint
 from stylegan.datasets.archive import write_archive
 from stylegan.train import main
-from stylegan.training.monitor import Collapse
+from stylegan.training.monitor import CollapseError
 from stylegan.training.run import start_run
 from stylegan.training.settings import RunSettings, read_settings
 from stylegan_eval.files import is_held
@@ -177,7 +177,7 @@ def test_a_full_disk_ends_the_run_with_its_old_checkpoint(finished, cache, tmp_p
 def test_a_diverging_run_stops_with_its_last_good_checkpoint(tiny, data, cache, runtime, tmp_path):
     wild = replace(tiny, schedule=replace(tiny.schedule, lrate_base=30.0, total_kimg=20.0))
     settings = RunSettings(out=tmp_path / "wild", data=data, snapshot_kimg=0.05, cache=cache)
-    with pytest.raises(Collapse, match=r"training collapsed at kimg .*; last good checkpoint"):
+    with pytest.raises(CollapseError, match=r"training collapsed at kimg .*; last good checkpoint"):
         start_run(wild, settings, runtime)
     assert "training collapsed" in (tmp_path / "wild" / "train.log").read_text()
     state = load_state(read_checkpoint(newest_checkpoint(tmp_path / "wild")), runtime)
