@@ -17,6 +17,12 @@ T = TypeVar("T")
 # Values that depend on the resolution: ((resolution, value), ...), looked up by `at_resolution`.
 IntTable = tuple[tuple[int, int], ...]
 FloatTable = tuple[tuple[int, float], ...]
+# Numbers beyond these are mistakes: they are refused before anything is allocated.
+_WIDEST = 2**16
+_DEEPEST = 64
+_LARGEST = 2**16
+_UTMOST = 1e12
+_LONGEST = 200
 
 
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as an assertion
@@ -35,6 +41,9 @@ def check_resolution(resolution: int) -> None:
     _require(
         resolution >= 4 and resolution & (resolution - 1) == 0,
         f"resolution must be a power of two of at least 4, not {resolution}",
+    )
+    _require(
+        resolution <= _LARGEST, f"resolution must be at most {_LARGEST} pixels, not {resolution}"
     )
 
 
@@ -94,7 +103,12 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         for name in ("num_channels", "z_dim", "w_dim", "mapping_fmaps", "fmap_base", "fmap_max"):
             _require(getattr(self, name) >= 1, f"network {name} must be at least 1")
-        _require(self.mapping_layers >= 0, "network mapping_layers must not be negative")
+            _require(getattr(self, name) <= _WIDEST, f"network {name} must be at most {_WIDEST}")
+        _require(
+            0 <= self.mapping_layers <= _DEEPEST,
+            f"network mapping_layers must lie from 0 to {_DEEPEST}",
+        )
+        _require(self.mbstd_group_size >= 1, "network mbstd_group_size must be at least 1")
         _require(self.label_size >= 0, "network label_size must not be negative")
         _require(self.normalization in ("pixel", "instance"), "unknown network normalization")
 
@@ -130,6 +144,8 @@ class LossConfig:
     def __post_init__(self) -> None:
         _require(self.kind in ("wgan-gp", "logistic-r1"), f"unknown loss {self.kind!r}")
         _require(0 <= self.style_mixing_prob <= 1, "style_mixing_prob must lie in [0, 1]")
+        for name in ("r1_gamma", "gp_lambda", "drift"):
+            _require(getattr(self, name) >= 0, f"loss {name} must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,8 +193,17 @@ class ScheduleConfig:
     ema_kimg: float = 10.0
 
     def __post_init__(self) -> None:
-        _require(self.total_kimg > 0, "total_kimg must be positive")
+        _require(0 < self.total_kimg <= 1e6, "total_kimg must be positive, and at most 1000000")
         _require(self.minibatch_repeats >= 1, "minibatch_repeats must be at least 1")
+        for name in ("training_kimg", "transition_kimg"):
+            _require(getattr(self, name) >= 0, f"{name} must not be negative")
+        for name in ("beta1", "beta2"):
+            _require(0 <= getattr(self, name) < 1, f"{name} must lie in [0, 1)")
+        for name in ("ema_kimg", "eps", "lrate_base"):
+            _require(getattr(self, name) > 0, f"{name} must be positive")
+        for name in ("lrate", "tick_kimg"):
+            positive = all(value > 0 for _, value in getattr(self, name))
+            _require(positive, f"every entry of {name} must be positive")
         sizes = [size for _, size in self.minibatch] + [self.minibatch_base]
         _require(min(sizes) >= 1, "every minibatch must hold at least one image")
         check_resolution(self.initial_resolution)
@@ -210,6 +235,12 @@ class Config:
 
     def __post_init__(self) -> None:
         check_resolution(self.resolution)
+        network = self.network
+        w_dim = network.z_dim * (2 if network.label_size else 1)
+        _require(
+            network.mapping_layers > 0 or network.w_dim == w_dim,
+            f"without mapping layers w is the normalised latent: network w_dim must be {w_dim}",
+        )
 
 
 def at_resolution(table: tuple[tuple[int, T], ...], resolution: int, base: T) -> T:
@@ -303,10 +334,24 @@ def _value_from(hint: Any, key: str, value: Any) -> Any:
     if is_dataclass(hint):
         return _dataclass_from(hint, value)  # type: ignore[arg-type]
     if hint in (IntTable, FloatTable):
-        return tuple((int(size), entry) for size, entry in value)
+        return _table_from(int if hint == IntTable else float, key, value)
     expected: tuple[type, ...] = (hint,) if isinstance(hint, type) else (str,)
     if hint is float:
         expected = (float, int)
     if not isinstance(value, expected) or (isinstance(value, bool) and hint is not bool):
-        raise UserError(f"configuration: {key} has the wrong type: {value!r}")
+        raise UserError(f"configuration: {key} has the wrong type: {value!r:.60}")
+    if isinstance(value, int | float) and not abs(value) <= _UTMOST:  # NaN compares with nothing
+        raise UserError(f"configuration: {key} is no number to work with: {value!s:.20}")
+    if isinstance(value, str) and (len(value) > _LONGEST or not value.isprintable()):
+        raise UserError(f"configuration: {key} must be a line of at most {_LONGEST} characters")
     return value
+
+
+def _table_from(hint: type, key: str, value: Any) -> tuple[tuple[int, Any], ...]:
+    """[[resolution, value], ...] as a table."""
+    rows = isinstance(value, list | tuple)
+    if not rows or not all(isinstance(row, list | tuple) and len(row) == 2 for row in value):
+        raise UserError(f"configuration: {key} must be a list of [resolution, value]")
+    return tuple(
+        (_value_from(int, key, size), _value_from(hint, key, entry)) for size, entry in value
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stylegan.status_command import status_command
+from stylegan.train_options import RowOrFile, check_config_options, size
 from stylegan_eval.command import ErrorLineGroup, power_of_two
 
 if TYPE_CHECKING:
@@ -20,16 +21,9 @@ if TYPE_CHECKING:
 
     _Settings = TypeVar("_Settings", Execution, MetricSettings, RunSettings)
 
-_NAMES = ("A", "B", "C", "D", "E", "F")
 _NEWEST = Path("newest")  # --resume without a value
 _AUTO = Path("auto")
 _NOWHERE = Path()
-
-
-def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    from stylegan.training.units import size_option
-
-    return size_option(ctx, param, value)
 
 
 class _Arguments(ErrorLineGroup):
@@ -47,7 +41,12 @@ class _Arguments(ErrorLineGroup):
     context_settings={"show_default": True},
 )
 # What to train.
-@click.option("--config", "row", type=click.Choice(_NAMES), help="Row of Table 1.")
+@click.option(
+    "--config",
+    type=RowOrFile(),
+    metavar="A|B|C|D|E|F|FILE.json",
+    help="Row of Table 1, or a file of a whole configuration (--print-config).",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -143,7 +142,7 @@ class _Arguments(ErrorLineGroup):
 )
 @click.option(
     "--memory-limit",
-    callback=_size,
+    callback=size,
     metavar="SIZE",
     help="Instead: as many images in a pass as fit into 10GiB, say, by the estimate.",
 )
@@ -175,10 +174,13 @@ class _Arguments(ErrorLineGroup):
     help="Start with the networks of a checkpoint, as a new run.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be trained, and stop.")
+@click.option(
+    "--print-config", is_flag=True, help="Print the configuration as JSON for --config, and stop."
+)
 @click.pass_context
 def main(
     ctx: click.Context,
-    row: str | None,
+    config: str | Path | None,
     data: Path | None,
     preset: str | None,
     resolution: int | None,
@@ -208,6 +210,7 @@ def main(
     resume: Path | None,
     init: Path | None,
     dry_run: bool,
+    print_config: bool,
 ) -> None:
     """Train StyleGAN, configuration A to F.
 
@@ -226,18 +229,20 @@ def main(
     if preset == "list":
         _list_presets()
         return
+    check_config_options(config, preset=preset, resolution=resolution)
+    trains = not (dry_run or print_config)
     if resume and init:
         raise click.UsageError("--resume continues a run, --init starts one: give one of them")
     resume = _what_to_resume(resume, out)
-    if not resume and not init and row is None:
+    if not resume and not init and config is None:
         raise click.UsageError("which row of Table 1? Give --config A, B, C, D, E or F")
-    if not dry_run and out is None:
+    if trains and out is None:
         raise click.UsageError("where to? Give --out DIR")
-    if not dry_run and not resume and data is None:
+    if trains and not resume and data is None:
         raise click.UsageError("trained on what? Give --data ZIP|DIR")
     if cond and data is None and not resume:
         raise click.UsageError("labels of what? Give --data ZIP|DIR")
-    if gpus is not None and "RANK" not in os.environ and not dry_run:
+    if gpus is not None and "RANK" not in os.environ and trains:
         from stylegan.training.request import launch
 
         ctx.exit(launch(ctx.meta["arguments"], gpus, device))
@@ -247,7 +252,7 @@ def main(
 
     runtime = Runtime.join(device)
     wanted = Wanted(
-        row=row,
+        config=config,
         preset=preset,
         resolution=resolution,
         kimg=kimg,
@@ -257,6 +262,11 @@ def main(
         cache=cache,
     )
 
+    if print_config:
+        from stylegan.training.request import config_lines
+
+        click.echo(config_lines(lambda trained: wanted.resolve(trained, runtime), resume or init))
+        return
     settings = _settings(out, data, resume)
     execution = {
         "precision": precision,
@@ -306,7 +316,7 @@ def _print_plan(
     if gpus is not None:
         runtime = replace(runtime, processes=Processes(world=gpus))
     for line in plan_lines(
-        lambda trained: wanted.config(trained, runtime), source, runtime, settings
+        lambda trained: wanted.resolve(trained, runtime), source, runtime, settings
     ):
         click.echo(line)
 
@@ -321,7 +331,7 @@ def _train(
     from stylegan.training.run import resume_run, start_from, start_run
 
     def revise(trained: "Config | None") -> "Config":
-        return wanted.config(trained, runtime)
+        return wanted.resolve(trained, runtime)
 
     try:
         if resume:

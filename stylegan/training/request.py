@@ -11,6 +11,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
 from stylegan.checkpoint import load_config, newest_checkpoint, read_checkpoint
+from stylegan.config_file import config_text, read_config
 from stylegan.configs import CONFIGS, Config
 from stylegan.datasets.reals import label_size
 from stylegan.presets import apply_preset, with_options
@@ -32,8 +33,10 @@ class Wanted:
 
     Attributes
     ----------
-    row, preset : str or None
-        Row of Table 1, data set and scale.
+    config : str or Path or None
+        Row of Table 1, or a file of a whole configuration.
+    preset : str or None
+        Data set and scale.
     resolution : int or None
         In pixels.
     kimg : float or None
@@ -46,7 +49,7 @@ class Wanted:
         Images, which decide what nothing else does; and where prepared ones are kept.
     """
 
-    row: str | None = None
+    config: str | Path | None = None
     preset: str | None = None
     resolution: int | None = None
     kimg: float | None = None
@@ -55,7 +58,7 @@ class Wanted:
     data: Path | None = None
     cache: Path | None = None
 
-    def config(self, trained: Config | None, runtime: Runtime) -> Config:
+    def resolve(self, trained: Config | None, runtime: Runtime) -> Config:
         """Row, preset and options as one configuration; what is not given is `trained`'s.
 
         All processes come here together.
@@ -63,13 +66,15 @@ class Wanted:
         Raises
         ------
         UserError
-            No such preset, or the data have no labels.
+            No such preset, a file that holds no configuration, or the data have no labels.
         """
-        resolution = self.resolution
-        if trained is not None and self.preset is None:
-            config = trained if self.row is None else replace(trained, name=self.row)
+        resolution, row = self.resolution, self.config
+        if isinstance(row, Path):
+            config = read_config(row)
+        elif trained is not None and self.preset is None:
+            config = trained if row is None else replace(trained, name=row)
         else:
-            config = apply_preset(CONFIGS[self.row or "F"], self.preset or DEFAULT_PRESET)
+            config = apply_preset(CONFIGS[row or "F"], self.preset or DEFAULT_PRESET)
             if resolution is None and self.preset is None and self.data is not None:
                 resolution = open_together(self.data, self.cache, runtime).resolution
         return with_options(
@@ -87,6 +92,24 @@ class Wanted:
         if size == 0:
             raise UserError(f"{self.data} has no labels: add a dataset.json, or leave out --cond")
         return size
+
+
+def config_lines(revise: Callable[[Config | None], Config], source: Path | None) -> str:
+    """What ``--print-config`` prints; parameters are those of `plan_lines`.
+
+    Raises
+    ------
+    UserError
+        A checkpoint, data or a configuration cannot be read.
+    """
+    return config_text(revise(_trained(source)))
+
+
+def _trained(source: Path | None) -> Config | None:
+    """Configuration of a checkpoint or run, if there is one to go on from."""
+    if source is None:
+        return None
+    return load_config(read_checkpoint(newest_checkpoint(source)))[0]
 
 
 def plan_lines(
@@ -113,10 +136,7 @@ def plan_lines(
     UserError
         A checkpoint or data cannot be read, or the minibatch does not divide.
     """
-    trained = None
-    if source:
-        trained, _ = load_config(read_checkpoint(newest_checkpoint(source)))
-    config, execution = revise(trained), settings.execution
+    config, execution = revise(_trained(source)), settings.execution
     if settings.memory_limit is not None:
         table = micro_batches(
             config, settings.memory_limit, execution=execution, world=runtime.world

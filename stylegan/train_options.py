@@ -1,0 +1,49 @@
+"""Values of `stylegan-train`'s options."""
+
+from pathlib import Path
+
+import click
+
+ROWS = ("A", "B", "C", "D", "E", "F")
+
+
+class RowOrFile(click.ParamType[str | Path]):
+    """A row of Table 1, or a JSON file of a whole configuration."""
+
+    name = "config"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | Path:
+        """Tell a row from a file; the file is not read."""
+        if isinstance(value, Path) or value in ROWS:
+            return value
+        path = Path(value)
+        if "/" not in value and path.suffix != ".json" and not path.exists():
+            self.fail(f"{value!r} is not one of {', '.join(ROWS)}, nor a JSON file", param, ctx)
+        return path
+
+
+def size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Callback of an option such as 10GiB."""
+    from stylegan.training.units import size_option
+
+    return size_option(ctx, param, value)
+
+
+def check_config_options(
+    config: str | Path | None, *, preset: str | None, resolution: int | None
+) -> None:
+    """Refuse options beside a file that already says what they would.
+
+    Raises
+    ------
+    click.UsageError
+        Such an option is there.
+    """
+    if isinstance(config, Path):
+        for name, value in (("--preset", preset), ("--resolution", resolution)):
+            if value is not None:
+                raise click.UsageError(
+                    f"--config {config} is a whole configuration: leave out {name}"
+                )
