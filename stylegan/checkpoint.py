@@ -292,4 +292,5 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
         description=f"config {config.name}, {size}, {tree['nimg'] / 1000:.1f} kimg{grown}",
         sha256=sha256_of(path),
         mirrored=config.mirror,
+        maps=config.network.mapping_layers > 0,
     )

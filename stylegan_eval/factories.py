@@ -90,11 +90,13 @@ def generator_from(spec: str, device: torch.device) -> LoadedGenerator:
         made.eval()
         for parameter in made.parameters():  # a scripted module lacks requires_grad_
             parameter.requires_grad = False
+    generator = _as_generator(made, spec)
     return LoadedGenerator(
-        generator=guard(_as_generator(made, spec), where, device),
+        generator=guard(generator, where, device),
         description=spec,
         sha256=digest,
         mirrored=False,
+        maps=not isinstance(generator, PlainGenerator),
     )
 
 

@@ -85,6 +85,8 @@ class LoadedGenerator:
         Whether training mirrored the real images; FID then mirrors its reals too.
     smooth : bool
         Whether images change continuously with z; not where each z draws a label.
+    maps : bool
+        Whether w is more than z or the normalised z, so that truncation has a meaning.
     """
 
     generator: ImageGenerator
@@ -92,3 +94,4 @@ class LoadedGenerator:
     sha256: str
     mirrored: bool
     smooth: bool = True
+    maps: bool = True

@@ -24,6 +24,7 @@ class Stream(IntEnum):
     MIRROR = 2
     SUBSET = 3
     PATH_T = 4
+    CENTRE = 5
 
 
 def random_stream(seed: int, index: int, stream: Stream) -> np.random.Generator:
@@ -33,7 +34,9 @@ def random_stream(seed: int, index: int, stream: Stream) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def latents(seed: int, indices: Sequence[int], z_dim: int) -> Tensor:
+def latents(
+    seed: int, indices: Sequence[int], z_dim: int, stream: Stream = Stream.LATENT
+) -> Tensor:
     """Latents z ~ N(0, I) of the images with these indices.
 
     Parameters
@@ -44,6 +47,8 @@ def latents(seed: int, indices: Sequence[int], z_dim: int) -> Tensor:
         N image numbers.
     z_dim : int
         Length of a latent.
+    stream : Stream
+        What for; other streams give other latents.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def latents(seed: int, indices: Sequence[int], z_dim: int) -> Tensor:
     """
     z = np.empty((len(indices), z_dim), dtype=np.float32)
     for row, index in zip(z, indices, strict=True):
-        random_stream(seed, index, Stream.LATENT).standard_normal(out=row, dtype=np.float32)
+        random_stream(seed, index, stream).standard_normal(out=row, dtype=np.float32)
     return torch.from_numpy(z)
 
 

@@ -20,7 +20,7 @@ from stylegan_eval.metrics.image_metric import Gathered, Request
 from stylegan_eval.protocols import Detector
 from stylegan_eval.results import Row
 from stylegan_eval.settings.common import Inputs, Sampling
-from stylegan_eval.settings.images import FeatureSettings, IsSettings
+from stylegan_eval.settings.images import FeatureSettings, GeneratedSettings, IsSettings
 from stylegan_eval.stats_file import StoredStats
 
 
@@ -221,6 +221,8 @@ def _about(
     settings = request.settings
     about = {**about_fakes(named.fakes, inputs), **where(run)}
     protocol = {"resize": detector.resize, "quantisation": "round-half-up"}
+    if isinstance(settings, GeneratedSettings):
+        protocol |= settings.variant.said
     reals = named.reals if request.metric.real else None
     if isinstance(reals, StoredStats):
         about |= {

@@ -22,10 +22,12 @@ from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.images import (
     FeatureSettings,
     FidSettings,
+    GeneratedSettings,
     KidSettings,
     PrdcSettings,
     PrSettings,
     RealSettings,
+    Variant,
 )
 from stylegan_eval.stats_file import StoredStats, read_stats
 
@@ -71,6 +73,7 @@ def open_named(
     UserError
         Something is missing, too small, too few or of another kind than the metrics need.
     """
+    variant = _variant(requests)
     compared = [request for request in requests if request.metric.real]
     only_moments = requests and all(
         r.metric.fake == r.metric.real == ("moments",) for r in requests
@@ -84,13 +87,15 @@ def open_named(
                     "--floor compares real images with real ones: leave out --ckpt, --generator,"
                     " and --images"
                 )
+            variant.check_absent("--floor draws no images")
             yield _halves(stack.enter_context(_open_reals(inputs)), requests[0].settings)
             return
         fakes: Fakes | StoredStats
         if (path := statistics_file(inputs.images)) is not None:
+            variant.check_absent("--images are drawn already")
             fakes = read_stats(path)
         else:
-            fakes = stack.enter_context(open_fakes(inputs, sampling, run.device))
+            fakes = stack.enter_context(open_fakes(inputs, sampling, run.device, variant))
         if not compared:
             yield Named(fakes=fakes)
         elif (path := statistics_file(inputs.data)) is not None:
@@ -101,6 +106,12 @@ def open_named(
             for request in compared:
                 _check_enough(request.settings, reals.num)
             yield Named(fakes=fakes, reals=reals)
+
+
+def _variant(requests: Sequence[Request]) -> Variant:
+    """How the generator shall draw; all requests say the same."""
+    asked = [r.settings for r in requests if isinstance(r.settings, GeneratedSettings)]
+    return asked[0].variant if asked else Variant()
 
 
 def _open_reals(inputs: Inputs) -> ImageFiles:

@@ -16,6 +16,8 @@ from stylegan_eval.images import ImageFiles, open_images
 from stylegan_eval.loading import load_generator
 from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.settings.common import Inputs, Sampling
+from stylegan_eval.settings.images import Variant
+from stylegan_eval.variants import vary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,23 +68,27 @@ def load_named_generator(inputs: Inputs, device: torch.device) -> LoadedGenerato
 
 
 @contextlib.contextmanager
-def open_fakes(inputs: Inputs, settings: Sampling, device: torch.device) -> Iterator[Fakes]:
+def open_fakes(
+    inputs: Inputs, settings: Sampling, device: torch.device, variant: Variant
+) -> Iterator[Fakes]:
     """Open the generated images: of ``--ckpt``, ``--generator`` or ``--images``.
 
     Raises
     ------
     UserError
-        None or several are given, or there are too few images.
+        None or several are given, there are too few images, or the generator cannot draw so.
     """
     if inputs.images is None:
         if inputs.ckpt is None and inputs.generator is None:
             raise UserError(
                 "--ckpt is missing: name the generator to measure (or --generator, or --images)"
             )
-        yield drawn(load_named_generator(inputs, device), settings, device, inputs)
+        loaded = vary(load_named_generator(inputs, device), variant, device)
+        yield _drawn(loaded, settings, device, inputs, variant)
         return
     if inputs.ckpt is not None or inputs.generator is not None:
         raise UserError("--images replaces the generator: leave out --ckpt and --generator")
+    variant.check_absent("--images are drawn already")
     with open_images(inputs.images) as files:
         if settings.num > len(files):
             raise UserError(
@@ -103,8 +109,12 @@ def open_fakes(inputs: Inputs, settings: Sampling, device: torch.device) -> Iter
         )
 
 
-def drawn(
-    loaded: LoadedGenerator, settings: Sampling, device: torch.device, inputs: Inputs
+def _drawn(
+    loaded: LoadedGenerator,
+    settings: Sampling,
+    device: torch.device,
+    inputs: Inputs,
+    variant: Variant,
 ) -> Fakes:
     """Images of a generator."""
     generator = loaded.generator
@@ -112,7 +122,7 @@ def drawn(
         source=GeneratedImages(
             generator=generator, seed=settings.seed, batch=settings.batch, device=device
         ),
-        key=generator_key(loaded, settings, device),
+        key={**generator_key(loaded, settings, device), **variant.said},
         name=str(inputs.ckpt or inputs.generator or ""),
         digest=loaded.sha256,
         description=loaded.description,

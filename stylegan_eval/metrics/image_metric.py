@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 from stylegan_eval.detectors.official import OFFICIAL_WEIGHTS
 from stylegan_eval.features import ImageFeatures, Kind
 from stylegan_eval.protocols import Detector
-from stylegan_eval.settings.images import FeatureSettings, FidSettings, RealSettings
+from stylegan_eval.settings.images import (
+    FeatureSettings,
+    FidSettings,
+    GeneratedSettings,
+    RealSettings,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +127,8 @@ def marks(settings: FeatureSettings, detector: Detector, *, usual: str) -> str:
         The feature network that the bare name stands for.
     """
     said: list[str] = []
+    if isinstance(settings, GeneratedSettings):
+        said += [f"{name}:{value}" for name, value in settings.variant.said.items()]
     if settings.features != usual:
         said.append(settings.features)
     if settings.resize != "tf1":

@@ -74,6 +74,11 @@ class AllSettings(RealSettings):
                 raise UserError(
                     f"--metrics {name} needs --num {least} or more, got {self.num}: or leave it out"
                 )
+        if of_latents := [name for name in ("ppl", "ls") if name in self._words()]:
+            self.variant.check_absent(
+                f"{' and '.join(of_latents)} measure single latents without truncation, name the"
+                " other metrics (--metrics fid,kid)"
+            )
         # Each metric checks its own numbers.
         self.of_images(self._words())
         if "ppl" in self._words():

@@ -23,6 +23,7 @@ RESIZE_HELP = (
     "How images reach Inception's 299x299: as TensorFlow 1, as clean-fid, or as pytorch-fid."
 )
 MIRROR_HELP = "Flip real images at random; auto: when training did, but never with --reals full."
+_LARGEST_PSI = 100
 REALS_HELP = "Real images: the first --num of them, or all (fid50k_full)."
 
 
@@ -52,7 +53,67 @@ class FeatureSettings(Sampling):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RealSettings(FeatureSettings):
+class Variant:
+    """How a generator draws: of one latent without truncation unless something else is said.
+
+    Attributes
+    ----------
+    mixing : int
+        Latents per image.
+    psi : float
+        Truncation; 1 is none.
+    """
+
+    mixing: int = 1
+    psi: float = 1.0
+
+    @property
+    def said(self) -> dict[str, str]:
+        """What is not as usual, for names and protocols: {"mixing": "2", "psi": "0.7"}."""
+        values = {"mixing": str(self.mixing), "psi": repr(self.psi).removesuffix(".0")}
+        return {name: value for name, value in values.items() if value != "1"}
+
+    def check_absent(self, reason: str) -> None:
+        """Refuse whatever is said.
+
+        Raises
+        ------
+        UserError
+            Something is; begins with `reason`.
+        """
+        if self.said:
+            options = " and ".join(f"--{name}" for name in self.said)
+            raise UserError(f"{reason}: leave out {options}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedSettings(FeatureSettings):
+    """How a generator draws the images, where not as it was made to; see `variants`.
+
+    Raises
+    ------
+    UserError
+        A number out of range.
+    """
+
+    mixing: int = choice(1, "Latents per image, which take turns at random layers.")
+    psi: float = choice(1.0, "Truncation of all layers towards the mean w; 1 is none.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mixing < 1:
+            raise UserError(f"--mixing must be at least 1, got {self.mixing}")
+        if not abs(self.psi) <= _LARGEST_PSI:
+            raise UserError(f"--psi must be a number of at most {_LARGEST_PSI}, got {self.psi}")
+
+    @property
+    def variant(self) -> Variant:
+        """How images are drawn."""
+        return Variant(mixing=self.mixing, psi=self.psi)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealSettings(GeneratedSettings):
     """What generated images are compared with."""
 
     reals: Reals = choice("first", REALS_HELP)
@@ -93,7 +154,7 @@ class KidSettings(RealSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IsSettings(FeatureSettings):
+class IsSettings(GeneratedSettings):
     """Protocol of the Inception Score."""
 
     num: int = choice(50_000, "Generated images.")
