@@ -2,6 +2,7 @@
 
 import math
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -42,6 +43,8 @@ class Meter(TorchDispatchMode):
     ----------
     flop : int
         Floating-point operations of products and convolutions so far.
+    moved : int
+        Bytes of all tensors that operations read and wrote so far; views move none.
     live, peak : int
         Bytes of the storages that were made inside and are still there, and the most there were
         at once, the working memory of convolutions included.
@@ -50,7 +53,7 @@ class Meter(TorchDispatchMode):
     def __init__(self, copies: int = COPIES_IN_CONVOLUTION) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.copies = copies
-        self.flop = self.live = self.peak = 0
+        self.flop = self.moved = self.live = self.peak = 0
         self._storages: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -59,6 +62,8 @@ class Meter(TorchDispatchMode):
         tensors = [t for t in (out if isinstance(out, (tuple, list)) else [out]) if _is_tensor(t)]
         for tensor in tensors:
             self._note(tensor.untyped_storage())
+        if not func.is_view:
+            self.moved += _bytes(args) + _bytes(tensors)
         if func in _CONVOLUTIONS:
             work = sum(t.numel() * t.element_size() for t in (*args[:2], *tensors))
             self.peak = max(self.peak, self.live + self.copies * work)
@@ -82,6 +87,18 @@ class Meter(TorchDispatchMode):
 
 def _is_tensor(value: object) -> bool:
     return isinstance(value, Tensor)
+
+
+def _bytes(values: Sequence[Any]) -> int:
+    """Bytes of the tensors among `values` and in lists there."""
+    return sum(
+        value.numel() * value.element_size()
+        if _is_tensor(value)
+        else _bytes(value)
+        if isinstance(value, (list, tuple))
+        else 0
+        for value in values
+    )
 
 
 class _NoNumbers(StepRandom):
@@ -147,10 +164,37 @@ class Rehearsal:
         memory : int
             Peak in bytes: weights, gradients, moments, and what passes keep.
         """
-        group = self._config.network.mbstd_group_size
-        (share,) = shares(at_a_time, group)
+        images = self._count(lod, at_a_time)
         meter = self._meter
-        meter.flop, meter.peak = 0, meter.live
+        # All passes are alike, but for the images that wait for theirs or have had it.
+        waiting = (own - at_a_time) * images.nbytes
+        return meter.flop / at_a_time, meter.peak + waiting
+
+    def work(self, lod: float, images: int) -> tuple[int, int]:
+        """Count one step of D and one of G in one pass.
+
+        Parameters
+        ----------
+        lod : float
+            Level of detail.
+        images : int
+            Images of the pass, a multiple of the minibatch deviation's group.
+
+        Returns
+        -------
+        flop : int
+            Floating-point operations of both steps.
+        moved : int
+            Bytes that their operations read and wrote, but for the optimizer's.
+        """
+        self._count(lod, images)
+        return self._meter.flop, self._meter.moved
+
+    def _count(self, lod: float, at_a_time: int) -> Tensor:
+        """Let the meter see a step of D and one of G; one real image of it."""
+        (share,) = shares(at_a_time, self._config.network.mbstd_group_size)
+        meter = self._meter
+        meter.flop, meter.moved, meter.peak = 0, 0, meter.live
         with meter:
             batch = self._pass(share, lod)
             step = Step(
@@ -162,9 +206,7 @@ class Rehearsal:
             )
             discriminator_step(self._state, step, [batch])
             generator_step(self._state, step, [batch])
-        # All passes are alike, but for the images that wait for theirs or have had it.
-        images = (own - at_a_time) * batch.reals[0].nbytes
-        return meter.flop / at_a_time, meter.peak + images
+        return batch.reals[0]
 
     def _pass(self, share: Share, lod: float) -> Pass:
         network, size = self._config.network, self._config.resolution >> int(lod)

@@ -102,6 +102,30 @@ def test_a_meter_counts_what_lives_and_what_is_multiplied():
         assert meter.peak == highest > meter.live
 
 
+def test_a_meter_counts_what_a_convolution_moves_forth_and_back():
+    with Meter() as meter:
+        layer = nn.Conv2d(8, 16, 3, padding=1, bias=False, device="meta")
+        x = torch.empty(4, 8, 32, 32, device="meta", requires_grad=True)
+        meter.moved = 0
+        y = layer(x)
+        image, weight, out = 4 * x.numel(), 4 * layer.weight.numel(), 4 * y.numel()
+        assert meter.moved == image + weight + out
+        y[:2].view(2, -1)  # only another look at it
+        assert meter.moved == image + weight + out
+        gradient = torch.empty(y.shape, device="meta")
+        meter.moved = 0
+        torch.autograd.grad(y, (x, layer.weight), gradient)
+    assert meter.moved == (out + image + weight) + (image + weight)  # reads and writes
+
+
+def test_what_a_step_does_is_linear_in_its_images():
+    rehearsal = Rehearsal(narrow("F"), Execution())
+    four, eight, more = (rehearsal.work(0.0, images) for images in (4, 8, 32))
+    for least, next_least, most in zip(four, eight, more, strict=True):
+        assert most == pytest.approx(least + 7 * (next_least - least), rel=1e-3)
+    assert four[0] == rehearsal.step(0.0, 4, 4)[0] * 4
+
+
 def test_a_view_takes_no_memory():
     with Meter() as meter:
         x = torch.empty(16, 8, device="meta")
