@@ -80,14 +80,24 @@ def all_alive() -> Iterator[None]:
         raise UserError("another process has ended: its own message says why") from error
 
 
-def _end_with_the_launcher() -> None:
-    """Let Linux send SIGTERM when the launcher dies, even if killed.
+def end_with_parent(parent: int | None = None) -> None:
+    """Let Linux send SIGTERM when the parent of this process dies, even if killed.
 
-    It cannot tell then, and its processes would work on, or wait for each other, for ever.
+    It cannot tell then, and its children would work on, or wait for each other, for ever.
+
+    Parameters
+    ----------
+    parent : int, optional
+        Its process id, where it is known.
+
+    Raises
+    ------
+    UserError
+        It has died already.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1:  # it has died already
+        if os.getppid() != parent if parent is not None else os.getppid() == 1:
             raise UserError("the launcher of this process has ended")
 
 
@@ -114,6 +124,6 @@ def processes_from_environment(backend: str = "gloo") -> Processes:
             " torchrun --nproc-per-node N -m stylegan_eval ..., or unset WORLD_SIZE"
         ) from error
     if not dist.is_initialized():
-        _end_with_the_launcher()
+        end_with_parent()
         dist.init_process_group(backend, timeout=_PATIENCE)
     return Processes(rank=named["RANK"], world=named["WORLD_SIZE"], local_rank=named["LOCAL_RANK"])

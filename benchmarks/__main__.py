@@ -1,0 +1,167 @@
+"""`python -m benchmarks`: the paper's tables by one command."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from benchmarks.scales import SCALES
+from benchmarks.tables import TABLES, Line, chosen_lines
+from stylegan_eval.command import EXIT_ERROR, ErrorLineGroup
+from stylegan_eval.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmarks.jobs import Asked
+
+_PATH = click.Path(path_type=Path)
+
+
+def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    words = [word.strip() for word in value.split(",") if word.strip()]
+    if not words or not all(word.isdecimal() and int(word) < 2**63 for word in words):
+        raise click.BadParameter(f"{value!r} is no list of seeds: expected 0,1,2, say", ctx, param)
+    return tuple(dict.fromkeys(map(int, words)))
+
+
+def _names(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in value.split(",") if word.strip()))
+
+
+@click.group(cls=ErrorLineGroup)
+def main() -> None:
+    """Reproduce the tables of the paper.
+
+    \b
+    stylegan-data avatars avatars32.zip --count 10240 --resolution 32
+    python -m benchmarks list
+    python -m benchmarks run table1 --scale demo-32 --data avatars32.zip --out tables --seeds 0,1
+    python -m benchmarks report tables
+    """
+
+
+@main.command("list")
+@click.option("--out", "folder", type=_PATH, metavar="DIR", help="Say also what is done there.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def list_command(folder: Path | None, device: str) -> None:
+    """List tables, rows and scales: time on this machine, and what is done."""
+    from benchmarks.listing import listing
+
+    for line in listing(folder, device):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("table", type=click.Choice(tuple(TABLES)))
+@click.option("--scale", required=True, type=click.Choice(tuple(SCALES)), help="Size and length.")
+@click.option(
+    "--data", type=_PATH, required=True, metavar="ZIP|DIR", help="Real images, square, of one size."
+)
+@click.option("--out", type=_PATH, metavar="DIR", help="Folder of results; continued if it exists.")
+@click.option(
+    "--seeds", callback=_seeds, default="0", show_default=True, help="Seeds of trainings."
+)
+@click.option("--rows", callback=_names, default="", metavar="A,F", help="Only these rows.")
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    help="Whose losses and published numbers: ffhq, celebahq, or lsun-bedroom, lsun-cat, lsun-car."
+    "  [default: the table's]",
+)
+@click.option(
+    "--kimg", type=click.FloatRange(min=0, min_open=True), help="Length.  [default: the scale's]"
+)
+@click.option(
+    "--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True
+)
+@click.option(
+    "--gpus",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes of a training; at the paper's scale its published minibatch for so many.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--classifiers", type=_PATH, metavar="FILE", help="Attribute classifiers.")
+@click.option(
+    "--weights", multiple=True, metavar="[NAME=]FILE", help="As stylegan-eval's --weights."
+)
+@click.option("--force", is_flag=True, help="Train and measure again what is done.")
+@click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
+@click.option(
+    "--throughput",
+    metavar="TFLOP/S",
+    help="Of a GPU, for --dry-run: a number, or v100.  [default: v100]",
+)  # fmt: skip
+def run(
+    table: str,
+    scale: str,
+    data: Path,
+    out: Path | None,
+    seeds: tuple[int, ...],
+    rows: tuple[str, ...],
+    dataset: str | None,
+    kimg: float | None,
+    precision: str,
+    gpus: int,
+    device: str,
+    classifiers: Path | None,
+    weights: tuple[str, ...],
+    force: bool,
+    dry_run: bool,
+    throughput: str | None,
+) -> None:
+    """Train and measure the rows of TABLE; continue where it was stopped."""
+    from benchmarks.jobs import ask
+
+    try:
+        asked = ask(table, scale, dataset, kimg=kimg, precision=precision, gpus=gpus)
+        lines = chosen_lines(asked.table, rows)
+    except UserError as error:
+        raise click.UsageError(str(error)) from error
+    if dry_run:
+        _print_plan(asked, lines, seeds, throughput)
+        return
+    if out is None:
+        raise click.UsageError("where to? Give --out DIR")
+
+    from benchmarks.request import prepare
+    from benchmarks.runner import Means, Runner
+
+    means = Means(data=data, device=device, classifiers=classifiers, weights=weights)
+    prepared = prepare(asked, lines, seeds, means, out)
+    runner = Runner(prepared.folder, asked, prepared.means, lambda line: click.echo(line, err=True))
+    runner.work(prepared.jobs, force=force)
+
+    from benchmarks.listing import request_lines
+    from benchmarks.reading import read_outcomes
+
+    outcomes = read_outcomes(prepared.folder, asked.name)
+    for line in request_lines(outcomes):
+        click.echo(line)
+    if any(outcome.state == "failed" for outcome in outcomes):
+        raise SystemExit(EXIT_ERROR)
+
+
+def _print_plan(
+    asked: "Asked", lines: Sequence[Line], seeds: Sequence[int], throughput: str | None
+) -> None:
+    raise click.UsageError(f"no plan yet for {asked.name} {lines} {seeds} {throughput}")
+
+
+@main.command()
+@click.argument("folder", type=_PATH, metavar="DIR")
+@click.option("--out", type=_PATH, metavar="DIR", help="Folder to write.  [default: DIR/report]")
+def report(folder: Path, out: Path | None) -> None:
+    """Write what DIR holds as a page, Markdown, tables and pictures."""
+    from benchmarks.folder import read_folder
+    from benchmarks.reading import read_outcomes
+    from benchmarks.report.write import write_report
+
+    results = read_folder(folder)
+    for path in write_report(read_outcomes(results), out or results.report):
+        click.echo(path)
+
+
+if __name__ == "__main__":
+    main()

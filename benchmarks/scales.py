@@ -1,0 +1,209 @@
+"""At which scale the tables are reproduced: networks, length, and how they are measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from benchmarks.tables import NETWORKS, Dataset
+from stylegan.configs import Config
+from stylegan.presets import apply_preset, with_options
+from stylegan_eval.errors import UserError
+
+# Common in the avatars and easy to read at 32x32: each is found with and without in any network.
+AVATAR_ATTRIBUTES = "eyeglasses,long_hair,skin_dark,suit,bg_dark,clothes_dark"
+# The paper's losses, rates, lengths and mirroring for a data set.
+_DATASET_PRESETS: Mapping[Dataset, str] = MappingProxyType(
+    {
+        "ffhq": "paper-ffhq",
+        "celebahq": "paper-celebahq",
+        "lsun-bedroom": "paper-lsun-bedroom",
+        "lsun-cat": "paper-lsun-cat",
+        "lsun-car": "paper-lsun-car",
+    }
+)
+# The published minibatches; other numbers of GPUs divide that of eight.
+_GPU_PRESETS: Mapping[int, str] = MappingProxyType(
+    {1: "paper-ffhq-1gpu", 2: "paper-ffhq-2gpu", 4: "paper-ffhq-4gpu"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How a scale is measured.
+
+    Attributes
+    ----------
+    features : str
+        Feature network of distances; only ``inception`` gives FID.
+    num : int
+        Generated images of a distance.
+    pr_features : str
+        Feature network of precision and recall.
+    curve_num : int
+        Generated images of a distance measured while training.
+    curve_points : int
+        How many of those.
+    distance : str
+        Perceptual distance of path length.
+    crop : str
+        Its crop.
+    pairs : int
+        Its pairs.
+    ls_num, ls_keep : int
+        Images of separability, and the surest of them.
+    attributes : str
+        Its attributes; empty for all.
+    """
+
+    features: str = "inception"
+    num: int = 50_000
+    pr_features: str = "vgg16"
+    curve_num: int = 10_000
+    curve_points: int = 20
+    distance: str = "lpips-vgg"
+    crop: str = "none"
+    pairs: int = 100_000
+    ls_num: int = 200_000
+    ls_keep: int = 100_000
+    attributes: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """A scale.
+
+    Attributes
+    ----------
+    name, description : str
+        As the command line calls it; and in words.
+    resolution : int
+        Of the images, in pixels.
+    preset : str
+        What makes the networks small; empty at the paper's scale.
+    kimg : float or None
+        Length of every training; None for the paper's.
+    protocol : Protocol
+        How it is measured.
+    """
+
+    name: str
+    description: str
+    resolution: int
+    preset: str = ""
+    kimg: float | None = None
+    protocol: Protocol = Protocol()
+
+    @property
+    def is_papers(self) -> bool:
+        """Whether networks have the paper's width."""
+        return not self.preset
+
+
+# Weights of both networks come in packages from pip: nothing else is downloaded.
+_OFFLINE = Protocol(
+    features="efficientnet-lite0",
+    num=10_000,
+    pr_features="efficientnet-lite0",
+    curve_num=5_000,
+    curve_points=4,
+    distance="st-lpips-alex",
+    pairs=4_000,
+    ls_num=20_000,
+    ls_keep=10_000,
+    attributes=AVATAR_ATTRIBUTES,
+)
+SCALES: Mapping[str, Scale] = MappingProxyType(
+    {
+        scale.name: scale
+        for scale in (
+            Scale(
+                name="tiny-16",
+                description="seconds: shows that all works, its numbers mean nothing",
+                resolution=16,
+                preset="tiny-16",
+                protocol=Protocol(
+                    features="efficientnet-lite0",
+                    num=64,
+                    pr_features="efficientnet-lite0",
+                    curve_num=64,
+                    curve_points=2,
+                    distance="st-lpips-alex",
+                    pairs=8,
+                    ls_num=128,
+                    ls_keep=64,
+                    attributes=AVATAR_ATTRIBUTES,
+                ),
+            ),
+            Scale(
+                name="quick-32",
+                description="minutes on a CPU core for each row: 32x32, width 64",
+                resolution=32,
+                preset="quick-32",
+                protocol=replace(_OFFLINE, curve_num=2_000, num=5_000, pairs=2_000),
+            ),
+            Scale(
+                name="demo-32",
+                description="a quarter of an hour on a CPU core for each row: 32x32, width 64",
+                resolution=32,
+                preset="demo-32",
+                kimg=100.0,
+                protocol=_OFFLINE,
+            ),
+            Scale(
+                name="demo-64",
+                description="hours on a CPU core for each row: 64x64, width 64",
+                resolution=64,
+                preset="demo-64",
+                kimg=400.0,
+                protocol=_OFFLINE,
+            ),
+            Scale(name="paper-256", description="the paper's networks at 256x256", resolution=256),
+            Scale(name="paper-512", description="the paper's networks at 512x512", resolution=512),
+            Scale(
+                name="paper-1024",
+                description="as published",
+                resolution=1024,
+                protocol=Protocol(crop="face"),
+            ),
+        )
+    }
+)
+
+
+def named_scale(name: str) -> Scale:
+    """Scale by its name.
+
+    Raises
+    ------
+    UserError
+        There is no such scale.
+    """
+    if name not in SCALES:
+        raise UserError(f"no scale {name!r}; there are: {', '.join(SCALES)}")
+    return SCALES[name]
+
+
+def training_config(
+    network: str, scale: Scale, dataset: Dataset, *, kimg: float | None = None, gpus: int = 1
+) -> Config:
+    """What is trained for a network of a table.
+
+    Parameters
+    ----------
+    network : str
+        Key of `benchmarks.tables.NETWORKS`.
+    scale : Scale
+        Size and length.
+    dataset : str
+        Whose losses, rates and mirroring.
+    kimg : float, optional
+        Another length, the same for all networks.
+    gpus : int
+        Processes of a training: at the paper's scale the published minibatches depend on it.
+    """
+    config = apply_preset(NETWORKS[network], _DATASET_PRESETS[dataset])
+    if scale.preset:
+        config = apply_preset(config, scale.preset)
+    elif gpus in _GPU_PRESETS:
+        config = apply_preset(config, _GPU_PRESETS[gpus])
+    return with_options(config, resolution=scale.resolution, total_kimg=kimg or scale.kimg)

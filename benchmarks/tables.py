@@ -1,0 +1,256 @@
+"""The paper's tables as data: which networks, and what is measured of each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+from benchmarks.published import Place, published_values
+from stylegan.configs import CONFIGS, Config
+from stylegan_eval.errors import UserError
+
+Dataset = Literal["ffhq", "celebahq", "lsun-bedroom", "lsun-cat", "lsun-car"]
+Space = Literal["", "z", "w"]
+Metric = Literal["fid", "precision", "recall", "ppl_full", "ppl_end", "separability"]
+
+
+def _mixing(percent: int) -> Config:
+    return replace(
+        CONFIGS["F"],
+        name=f"mixing-{percent}",
+        change=f"F with mixing of {percent} % instead of 90 %",
+        loss=replace(CONFIGS["F"].loss, style_mixing_prob=percent / 100),
+    )
+
+
+def _depth(row: str, name: str, layers: int) -> Config:
+    config = CONFIGS[row]
+    return replace(
+        config,
+        name=name,
+        change=f"{row} with a mapping network of {layers} layers",
+        network=replace(config.network, mapping_layers=layers),
+    )
+
+
+# What is trained, at the paper's scale. Tables 2 to 4 share most of it with Table 1.
+NETWORKS: Mapping[str, Config] = MappingProxyType(
+    {
+        **CONFIGS,
+        "mixing-50": _mixing(50),
+        "mixing-100": _mixing(100),
+        "traditional-8": _depth("B", "traditional-8", 8),
+        "style-0": _depth("F", "style-0", 0),
+        "style-1": _depth("F", "style-1", 1),
+        "style-2": _depth("F", "style-2", 2),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A column of a table.
+
+    Attributes
+    ----------
+    metric : str
+        What is measured.
+    condition : str
+        'latents=2' or 'psi=0.7': how the images are drawn; empty for plainly.
+    """
+
+    metric: Metric
+    condition: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a table.
+
+    Attributes
+    ----------
+    key : str
+        Short name.
+    label : str
+        The paper's words.
+    network : str
+        Key of `NETWORKS`.
+    space : str
+        Where path length and separability are measured.
+    """
+
+    key: str
+    label: str
+    network: str
+    space: Space = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of the paper.
+
+    Attributes
+    ----------
+    name, title : str
+        As the command line calls it; and in words.
+    printed : str
+        Its name in ``published.csv``; empty where the paper prints no such numbers.
+    lines, cells : tuple
+        Every line has every cell.
+    datasets : tuple of str
+        Those that the paper has numbers for; the first is the default.
+    """
+
+    name: str
+    title: str
+    printed: str
+    lines: tuple[Line, ...]
+    cells: tuple[Cell, ...]
+    datasets: tuple[Dataset, ...] = ("ffhq",)
+
+
+# Names of the data sets in ``published.csv``.
+_PRINTED: Mapping[Dataset, str] = MappingProxyType(
+    {
+        "ffhq": "FFHQ",
+        "celebahq": "CelebA-HQ",
+        "lsun-bedroom": "LSUN Bedroom 256x256",
+        "lsun-cat": "LSUN Cat 256x256",
+        "lsun-car": "LSUN Car 512x384",
+    }
+)
+_FID = (Cell(metric="fid"),)
+_DISENTANGLEMENT = (
+    Cell(metric="ppl_full"),
+    Cell(metric="ppl_end"),
+    Cell(metric="separability"),
+)
+
+TABLES: Mapping[str, Table] = MappingProxyType(
+    {
+        "table1": Table(
+            name="table1",
+            title="Table 1: FID of generator designs",
+            printed="1",
+            lines=tuple(
+                Line(key=name, label=config.change, network=name)
+                for name, config in CONFIGS.items()
+            ),
+            cells=_FID,
+            datasets=("ffhq", "celebahq"),
+        ),
+        "table2": Table(
+            name="table2",
+            title="Table 2: FID when 1 to 4 latents are mixed at test time",
+            printed="2",
+            lines=(
+                Line(key="mixing-0", label="mixing 0%", network="E"),
+                Line(key="mixing-50", label="mixing 50%", network="mixing-50"),
+                Line(key="mixing-90", label="mixing 90%", network="F"),
+                Line(key="mixing-100", label="mixing 100%", network="mixing-100"),
+            ),
+            cells=tuple(Cell(metric="fid", condition=f"latents={n}") for n in (1, 2, 3, 4)),
+        ),
+        "table3": Table(
+            name="table3",
+            title="Table 3: path length and separability",
+            printed="3",
+            lines=(
+                Line(key="B", label="Traditional generator", network="B", space="z"),
+                Line(key="D", label="Style-based generator", network="D", space="w"),
+                Line(key="E", label="+ Add noise inputs", network="E", space="w"),
+                Line(key="mixing-50", label="+ Mixing 50%", network="mixing-50", space="w"),
+                Line(key="F", label="+ Mixing 90%", network="F", space="w"),
+            ),
+            cells=_DISENTANGLEMENT,
+        ),
+        "table4": Table(
+            name="table4",
+            title="Table 4: depth of the mapping network",
+            printed="4",
+            lines=(
+                Line(key="traditional-0", label="Traditional 0", network="B", space="z"),
+                Line(
+                    key="traditional-8-z",
+                    label="Traditional 8",
+                    network="traditional-8",
+                    space="z",
+                ),
+                Line(
+                    key="traditional-8-w",
+                    label="Traditional 8",
+                    network="traditional-8",
+                    space="w",
+                ),
+                Line(key="style-0", label="Style-based 0", network="style-0", space="z"),
+                Line(key="style-1", label="Style-based 1", network="style-1", space="w"),
+                Line(key="style-2", label="Style-based 2", network="style-2", space="w"),
+                Line(key="style-8", label="Style-based 8", network="F", space="w"),
+            ),
+            cells=(*_FID, *_DISENTANGLEMENT),
+        ),
+        "truncation": Table(
+            name="truncation",
+            title="Truncation in W (Section 2 and Appendix B): quality against variety",
+            printed="",
+            lines=(Line(key="F", label="+ Mixing regularization", network="F", space="w"),),
+            cells=tuple(
+                Cell(metric=metric, condition=f"psi={psi:g}")
+                for metric in ("fid", "precision", "recall")
+                for psi in (1.0, 0.7, 0.5)
+            ),
+        ),
+        "lsun": Table(
+            name="lsun",
+            title="LSUN (Appendix B): FID of configuration F",
+            printed="lsun",
+            lines=(Line(key="F", label="", network="F"),),
+            cells=_FID,
+            datasets=("lsun-bedroom", "lsun-cat", "lsun-car"),
+        ),
+    }
+)
+
+
+def named_table(name: str) -> Table:
+    """Table by its name.
+
+    Raises
+    ------
+    UserError
+        There is no such table.
+    """
+    if name not in TABLES:
+        raise UserError(f"no table {name!r}; there are: {', '.join(TABLES)}")
+    return TABLES[name]
+
+
+def chosen_lines(table: Table, keys: tuple[str, ...]) -> tuple[Line, ...]:
+    """Lines of a table by their keys or networks, in the table's order; all where none is named.
+
+    Raises
+    ------
+    UserError
+        The table has no such line.
+    """
+    known = {name for line in table.lines for name in (line.key, line.network)}
+    for key in keys:
+        if key not in known:
+            there = ", ".join(line.key for line in table.lines)
+            raise UserError(f"{table.name} has no row {key!r}; there are: {there}")
+    return tuple(
+        line for line in table.lines if not keys or line.key in keys or line.network in keys
+    )
+
+
+def published(table: Table, dataset: Dataset, line: Line, cell: Cell) -> float | None:
+    """The paper's number in a cell; None where it prints none."""
+    place = Place(
+        table=table.printed,
+        dataset=_PRINTED[dataset],
+        label=line.label,
+        space="" if cell.metric == "fid" and table.printed != "4" else line.space,
+        metric=cell.metric,
+        condition=cell.condition,
+    )
+    return published_values().get(place)

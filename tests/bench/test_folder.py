@@ -1,0 +1,178 @@
+"""A folder of results: what is refused, and how its files are read."""
+
+import json
+
+import pytest
+
+import benchmarks.folder
+from benchmarks.folder import FORMAT, open_folder, read_folder
+from benchmarks.reading import read_outcomes, read_training, read_value
+from stylegan_eval.errors import UserError
+from stylegan_eval.results import Row, append_csv
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return open_folder(tmp_path / "results", "d1" * 20, "avatars.zip, 64 images")
+
+
+def request(**changes):
+    cell = {
+        "line": "A",
+        "label": "Baseline Progressive GAN",
+        "space": "",
+        "metric": "fid",
+        "condition": "",
+        "seed": 0,
+        "network": "A",
+        "training": "A-seed0-x",
+        "measurement": "fid-y",
+        "missing": "",
+        "row": "",
+        "published": 8.04,
+    }
+    return {
+        "table": "table1",
+        "title": "Table 1",
+        "scale": "demo-32",
+        "dataset": "ffhq",
+        "kimg": 100.0,
+        "command": "python -m benchmarks run table1",
+        "cells": [cell | changes],
+    }
+
+
+def measured(path, **changes):
+    values = {"metric": "fd_x", "value": 12.5, "stderr": 0.5} | changes
+    row = Row(
+        **values, num=10, seed=0, protocol={"resize": "none"}, precision="fp32", device="cpu",
+        seconds=1.0,
+    )  # fmt: skip
+    append_csv(path, [row])
+
+
+def test_a_folder_remembers_its_data(folder):
+    again = open_folder(folder.path, folder.data, folder.images)
+    assert again == folder == read_folder(folder.path)
+
+
+def test_other_images_are_refused(folder):
+    with pytest.raises(UserError, match=r"begun with other images .avatars.zip, 64 images, dig"):
+        open_folder(folder.path, "d2" * 20, "faces.zip, 64 images")
+
+
+def test_another_version_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(benchmarks.folder, "__version__", "99.0")
+    with pytest.raises(UserError, match=r"begun by version .* this is 99.0"):
+        open_folder(folder.path, folder.data, folder.images)
+    assert read_folder(folder.path) == folder  # it can still be looked at
+
+
+def test_another_format_is_refused(folder):
+    about = folder.path / "bench.json"
+    about.write_text(about.read_text().replace(FORMAT, "stylegan-bench-results/0"))
+    for attempt in (read_folder, lambda path: open_folder(path, folder.data, folder.images)):
+        with pytest.raises(UserError, match="has format 'stylegan-bench-results/0'"):
+            attempt(folder.path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", json.dumps({"format": FORMAT}), "[" * 10**5]
+)
+def test_a_damaged_folder_is_refused(folder, text):
+    (folder.path / "bench.json").write_text(text)
+    with pytest.raises(UserError, match="damaged or half-written"):
+        read_folder(folder.path)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "photo.png").touch()
+    with pytest.raises(UserError, match=r"holds photo.png but no bench.json"):
+        open_folder(tmp_path, "digest", "images")
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
+    with pytest.raises(UserError, match=r"is no folder of results"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda tree: tree.pop("cells"),
+        lambda tree: tree.update(kimg="long"),
+        lambda tree: tree["cells"][0].pop("training"),
+        lambda tree: tree["cells"][0].update(seed="0"),
+        lambda tree: tree["cells"][0].update(training="../../etc"),
+        lambda tree: tree["cells"].append(None),
+    ],
+)
+def test_a_damaged_request_is_refused(folder, damage):
+    tree = request()
+    damage(tree)
+    folder.write_request("table1", tree)
+    with pytest.raises(UserError, match=r"table1.json is damaged or half-written"):
+        read_outcomes(folder)
+
+
+def test_outcomes_tell_how_cells_stand(folder):
+    folder.write_request("table1", request())
+    assert [o.state for o in read_outcomes(folder)] == ["waiting"]
+
+    folder.fail("A-seed0-x", reason="out of memory")
+    (outcome,) = read_outcomes(folder)
+    assert (outcome.state, outcome.reason) == ("failed", "out of memory")
+
+    folder.forgive("A-seed0-x")
+    folder.fail("A-seed0-x", "fid-y", reason="no weights")
+    (outcome,) = read_outcomes(folder)
+    assert (outcome.state, outcome.reason) == ("failed", "no weights")
+
+    measured(folder.measurement("A-seed0-x", "fid-y"))
+    (outcome,) = read_outcomes(folder)
+    assert (outcome.state, outcome.value, outcome.stderr) == ("done", 12.5, 0.5)
+    assert (outcome.measured_as, outcome.published) == ("fd_x", 8.04)
+    assert outcome.request.data == "avatars.zip, 64 images"
+
+
+def test_what_was_never_measurable_says_why(folder):
+    folder.write_request("table3", request(measurement="", missing="no attribute classifiers"))
+    (outcome,) = read_outcomes(folder)
+    assert (outcome.state, outcome.reason) == ("failed", "no attribute classifiers")
+
+
+def test_a_number_that_is_not_finite_is_a_failure(folder):
+    folder.write_request("table1", request())
+    measured(folder.measurement("A-seed0-x", "fid-y"), value=float("nan"))
+    (outcome,) = read_outcomes(folder)
+    assert (outcome.state, outcome.value, outcome.reason) == ("failed", None, "fd_x is nan")
+
+
+def test_the_right_row_is_read(tmp_path):
+    path = tmp_path / "x.csv"
+    names = ("ppl_wfull[x]_inf", "ls_w[6]/hat", "ppl_zfull[x]", "ppl_wfull[x]", "ls_w[6]")
+    for value, name in enumerate(names):
+        measured(path, metric=name, value=float(value))
+    assert read_value(path, "ppl_wfull")["metric"] == "ppl_wfull[x]"
+    assert read_value(path, "ls_w")["value"] == "4.0"
+    with pytest.raises(UserError, match="damaged or half-written"):
+        read_value(path, "fid")
+
+
+@pytest.mark.parametrize("cut", [0.2, 0.5, 0.9])
+def test_a_half_written_table_is_refused(tmp_path, cut):
+    path = tmp_path / "x.csv"
+    measured(path)
+    whole = path.read_bytes()
+    head = whole.index(b"\n") + 1
+    path.write_bytes(whole[: head + int(cut * (len(whole) - head))])
+    with pytest.raises(UserError, match=r"x.csv is damaged or half-written: delete it"):
+        read_value(path, "fd_x")
+
+
+def test_seconds_of_a_resumed_training_add_up(folder):
+    path = folder.training("A-seed0-x")
+    path.mkdir(parents=True)
+    rows = [(1000, 10.0), (2000, 25.0), (3000, 4.0), (4000, 9.5)]  # resumed after 2 kimg
+    lines = [json.dumps({"nimg": n, "kimg": n / 1000, "seconds": s}) + "\n" for n, s in rows]
+    (path / "log.jsonl").write_text("".join(lines))
+    training = read_training(folder, "A-seed0-x", {"network": "A", "seed": 0})
+    assert (training.kimg, training.seconds) == (4.0, 34.5)

@@ -1,0 +1,226 @@
+"""The runner as a user meets it: real trainings of 16x16 networks, killed, shared, failing."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from benchmarks.__main__ import main
+from benchmarks.child import call
+from benchmarks.folder import read_folder
+from benchmarks.reading import FINISHED, read_outcomes
+from stylegan.checkpoint import newest_checkpoint, read_checkpoint
+from stylegan.data import main as data_main
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def avatars(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "avatars16.zip"
+    arguments = ["avatars", str(path), "--count", "64", "--resolution", "16"]
+    result = CliRunner().invoke(data_main, arguments)
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def command(avatars, out, *options, table="table1"):
+    arguments = ["run", table, "--scale", "tiny-16", "--data", str(avatars), "--out", str(out)]
+    return [sys.executable, "-m", "benchmarks", *arguments, "--device", "cpu", *options]
+
+
+def finish(avatars, out, *options, table="table1"):
+    return subprocess.run(
+        command(avatars, out, *options, table=table),
+        capture_output=True, text=True, check=False, env=ENVIRONMENT,
+    )  # fmt: skip
+
+
+def states(out):
+    outcomes = read_outcomes(read_folder(out))
+    return {(o.line, o.seed): (o.state, o.value) for o in outcomes}
+
+
+def weights(out):
+    """Averaged generators of all trainings by name."""
+    return {
+        folder.name: read_checkpoint(newest_checkpoint(folder))["networks"]["G_ema"]
+        for folder in sorted((out / "trainings").iterdir())
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(avatars, tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed") / "results"
+    ended = finish(avatars, out, "--rows", "A,F", "--kimg", "0.4")
+    assert ended.returncode == 0, ended.stderr
+    return out, ended
+
+
+def test_a_request_is_trained_measured_and_told(undisturbed):
+    out, ended = undisturbed
+    found = states(out)
+    assert set(found) == {("A", 0), ("F", 0)}
+    for (line, _), (state, value) in found.items():
+        assert state == "done"
+        (told,) = [row for row in ended.stdout.splitlines() if row.startswith(line)]
+        assert f"{value:.4g}" in told
+        assert "paper" in told
+    assert "Baseline Progressive GAN" in ended.stdout
+    # Curves come from measurements on the way.
+    for folder in (out / "trainings").iterdir():
+        assert (folder / "metrics.jsonl").read_text().count("fd_efficientnet-lite0") >= 1
+
+
+def test_what_is_done_is_not_done_again(undisturbed, avatars):
+    out, _ = undisturbed
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")}
+    again = finish(avatars, out, "--rows", "A,F", "--kimg", "0.4")
+    assert again.returncode == 0
+    assert again.stderr.count(": done") == 2
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")} == before
+
+
+def test_two_runners_share_the_work_and_a_killed_one_is_continued(undisturbed, avatars, tmp_path):
+    out, rng = tmp_path / "results", random.Random(3)
+    arguments = command(avatars, out, "--rows", "A,F", "--kimg", "0.4")
+    kills = 0
+    with contextlib.ExitStack() as stack:
+        runners = []
+        for _ in range(2):
+            runner = subprocess.Popen(
+                arguments,
+                stderr=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=ENVIRONMENT,
+            )
+            stack.callback(runner.wait)
+            stack.callback(runner.kill)
+            runners.append(runner)
+        # Once trainings run, kill the runners alone: their trainings must not go on without them.
+        while len(list(out.glob("trainings/*/log.jsonl"))) < 2:
+            assert any(runner.poll() is None for runner in runners)
+            time.sleep(0.1)
+        time.sleep(rng.random())
+        for runner in runners:
+            if runner.poll() is None:
+                runner.send_signal(signal.SIGKILL)
+                kills += 1
+    assert kills > 0
+    ended = finish(avatars, out, "--rows", "A,F", "--kimg", "0.4")
+    assert ended.returncode == 0, ended.stderr
+    assert states(out) == states(undisturbed[0])
+    expected, found = weights(undisturbed[0]), weights(out)
+    assert found.keys() == expected.keys()
+    for name, tensors in expected.items():
+        for key, tensor in tensors.items():
+            assert torch.equal(found[name][key], tensor), (name, key)
+    assert list((out / "claims").iterdir()) == []
+
+
+def test_a_failed_row_says_why_and_does_not_stop_the_others(undisturbed, avatars, tmp_path):
+    out = tmp_path / "results"
+    name = next(folder.name for folder in (undisturbed[0] / "trainings").glob("A-*"))
+    damaged = out / "trainings" / name / "checkpoint-000000.pt"
+    first = finish(avatars, out, "--rows", "F", "--kimg", "0.1")  # begins the folder
+    assert first.returncode == 0, first.stderr
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"half a checkpoint")
+    ended = finish(avatars, out, "--rows", "A,F", "--kimg", "0.4")
+    assert ended.returncode == 1
+    found = [o for o in read_outcomes(read_folder(out)) if o.request.kimg == 0.4]
+    assert [(o.line, o.state) for o in found] == [("A", "failed"), ("F", "done")]
+    assert "no run to resume in" in found[0].reason
+    assert found[0].reason in ended.stdout
+    assert "Traceback" not in ended.stderr
+
+    damaged.unlink()  # mended: the next runner tries it again
+    assert finish(avatars, out, "--rows", "A,F", "--kimg", "0.4").returncode == 0
+    assert {o.state for o in read_outcomes(read_folder(out))} == {"done"}
+
+
+def test_sigterm_saves_and_leaves(avatars, tmp_path):
+    out = tmp_path / "results"
+    with subprocess.Popen(
+        command(avatars, out, "--rows", "F", "--kimg", "50"),
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=ENVIRONMENT,
+    ) as runner:  # fmt: skip
+        while not list(out.glob("trainings/*/log.jsonl")):
+            assert runner.poll() is None
+            time.sleep(0.1)
+        runner.terminate()
+        _, said = runner.communicate()
+    assert runner.returncode == 143
+    assert "stopped by signal" in said.decode()
+    (folder,) = (out / "trainings").iterdir()
+    assert newest_checkpoint(folder).exists()
+    assert not (folder / FINISHED).exists()
+    assert list((out / "claims").iterdir()) == []
+    assert states(out) == {("F", 0): ("waiting", None)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["run", "table7", "--scale", "tiny-16", "--data", "x"], 2, "'table7' is not one of"),
+        (["run", "table1", "--scale", "huge", "--data", "x"], 2, "'huge' is not one of"),
+        (
+            ["run", "table1", "--scale", "tiny-16", "--data", "x", "--rows", "A,G", "--out", "o"],
+            2,
+            "table1 has no row 'G'; there are: A, B, C, D, E, F",
+        ),
+        (
+            ["run", "table1", "--scale", "tiny-16", "--data", "x", "--seeds", "1,x", "--out", "o"],
+            2,
+            "'1,x' is no list of seeds",
+        ),
+        (["run", "table1", "--scale", "tiny-16", "--data", "x"], 2, "where to? Give --out DIR"),
+        (["run", "table1", "--scale", "tiny-16", "--data", "x", "--out", "o"], 1, "x"),
+        (["report", "nowhere"], 1, "nowhere is no folder of results"),
+    ],
+)
+def test_bad_input_gets_one_line(arguments, status, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == status
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_data_set_is_refused_before_anything_is_done(undisturbed, tmp_path):
+    out, _ = undisturbed
+    other = tmp_path / "other.zip"
+    arguments = ["avatars", str(other), "--count", "64", "--resolution", "16", "--seed", "9"]
+    assert CliRunner().invoke(data_main, arguments).exit_code == 0
+    before = sorted(out.rglob("*"))
+    result = CliRunner().invoke(main, command(other, out)[3:])
+    assert result.exit_code == 1
+    assert "was begun with other images (avatars16.zip, 64 images" in result.output
+    assert sorted(out.rglob("*")) == before
+
+
+def test_a_commands_failure_is_its_own_words(tmp_path):
+    log = tmp_path / "logs" / "x.log"
+    ended = call("stylegan_eval", ["cache", "list", "--nonsense"], log)
+    assert ended.status == 2
+    assert ended.reason == "No such option '--nonsense'."
+    assert "No such option" in log.read_text()
+
+
+def test_the_configuration_of_a_training_lies_beside_it(undisturbed):
+    out, _ = undisturbed
+    for folder in (out / "trainings").iterdir():
+        tree = json.loads((folder / "config.json").read_text())
+        assert tree["name"] == folder.name.partition("-")[0]
+        assert tree["schedule"]["total_kimg"] == 0.4
+        assert Path(folder / FINISHED).exists()
