@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from stylegan.checkpoint import load_for_evaluation
 from stylegan.configs import CONFIGS, Config
 from stylegan.networks.generator import Generator, GeneratorAtLod, build_generator
+from stylegan.opening import load_for_evaluation
 from stylegan.presets import apply_preset
 from stylegan_eval.command import ErrorLineCommand
 from stylegan_eval.errors import UserError

@@ -8,9 +8,8 @@ state is (seed, images shown), from which every stream is derived.
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -19,49 +18,17 @@ import torch
 from torch import Tensor
 
 from stylegan.configs import Config, config_from_dict, config_to_dict
-from stylegan.networks.conditional import DrawsLabels
 from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.generator import Generator, GeneratorAtLod
+from stylegan.networks.generator import Generator
+from stylegan.provenance import Provenance, provenance_from_dict, provenance_to_dict
 from stylegan.runtime import Runtime
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write, sha256_of
-from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
+from stylegan_eval.files import atomic_write
 
 FORMAT = "stylegan-checkpoint/2"
 _KEYS = {"config", "provenance", "nimg", "lod", "networks", "optimizers", "labels"}
 _NAME = re.compile(r"checkpoint-(\d{6,})\.pt")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Provenance:
-    """What a checkpoint says of its making beside the configuration.
-
-    Attributes
-    ----------
-    seed : int
-        Seed of the run.
-    data : str
-        Content key of the training images.
-    version : str
-        Version of this package.
-    execution : tuple
-        How it was computed, ((images shown before, 'fp32'), ...): one entry per change.
-    init : str
-        SHA-256 of the checkpoint whose networks were the first ones; empty for fresh ones.
-    """
-
-    seed: int
-    data: str
-    version: str
-    execution: tuple[tuple[int, str], ...] = ((0, "fp32"),)
-    init: str = ""
-
-    def going_on(self, nimg: int, execution: str) -> "Provenance":
-        """The same, computed in this way from image `nimg` on."""
-        if self.execution[-1][1] == execution:
-            return self
-        return replace(self, execution=(*self.execution, (nimg, execution)))
 
 
 def checkpoint_path(folder: Path, nimg: int) -> Path:
@@ -144,7 +111,7 @@ def save_checkpoint(
     tree = {
         "format": FORMAT,
         "config": config_to_dict(config),
-        "provenance": vars(provenance),
+        "provenance": provenance_to_dict(provenance),
         "nimg": state.nimg,
         "lod": state.lod,
         "labels": labels,
@@ -164,6 +131,11 @@ def is_checkpoint(path: Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/data.pkl") for name in archive.namelist())
+
+
+def looks_like_checkpoint(path: Path) -> bool:
+    """Whether `path` is a checkpoint by content, or by name, so that a damaged one is told so."""
+    return is_checkpoint(path) or _NAME.fullmatch(path.name) is not None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -205,7 +177,7 @@ def _well_formed() -> Iterator[None]:
 def load_config(tree: dict[str, Any]) -> tuple[Config, Provenance]:
     """Configuration and provenance of a checkpoint's dictionary."""
     with _well_formed():
-        return config_from_dict(tree["config"]), Provenance(**tree["provenance"])
+        return config_from_dict(tree["config"]), provenance_from_dict(tree["provenance"])
 
 
 def load_state(tree: dict[str, Any], runtime: Runtime) -> TrainState:
@@ -221,10 +193,33 @@ def load_state(tree: dict[str, Any], runtime: Runtime) -> TrainState:
 
 
 def load_networks(tree: dict[str, Any], state: TrainState) -> None:
-    """Give the networks of `state` the weights of a checkpoint's dictionary."""
+    """Give the networks of `state` the weights of a checkpoint's dictionary.
+
+    Raises
+    ------
+    UserError
+        It lacks one, or they do not fit.
+    """
+    check_parts(tree, tuple(state.networks), "training goes on")
     with _well_formed():
         for name, network in state.networks.items():
             network.load_state_dict(tree["networks"][name])
+
+
+def check_parts(tree: dict[str, Any], parts: Sequence[str], purpose: str) -> None:
+    """Check that networks are there which only checkpoints always hold.
+
+    Raises
+    ------
+    UserError
+        One is not; `purpose` is what it is needed for.
+    """
+    lacking = [part for part in parts if part not in tree["networks"]]
+    if lacking:
+        raise UserError(
+            f"the file holds {', '.join(tree['networks'])} alone, {purpose} with"
+            f" {', '.join(parts)}: use a checkpoint of the training"
+        )
 
 
 def load_generator(tree: dict[str, Any], device: torch.device) -> Generator:
@@ -252,45 +247,16 @@ def load_labels(tree: dict[str, Any]) -> Tensor:
 
 
 def load_discriminator(tree: dict[str, Any], device: torch.device) -> Discriminator:
-    """Discriminator, for scoring."""
-    config, _ = load_config(tree)
-    network = Discriminator(config.network, config.resolution)
-    with _well_formed():
-        network.load_state_dict(tree["networks"]["D"])
-    return network.to(device).requires_grad_(requires_grad=False).eval()
-
-
-def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | None:
-    """Entry point of `stylegan-eval`: the generator of a checkpoint or run folder.
-
-    Returns
-    -------
-    LoadedGenerator or None
-        None when the path holds nothing of ours.
+    """Discriminator, for scoring.
 
     Raises
     ------
     UserError
-        It is ours but damaged.
+        There is none.
     """
-    if path.is_dir() and checkpoints_in(path):
-        path = newest_checkpoint(path)
-    if not is_checkpoint(path) and not _NAME.fullmatch(path.name):
-        return None
-    tree = read_checkpoint(path)
     config, _ = load_config(tree)
-    size = f"{config.resolution}x{config.resolution}"
-    grown = f", lod {tree['lod']:.2f}" if tree["lod"] > 0 else ""
-    grown_to = GeneratorAtLod(load_generator(tree, device), tree["lod"])
-    conditional = config.network.label_size > 0
-    generator: ImageGenerator = grown_to
-    if conditional:
-        generator = DrawsLabels(grown_to, load_labels(tree))
-    return LoadedGenerator(
-        generator=generator,
-        smooth=not conditional,
-        description=f"config {config.name}, {size}, {tree['nimg'] / 1000:.1f} kimg{grown}",
-        sha256=sha256_of(path),
-        mirrored=config.mirror,
-        maps=config.network.mapping_layers > 0,
-    )
+    check_parts(tree, ["D"], "scores are made")
+    network = Discriminator(config.network, config.resolution)
+    with _well_formed():
+        network.load_state_dict(tree["networks"]["D"])
+    return network.to(device).requires_grad_(requires_grad=False).eval()

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylegan_eval.command import ErrorLineGroup
+from stylegan.info_command import info_command
+from stylegan_eval.command import ErrorLineGroup, NetworkPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,9 @@ NOISE = ("fixed", "random", "none")
 _ckpt = click.option(
     "--ckpt",
     required=True,
-    type=click.Path(path_type=Path),
-    metavar="CKPT",
-    help="Checkpoint, or a run's folder: then its newest.",
+    type=NetworkPath(),
+    metavar="CKPT|demo",
+    help="Checkpoint or network file, a run's folder (then its newest), or the package's network.",
 )
 _device = click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N.")
 _lod = click.option(
@@ -57,6 +58,7 @@ def main() -> None:
     stylegan-sample grid --ckpt runs/f32 --seeds 0-15 --psi 0.7 grid.png
     stylegan-sample export --ckpt runs/f32 --latents z.npy images.npy
     stylegan-sample scores --ckpt runs/f32 --images images.npy scores.npy
+    stylegan-sample info --ckpt demo
     """
 
 
@@ -205,15 +207,16 @@ def scores(
     import numpy as np
     import torch
 
-    from stylegan.checkpoint import load_discriminator, newest_checkpoint, read_checkpoint
+    from stylegan.checkpoint import load_discriminator
     from stylegan.networks.layers import mean_pool
     from stylegan.networks.synthesis import split_lod
+    from stylegan.opening import open_networks
     from stylegan.runtime import Runtime
     from stylegan_eval.errors import UserError
     from stylegan_eval.precision import strict_float32
 
     runtime = Runtime.choose(device)
-    tree = read_checkpoint(newest_checkpoint(ckpt))
+    _, tree = open_networks(ckpt)
     D = load_discriminator(tree, runtime.device)
     if D.label_size:
         raise UserError(f"{ckpt} is conditional: it scores an image for a label, not by itself")
@@ -250,17 +253,13 @@ def _generator(
     """Network, level that it was trained to, and labels [K, label_size] to draw from."""
     import torch
 
-    from stylegan.checkpoint import (
-        load_generator,
-        load_labels,
-        newest_checkpoint,
-        read_checkpoint,
-    )
+    from stylegan.checkpoint import load_generator, load_labels
+    from stylegan.opening import open_networks
     from stylegan.runtime import Runtime
     from stylegan_eval.errors import UserError
 
     runtime = Runtime.choose(device)
-    tree = read_checkpoint(newest_checkpoint(ckpt))
+    _, tree = open_networks(ckpt)
     network, lod = load_generator(tree, runtime.device), float(tree["lod"])
     size = network.config.label_size
     if size == 0:
@@ -347,6 +346,9 @@ def _write_npy(path: Path, values: "NDArray[np.float32]") -> None:
 
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, values)
+
+
+main.add_command(info_command)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import click
 
 from stylegan.status_command import status_command
 from stylegan.train_options import RowOrFile, check_config_options, size
-from stylegan_eval.command import ErrorLineGroup, power_of_two
+from stylegan_eval.command import ErrorLineGroup, NetworkPath, power_of_two
 
 if TYPE_CHECKING:
     from stylegan.configs import Config
@@ -160,7 +160,7 @@ class _Arguments(ErrorLineGroup):
 # Other than training from scratch.
 @click.option(
     "--resume",
-    type=click.Path(path_type=Path),
+    type=NetworkPath(),
     is_flag=False,
     flag_value=_NEWEST,
     metavar="[CKPT|auto]",
@@ -169,9 +169,9 @@ class _Arguments(ErrorLineGroup):
 )
 @click.option(
     "--init",
-    type=click.Path(path_type=Path),
-    metavar="CKPT",
-    help="Start with the networks of a checkpoint, as a new run.",
+    type=NetworkPath(),
+    metavar="CKPT|demo",
+    help="Start with the networks of a file (the package's: demo), as a new run.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be trained, and stop.")
 @click.option(
@@ -354,6 +354,10 @@ def _what_to_resume(resume: Path | None, out: Path | None) -> Path | None:
         if resume == _AUTO and not any(out.glob("checkpoint-*.pt")):
             return None
         return out
+    if resume is not None:
+        from stylegan.opening import check_resumable
+
+        check_resumable(resume)
     return resume
 
 

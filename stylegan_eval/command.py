@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -111,6 +112,20 @@ class ErrorLineGroup(click.Group):
         """Run the subcommand."""
         with error_lines(ctx), terminable():
             return super().invoke(ctx)
+
+
+class NetworkPath(click.ParamType[Path]):
+    """A path, or the name of a network that a package carries; ./NAME is always a path."""
+
+    name = "path"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Make ./NAME absolute, since a `Path` forgets how it was written."""
+        del param, ctx
+        path = Path(value)
+        return path.absolute() if path.name == str(path) != str(value) else path
 
 
 def power_of_two(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:

@@ -9,6 +9,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.protocols import LoadedGenerator
 
 LOADERS = "stylegan_eval.loaders"
+NETWORKS = "stylegan_eval.networks"
 
 
 def pick_device(name: str) -> torch.device:
@@ -39,12 +40,15 @@ def load_generator(path: Path, device: torch.device) -> LoadedGenerator:
     """Read a generator of any kind that an installed package can load.
 
     A package declares its loader in the entry-point group ``stylegan_eval.loaders``: a function
-    ``(path, device) -> LoadedGenerator``, or None where the file is not of its kind.
+    ``(path, device) -> LoadedGenerator``, or None where the file is not of its kind. A package that
+    carries a network declares it in the group ``stylegan_eval.networks``: the name, and a function
+    that returns its path.
 
     Parameters
     ----------
     path : Path
-        The checkpoint; a loader may also know folders.
+        The checkpoint; a loader may also know folders. Or the bare name of a carried network, which
+        wins over a file of that name.
     device : torch.device
         Where the generator shall be.
 
@@ -53,6 +57,8 @@ def load_generator(path: Path, device: torch.device) -> LoadedGenerator:
     UserError
         No such file, or no loader knows its kind.
     """
+    for named in entry_points(group=NETWORKS, name=str(path)):
+        path = named.load()()
     if not path.exists():
         raise UserError(f"{path}: no such checkpoint")
     tried = []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from stylegan_eval.command import NetworkPath
 from stylegan_eval.settings.images import Features
 
 # Those whose weights are files of their own.
@@ -61,7 +62,11 @@ def parse_weights(
 
 
 INPUTS: Mapping[str, click.Option] = {
-    "ckpt": click.Option(["--ckpt"], type=FILE, help="Checkpoint of the generator."),
+    "ckpt": click.Option(
+        ["--ckpt"],
+        type=NetworkPath(),
+        help="Checkpoint of the generator, or the name of one that a package carries (demo).",
+    ),
     "generator": click.Option(
         ["--generator"],
         metavar="MODULE:FACTORY",

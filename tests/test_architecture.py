@@ -20,6 +20,7 @@ COMMANDS = (
     "stylegan.data",
     "stylegan.train",
     "stylegan.status_command",
+    "stylegan.info_command",
     "stylegan.sample",
     "stylegan_eval.cli",
 )

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan.checkpoint import Provenance, checkpoint_path, checkpoints_in, save_checkpoint
+from stylegan.checkpoint import checkpoint_path, checkpoints_in, save_checkpoint
 from stylegan.configs import Config
 from stylegan.datasets.pyramid import Pyramid
 from stylegan.datasets.reals import Reals, as_rows
 from stylegan.grid import image_grid, save_png
+from stylegan.provenance import Provenance
 from stylegan.runtime import Runtime
 from stylegan.training.cost import PhaseCost, micro_batches, phase_costs
 from stylegan.training.describe import make_plan, summary

@@ -10,10 +10,11 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
-from stylegan.checkpoint import load_config, newest_checkpoint, read_checkpoint
+from stylegan.checkpoint import load_config
 from stylegan.config_file import config_text, read_config
 from stylegan.configs import CONFIGS, Config
 from stylegan.datasets.reals import label_size
+from stylegan.opening import open_networks
 from stylegan.presets import apply_preset, with_options
 from stylegan.runtime import Runtime
 from stylegan.training.cost import micro_batches
@@ -109,7 +110,7 @@ def _trained(source: Path | None) -> Config | None:
     """Configuration of a checkpoint or run, if there is one to go on from."""
     if source is None:
         return None
-    return load_config(read_checkpoint(newest_checkpoint(source)))[0]
+    return load_config(open_networks(source)[1])[0]
 
 
 def plan_lines(

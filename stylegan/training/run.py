@@ -7,7 +7,7 @@ from typing import Any
 
 from stylegan import __version__
 from stylegan.checkpoint import (
-    Provenance,
+    check_parts,
     checkpoints_in,
     load_config,
     load_networks,
@@ -19,6 +19,8 @@ from stylegan.configs import Config, diff
 from stylegan.datasets.pyramid import Pyramid
 from stylegan.datasets.reals import label_size
 from stylegan.networks.compiled import check_toolchain
+from stylegan.opening import DEMO, open_networks
+from stylegan.provenance import Provenance
 from stylegan.runtime import Runtime
 from stylegan.training.attempt import Attempt
 from stylegan.training.hooks import say
@@ -60,7 +62,7 @@ def start_from(
     Parameters
     ----------
     source : Path
-        A checkpoint, or a run's folder: then its newest.
+        A file of networks, a run's folder (then its newest checkpoint), or ``Path("demo")``.
     revise : callable
         Turns the checkpoint's configuration into what the user asks for.
     settings : RunSettings
@@ -73,8 +75,9 @@ def start_from(
     UserError
         The checkpoint cannot be read or has other networks, or as `start_run`.
     """
-    path, tree = _read(source, runtime)
+    path, tree = _read(source, runtime) if _is_run(source) else open_networks(source)
     trained, _ = load_config(tree)
+    check_parts(tree, ("G", "D", "G_ema"), "training goes on")
     config = revise(trained)
     for key, (old, new) in diff(trained, config).items():
         if key == "resolution" or key.startswith("network."):
@@ -169,6 +172,10 @@ def _fresh(
         execution=((0, settings.execution.name),),
     )
     return TrainState.fresh(config, runtime, settings.seed), provenance
+
+
+def _is_run(source: Path) -> bool:
+    return source != Path(DEMO) and source.is_dir()
 
 
 def _read(source: Path, runtime: Runtime) -> tuple[Path, dict[str, Any]]:

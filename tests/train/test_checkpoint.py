@@ -11,12 +11,12 @@ import torch
 
 from stylegan.checkpoint import (
     checkpoints_in,
-    load_for_evaluation,
     load_generator,
     newest_checkpoint,
     read_checkpoint,
 )
 from stylegan.networks.generator import GeneratorAtLod
+from stylegan.opening import load_for_evaluation
 from stylegan_eval.errors import UserError
 from stylegan_eval.sampling import latents, noise_maps
 

@@ -8,12 +8,15 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from stylegan.checkpoint import load_for_evaluation, newest_checkpoint, read_checkpoint
+from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.datasets.archive import write_archive
+from stylegan.network_file import save_network
 from stylegan.networks.conditional import DrawsLabels, labels_of
+from stylegan.opening import load_for_evaluation, network_of
 from stylegan.sample import main as sample
 from stylegan.train import main as train
 from stylegan_eval.cli import main as evaluate
+from stylegan_eval.sampling import draw
 
 CPU = torch.device("cpu")
 
@@ -72,6 +75,16 @@ def test_evaluation_draws_labels_and_refuses_paths(conditional, tmp_path):
     result = run(evaluate, "ppl", "--ckpt", conditional, "--crop", "none", "--num", "20")
     assert result.exit_code == 1
     assert "is conditional" in result.stderr
+
+
+def test_a_network_file_keeps_the_labels(conditional, tmp_path):
+    path = tmp_path / "network.safetensors"
+    save_network(path, network_of(read_checkpoint(newest_checkpoint(conditional))))
+    images = [
+        draw(load_for_evaluation(p, CPU).generator, 0, range(6), CPU)[2]
+        for p in (conditional, path)
+    ]
+    assert torch.equal(*images)
 
 
 def test_one_class_can_be_drawn(conditional, tmp_path):

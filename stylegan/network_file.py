@@ -1,0 +1,296 @@
+"""The file of a network to be used: safetensors with what made it, without an optimizer.
+
+Tensors ``G_ema.*``, and for training and scoring ``G.*`` and ``D.*``; the labels that a conditional
+network draws from as ``labels``. One entry of the header's metadata is a record in JSON: format,
+configuration, provenance, progress, and facts for people.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from stylegan.configs import Config, config_from_dict, config_to_dict
+from stylegan.networks.discriminator import Discriminator
+from stylegan.networks.generator import Generator
+from stylegan.provenance import Provenance, provenance_from_dict, provenance_to_dict
+from stylegan_eval.errors import UserError
+from stylegan_eval.files import atomic_write
+
+FORMAT = "stylegan-network/1"
+# One entry of metadata: safetensors writes several in any order.
+ENTRY = "stylegan_network"
+PARTS = ("G_ema", "G", "D")
+# Bytes of a header: two networks of 1024x1024 have some 300 tensors, 100 bytes each.
+_LONGEST = 2**22
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A measured number.
+
+    Attributes
+    ----------
+    metric : str
+        Name of the metric.
+    value : float
+        The number.
+    stderr : float or None
+        Its standard error; None where none is known.
+    command : str
+        What measured it.
+    """
+
+    metric: str
+    value: float
+    stderr: float | None
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a file says for people.
+
+    Attributes
+    ----------
+    command : str
+        What trained the network; empty where unknown.
+    scores : tuple of Score
+        What it was measured to be.
+    note : str
+        Anything else.
+    """
+
+    command: str = ""
+    scores: tuple[Score, ...] = ()
+    note: str = ""
+
+
+NO_FACTS = Facts()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkFile:
+    """What a file holds.
+
+    Attributes
+    ----------
+    config : Config
+        Of the training.
+    provenance : Provenance
+        How it came about.
+    nimg : int
+        Real images shown.
+    lod : float
+        Level of detail trained last.
+    networks : mapping
+        State dictionaries by name: "G_ema", and maybe "G" and "D".
+    labels : Tensor or None
+        [K, label_size], labels to draw from; of a conditional network.
+    facts : Facts
+        For people.
+    """
+
+    config: Config
+    provenance: Provenance
+    nimg: int
+    lod: float
+    networks: Mapping[str, Mapping[str, Tensor]]
+    labels: Tensor | None = None
+    facts: Facts = NO_FACTS
+
+
+def save_network(path: Path, content: NetworkFile) -> None:
+    """Write a network, whole or not at all; equal networks give equal bytes.
+
+    Raises
+    ------
+    UserError
+        `path` cannot be written.
+    """
+    tensors = {
+        f"{part}.{name}": value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for part, state in content.networks.items()
+        for name, value in state.items()
+    }
+    if content.labels is not None:
+        tensors["labels"] = content.labels.contiguous()
+    record = {
+        "format": FORMAT,
+        "config": config_to_dict(content.config),
+        "provenance": provenance_to_dict(content.provenance),
+        "nimg": content.nimg,
+        "lod": content.lod,
+        "facts": asdict(content.facts),
+    }
+    data = save(tensors, metadata={ENTRY: json.dumps(record, sort_keys=True, allow_nan=False)})
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do: the length of a header in JSON, then the header."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        beginning = file.read(9)
+    return len(beginning) == 9 and beginning[8:] == b"{" and _header_length(beginning) < 2**32
+
+
+def is_network(path: Path) -> bool:
+    """Whether a file is of `save_network`, maybe of another version or damaged inside.
+
+    Raises
+    ------
+    UserError
+        It begins as safetensors and is none.
+    """
+    if not is_safetensors(path):
+        return False
+    with _opened(path) as content:
+        return ENTRY in (content.metadata() or {})
+
+
+def read_network(path: Path) -> NetworkFile:
+    """Read a file of `save_network`, trusting none of it.
+
+    Raises
+    ------
+    UserError
+        No such file, not of this kind or version, or damaged.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    if not is_safetensors(path):
+        raise UserError(f"{path}: not a safetensors file")
+    with _opened(path) as content:
+        record = _record(path, content.metadata() or {})
+        _check_shapes(path, record, content)
+        # Copies: what it returns are views of the file.
+        tensors = {name: content.get_tensor(name).clone() for name in content.keys()}  # noqa: SIM118
+    for name, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise UserError(f"{path}: tensor {name} holds numbers that are not finite")
+    networks: dict[str, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        part, dot, rest = name.partition(".")
+        if dot:
+            networks.setdefault(part, {})[rest] = value
+    return NetworkFile(**record, networks=networks, labels=tensors.get("labels"))
+
+
+def _header_length(beginning: bytes) -> int:
+    return int.from_bytes(beginning[:8], "little")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open safetensors; the library checks that header and tensors fill the file exactly."""
+    with path.open("rb") as file:
+        length = _header_length(file.read(8))
+    if length > _LONGEST:
+        raise UserError(f"{path}: damaged, or no network: its header would be {length} bytes")
+    try:
+        with safe_open(path, framework="pt") as content:
+            yield content
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a safetensors file, or damaged ({error})") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Everything of a `NetworkFile` but its tensors."""
+    if ENTRY not in metadata:
+        raise UserError(f"{path}: holds other weights, expected a network of this toolkit")
+    try:
+        tree = json.loads(metadata[ENTRY], parse_constant=_refuse)
+        if not isinstance(tree, dict):
+            raise ValueError("no mapping")
+        if tree.get("format") != FORMAT:
+            raise ValueError(f"format {tree.get('format')!r:.60}, this version reads {FORMAT}")
+        config = config_from_dict(tree["config"])
+        nimg, lod = tree["nimg"], tree["lod"]
+        if type(nimg) is not int or not 0 <= nimg < 2**63:
+            raise ValueError("nimg is no number of images")
+        if type(lod) not in (int, float) or not 0 <= lod <= math.log2(config.resolution) - 2:
+            raise ValueError(f"lod is not from 0 to {math.log2(config.resolution) - 2:g}")
+        return {
+            "config": config,
+            "provenance": provenance_from_dict(tree["provenance"]),
+            "nimg": nimg,
+            "lod": float(lod),
+            "facts": _facts(tree["facts"]),
+        }
+    except (KeyError, ValueError, TypeError, RecursionError, UserError) as error:
+        said = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{path}: its record cannot be read ({said})") from error
+
+
+def _facts(tree: Any) -> Facts:
+    """Facts of a record; ValueError, TypeError or KeyError where they do not fit."""
+    scores = [Score(**score) for score in tree["scores"]]
+    for score in scores:
+        numbers = [score.value] if score.stderr is None else [score.value, score.stderr]
+        if not all(type(number) in (int, float) and abs(number) < math.inf for number in numbers):
+            raise ValueError("a score is no number")
+    facts = Facts(command=tree["command"], scores=tuple(scores), note=tree["note"])
+    words = [facts.command, facts.note]
+    words += [word for score in scores for word in (score.metric, score.command)]
+    if not all(isinstance(word, str) and word.isprintable() for word in words):
+        raise ValueError("a fact is no line of text")
+    return facts
+
+
+def _check_shapes(path: Path, record: Mapping[str, Any], content: Any) -> None:
+    """Refuse tensors that are not those of the configuration, before any is read."""
+    config: Config = record["config"]
+    found = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
+    parts = {name.partition(".")[0] for name in found if "." in name}
+    foreign = sorted(parts - set(PARTS))
+    if foreign or "G_ema" not in parts:
+        said = f"has foreign tensors {foreign[0]}.*" if foreign else "lacks the tensors G_ema.*"
+        raise UserError(f"{path}: {said}: expected {', '.join(PARTS)}")
+    expected = _expected(config, sorted(parts))
+    labels = found.pop("labels", None)
+    if labels is not None:
+        shape, size = labels.get_shape(), config.network.label_size
+        if size == 0 or labels.get_dtype() != "F32" or len(shape) != 2 or shape[1] != size:
+            raise UserError(f"{path}: its labels are not those of its networks")
+    differing = sorted(expected.keys() ^ found.keys())
+    if differing:
+        kind = "lacks" if differing[0] in expected else "has a foreign"
+        raise UserError(
+            f"{path}: {kind} tensor {differing[0]} ({len(differing)} in all differ from those of"
+            " the configuration it names)"
+        )
+    for name, there in found.items():
+        shape, dtype = list(there.get_shape()), there.get_dtype()
+        if shape != expected[name] or dtype != "F32":
+            raise UserError(
+                f"{path}: tensor {name} is {dtype} {shape}, expected F32 {expected[name]}"
+            )
+
+
+def _expected(config: Config, parts: list[str]) -> dict[str, list[int]]:
+    """Shapes of the tensors of these parts; nothing is allocated."""
+    with torch.device("meta"):
+        G = Generator(config.network, config.resolution)
+        networks: dict[str, nn.Module] = {"G_ema": G, "G": G}
+        if "D" in parts:
+            networks["D"] = Discriminator(config.network, config.resolution)
+    return {
+        f"{part}.{name}": list(value.shape)
+        for part in parts
+        for name, value in networks[part].state_dict().items()
+    }

@@ -1,0 +1,186 @@
+"""From whatever a user names to networks: a run's folder, a file of any kind, or a name.
+
+The kind of a file is told by its content. What comes is always the dictionary that
+`checkpoint.read_checkpoint` reads, whose ``networks`` may lack "G" and "D", and which has
+``optimizers`` only where it is a checkpoint.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stylegan.checkpoint import (
+    checkpoints_in,
+    load_config,
+    load_generator,
+    load_labels,
+    looks_like_checkpoint,
+    newest_checkpoint,
+    read_checkpoint,
+)
+from stylegan.configs import config_to_dict
+from stylegan.network_file import (
+    FORMAT,
+    NO_FACTS,
+    PARTS,
+    Facts,
+    NetworkFile,
+    is_network,
+    is_safetensors,
+    read_network,
+)
+from stylegan.networks.conditional import DrawsLabels
+from stylegan.networks.generator import GeneratorAtLod
+from stylegan.provenance import provenance_to_dict
+from stylegan_eval.errors import UserError
+from stylegan_eval.files import sha256_of
+from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
+
+DEMO = "demo"  # ./demo is a file or folder of the user
+DEMO_FILE = "demo-64.safetensors"
+
+
+def demo_path() -> Path:
+    """Network that the package carries; the name ``demo`` wherever a checkpoint is asked for.
+
+    Raises
+    ------
+    UserError
+        This installation lacks it.
+    """
+    path = Path(str(files("stylegan").joinpath(DEMO_FILE)))
+    if not path.is_file():
+        raise UserError(f"this installation lacks the network called demo: {path} is missing")
+    return path
+
+
+def located(path: Path) -> Path:
+    """Find the file that holds the networks.
+
+    Parameters
+    ----------
+    path : Path
+        ``Path("demo")``, a run's folder (then its newest checkpoint), or a file.
+
+    Raises
+    ------
+    UserError
+        Nothing is there.
+    """
+    return demo_path() if path == Path(DEMO) else newest_checkpoint(path)
+
+
+def open_networks(path: Path) -> tuple[Path, dict[str, Any]]:
+    """Read networks of any kind onto the CPU.
+
+    Parameters
+    ----------
+    path : Path
+        See `located`.
+
+    Returns
+    -------
+    path : Path
+        The file.
+    tree : dict
+        What it holds, as `checkpoint.read_checkpoint` has it.
+
+    Raises
+    ------
+    UserError
+        Nothing is there, or nothing that can be read.
+    """
+    path = located(path)
+    return path, _tree(read_network(path)) if is_safetensors(path) else read_checkpoint(path)
+
+
+def check_resumable(path: Path) -> None:
+    """Refuse to continue a run from a file that never holds all of it.
+
+    Raises
+    ------
+    UserError
+        It is a file of networks alone.
+    """
+    if path == Path(DEMO) or is_safetensors(path):
+        raise UserError(
+            f"{path} holds no state of the optimizers, so no run can go on from it: start a new one"
+            " with --init"
+        )
+
+
+def _tree(content: NetworkFile) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "config": config_to_dict(content.config),
+        "provenance": provenance_to_dict(content.provenance),
+        "nimg": content.nimg,
+        "lod": content.lod,
+        "labels": content.labels,
+        "networks": content.networks,
+        "facts": content.facts,
+    }
+
+
+def network_of(
+    tree: dict[str, Any], facts: Facts = NO_FACTS, parts: tuple[str, ...] = PARTS
+) -> NetworkFile:
+    """Those networks of a dictionary that a file shall hold.
+
+    Parameters
+    ----------
+    tree : dict
+        Of `open_networks`.
+    facts : Facts
+        What the file shall say for people.
+    parts : tuple of str
+        Of "G_ema", "G" and "D"; what is not there is left out.
+    """
+    config, provenance = load_config(tree)
+    return NetworkFile(
+        config=config,
+        provenance=provenance,
+        nimg=int(tree["nimg"]),
+        lod=float(tree["lod"]),
+        networks={part: tree["networks"][part] for part in parts if part in tree["networks"]},
+        labels=tree["labels"] if config.network.label_size else None,
+        facts=facts,
+    )
+
+
+def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | None:
+    """Entry point of `stylegan-eval`: the generator of what `open_networks` opens.
+
+    Returns
+    -------
+    LoadedGenerator or None
+        None when the path holds nothing of ours.
+
+    Raises
+    ------
+    UserError
+        It is ours but damaged.
+    """
+    if path.is_dir() and checkpoints_in(path):
+        path = newest_checkpoint(path)
+    if not looks_like_checkpoint(path) and not is_network(path):
+        return None
+    _, tree = open_networks(path)
+    config, _ = load_config(tree)
+    size = f"{config.resolution}x{config.resolution}"
+    grown = f", lod {tree['lod']:.2f}" if tree["lod"] > 0 else ""
+    grown_to = GeneratorAtLod(load_generator(tree, device), tree["lod"])
+    conditional = config.network.label_size > 0
+    generator: ImageGenerator = grown_to
+    if conditional:
+        generator = DrawsLabels(grown_to, load_labels(tree))
+    return LoadedGenerator(
+        generator=generator,
+        smooth=not conditional,
+        maps=config.network.mapping_layers > 0,
+        description=f"config {config.name}, {size}, {tree['nimg'] / 1000:.1f} kimg{grown}",
+        sha256=sha256_of(path),
+        mirrored=config.mirror,
+    )
