@@ -11,7 +11,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.plan.model import Throughput, size_lengths, training_seconds
+from benchmarks.plan.model import (
+    Throughput,
+    given_throughput,
+    size_lengths,
+    training_seconds,
+)
+from benchmarks.plan.official import v100
 from benchmarks.plan.work import work_of
 from stylegan import __version__
 from stylegan.configs import CONFIGS, Config
@@ -71,6 +77,35 @@ def machine_throughput(device: str = "auto") -> Throughput:
     with suppress(UserError), atomic_write(path) as temporary:
         temporary.write_text(json.dumps(tree) + "\n")
     return found
+
+
+def throughput_named(name: str, device: str = "auto") -> Throughput:
+    """What the option ``--throughput`` means.
+
+    Parameters
+    ----------
+    name : str
+        'v100'; 'here' for what this machine reaches; or the TFLOP/s that convolutions reach on a
+        GPU that is otherwise like a V100 in proportion.
+    device : str
+        For 'here': 'auto', 'cpu', 'cuda' or 'cuda:N'.
+
+    Raises
+    ------
+    UserError
+        It is none of these, or there is no such device.
+    """
+    if name.lower() == "v100":
+        return v100()
+    if name.lower() == "here":
+        return machine_throughput(device)
+    try:
+        tflop_per_s = float(name)
+    except ValueError as error:
+        raise UserError(
+            f"--throughput must be v100, here, or a number of TFLOP/s, not {name!r}"
+        ) from error
+    return given_throughput(tflop_per_s, v100())
 
 
 def measure_throughput(device: str = "auto", *, budget: float = _BUDGET) -> Throughput:

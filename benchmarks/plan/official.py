@@ -84,15 +84,27 @@ def official_times() -> Sequence[OfficialTime]:
 
 @cache
 def v100() -> Throughput:
-    """A V100 as the official code used it: solved from the times `FITTED`.
+    """A V100 as the official code used it: `fit` to the times `FITTED`.
 
     The rate may lie above the 15.7 TFLOP/s of the card, for operations are counted as those of
     direct convolutions, and the library needs fewer (Winograd's algorithm, up to 2.25 times). The
     bytes are those of our operations; the official program, in which every operation is by itself
-    and blurs are convolutions, moves more of them, so its 900 GB/s become fewer of ours. What
-    goes between GPUs is the maker's figure and not fitted: it is too little to be seen.
+    and blurs are convolutions, moves more of them, so its 900 GB/s become fewer of ours.
     """
-    times = [time for time in official_times() if (time.resolution, time.gpus) in FITTED]
+    return fit(FITTED)
+
+
+def fit(places: Collection[tuple[int, int]]) -> Throughput:
+    """Solve for the rates and the seconds of a launch that give three published times exactly.
+
+    What goes between GPUs is the maker's figure and not fitted: it is too little to be seen.
+
+    Parameters
+    ----------
+    places : collection of (int, int)
+        Resolutions and numbers of GPUs of the three times.
+    """
+    times = [time for time in official_times() if (time.resolution, time.gpus) in places]
     amounts = [training_amounts(time.config, gpus=time.gpus) for time in times]
     terms = np.array([[a.flop, a.moved, a.launches] for a in amounts])
     seconds = np.array([time.seconds for time in times])
