@@ -145,6 +145,11 @@ class Rehearsal:
             self._state = _state_without_data(config)
         self._forward = Forward.of(self._state, replace(execution, compile=False))
 
+    @property
+    def networks(self) -> tuple[Generator, Discriminator]:
+        """G and D, on the meta device."""
+        return self._state.G, self._state.D
+
     def step(self, lod: float, own: int, at_a_time: int) -> tuple[float, int]:
         """Count one step of D and one of G in one process.
 

@@ -1,0 +1,1 @@
+"""What trainings will take: a model of their time, and what they write, before any is started."""
