@@ -45,9 +45,11 @@ def main() -> None:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def list_command(folder: Path | None, device: str) -> None:
     """List tables, rows and scales: time on this machine, and what is done."""
-    from benchmarks.listing import listing
+    from benchmarks.folder import read_folder
+    from benchmarks.listing import listing, progress_lines
 
-    for line in listing(folder, device):
+    done = [] if folder is None else ["", *progress_lines(read_folder(folder))]
+    for line in (*listing(device), *done):
         click.echo(line)
 
 
@@ -90,8 +92,10 @@ def list_command(folder: Path | None, device: str) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
 @click.option(
     "--throughput",
+    default="v100",
+    show_default=True,
     metavar="TFLOP/S",
-    help="Of a GPU, for --dry-run: a number, or v100.  [default: v100]",
+    help="What convolutions reach on a GPU, for --dry-run: a number, v100, or here (measured).",
 )  # fmt: skip
 def run(
     table: str,
@@ -109,7 +113,7 @@ def run(
     weights: tuple[str, ...],
     force: bool,
     dry_run: bool,
-    throughput: str | None,
+    throughput: str,
 ) -> None:
     """Train and measure the rows of TABLE; continue where it was stopped."""
     from benchmarks.jobs import ask
@@ -120,7 +124,7 @@ def run(
     except UserError as error:
         raise click.UsageError(str(error)) from error
     if dry_run:
-        _print_plan(asked, lines, seeds, throughput)
+        _print_plan(asked, lines, seeds, throughput, device)
         return
     if out is None:
         raise click.UsageError("where to? Give --out DIR")
@@ -144,9 +148,18 @@ def run(
 
 
 def _print_plan(
-    asked: "Asked", lines: Sequence[Line], seeds: Sequence[int], throughput: str | None
+    asked: "Asked", lines: Sequence[Line], seeds: Sequence[int], name: str, device: str
 ) -> None:
-    raise click.UsageError(f"no plan yet for {asked.name} {lines} {seeds} {throughput}")
+    from benchmarks.plan.lines import plan_lines
+    from benchmarks.plan.machine import throughput_named
+
+    networks = dict.fromkeys(line.network for line in lines)
+    trainings = [
+        (f"{network} seed {seed}", asked.config(network)) for seed in seeds for network in networks
+    ]
+    throughput = throughput_named(name, device)
+    for line in plan_lines(trainings, gpus=asked.gpus, throughput=throughput, keeps_best=True):
+        click.echo(line)
 
 
 @main.command()

@@ -102,6 +102,10 @@ class ResultsFolder:
         paths = sorted((self.path / "requests").glob(f"{pattern}.json"))
         return [_checked_request(path) for path in paths]
 
+    def request_names(self) -> list[str]:
+        """Names of all that was asked."""
+        return sorted(path.stem for path in (self.path / "requests").glob("*.json"))
+
     def write_request(self, name: str, tree: dict[str, Any]) -> None:
         """Keep a request."""
         write_json(self.path / "requests" / f"{name}.json", tree)

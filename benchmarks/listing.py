@@ -1,8 +1,79 @@
-"""How a folder of results stands, in words."""
+"""What there is and how it stands, in words."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from benchmarks.outcomes import Outcome
+from benchmarks.folder import ResultsFolder
+from benchmarks.outcomes import Outcome, Training
+from benchmarks.plan.machine import quick_estimates
+from benchmarks.reading import read_outcomes
+from benchmarks.scales import SCALES, training_config
+from benchmarks.tables import NETWORKS, TABLES
+from stylegan.training.units import duration
+
+_STATES = ("done", "running", "failed", "waiting")
+
+
+def listing(device: str) -> Iterator[str]:
+    """Scales, tables and rows, with the time of a training at each scale on this machine."""
+    for scale in SCALES.values():
+        yield f"{scale.name:10s}  {scale.description}"
+    yield ""
+    yield "Time of one training, one seed, on this machine (as idle as it was when last timed):"
+    yield ""
+    seconds = quick_estimates(
+        {
+            f"{network} {scale.name}": training_config(network, scale, "ffhq")
+            for network in NETWORKS
+            for scale in SCALES.values()
+        },
+        device,
+    )
+    widths = {name: max(len(name), 7) for name in SCALES}
+    head = "  ".join(f"{name:>{width}s}" for name, width in widths.items())
+    for table in TABLES.values():
+        yield table.title
+        yield f"  {table.name + ' --rows':34s}  {head}"
+        for line in table.lines:
+            times = "  ".join(
+                f"{duration(seconds[f'{line.network} {name}']):>{width}s}"
+                for name, width in widths.items()
+            )
+            yield f"  {line.key:16s} {_short(line.label or 'F'):17s}  {times}"
+        networks = {line.network for line in table.lines}
+        totals = {name: sum(seconds[f"{n} {name}"] for n in networks) for name in SCALES}
+        times = "  ".join(f"{duration(totals[name]):>{width}s}" for name, width in widths.items())
+        yield f"  {'in all':34s}  {times}"
+        yield ""
+    yield "Tables share trainings: what one has trained, the others only measure."
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 17 else label[:16] + "…"
+
+
+def progress_lines(folder: ResultsFolder) -> Iterator[str]:
+    """How the requests of a folder stand."""
+    yield f"{folder.path}: {folder.images}"
+    for name in folder.request_names():
+        outcomes = read_outcomes(folder, name)
+        counts = Counter(outcome.state for outcome in outcomes)
+        said = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state])
+        yield f"  {name}: {said} of {len(outcomes)} cells"
+        for training in dict.fromkeys(o.training for o in outcomes if o.training is not None):
+            yield f"    {_progress([o for o in outcomes if o.training == training], training)}"
+
+
+def _progress(outcomes: Sequence[Outcome], training: Training) -> str:
+    states = [outcome.state for outcome in outcomes]
+    trouble = [f"failed: {outcome.reason}" for outcome in outcomes if outcome.state == "failed"]
+    if "running" in states:
+        trouble = ["running"]
+    said = (
+        f"{training.kimg:.1f} of {outcomes[0].request.kimg:g} kimg,"
+        f" {states.count('done')} of {len(states)} cells"
+    )
+    return f"{training.name:36s} {'; '.join([said, *trouble[:1]])}"
 
 
 def request_lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
