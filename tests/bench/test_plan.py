@@ -1,12 +1,8 @@
-"""The plan of a training: its time against published ones, its work against counting, its files."""
+"""The time and the table of a plan: against published times, the schedule and hand counts."""
 
-import json
 import math
-import os
 import re
-import subprocess
-import sys
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +11,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.plan import machine
 from benchmarks.plan.__main__ import main
-from benchmarks.plan.known import known_trainings
 from benchmarks.plan.lines import plan_lines
-from benchmarks.plan.machine import (
-    machine_throughput,
-    quick_estimates,
-    throughput_named,
-    two_point_throughput,
-)
 from benchmarks.plan.model import (
     Throughput,
     given_throughput,
@@ -44,21 +32,14 @@ from benchmarks.plan.official import (
     v100,
     worst,
 )
-from benchmarks.plan.storage import training_storage
-from benchmarks.plan.work import count_work, shipped_work, sizes, work_key, work_of, write_work
+from benchmarks.plan.work import shipped_work, sizes, work_key
 from stylegan.configs import CONFIGS
-from stylegan.datasets.archive import write_archive
 from stylegan.presets import PRESETS, apply_preset, with_options
-from stylegan.runtime import Runtime
 from stylegan.training.cost import phase_lengths
-from stylegan.training.footprint import checkpoint_bytes
-from stylegan.training.run import start_run
-from stylegan.training.settings import RunSettings
 from stylegan_eval.errors import UserError
 
 # A V100 by its maker; and how many multiplications Winograd's algorithm saves at most.
 V100_FLOP_PER_S, V100_BYTES_PER_S, WINOGRAD = 15.7e12, 900e9, 2.25
-TINY = apply_preset(CONFIGS["F"], "tiny-16")
 PLAIN = Throughput(name="x", flop_per_s=1e12)
 
 
@@ -168,60 +149,6 @@ def test_stages_are_those_of_the_schedule(preset, row, training_kimg, transition
         assert abs(planned[size] - images) <= between_looks + 1
 
 
-@pytest.mark.parametrize("size", [8, 16])
-def test_what_is_remembered_is_what_is_counted(size):
-    config = apply_preset(CONFIGS["F"], "demo-32")
-    assert work_key(config, size) in shipped_work()
-    known, counted = astuple(work_of(config, size)), astuple(count_work(config, size))
-    assert known == pytest.approx(counted, rel=1e-6)
-
-
-def test_the_package_knows_all_rows_at_all_scales():
-    """Where it does not: python -m benchmarks.plan --count benchmarks/plan/work.csv."""
-    known = shipped_work()
-    lacking = [
-        (name, size)
-        for name, config in known_trainings()
-        for size in sizes(config)
-        if work_key(config, size) not in known
-    ]
-    assert lacking == []
-
-
-def test_what_is_not_in_the_package_is_counted_once(own_cache):
-    assert work_key(TINY, 8) not in shipped_work()
-    first = work_of(TINY, 8)
-    (path,) = (own_cache / "plan").iterdir()
-    path.write_text(json.dumps({**json.loads(path.read_text()), "parameters": 7.0}))
-    assert work_of(TINY, 8) == replace(first, parameters=7.0)
-    path.write_text("damaged")
-    assert work_of(TINY, 8) == first == count_work(TINY, 8)
-
-
-def test_only_what_changes_the_work_is_another_key():
-    key = work_key(CONFIGS["F"], 64)
-    longer = with_options(CONFIGS["F"], total_kimg=7, resolution=64, mirror=False)
-    assert work_key(longer, 64) == key
-    half = replace(CONFIGS["F"], loss=replace(CONFIGS["F"].loss, style_mixing_prob=0.5))
-    assert work_key(half, 64) == key
-    assert len({key, work_key(CONFIGS["F"], 32), work_key(CONFIGS["E"], 64)}) == 3
-
-
-def test_the_file_of_the_package_is_written_and_read(tmp_path):
-    path = tmp_path / "work.csv"
-    lines = list(write_work([("tiny", TINY), ("again", TINY)], path))
-    assert path.read_text().splitlines()[1:] == lines
-    assert [line.split(",")[:3] for line in lines] == [
-        ["tiny", str(size), work_key(TINY, size)] for size in (8, 16)
-    ]
-    numbers = [float(number) for number in lines[0].split(",")[3:]]
-    work = count_work(TINY, 8)
-    assert numbers == [
-        *(work.flop_per_image, work.flop_per_step),
-        *(work.bytes_per_image, work.bytes_per_step, work.parameters),
-    ]
-
-
 def test_amounts_are_those_of_a_hand_count():
     config = with_options(apply_preset(CONFIGS["F"], "demo-32"), total_kimg=5)  # 8x8 only
     work = shipped_work()[work_key(config, 8)]
@@ -262,57 +189,12 @@ def test_an_impossible_rate_is_refused_in_one_line(rate):
         given_throughput(rate, v100())
 
 
-@pytest.mark.parametrize("name", ["", "a100", "40 TFLOP/s", "1e"])
-def test_an_unknown_throughput_is_refused_in_one_line(name):
-    message = f"--throughput must be v100, here, or a number of TFLOP/s, not {name!r}"
-    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
-        throughput_named(name)
-
-
-def test_a_throughput_is_a_name_or_a_number(own_cache):
-    assert throughput_named("V100") == v100()
-    assert throughput_named("40") == given_throughput(40, v100())
-    assert throughput_named("40").flop_per_s == 40e12
-    path = machine._remembered("cpu")
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"name": "this", "flop_per_s": 1e10}))
-    assert throughput_named("here", "cpu") == Throughput(name="this", flop_per_s=1e10)
-
-
 def test_a_gpu_twice_as_fast_takes_half_the_time_but_for_its_launches():
     config, gpu = CONFIGS["F"], v100()
     twice = given_throughput(2 * gpu.flop_per_s / 1e12, gpu)
     slow, fast = (training_seconds(config, gpus=1, throughput=t) for t in (gpu, twice))
     launches = training_amounts(config).launches * gpu.step_seconds
     assert fast - launches == pytest.approx((slow - launches) / 2)
-
-
-def test_a_folder_is_as_large_as_planned(tmp_path):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
-    write_archive(tmp_path / "data.zip", ((image, None) for image in images))
-    config = with_options(apply_preset(CONFIGS["F"], "quick-32"), total_kimg=0.06)
-    settings = RunSettings(
-        out=tmp_path / "run",
-        data=tmp_path / "data.zip",
-        keep=1,
-        cache=tmp_path,
-        tensorboard=False,
-    )
-    checkpoint = start_run(config, settings, Runtime.choose("cpu")).stat().st_size
-    real = sum(path.stat().st_size for path in settings.out.iterdir())
-    planned = training_storage(config, keep=1)
-    # The plan counts a checkpoint that is written while the one before it is still there.
-    assert real <= planned - checkpoint <= 1.1 * real
-
-
-def test_storage_grows_by_each_checkpoint_that_is_kept():
-    config = apply_preset(CONFIGS["F"], "demo-32")
-    one, two, three = (training_storage(config, keep=n) for n in (1, 2, 3))
-    assert three - two == two - one == training_storage(config, keep=1, keeps_best=True) - one
-    assert two - one == checkpoint_bytes(config)
-    often = training_storage(config, keep=1, snapshot_kimg=1)
-    assert often > one  # more sheets
 
 
 def test_a_plan_adds_up_its_trainings():
@@ -338,54 +220,6 @@ def test_a_plan_adds_up_its_trainings():
     assert days == pytest.approx(2 * seconds / 86400, abs=0.006)
     assert "2 x slow" in lines[5]
     assert lines[6] == check_line()
-
-
-def test_estimates_follow_two_steps_of_this_machine(own_cache):
-    configs = {scale: apply_preset(CONFIGS["F"], scale) for scale in ("demo-32", "demo-64")}
-    found = quick_estimates(configs, "cpu")
-    here = machine_throughput("cpu")
-    for scale, config in configs.items():
-        assert found[scale] == training_seconds(config, gpus=1, throughput=here)
-    (path,) = (own_cache / "plan").glob("speed-*.json")
-    tree = json.loads(path.read_text())
-    path.write_text(json.dumps({**tree, "flop_per_s": 1e30, "step_seconds": 2.0}))
-    steps = training_amounts(configs["demo-32"]).launches
-    assert quick_estimates(configs, "cpu")["demo-32"] == pytest.approx(2 * steps)
-
-
-def test_a_measurement_of_yesterday_is_measured_anew(own_cache):
-    path = machine._remembered("cpu")
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"name": "old", "flop_per_s": 1.0}))
-    assert machine_throughput("cpu").name == "old"
-    os.utime(path, (path.stat().st_mtime - 86401,) * 2)
-    assert machine_throughput("cpu").flop_per_s > 1e6
-
-
-def test_estimates_of_what_is_known_need_no_pytorch(own_cache):
-    path = machine._remembered("cpu")
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"name": "this", "flop_per_s": 1e10}))
-    program = (
-        "import sys\n"
-        "from benchmarks.plan.known import known_trainings\n"
-        "from benchmarks.plan.machine import quick_estimates\n"
-        "found = quick_estimates(dict(known_trainings()), 'cpu')\n"
-        "assert len(found) > 30 and min(found.values()) > 0\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("seconds", "rate", "fixed"),
-    [([0.3, 0.7], 1e10, 0.2), ([0.05, 0.7], 5e9 / 0.7, 0.0), ([0.8, 0.7], 5e9 / 0.7, 0.0)],
-)
-def test_two_steps_tell_a_rate_and_a_fixed_time(seconds, rate, fixed):
-    found = two_point_throughput([1e9, 5e9], seconds, name="x")
-    assert found.flop_per_s == pytest.approx(rate)
-    assert found.step_seconds == pytest.approx(fixed, abs=1e-12)
 
 
 def test_the_command_prints_all_published_times():
