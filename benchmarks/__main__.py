@@ -56,9 +56,7 @@ def list_command(folder: Path | None, device: str) -> None:
 @main.command()
 @click.argument("table", type=click.Choice(tuple(TABLES)))
 @click.option("--scale", required=True, type=click.Choice(tuple(SCALES)), help="Size and length.")
-@click.option(
-    "--data", type=_PATH, required=True, metavar="ZIP|DIR", help="Real images, square, of one size."
-)
+@click.option("--data", type=_PATH, metavar="ZIP|DIR", help="Real images, square, of one size.")
 @click.option("--out", type=_PATH, metavar="DIR", help="Folder of results; continued if it exists.")
 @click.option(
     "--seeds", callback=_seeds, default="0", show_default=True, help="Seeds of trainings."
@@ -100,7 +98,7 @@ def list_command(folder: Path | None, device: str) -> None:
 def run(
     table: str,
     scale: str,
-    data: Path,
+    data: Path | None,
     out: Path | None,
     seeds: tuple[int, ...],
     rows: tuple[str, ...],
@@ -126,6 +124,8 @@ def run(
     if dry_run:
         _print_plan(asked, lines, seeds, throughput, device)
         return
+    if data is None:
+        raise click.UsageError("trained on what? Give --data ZIP|DIR")
     if out is None:
         raise click.UsageError("where to? Give --out DIR")
 
@@ -169,10 +169,13 @@ def report(folder: Path, out: Path | None) -> None:
     """Write what DIR holds as a page, Markdown, tables and pictures."""
     from benchmarks.folder import read_folder
     from benchmarks.reading import read_outcomes
-    from benchmarks.report.write import write_report
 
     results = read_folder(folder)
-    for path in write_report(read_outcomes(results), out or results.report):
+    outcomes = read_outcomes(results)
+
+    from benchmarks.report.write import write_report
+
+    for path in write_report(outcomes, out or results.report):
         click.echo(path)
 
 

@@ -18,6 +18,8 @@ from benchmarks.__main__ import main
 from benchmarks.child import call
 from benchmarks.folder import read_folder
 from benchmarks.reading import FINISHED, read_outcomes
+from benchmarks.scales import SCALES
+from benchmarks.tables import TABLES
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.data import main as data_main
 
@@ -184,6 +186,17 @@ def test_sigterm_saves_and_leaves(avatars, tmp_path):
             "'1,x' is no list of seeds",
         ),
         (["run", "table1", "--scale", "tiny-16", "--data", "x"], 2, "where to? Give --out DIR"),
+        (["run", "table1", "--scale", "tiny-16"], 2, "trained on what? Give --data"),
+        (
+            ["run", "table1", "--scale", "paper-1024", "--gpus", "7", "--dry-run"],
+            1,
+            "7",
+        ),
+        (
+            ["run", "table1", "--scale", "tiny-16", "--dry-run", "--throughput", "fast"],
+            1,
+            "--throughput must be v100, here, or a number of TFLOP/s, not 'fast'",
+        ),
         (["run", "table1", "--scale", "tiny-16", "--data", "x", "--out", "o"], 1, "x"),
         (["report", "nowhere"], 1, "nowhere is no folder of results"),
     ],
@@ -195,6 +208,33 @@ def test_bad_input_gets_one_line(arguments, status, message, tmp_path, monkeypat
     assert message in result.output
     assert "Traceback" not in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_tells_what_each_row_takes_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(
+        main,
+        ["run", "table1", "--scale", "tiny-16", "--rows", "A,F", "--seeds", "0,1", "--dry-run"],
+    )
+    assert result.exit_code == 0, result.output
+    rows = [line.split()[:3] for line in result.output.splitlines()[1:5]]
+    assert rows == [[row, "seed", seed] for seed in "01" for row in "AF"]
+    assert "GPU-days" in result.output
+    assert "published times on V100s" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_list_names_everything_and_says_how_a_folder_stands(undisturbed, monkeypatch, tmp_path):
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path))
+    result = CliRunner().invoke(main, ["list", "--device", "cpu", "--out", str(undisturbed[0])])
+    assert result.exit_code == 0, result.output
+    for name in (*TABLES, *SCALES):
+        assert name in result.output
+    for table in TABLES.values():
+        for line in table.lines:
+            assert f"  {line.key} " in result.output
+    assert "2 done of 2 cells" in result.output
+    assert result.output.count("0.4 of 0.4 kimg, 1 of 1 cells") == 2
 
 
 def test_another_data_set_is_refused_before_anything_is_done(undisturbed, tmp_path):
