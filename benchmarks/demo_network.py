@@ -18,8 +18,9 @@ from typing import Any
 
 import click
 
-from benchmarks.demo import ATTRIBUTES, MODULES
+from benchmarks.demo import MODULES
 from benchmarks.demo_page import PAGE, page
+from benchmarks.scales import AVATAR_ATTRIBUTES
 from stylegan.checkpoint import load_config
 from stylegan.configs import CONFIGS, Config
 from stylegan.network_file import Facts, Score, read_network, save_network
@@ -121,7 +122,7 @@ def commands(
         "fid": f"fid --ckpt {DEMO} {compared} -n {num} --seed 0",
         "ppl": f"ppl --ckpt {DEMO} --distance st-lpips-alex --crop none -n {pairs} --seed 0",
         "ls": (
-            f"ls --ckpt {DEMO} --classifiers {CLASSIFIERS} --attributes {ATTRIBUTES}"
+            f"ls --ckpt {DEMO} --classifiers {CLASSIFIERS} --attributes {AVATAR_ATTRIBUTES}"
             f" -n {ls_num} --keep {ls_num // 2} --seed 0"
         ),
     }
