@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from benchmarks.folder import ResultsFolder
-from benchmarks.outcomes import Outcome, Training
+from benchmarks.outcomes import Outcome, State, Training
 from benchmarks.plan.machine import quick_estimates
 from benchmarks.reading import read_outcomes
 from benchmarks.scales import SCALES, training_config
 from benchmarks.tables import NETWORKS, TABLES
 from stylegan.training.units import duration
 
-_STATES = ("done", "running", "failed", "waiting")
+_STATES: tuple[State, ...] = ("done", "running", "failed", "waiting")
 
 
 def listing(device: str) -> Iterator[str]:

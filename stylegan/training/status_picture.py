@@ -3,20 +3,18 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from stylegan.training.picture import STYLES, empty_figure, number_in, say, title_and_grid
 from stylegan.training.run_status import RunStatus
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, check_writable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-# Okabe and Ito's colours, which colour-blind people tell apart; dashes help in print.
-_STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":"))
 
 
 def draw_status(status: RunStatus, path: Path) -> None:
@@ -29,15 +27,12 @@ def draw_status(status: RunStatus, path: Path) -> None:
     """
     check_writable(path)
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        figure = empty_figure(15, 8.5)
     except ImportError as error:
         raise UserError(
             "status -o draws with a package that is not installed: pip install matplotlib, or"
             " leave -o out"
         ) from error
-    figure = Figure(figsize=(15, 8.5), layout="constrained")
-    FigureCanvasAgg(figure)  # no window, wherever this runs
     axes = figure.subplots(2, 3)
     _curves(axes[0, 0], status, ("loss_D", "loss_G", "r1", "gp"), "losses and penalty")
     _curves(axes[0, 1], status, ("score_real", "score_fake"), "mean scores of D")
@@ -60,8 +55,8 @@ def _curves(axes: "Axes", status: RunStatus, keys: Sequence[str], title: str) ->
     """One line per column of the log that is there."""
     kimg = [row["nimg"] / 1000 for row in status.rows]
     drawn = 0
-    for key, (colour, dashes) in zip(keys, _STYLES, strict=False):
-        values = [_value(row, key) for row in status.rows]
+    for key, (colour, dashes) in zip(keys, STYLES, strict=False):
+        values = [number_in(row, key) for row in status.rows]
         if not all(map(math.isnan, values)):
             marker = "o" if len(values) < 3 else ""
             axes.plot(kimg, values, dashes, color=colour, label=key, lw=1.3, marker=marker)
@@ -70,29 +65,24 @@ def _curves(axes: "Axes", status: RunStatus, keys: Sequence[str], title: str) ->
     if drawn > 1:
         axes.legend(fontsize=8)
     elif not drawn:
-        _say(axes, "nothing logged yet")
-
-
-def _value(row: dict[str, Any], key: str) -> float:
-    value = row.get(key)
-    return float(value) if isinstance(value, int | float) else math.nan
+        say(axes, "nothing logged yet")
 
 
 def _metric(axes: "Axes", status: RunStatus) -> None:
     """Curve of the metric that decides which checkpoint is the best, or of the first measured."""
     if not status.metrics:
         _furnish(axes, status, "metrics")
-        _say(axes, "none measured")
+        say(axes, "none measured")
         return
     name = (status.best or status.metrics[0]).get("metric")
     rows = [row for row in status.metrics if row.get("metric") == name]
-    colour, _ = _STYLES[0]
-    values = [_value(row, "value") for row in rows]
+    colour, _ = STYLES[0]
+    values = [number_in(row, "value") for row in rows]
     axes.plot([row["nimg"] / 1000 for row in rows], values, "-o", color=colour, ms=4)
     if status.best is not None:
         label = f"best, {status.best['value']:.4g}"
         axes.plot(
-            [status.best["kimg"]], [status.best["value"]], "*", color=_STYLES[1][0], ms=14,
+            [status.best["kimg"]], [status.best["value"]], "*", color=STYLES[1][0], ms=14,
             label=label,
         )  # fmt: skip
         axes.legend(fontsize=8)
@@ -101,10 +91,7 @@ def _metric(axes: "Axes", status: RunStatus) -> None:
 
 def _furnish(axes: "Axes", status: RunStatus, title: str) -> None:
     """Title, grid, and fades as grey bands with the resolution they lead to."""
-    axes.set_title(title, fontsize=10)
-    axes.set_xlabel("kimg", fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.grid(visible=True, lw=0.3)
+    title_and_grid(axes, title)
     end = max(status.nimg / 1000, 1e-3)
     axes.set_xlim(0, end * 1.02)
     for phase in status.phases:
@@ -130,8 +117,4 @@ def _sheet(axes: "Axes", status: RunStatus) -> None:
         axes.imshow(pixels, interpolation="nearest")
         axes.set_title(path.name, fontsize=10)
         return
-    _say(axes, "no sample sheet")
-
-
-def _say(axes: "Axes", text: str) -> None:
-    axes.text(0.5, 0.5, text, ha="center", va="center", color="0.4", transform=axes.transAxes)
+    say(axes, "no sample sheet")

@@ -1,0 +1,1 @@
+"""A report of the tables: CSV, Markdown, one HTML page and small pictures."""

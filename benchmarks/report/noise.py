@@ -1,0 +1,193 @@
+"""Whether means differ by more than noise: Welch's t, Holm's correction, Kendall's tau. Pure."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Basis = Literal["seeds", "measurement", "unknown"]
+LEVEL = 0.05  # family-wise, over the comparisons of a table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One cell: a number per seed.
+
+    Attributes
+    ----------
+    values : tuple of float
+        At least one.
+    stderrs : tuple of (float or None)
+        Standard error of measuring each; None where unknown.
+    """
+
+    values: tuple[float, ...]
+    stderrs: tuple[float | None, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return math.fsum(self.values) / len(self.values)
+
+    @property
+    def std(self) -> float | None:
+        """Standard deviation over seeds with n - 1; None for one seed."""
+        n = len(self.values)
+        if n < 2:
+            return None
+        return math.sqrt(math.fsum((x - self.mean) ** 2 for x in self.values) / (n - 1))
+
+    @property
+    def measuring(self) -> float | None:
+        """Standard error of the mean from measuring alone; None where one is unknown."""
+        known = [stderr for stderr in self.stderrs if stderr is not None]
+        if len(known) < len(self.values):
+            return None
+        return math.sqrt(math.fsum(stderr**2 for stderr in known)) / len(known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Line b against line a in one column.
+
+    Attributes
+    ----------
+    a, b : str
+        Keys of the lines.
+    difference : float
+        Mean of b minus mean of a.
+    stderr : float or None
+        Standard error of the difference; None where unknown.
+    p : float or None
+        Two-sided, of no difference.
+    corrected : float or None
+        p after Holm's correction; equal to `p` until `holm` was asked.
+    basis : {'seeds', 'measurement', 'unknown'}
+        What noise the standard error knows of.
+    freedom : float or None
+        Degrees of freedom of Welch's t.
+    """
+
+    a: str
+    b: str
+    difference: float
+    stderr: float | None
+    p: float | None
+    corrected: float | None
+    basis: Basis
+    freedom: float | None = None
+
+    @property
+    def real(self) -> bool:
+        """Whether the difference is larger than the noise, at `LEVEL` after the correction."""
+        return self.corrected is not None and self.corrected < LEVEL
+
+
+def compare(a: tuple[str, Sample], b: tuple[str, Sample]) -> Comparison:
+    """Compare two lines, each with its key.
+
+    Welch's t where both have two seeds or more, else a normal test with the standard errors of
+    measuring alone, which knows nothing of the noise between seeds.
+    """
+    (name_a, first), (name_b, second) = a, b
+    difference = second.mean - first.mean
+    stderr, freedom, basis = _error(first, second)
+    p = None if stderr is None else _two_sided(difference, stderr, freedom)
+    return Comparison(
+        a=name_a,
+        b=name_b,
+        difference=difference,
+        stderr=stderr,
+        p=p,
+        corrected=p,
+        basis=basis,
+        freedom=freedom,
+    )
+
+
+def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
+    """Standard error of the difference, its degrees of freedom (Welch-Satterthwaite), its basis."""
+    if a.std is not None and b.std is not None:
+        of_means = [(x.std or 0.0) ** 2 / len(x.values) for x in (a, b)]
+        total = sum(of_means)
+        if total == 0:
+            return 0.0, math.inf, "seeds"
+        parts = [
+            (share / total) ** 2 / (len(x.values) - 1)
+            for share, x in zip(of_means, (a, b), strict=True)
+        ]
+        return math.sqrt(total), 1 / sum(parts), "seeds"
+    if a.measuring is not None and b.measuring is not None:
+        return math.hypot(a.measuring, b.measuring), None, "measurement"
+    return None, None, "unknown"
+
+
+def _two_sided(difference: float, stderr: float, freedom: float | None) -> float:
+    from scipy import stats
+
+    if stderr == 0:
+        return 1.0 if difference == 0 else 0.0
+    ratio = abs(difference) / stderr
+    if freedom is None or math.isinf(freedom):
+        return float(2 * stats.norm.sf(ratio))
+    return float(2 * stats.t.sf(ratio, freedom))
+
+
+def all_pairs(samples: Mapping[str, Sample]) -> list[Comparison]:
+    """Every pair of lines of one column, in the order of the lines; not corrected yet.
+
+    All of them, because which ones are reported (neighbours by mean, say) depends on the data:
+    the correction must cover what could have been chosen.
+    """
+    return [compare(a, b) for a, b in itertools.combinations(samples.items(), 2)]
+
+
+def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Correct the p-values of a family of comparisons by Holm's step-down rule.
+
+    References
+    ----------
+    Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 1979.
+    """
+    known = sorted(
+        (comparison.p, at) for at, comparison in enumerate(comparisons) if comparison.p is not None
+    )
+    corrected = list(comparisons)
+    largest = 0.0
+    for rank, (p, at) in enumerate(known):
+        largest = max(largest, min(1.0, (len(known) - rank) * p))
+        corrected[at] = replace(comparisons[at], corrected=largest)
+    return corrected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How the order of the means agrees with the published order.
+
+    Attributes
+    ----------
+    tau : float or None
+        Kendall's tau-b, in [-1, 1]; None where either side is all ties.
+    pairs : int
+        Pairs of lines that were compared.
+    reversed : tuple of (str, str)
+        Pairs that are the other way round, in the order of the lines.
+    """
+
+    tau: float | None
+    pairs: int
+    reversed: tuple[tuple[str, str], ...]
+
+
+def agreement(means: Mapping[str, float], published: Mapping[str, float]) -> Agreement:
+    """Compare two orders over the lines that both have."""
+    from scipy import stats
+
+    both = [line for line in means if line in published]
+    ours, theirs = [means[line] for line in both], [published[line] for line in both]
+    untied = len(set(ours)) > 1 and len(set(theirs)) > 1
+    tau = float(stats.kendalltau(ours, theirs).statistic) if untied else None
+    pairs = list(itertools.combinations(both, 2))
+    turned = [(a, b) for a, b in pairs if (means[a] - means[b]) * (published[a] - published[b]) < 0]
+    return Agreement(tau=tau, pairs=len(pairs), reversed=tuple(turned))

@@ -1,0 +1,269 @@
+"""From outcomes to tables: cells over seeds, columns and sections, and pandas frames of them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.outcomes import Outcome, Request, Training
+from benchmarks.report.noise import Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What the paper's own numbers are called by stylegan-eval; any other name is another unit.
+_AS_PUBLISHED = {
+    "fid": r"fid50k",
+    "ppl_full": r"ppl_[zw]full",
+    "ppl_end": r"ppl_[zw]end",
+    "separability": r"ls_[zw]",
+}
+_HEADINGS = {
+    "fid": "FID",
+    "ppl_full": "Path length, full",
+    "ppl_end": "Path length, end",
+    "separability": "Separability",
+    "precision": "Precision",
+    "recall": "Recall",
+}
+_HIGHER_IS_BETTER = ("precision", "recall")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One quantity of a table.
+
+    Attributes
+    ----------
+    metric, condition : str
+        As in `Outcome`.
+    measured_as : tuple of str
+        Names of what was really measured, in order; more than one cannot be compared.
+    protocols : tuple of str
+        Likewise.
+    """
+
+    metric: str
+    condition: str
+    measured_as: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = ()
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger value is the better one."""
+        return self.metric in _HIGHER_IS_BETTER
+
+    @property
+    def published_unit(self) -> bool:
+        """Whether what was measured has the unit of the paper's number."""
+        pattern = _AS_PUBLISHED.get(self.metric)
+        return pattern is None or all(re.fullmatch(pattern, name) for name in self.measured_as)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether all of it was measured in one way, space by space."""
+        return len({_without_space(name) for name in self.measured_as}) < 2
+
+    @property
+    def published_heading(self) -> str:
+        """What the paper measured, for people."""
+        return _HEADINGS.get(self.metric, self.metric)
+
+    @property
+    def heading(self) -> str:
+        """What was measured, for people: the paper's word only for the paper's unit."""
+        one_name = len(self.measured_as) == 1 and not self.published_unit
+        name = self.measured_as[0] if one_name else self.published_heading
+        return f"{name}, {self.condition.replace('=', ' ')}" if self.condition else name
+
+
+def _without_space(name: str) -> str:
+    """Name of a metric without the latent space in it, which a table's line says already."""
+    return re.sub(r"^(ppl|ls)_[zw]", r"\1_", name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One line in one column, over its seeds.
+
+    Attributes
+    ----------
+    outcomes : tuple of Outcome
+        One per seed; at least one.
+    """
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def done(self) -> tuple[Outcome, ...]:
+        """Those with a value."""
+        return tuple(o for o in self.outcomes if o.state == "done" and o.value is not None)
+
+    @property
+    def sample(self) -> Sample | None:
+        """Values over seeds; None where there is none yet."""
+        values = tuple(o.value for o in self.done if o.value is not None)
+        return Sample(values=values, stderrs=tuple(o.stderr for o in self.done)) if values else None
+
+    @property
+    def published(self) -> float | None:
+        """The paper's number."""
+        return next((o.published for o in self.outcomes if o.published is not None), None)
+
+    def seeds(self, state: str) -> list[int]:
+        """Seeds in this state."""
+        return [o.seed for o in self.outcomes if o.state == state]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a table: its cells by column; a cell may be missing."""
+
+    key: str
+    label: str
+    space: str
+    cells: tuple[Cell | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One request: what the report shows under one heading."""
+
+    request: Request
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    trainings: tuple[Training, ...]
+
+    def samples(self, column: int) -> dict[str, Sample]:
+        """Values of each line that has any, in the order of the lines."""
+        found = {line.key: line.cells[column] for line in self.lines}
+        samples = {key: cell.sample for key, cell in found.items() if cell is not None}
+        return {key: sample for key, sample in samples.items() if sample is not None}
+
+    def published(self, column: int) -> dict[str, float]:
+        """The paper's numbers of the lines that have one."""
+        found = {line.key: line.cells[column] for line in self.lines}
+        numbers = {key: cell.published for key, cell in found.items() if cell is not None}
+        return {key: number for key, number in numbers.items() if number is not None}
+
+
+def sections(outcomes: Sequence[Outcome]) -> list[Section]:
+    """Group outcomes by request, line and column, each in its first order."""
+    by_request: dict[Request, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_request.setdefault(outcome.request, []).append(outcome)
+    return [_section(request, members) for request, members in by_request.items()]
+
+
+def _section(request: Request, outcomes: Sequence[Outcome]) -> Section:
+    quantities = list(dict.fromkeys((o.metric, o.condition) for o in outcomes))
+    lines: dict[str, dict[tuple[str, str], list[Outcome]]] = {}
+    for outcome in outcomes:
+        cells = lines.setdefault(outcome.line, {})
+        cells.setdefault((outcome.metric, outcome.condition), []).append(outcome)
+    trainings = {o.training.name: o.training for o in outcomes if o.training is not None}
+    return Section(
+        request=request,
+        columns=tuple(_column(quantity, outcomes) for quantity in quantities),
+        lines=tuple(_line(key, cells, quantities) for key, cells in lines.items()),
+        trainings=tuple(trainings.values()),
+    )
+
+
+def _column(quantity: tuple[str, str], outcomes: Sequence[Outcome]) -> Column:
+    members = [o for o in outcomes if (o.metric, o.condition) == quantity and o.state == "done"]
+    return Column(
+        metric=quantity[0],
+        condition=quantity[1],
+        measured_as=tuple(dict.fromkeys(o.measured_as for o in members if o.measured_as)),
+        protocols=tuple(dict.fromkeys(o.protocol for o in members if o.protocol)),
+    )
+
+
+def _line(
+    key: str,
+    cells: dict[tuple[str, str], list[Outcome]],
+    quantities: Sequence[tuple[str, str]],
+) -> Line:
+    first = next(iter(cells.values()))[0]
+    return Line(
+        key=key,
+        label=first.label,
+        space=first.space,
+        cells=tuple(
+            Cell(outcomes=tuple(cells[quantity])) if quantity in cells else None
+            for quantity in quantities
+        ),
+    )
+
+
+def results_frame(outcomes: Sequence[Outcome]) -> "pd.DataFrame":
+    """Every cell of every seed, one row each, in the order given."""
+    import pandas as pd
+
+    return pd.DataFrame([_result(outcome) for outcome in outcomes], columns=list(_RESULT_COLUMNS))
+
+
+_RESULT_COLUMNS = (
+    *("table", "scale", "dataset", "kimg", "data", "line", "label", "space", "metric"),
+    *("condition", "seed", "state", "reason", "value", "stderr", "measured_as", "protocol"),
+    *("published", "training", "network", "trained_kimg", "training_seconds", "machine"),
+)
+
+
+def _result(o: Outcome) -> dict[str, object]:
+    of_request = ("table", "scale", "dataset", "kimg", "data")
+    row: dict[str, object] = {name: vars(o.request)[name] for name in of_request}
+    row |= {name: value for name, value in vars(o).items() if name in _RESULT_COLUMNS}
+    row["training"] = "" if o.training is None else o.training.name
+    if o.training is not None:
+        row["network"] = o.training.network
+        row["trained_kimg"] = o.training.kimg
+        row["training_seconds"] = o.training.seconds
+        row["machine"] = o.training.machine
+    return row
+
+
+def tables_frame(parts: Sequence[Section]) -> "pd.DataFrame":
+    """One row per cell: mean and spread over seeds beside the published number."""
+    import pandas as pd
+
+    rows = [
+        _summary(part, line, column, cell)
+        for part in parts
+        for line in part.lines
+        for column, cell in zip(part.columns, line.cells, strict=True)
+        if cell is not None
+    ]
+    return pd.DataFrame(rows, columns=list(_SUMMARY_COLUMNS))
+
+
+_SUMMARY_COLUMNS = (
+    *("table", "scale", "dataset", "kimg", "line", "label", "space", "metric", "condition"),
+    *("measured_as", "mean", "std", "n", "measuring_stderr", "published", "published_unit"),
+    *("failed", "running", "waiting", "reason"),
+)
+
+
+def _summary(part: Section, line: Line, column: Column, cell: Cell) -> dict[str, object]:
+    sample, request = cell.sample, part.request
+    row: dict[str, object] = {
+        "table": request.table,
+        "scale": request.scale,
+        "dataset": request.dataset,
+        "kimg": request.kimg,
+        "line": line.key,
+        "label": line.label,
+        "space": line.space,
+        "metric": column.metric,
+        "condition": column.condition,
+        "measured_as": "; ".join(dict.fromkeys(o.measured_as for o in cell.done)),
+        "n": 0 if sample is None else len(sample.values),
+        "published": cell.published,
+        "published_unit": column.published_unit,
+        "reason": "; ".join(dict.fromkeys(o.reason for o in cell.outcomes if o.reason)),
+    }
+    row |= {state: len(cell.seeds(state)) for state in ("failed", "running", "waiting")}
+    if sample is not None:
+        row |= {"mean": sample.mean, "std": sample.std, "measuring_stderr": sample.measuring}
+    return row
