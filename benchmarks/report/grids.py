@@ -81,7 +81,8 @@ def draw_samples(training: Training, device: "torch.device") -> "NDArray[np.uint
     UserError
         There is no checkpoint that can be read, or the network has diverged.
     """
-    from stylegan.opening import load_for_evaluation, newest_good_checkpoint
+    from stylegan.checkpoint import newest_good_checkpoint
+    from stylegan.opening import load_for_evaluation
     from stylegan_eval.sampling import draw, to_uint8
 
     if not training.folder.is_dir():
