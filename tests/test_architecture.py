@@ -23,6 +23,8 @@ COMMANDS = (
     "stylegan.info_command",
     "stylegan.sample",
     "stylegan_eval.cli",
+    "benchmarks.__main__",
+    "benchmarks.plan.__main__",
 )
 
 
