@@ -13,7 +13,7 @@ from benchmarks.report.words import (
     family,
     findings,
     legend,
-    number,
+    number_plain,
 )
 
 
@@ -82,7 +82,7 @@ def _table(section: Section) -> list[str]:
             row.append(_cell(cell))
             if published:
                 value = None if cell is None else cell.published
-                row.append("" if value is None else number(value))
+                row.append("" if value is None else number_plain(value))
         rows.append(row)
     return ["| " + " | ".join(row) + " |" for row in rows]
 

@@ -16,7 +16,7 @@ from benchmarks.report.words import (
     family,
     findings,
     legend,
-    number,
+    number_plain,
 )
 
 _TITLE = "The paper's tables, measured"
@@ -148,7 +148,7 @@ def _row(at: int, line: Line, shown: Sequence[bool]) -> str:
         cells.append(_measured(cell))
         if published:
             value = None if cell is None else cell.published
-            key, words = ("", "") if value is None else (repr(value), number(value))
+            key, words = ("", "") if value is None else (repr(value), number_plain(value))
             cells.append(f'<td class="number published" data-sort="{key}">{words}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
