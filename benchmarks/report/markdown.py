@@ -13,7 +13,7 @@ from benchmarks.report.words import (
     family,
     findings,
     legend,
-    number_plain,
+    published_words,
 )
 
 
@@ -71,18 +71,17 @@ def _code(command: str) -> str:
 
 
 def _table(section: Section) -> list[str]:
-    shown = [bool(section.published(at)) for at in range(len(section.columns))]
+    shown = [published_words(section, at) for at in range(len(section.columns))]
     head = ["", ""]
     for column, published in zip(section.columns, shown, strict=True):
-        head += [plain(column.heading), *(["paper"] if published else [])]
+        head += [plain(column.heading), *([plain(column.paper_heading)] if published else [])]
     rows = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for line in section.lines:
         row = [plain(line.key), plain(line.label + (f", {line.space}" if line.space else ""))]
         for cell, published in zip(line.cells, shown, strict=True):
             row.append(_cell(cell))
             if published:
-                value = None if cell is None else cell.published
-                row.append("" if value is None else number_plain(value))
+                row.append(published.get(line.key, ""))
         rows.append(row)
     return ["| " + " | ".join(row) + " |" for row in rows]
 

@@ -86,6 +86,11 @@ class Column:
         condition = self.condition.replace("=", " ")
         return f"{name}, {condition}" if condition else name
 
+    @property
+    def paper_heading(self) -> str:
+        """Over the published numbers: what they are, where it is not what was measured."""
+        return "paper" if self.published_unit else f"paper, {self.published_heading}"
+
 
 def _without_space(name: str) -> str:
     """'ppl_wfull[x]' is 'ppl_full[x]', 'ls_z' is 'ls'."""

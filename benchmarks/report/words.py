@@ -94,7 +94,7 @@ def legend(section: Section) -> list[str]:
             " would give is not known."
         )
     if any(cell.published is not None for cell in cells):
-        said.append("Grey: the value published in the paper.")
+        said.append("Under 'paper': the published value.")
     return said + _units(section.columns)
 
 
@@ -292,6 +292,13 @@ def facts(section: Section) -> list[tuple[str, str]]:
         machines = dict.fromkeys(t.machine for t in section.trainings if t.machine)
         said.append(("Machine", "; ".join(machines)))
     return said
+
+
+def published_words(section: Section, at: int) -> dict[str, str]:
+    """The paper's numbers of a column by line, all with the decimals that the longest has."""
+    numbers = section.published(at)
+    decimals = max((len(f"{x:.10g}".partition(".")[2]) for x in numbers.values()), default=0)
+    return {key: f"{value:.{decimals}f}" for key, value in numbers.items()}
 
 
 def number_plain(value: float) -> str:

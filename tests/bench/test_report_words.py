@@ -15,6 +15,7 @@ from benchmarks.report.words import (
     findings,
     legend,
     number,
+    published_words,
     sentence,
     with_error,
 )
@@ -118,6 +119,11 @@ def test_what_was_measured_in_unlike_ways_is_not_compared():
     made = [outcome("A", value=1.0, stderr=1.0), outcome("B", value=9.0, measured_as="fid50k")]
     assert findings(sections(made)[0]) == []
     assert any("unlike ways" in text for text in legend(sections(made)[0]))
+
+
+def test_published_numbers_keep_the_papers_decimals():
+    [section] = sections(cells(A=[1.0], F=[2.0], X=[3.0], published={"A": 8.04, "F": 4.4}))
+    assert published_words(section, 0) == {"A": "8.04", "F": "4.40"}
 
 
 def test_a_cell_says_what_its_error_is_of():
