@@ -79,15 +79,15 @@ def _table(section: Section) -> list[str]:
     for line in section.lines:
         row = [plain(line.key), plain(line.label + (f", {line.space}" if line.space else ""))]
         for cell, published in zip(line.cells, shown, strict=True):
-            row.append(_cell(cell))
+            row.append(_cell(cell, section.common_n))
             if published:
                 row.append(published.get(line.key, ""))
         rows.append(row)
     return ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(cell: Cell | None, common_n: int | None) -> str:
     if cell is None:
         return ""
-    said = [cell_value(cell), *(words for _, words in cell_troubles(cell))]
+    said = [cell_value(cell, common_n), *(words for _, words in cell_troubles(cell))]
     return "; ".join(plain(words) for words in said if words)

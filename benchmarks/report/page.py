@@ -126,7 +126,9 @@ def _table(section: Section) -> str:
                 '<th scope="col" class="number published" data-number>'
                 f"{_text(column.paper_heading)}</th>"
             )
-    rows = "\n".join(_row(at, line, shown) for at, line in enumerate(section.lines))
+    rows = "\n".join(
+        _row(at, line, shown, section.common_n) for at, line in enumerate(section.lines)
+    )
     name = _text(section.request.title)
     return (
         f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table><thead>'
@@ -134,25 +136,25 @@ def _table(section: Section) -> str:
     )
 
 
-def _row(at: int, line: Line, shown: Sequence[Mapping[str, str]]) -> str:
+def _row(at: int, line: Line, shown: Sequence[Mapping[str, str]], common_n: int | None) -> str:
     space = f" <span>in {_text(line.space)}</span>" if line.space else ""
     cells = [
         f'<th scope="row" data-sort="{at}">{_text(line.key)}</th>',
         f'<td class="label" data-sort="{_text(line.label)}">{_text(line.label)}{space}</td>',
     ]
     for cell, published in zip(line.cells, shown, strict=True):
-        cells.append(_measured(cell))
+        cells.append(_measured(cell, common_n))
         if published:
             words = published.get(line.key, "")
             cells.append(f'<td class="number published" data-sort="{words}">{words}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _measured(cell: Cell | None) -> str:
+def _measured(cell: Cell | None, common_n: int | None) -> str:
     if cell is None:
         return '<td class="number" data-sort=""></td>'
     key = "" if cell.sample is None else repr(cell.sample.mean)
-    value = cell_value(cell)
+    value = cell_value(cell, common_n)
     said = [f'<span class="value">{_text(value)}</span>'] if value else []
     said += [f'<span class="{state}">{_text(words)}</span>' for state, words in cell_troubles(cell)]
     return f'<td class="number" data-sort="{key}">{"".join(said)}</td>'

@@ -1,5 +1,6 @@
 """From outcomes to tables: cells over seeds, columns and sections, and pandas frames of them."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,6 +98,10 @@ def _without_space(name: str) -> str:
     return re.sub(r"^ls_[zw]", "ls", re.sub(r"^ppl_[zw]", "ppl_", name))
 
 
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One line in one column, over its seeds.
@@ -111,8 +116,8 @@ class Cell:
 
     @property
     def done(self) -> tuple[Outcome, ...]:
-        """Those with a value."""
-        return tuple(o for o in self.outcomes if o.state == "done" and o.value is not None)
+        """Those with a number."""
+        return tuple(o for o in self.outcomes if o.state == "done" and _is_number(o.value))
 
     @property
     def sample(self) -> Sample | None:
@@ -148,6 +153,13 @@ class Section:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     trainings: tuple[Training, ...]
+
+    @property
+    def common_n(self) -> int | None:
+        """Seeds of every cell that has any; None where they are not as many in each."""
+        cells = [cell for line in self.lines for cell in line.cells if cell is not None]
+        counts = {len(cell.done) for cell in cells if cell.done}
+        return counts.pop() if len(counts) == 1 else None
 
     def samples(self, column: int) -> dict[str, Sample]:
         """Values of each line that has any, in the order of the lines."""

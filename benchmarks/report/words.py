@@ -54,16 +54,17 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def cell_value(cell: Cell) -> str:
-    """Mean and its error with n; empty while nothing is measured."""
+def cell_value(cell: Cell, common_n: int | None = None) -> str:
+    """Mean and its error, with n where it is not the common one; empty while there is none."""
     sample = cell.sample
     if sample is None:
         return ""
     n = len(sample.values)
+    said = "" if n == common_n else f" (n = {n})"
     if n > 1:
-        return f"{with_error(sample.mean, sample.std)} (n = {n})"
+        return with_error(sample.mean, sample.std) + said
     marked = "" if sample.measuring is None else "*"
-    return f"{with_error(sample.mean, sample.measuring)}{marked} (n = 1)"
+    return f"{with_error(sample.mean, sample.measuring)}{marked}{said}"
 
 
 def cell_troubles(cell: Cell) -> list[tuple[str, str]]:
@@ -72,6 +73,11 @@ def cell_troubles(cell: Cell) -> list[tuple[str, str]]:
         ("failed", f"seed {o.seed} failed: {o.reason or 'no reason was written down'}")
         for o in cell.outcomes
         if o.state == "failed"
+    ]
+    troubles += [
+        ("failed", f"seed {o.seed} gave no number ({o.value})")
+        for o in cell.outcomes
+        if o.state == "done" and o not in cell.done
     ]
     for state in ("running", "waiting"):
         seeds = cell.seeds(state)
@@ -87,11 +93,12 @@ def legend(section: Section) -> list[str]:
     sizes = {len(cell.sample.values) for cell in cells if cell.sample is not None}
     said = []
     if max(sizes, default=0) > 1:
-        said.append("Mean ± standard deviation over n seeds.")
+        n = section.common_n
+        said.append(f"Mean ± standard deviation over {'n' if n is None else f'n = {n}'} seeds.")
     if 1 in sizes:
         said.append(
-            "* One seed: ± is the standard error of the measurement alone; how much another seed"
-            " would give is not known."
+            "* One seed (n = 1): ± is the standard error of the measurement alone; how much"
+            " another seed would give is not known."
         )
     if any(cell.published is not None for cell in cells):
         said.append("Under 'paper': the published value.")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from benchmarks.report.noise import Comparison
 from benchmarks.report.tables import Column, sections
 from benchmarks.report.words import (
+    cell_troubles,
     cell_value,
     duration,
     family,
@@ -121,6 +122,13 @@ def test_what_was_measured_in_unlike_ways_is_not_compared():
     assert any("unlike ways" in text for text in legend(sections(made)[0]))
 
 
+def test_a_number_that_is_none_is_not_averaged():
+    [section] = sections([outcome("A", 0, 2.0), outcome("A", 1, float("nan"))])
+    [cell] = section.lines[0].cells
+    assert cell.sample.values == (2.0,)
+    assert cell_troubles(cell) == [("failed", "seed 1 gave no number (nan)")]
+
+
 def test_published_numbers_keep_the_papers_decimals():
     [section] = sections(cells(A=[1.0], F=[2.0], X=[3.0], published={"A": 8.04, "F": 4.4}))
     assert published_words(section, 0) == {"A": "8.04", "F": "4.40"}
@@ -129,6 +137,10 @@ def test_published_numbers_keep_the_papers_decimals():
 def test_a_cell_says_what_its_error_is_of():
     [section] = sections(cells(A=[1.0, 3.0]))
     assert cell_value(section.lines[0].cells[0]) == "2.0 ± 1.4 (n = 2)"
+    assert cell_value(section.lines[0].cells[0], section.common_n) == "2.0 ± 1.4"
+    assert "Mean ± standard deviation over n = 2 seeds." in legend(section)
+    [mixed] = sections(cells(A=[1.0, 3.0], B=[2.0]))
+    assert mixed.common_n is None
     [section] = sections([outcome("A", value=204.0, stderr=1.61)])
     assert cell_value(section.lines[0].cells[0]) == "204.0 ± 1.6* (n = 1)"
 

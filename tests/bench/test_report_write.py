@@ -58,6 +58,7 @@ def test_a_sheet_is_drawn_once_per_network_from_the_first_seed_that_is_measured(
         outcome("F-z", 0, state="failed", training=training("F", tmp_path / "failed")),
         outcome("F-z", 1, 2.0, training=trained["F"]),
         outcome("F-w", 1, 3.0, training=trained["F"]),
+        outcome("F-z", 2, 1.0, training=training("F", tmp_path / "later", seed=2)),
     ]
     [sheet] = sheets(made, CPU)
     assert sheet.training is trained["F"]
