@@ -94,7 +94,7 @@ def _plain_ticks(axes: "Axes") -> None:
 
     for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         which(ScalarFormatter())
-    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7)))
     axes.tick_params(which="minor", labelsize=8)
 
 
@@ -143,7 +143,7 @@ def _terms(
     said = f", running mean of {window} ticks" if window > 1 else ""
     title_and_grid(axes, title + said)
     if axes.lines:
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, framealpha=0.6)
     else:
         say(axes, "not logged")
 

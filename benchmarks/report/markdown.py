@@ -13,7 +13,7 @@ from benchmarks.report.words import (
     family,
     findings,
     legend,
-    number,
+    published_words,
 )
 
 
@@ -71,24 +71,23 @@ def _code(command: str) -> str:
 
 
 def _table(section: Section) -> list[str]:
-    shown = [bool(section.published(at)) for at in range(len(section.columns))]
+    shown = [published_words(section, at) for at in range(len(section.columns))]
     head = ["", ""]
     for column, published in zip(section.columns, shown, strict=True):
-        head += [plain(column.heading), *(["paper"] if published else [])]
+        head += [plain(column.heading), *([plain(column.paper_heading)] if published else [])]
     rows = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for line in section.lines:
         row = [plain(line.key), plain(line.label + (f", {line.space}" if line.space else ""))]
         for cell, published in zip(line.cells, shown, strict=True):
-            row.append(_cell(cell))
+            row.append(_cell(cell, section.common_n))
             if published:
-                value = None if cell is None else cell.published
-                row.append("" if value is None else number(value))
+                row.append(published.get(line.key, ""))
         rows.append(row)
     return ["| " + " | ".join(row) + " |" for row in rows]
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(cell: Cell | None, common_n: int | None) -> str:
     if cell is None:
         return ""
-    said = [cell_value(cell), *(words for _, words in cell_troubles(cell))]
+    said = [cell_value(cell, common_n), *(words for _, words in cell_troubles(cell))]
     return "; ".join(plain(words) for words in said if words)

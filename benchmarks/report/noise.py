@@ -134,6 +134,35 @@ def _two_sided(difference: float, stderr: float, freedom: float | None) -> float
     return float(2 * stats.t.sf(ratio, freedom))
 
 
+def pooled_spread(samples: Mapping[str, Sample]) -> tuple[float, int] | None:
+    """Standard deviation between seeds, taken as one for all lines, and its degrees of freedom.
+
+    Returns
+    -------
+    (float, int) or None
+        None where no line has two seeds, or all seeds of each line agree.
+    """
+    spread = [(len(s.values) - 1, s.std) for s in samples.values() if s.std is not None]
+    freedom = sum(count for count, _ in spread)
+    squares = math.fsum(count * std**2 for count, std in spread)
+    return (math.sqrt(squares / freedom), freedom) if squares > 0 else None
+
+
+def pooled_pairs(samples: Mapping[str, Sample]) -> list[Comparison]:
+    """Every pair of lines with two seeds, by a t-test with the pooled spread; not corrected yet."""
+    spread = pooled_spread(samples)
+    if spread is None:
+        return []
+    std, freedom = spread
+    pairs = []
+    for pair in all_pairs({key: s for key, s in samples.items() if s.std is not None}):
+        counts = [len(samples[key].values) for key in (pair.a, pair.b)]
+        stderr = std * math.sqrt(sum(1 / count for count in counts))
+        p = _two_sided(pair.difference, stderr, freedom)
+        pairs.append(replace(pair, stderr=stderr, p=p, corrected=p, freedom=float(freedom)))
+    return pairs
+
+
 def all_pairs(samples: Mapping[str, Sample]) -> list[Comparison]:
     """Every pair of lines of one column, in the order of the lines; not corrected yet.
 

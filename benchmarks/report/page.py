@@ -3,12 +3,12 @@
 import base64
 import hashlib
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from string import Template
 
 from benchmarks.report.pictures import Picture, Pictures, slugs
-from benchmarks.report.tables import Cell, Column, Line, Section
+from benchmarks.report.tables import Cell, Line, Section
 from benchmarks.report.words import (
     cell_troubles,
     cell_value,
@@ -16,7 +16,7 @@ from benchmarks.report.words import (
     family,
     findings,
     legend,
-    number,
+    published_words,
 )
 
 _TITLE = "The paper's tables, measured"
@@ -117,16 +117,18 @@ def _section(section: Section, name: str, pictures: Pictures) -> str:
 
 
 def _table(section: Section) -> str:
-    shown = [bool(section.published(at)) for at in range(len(section.columns))]
+    shown = [published_words(section, at) for at in range(len(section.columns))]
     heads = ['<th scope="col" data-number>line</th>', '<th scope="col">as the paper calls it</th>']
     for column, published in zip(section.columns, shown, strict=True):
         heads.append(f'<th scope="col" class="number" data-number>{_text(column.heading)}</th>')
         if published:
             heads.append(
                 '<th scope="col" class="number published" data-number>'
-                f"{_text(_published_heading(column))}</th>"
+                f"{_text(column.paper_heading)}</th>"
             )
-    rows = "\n".join(_row(at, line, shown) for at, line in enumerate(section.lines))
+    rows = "\n".join(
+        _row(at, line, shown, section.common_n) for at, line in enumerate(section.lines)
+    )
     name = _text(section.request.title)
     return (
         f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table><thead>'
@@ -134,30 +136,25 @@ def _table(section: Section) -> str:
     )
 
 
-def _published_heading(column: Column) -> str:
-    return "paper" if column.published_unit else f"paper, {column.published_heading}"
-
-
-def _row(at: int, line: Line, shown: Sequence[bool]) -> str:
+def _row(at: int, line: Line, shown: Sequence[Mapping[str, str]], common_n: int | None) -> str:
     space = f" <span>in {_text(line.space)}</span>" if line.space else ""
     cells = [
         f'<th scope="row" data-sort="{at}">{_text(line.key)}</th>',
         f'<td class="label" data-sort="{_text(line.label)}">{_text(line.label)}{space}</td>',
     ]
     for cell, published in zip(line.cells, shown, strict=True):
-        cells.append(_measured(cell))
+        cells.append(_measured(cell, common_n))
         if published:
-            value = None if cell is None else cell.published
-            key, words = ("", "") if value is None else (repr(value), number(value))
-            cells.append(f'<td class="number published" data-sort="{key}">{words}</td>')
+            words = published.get(line.key, "")
+            cells.append(f'<td class="number published" data-sort="{words}">{words}</td>')
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _measured(cell: Cell | None) -> str:
+def _measured(cell: Cell | None, common_n: int | None) -> str:
     if cell is None:
         return '<td class="number" data-sort=""></td>'
     key = "" if cell.sample is None else repr(cell.sample.mean)
-    value = cell_value(cell)
+    value = cell_value(cell, common_n)
     said = [f'<span class="value">{_text(value)}</span>'] if value else []
     said += [f'<span class="{state}">{_text(words)}</span>' for state, words in cell_troubles(cell)]
     return f'<td class="number" data-sort="{key}">{"".join(said)}</td>'

@@ -1,5 +1,6 @@
 """From outcomes to tables: cells over seeds, columns and sections, and pandas frames of them."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ _AS_PUBLISHED = {
 }
 _HEADINGS = {
     "fid": "FID",
-    "ppl_full": "Path length, full",
-    "ppl_end": "Path length, end",
-    "separability": "Separability",
-    "precision": "Precision",
-    "recall": "Recall",
+    "ppl_full": "full path length",
+    "ppl_end": "path length of the ends",
+    "separability": "separability",
+    "precision": "precision",
+    "recall": "recall",
 }
 _HIGHER_IS_BETTER = ("precision", "recall")
 
@@ -41,12 +42,15 @@ class Column:
         Names of what was really measured, in order; more than one cannot be compared.
     protocols : tuple of str
         Likewise.
+    unlike : bool
+        Whether cells of one latent space were measured under unlike protocols.
     """
 
     metric: str
     condition: str
     measured_as: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ()
+    unlike: bool = False
 
     @property
     def higher_is_better(self) -> bool:
@@ -61,8 +65,13 @@ class Column:
 
     @property
     def comparable(self) -> bool:
-        """Whether all of it was measured in one way, space by space."""
-        return len({_without_space(name) for name in self.measured_as}) < 2
+        """Whether all of it was measured in one way but for the latent space."""
+        return len(self.names) < 2 and not self.unlike
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What was measured, without the latent space, which a table's line says already."""
+        return tuple(dict.fromkeys(map(_without_space, self.measured_as)))
 
     @property
     def published_heading(self) -> str:
@@ -72,14 +81,25 @@ class Column:
     @property
     def heading(self) -> str:
         """What was measured, for people: the paper's word only for the paper's unit."""
-        one_name = len(self.measured_as) == 1 and not self.published_unit
-        name = self.measured_as[0] if one_name else self.published_heading
-        return f"{name}, {self.condition.replace('=', ' ')}" if self.condition else name
+        one_name = len(self.names) == 1 and not self.published_unit
+        name = self.names[0] if one_name else self.published_heading
+        name = name[0].upper() + name[1:] if self.published_unit else name
+        condition = self.condition.replace("=", " ")
+        return f"{name}, {condition}" if condition else name
+
+    @property
+    def paper_heading(self) -> str:
+        """Over the published numbers: what they are, where it is not what was measured."""
+        return "paper" if self.published_unit else f"paper, {self.published_heading}"
 
 
 def _without_space(name: str) -> str:
-    """Name of a metric without the latent space in it, which a table's line says already."""
-    return re.sub(r"^(ppl|ls)_[zw]", r"\1_", name)
+    """'ppl_wfull[x]' is 'ppl_full[x]', 'ls_z' is 'ls'."""
+    return re.sub(r"^ls_[zw]", "ls", re.sub(r"^ppl_[zw]", "ppl_", name))
+
+
+def _is_number(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +116,8 @@ class Cell:
 
     @property
     def done(self) -> tuple[Outcome, ...]:
-        """Those with a value."""
-        return tuple(o for o in self.outcomes if o.state == "done" and o.value is not None)
+        """Those with a number."""
+        return tuple(o for o in self.outcomes if o.state == "done" and _is_number(o.value))
 
     @property
     def sample(self) -> Sample | None:
@@ -133,6 +153,13 @@ class Section:
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     trainings: tuple[Training, ...]
+
+    @property
+    def common_n(self) -> int | None:
+        """Seeds of every cell that has any; None where they are not as many in each."""
+        cells = [cell for line in self.lines for cell in line.cells if cell is not None]
+        counts = {len(cell.done) for cell in cells if cell.done}
+        return counts.pop() if len(counts) == 1 else None
 
     def samples(self, column: int) -> dict[str, Sample]:
         """Values of each line that has any, in the order of the lines."""
@@ -172,11 +199,15 @@ def _section(request: Request, outcomes: Sequence[Outcome]) -> Section:
 
 def _column(quantity: tuple[str, str], outcomes: Sequence[Outcome]) -> Column:
     members = [o for o in outcomes if (o.metric, o.condition) == quantity and o.state == "done"]
+    by_space: dict[str, set[str]] = {}
+    for outcome in members:
+        by_space.setdefault(outcome.space, set()).add(outcome.protocol)
     return Column(
         metric=quantity[0],
         condition=quantity[1],
         measured_as=tuple(dict.fromkeys(o.measured_as for o in members if o.measured_as)),
         protocols=tuple(dict.fromkeys(o.protocol for o in members if o.protocol)),
+        unlike=any(len(protocols) > 1 for protocols in by_space.values()),
     )
 
 

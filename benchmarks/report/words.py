@@ -5,10 +5,20 @@ Plain text; the page and the Markdown escape it for themselves.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.report.noise import LEVEL, Agreement, Comparison, agreement, all_pairs, holm
+from benchmarks.report.noise import (
+    LEVEL,
+    Agreement,
+    Comparison,
+    Sample,
+    agreement,
+    all_pairs,
+    holm,
+    pooled_pairs,
+    pooled_spread,
+)
 from benchmarks.report.tables import Cell, Column, Section
 
 
@@ -44,16 +54,17 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def cell_value(cell: Cell) -> str:
-    """Mean and its error with n; empty while nothing is measured."""
+def cell_value(cell: Cell, common_n: int | None = None) -> str:
+    """Mean and its error, with n where it is not the common one; empty while there is none."""
     sample = cell.sample
     if sample is None:
         return ""
     n = len(sample.values)
+    said = "" if n == common_n else f" (n = {n})"
     if n > 1:
-        return f"{with_error(sample.mean, sample.std)} (n = {n})"
+        return with_error(sample.mean, sample.std) + said
     marked = "" if sample.measuring is None else "*"
-    return f"{with_error(sample.mean, sample.measuring)}{marked} (n = 1)"
+    return f"{with_error(sample.mean, sample.measuring)}{marked}{said}"
 
 
 def cell_troubles(cell: Cell) -> list[tuple[str, str]]:
@@ -62,6 +73,11 @@ def cell_troubles(cell: Cell) -> list[tuple[str, str]]:
         ("failed", f"seed {o.seed} failed: {o.reason or 'no reason was written down'}")
         for o in cell.outcomes
         if o.state == "failed"
+    ]
+    troubles += [
+        ("failed", f"seed {o.seed} gave no number ({o.value})")
+        for o in cell.outcomes
+        if o.state == "done" and o not in cell.done
     ]
     for state in ("running", "waiting"):
         seeds = cell.seeds(state)
@@ -77,14 +93,15 @@ def legend(section: Section) -> list[str]:
     sizes = {len(cell.sample.values) for cell in cells if cell.sample is not None}
     said = []
     if max(sizes, default=0) > 1:
-        said.append("Mean ± standard deviation over n seeds.")
+        n = section.common_n
+        said.append(f"Mean ± standard deviation over {'n' if n is None else f'n = {n}'} seeds.")
     if 1 in sizes:
         said.append(
-            "* One seed: ± is the standard error of the measurement alone; how much another seed"
-            " would give is not known."
+            "* One seed (n = 1): ± is the standard error of the measurement alone; how much"
+            " another seed would give is not known."
         )
     if any(cell.published is not None for cell in cells):
-        said.append("Grey: the value published in the paper.")
+        said.append("Under 'paper': the published value.")
     return said + _units(section.columns)
 
 
@@ -93,13 +110,13 @@ def _units(columns: Sequence[Column]) -> list[str]:
     said: dict[str, None] = {}
     for column in columns:
         if not column.published_unit:
-            verb = "is" if len(column.measured_as) == 1 else "are"
+            verb = "is" if len(column.names) == 1 else "are"
             said[
-                f"{', '.join(column.measured_as)} {verb} not the paper's"
+                f"{', '.join(column.names)} {verb} not the paper's"
                 f" {column.published_heading}: compare the order, not the values."
             ] = None
-        if not column.comparable or len(column.protocols) > 1:
-            ways = column.protocols if column.comparable else column.measured_as
+        if not column.comparable:
+            ways = column.protocols if column.unlike else column.measured_as
             said[
                 f"{column.heading}: its cells were measured in unlike ways ({'; '.join(ways)}) and"
                 " are not compared with each other."
@@ -128,47 +145,63 @@ class Findings:
 
 def findings(section: Section) -> list[Findings]:
     """What differs by more than noise, column by column; one correction over the whole table."""
+    pooled = _tested(section, pooled_pairs) if _few_seeds(section) else {}
+    return [
+        _of_column(section, at, pairs, pooled.get(at, []))
+        for at, pairs in _tested(section, all_pairs).items()
+    ]
+
+
+def _tested(
+    section: Section, pairs_of: Callable[[Mapping[str, Sample]], list[Comparison]]
+) -> dict[int, list[Comparison]]:
+    """Comparisons by column, corrected over the whole table."""
     compared = [
         (at, comparison)
         for at, column in enumerate(section.columns)
-        if column.comparable and len(column.protocols) < 2
-        for comparison in all_pairs(section.samples(at))
+        if column.comparable
+        for comparison in pairs_of(section.samples(at))
     ]
     corrected = holm([comparison for _, comparison in compared])
     by_column: dict[int, list[Comparison]] = {}
     for (at, _), comparison in zip(compared, corrected, strict=True):
         by_column.setdefault(at, []).append(comparison)
-    return [_of_column(section, at, pairs) for at, pairs in by_column.items()]
+    return by_column
+
+
+def _few_seeds(section: Section) -> bool:
+    """Whether a comparison has so few degrees of freedom that Welch's test sees little."""
+    pairs = [pair for pairs in _tested(section, all_pairs).values() for pair in pairs]
+    return any(pair.freedom is not None and pair.freedom < 3 for pair in pairs)
 
 
 def family(section: Section) -> str:
     """How the tests were made; empty where none was."""
-    pairs = [
-        pair
-        for at, column in enumerate(section.columns)
-        if column.comparable and len(column.protocols) < 2
-        for pair in all_pairs(section.samples(at))
-    ]
+    pairs = [pair for pairs in _tested(section, all_pairs).values() for pair in pairs]
     tested = [pair for pair in pairs if pair.p is not None]
     if not tested:
         return ""
     kinds = {pair.basis for pair in tested}
     tests = {
         "seeds": "Welch's t over seeds",
-        "measurement": "where a line has one seed, the standard errors of the measurements alone",
+        "measurement": (
+            "where a line has one seed, the standard errors of the measurements alone: the noise"
+            " between seeds is then unknown"
+        ),
     }
     said = (
         f"{'; '.join(words for kind, words in tests.items() if kind in kinds)}. p is corrected for"
         f" all {len(tested)} pairs of lines of this table by Holm's rule; more than noise is"
         f" p < {LEVEL:g}."
     )
-    freedoms = [pair.freedom for pair in tested if pair.freedom is not None]
-    if freedoms and min(freedoms) < 3:
+    if _few_seeds(section):
         said += " With so few seeds only a very large difference can show itself."
     return said[0].upper() + said[1:]
 
 
-def _of_column(section: Section, at: int, pairs: Sequence[Comparison]) -> Findings:
+def _of_column(
+    section: Section, at: int, pairs: Sequence[Comparison], pooled: Sequence[Comparison]
+) -> Findings:
     column, samples = section.columns[at], section.samples(at)
     means = {key: sample.mean for key, sample in samples.items()}
     ranked = sorted(means, key=lambda key: -means[key] if column.higher_is_better else means[key])
@@ -178,6 +211,7 @@ def _of_column(section: Section, at: int, pairs: Sequence[Comparison]) -> Findin
     for end in (keys[0], keys[-1]):
         chosen += [frozenset((key, end)) for key in keys if key != end]
     sentences = [sentence(found[both], column) for both in dict.fromkeys(chosen)]
+    sentences += _with_one_spread(samples, pooled, column)
     sentences += _agreement(agreement(means, section.published(at)), found)
     return Findings(
         heading=column.heading, order=" < ".join(ranked) if not column.higher_is_better
@@ -185,10 +219,30 @@ def _of_column(section: Section, at: int, pairs: Sequence[Comparison]) -> Findin
     )  # fmt: skip
 
 
+def _with_one_spread(
+    samples: Mapping[str, Sample], pooled: Sequence[Comparison], column: Column
+) -> list[str]:
+    """What the same tests say when the spread between seeds is taken as one for all lines."""
+    spread = pooled_spread(samples)
+    if spread is None or len(pooled) < 2:
+        return []
+    orders = [_better_first(pair, column) for pair in pooled if pair.real]
+    found = ", ".join(f"{better} than {worse}" for better, worse in orders)
+    return [
+        f"Were the spread between seeds the same for all lines (pooled: {number(spread[0])} with"
+        f" {spread[1]} degrees of freedom), "
+        + (f"better by more than noise: {found}." if found else "no pair would differ by more.")
+    ]
+
+
+def _better_first(pair: Comparison, column: Column) -> tuple[str, str]:
+    b_better = (pair.difference > 0) == column.higher_is_better
+    return (pair.b, pair.a) if b_better else (pair.a, pair.b)
+
+
 def sentence(pair: Comparison, column: Column) -> str:
     """One comparison in words; 'more than noise' exactly where the corrected test says so."""
-    b_better = (pair.difference > 0) == column.higher_is_better
-    better, worse = (pair.b, pair.a) if b_better else (pair.a, pair.b)
+    better, worse = _better_first(pair, column)
     size = with_error(abs(pair.difference), pair.stderr)
     if pair.corrected is None:
         return (
@@ -196,11 +250,10 @@ def sentence(pair: Comparison, column: Column) -> str:
             " standard error of the measurement)."
         )
     p = probability(pair.corrected)
-    seeds = "" if pair.basis == "seeds" else "; the noise between seeds is unknown"
     noise = "noise" if pair.basis == "seeds" else "noise of the measurement"
     if pair.real:
-        return f"{better} is better than {worse} by {size} ({p}): more than {noise}{seeds}."
-    return f"{better} and {worse} do not differ by more than {noise} ({size}, {p}){seeds}."
+        return f"{better} is better than {worse} by {size} ({p}): more than {noise}."
+    return f"{better} and {worse} do not differ by more than {noise} ({size}, {p})."
 
 
 def _agreement(found: Agreement, pairs: dict[frozenset[str], Comparison]) -> list[str]:
@@ -246,6 +299,13 @@ def facts(section: Section) -> list[tuple[str, str]]:
         machines = dict.fromkeys(t.machine for t in section.trainings if t.machine)
         said.append(("Machine", "; ".join(machines)))
     return said
+
+
+def published_words(section: Section, at: int) -> dict[str, str]:
+    """The paper's numbers of a column by line, all with the decimals that the longest has."""
+    numbers = section.published(at)
+    decimals = max((len(f"{x:.10g}".partition(".")[2]) for x in numbers.values()), default=0)
+    return {key: f"{value:.{decimals}f}" for key, value in numbers.items()}
 
 
 def number_plain(value: float) -> str:

@@ -1,0 +1,166 @@
+"""Comparisons of a report against scipy, closed forms and laws."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy import stats
+
+from benchmarks.report.noise import (
+    Comparison,
+    Sample,
+    agreement,
+    all_pairs,
+    compare,
+    holm,
+    pooled_pairs,
+    pooled_spread,
+)
+
+numbers = st.floats(-1e3, 1e3).map(lambda x: round(x, 3))
+seeds = st.lists(numbers, min_size=2, max_size=6)
+p_values = st.lists(st.floats(0, 1), min_size=1, max_size=12)
+
+
+def sample(*values, stderr=None):
+    return Sample(values=tuple(values), stderrs=(stderr,) * len(values))
+
+
+def untested(p):
+    return Comparison(
+        a="a", b="b", difference=1.0, stderr=1.0, p=p, corrected=p, basis="measurement"
+    )
+
+
+@given(seeds, seeds)
+def test_seeds_are_compared_by_welchs_t(a, b):
+    assume(min(np.std(a), np.std(b)) > 1e-2)
+    expected = stats.ttest_ind(b, a, equal_var=False)
+    found = compare(("a", sample(*a)), ("b", sample(*b)))
+    assert found.basis == "seeds"
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
+    assert found.freedom == pytest.approx(expected.df, rel=1e-6)
+    assert found.difference == pytest.approx(np.mean(b) - np.mean(a), abs=1e-9)
+
+
+def test_one_line_may_have_no_spread():
+    """Then the other's alone counts: a t-test against a fixed number."""
+    found = compare(("a", sample(1.0, 2.0, 4.0)), ("b", sample(9.0, 9.0)))
+    assert found.p == pytest.approx(stats.ttest_1samp([1.0, 2.0, 4.0], 9.0).pvalue)
+    assert found.freedom == pytest.approx(2)
+
+
+@given(seeds, seeds)
+def test_the_other_way_round_is_the_opposite_with_the_same_p(a, b):
+    one = compare(("a", sample(*a)), ("b", sample(*b)))
+    other = compare(("b", sample(*b)), ("a", sample(*a)))
+    assert one.difference == -other.difference
+    assert one.p == pytest.approx(other.p, abs=1e-12)
+
+
+def test_one_seed_is_compared_by_the_errors_of_measuring():
+    found = compare(("a", sample(10.0, stderr=3.0)), ("b", sample(2.0, stderr=4.0)))
+    assert (found.basis, found.stderr, found.difference) == ("measurement", 5.0, -8.0)
+    assert found.p == pytest.approx(math.erfc(8 / 5 / math.sqrt(2)))
+
+
+def test_one_seed_against_two_uses_measuring_for_both():
+    found = compare(("a", sample(1.0, 3.0, stderr=2.0)), ("b", sample(2.0, stderr=1.0)))
+    assert found.basis == "measurement"
+    assert found.stderr == pytest.approx(math.sqrt((4 + 4) / 4 + 1))  # a: of a mean of two
+
+
+def test_without_any_error_nothing_is_claimed():
+    found = compare(("a", sample(1.0)), ("b", sample(100.0, stderr=1.0)))
+    assert (found.basis, found.p, found.stderr, found.real) == ("unknown", None, None, False)
+
+
+def test_seeds_that_agree_exactly_differ_or_not():
+    assert compare(("a", sample(1.0, 1.0)), ("b", sample(2.0, 2.0))).p == 0
+    assert compare(("a", sample(1.0, 1.0)), ("b", sample(1.0, 1.0))).p == 1
+
+
+def test_spread_over_seeds_is_numpys():
+    values = (3.0, 4.5, 9.0)
+    assert sample(*values).std == pytest.approx(np.std(values, ddof=1))
+    assert sample(3.0).std is None
+
+
+def test_holm_of_the_textbook():
+    """By hand: 4 x 0.005, 3 x 0.01, 2 x 0.03, then not below the one before."""
+    found = [pair.corrected for pair in holm(list(map(untested, (0.01, 0.04, 0.03, 0.005))))]
+    assert found == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+@given(p_values)
+def test_holm_rejects_what_the_step_down_rule_rejects(values):
+    """The rule in its own words: go up from the smallest p until one exceeds 0.05 / (m - k)."""
+    rejected, m = set(), len(values)
+    for rank, at in enumerate(sorted(range(m), key=lambda at: (values[at], at))):
+        if not values[at] * (m - rank) < 0.05:
+            break
+        rejected.add(at)
+    found = holm(list(map(untested, values)))
+    assert {at for at, pair in enumerate(found) if pair.real} == rejected
+
+
+@given(p_values, st.randoms(use_true_random=False))
+def test_holm_keeps_the_order_and_never_makes_p_smaller(values, random):
+    found = [pair.corrected for pair in holm(list(map(untested, values)))]
+    assert all(p <= corrected <= 1 for p, corrected in zip(values, found, strict=True))
+    order = list(range(len(values)))
+    random.shuffle(order)
+    shuffled = [pair.corrected for pair in holm([untested(values[at]) for at in order])]
+    assert shuffled == [found[at] for at in order]
+
+
+def test_what_cannot_be_tested_does_not_count_in_the_correction():
+    found = holm([untested(0.02), untested(None), untested(0.5)])
+    assert [pair.corrected for pair in found] == [0.04, None, 0.5]
+
+
+def test_all_pairs_are_compared_in_the_order_of_the_lines():
+    lines = {name: sample(float(at), at + 0.5) for at, name in enumerate("CAB")}
+    assert [(p.a, p.b) for p in all_pairs(lines)] == [("C", "A"), ("C", "B"), ("A", "B")]
+
+
+def test_one_spread_for_two_lines_is_students_t():
+    a, b = (1.0, 4.0, 2.0), (7.0, 5.5)
+    [found] = pooled_pairs({"a": sample(*a), "b": sample(*b)})
+    expected = stats.ttest_ind(b, a, equal_var=True)
+    assert (found.p, found.freedom) == (pytest.approx(expected.pvalue), expected.df)
+
+
+def test_one_spread_for_all_lines_is_the_residual_of_an_analysis_of_variance():
+    groups = {"a": (1.0, 3.0), "b": (10.0, 10.5, 12.0), "c": (7.0,)}
+    std, freedom = pooled_spread({key: sample(*values) for key, values in groups.items()})
+    residual = sum((x - np.mean(values)) ** 2 for values in groups.values() for x in values)
+    assert freedom == 3
+    assert std == pytest.approx(math.sqrt(residual / 3))
+
+
+def test_lines_of_one_seed_have_no_spread_to_pool():
+    assert pooled_spread({"a": sample(1.0), "b": sample(2.0)}) is None
+    assert pooled_pairs({"a": sample(1.0), "b": sample(2.0)}) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=7))
+def test_agreement_is_kendalls_tau(both):
+    ours = {str(at): float(a) for at, (a, _) in enumerate(both)}
+    theirs = {str(at): float(b) for at, (_, b) in enumerate(both)}
+    found = agreement(ours, theirs)
+    expected = stats.kendalltau(list(ours.values()), list(theirs.values())).statistic
+    assert (found.tau is None) == bool(np.isnan(expected))
+    if found.tau is not None:
+        assert found.tau == pytest.approx(expected)
+    turned = sum((a - c) * (b - d) < 0 for (a, b), (c, d) in itertools.combinations(both, 2))
+    assert len(found.reversed) == turned
+
+
+def test_agreement_is_over_the_lines_that_both_have():
+    found = agreement({"A": 3.0, "B": 1.0, "X": 0.0}, {"A": 8.0, "B": 9.0, "C": 1.0})
+    assert (found.pairs, found.tau, found.reversed) == (1, -1.0, (("A", "B"),))
+    assert agreement({"A": 3.0}, {}).pairs == 0

@@ -1,0 +1,160 @@
+"""Sentences of a report: 'more than noise' exactly where the corrected test says so."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.report.noise import Comparison
+from benchmarks.report.tables import Column, sections
+from benchmarks.report.words import (
+    cell_troubles,
+    cell_value,
+    duration,
+    family,
+    findings,
+    legend,
+    number,
+    published_words,
+    sentence,
+    with_error,
+)
+from tests.bench.report_fakes import cells, outcome
+
+FID = Column(metric="fid", condition="")
+RECALL = Column(metric="recall", condition="")
+
+
+def pair(difference, corrected, basis="seeds"):
+    return Comparison(
+        a="A",
+        b="F",
+        difference=difference,
+        stderr=8.1,
+        p=corrected,
+        corrected=corrected,
+        basis=basis,
+    )
+
+
+def said(outcomes):
+    return [text for column in findings(sections(outcomes)[0]) for text in column.sentences]
+
+
+def test_sentences_of_a_finding():
+    assert sentence(pair(-61.2, 0.02), FID) == (
+        "F is better than A by 61.2 ± 8.1 (p = 0.02): more than noise."
+    )
+    assert sentence(pair(3.1, 0.7), FID) == (
+        "A and F do not differ by more than noise (3.1 ± 8.1, p = 0.7)."
+    )
+    assert sentence(pair(0.5, 0.01), RECALL).startswith("F is better than A")
+    assert "more than noise of the measurement." in sentence(pair(-61.2, 0.02, "measurement"), FID)
+
+
+@given(st.floats(0, 1), st.floats(-100, 100).filter(bool))
+def test_more_than_noise_is_said_exactly_when_the_test_says_so(corrected, difference):
+    text = sentence(pair(difference, corrected), FID)
+    assert text.endswith(": more than noise.") == (corrected < 0.05)
+    assert ("do not differ by more than noise" in text) == (corrected >= 0.05)
+
+
+def test_correction_is_over_the_whole_table():
+    """p = 0.03 alone, but of two columns with one pair each the corrected one is 0.06."""
+    apart = 2.17 * 2**0.5  # z of p = 0.03
+    one = [outcome("A", value=0.0, stderr=1.0), outcome("B", value=apart, stderr=1.0)]
+    two = [outcome(o.line, value=o.value, stderr=1.0, condition="psi=0.7") for o in one]
+    assert any(": more than noise" in text for text in said(one))
+    assert not any(": more than noise" in text for text in said(one + two))
+
+
+def test_neighbours_by_mean_and_the_ends_of_the_table_are_compared():
+    made = cells(A=[9.0, 9.1], B=[5.0, 5.1], C=[7.0, 7.1], F=[1.0, 1.1])
+    texts = [text for text in said(made) if re.match(r"\w (is|and)", text)]
+    pairs = {frozenset(re.findall(r"\b[A-F]\b", text)[:2]) for text in texts}
+    assert pairs == {frozenset(both) for both in ("FB", "BC", "CA", "AB", "AF", "CF")}
+    [column] = findings(sections(made)[0])
+    assert column.order == "F < B < C < A"
+
+
+def test_seeds_nobody_trained_are_said_to_be_unknown():
+    made = [outcome("A", value=9.0, stderr=1.0), outcome("B", value=2.0, stderr=1.0)]
+    [section] = sections(made)
+    assert "the noise between seeds is then unknown" in family(section)
+    assert any(text.startswith("* One seed") for text in legend(section))
+    [text, *_] = said([outcome("A", value=9.0), outcome("B", value=2.0)])
+    assert "the noise is unknown" in text
+    assert not any(": more than" in text for text in said([outcome("A", value=9.0)] * 2))
+
+
+def test_few_seeds_are_also_tested_with_one_spread_for_all_lines():
+    made = cells(A=[100.0, 101.0], B=[50.0, 51.5], C=[50.5, 51.0])
+    [section] = sections(made)
+    assert "only a very large difference" in family(section)
+    [text] = [text for text in said(made) if text.startswith("Were the spread")]
+    assert text.endswith("better by more than noise: B than A, C than A.")
+
+
+def test_another_order_than_the_papers_is_named():
+    published = {"A": 8.0, "B": 5.0, "C": 4.0}
+    made = cells(A=[9.0, 9.1, 9.05], B=[1.0, 1.1, 1.05], C=[5.0, 5.1, 5.05], published=published)
+    text = " ".join(said(made))
+    assert "Kendall's tau 0.33; 1 of 3 pairs are the other way round." in text
+    assert "The other way round, beyond noise: B and C." in text
+    close = cells(A=[9.0, 9.1, 9.05], B=[5.0, 5.1, 5.05], C=[5.0, 5.2, 5.0], published=published)
+    assert "not beyond noise: B and C." in " ".join(said(close))
+
+
+def test_another_unit_is_said_plainly():
+    [section] = sections(cells(A=[1.0, 2.0]))
+    assert (
+        "fd5k_efficientnet-lite0 is not the paper's FID: compare the order, not the values."
+        in legend(section)
+    )
+    [section] = sections([outcome("A", value=1.0, measured_as="fid50k")])
+    assert not any("compare the order" in text for text in legend(section))
+
+
+def test_what_was_measured_in_unlike_ways_is_not_compared():
+    made = [outcome("A", value=1.0, stderr=1.0), outcome("B", value=9.0, measured_as="fid50k")]
+    assert findings(sections(made)[0]) == []
+    assert any("unlike ways" in text for text in legend(sections(made)[0]))
+
+
+def test_a_number_that_is_none_is_not_averaged():
+    [section] = sections([outcome("A", 0, 2.0), outcome("A", 1, float("nan"))])
+    [cell] = section.lines[0].cells
+    assert cell.sample.values == (2.0,)
+    assert cell_troubles(cell) == [("failed", "seed 1 gave no number (nan)")]
+
+
+def test_published_numbers_keep_the_papers_decimals():
+    [section] = sections(cells(A=[1.0], F=[2.0], X=[3.0], published={"A": 8.04, "F": 4.4}))
+    assert published_words(section, 0) == {"A": "8.04", "F": "4.40"}
+
+
+def test_a_cell_says_what_its_error_is_of():
+    [section] = sections(cells(A=[1.0, 3.0]))
+    assert cell_value(section.lines[0].cells[0]) == "2.0 ± 1.4 (n = 2)"
+    assert cell_value(section.lines[0].cells[0], section.common_n) == "2.0 ± 1.4"
+    assert "Mean ± standard deviation over n = 2 seeds." in legend(section)
+    [mixed] = sections(cells(A=[1.0, 3.0], B=[2.0]))
+    assert mixed.common_n is None
+    [section] = sections([outcome("A", value=204.0, stderr=1.61)])
+    assert cell_value(section.lines[0].cells[0]) == "204.0 ± 1.6* (n = 1)"
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [(663.1760, 3.2, "663.2 ± 3.2"), (0.09481, 0.0042, "0.0948 ± 0.0042"), (306, 135, "306 ± 135")],
+)
+def test_a_value_has_the_digits_of_its_error(value, error, text):
+    assert with_error(value, error) == text
+
+
+def test_numbers_are_written_without_exponents():
+    assert [number(x) for x in (14750.0, 4.4, 0.0123456, 0.0)] == ["14750", "4.400", "0.01235", "0"]
+    assert [duration(s) for s in (40, 1800, 7200, 86400 * 3)] == [
+        *("40 s", "30 min", "2.0 h", "3.0 days"),
+    ]
