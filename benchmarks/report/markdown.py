@@ -4,14 +4,13 @@ import html
 import re
 from collections.abc import Sequence
 
+from benchmarks.report.findings import family, findings
 from benchmarks.report.pictures import Pictures
 from benchmarks.report.tables import Cell, Section
 from benchmarks.report.words import (
     cell_troubles,
     cell_value,
     facts,
-    family,
-    findings,
     legend,
     published_words,
 )

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from string import Template
 
+from benchmarks.report.findings import family, findings
 from benchmarks.report.pictures import Picture, Pictures, slugs
 from benchmarks.report.tables import Cell, Line, Section
 from benchmarks.report.words import (
     cell_troubles,
     cell_value,
     facts,
-    family,
-    findings,
     legend,
     published_words,
 )

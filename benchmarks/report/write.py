@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.outcomes import Outcome
+from benchmarks.report.frames import results_frame, tables_frame
 from benchmarks.report.markdown import markdown
 from benchmarks.report.page import page
 from benchmarks.report.pictures import draw_pictures, slugs
-from benchmarks.report.tables import results_frame, sections, tables_frame
+from benchmarks.report.tables import sections
 from stylegan_eval.files import atomic_write
 from stylegan_eval.loading import pick_device
 

@@ -5,7 +5,8 @@ import io
 import pandas as pd
 import pytest
 
-from benchmarks.report.tables import results_frame, sections, tables_frame
+from benchmarks.report.frames import results_frame, tables_frame
+from benchmarks.report.tables import sections
 from tests.bench.report_fakes import cells, outcome, request, training
 
 

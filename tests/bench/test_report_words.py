@@ -6,18 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.report.findings import family, findings, sentence
 from benchmarks.report.noise import Comparison
 from benchmarks.report.tables import Column, sections
 from benchmarks.report.words import (
     cell_troubles,
     cell_value,
     duration,
-    family,
-    findings,
     legend,
     number,
     published_words,
-    sentence,
     with_error,
 )
 from tests.bench.report_fakes import cells, outcome

@@ -1,0 +1,174 @@
+"""What differs by more than noise, in sentences. Plain text, as all words of the report."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.report.noise import (
+    LEVEL,
+    Agreement,
+    Comparison,
+    Sample,
+    agreement,
+    all_pairs,
+    holm,
+    pooled_pairs,
+    pooled_spread,
+)
+from benchmarks.report.tables import Column, Section
+from benchmarks.report.words import number, probability, with_error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """Sentences on one column.
+
+    Attributes
+    ----------
+    heading : str
+        The column.
+    order : str
+        Its lines from best to worst.
+    sentences : tuple of str
+        What differs, and the agreement with the paper.
+    """
+
+    heading: str
+    order: str
+    sentences: tuple[str, ...]
+
+
+def findings(section: Section) -> list[Findings]:
+    """What differs by more than noise, column by column; one correction over the whole table."""
+    pooled = _tested(section, pooled_pairs) if _few_seeds(section) else {}
+    return [
+        _of_column(section, at, pairs, pooled.get(at, []))
+        for at, pairs in _tested(section, all_pairs).items()
+    ]
+
+
+def _tested(
+    section: Section, pairs_of: Callable[[Mapping[str, Sample]], list[Comparison]]
+) -> dict[int, list[Comparison]]:
+    """Comparisons by column, corrected over the whole table."""
+    compared = [
+        (at, comparison)
+        for at, column in enumerate(section.columns)
+        if column.comparable
+        for comparison in pairs_of(section.samples(at))
+    ]
+    corrected = holm([comparison for _, comparison in compared])
+    by_column: dict[int, list[Comparison]] = {}
+    for (at, _), comparison in zip(compared, corrected, strict=True):
+        by_column.setdefault(at, []).append(comparison)
+    return by_column
+
+
+def _few_seeds(section: Section) -> bool:
+    """Whether a comparison has so few degrees of freedom that Welch's test sees little."""
+    pairs = [pair for pairs in _tested(section, all_pairs).values() for pair in pairs]
+    return any(pair.freedom is not None and pair.freedom < 3 for pair in pairs)
+
+
+def family(section: Section) -> str:
+    """How the tests were made; empty where none was."""
+    pairs = [pair for pairs in _tested(section, all_pairs).values() for pair in pairs]
+    tested = [pair for pair in pairs if pair.p is not None]
+    if not tested:
+        return ""
+    kinds = {pair.basis for pair in tested}
+    tests = {
+        "seeds": "Welch's t over seeds",
+        "measurement": (
+            "where a line has one seed, the standard errors of the measurements alone: the noise"
+            " between seeds is then unknown"
+        ),
+    }
+    said = (
+        f"{'; '.join(words for kind, words in tests.items() if kind in kinds)}. p is corrected for"
+        f" all {len(tested)} pairs of lines of this table by Holm's rule; more than noise is"
+        f" p < {LEVEL:g}."
+    )
+    if _few_seeds(section):
+        said += " With so few seeds only a very large difference can show itself."
+    return said[0].upper() + said[1:]
+
+
+def _of_column(
+    section: Section, at: int, pairs: Sequence[Comparison], pooled: Sequence[Comparison]
+) -> Findings:
+    column, samples = section.columns[at], section.samples(at)
+    means = {key: sample.mean for key, sample in samples.items()}
+    ranked = sorted(means, key=lambda key: -means[key] if column.higher_is_better else means[key])
+    found = {frozenset((pair.a, pair.b)): pair for pair in pairs}
+    chosen = [frozenset(both) for both in itertools.pairwise(ranked)]
+    keys = [line.key for line in section.lines if line.key in samples]
+    for end in (keys[0], keys[-1]):
+        chosen += [frozenset((key, end)) for key in keys if key != end]
+    sentences = [sentence(found[both], column) for both in dict.fromkeys(chosen)]
+    sentences += _with_one_spread(samples, pooled, column)
+    sentences += _agreement(agreement(means, section.published(at)), found)
+    return Findings(
+        heading=column.heading, order=" < ".join(ranked) if not column.higher_is_better
+        else " > ".join(ranked), sentences=tuple(sentences),
+    )  # fmt: skip
+
+
+def _with_one_spread(
+    samples: Mapping[str, Sample], pooled: Sequence[Comparison], column: Column
+) -> list[str]:
+    """What the same tests say when the spread between seeds is taken as one for all lines."""
+    spread = pooled_spread(samples)
+    if spread is None or len(pooled) < 2:
+        return []
+    orders = [_better_first(pair, column) for pair in pooled if pair.real]
+    found = ", ".join(f"{better} than {worse}" for better, worse in orders)
+    return [
+        f"Were the spread between seeds the same for all lines (pooled: {number(spread[0])} with"
+        f" {spread[1]} degrees of freedom), "
+        + (f"better by more than noise: {found}." if found else "no pair would differ by more.")
+    ]
+
+
+def _better_first(pair: Comparison, column: Column) -> tuple[str, str]:
+    b_better = (pair.difference > 0) == column.higher_is_better
+    return (pair.b, pair.a) if b_better else (pair.a, pair.b)
+
+
+def sentence(pair: Comparison, column: Column) -> str:
+    """One comparison in words; 'more than noise' exactly where the corrected test says so."""
+    better, worse = _better_first(pair, column)
+    size = with_error(abs(pair.difference), pair.stderr)
+    if pair.corrected is None:
+        return (
+            f"{better} and {worse} are {size} apart; the noise is unknown (one seed, and no"
+            " standard error of the measurement)."
+        )
+    p = probability(pair.corrected)
+    noise = "noise" if pair.basis == "seeds" else "noise of the measurement"
+    if pair.real:
+        return f"{better} is better than {worse} by {size} ({p}): more than {noise}."
+    return f"{better} and {worse} do not differ by more than {noise} ({size}, {p})."
+
+
+def _agreement(found: Agreement, pairs: dict[frozenset[str], Comparison]) -> list[str]:
+    if found.pairs == 0:
+        return []
+    tau = "not defined (ties)" if found.tau is None else f"{found.tau:.2f}"
+    said = [
+        (
+            f"Agreement with the paper's order: Kendall's tau {tau};"
+            f" {len(found.reversed)} of {found.pairs} pairs are the other way round."
+        )
+    ]
+    beyond = [both for both in found.reversed if pairs[frozenset(both)].real]
+    within = [both for both in found.reversed if not pairs[frozenset(both)].real]
+    if beyond:
+        said.append(f"The other way round, beyond noise: {_pairs(beyond)}.")
+    if within:
+        said.append(f"The other way round, but not beyond noise: {_pairs(within)}.")
+    return said
+
+
+def _pairs(both: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{a} and {b}" for a, b in both)
