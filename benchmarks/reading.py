@@ -106,7 +106,8 @@ def _outcome(
 
 def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:
     if not math.isfinite(float(row["value"])):
-        return replace(waiting, state="failed", reason=f"{row['metric']} is {row['value']}")
+        reason = row["note"] or f"{row['metric']} is {row['value']}"
+        return replace(waiting, state="failed", reason=reason)
     return replace(
         waiting,
         state="done",

@@ -117,9 +117,9 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
         scale.name: scale
         for scale in (
             Scale(
-                name="tiny-16",
-                description="seconds: shows that all works, its numbers mean nothing",
-                resolution=16,
+                name="tiny-32",
+                description="seconds for each row: shows that all works, its numbers mean nothing",
+                resolution=32,
                 preset="tiny-16",
                 protocol=Protocol(
                     features="efficientnet-lite0",

@@ -1,15 +1,17 @@
-"""The runner as a user meets it: real trainings of 16x16 networks, killed, shared, failing."""
+"""The runner as a user meets it: real trainings of tiny networks, killed, shared, failing."""
 
 import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
@@ -28,15 +30,15 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 @pytest.fixture(scope="module")
 def avatars(tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "avatars16.zip"
-    arguments = ["avatars", str(path), "--count", "64", "--resolution", "16"]
+    path = tmp_path_factory.mktemp("data") / "avatars32.zip"
+    arguments = ["avatars", str(path), "--count", "128", "--resolution", "32"]
     result = CliRunner().invoke(data_main, arguments)
     assert result.exit_code == 0, result.output
     return path
 
 
 def command(avatars, out, *options, table="table1"):
-    arguments = ["run", table, "--scale", "tiny-16", "--data", str(avatars), "--out", str(out)]
+    arguments = ["run", table, "--scale", "tiny-32", "--data", str(avatars), "--out", str(out)]
     return [sys.executable, "-m", "benchmarks", *arguments, "--device", "cpu", *options]
 
 
@@ -90,6 +92,40 @@ def test_what_is_done_is_not_done_again(undisturbed, avatars):
     assert again.returncode == 0
     assert again.stderr.count(": done") == 2
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")} == before
+
+
+def test_other_tables_measure_what_one_has_trained(undisturbed, avatars, tmp_path):
+    out = tmp_path / "results"
+    shutil.copytree(undisturbed[0], out)
+    trained = {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")}
+    (_, plain) = states(out)["F", 0]
+    for table, row, status in (("table2", "mixing-90", 0), ("table4", "style-8", 1)):
+        ended = finish(avatars, out, "--rows", row, "--kimg", "0.4", table=table)
+        assert ended.returncode == status, ended.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.pt")} == trained
+    outcomes = read_outcomes(read_folder(out))
+    # So short a training knows one face, of which nothing can be separated.
+    (unknown,) = [o for o in outcomes if o.state != "done"]
+    assert (unknown.metric, unknown.state, unknown.published) == ("separability", "failed", 3.79)
+    assert "images have it" in unknown.reason
+    assert unknown.reason in ended.stdout
+    mixed = {o.condition: o for o in outcomes if o.request.table == "table2"}
+    assert mixed["latents=1"].value == plain
+    names = [mixed[f"latents={n}"].measured_as for n in (1, 2, 3, 4)]
+    assert len(set(names)) == 4
+    found = {o.metric: o for o in outcomes if o.request.table == "table4"}
+    assert found["fid"].value == plain
+    assert found["ppl_full"].measured_as.startswith("ppl_wfull[st-lpips-alex")
+    assert found["ppl_end"].measured_as.startswith("ppl_wend[st-lpips-alex")
+
+    result = CliRunner().invoke(main, ["report", str(out)])
+    assert result.exit_code == 0, result.output
+    page = (out / "report" / "index.html").read_text(encoding="utf-8")
+    for table in ("table1", "table2", "table4"):
+        assert TABLES[table].title in page
+    rows = pd.read_csv(out / "report" / "results.csv")
+    assert len(rows) == len(outcomes)
+    assert rows["value"].dropna().tolist() == [o.value for o in outcomes if o.state == "done"]
 
 
 def test_two_runners_share_the_work_and_a_killed_one_is_continued(undisturbed, avatars, tmp_path):
@@ -173,31 +209,31 @@ def test_sigterm_saves_and_leaves(avatars, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["run", "table7", "--scale", "tiny-16", "--data", "x"], 2, "'table7' is not one of"),
+        (["run", "table7", "--scale", "tiny-32", "--data", "x"], 2, "'table7' is not one of"),
         (["run", "table1", "--scale", "huge", "--data", "x"], 2, "'huge' is not one of"),
         (
-            ["run", "table1", "--scale", "tiny-16", "--data", "x", "--rows", "A,G", "--out", "o"],
+            ["run", "table1", "--scale", "tiny-32", "--data", "x", "--rows", "A,G", "--out", "o"],
             2,
             "table1 has no row 'G'; there are: A, B, C, D, E, F",
         ),
         (
-            ["run", "table1", "--scale", "tiny-16", "--data", "x", "--seeds", "1,x", "--out", "o"],
+            ["run", "table1", "--scale", "tiny-32", "--data", "x", "--seeds", "1,x", "--out", "o"],
             2,
             "'1,x' is no list of seeds",
         ),
-        (["run", "table1", "--scale", "tiny-16", "--data", "x"], 2, "where to? Give --out DIR"),
-        (["run", "table1", "--scale", "tiny-16"], 2, "trained on what? Give --data"),
+        (["run", "table1", "--scale", "tiny-32", "--data", "x"], 2, "where to? Give --out DIR"),
+        (["run", "table1", "--scale", "tiny-32"], 2, "trained on what? Give --data"),
         (
             ["run", "table1", "--scale", "paper-1024", "--gpus", "7", "--dry-run"],
             1,
             "7",
         ),
         (
-            ["run", "table1", "--scale", "tiny-16", "--dry-run", "--throughput", "fast"],
+            ["run", "table1", "--scale", "tiny-32", "--dry-run", "--throughput", "fast"],
             1,
             "--throughput must be v100, here, or a number of TFLOP/s, not 'fast'",
         ),
-        (["run", "table1", "--scale", "tiny-16", "--data", "x", "--out", "o"], 1, "x"),
+        (["run", "table1", "--scale", "tiny-32", "--data", "x", "--out", "o"], 1, "x"),
         (["report", "nowhere"], 1, "nowhere is no folder of results"),
     ],
 )
@@ -214,7 +250,7 @@ def test_a_dry_run_tells_what_each_row_takes_and_writes_nothing(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(
         main,
-        ["run", "table1", "--scale", "tiny-16", "--rows", "A,F", "--seeds", "0,1", "--dry-run"],
+        ["run", "table1", "--scale", "tiny-32", "--rows", "A,F", "--seeds", "0,1", "--dry-run"],
     )
     assert result.exit_code == 0, result.output
     rows = [line.split()[:3] for line in result.output.splitlines()[1:5]]
@@ -240,12 +276,12 @@ def test_list_names_everything_and_says_how_a_folder_stands(undisturbed, monkeyp
 def test_another_data_set_is_refused_before_anything_is_done(undisturbed, tmp_path):
     out, _ = undisturbed
     other = tmp_path / "other.zip"
-    arguments = ["avatars", str(other), "--count", "64", "--resolution", "16", "--seed", "9"]
+    arguments = ["avatars", str(other), "--count", "128", "--resolution", "32", "--seed", "9"]
     assert CliRunner().invoke(data_main, arguments).exit_code == 0
     before = sorted(out.rglob("*"))
     result = CliRunner().invoke(main, command(other, out)[3:])
     assert result.exit_code == 1
-    assert "was begun with other images (avatars16.zip, 64 images" in result.output
+    assert "was begun with other images (avatars32.zip, 128 images" in result.output
     assert sorted(out.rglob("*")) == before
 
 
