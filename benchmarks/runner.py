@@ -251,8 +251,10 @@ def machine(device: str, asked: Asked) -> str:
     if where.type == "cuda":
         name = torch.cuda.get_device_name(where)
     else:
-        name = f"{_processor()}, {torch.get_num_threads()} threads"
-    return f"{max(asked.gpus, 1)} x {name}, {asked.precision}, PyTorch {torch.__version__}"
+        threads = torch.get_num_threads()
+        name = f"{_processor()}, {threads} thread{'' if threads == 1 else 's'}"
+    together = f"{asked.gpus} x " if asked.gpus > 1 else ""
+    return f"{together}{name}, {asked.precision}, PyTorch {torch.__version__}"
 
 
 def _processor() -> str:

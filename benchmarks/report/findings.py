@@ -86,7 +86,7 @@ def family(section: Section) -> str:
     }
     said = (
         f"{'; '.join(words for kind, words in tests.items() if kind in kinds)}. p is corrected for"
-        f" all {len(tested)} pairs of lines of this table by Holm's rule; more than noise is"
+        f" every pair of lines of this table ({len(tested)} in all) by Holm's rule; more than noise is"
         f" p < {LEVEL:g}."
     )
     if _few_seeds(section):
