@@ -86,8 +86,8 @@ def family(section: Section) -> str:
     }
     said = (
         f"{'; '.join(words for kind, words in tests.items() if kind in kinds)}. p is corrected for"
-        f" every pair of lines of this table ({len(tested)} in all) by Holm's rule; more than noise is"
-        f" p < {LEVEL:g}."
+        f" every pair of lines of this table ({len(tested)} in all) by Holm's rule; more than noise"
+        f" is p < {LEVEL:g}."
     )
     if _few_seeds(section):
         said += " With so few seeds only a very large difference can show itself."
