@@ -12,7 +12,7 @@ LARGEST = 2**30
 # Opcodes: those networks have some 15,000.
 MOST = 200_000
 # Bytes of text in all; the source code of the networks, which is dropped, has some 100 kB.
-_TEXT = 2**25
+_TEXT = 2**24
 _LINE = 2**20
 _NUMBER = 64
 _OF_TEXT = {"UNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE", "STRING", "GLOBAL"}

@@ -81,7 +81,7 @@ class Unknown:
 
 
 def _refused(*args: Any) -> UserError:
-    return UserError(f"uses {', '.join(map(str, args))} in a way that no network needs")
+    return UserError(f"uses {' '.join(map(str, args))} in a way that no network needs")
 
 
 def _numbers(dtype: Any, shape: Any, data: Any, *, fortran: bool) -> NDArray[Any]:
