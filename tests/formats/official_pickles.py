@@ -58,9 +58,9 @@ class _Pickler(pickle.Pickler):
 
 
 @contextlib.contextmanager
-def _named():
+def _named(places):
     with pytest.MonkeyPatch.context() as patch:
-        for place in _PLACES:
+        for place in places:
             parts = place.__module__.split(".")
             for depth in range(1, len(parts) + 1):
                 name = ".".join(parts[:depth])
@@ -70,10 +70,14 @@ def _named():
         yield
 
 
-def dumps(value, protocol=4, *, old_arrays=True):
-    """Bytes of a pickle; `old_arrays` as numpy wrote them then, otherwise as the one here does."""
+def dumps(value, protocol=4, *, old_arrays=True, more=()):
+    """Bytes of a pickle.
+
+    `old_arrays` as numpy wrote them then, otherwise as the one here does; `more` are classes that
+    do not stand where they say.
+    """
     file = io.BytesIO()
-    with _named():
+    with _named((*_PLACES, *more)):
         pickler = _Pickler(file, protocol)
         pickler.old_arrays = old_arrays
         pickler.dump(value)

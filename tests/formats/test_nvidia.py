@@ -1,17 +1,24 @@
 """Official pickles through the command line, held to the official numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
 from stylegan.convert import main as convert
+from stylegan.datasets.archive import write_archive
 from stylegan.formats.nvidia import read_nvidia
 from stylegan.network_file import read_network
-from stylegan.opening import load_for_evaluation
+from stylegan.opening import load_for_evaluation, open_networks
+from stylegan.runtime import Runtime
 from stylegan.sample import main as sample
 from stylegan.train import main as train
+from stylegan.training.run import start_from
+from stylegan.training.settings import RunSettings
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import sha256_of
 from tests.formats import official_pickles as pickles
 from tests.train import golden
 
@@ -230,17 +237,44 @@ def test_description(tmp_path):
     assert run(convert, path, path).exit_code == 1
 
 
-def test_training_goes_on_from_it(official, data, tmp_path):
-    printed = run(train, "--init", official("F"), "--print-config", "--device", "cpu")
-    assert printed.exit_code == 0, printed.output
-    assert '"fmap_max": 32' in printed.stdout
-    alone = written(tmp_path / "Gs.pkl", pickles.stylegan_generator("F"))
-    done = run(train, "--init", alone, "--data", data, "--out", tmp_path / "o", "--device", "cpu")
+@pytest.fixture(scope="module")
+def data32(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "noise32.zip"
+    images = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
+    write_archive(path, ((image, None) for image in images))
+    return path
+
+
+def test_training_goes_on_from_it(official, data32, tmp_path):
+    def one_step(config):
+        schedule = replace(
+            config.schedule, total_kimg=0.004, minibatch=((32, 4),), minibatch_repeats=1
+        )
+        return replace(config, schedule=schedule)
+
+    settings = RunSettings(
+        out=tmp_path / "run", data=data32, seed=0, snapshot_kimg=1, cache=tmp_path / "cache"
+    )
+    start_from(official("F"), one_step, settings, Runtime.choose("cpu"))
+    _, after = open_networks(tmp_path / "run")
+    before = read_nvidia(official("F"))
+    assert after["provenance"]["init"] == sha256_of(official("F"))
+    assert after["nimg"] == 4
+    # Adam's first step is as long as the learning rate.
+    for part, name in (("D", "conv.weight"), ("G", "g.layers.2.conv.weight")):
+        moved = (after["networks"][part][name] - before["networks"][part][name]).abs().max()
+        assert float(moved) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_training_goes_on_from_whole_files_alone(official, data32, tmp_path):
+    path, out = written(tmp_path / "Gs.pkl", pickles.stylegan_generator("F")), tmp_path / "run"
+    done = run(train, "--init", path, "--data", data32, "--out", out, "--device", "cpu")
     assert done.exit_code == 1
     assert "holds G_ema alone, training goes on with" in done.stderr
-    done = run(train, "--resume", official("F"), "--out", tmp_path / "o", "--device", "cpu")
+    done = run(train, "--resume", official("F"), "--out", out, "--device", "cpu")
     assert done.exit_code == 1
     assert "holds no state of the optimizers" in done.stderr
+    assert not out.exists()
 
 
 EXPRESSED = [
