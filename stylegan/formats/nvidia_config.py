@@ -45,6 +45,7 @@ _FIXED: Mapping[str, tuple[Any, ...]] = {
     "mbstd_num_features": (1,),
     "dlatent_avg_beta": (0.995, None),
     "dtype": ("float32",),
+    "structure": ("auto", "linear", "recursive", None),
     "synthesis_func": ("G_synthesis",),
     "mapping_func": ("G_mapping",),
 }
@@ -52,7 +53,7 @@ _FIXED: Mapping[str, tuple[Any, ...]] = {
 _OTHER = frozenset(
     [
         *("resolution", "mapping_lrmul", "use_pixel_norm", "use_instance_norm", "fused_scale"),
-        *("blur_filter", "style_mixing_prob", "dlatent_broadcast", "structure", "is_training"),
+        *("blur_filter", "style_mixing_prob", "dlatent_broadcast", "is_training"),
         *("truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val"),
         *("is_validation", "randomize_noise", "return_dlatents", "is_template_graph"),
         "force_clean_graph",

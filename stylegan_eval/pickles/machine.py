@@ -11,6 +11,7 @@ ids, extension codes, buffers out of band, sets, and classes called with argumen
 """
 
 import pickletools
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -225,7 +226,9 @@ def read_pickle(path: Path) -> Any:
     file, size = open_source(path)
     machine = _Machine(size)
     try:
-        with file:
+        with file, warnings.catch_warnings():
+            # What pickletools has to say of odd escapes is not for users.
+            warnings.simplefilter("ignore", DeprecationWarning)
             made = _run(machine, Source(file, size))
     except (UserError, *DAMAGED) as error:
         if not machine.refused:

@@ -221,6 +221,8 @@ def forbidden():
         "torch-tensor": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.",
         "newer-code-base": b"\x80\x02ctorch_utils.persistence\n"
         b"_reconstruct_persistent_obj\n}\x85R.",
+        "odd-escape": b"S'\\z'\n.",
+        "theano-network": b"\x80\x02cnetwork\nNetwork\n)\x81}b.",
         "newobj-ex": b"\x80\x04csubprocess\nPopen\n)}\x92.",
         "newobj-ex-of-a-network": b"\x80\x04" + NETWORK + b")}\x92.",
         "protocol-9": b"\x80\x09N.",

@@ -284,6 +284,7 @@ EXPRESSED = [
     ({"use_instance_norm": False}, "use_pixel_norm=False, use_instance_norm=False"),
     ({"blur_filter": [1, 3, 3, 1]}, "blur_filter is (1, 3, 3, 1)"),
     ({"resample_kernel": [1, 3, 3, 1]}, "option resample_kernel="),
+    ({"structure": "fixed"}, "option structure='fixed'"),
     ({"dtype": "float16"}, "option dtype='float16'"),
     ({"resolution": 48}, "power of two"),
     ({"resolution": 64}, "lacks the variable"),
