@@ -8,7 +8,7 @@ state is (seed, images shown), from which every stream is derived.
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -146,9 +146,32 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     UserError
         The file is missing, damaged, or something else.
     """
+    tree = read_archive(path)
+    if not is_ours(tree):
+        raise UserError(_damaged(path))
+    return tree
+
+
+def is_ours(tree: Mapping[str, Any]) -> bool:
+    """Whether a dictionary is a checkpoint of this toolkit, of this version."""
+    return tree.get("format") == FORMAT and tree.keys() >= _KEYS
+
+
+def _damaged(path: Path) -> str:
+    return f"{path} is damaged or no checkpoint of this toolkit: use another checkpoint"
+
+
+def read_archive(path: Path) -> dict[str, Any]:
+    """Read the dictionary of any archive of `torch.save` onto the CPU, its checksums checked.
+
+    Raises
+    ------
+    UserError
+        The file is missing, damaged, or holds other things than tensors and plain values.
+    """
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}: the file does not exist")
-    damaged = f"{path} is damaged or no checkpoint of this toolkit: use another checkpoint"
+    damaged = _damaged(path)
     if not is_checkpoint(path):
         raise UserError(damaged)
     try:
@@ -158,7 +181,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         tree = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, UnpicklingError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(damaged) from error
-    if not isinstance(tree, dict) or tree.get("format") != FORMAT or not tree.keys() >= _KEYS:
+    if not isinstance(tree, dict):
         raise UserError(damaged)
     return tree
 
@@ -225,6 +248,7 @@ def check_parts(tree: dict[str, Any], parts: Sequence[str], purpose: str) -> Non
 def load_generator(tree: dict[str, Any], device: torch.device) -> Generator:
     """Moving average of the generator, for evaluation."""
     config, _ = load_config(tree)
+    check_parts(tree, ["G_ema"], "images are drawn")
     network = Generator(config.network, config.resolution).to(memory_format=torch.channels_last)
     with _well_formed():
         network.load_state_dict(tree["networks"]["G_ema"])

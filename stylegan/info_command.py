@@ -25,12 +25,14 @@ def info_command(ckpt: Path) -> None:
     from stylegan.opening import open_networks
 
     path, tree = open_networks(ckpt)
-    for label, said in _lines(path, tree):
+    for label, said in lines(path, tree):
         click.echo(f"{label:10s}{said}".rstrip())
 
 
-def _lines(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def lines(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Label and text of each line: what a dictionary of `open_networks` says of its file."""
     from stylegan.checkpoint import load_config
+    from stylegan.opening import trained_for
     from stylegan_eval.files import sha256_of
 
     config, provenance = load_config(tree)
@@ -38,11 +40,11 @@ def _lines(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "sha256", sha256_of(path)
     yield "format", tree["format"]
     yield "config", f"{config.name} ({config.change}), {config.resolution}x{config.resolution}"
-    yield "trained", f"{tree['nimg'] / 1000:.1f} kimg, lod {tree['lod']:.2f}"
+    yield "trained", f"{trained_for(tree)}, lod {tree['lod']:.2f}"
     for name, state in sorted(tree["networks"].items()):
         yield name, f"{sum(value.numel() for value in state.values()):,} numbers"
     yield "seed", str(provenance.seed)
-    yield "data", provenance.data
+    yield "data", provenance.data or "unknown"
     yield "computed", ", ".join(f"{how} from image {nimg}" for nimg, how in provenance.execution)
     yield "version", provenance.version
     if provenance.init:

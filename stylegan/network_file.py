@@ -92,7 +92,7 @@ class NetworkFile:
     lod : float
         Level of detail trained last.
     networks : mapping
-        State dictionaries by name: "G_ema", and maybe "G" and "D".
+        State dictionaries by name: of "G_ema", "G" and "D" what there is.
     labels : Tensor or None
         [K, label_size], labels to draw from; of a conditional network.
     facts : Facts
@@ -258,8 +258,8 @@ def _check_shapes(path: Path, record: Mapping[str, Any], content: Any) -> None:
     found = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
     parts = {name.partition(".")[0] for name in found if "." in name}
     foreign = sorted(parts - set(PARTS))
-    if foreign or "G_ema" not in parts:
-        said = f"has foreign tensors {foreign[0]}.*" if foreign else "lacks the tensors G_ema.*"
+    if foreign or not parts:
+        said = f"has foreign tensors {foreign[0]}.*" if foreign else "has no network"
         raise UserError(f"{path}: {said}: expected {', '.join(PARTS)}")
     expected = _expected(config, sorted(parts))
     labels = found.pop("labels", None)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Variables = Mapping[str, NDArray[Any]]
+# Layers of a mapping network, for looking names up.
+_DEEPEST = 64
 
 
 def _tensor(name: str, variable: NDArray[Any]) -> Tensor:
@@ -105,4 +107,19 @@ def discriminator_state(variables: Variables, resolution: int) -> dict[str, Tens
     return {
         ours: _tensor(official, variables[official])
         for ours, official in _discriminator_names(resolution)
+        if official in variables
     }
+
+
+def official_name(name: str, resolution: int) -> str:
+    """Official name of an entry of either state dictionary, or all that it may have, joined."""
+    pairs = [*_generator_names(resolution, _DEEPEST), *_discriminator_names(resolution)]
+    return " or ".join(official for ours, official in pairs if ours == name) or name
+
+
+def foreign_names(variables: Variables, resolution: int) -> list[str]:
+    """Names among the variables of G or D that neither state dictionary has a place for."""
+    pairs = [*_generator_names(resolution, _DEEPEST), *_discriminator_names(resolution)]
+    known = {official for _, official in pairs}
+    known |= {official.removeprefix("G_synthesis/") for official in known}
+    return sorted(variables.keys() - known - {"lod", "G_synthesis/lod"})

@@ -1,10 +1,12 @@
 """From whatever a user names to networks: a run's folder, a file of any kind, or a name.
 
 The kind of a file is told by its content. What comes is always the dictionary that
-`checkpoint.read_checkpoint` reads, whose ``networks`` may lack "G" and "D", and which has
-``optimizers`` only where it is a checkpoint.
+`checkpoint.read_checkpoint` reads, whose ``networks`` may lack some of "G_ema", "G" and "D", and
+which has ``optimizers`` only where it is a checkpoint.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,17 @@ import torch
 
 from stylegan.checkpoint import (
     checkpoints_in,
+    is_ours,
     load_config,
     load_generator,
     load_labels,
     looks_like_checkpoint,
     newest_checkpoint,
+    read_archive,
     read_checkpoint,
 )
 from stylegan.configs import config_to_dict
+from stylegan.formats.nvidia import is_pickle, read_nvidia
 from stylegan.network_file import (
     FORMAT,
     NO_FACTS,
@@ -93,7 +98,10 @@ def open_networks(path: Path) -> tuple[Path, dict[str, Any]]:
         Nothing is there, or nothing that can be read.
     """
     path = located(path)
-    return path, _tree(read_network(path)) if is_safetensors(path) else read_checkpoint(path)
+    for kind in KINDS:
+        if kind.is_of(path):
+            return path, kind.read(path)
+    return path, read_checkpoint(path)  # which tells what is expected
 
 
 def check_resumable(path: Path) -> None:
@@ -104,7 +112,7 @@ def check_resumable(path: Path) -> None:
     UserError
         It is a file of networks alone.
     """
-    if path == Path(DEMO) or is_safetensors(path):
+    if path == Path(DEMO) or is_safetensors(path) or is_pickle(path):
         raise UserError(
             f"{path} holds no state of the optimizers, so no run can go on from it: start a new one"
             " with --init"
@@ -122,6 +130,56 @@ def _tree(content: NetworkFile) -> dict[str, Any]:
         "networks": content.networks,
         "facts": content.facts,
     }
+
+
+def _read_saved(path: Path) -> dict[str, Any]:
+    """Read what `torch.save` wrote: a checkpoint of ours, or one that a peer's reader knows."""
+    tree = read_archive(path)
+    for read in () if is_ours(tree) else PEERS:
+        found = read(tree, path)
+        if found is not None:
+            return found
+    return read_checkpoint(path) if not is_ours(tree) else tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of file.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    is_of : callable
+        Whether a file is of this kind, by its content.
+    read : callable
+        Reads such a file: the dictionary of `open_networks`.
+    """
+
+    name: str
+    is_of: Callable[[Path], bool]
+    read: Callable[[Path], dict[str, Any]]
+
+
+# Readers of what others save by PyTorch: (tree, path) -> our dictionary, or None where it is
+# another's.
+PEERS: tuple[Callable[[Mapping[str, Any], Path], dict[str, Any] | None], ...] = ()
+
+KINDS = (
+    Kind(
+        name="network file",
+        is_of=is_safetensors,
+        read=lambda path: _tree(read_network(path)),
+    ),
+    Kind(name="pickle of NVIDIA's", is_of=is_pickle, read=read_nvidia),
+    Kind(name="saved by PyTorch", is_of=looks_like_checkpoint, read=_read_saved),
+)
+
+
+def trained_for(tree: Mapping[str, Any]) -> str:
+    """Thousands of images shown, in words; files of others do not always tell."""
+    known = tree["nimg"] > 0 or "optimizers" in tree
+    return f"{tree['nimg'] / 1000:.1f} kimg" if known else "kimg unknown"
 
 
 def network_of(
@@ -165,7 +223,7 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
     """
     if path.is_dir() and checkpoints_in(path):
         path = newest_checkpoint(path)
-    if not looks_like_checkpoint(path) and not is_network(path):
+    if not (looks_like_checkpoint(path) or is_pickle(path) or is_network(path)):
         return None
     _, tree = open_networks(path)
     config, _ = load_config(tree)
@@ -180,7 +238,7 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
         generator=generator,
         smooth=not conditional,
         maps=config.network.mapping_layers > 0,
-        description=f"config {config.name}, {size}, {tree['nimg'] / 1000:.1f} kimg{grown}",
+        description=f"config {config.name}, {size}, {trained_for(tree)}{grown}",
         sha256=sha256_of(path),
         mirrored=config.mirror,
     )

@@ -86,7 +86,9 @@ INPUTS: Mapping[str, click.Option] = {
         help="Weights of the feature network; NAME=FILE where there are several networks.",
     ),
     "classifiers": click.Option(
-        ["--classifiers"], type=FILE, help="Attribute classifiers (stylegan-eval classifiers)."
+        ["--classifiers"],
+        type=FILE,
+        help="Attribute classifiers (stylegan-eval classifiers), or a folder of the official ones.",
     ),
     "device": click.Option(
         ["--device"], default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."

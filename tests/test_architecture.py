@@ -17,6 +17,7 @@ ALLOWED = {
     "benchmarks": {"stylegan", "stylegan_eval"},
 }
 COMMANDS = (
+    "stylegan.convert",
     "stylegan.data",
     "stylegan.train",
     "stylegan.status_command",

@@ -6,6 +6,9 @@ from stylegan_eval.classifiers.classifier import ClassifierRecord
 def table(record: ClassifierRecord) -> str:
     """Where the classifier comes from; a line per attribute; the means."""
     attributes = record.attributes
+    if record.images == 0:  # of others, who do not say
+        size = f"{record.resolution}x{record.resolution}"
+        return "\n".join([f"{record.architecture}, {size}, accuracies unknown", *record.names])
     width = max(len(name) for name in (*record.names, "attribute"))
     size = f"{record.resolution}x{record.resolution}"
     trained = f"{record.epochs} epochs of {record.images - record.held_out} images"

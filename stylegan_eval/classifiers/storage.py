@@ -21,6 +21,7 @@ from stylegan_eval.classifiers.classifier import (
 )
 from stylegan_eval.classifiers.dataset import MOST_ATTRIBUTES
 from stylegan_eval.classifiers.network import build_network
+from stylegan_eval.classifiers.official import are_official, load_official
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, sha256_of
 
@@ -45,12 +46,12 @@ def save_classifier(path: Path, trained: TrainedClassifier) -> None:
 
 
 def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
-    """Read a file of `save_classifier`, trusting none of it.
+    """Read a file of `save_classifier`, or official classifiers, trusting none of it.
 
     Parameters
     ----------
     path : Path
-        The safetensors file.
+        The safetensors file; or what `official.load_official` reads.
     device : torch.device
         Where the network shall be.
 
@@ -59,6 +60,8 @@ def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
     UserError
         No such file, not of this kind, or damaged.
     """
+    if are_official(path):
+        return load_official(path, device)
     if not path.is_file():
         raise UserError(f"{path}: no such file; make one with stylegan-eval classifiers train")
     try:

@@ -1,0 +1,119 @@
+"""The command `stylegan-convert`: networks of any kind as a file of this toolkit."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stylegan_eval.command import ErrorLineCommand, NetworkPath
+
+if TYPE_CHECKING:
+    from stylegan_eval.pickles.networks import PickledNetwork
+
+# Network of the source by its name in the file that is written, for each choice of --which.
+WHICH = {
+    "all": {"G_ema": "G_ema", "G": "G", "D": "D"},
+    "ema": {"G_ema": "G_ema"},
+    "g": {"G_ema": "G"},
+    "d": {"D": "D"},
+}
+
+
+@click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
+@click.argument("source", metavar="SRC", type=NetworkPath())
+@click.argument("out", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--which",
+    type=click.Choice(list(WHICH)),
+    default="all",
+    help="Networks to write. ema: the generator's average, which images are drawn with; g: the"
+    " generator itself, in the place of its average; d: the discriminator.",
+)
+@click.option("--describe", is_flag=True, help="Tell what SRC holds; write nothing.")
+def main(source: Path, out: Path | None, which: str, describe: bool) -> None:
+    """Write the networks of SRC to OUT, as safetensors that run no code when they are read.
+
+    SRC is a checkpoint or network file of this toolkit, a run's folder, or a pickle of NVIDIA's
+    StyleGAN or Progressive GAN. Nothing of SRC is run either.
+
+    \b
+    stylegan-convert karras2019stylegan-ffhq-1024x1024.pkl ffhq.safetensors
+    stylegan-convert --describe network-snapshot-011185.pkl
+    """
+    if describe == (out is not None):
+        raise click.UsageError("give a file to write, or --describe, and not both")
+    if out is None:
+        for label, said in _description(source):
+            click.echo(f"{label:10s}{said}".rstrip())
+        return
+    _convert(source, out, which)
+    click.echo(out)
+
+
+def _convert(source: Path, out: Path, which: str) -> None:
+    from dataclasses import replace
+
+    from stylegan.network_file import NO_FACTS, save_network
+    from stylegan.opening import network_of, open_networks
+    from stylegan_eval.errors import UserError
+    from stylegan_eval.files import check_writable
+
+    check_writable(out)
+    path, tree = open_networks(source)
+    if out.exists() and out.resolve() == path.resolve():
+        raise UserError(f"{out} is what is read: name another file")
+    there = tree["networks"]
+    chosen = {ours: there[name] for ours, name in WHICH[which].items() if name in there}
+    if not chosen:
+        raise UserError(f"{path} holds {', '.join(there)} alone: --which {which} is not there")
+    facts = tree.get("facts", NO_FACTS)
+    if which == "g":
+        note = "the generator here is not the average, but that of the last step"
+        facts = replace(facts, scores=(), note="; ".join(filter(None, (facts.note, note))))
+    save_network(out, network_of({**tree, "networks": chosen}, facts))
+
+
+def _description(source: Path) -> Iterator[tuple[str, str]]:
+    """Lines of `--describe`; of a pickle also what this toolkit has no network for."""
+    from stylegan.formats.nvidia import is_pickle
+    from stylegan.info_command import lines
+    from stylegan.opening import located, open_networks
+    from stylegan_eval.errors import UserError
+
+    path = located(source)
+    if is_pickle(path):
+        yield from _pickled(path)
+    try:
+        yield from lines(*open_networks(source))
+    except UserError as error:
+        if not is_pickle(path):
+            raise
+        yield "refused", str(error)
+
+
+def _pickled(path: Path) -> Iterator[tuple[str, str]]:
+    from stylegan_eval.errors import UserError
+    from stylegan_eval.pickles.networks import read_networks
+
+    try:
+        networks = read_networks(path)
+    except UserError:
+        return  # told by what follows
+    for network in networks:
+        yield "pickled", _line(network)
+        for part in (network, *network.components.values()):
+            options = ", ".join(f"{key}={value!r}" for key, value in part.options.items())
+            yield "", f"{part.function}({options})"
+
+
+def _line(network: "PickledNetwork") -> str:
+    variables: Any = network.variables.values()
+    return (
+        f"{network.name} of {network.library}, layout {network.version}: {len(variables)}"
+        f" variables, {sum(value.size for value in variables):,} numbers"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""An interpreter for the opcodes of a pickle that holds networks.
+
+Not Python's own: no opcode here imports or calls what the file names. Names become `values.Name`,
+and only those of `values.MAKERS` have a meaning, which is code of this package; what the others
+would have made is unknown, and the file is refused with their names. Nothing recurses.
+
+References
+----------
+The opcodes are those of the standard library's `pickletools`, protocols 0 to 5, without persistent
+ids, extension codes, buffers out of band, sets, and classes called with arguments of the file.
+"""
+
+import pickletools
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.pickles.source import DAMAGED, MOST, Source, open_source
+from stylegan_eval.pickles.values import MAKERS, Array, Name, Unknown, fill
+
+# Opcodes whose argument is the object that they make.
+_LITERALS = frozenset(
+    [
+        *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+        *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE"),
+        *("BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    ]
+)
+_TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+_PROTOCOL = 5
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+
+
+class _Machine:
+    """Stack, marks and memo of one pickle of `size` bytes."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size  # for numbers of arrays
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.refused: dict[Name, None] = {}  # in the order of the file
+
+    def pop(self) -> Any:
+        floor = self.marks[-1] if self.marks else 0
+        if len(self.stack) <= floor:
+            raise UserError("takes from an empty stack")
+        return self.stack.pop()
+
+    def top(self) -> Any:
+        floor = self.marks[-1] if self.marks else 0
+        if len(self.stack) <= floor:
+            raise UserError("takes from an empty stack")
+        return self.stack[-1]
+
+    def since_mark(self) -> list[Any]:
+        if not self.marks:
+            raise UserError("takes from an empty stack")
+        mark = self.marks.pop()
+        taken = self.stack[mark:]
+        del self.stack[mark:]
+        return taken
+
+    def name(self, module: Any, name: Any) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise UserError("gives a name that is no text")
+        found = Name(module=module, name=name)
+        if found not in MAKERS:
+            self.refused[found] = None
+        self.stack.append(found)
+
+    def make(self, args: Any, maker: Any) -> None:
+        if isinstance(maker, Unknown) or (isinstance(maker, Name) and maker not in MAKERS):
+            self.stack.append(Unknown())
+        elif not isinstance(maker, Name) or not isinstance(args, tuple):
+            raise UserError("calls something that is no function")
+        else:
+            self.stack.append(self.counted(MAKERS[maker](maker, args)))
+
+    def build(self, state: Any) -> None:
+        made = self.top()
+        if not isinstance(made, Unknown):
+            fill(made, state)
+            self.counted(made)
+
+    def counted(self, made: Any) -> Any:
+        """Hold the arrays to the file's bytes: many may view the same, and are copied later."""
+        if isinstance(made, Array) and made.value is not None:
+            self.left -= made.value.nbytes
+            if self.left < 0:
+                raise UserError("makes more numbers of its bytes than they are")
+        return made
+
+    def append(self, values: list[Any]) -> None:
+        target = self.top()
+        if isinstance(target, list):
+            target.extend(values)
+        elif not isinstance(target, Unknown):
+            raise UserError("appends to what is no list")
+
+    def set_items(self, flat: list[Any]) -> None:
+        target = self.top()
+        if isinstance(target, dict):
+            target.update(_pairs(flat))
+        elif not isinstance(target, Unknown):
+            raise UserError("sets an item of what is no dictionary")
+
+    def remember(self, number: int) -> None:
+        self.memo[number] = self.top()
+
+    def recall(self, number: int) -> None:
+        if number not in self.memo:
+            raise UserError(f"refers to object {number:.6g}, which it has not made")
+        self.stack.append(self.memo[number])
+
+
+def _pairs(flat: list[Any]) -> dict[str, Any]:
+    # A tuple of tuples as a key could take forever to hash.
+    if len(flat) % 2 or not all(isinstance(key, str) for key in flat[::2]):
+        raise UserError("has a dictionary whose keys are no names")
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _tuple(machine: _Machine, size: int) -> None:
+    machine.stack.append(tuple(reversed([machine.pop() for _ in range(size)])))
+
+
+def _pop_mark(machine: _Machine, _argument: Any) -> None:
+    machine.since_mark()
+
+
+def _pop(machine: _Machine, _argument: Any) -> None:
+    if machine.marks and machine.marks[-1] == len(machine.stack):
+        machine.marks.pop()
+    else:
+        machine.pop()
+
+
+def _stack_global(machine: _Machine, _argument: Any) -> None:
+    name, module = machine.pop(), machine.pop()
+    machine.name(module, name)
+
+
+def _set_item(machine: _Machine, _argument: Any) -> None:
+    value, key = machine.pop(), machine.pop()
+    machine.set_items([key, value])
+
+
+def _protocol(_machine: _Machine, number: int) -> None:
+    if number > _PROTOCOL:
+        raise UserError(f"is of protocol {number}, expected at most {_PROTOCOL}")
+
+
+_Step = Callable[[_Machine, Any], None]
+_STEPS: Mapping[str, _Step] = MappingProxyType(
+    {
+        "MARK": lambda m, _: m.marks.append(len(m.stack)),
+        "POP": _pop,
+        "POP_MARK": _pop_mark,
+        "TUPLE": lambda m, _: m.stack.append(tuple(m.since_mark())),
+        "EMPTY_LIST": lambda m, _: m.stack.append([]),
+        "LIST": lambda m, _: m.stack.append(m.since_mark()),
+        "EMPTY_DICT": lambda m, _: m.stack.append({}),
+        "DICT": lambda m, _: m.stack.append(_pairs(m.since_mark())),
+        "APPEND": lambda m, _: m.append([m.pop()]),
+        "APPENDS": lambda m, _: m.append(m.since_mark()),
+        "SETITEM": _set_item,
+        "SETITEMS": lambda m, _: m.set_items(m.since_mark()),
+        "PUT": lambda m, number: m.remember(number),
+        "BINPUT": lambda m, number: m.remember(number),
+        "LONG_BINPUT": lambda m, number: m.remember(number),
+        "MEMOIZE": lambda m, _: m.remember(len(m.memo)),
+        "GET": lambda m, number: m.recall(number),
+        "BINGET": lambda m, number: m.recall(number),
+        "LONG_BINGET": lambda m, number: m.recall(number),
+        # Names with dots are told apart by the space between module and name.
+        "GLOBAL": lambda m, both: m.name(*both.split(" ", 1)),
+        "STACK_GLOBAL": _stack_global,
+        "REDUCE": lambda m, _: m.make(m.pop(), m.pop()),
+        "NEWOBJ": lambda m, _: m.make(m.pop(), m.pop()),
+        "BUILD": lambda m, _: m.build(m.pop()),
+        "PROTO": _protocol,
+        "FRAME": lambda _m, _: None,
+    }
+)
+
+
+def _run(machine: _Machine, source: Source) -> Any:
+    for _ in range(MOST):
+        opcode = _OPCODES.get(source.code())
+        if opcode is None:
+            raise UserError("has an opcode that does not exist")
+        argument = source.argument(opcode)
+        if opcode.name == "STOP":
+            return machine.pop()
+        if opcode.name in _LITERALS:
+            machine.stack.append(argument)
+        elif opcode.name in _CONSTANTS:
+            machine.stack.append(_CONSTANTS[opcode.name])
+        elif opcode.name in _TUPLES:
+            _tuple(machine, _TUPLES[opcode.name])
+        elif opcode.name in _STEPS:
+            _STEPS[opcode.name](machine, argument)
+        else:
+            raise UserError(f"uses {opcode.name}, which no network needs")
+    raise UserError(f"has more than {MOST} opcodes")
+
+
+def read_pickle(path: Path) -> Any:
+    """Read a pickle as data.
+
+    Returns
+    -------
+    object
+        Of plain values, containers, and the stand-ins of `values`.
+
+    Raises
+    ------
+    UserError
+        It names something else than a network is made of, is damaged, or is too large.
+    """
+    file, size = open_source(path)
+    machine = _Machine(size)
+    try:
+        with file, warnings.catch_warnings():
+            # What pickletools has to say of odd escapes is not for users.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            made = _run(machine, Source(file, size))
+    except (UserError, *DAMAGED) as error:
+        if not machine.refused:
+            said = f"is damaged ({error})" if isinstance(error, DAMAGED) else str(error)
+            raise UserError(f"{path}: not a pickle of networks: {said}") from error
+    if machine.refused:
+        names = [str(name) for name in machine.refused]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise UserError(
+            f"{path}: not a pickle of networks: names {', '.join(names[:3])}{more}, which no"
+            " network needs; nothing of it was run"
+        )
+    return made
