@@ -21,6 +21,7 @@ from stylegan_eval.decoding import Header, decode, read_header
 from stylegan_eval.errors import UserError
 from stylegan_eval.labels import DATASET_JSON, parse_dataset_json
 from stylegan_eval.parallel import map_ordered
+from stylegan_eval.zip_guard import check_directory, check_entry
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
@@ -78,14 +79,7 @@ class _Zip:
         for info in self._opened().infolist():
             if info.is_dir() or not _is_wanted(info.filename):
                 continue
-            where = f"{self.path}: {info.filename}"
-            if info.flag_bits & 1:
-                raise UserError(f"{where}: encrypted; expected a zip without a password")
-            # Other methods are rare, and the standard library cannot bound what they expand to.
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise UserError(
-                    f"{where}: packed by an unusual method; expected stored or deflated"
-                )
+            check_entry(info, f"{self.path}: {info.filename}")
             yield _Entry(info.filename, info.file_size, info.CRC)
 
     def open(self, name: str) -> BinaryIO:
@@ -98,6 +92,7 @@ class _Zip:
 
     def _opened(self) -> zipfile.ZipFile:
         if self._file is None or self._owner != os.getpid():
+            check_directory(self.path)
             self._file = zipfile.ZipFile(self.path)
             self._owner = os.getpid()
         return self._file
@@ -164,8 +159,22 @@ class ImageFiles:
         UserError
             It cannot be read or decoded; names file and entry.
         """
+        return decode(self.encoded(index), f"{self.path}: {self.names[index]}")
+
+    def encoded(self, index: int) -> bytes:
+        """The file of image number `index` as it is stored.
+
+        Raises
+        ------
+        UserError
+            It cannot be read; names file and entry.
+        """
         name = self.names[index]
-        return decode(_read(self._source, name, self._sizes[name]), f"{self.path}: {name}")
+        return _read(self._source, name, self._sizes[name])
+
+    def size(self, index: int) -> int:
+        """Bytes of the file of image number `index`."""
+        return self._sizes[self.names[index]]
 
     def header(self, index: int) -> Header:
         """Size and mode of image number `index`, without decoding it.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.names import leaves_folder
 
 DATASET_JSON = "dataset.json"
 _LARGEST = float(np.finfo(np.float32).max)
@@ -62,6 +63,9 @@ def _label_array(pairs: Any, names: Sequence[str], where: str) -> np.ndarray:
         by_name = dict(pairs)
     except (TypeError, ValueError) as error:
         raise UserError(f'{where}: "labels" must be null or a list of [name, label]') from error
+    outside = next((n for n in by_name if isinstance(n, str) and leaves_folder(n)), None)
+    if outside is not None:
+        raise UserError(f"{where}: names {outside!r}, which is outside the set: remove it")
     missing = [name for name in names if name not in by_name]
     if missing:
         raise UserError(
