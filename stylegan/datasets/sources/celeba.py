@@ -1,0 +1,108 @@
+"""CelebA and CelebA-HQ: a folder of images beside a list of 40 attributes of each."""
+
+import itertools
+import re
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from stylegan.datasets.sources.files import Files
+from stylegan.datasets.sources.source import MAX_IMAGES, MAX_LABEL_BYTES
+from stylegan_eval.errors import UserError
+from stylegan_eval.images import IMAGE_SUFFIXES, open_images
+
+_LISTS = (
+    "list_attr_celeba.txt",
+    "Anno/list_attr_celeba.txt",
+    "list_attr_celeba.csv",
+    "CelebAMask-HQ-attribute-anno.txt",
+)
+_MAX_ATTRIBUTES = 1000
+_SEPARATORS = re.compile(r"[,\s]+")
+_VALUES = {"1": 1, "-1": 0, "0": 0}
+
+
+def attribute_list(path: Path) -> Path | None:
+    """The list of attributes in a folder of CelebA or CelebA-HQ, if there is one."""
+    return next((path / name for name in _LISTS if (path / name).is_file()), None)
+
+
+def open_celeba(path: Path) -> Files:
+    """Open CelebA or CelebA-HQ, attributes as labels: 1 where the list has 1, 0 where it has -1.
+
+    Raises
+    ------
+    UserError
+        The list is damaged or lacks an image, or there are several folders of images.
+    """
+    listed = attribute_list(path)
+    if listed is None:
+        raise UserError(f"{path}: has none of {', '.join(_LISTS)}")
+    attributes, rows = _read_list(listed)
+    files = open_images(_image_folder(path))
+    # The official list names the JPEGs; the aligned images are handed around as PNG as well.
+    stems = [PurePosixPath(name).stem for name in files.names]
+    missing = next(
+        (n for n, stem in zip(files.names, stems, strict=True) if stem not in rows), None
+    )
+    if missing is not None:
+        raise UserError(f"{listed}: has no line for {missing}, which is in {files.path}")
+    labels = np.stack([rows[stem] for stem in stems]).astype(np.float32)  # [N, A]
+    kind = "CelebA-HQ" if listed.name.startswith("CelebAMask-HQ") else "CelebA"
+    return Files(kind, files, labels, attributes)
+
+
+def _image_folder(path: Path) -> Path:
+    """The one folder below `path` that has images, or `path` itself."""
+    below = [
+        path,
+        *_folders(path),
+        *(deep for folder in _folders(path) for deep in _folders(folder)),
+    ]
+    found = [folder for folder in below if _has_images(folder)]
+    if len(found) != 1:
+        names = ", ".join(str(folder) for folder in found[:3]) or "none"
+        raise UserError(f"{path}: expected one folder of images beside the list, found {names}")
+    return found[0]
+
+
+def _folders(path: Path) -> list[Path]:
+    # Segmentation masks are images too, but not of the set.
+    named = (p for p in path.iterdir() if p.is_dir() and "mask-anno" not in p.name)
+    return sorted(p for p in named if not p.name.startswith("."))
+
+
+def _has_images(folder: Path) -> bool:
+    return any(p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() for p in folder.iterdir())
+
+
+def _read_list(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """Names of the attributes, and by the stem of each image uint8 [A]."""
+    if path.stat().st_size > MAX_LABEL_BYTES:
+        raise UserError(f"{path}: more than {MAX_LABEL_BYTES >> 20} MiB of labels")
+    rows: dict[str, np.ndarray] = {}
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first = _words(file.readline())
+        declared = int(first[0]) if len(first) == 1 and first[0].isdecimal() else None
+        header = first if declared is None else _words(file.readline())
+        attributes = tuple(name for name in header if name != "image_id")
+        if not 1 <= len(attributes) <= _MAX_ATTRIBUTES:
+            raise UserError(f"{path}: names {len(attributes)} attributes; expected 40")
+        for number, line in enumerate(itertools.islice(file, MAX_IMAGES)):
+            words = _words(line)
+            if not words:
+                continue
+            values = [_VALUES.get(word, -1) for word in words[1:]]
+            if len(values) != len(attributes) or -1 in values:
+                raise UserError(
+                    f"{path}: image {number + 1} of the list: expected a name and"
+                    f" {len(attributes)} times 1 or -1"
+                )
+            rows[PurePosixPath(words[0]).stem] = np.array(values, dtype=np.uint8)
+    if declared is not None and declared != len(rows):
+        raise UserError(f"{path}: says it has {declared} images, has {len(rows)}")
+    return attributes, rows
+
+
+def _words(line: str) -> list[str]:
+    return [word for word in _SEPARATORS.split(line) if word]
