@@ -72,21 +72,21 @@ def write_resumable(out: Path, content: Content) -> int:
     (check_writable if zipped else check_free)(out)
     partial = out.with_name(f".{out.name}.partial")
     note = out.with_name(f".{out.name}.partial.json")
-    try:
-        with held(note):
+    with held(note):
+        try:
             done = _written(partial, note, content, zipped=zipped)
             if not zipped:
                 check_free(out)
             partial.replace(out)
             note.unlink()
-            return done
-    except (KeyboardInterrupt, Terminated):
-        raise
-    except BaseException as error:
-        _remove(partial, note)
-        if isinstance(error, OSError) and _is_ours(error, out, partial, note):
-            raise UserError(f"cannot write {out}: {error.strerror or error}") from error
-        raise
+        except (KeyboardInterrupt, Terminated):
+            raise
+        except BaseException as error:
+            _remove(partial, note)
+            if isinstance(error, OSError) and _is_ours(error, out, partial, note):
+                raise UserError(f"cannot write {out}: {error.strerror or error}") from error
+            raise
+    return done
 
 
 def _written(partial: Path, note: Path, content: Content, *, zipped: bool) -> int:

@@ -22,6 +22,7 @@ from stylegan.datasets.survey import survey
 from stylegan_eval.parallel import map_ordered
 
 LabelSource = Literal["source", "folders"]
+_EXACT = 2**24  # whole numbers below are the same in float32
 _FORMAT = 1  # of what is written; a beginning of another is not used
 
 
@@ -149,11 +150,22 @@ def prepare(
 
 
 def label_list(source: Source, kept: Sequence[int]) -> list[Label]:
-    """The labels of some images, in the types of `archive.Label`."""
+    """The labels of some images, in the types of `archive.Label`.
+
+    Numbers are as short as they can be and still be the same float32, so that labels that were
+    read and are written again stay as they were.
+    """
     if source.labels is None:
         return [None] * len(kept)
-    labels: list[Label] = source.labels[np.asarray(kept, np.int64)].tolist()
-    return labels
+    labels = source.labels[np.asarray(kept, np.int64)]
+    if labels.ndim == 1:
+        classes: list[Label] = labels.tolist()
+        return classes
+    return [[_shortest(number) for number in row] for row in labels.astype(np.float32)]
+
+
+def _shortest(number: np.float32) -> float:
+    return int(number) if abs(number) < _EXACT and number == int(number) else float(str(number))
 
 
 def label_columns(labels: np.ndarray | None) -> int:
