@@ -19,9 +19,9 @@ import numpy as np
 
 from stylegan_eval.decoding import Header, decode, read_header
 from stylegan_eval.errors import UserError
-from stylegan_eval.labels import DATASET_JSON, parse_dataset_json
+from stylegan_eval.labels import DATASET_JSON, check_size, parse_dataset_json
 from stylegan_eval.parallel import map_ordered
-from stylegan_eval.zip_guard import check_directory, check_entry
+from stylegan_eval.zip_guard import check_directory, check_entry, check_name
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
@@ -76,10 +76,13 @@ class _Zip:
         return {"path": self.path, "_file": None, "_owner": 0}
 
     def entries(self) -> Iterator[_Entry]:
+        total = self.path.stat().st_size
         for info in self._opened().infolist():
+            where = f"{self.path}: {info.filename}"
+            check_name(info.filename, where)  # also of what is passed over
             if info.is_dir() or not _is_wanted(info.filename):
                 continue
-            check_entry(info, f"{self.path}: {info.filename}")
+            check_entry(info, total, where)
             yield _Entry(info.filename, info.file_size, info.CRC)
 
     def open(self, name: str) -> BinaryIO:
@@ -234,6 +237,7 @@ def _listed(source: _Folder | _Zip) -> ImageFiles:
     labels: np.ndarray | None = None
     attributes: tuple[str, ...] = ()
     if DATASET_JSON in sizes:
+        check_size(sizes[DATASET_JSON], len(names), f"{path}: {DATASET_JSON}")
         data = _read(source, DATASET_JSON, sizes[DATASET_JSON])
         labels, attributes = parse_dataset_json(data, names, f"{path}: {DATASET_JSON}")
     return ImageFiles(path, names, labels, attributes, _digest(entries), source, sizes)

@@ -58,17 +58,27 @@ def _directory_bytes(path: Path) -> int:
     return declared
 
 
-def check_entry(info: zipfile.ZipInfo, where: str) -> None:
-    """Check an entry by what the directory says of it.
+def check_name(name: str, where: str) -> None:
+    """Check the name of an entry or member.
 
     Raises
     ------
     UserError
-        Its name leads out of the folder, it is a link, encrypted, packed by an unusual method,
-        or expands more than an image would.
+        It leads out of the folder into which the archive might be unpacked.
     """
-    if leaves_folder(info.filename):
+    if leaves_folder(name):
         raise UserError(f"{where}: a name that leads out of the archive; nothing is read from it")
+
+
+def check_entry(info: zipfile.ZipInfo, total: int, where: str) -> None:
+    """Check an entry by what the directory says of it; `total` are the bytes of the whole zip.
+
+    Raises
+    ------
+    UserError
+        It is a link, encrypted, packed by an unusual method,
+        declares more bytes than there are, or expands more than an image would.
+    """
     if stat.S_ISLNK(info.external_attr >> 16):
         raise UserError(f"{where}: is a link; expected ordinary files")
     if info.flag_bits & 1:
@@ -76,6 +86,10 @@ def check_entry(info: zipfile.ZipInfo, where: str) -> None:
     # Other methods are rare, and the standard library cannot bound what they expand to.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UserError(f"{where}: packed by an unusual method; expected stored or deflated")
+    if info.compress_size > total - info.header_offset:
+        raise UserError(
+            f"{where}: {info.compress_size / 2**30:.1f} GiB: bytes declared that the zip has not"
+        )
     if info.file_size > _SMALL and info.file_size > MAX_EXPANSION * info.compress_size:
         times = info.file_size // max(1, info.compress_size)
         raise UserError(

@@ -1,13 +1,13 @@
 """CelebA and CelebA-HQ: a folder of images beside a list of 40 attributes of each."""
 
-import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from stylegan.datasets.sources.files import Files
-from stylegan.datasets.sources.source import MAX_IMAGES, MAX_LABEL_BYTES
+from stylegan.datasets.sources.source import MAX_LABEL_BYTES
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import IMAGE_SUFFIXES, open_images
 
@@ -18,6 +18,7 @@ _LISTS = (
     "CelebAMask-HQ-attribute-anno.txt",
 )
 _MAX_ATTRIBUTES = 1000
+_MAX_LINE = 2**16  # characters
 _SEPARATORS = re.compile(r"[,\s]+")
 _VALUES = {"1": 1, "-1": 0, "0": 0}
 
@@ -38,10 +39,10 @@ def open_celeba(path: Path) -> Files:
     listed = attribute_list(path)
     if listed is None:
         raise UserError(f"{path}: has none of {', '.join(_LISTS)}")
-    attributes, rows = _read_list(listed)
     files = open_images(_image_folder(path))
     # The official list names the JPEGs; the aligned images are handed around as PNG as well.
     stems = [PurePosixPath(name).stem for name in files.names]
+    attributes, rows = _read_list(listed, set(stems))
     missing = next(
         (n for n, stem in zip(files.names, stems, strict=True) if stem not in rows), None
     )
@@ -76,33 +77,38 @@ def _has_images(folder: Path) -> bool:
     return any(p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() for p in folder.iterdir())
 
 
-def _read_list(path: Path) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Names of the attributes, and by the stem of each image uint8 [A]."""
+def _read_list(path: Path, wanted: set[str]) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """Names of the attributes, and uint8 [A] by the stem of each image that is wanted."""
     if path.stat().st_size > MAX_LABEL_BYTES:
         raise UserError(f"{path}: more than {MAX_LABEL_BYTES >> 20} MiB of labels")
     rows: dict[str, np.ndarray] = {}
-    with path.open(encoding="utf-8", errors="replace") as file:
-        first = _words(file.readline())
-        declared = int(first[0]) if len(first) == 1 and first[0].isdecimal() else None
-        header = first if declared is None else _words(file.readline())
-        attributes = tuple(name for name in header if name != "image_id")
-        if not 1 <= len(attributes) <= _MAX_ATTRIBUTES:
-            raise UserError(f"{path}: names {len(attributes)} attributes; expected 40")
-        for number, line in enumerate(itertools.islice(file, MAX_IMAGES)):
-            words = _words(line)
-            if not words:
-                continue
-            values = [_VALUES.get(word, -1) for word in words[1:]]
-            if len(values) != len(attributes) or -1 in values:
-                raise UserError(
-                    f"{path}: image {number + 1} of the list: expected a name and"
-                    f" {len(attributes)} times 1 or -1"
-                )
-            rows[PurePosixPath(words[0]).stem] = np.array(values, dtype=np.uint8)
-    if declared is not None and declared != len(rows):
-        raise UserError(f"{path}: says it has {declared} images, has {len(rows)}")
+    lines = _lines(path)
+    first = next(lines, [])
+    declared = int(first[0]) if len(first) == 1 and first[0].isdecimal() else None
+    header = first if declared is None else next(lines, [])
+    attributes = tuple(name for name in header if name != "image_id")
+    if not 1 <= len(attributes) <= _MAX_ATTRIBUTES:
+        raise UserError(f"{path}: names {len(attributes)} attributes; expected 40")
+    count = 0
+    for words in lines:
+        count += 1
+        values = [_VALUES.get(word, -1) for word in words[1:]]
+        if len(values) != len(attributes) or -1 in values:
+            raise UserError(
+                f"{path}: image {count} of the list: expected a name and"
+                f" {len(attributes)} times 1 or -1"
+            )
+        stem = PurePosixPath(words[0]).stem
+        if stem in wanted:
+            rows[stem] = np.array(values, dtype=np.uint8)
+    if declared is not None and declared != count:
+        raise UserError(f"{path}: says it has {declared} images, has {count}")
     return attributes, rows
 
 
-def _words(line: str) -> list[str]:
-    return [word for word in _SEPARATORS.split(line) if word]
+def _lines(path: Path) -> Iterator[list[str]]:
+    """The words of each line that has some; a line of endless length comes in pieces."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        while line := file.readline(_MAX_LINE):
+            if words := [word for word in _SEPARATORS.split(line) if word]:
+                yield words

@@ -15,7 +15,7 @@ from stylegan.datasets.sources.source import MAX_IMAGES, check_count, digest_of_
 from stylegan_eval.decoding import Header, decode, read_header
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import IMAGE_SUFFIXES, MAX_FILE_BYTES
-from stylegan_eval.names import leaves_folder
+from stylegan_eval.zip_guard import check_name
 
 SUFFIX = ".tar"
 _BLOCK = tarfile.BLOCKSIZE
@@ -170,8 +170,7 @@ def _members(path: Path) -> Iterator[tuple[str, int, int]]:
 
 
 def _check_member(member: tarfile.TarInfo, total: int, where: str) -> None:
-    if leaves_folder(member.name):
-        raise UserError(f"{where}: a name that leads out of the archive; nothing is read from it")
+    check_name(member.name, where)
     if member.issym() or member.islnk():
         raise UserError(f"{where}: is a link; expected ordinary files")
     if not (member.isreg() or member.isdir()) or member.issparse():
