@@ -1,6 +1,7 @@
 import gzip
 import pickle
 import struct
+import sys
 import tarfile
 
 import numpy as np
@@ -97,6 +98,11 @@ def test_samples_without_labels_and_long_names_are_read(tmp_path):
     assert source.labels is None
     assert len(source) == 3
     source.close()
+
+
+def test_a_tar_among_images_is_no_data_set(tmp_path):
+    write_tar(tmp_path / "backup.tar", shard(0, 2))
+    assert open_source(write_folder(tmp_path, pngs(3))).kind == "folder"
 
 
 # --- folders
@@ -230,6 +236,20 @@ def test_a_pickle_in_the_place_of_cifar_is_not_executed(tmp_path):
 def test_other_names_of_torchvision_are_refused(text):
     with pytest.raises(UserError, match=r"expected torchvision:NAME:FOLDER with a NAME of CIFAR10"):
         open_source(text)
+
+
+# --- packages that are not installed
+
+
+@pytest.mark.parametrize("package", ["lmdb", "google_crc32c"])
+def test_a_package_that_is_missing_is_named_with_what_installs_it(tmp_path, monkeypatch, package):
+    sources = {
+        "lmdb": write_lmdb(tmp_path / "db", {b"a": encoded(noise(8, 8))}),
+        "google_crc32c": write_tfrecords(tmp_path / "records", [chw(noise(8, 8))]),
+    }
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=r'pip install "stylegan-bench\[datasets\]"'):
+        open_source(sources[package])
 
 
 # --- crops

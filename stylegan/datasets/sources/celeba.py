@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from stylegan.datasets.sources.files import Files
+from stylegan.datasets.sources.files import Files, has_images
 from stylegan.datasets.sources.source import MAX_LABEL_BYTES
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import IMAGE_SUFFIXES, open_images
+from stylegan_eval.images import open_images
 
 _LISTS = (
     "list_attr_celeba.txt",
@@ -60,7 +60,7 @@ def _image_folder(path: Path) -> Path:
         *_folders(path),
         *(deep for folder in _folders(path) for deep in _folders(folder)),
     ]
-    found = [folder for folder in below if _has_images(folder)]
+    found = [folder for folder in below if has_images(folder)]
     if len(found) != 1:
         names = ", ".join(str(folder) for folder in found[:3]) or "none"
         raise UserError(f"{path}: expected one folder of images beside the list, found {names}")
@@ -71,10 +71,6 @@ def _folders(path: Path) -> list[Path]:
     # Segmentation masks are images too, but not of the set.
     named = (p for p in path.iterdir() if p.is_dir() and "mask-anno" not in p.name)
     return sorted(p for p in named if not p.name.startswith("."))
-
-
-def _has_images(folder: Path) -> bool:
-    return any(p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() for p in folder.iterdir())
 
 
 def _read_list(path: Path, wanted: set[str]) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:

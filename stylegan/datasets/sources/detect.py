@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stylegan.datasets.sources.celeba import attribute_list, open_celeba
 from stylegan.datasets.sources.databases import DATA_FILE, is_database, open_database
-from stylegan.datasets.sources.files import Files, ffhq_folder, open_files, with_folder_classes
+from stylegan.datasets.sources.files import Files, has_images, open_files, with_folder_classes
 from stylegan.datasets.sources.source import Source
 from stylegan.datasets.sources.tars import SUFFIX as TAR_SUFFIX
 from stylegan.datasets.sources.tars import open_tars
@@ -72,6 +72,6 @@ def _opened_folder(path: Path) -> Source:
         return open_tfrecords(path)
     if attribute_list(path) is not None:
         return open_celeba(path)
-    if ffhq_folder(path) is None and any(path.glob(f"*{TAR_SUFFIX}")):
+    if any(path.glob(f"*{TAR_SUFFIX}")) and not has_images(path):
         return open_tars(path)
     return open_files(path)

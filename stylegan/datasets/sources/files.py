@@ -8,7 +8,7 @@ import numpy as np
 
 from stylegan_eval.decoding import Header
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import ImageFiles, open_images
+from stylegan_eval.images import IMAGE_SUFFIXES, ImageFiles, open_images
 
 _FFHQ_FOLDERS = ("images1024x1024", "thumbnails128x128")  # the first that is there is taken
 
@@ -88,6 +88,11 @@ def open_files(path: Path) -> Files:
 def ffhq_folder(path: Path) -> Path | None:
     """The folder of FFHQ's images inside `path`, if it is FFHQ's."""
     return next((path / name for name in _FFHQ_FOLDERS if (path / name).is_dir()), None)
+
+
+def has_images(folder: Path) -> bool:
+    """Whether there are images in the folder itself."""
+    return any(p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() for p in folder.iterdir())
 
 
 def with_folder_classes(source: Files) -> Files:

@@ -28,7 +28,7 @@ _UNREADABLE = (
 @dataclass(frozen=True)
 class _Kind:
     options: Mapping[str, Any]
-    labels: str | None  # the attribute that has the classes
+    labels: str  # the attribute that has the classes
 
 
 _TRAIN = _Kind({"train": True}, "targets")
@@ -117,10 +117,7 @@ def open_torchvision(text: str, *, download: bool = False) -> TorchvisionSet:
         )
     images = _opened(name, Path(folder), download=download)
     check_count(len(images), Path(folder))
-    attribute = SETS[name].labels
-    labels = None if attribute is None else np.asarray(getattr(images, attribute), dtype=np.int64)
-    if labels is not None and (labels.shape != (len(images),) or labels.min() < 0):
-        labels = None
+    labels = np.asarray(getattr(images, SETS[name].labels), dtype=np.int64)
     return TorchvisionSet(
         kind=f"torchvision's {name}",
         path=Path(folder),
