@@ -29,7 +29,10 @@ IMAGE_SUFFIXES = (
 MAX_FILE_BYTES = 2**30
 _DECODING_THREADS = 8
 # What zipfile raises for a damaged entry.
-_UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, KeyError)
+_UNREADABLE = (
+    OSError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, KeyError, ValueError,
+    struct.error,
+)  # fmt: skip
 
 
 class _Entry(NamedTuple):
@@ -216,7 +219,7 @@ def open_images(path: Path) -> ImageFiles:
         if not zipfile.is_zipfile(path):
             raise UserError(f"{path} is neither a folder nor a zip (or the zip is truncated)")
         return _listed(_Zip(path))
-    except (*_UNREADABLE, ValueError, struct.error) as error:
+    except _UNREADABLE as error:
         raise UserError(f"{path}: cannot be opened ({error})") from error
 
 

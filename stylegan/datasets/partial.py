@@ -67,9 +67,9 @@ def write_resumable(out: Path, content: Content) -> int:
     UserError
         `out` cannot be written, the disk is full, or another process is writing it.
     """
+    check_target(out)
     out = out.resolve() if out.is_symlink() else out
-    zipped = out.suffix.lower() == ".zip"
-    (check_writable if zipped else check_free)(out)
+    zipped = _is_zip(out)
     partial = out.with_name(f".{out.name}.partial")
     note = out.with_name(f".{out.name}.partial.json")
     with held(note):
@@ -87,6 +87,21 @@ def write_resumable(out: Path, content: Content) -> int:
                 raise UserError(f"cannot write {out}: {error.strerror or error}") from error
             raise
     return done
+
+
+def check_target(out: Path) -> None:
+    """Check, before the work, what can be known of writing an archive; nothing is made.
+
+    Raises
+    ------
+    UserError
+        A folder with something in it, a device, or a place that cannot be written.
+    """
+    (check_writable if _is_zip(out) else check_free)(out)
+
+
+def _is_zip(out: Path) -> bool:
+    return out.suffix.lower() == ".zip"
 
 
 def _written(partial: Path, note: Path, content: Content, *, zipped: bool) -> int:

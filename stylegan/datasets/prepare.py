@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from stylegan.datasets.archive import Label, encode_png
 from stylegan.datasets.crops import Crop, cropped
-from stylegan.datasets.partial import Content, write_resumable
+from stylegan.datasets.partial import Content, check_target, write_resumable
 from stylegan.datasets.plan import Choices, Plan, make_plan
 from stylegan.datasets.resample import Resample
 from stylegan.datasets.sources.detect import open_source
@@ -115,6 +115,7 @@ def prepare(
         An image cannot be read or is too small; `out` cannot be written.
     """
     choices = choices or Choices()
+    check_target(out)
     source = open_source(src, folder_classes=labels == "folders", download=download)
     try:
         plan = make_plan(source, survey(source, progress=progress), choices)
