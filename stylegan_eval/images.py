@@ -30,7 +30,7 @@ MAX_FILE_BYTES = 2**30
 _DECODING_THREADS = 8
 # What zipfile raises for a damaged entry.
 _UNREADABLE = (
-    OSError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, KeyError, ValueError,
+    OSError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, LookupError, ValueError,
     struct.error,
 )  # fmt: skip
 

@@ -64,8 +64,10 @@ def check_name(name: str, where: str) -> None:
     Raises
     ------
     UserError
-        It leads out of the folder into which the archive might be unpacked.
+        There is none, or it leads out of the folder into which the archive might be unpacked.
     """
+    if not name:
+        raise UserError(f"{where}an entry without a name: damaged")
     if leaves_folder(name):
         raise UserError(f"{where}: a name that leads out of the archive; nothing is read from it")
 

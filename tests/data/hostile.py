@@ -321,6 +321,10 @@ CORPUS = {
     "zip: an absolute name": (zip_with("/tmp/evil.png"), "leads out of the archive"),
     "zip: a name that climbs on Windows": (zip_with("a\\..\\..\\b.png"), "leads out"),
     "zip: a name with a drive": (zip_with("C:/evil.png"), "leads out of the archive"),
+    "zip: no name": (
+        zip_with("b.png", GOOD, lambda e: setattr(e, "filename", "")),
+        "without a name",
+    ),
     "zip: a link": (zip_with("b.png", b"/etc/passwd", link), "is a link"),
     "zip: a bomb": (
         zip_with("b.png", lambda: bytes(2**28), None, zipfile.ZIP_DEFLATED),

@@ -3,8 +3,10 @@ import struct
 
 import numpy as np
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from stylegan.datasets.prepare import prepare
 from stylegan.datasets.sources.example import ExampleError, parse_example
@@ -30,6 +32,55 @@ def images(count, size=8, channels=3):
 )
 def test_the_writer_of_these_tests_has_the_checksums_of_rfc_3720(data, crc):
     assert writer.crc32c_bit_by_bit(data) == crc
+
+
+def example_class():
+    """tf.train.Example as the protobuf library makes it of its description."""
+    file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="t", syntax="proto3")
+    kinds = descriptor_pb2.FieldDescriptorProto
+
+    def message(name, *fields, into=file.message_type):
+        made = into.add(name=name)
+        for number, (field, kind, repeated) in enumerate(fields, start=1):
+            label = kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL
+            added = made.field.add(name=field, number=number, label=label)
+            if isinstance(kind, str):
+                added.type, added.type_name = kinds.TYPE_MESSAGE, f".t.{kind}"
+            else:
+                added.type = kind
+        return made
+
+    message("BytesList", ("value", kinds.TYPE_BYTES, True))
+    message("FloatList", ("value", kinds.TYPE_FLOAT, True))
+    message("Int64List", ("value", kinds.TYPE_INT64, True))
+    lists = [("bytes_list", "BytesList"), ("float_list", "FloatList"), ("int64_list", "Int64List")]
+    message("Feature", *((name, kind, False) for name, kind in lists))
+    features = message("Features", ("feature", "Features.FeatureEntry", True))
+    pair = [("key", kinds.TYPE_STRING, False), ("value", "Feature", False)]
+    message("FeatureEntry", *pair, into=features.nested_type).options.map_entry = True
+    message("Example", ("features", "Features", False))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("t.Example"))
+
+
+def test_files_written_by_tensorboard_and_protobuf_are_read(tmp_path):
+    made = images(5, 32)
+    kind = example_class()
+    file = tmp_path / "peer-r05.tfrecords"
+    with file.open("wb") as stream:
+        records = RecordWriter(stream)
+        for image in made:
+            example = kind()
+            # What is not of an image is passed over.
+            example.features.feature["weight"].float_list.value.extend([0.5, 2])
+            example.features.feature["shape"].int64_list.value.extend(image.shape)
+            example.features.feature["data"].bytes_list.value.append(image.tobytes())
+            example.features.feature["negative"].int64_list.value.append(-1)
+            records.write(example.SerializeToString())
+    found = open_tfrecords(tmp_path)
+    np.testing.assert_array_equal([found.read(n) for n in range(5)], made)
+    found.close()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
