@@ -227,6 +227,12 @@ def lying_array(stream):
     stream.write(struct.pack("<H", len(text)) + text)
 
 
+def labels_from_a_pipe(folder):
+    source = records.write_tfrecords(folder / "src", [PIXELS])
+    os.mkfifo(source / "x.labels")
+    return source
+
+
 # --- LMDB
 
 
@@ -449,6 +455,10 @@ CORPUS = {
     "database: text for an image": (lsun(b"text"), "b: not an image"),
     "database: a bomb for an image": (lsun(BOMB), "b: too many pixels"),
     "database: a pipe": (pipe("data.mdb"), "no ordinary file"),
+    "tar: a pipe for a file": (pipe("x.tar"), "no ordinary file"),
+    "records: a pipe": (pipe("x.tfrecords"), "no ordinary file"),
+    "records: a pipe for labels": (labels_from_a_pipe, "no ordinary file"),
+    "file: a device": (lambda folder: "/dev/zero", "/dev/zero: is no ordinary file"),
     "tar: a link": (special(tarfile.SYMTYPE, "/etc/passwd"), "is a link"),
     "tar: a hard link": (special(tarfile.LNKTYPE, "/etc/passwd"), "is a link"),
     "tar: a device": (special(tarfile.CHRTYPE), "no ordinary file"),

@@ -100,6 +100,12 @@ def test_samples_without_labels_and_long_names_are_read(tmp_path):
     source.close()
 
 
+@pytest.mark.parametrize("name", ["x.tar", "x.tfrecords", "x.zip", "x"])
+def test_what_does_not_exist_is_said_to_be_so(tmp_path, name):
+    with pytest.raises(UserError, match=f"{name} does not exist"):
+        open_source(tmp_path / name)
+
+
 def test_a_tar_among_images_is_no_data_set(tmp_path):
     write_tar(tmp_path / "backup.tar", shard(0, 2))
     assert open_source(write_folder(tmp_path, pngs(3))).kind == "folder"

@@ -5,18 +5,20 @@ and verified first, by the verifier that the library brings for files of unknown
 then opened: read-only, without a lock file.
 """
 
-import io
-import stat
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from stylegan.datasets.sources.source import MAX_IMAGES, check_count, digest_of_files, needed
-from stylegan_eval.decoding import Header, decode, read_header
+from stylegan.datasets.sources.encoded import EncodedImages
+from stylegan.datasets.sources.source import (
+    MAX_IMAGES,
+    check_count,
+    check_ordinary,
+    digest_of_files,
+    needed,
+)
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import MAX_FILE_BYTES
 
@@ -31,51 +33,25 @@ _MAGIC = b"\xde\xc0\xef\xbe"
 
 
 @dataclass(frozen=True, eq=False)
-class Database:
-    """Images of an LMDB, encoded. Made by `open_database`; see `Source`."""
+class _Values:
+    """The values of some keys."""
 
-    kind: str
-    path: Path
-    names: Sequence[str]
-    digest: str
-    _keys: Sequence[bytes]
-    _database: "lmdb.Environment"
-    _reading: threading.Lock = field(default_factory=threading.Lock)
-    labels: np.ndarray | None = None
-    attributes: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
+    keys: Sequence[bytes]
+    database: "lmdb.Environment"
+    reading: threading.Lock = field(default_factory=threading.Lock)
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def size(self, index: int) -> int:
-        """Bytes of image number `index` as stored."""
-        return len(self._encoded(index))
-
-    def header(self, index: int) -> Header:
-        """Size and mode of image number `index`."""
-        return read_header(io.BytesIO(self._encoded(index)), self._where(index))
-
-    def read(self, index: int) -> np.ndarray:
-        """Image number `index` as uint8 [3, H, W]."""
-        return decode(self._encoded(index), self._where(index))
+    def fetch(self, index: int, where: str) -> bytes:
+        # One at a time: without a lock file there is no table of readers to share.
+        with self.reading, self.database.begin(buffers=True) as reading:
+            value: Any = reading.get(self.keys[index])
+            if value is None:
+                raise UserError(f"{where}: missing from the database")
+            if len(value) > MAX_FILE_BYTES:
+                raise UserError(f"{where}: files of at most 1 GiB are read")
+            return bytes(value)
 
     def close(self) -> None:
-        """Close the database."""
-        self._database.close()
-
-    def _where(self, index: int) -> str:
-        return f"{self.path}: {self.names[index]}"
-
-    def _encoded(self, index: int) -> bytes:
-        # One at a time: without a lock file there is no table of readers to share.
-        with self._reading, self._database.begin(buffers=True) as reading:
-            value: Any = reading.get(self._keys[index])
-            if value is None:
-                raise UserError(f"{self._where(index)}: missing from the database")
-            if len(value) > MAX_FILE_BYTES:
-                raise UserError(f"{self._where(index)}: files of at most 1 GiB are read")
-            return bytes(value)
+        self.database.close()
 
 
 def is_database(start: bytes) -> bool:
@@ -83,7 +59,7 @@ def is_database(start: bytes) -> bool:
     return any(start[place : place + 4] == _MAGIC for place in _MAGIC_PLACES)
 
 
-def open_database(path: Path) -> Database:
+def open_database(path: Path) -> EncodedImages:
     """Open an LMDB: a folder with ``data.mdb``, or that file.
 
     It is rosinality's if it has the key ``length``: keys are ``SIZE-NUMBER`` and the largest size
@@ -106,13 +82,12 @@ def open_database(path: Path) -> Database:
             else:
                 kind = "LSUN's LMDB"
                 keys = [bytes(key) for key in reading.cursor().iternext(values=False)]
-        return Database(
+        return EncodedImages(
             kind=kind,
             path=path,
             names=tuple(_name(key) for key in keys),
             digest=digest_of_files([data]),
-            _keys=keys,
-            _database=database,
+            store=_Values(keys, database),
         )
     except BaseException:
         database.close()
@@ -121,8 +96,7 @@ def open_database(path: Path) -> Database:
 
 def _opened(data: Path) -> "lmdb.Environment":
     library = needed("lmdb", "lmdb", "an LMDB")
-    if not stat.S_ISREG(data.stat().st_mode):
-        raise UserError(f"{data}: is no ordinary file")
+    check_ordinary(data)
     verifier = needed("lmdb.verify", "lmdb 3 or newer", "an LMDB")
     try:
         faults = verifier.verify(str(data), subdir=False)

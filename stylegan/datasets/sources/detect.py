@@ -5,7 +5,7 @@ from pathlib import Path
 from stylegan.datasets.sources.celeba import attribute_list, open_celeba
 from stylegan.datasets.sources.databases import DATA_FILE, is_database, open_database
 from stylegan.datasets.sources.files import Files, has_images, open_files, with_folder_classes
-from stylegan.datasets.sources.source import Source
+from stylegan.datasets.sources.source import Source, check_ordinary
 from stylegan.datasets.sources.tars import SUFFIX as TAR_SUFFIX
 from stylegan.datasets.sources.tars import open_tars
 from stylegan.datasets.sources.tfrecords import SUFFIX as TFRECORD_SUFFIX
@@ -52,15 +52,16 @@ def open_source(
 def _opened(path: Path) -> Source:
     if path.is_dir():
         return _opened_folder(path)
-    start = b""
-    if path.is_file():
-        with path.open("rb") as file:
-            start = file.read(_START_BYTES)
+    if not path.exists():
+        raise UserError(f"{path} does not exist; expected a data set")
+    check_ordinary(path)
+    with path.open("rb") as file:
+        start = file.read(_START_BYTES)
     if is_database(start):
         return open_database(path)
     if start[_TAR_MAGIC_PLACE:].startswith(_TAR_MAGIC) or path.suffix == TAR_SUFFIX:
         return open_tars(path)
-    if path.suffix == TFRECORD_SUFFIX or (start and is_tfrecord(start)):
+    if path.suffix == TFRECORD_SUFFIX or is_tfrecord(start):
         return open_tfrecords(path)
     return open_files(path)
 

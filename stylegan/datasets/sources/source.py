@@ -66,6 +66,32 @@ class Source(Protocol):
         """Let go of files; nothing is read afterwards."""
 
 
+def files_ending_in(folder: Path, *endings: str) -> list[Path]:
+    """The files of a folder with one of these endings, sorted by name.
+
+    Raises
+    ------
+    UserError
+        One is no ordinary file: reading a pipe would never end.
+    """
+    found = sorted(path for path in folder.iterdir() if path.name.endswith(endings))
+    for path in found:
+        check_ordinary(path)
+    return found
+
+
+def check_ordinary(path: Path) -> None:
+    """Check that `path` is a file, and neither a folder nor a pipe nor a device.
+
+    Raises
+    ------
+    UserError
+        It is not.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: is no ordinary file: remove it")
+
+
 def digest_of_files(paths: Iterable[Path]) -> str:
     """SHA-256 over name, size and time of modification of each file."""
     digest = hashlib.sha256()

@@ -11,8 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stylegan.datasets.sources.source import MAX_IMAGES, check_count, digest_of_files
-from stylegan_eval.decoding import Header, decode, read_header
+from stylegan.datasets.sources.encoded import EncodedImages
+from stylegan.datasets.sources.source import (
+    MAX_IMAGES,
+    check_count,
+    digest_of_files,
+    files_ending_in,
+)
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import IMAGE_SUFFIXES, MAX_FILE_BYTES
 from stylegan_eval.zip_guard import check_name
@@ -38,45 +43,23 @@ class _Sample(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Tars:
-    """The images of one or several tar files. Made by `open_tars`; see `Source`."""
+class _Members:
+    """Members of tar files, opened for each: there may be more shards than open files allowed."""
 
-    path: Path
-    names: tuple[str, ...]
-    labels: np.ndarray | None
-    digest: str
-    _files: tuple[int, ...]  # descriptors
-    _places: tuple[_Place, ...]
-    kind: str = "WebDataset"
-    attributes: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
+    files: tuple[Path, ...]
+    places: tuple[_Place, ...]
 
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def size(self, index: int) -> int:
-        """Bytes of image number `index` as stored."""
-        return self._places[index].size
-
-    def header(self, index: int) -> Header:
-        """Size and mode of image number `index`."""
-        return read_header(io.BytesIO(self._encoded(index)), self._where(index))
-
-    def read(self, index: int) -> np.ndarray:
-        """Image number `index` as uint8 [3, H, W]."""
-        return decode(self._encoded(index), self._where(index))
+    def fetch(self, index: int, where: str) -> bytes:
+        file, start, size = self.places[index]
+        with self.files[file].open("rb") as stream:
+            stream.seek(start)
+            data = stream.read(size)
+        if len(data) < size:
+            raise UserError(f"{where}: the tar has become shorter")
+        return data
 
     def close(self) -> None:
-        """Close the files."""
-        for file in self._files:
-            os.close(file)
-
-    def _where(self, index: int) -> str:
-        return f"{self.path}: {self.names[index]}"
-
-    def _encoded(self, index: int) -> bytes:
-        file, start, size = self._places[index]
-        return os.pread(self._files[file], size, start)
+        """Nothing is held open."""
 
 
 class _Headers(io.BufferedReader):
@@ -88,7 +71,7 @@ class _Headers(io.BufferedReader):
         return super().read(size)
 
 
-def open_tars(path: Path) -> Tars:
+def open_tars(path: Path) -> EncodedImages:
     """Open a tar file, or all of a folder in the order of their names.
 
     A sample is ``KEY.png`` (or another image) and perhaps ``KEY.cls``, a whole number, or
@@ -101,7 +84,7 @@ def open_tars(path: Path) -> Tars:
         Damaged or truncated, packed, with links or names that lead elsewhere, or labels that do
         not fit.
     """
-    files = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+    files = files_ending_in(path, SUFFIX) if path.is_dir() else [path]
     samples: list[_Sample] = []
     for number, file in enumerate(files):
         with file.open("rb") as stream:
@@ -113,13 +96,16 @@ def open_tars(path: Path) -> Tars:
         raise UserError(f"{path}: {name} has no label, others have one")
     if len({sample.name for sample in samples}) < len(samples):
         raise UserError(f"{path}: two samples of one name")
-    return Tars(
+    return EncodedImages(
+        kind="WebDataset",
         path=path,
         names=tuple(sample.name for sample in samples),
-        labels=np.array(labels, dtype=np.int64) if labels else None,
         digest=digest_of_files(files),
-        _files=tuple(os.open(file, os.O_RDONLY) for file in files),
-        _places=tuple(sample.image for sample in samples),
+        store=_Members(
+            tuple(files),
+            tuple(sample.image for sample in samples),
+        ),
+        labels=np.array(labels, dtype=np.int64) if labels else None,
     )
 
 

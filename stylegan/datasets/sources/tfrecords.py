@@ -15,7 +15,12 @@ import numpy as np
 
 from stylegan.datasets.sources.example import ExampleError, parse_example
 from stylegan.datasets.sources.numbers import read_numbers
-from stylegan.datasets.sources.source import check_count, digest_of_files, needed
+from stylegan.datasets.sources.source import (
+    check_count,
+    digest_of_files,
+    files_ending_in,
+    needed,
+)
 from stylegan_eval.decoding import Header
 from stylegan_eval.errors import UserError
 
@@ -132,7 +137,7 @@ def is_tfrecord(start: bytes) -> bool:
 def _largest(folder: Path) -> Path:
     """The file whose first image has most pixels: it is that of the most bytes per record."""
     sizes = {}
-    for file in sorted(folder.glob(f"*{SUFFIX}")):
+    for file in files_ending_in(folder, SUFFIX):
         with file.open("rb") as stream:
             start = stream.read(_LENGTH.size)
         if len(start) < _LENGTH.size:
@@ -204,7 +209,7 @@ def _masked(data: bytes) -> int:
 
 
 def _labels(file: Path, count: int) -> np.ndarray | None:
-    found = sorted([*file.parent.glob("*.labels"), *file.parent.glob("*.npy")])
+    found = files_ending_in(file.parent, ".labels", ".npy")
     if len(found) > 1:
         raise UserError(
             f"{file.parent}: {found[0].name} and {found[1].name} are both labels: leave one"
