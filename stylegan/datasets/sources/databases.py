@@ -42,13 +42,16 @@ class _Values:
 
     def fetch(self, index: int, where: str) -> bytes:
         # One at a time: without a lock file there is no table of readers to share.
-        with self.reading, self.database.begin(buffers=True) as reading:
-            value: Any = reading.get(self.keys[index])
-            if value is None:
-                raise UserError(f"{where}: missing from the database")
-            if len(value) > MAX_FILE_BYTES:
-                raise UserError(f"{where}: files of at most 1 GiB are read")
-            return bytes(value)
+        try:
+            with self.reading, self.database.begin(buffers=True) as reading:
+                value: Any = reading.get(self.keys[index])
+                if value is None:
+                    raise UserError(f"{where}: missing from the database")
+                if len(value) > MAX_FILE_BYTES:
+                    raise UserError(f"{where}: files of at most 1 GiB are read")
+                return bytes(value)
+        except _failure() as error:
+            raise UserError(f"{where}: cannot be read ({error})") from error
 
     def close(self) -> None:
         self.database.close()
@@ -89,9 +92,18 @@ def open_database(path: Path) -> EncodedImages:
             digest=digest_of_files([data]),
             store=_Values(keys, database),
         )
+    except _failure() as error:
+        database.close()
+        raise UserError(f"{data}: cannot be read ({error})") from error
     except BaseException:
         database.close()
         raise
+
+
+def _failure() -> type[Exception]:
+    """What the library raises."""
+    failure: type[Exception] = needed("lmdb", "lmdb", "an LMDB").Error
+    return failure
 
 
 def _opened(data: Path) -> "lmdb.Environment":
