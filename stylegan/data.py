@@ -10,7 +10,7 @@ import click
 from stylegan_eval.command import ErrorLineGroup, power_of_two
 
 if TYPE_CHECKING:
-    from stylegan_eval.images import ImageFiles
+    from stylegan.datasets.sources.source import Source
 
 _PATH = click.Path(path_type=Path)
 _MAX_ROWS = 40  # labels that `inspect` lists
@@ -34,6 +34,7 @@ def main() -> None:
       stylegan-data avatars faces.zip --count 10000 --resolution 64
       stylegan-data prepare ~/photos photos.zip --resolution 128
       stylegan-data inspect photos.zip
+      stylegan-data export photos.zip photos-ada/
     """
 
 
@@ -81,8 +82,8 @@ def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> 
 
 
 @main.command()
-@click.argument("src", type=_PATH)
-@click.argument("out", type=_PATH)
+@click.argument("src", type=str)
+@click.argument("out", type=_PATH, required=False)
 @click.option(
     "--resolution",
     type=int,
@@ -91,56 +92,109 @@ def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> 
     help="Width and height in pixels, a power of two.",
 )
 @click.option(
+    "--filter",
     "--resample",
+    "resample",
     type=click.Choice(["box", "lanczos"]),
     default="box",
     show_default=True,
     help="Mean over the area of each new pixel, or Lanczos with 3 lobes.",
 )
 @click.option(
+    "--crop",
+    type=click.Choice(["centre", "celeba", "lsun-wide"]),
+    show_default="celeba for CelebA's aligned images, else centre",
+    help="The centre square, the official square of CelebA, or 4:3 between black (LSUN Car).",
+)
+@click.option("--skip-small", is_flag=True, help="Leave out images that would need enlarging.")
+@click.option(
     "--labels-from-folders",
     is_flag=True,
-    help="Make a class of each first sub-folder of SRC, instead of its dataset.json.",
+    help="Make a class of each first sub-folder of SRC, instead of its other labels.",
 )
+@click.option("--download", is_flag=True, help="Let torchvision fetch what is missing.")
+@click.option("--dry-run", is_flag=True, help="Decode every image, tell what is wrong, and stop.")
+@click.option("--report", type=_PATH, help="With --dry-run: a CSV with a line for each image.")
 @_workers
 def prepare(
-    src: Path,
-    out: Path,
+    src: str,
+    out: Path | None,
     resolution: int | None,
     resample: Literal["box", "lanczos"],
+    crop: Literal["centre", "celeba", "lsun-wide"] | None,
+    skip_small: bool,
     labels_from_folders: bool,
+    download: bool,
+    dry_run: bool,
+    report: Path | None,
     workers: int,
 ) -> None:
-    """Make SRC, a folder or zip of any images, into OUT, which can be trained on.
+    """Make SRC, a data set of any kind, into OUT, which can be trained on.
 
-    Each image is cropped to its centre square and shrunk; none is enlarged. OUT is a zip if it
-    ends in .zip, else a folder. Labels of SRC's dataset.json are kept.
+    SRC is a folder or zip of images, TFRecords, an LMDB, CelebA, FFHQ, WebDataset tars, or
+    torchvision:NAME:FOLDER; which, its content tells. Each image is cropped to a square and
+    shrunk; none is enlarged. OUT is a zip if it ends in .zip, else a folder. Labels are kept.
+    After a kill the same command goes on where the last one was.
 
     \b
     Examples:
       stylegan-data prepare ~/photos photos.zip
-      stylegan-data prepare ~/photos photos.zip --resolution 256 --resample lanczos
+      stylegan-data prepare ~/photos --dry-run --report photos.csv
+      stylegan-data prepare ffhq-tfrecords/ ffhq-256.zip --resolution 256
+      stylegan-data prepare car_lmdb/ cars.zip --crop lsun-wide --filter lanczos
       stylegan-data prepare animals.zip animals-64.zip --resolution 64 --labels-from-folders
     """
+    from stylegan.datasets.plan import Choices
+
+    choices = Choices(resolution=resolution, resample=resample, crop=crop, skip_small=skip_small)
+    labels: Literal["source", "folders"] = "folders" if labels_from_folders else "source"
+    if report is not None and not dry_run:
+        raise click.UsageError("--report is written by --dry-run")
+    if dry_run:
+        from stylegan.datasets.check import check_set
+
+        for line in check_set(src, choices, labels=labels, report=report, workers=workers):
+            click.echo(line)
+        return
+    if out is None:
+        raise click.UsageError("expected OUT, a zip or folder to write (or --dry-run)")
     from stylegan.datasets.prepare import prepare as prepare_images
 
-    made = prepare_images(
-        src,
-        out,
-        resolution=resolution,
-        resample=resample,
-        labels="folders" if labels_from_folders else "source",
-        workers=workers,
-    )
-    click.echo(f"{out}: {made.count} images of {made.resolution}x{made.resolution}")
-    for number, name in enumerate(made.classes):
-        click.echo(f"  class {number}: {name}")
+    made = prepare_images(src, out, choices, labels=labels, download=download, workers=workers)
+    for line in made.lines(out):
+        click.echo(line)
 
 
 @main.command()
-@click.argument("path", metavar="X", type=_PATH)
-def inspect(path: Path) -> None:
-    """Describe X, a folder or zip of images, and say whether it can be trained on as it is.
+@click.argument("src", type=str)
+@click.argument("out", type=_PATH)
+@click.option(
+    "--layout",
+    type=click.Choice(["stylegan2-ada"]),
+    default="stylegan2-ada",
+    show_default=True,
+    help="Whose tools are to read it; stylegan3's read the same.",
+)
+@_workers
+def export(src: str, out: Path, layout: str, workers: int) -> None:
+    """Write SRC, which can be trained on, as another project's tools read it.
+
+    OUT is a zip if it ends in .zip, else a folder. PNG files are copied byte for byte.
+
+    \b
+    Example:
+      stylegan-data export faces.zip faces-ada.zip --layout stylegan2-ada
+    """
+    from stylegan.datasets.export import export_ada
+
+    count = export_ada(src, out, workers=workers)
+    click.echo(f"{out}: {count} images in the layout of {layout}")
+
+
+@main.command()
+@click.argument("place", metavar="X", type=str)
+def inspect(place: str) -> None:
+    """Describe X, a data set of any kind, and say whether it can be trained on as it is.
 
     Reads the headers of all images; `prepare` and training also decode them.
 
@@ -148,24 +202,30 @@ def inspect(path: Path) -> None:
     Example:
       stylegan-data inspect faces.zip
     """
+    from stylegan.datasets.sources.detect import open_source
+    from stylegan.datasets.sources.files import Files
     from stylegan.datasets.survey import survey
-    from stylegan_eval.images import open_images
 
-    with open_images(path) as files:
-        found = survey(files, progress=True)
+    source = open_source(place)
+    try:
+        found = survey(source, progress=True)
         sizes = {f"{width}x{height}": n for (width, height), n in found.sizes.items()}
-        _echo("path", f"{path} ({'folder' if path.is_dir() else 'zip'})")
-        _echo("images", str(len(files)))
-        _echo("digest", files.digest)
+        _echo("path", f"{place} ({source.kind})")
+        _echo("images", str(len(source)))
+        _echo("digest", source.digest)
         _echo("sizes", _counts(sizes))
         _echo("modes", _counts(found.modes))
-        _echo_labels(files)
+        _echo_labels(source)
         fault = found.fault()
+        if fault is None and not (isinstance(source, Files) and source.is_plain):
+            fault = f"training reads a folder or zip, not {source.kind}"
         _echo(
             "training", "can be trained on as it is" if fault is None else f"not as it is: {fault}"
         )
         if fault is not None:
-            click.echo(f"          run: stylegan-data prepare {path} OUT.zip")
+            click.echo(f"          run: stylegan-data prepare {place} OUT.zip")
+    finally:
+        source.close()
 
 
 def _echo(name: str, text: str) -> None:
@@ -180,8 +240,8 @@ def _counts(counts: Mapping[str, int]) -> str:
     return f"{text} and {more} more" if more else text
 
 
-def _echo_labels(files: "ImageFiles") -> None:
-    labels: Any = files.labels
+def _echo_labels(source: "Source") -> None:
+    labels: Any = source.labels
     if labels is None:
         _echo("labels", "none")
         return
@@ -189,7 +249,7 @@ def _echo_labels(files: "ImageFiles") -> None:
         rows = [(f"class {k}", (labels == k).mean()) for k in sorted(set(labels.tolist()))]
         _echo("labels", f"{len(rows)} classes, with their shares")
     else:
-        names = files.attributes or [f"label {k}" for k in range(labels.shape[1])]
+        names = source.attributes or [f"label {k}" for k in range(labels.shape[1])]
         rows = list(zip(names, labels.mean(axis=0), strict=True))
         _echo("labels", f"{len(rows)} numbers for each image, with their means")
     for name, share in rows[:_MAX_ROWS]:

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -106,6 +107,8 @@ class ErrorLineGroup(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the command line and run."""
         print_anything()
+        # What Pillow finds odd in a file is told in one line of ours, or is harmless.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:

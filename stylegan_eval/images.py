@@ -19,8 +19,9 @@ import numpy as np
 
 from stylegan_eval.decoding import Header, decode, read_header
 from stylegan_eval.errors import UserError
-from stylegan_eval.labels import DATASET_JSON, parse_dataset_json
+from stylegan_eval.labels import DATASET_JSON, check_size, parse_dataset_json
 from stylegan_eval.parallel import map_ordered
+from stylegan_eval.zip_guard import check_directory, check_entry, check_name
 
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
@@ -28,7 +29,10 @@ IMAGE_SUFFIXES = (
 MAX_FILE_BYTES = 2**30
 _DECODING_THREADS = 8
 # What zipfile raises for a damaged entry.
-_UNREADABLE = (OSError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, KeyError)
+_UNREADABLE = (
+    OSError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, LookupError, ValueError,
+    struct.error,
+)  # fmt: skip
 
 
 class _Entry(NamedTuple):
@@ -75,17 +79,13 @@ class _Zip:
         return {"path": self.path, "_file": None, "_owner": 0}
 
     def entries(self) -> Iterator[_Entry]:
+        total = self.path.stat().st_size
         for info in self._opened().infolist():
+            where = f"{self.path}: {info.filename}"
+            check_name(info.filename, where)  # also of what is passed over
             if info.is_dir() or not _is_wanted(info.filename):
                 continue
-            where = f"{self.path}: {info.filename}"
-            if info.flag_bits & 1:
-                raise UserError(f"{where}: encrypted; expected a zip without a password")
-            # Other methods are rare, and the standard library cannot bound what they expand to.
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise UserError(
-                    f"{where}: packed by an unusual method; expected stored or deflated"
-                )
+            check_entry(info, total, where)
             yield _Entry(info.filename, info.file_size, info.CRC)
 
     def open(self, name: str) -> BinaryIO:
@@ -98,6 +98,7 @@ class _Zip:
 
     def _opened(self) -> zipfile.ZipFile:
         if self._file is None or self._owner != os.getpid():
+            check_directory(self.path)
             self._file = zipfile.ZipFile(self.path)
             self._owner = os.getpid()
         return self._file
@@ -164,8 +165,22 @@ class ImageFiles:
         UserError
             It cannot be read or decoded; names file and entry.
         """
+        return decode(self.encoded(index), f"{self.path}: {self.names[index]}")
+
+    def encoded(self, index: int) -> bytes:
+        """The file of image number `index` as it is stored.
+
+        Raises
+        ------
+        UserError
+            It cannot be read; names file and entry.
+        """
         name = self.names[index]
-        return decode(_read(self._source, name, self._sizes[name]), f"{self.path}: {name}")
+        return _read(self._source, name, self._sizes[name])
+
+    def size(self, index: int) -> int:
+        """Bytes of the file of image number `index`."""
+        return self._sizes[self.names[index]]
 
     def header(self, index: int) -> Header:
         """Size and mode of image number `index`, without decoding it.
@@ -204,7 +219,7 @@ def open_images(path: Path) -> ImageFiles:
         if not zipfile.is_zipfile(path):
             raise UserError(f"{path} is neither a folder nor a zip (or the zip is truncated)")
         return _listed(_Zip(path))
-    except (*_UNREADABLE, ValueError, struct.error) as error:
+    except _UNREADABLE as error:
         raise UserError(f"{path}: cannot be opened ({error})") from error
 
 
@@ -225,6 +240,7 @@ def _listed(source: _Folder | _Zip) -> ImageFiles:
     labels: np.ndarray | None = None
     attributes: tuple[str, ...] = ()
     if DATASET_JSON in sizes:
+        check_size(sizes[DATASET_JSON], len(names), f"{path}: {DATASET_JSON}")
         data = _read(source, DATASET_JSON, sizes[DATASET_JSON])
         labels, attributes = parse_dataset_json(data, names, f"{path}: {DATASET_JSON}")
     return ImageFiles(path, names, labels, attributes, _digest(entries), source, sizes)

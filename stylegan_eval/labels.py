@@ -7,9 +7,29 @@ from typing import Any
 import numpy as np
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.names import leaves_folder
 
 DATASET_JSON = "dataset.json"
+_MOST_BYTES = 2**27
+_SPARE_BYTES = 2**20
+_BYTES_PER_IMAGE = 2**16
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+def check_size(size: int, count: int, where: str) -> None:
+    """Check the size of a file of labels, in bytes, against the number of images it is for.
+
+    Raises
+    ------
+    UserError
+        It is larger than labels of so many images can be.
+    """
+    most = min(_MOST_BYTES, _SPARE_BYTES + count * _BYTES_PER_IMAGE)
+    if size > most:
+        raise UserError(
+            f"{where}: {size / 2**20:.0f} MiB of labels for {count} images;"
+            f" at most {most / 2**20:.0f} MiB are read"
+        )
 
 
 def parse_dataset_json(
@@ -42,6 +62,8 @@ def parse_dataset_json(
     """
     try:
         content = json.loads(data)
+    except MemoryError as error:
+        raise UserError(f"{where}: takes more memory than there is") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: not valid JSON ({error})") from error
     if not isinstance(content, dict):
@@ -62,6 +84,9 @@ def _label_array(pairs: Any, names: Sequence[str], where: str) -> np.ndarray:
         by_name = dict(pairs)
     except (TypeError, ValueError) as error:
         raise UserError(f'{where}: "labels" must be null or a list of [name, label]') from error
+    outside = next((n for n in by_name if isinstance(n, str) and leaves_folder(n)), None)
+    if outside is not None:
+        raise UserError(f"{where}: names {outside!r}, which is outside the set: remove it")
     missing = [name for name in names if name not in by_name]
     if missing:
         raise UserError(

@@ -86,12 +86,20 @@ def write_encoded(
         Labels of several kinds.
     """
     sink = _zip_sink if out.suffix.lower() == ".zip" else _folder_sink
-    labels: list[tuple[str, Label]] = []
+    labels: list[Label] = []
     with sink(out) as add:
         for index, (png, label) in enumerate(images):
             add(image_name(index), png)
-            labels.append((image_name(index), _plain(label)))
-        add(DATASET_JSON, _dataset_json(labels, attributes))
+            labels.append(label)
+        add(DATASET_JSON, dataset_json(labels, attributes))
+
+
+def zip_entry(name: str) -> zipfile.ZipInfo:
+    """An entry that depends on its name alone: neither on the time nor on the system."""
+    info = zipfile.ZipInfo(name, _EARLIEST)
+    info.create_system = 3  # Unix on every system
+    info.external_attr = 0o644 << 16
+    return info
 
 
 @contextlib.contextmanager
@@ -99,10 +107,7 @@ def _zip_sink(out: Path) -> Iterator[Callable[[str, bytes], None]]:
     with atomic_write(out) as temporary, zipfile.ZipFile(temporary, "w") as file:
 
         def add(name: str, data: bytes) -> None:
-            info = zipfile.ZipInfo(name, _EARLIEST)
-            info.create_system = 3  # Unix on every system
-            info.external_attr = 0o644 << 16
-            file.writestr(info, data, zipfile.ZIP_STORED)
+            file.writestr(zip_entry(name), data, zipfile.ZIP_STORED)
 
         yield add
 
@@ -126,9 +131,18 @@ def _plain(label: Label) -> Label:
     return np.asarray(label).tolist()
 
 
-def _dataset_json(labels: Sequence[tuple[str, Label]], attributes: Sequence[str]) -> bytes:
-    kinds = {type(label) for _, label in labels}
+def dataset_json(labels: Sequence[Label], attributes: Sequence[str]) -> bytes:
+    """The content of ``dataset.json`` for images in the order of their labels.
+
+    Raises
+    ------
+    ValueError
+        Labels of several kinds.
+    """
+    plain = [_plain(label) for label in labels]
+    kinds = {type(label) for label in plain}
     if not kinds <= {int} and not kinds <= {list} and not kinds <= {type(None)}:
         raise ValueError("labels must all be int, all lists of numbers, or all None")
-    content = {"labels": None if kinds == {type(None)} else labels, "attributes": list(attributes)}
+    pairs = [(image_name(index), label) for index, label in enumerate(plain)]
+    content = {"labels": None if kinds == {type(None)} else pairs, "attributes": list(attributes)}
     return json.dumps(content).encode()

@@ -36,10 +36,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        _check_free(path)
+        check_free(path)
         temporary.mkdir(parents=True)
         yield temporary
-        _check_free(path)
+        check_free(path)
         temporary.rename(path)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
@@ -53,7 +53,14 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_free(path: Path) -> None:
+def check_free(path: Path) -> None:
+    """Check that a folder may be made at `path`.
+
+    Raises
+    ------
+    FolderTakenError
+        It is a file, or a folder with something in it.
+    """
     empty_folder = path.is_dir() and next(path.iterdir(), None) is None
     if path.exists() and not empty_folder:
         raise FolderTakenError(f"{path} is there already: remove it or choose another name")

@@ -1,5 +1,6 @@
 """Any set of images to one that can be trained on: square, a power of two, one size."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,52 +8,103 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from tqdm import tqdm
 
-from stylegan.datasets.archive import Label, encode_png, write_encoded
-from stylegan.datasets.resample import Resample, centre_square, shrink
-from stylegan.datasets.survey import MIN_RESOLUTION, Survey, survey
-from stylegan_eval.errors import UserError
-from stylegan_eval.images import ImageFiles, open_images
+from stylegan.datasets.archive import Label, encode_png
+from stylegan.datasets.crops import Crop, cropped
+from stylegan.datasets.partial import Content, check_target, write_resumable
+from stylegan.datasets.plan import Choices, Plan, make_plan
+from stylegan.datasets.resample import Resample
+from stylegan.datasets.sources.detect import open_source
+from stylegan.datasets.sources.source import Source
+from stylegan.datasets.survey import survey
 from stylegan_eval.parallel import map_ordered
 
 LabelSource = Literal["source", "folders"]
+_EXACT = 2**24  # whole numbers below are the same in float32
+_FORMAT = 1  # of what is written; a beginning of another is not used
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` wrote: how many images, their resolution, and the folders used as classes."""
+    """What `prepare` wrote.
+
+    Attributes
+    ----------
+    count : int
+        Images.
+    resolution : int
+        In pixels.
+    kind : str
+        What the source was.
+    crop : Crop
+        How the images were cropped.
+    filter : Resample or None
+        What they were shrunk by; None if all had the resolution already.
+    skipped : int
+        Images left out because they were too small.
+    resumed : int
+        Images that an earlier, killed process had made.
+    label_size : int
+        Numbers in a label; 1 for classes, 0 without labels.
+    classes : tuple of str
+        Names of the classes, or none.
+    """
 
     count: int
     resolution: int
+    kind: str
+    crop: Crop
+    filter: Resample | None
+    skipped: int
+    resumed: int
+    label_size: int
     classes: tuple[str, ...]
+
+    def lines(self, out: Path) -> list[str]:
+        """What a user should know of it, line by line."""
+        size = f"{self.resolution}x{self.resolution}"
+        shrunk = f"filter {self.filter}" if self.filter else "no filter, none was larger"
+        lines = [
+            f"{out}: {self.count} images of {size}",
+            f"  from {self.kind}: crop {self.crop}, {shrunk}",
+        ]
+        if self.skipped:
+            lines.append(f"  left out as too small: {self.skipped}")
+        if self.resumed:
+            lines.append(f"  made by an earlier run: {self.resumed}")
+        if self.label_size > 1:
+            lines.append(f"  {self.label_size} numbers in each label")
+        lines += [f"  class {number}: {name}" for number, name in enumerate(self.classes)]
+        return lines
 
 
 def prepare(
-    src: Path,
+    src: Path | str,
     out: Path,
+    choices: Choices | None = None,
     *,
-    resolution: int | None = None,
-    resample: Resample = "box",
     labels: LabelSource = "source",
+    download: bool = False,
     workers: int | None = None,
     progress: bool = True,
 ) -> Prepared:
-    """Crop each image to its centre square, shrink it to a power of two, and write an archive.
+    """Crop each image to a square, shrink it to a power of two, and write an archive.
 
     Parameters
     ----------
-    src : Path
-        Folder or zip of images of any sizes and modes.
+    src : Path or str
+        Whatever `open_source` opens, with images of any sizes and modes.
     out : Path
-        A zip if it ends in ``.zip``, else a folder; whole or absent.
-    resolution : int or None
-        Power of two; None means the largest that needs no enlarging.
-    resample : "box" or "lanczos"
-        See `resample.shrink`.
+        A zip if it ends in ``.zip``, else a folder; whole or absent (see `write_resumable`).
+    choices : Choices or None
+        None means the defaults.
     labels : "source" or "folders"
-        Labels and attributes of the source's ``dataset.json``, or a class for each first
-        sub-folder, numbered in the order of their names.
+        The labels that belong to the source, or a class for each first sub-folder, numbered in
+        the order of their names.
+    download : bool
+        Let torchvision fetch what is missing.
     workers : int or None
         Threads (decoding, shrinking and encoding run outside Python's lock); None means one for
         each processor.
@@ -60,54 +112,88 @@ def prepare(
     Raises
     ------
     UserError
-        An image cannot be read or is smaller than `resolution`; `out` cannot be written.
+        An image cannot be read or is too small; `out` cannot be written.
     """
-    with open_images(src) as files:
-        resolution = _resolution(files, survey(files, progress=progress), resolution)
-        classes: tuple[str, ...] = ()
-        attributes = files.attributes
-        values: Sequence[Label] = [None] * len(files)
-        if labels == "folders":
-            classes, values = _folder_classes(files)
-            attributes = ()
-        elif files.labels is not None:
-            values = files.labels.tolist()
-        encoded = _encoded(files, resolution, resample, workers or os.cpu_count() or 1)
-        bar = tqdm(encoded, "prepare", len(files), unit="img", disable=None if progress else True)
-        write_encoded(out, zip(bar, values, strict=True), attributes=attributes)
-    return Prepared(len(values), resolution, classes)
+    choices = choices or Choices()
+    check_target(out)
+    source = open_source(src, folder_classes=labels == "folders", download=download)
+    try:
+        plan = make_plan(source, survey(source, progress=progress), choices)
+        threads = workers or os.cpu_count() or 1
+
+        def images(start: int) -> Iterator[bytes]:
+            made = _encoded(source, plan, choices.resample, start, threads)
+            hidden = None if progress else True
+            return iter(
+                tqdm(made, "prepare", len(plan.kept), initial=start, unit="img", disable=hidden)
+            )
+
+        content = Content(
+            made_of=_made_of(source, plan, choices.resample),
+            images=images,
+            labels=label_list(source, plan.kept),
+            attributes=source.attributes,
+        )
+        resumed = write_resumable(out, content)
+    finally:
+        source.close()
+    return Prepared(
+        count=len(plan.kept),
+        resolution=plan.resolution,
+        kind=source.kind,
+        crop=plan.crop,
+        filter=choices.resample if plan.filtered else None,
+        skipped=len(source) - len(plan.kept),
+        resumed=resumed,
+        label_size=label_columns(source.labels),
+        classes=tuple(source.classes),
+    )
+
+
+def label_list(source: Source, kept: Sequence[int]) -> list[Label]:
+    """The labels of some images, in the types of `archive.Label`.
+
+    Numbers are as short as they can be and still be the same float32, so that labels that were
+    read and are written again stay as they were.
+    """
+    if source.labels is None:
+        return [None] * len(kept)
+    labels = source.labels[np.asarray(kept, np.int64)]
+    if labels.ndim == 1:
+        classes: list[Label] = labels.tolist()
+        return classes
+    return [[_shortest(number) for number in row] for row in labels.astype(np.float32)]
+
+
+def _shortest(number: np.float32) -> float:
+    return int(number) if abs(number) < _EXACT and number == int(number) else float(str(number))
+
+
+def label_columns(labels: np.ndarray | None) -> int:
+    """Numbers in a label; 1 for classes, 0 without labels."""
+    if labels is None:
+        return 0
+    return 1 if labels.ndim == 1 else int(labels.shape[1])
 
 
 def _encoded(
-    files: ImageFiles, resolution: int, resample: Resample, workers: int
+    source: Source, plan: Plan, resample: Resample, start: int, workers: int
 ) -> Iterator[bytes]:
     def prepared(index: int) -> bytes:
-        square = centre_square(files.read(index))
-        return encode_png(shrink(square, resolution, resample))
+        return encode_png(cropped(source.read(index), plan.crop, plan.resolution, resample))
 
     with ThreadPoolExecutor(workers) as pool:
-        yield from map_ordered(pool, prepared, range(len(files)), ahead=4 * workers)
+        yield from map_ordered(pool, prepared, plan.kept[start:], ahead=4 * workers)
 
 
-def _resolution(files: ImageFiles, found: Survey, wanted: int | None) -> int:
-    side = found.smallest_side
-    smallest = f"{files.path}: {found.smallest} is only {side} pixels on its shorter side"
-    if side < MIN_RESOLUTION:
-        raise UserError(f"{smallest}; at least {MIN_RESOLUTION} are needed: remove it")
-    largest = 1 << (side.bit_length() - 1)
-    if wanted is not None and wanted > side:
-        raise UserError(
-            f"{smallest}, below {wanted}, and images are never enlarged:"
-            f" remove it, or ask for at most {largest}"
-        )
-    return wanted or largest
-
-
-def _folder_classes(files: ImageFiles) -> tuple[tuple[str, ...], list[Label]]:
-    folders = [name.split("/", 1)[0] if "/" in name else None for name in files.names]
-    if None in folders:
-        name = files.names[folders.index(None)]
-        raise UserError(f"{files.path}: {name} is in no sub-folder, so it has no class")
-    classes = tuple(sorted({folder for folder in folders if folder is not None}))
-    numbers = {folder: number for number, folder in enumerate(classes)}
-    return classes, [numbers[folder] for folder in folders if folder is not None]
+def _made_of(source: Source, plan: Plan, resample: Resample) -> dict[str, object]:
+    """All that decides the images."""
+    kept = np.asarray(plan.kept, np.int64).tobytes()
+    return {
+        "format": _FORMAT,
+        "source": source.digest,
+        "kept": hashlib.sha256(kept).hexdigest(),
+        "resolution": plan.resolution,
+        "crop": plan.crop,
+        "filter": resample,
+    }

@@ -28,24 +28,36 @@ def centre_square(image: np.ndarray) -> np.ndarray:
 
 
 def shrink(image: np.ndarray, resolution: int, resample: Resample) -> np.ndarray:
-    """Shrink a square image and round to 8 bits once, at the end.
-
-    Parameters
-    ----------
-    image : ndarray
-        uint8 [C, S, S], S >= `resolution`.
-    resample : "box" or "lanczos"
-        The mean over each new pixel's area, or a windowed sinc with 3 lobes.
+    """Shrink an image and round to 8 bits once, at the end; see `resized`.
 
     Returns
     -------
     ndarray
         uint8 [C, resolution, resolution].
     """
-    if image.shape[1] == resolution:
+    return resized(image, resolution, resolution, resample)
+
+
+def resized(image: np.ndarray, height: int, width: int, resample: Resample) -> np.ndarray:
+    """Shrink an image and round to 8 bits once, at the end.
+
+    Parameters
+    ----------
+    image : ndarray
+        uint8 [C, H, W], H >= `height`, W >= `width`.
+    resample : "box" or "lanczos"
+        The mean over each new pixel's area, or a windowed sinc with 3 lobes.
+
+    Returns
+    -------
+    ndarray
+        uint8 [C, height, width].
+    """
+    if image.shape[1:] == (height, width):
         return image
-    small = area_mean(image, resolution) if resample == "box" else _lanczos(image, resolution)
-    return to_uint8(small)
+    if resample == "box":
+        return to_uint8(_area_mean(image, height, width))
+    return to_uint8(_lanczos(image, height, width))
 
 
 def area_mean(image: np.ndarray, resolution: int) -> np.ndarray:
@@ -56,17 +68,21 @@ def area_mean(image: np.ndarray, resolution: int) -> np.ndarray:
     Parameters
     ----------
     image : ndarray
-        [C, S, S], integers.
+        [C, H, W], integers.
 
     Returns
     -------
     ndarray
         float64 [C, resolution, resolution].
     """
-    side = image.shape[1]
-    rows = _area_sums(image, resolution)  # [C, R, W]
-    columns = np.ascontiguousarray(rows.transpose(0, 2, 1))  # [C, W, R]
-    return _area_sums(columns, resolution).transpose(0, 2, 1) / (side / resolution) ** 2
+    return _area_mean(image, resolution, resolution)
+
+
+def _area_mean(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    area = image.shape[1] / height * (image.shape[2] / width)  # of a new pixel, in old ones
+    rows = _area_sums(image, height)  # [C, H', W]
+    columns = np.ascontiguousarray(rows.transpose(0, 2, 1))  # [C, W, H']
+    return _area_sums(columns, width).transpose(0, 2, 1) / area
 
 
 def _area_sums(image: np.ndarray, resolution: int) -> np.ndarray:
@@ -101,7 +117,7 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
-def _lanczos(image: np.ndarray, resolution: int) -> np.ndarray:
+def _lanczos(image: np.ndarray, height: int, width: int) -> np.ndarray:
     planes = [Image.fromarray(plane.astype(np.float32)) for plane in image]
-    size = (resolution, resolution)
+    size = (width, height)
     return np.stack([np.asarray(p.resize(size, Image.Resampling.LANCZOS)) for p in planes])

@@ -2,16 +2,31 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 from tqdm import tqdm
 
-from stylegan_eval.images import ImageFiles
+from stylegan_eval.decoding import Header
 from stylegan_eval.parallel import map_ordered
 
 MIN_RESOLUTION = 4
+
+
+class HasHeaders(Protocol):
+    """What `survey` needs of a set of images."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """One for each image."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+
+    def header(self, index: int) -> Header:
+        """Size and mode of image number `index`."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +43,15 @@ class Survey:
         Name of an image with the shortest side of all.
     smallest_side : int
         That side in pixels.
+    headers : tuple of Header
+        Of each image.
     """
 
     sizes: Mapping[tuple[int, int], int]
     modes: Mapping[str, int]
     smallest: str
     smallest_side: int
+    headers: tuple[Header, ...]
 
     def fault(self) -> str | None:
         """Why training cannot read these images as they are, or None if it can."""
@@ -48,7 +66,7 @@ class Survey:
         return None
 
 
-def survey(files: ImageFiles, *, progress: bool = False) -> Survey:
+def survey(files: HasHeaders, *, progress: bool = False) -> Survey:
     """Read the headers of all images.
 
     Raises
@@ -60,12 +78,17 @@ def survey(files: ImageFiles, *, progress: bool = False) -> Survey:
     with ThreadPoolExecutor(threads) as pool:
         found = map_ordered(pool, files.header, range(len(files)), ahead=16 * threads)
         bar = tqdm(found, "headers", len(files), unit="img", disable=None if progress else True)
-        headers = list(bar)
+        return summary(files.names, tuple(bar))
+
+
+def summary(names: Sequence[str], headers: tuple[Header, ...]) -> Survey:
+    """What the headers of images, at least one, say together."""
     sides = [min(header.width, header.height) for header in headers]
-    smallest = min(range(len(files)), key=sides.__getitem__)
+    smallest = min(range(len(headers)), key=sides.__getitem__)
     return Survey(
         sizes=Counter((header.width, header.height) for header in headers),
         modes=Counter(header.mode for header in headers),
-        smallest=files.names[smallest],
+        smallest=names[smallest],
         smallest_side=sides[smallest],
+        headers=headers,
     )

@@ -39,7 +39,7 @@ def assert_one_error_line(result, complaint):
 # --- help
 
 
-@pytest.mark.parametrize("command", ["", "avatars", "prepare", "inspect"])
+@pytest.mark.parametrize("command", ["", "avatars", "prepare", "export", "inspect"])
 def test_help_has_an_example_and_imports_nothing_heavy(command):
     script = (
         "import sys\n"
@@ -86,7 +86,9 @@ def test_prepare_makes_what_inspect_asks_for(tmp_path):
     assert "not as it is: images differ in size" in before.stdout
     assert f"run: stylegan-data prepare {source} OUT.zip" in before.stdout
     made = run("prepare", source, tmp_path / "out.zip")
-    assert made.stdout == f"{tmp_path / 'out.zip'}: 2 images of 16x16\n"
+    first, second = made.stdout.splitlines()
+    assert first == f"{tmp_path / 'out.zip'}: 2 images of 16x16"
+    assert second == "  from folder: crop centre, filter box"
     assert "can be trained on as it is" in run("inspect", tmp_path / "out.zip").stdout
 
 
@@ -94,10 +96,14 @@ def test_prepare_passes_its_options_on(tmp_path):
     source = write_folder(tmp_path / "src", {f"{k}/{k}.png": encoded(noise(16, 16)) for k in "ab"})
     options = ("--resolution", 8, "--resample", "lanczos", "--labels-from-folders")
     made = run("prepare", source, tmp_path / "out", *options)
-    assert made.stdout.splitlines()[1:] == ["  class 0: a", "  class 1: b"]
+    assert made.stdout.splitlines()[1:] == [
+        "  from folder: crop centre, filter lanczos",
+        "  class 0: a",
+        "  class 1: b",
+    ]
     assert open_images(tmp_path / "out").header(0) == (8, 8, "RGB")
     plain = run("prepare", source, tmp_path / "box", "--resolution", 8)
-    assert len(plain.stdout.splitlines()) == 1
+    assert len(plain.stdout.splitlines()) == 2
     assert (open_images(tmp_path / "box").read(0) != open_images(tmp_path / "out").read(0)).any()
 
 

@@ -301,6 +301,10 @@ def damaged_zip(path, change):
     return path
 
 
+def resized(entry, unpacked, packed):
+    entry.file_size, entry.compress_size = unpacked, packed
+
+
 def duplicated(path):
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("a.png", encoded(noise(4, 4)))
@@ -331,7 +335,8 @@ def text(path):
         (lambda path: write_folder(path, {"a.txt": b""}), "no images"),
         (lambda path: write_folder(path, {"dataset.json": b"{}"}), "no images"),
         (duplicated, "a.png is there 2 times"),
-        (lambda path: damaged_zip(path, lambda e: setattr(e, "file_size", 2**40)), "1024.0 GiB"),
+        (lambda path: damaged_zip(path, lambda e: resized(e, 2**40, 2**40)), "1024.0 GiB"),
+        (lambda path: damaged_zip(path, lambda e: resized(e, 10**8, 1000)), "100000 times"),
         (lambda path: damaged_zip(path, lambda e: setattr(e, "flag_bits", 1)), "a.png: encrypted"),
         (lambda path: write_zip(path, pngs(1), zipfile.ZIP_LZMA), "unusual method"),
     ],

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stylegan.datasets.plan import Choices
 from stylegan.datasets.prepare import prepare
 from stylegan.datasets.resample import area_mean, centre_square, halve, shrink
 from stylegan_eval.errors import UserError
@@ -99,7 +100,13 @@ def test_images_that_fit_are_kept_as_they_are(tmp_path):
 def test_the_result_does_not_depend_on_the_workers(tmp_path):
     source = mixed(tmp_path / "src")
     for workers in (1, 4):
-        prepare(source, tmp_path / f"{workers}.zip", resolution=8, workers=workers, progress=False)
+        prepare(
+            source,
+            tmp_path / f"{workers}.zip",
+            Choices(resolution=8),
+            workers=workers,
+            progress=False,
+        )
     assert (tmp_path / "1.zip").read_bytes() == (tmp_path / "4.zip").read_bytes()
 
 
@@ -141,5 +148,5 @@ def test_a_bad_image_is_named_and_nothing_is_left(tmp_path, out, extra, resoluti
     target = tmp_path / "target"
     target.mkdir()
     with pytest.raises(UserError, match=complaint):
-        prepare(source, target / out, resolution=resolution, progress=False)
+        prepare(source, target / out, Choices(resolution=resolution), progress=False)
     assert everything_below(target) == []

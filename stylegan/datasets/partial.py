@@ -1,0 +1,203 @@
+"""Archives that a killed process leaves half-done, and the next one goes on with.
+
+Until it is whole, an archive `x.zip` is ``.x.zip.partial``, beside ``.x.zip.partial.json``, which
+says what it is made of. Images are written in order, so what is whole is a beginning.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+
+from stylegan.datasets.archive import Label, dataset_json, image_name, zip_entry
+from stylegan.datasets.folders import check_free
+from stylegan_eval.command import Terminated
+from stylegan_eval.errors import UserError
+from stylegan_eval.files import check_writable, held
+from stylegan_eval.labels import DATASET_JSON
+
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+_LOCAL_SIGNATURE = b"PK\x03\x04"
+_BROKEN_PNG = (OSError, SyntaxError, ValueError, EOFError)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What an archive is to hold.
+
+    Attributes
+    ----------
+    made_of : mapping
+        Decides the images, in JSON's types: a beginning made of something else is not used.
+    images : callable
+        Given a number, the PNG files of the images from that number on.
+    labels : sequence of Label
+        One for each image.
+    attributes : sequence of str
+        Names of the numbers in each label.
+    """
+
+    made_of: Mapping[str, object]
+    images: Callable[[int], Iterator[bytes]]
+    labels: Sequence[Label]
+    attributes: Sequence[str]
+
+
+def write_resumable(out: Path, content: Content) -> int:
+    """Write an archive as `write_encoded` does, from where a killed process left off.
+
+    Interruption (Ctrl-C, SIGTERM, SIGKILL) leaves the beginning; on any error it is removed.
+
+    Returns
+    -------
+    int
+        Images that were there already.
+
+    Raises
+    ------
+    UserError
+        `out` cannot be written, the disk is full, or another process is writing it.
+    """
+    check_target(out)
+    out = out.resolve() if out.is_symlink() else out
+    zipped = _is_zip(out)
+    partial = out.with_name(f".{out.name}.partial")
+    note = out.with_name(f".{out.name}.partial.json")
+    with held(note):
+        try:
+            done = _written(partial, note, content, zipped=zipped)
+            if not zipped:
+                check_free(out)
+            partial.replace(out)
+            note.unlink()
+        except (KeyboardInterrupt, Terminated):
+            raise
+        except BaseException as error:
+            _remove(partial, note)
+            if isinstance(error, OSError) and _is_ours(error, out, partial, note):
+                raise UserError(f"cannot write {out}: {error.strerror or error}") from error
+            raise
+    return done
+
+
+def check_target(out: Path) -> None:
+    """Check, before the work, what can be known of writing an archive; nothing is made.
+
+    Raises
+    ------
+    UserError
+        A folder with something in it, a device, or a place that cannot be written.
+    """
+    (check_writable if _is_zip(out) else check_free)(out)
+
+
+def _is_zip(out: Path) -> bool:
+    return out.suffix.lower() == ".zip"
+
+
+def _written(partial: Path, note: Path, content: Content, *, zipped: bool) -> int:
+    made_of = json.dumps(content.made_of, sort_keys=True)
+    if note.read_text(encoding="utf-8") != made_of:
+        _remove(partial)
+        note.write_text(made_of, encoding="utf-8")
+    with (_zip_sink if zipped else _folder_sink)(partial, len(content.labels)) as (done, add):
+        for index, png in enumerate(content.images(done), start=done):
+            add(image_name(index), png)
+        add(DATASET_JSON, dataset_json(content.labels, content.attributes))
+    return done
+
+
+_Sink = tuple[int, Callable[[str, bytes], None]]
+"""How many images are there already, and what adds a file."""
+
+
+@contextlib.contextmanager
+def _zip_sink(partial: Path, most: int) -> Iterator[_Sink]:
+    with partial.open("r+b" if partial.exists() else "w+b") as stream:
+        entries, end = _whole_entries(stream, most)
+        stream.truncate(end)
+        stream.seek(end)
+        with zipfile.ZipFile(stream, "w") as file:
+            file.filelist.extend(entries)
+            file.NameToInfo.update({entry.filename: entry for entry in entries})
+
+            def add(name: str, data: bytes) -> None:
+                file.writestr(zip_entry(name), data, zipfile.ZIP_STORED)
+
+            yield len(entries), add
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _whole_entries(stream: BinaryIO, most: int) -> tuple[list[zipfile.ZipInfo], int]:
+    """The images at the beginning that are whole, at most `most`, and where they end."""
+    entries: list[zipfile.ZipInfo] = []
+    place = 0
+    while len(entries) < most:
+        stream.seek(place)
+        header = stream.read(_LOCAL_HEADER.size)
+        if len(header) < _LOCAL_HEADER.size:
+            break
+        signature, *_, crc, size, _, name_size, extra_size = _LOCAL_HEADER.unpack(header)
+        name = stream.read(name_size)
+        data = stream.read(size)
+        entry = zip_entry(image_name(len(entries)))
+        ours = signature == _LOCAL_SIGNATURE and extra_size == 0
+        if not ours or name != entry.filename.encode() or zlib.crc32(data) != crc:
+            break
+        entry.header_offset, entry.CRC = place, crc
+        entry.file_size = entry.compress_size = size
+        entries.append(entry)
+        place = stream.tell()
+    return entries, place
+
+
+@contextlib.contextmanager
+def _folder_sink(partial: Path, most: int) -> Iterator[_Sink]:
+    partial.mkdir(exist_ok=True)
+    done = 0
+    while done < most and _is_whole(partial / image_name(done)):
+        done += 1
+
+    def add(name: str, data: bytes) -> None:
+        file = partial / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(data)
+
+    yield done, add
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether it is a PNG whose checksums are right, the last one included."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            image.verify()
+    except _BROKEN_PNG:
+        return False
+    return True
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _is_ours(error: OSError, *paths: Path) -> bool:
+    """Tell whether the error is about the archive, not about something that was read."""
+    if error.filename is None:
+        return True
+    failed = Path(os.fsdecode(error.filename))
+    return any(failed == path or path in failed.parents or failed in path.parents for path in paths)

@@ -1,0 +1,114 @@
+"""What is to be done with a set of images, decided from their headers before any is decoded."""
+
+from dataclasses import dataclass
+
+from stylegan.datasets.crops import (
+    WIDE_RESOLUTION,
+    Crop,
+    crop_side,
+    fits,
+    natural_crop,
+    shrinks,
+)
+from stylegan.datasets.resample import Resample
+from stylegan.datasets.sources.source import Source
+from stylegan.datasets.survey import MIN_RESOLUTION, Survey
+from stylegan_eval.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the user may choose.
+
+    Attributes
+    ----------
+    resolution : int or None
+        Power of two; None means the largest that needs no enlarging (512 for "lsun-wide").
+    resample : "box" or "lanczos"
+        See `resample.shrink`.
+    crop : Crop or None
+        See `crops.cropped`; None means the one that belongs to the data set.
+    skip_small : bool
+        Leave out images that would need enlarging, instead of refusing the set; "lsun-wide"
+        always does.
+    """
+
+    resolution: int | None = None
+    resample: Resample = "box"
+    crop: Crop | None = None
+    skip_small: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done.
+
+    Attributes
+    ----------
+    resolution : int
+        In pixels.
+    crop : Crop
+        See `crops.cropped`.
+    kept : tuple of int
+        Numbers of the images that are taken, ascending.
+    filtered : bool
+        Whether an image has to be shrunk.
+    """
+
+    resolution: int
+    crop: Crop
+    kept: tuple[int, ...]
+    filtered: bool
+
+
+def make_plan(source: Source, found: Survey, choices: Choices) -> Plan:
+    """Decide on crop and resolution, and which images are taken.
+
+    Raises
+    ------
+    UserError
+        An image is too small and may not be left out, or all are.
+    """
+    crop = choices.crop or natural_crop(source.kind, found.sizes)
+    skip = choices.skip_small or crop == "lsun-wide"
+    resolution = choices.resolution or _default_resolution(crop, found, skip=skip)
+    kept = tuple(
+        index
+        for index, header in enumerate(found.headers)
+        if fits(crop, header.width, header.height, resolution)
+    )
+    if not kept or (len(kept) < len(found.headers) and not skip):
+        raise UserError(_too_small(source, found, crop, resolution))
+    shapes = {(found.headers[index].width, found.headers[index].height) for index in kept}
+    filtered = any(shrinks(crop, width, height, resolution) for width, height in shapes)
+    return Plan(resolution, crop, kept, filtered)
+
+
+def _default_resolution(crop: Crop, found: Survey, *, skip: bool) -> int:
+    if crop == "lsun-wide":
+        return WIDE_RESOLUTION
+    sides = [crop_side(crop, header.width, header.height) for header in found.headers]
+    usable = [side for side in sides if side >= MIN_RESOLUTION or not skip]
+    return max(MIN_RESOLUTION, 1 << (min(usable, default=MIN_RESOLUTION).bit_length() - 1))
+
+
+def _too_small(source: Source, found: Survey, crop: Crop, resolution: int) -> str:
+    if crop != "centre":
+        bad = next(
+            index
+            for index, header in enumerate(found.headers)
+            if not fits(crop, header.width, header.height, resolution)
+        )
+        header = found.headers[bad]
+        return (
+            f"{source.path}: {source.names[bad]} is {header.width}x{header.height}, which the crop"
+            f" {crop} to {resolution} does not fit: choose another --crop or --resolution"
+        )
+    side = found.smallest_side
+    smallest = f"{source.path}: {found.smallest} is only {side} pixels on its shorter side"
+    if side < MIN_RESOLUTION:
+        return f"{smallest}; at least {MIN_RESOLUTION} are needed: remove it, or use --skip-small"
+    return (
+        f"{smallest}, below {resolution}, and images are never enlarged: remove it, use"
+        f" --skip-small, or ask for at most {1 << (side.bit_length() - 1)}"
+    )

@@ -1,0 +1,144 @@
+"""LMDB files: rosinality's sets of JPEGs at several resolutions, and LSUN.
+
+A database is mapped into memory by a library in C that trusts what it maps. So the file is walked
+and verified first, by the verifier that the library brings for files of unknown origin, and only
+then opened: read-only, without a lock file.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylegan.datasets.sources.encoded import EncodedImages
+from stylegan.datasets.sources.source import (
+    MAX_IMAGES,
+    check_count,
+    check_ordinary,
+    digest_of_files,
+    needed,
+)
+from stylegan_eval.errors import UserError
+from stylegan_eval.images import MAX_FILE_BYTES
+
+if TYPE_CHECKING:
+    import lmdb
+
+DATA_FILE = "data.mdb"
+_LENGTH_KEY = b"length"
+_SIZES = tuple(2**k for k in range(13, 1, -1))  # 8192 to 4, the largest first
+_MAGIC_PLACES = (16, 24)  # of the two versions of the format
+_MAGIC = b"\xde\xc0\xef\xbe"
+
+
+@dataclass(frozen=True, eq=False)
+class _Values:
+    """The values of some keys."""
+
+    keys: Sequence[bytes]
+    database: "lmdb.Environment"
+    reading: threading.Lock = field(default_factory=threading.Lock)
+
+    def fetch(self, index: int, where: str) -> bytes:
+        # One at a time: without a lock file there is no table of readers to share.
+        try:
+            with self.reading, self.database.begin(buffers=True) as reading:
+                value: Any = reading.get(self.keys[index])
+                if value is None:
+                    raise UserError(f"{where}: missing from the database")
+                if len(value) > MAX_FILE_BYTES:
+                    raise UserError(f"{where}: files of at most 1 GiB are read")
+                return bytes(value)
+        except _failure() as error:
+            raise UserError(f"{where}: cannot be read ({error})") from error
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def is_database(start: bytes) -> bool:
+    """Tell whether a file that begins with `start` (32 bytes) is an LMDB."""
+    return any(start[place : place + 4] == _MAGIC for place in _MAGIC_PLACES)
+
+
+def open_database(path: Path) -> EncodedImages:
+    """Open an LMDB: a folder with ``data.mdb``, or that file.
+
+    It is rosinality's if it has the key ``length``: keys are ``SIZE-NUMBER`` and the largest size
+    is taken. Otherwise it is LSUN's: every value is an image, in the order of the keys.
+
+    Raises
+    ------
+    UserError
+        Damaged, written on another kind of machine, or a key is missing.
+    """
+    data = path / DATA_FILE if path.is_dir() else path
+    database = _opened(data)
+    try:
+        with database.begin() as reading:
+            length = reading.get(_LENGTH_KEY)
+            entries = int(reading.stat()["entries"])
+            check_count(entries, data)
+            if length is not None:
+                kind, keys = "rosinality's LMDB", _numbered(reading, length, entries, data)
+            else:
+                kind = "LSUN's LMDB"
+                keys = [bytes(key) for key in reading.cursor().iternext(values=False)]
+        return EncodedImages(
+            kind=kind,
+            path=path,
+            names=tuple(_name(key) for key in keys),
+            digest=digest_of_files([data]),
+            store=_Values(keys, database),
+        )
+    except _failure() as error:
+        database.close()
+        raise UserError(f"{data}: cannot be read ({error})") from error
+    except BaseException:
+        database.close()
+        raise
+
+
+def _failure() -> type[Exception]:
+    """What the library raises."""
+    failure: type[Exception] = needed("lmdb", "lmdb", "an LMDB").Error
+    return failure
+
+
+def _opened(data: Path) -> "lmdb.Environment":
+    library = needed("lmdb", "lmdb", "an LMDB")
+    check_ordinary(data)
+    verifier = needed("lmdb.verify", "lmdb 3 or newer", "an LMDB")
+    try:
+        faults = verifier.verify(str(data), subdir=False)
+    except verifier.VerifyError as error:
+        raise UserError(f"{data}: not an LMDB that can be read here ({error})") from error
+    if faults:
+        raise UserError(f"{data}: damaged LMDB ({faults[0]})")
+    try:
+        database: lmdb.Environment = library.open(
+            str(data), subdir=False, readonly=True, lock=False, create=False, readahead=False
+        )
+    except library.Error as error:
+        raise UserError(f"{data}: cannot be opened ({error})") from error
+    return database
+
+
+def _numbered(reading: Any, length: bytes, entries: int, data: Path) -> list[bytes]:
+    """Keys of all images of the largest size there is."""
+    text = bytes(length[:20]).decode("ascii", "replace")
+    if not text.isdecimal() or not 1 <= int(text) <= min(entries, MAX_IMAGES):
+        raise UserError(f"{data}: length is {text!r}, of {entries} entries: damaged")
+    size = next((size for size in _SIZES if reading.get(b"%d-00000" % size) is not None), None)
+    if size is None:
+        raise UserError(f"{data}: has no key like 256-00000; expected SIZE-NUMBER")
+    keys = [b"%d-%05d" % (size, index) for index in range(int(text))]
+    for key in keys:
+        if reading.get(key) is None:
+            raise UserError(f"{data}: {key.decode()} is missing, of {len(keys)} images")
+    return keys
+
+
+def _name(key: bytes) -> str:
+    return key.decode("ascii") if key.isascii() and key.decode("ascii").isprintable() else key.hex()

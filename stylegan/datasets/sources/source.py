@@ -1,0 +1,133 @@
+"""What every reader of a data set offers, and the limits that all share."""
+
+import hashlib
+import importlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+
+from stylegan_eval.decoding import Header
+from stylegan_eval.errors import UserError
+
+MAX_IMAGES = 2**24
+"""Larger sets are refused before their names are gathered."""
+
+MAX_LABEL_BYTES = 2**28
+"""The same for a file of labels."""
+
+
+class Source(Protocol):
+    """N images, their names and labels. Reading from several threads is safe."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, in words: "TFRecords", ..."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """One for each image, unique; they name images in messages."""
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """int64 [N] classes, float32 [N, A] numbers, or None."""
+
+    @property
+    def attributes(self) -> Sequence[str]:
+        """Names of the A columns, or none."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes, or none."""
+
+    @property
+    def digest(self) -> str:
+        """Changes when the content does."""
+
+    def __len__(self) -> int:
+        """N, at least 1."""
+
+    def size(self, index: int) -> int:
+        """Bytes of image number `index` as stored."""
+
+    def header(self, index: int) -> Header:
+        """Size and mode of image number `index`; `UserError` if it is none."""
+
+    def read(self, index: int) -> np.ndarray:
+        """Image number `index` as uint8 [3, H, W] RGB; `UserError` if it cannot be read."""
+
+    def close(self) -> None:
+        """Let go of files; nothing is read afterwards."""
+
+
+def files_ending_in(folder: Path, *endings: str) -> list[Path]:
+    """The files of a folder with one of these endings, sorted by name.
+
+    Raises
+    ------
+    UserError
+        One is no ordinary file: reading a pipe would never end.
+    """
+    found = sorted(path for path in folder.iterdir() if path.name.endswith(endings))
+    for path in found:
+        check_ordinary(path)
+    return found
+
+
+def check_ordinary(path: Path) -> None:
+    """Check that `path` is a file, and neither a folder nor a pipe nor a device.
+
+    Raises
+    ------
+    UserError
+        It is not.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: is no ordinary file: remove it")
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """SHA-256 over name, size and time of modification of each file."""
+    digest = hashlib.sha256()
+    for path in paths:
+        status = path.stat()
+        line = f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def check_count(count: int, path: Path) -> None:
+    """Check a number of images before anything is made of that many.
+
+    Raises
+    ------
+    UserError
+        None, or more than `MAX_IMAGES`.
+    """
+    if count == 0:
+        raise UserError(f"{path}: no images")
+    if count > MAX_IMAGES:
+        raise UserError(f"{path}: more than {MAX_IMAGES} images; divide the set")
+
+
+def needed(module: str, package: str, what: str) -> ModuleType:
+    """Import a package of an extra when it is needed.
+
+    Raises
+    ------
+    UserError
+        It is not installed; says what installs it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"reading {what} needs {package}, which is not installed:"
+            ' pip install "stylegan-bench[datasets]"'
+        ) from error

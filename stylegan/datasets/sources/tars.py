@@ -1,0 +1,187 @@
+"""WebDataset: tar files whose members belong together by their name up to the first dot."""
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stylegan.datasets.sources.encoded import EncodedImages
+from stylegan.datasets.sources.source import (
+    MAX_IMAGES,
+    check_count,
+    digest_of_files,
+    files_ending_in,
+)
+from stylegan_eval.errors import UserError
+from stylegan_eval.images import IMAGE_SUFFIXES, MAX_FILE_BYTES
+from stylegan_eval.zip_guard import check_name
+
+SUFFIX = ".tar"
+_BLOCK = tarfile.BLOCKSIZE
+_MAX_HEADER = 2**20  # bytes of a long name or of extended headers
+_MAX_LABEL = 2**20
+_LARGEST_CLASS = 2**31 - 1
+_DAMAGED = (tarfile.TarError, OSError, ValueError, EOFError, LookupError, OverflowError)
+
+
+class _Place(NamedTuple):
+    file: int  # which of the tar files
+    start: int
+    size: int
+
+
+class _Sample(NamedTuple):
+    name: str
+    image: _Place
+    label: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Members:
+    """Members of tar files, opened for each: there may be more shards than open files allowed."""
+
+    files: tuple[Path, ...]
+    places: tuple[_Place, ...]
+
+    def fetch(self, index: int, where: str) -> bytes:
+        file, start, size = self.places[index]
+        with self.files[file].open("rb") as stream:
+            stream.seek(start)
+            data = stream.read(size)
+        if len(data) < size:
+            raise UserError(f"{where}: the tar has become shorter")
+        return data
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class _Headers(io.BufferedReader):
+    """A file of which no more than a header is read at once, whatever its size field says."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= _MAX_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes; expected at most {_MAX_HEADER}")
+        return super().read(size)
+
+
+def open_tars(path: Path) -> EncodedImages:
+    """Open a tar file, or all of a folder in the order of their names.
+
+    A sample is ``KEY.png`` (or another image) and perhaps ``KEY.cls``, a whole number, or
+    ``KEY.json`` with one as "label"; other members are passed over. All samples have labels or
+    none has.
+
+    Raises
+    ------
+    UserError
+        Damaged or truncated, packed, with links or names that lead elsewhere, or labels that do
+        not fit.
+    """
+    files = files_ending_in(path, SUFFIX) if path.is_dir() else [path]
+    samples: list[_Sample] = []
+    for number, file in enumerate(files):
+        with file.open("rb") as stream:
+            samples += _samples(file, number, stream.fileno())
+        check_count(len(samples), file)
+    labels = [sample.label for sample in samples if sample.label is not None]
+    if labels and len(labels) < len(samples):
+        name = next(sample.name for sample in samples if sample.label is None)
+        raise UserError(f"{path}: {name} has no label, others have one")
+    if len({sample.name for sample in samples}) < len(samples):
+        raise UserError(f"{path}: two samples of one name")
+    return EncodedImages(
+        kind="WebDataset",
+        path=path,
+        names=tuple(sample.name for sample in samples),
+        digest=digest_of_files(files),
+        store=_Members(
+            tuple(files),
+            tuple(sample.image for sample in samples),
+        ),
+        labels=np.array(labels, dtype=np.int64) if labels else None,
+    )
+
+
+def _samples(path: Path, number: int, descriptor: int) -> Iterator[_Sample]:
+    images: dict[str, tuple[str, _Place]] = {}
+    labels: dict[str, int] = {}
+    for name, start, size in _members(path):
+        folder, _, base = name.rpartition("/")
+        key, _, ending = base.partition(".")
+        if not key or f".{ending.lower()}" not in (*IMAGE_SUFFIXES, ".cls", ".json"):
+            continue
+        key = f"{folder}/{key}"
+        where = f"{path}: {name}"
+        if ending.lower() not in ("cls", "json"):
+            if key in images:
+                raise UserError(f"{where}: a second image of one sample ({images[key][0]})")
+            images[key] = (name, _Place(number, start, _bounded(size, MAX_FILE_BYTES, where)))
+        elif (label := _label(descriptor, start, size, where)) is not None:
+            labels[key] = label
+        check_count(len(images) + len(labels), path)
+    for key, (name, place) in images.items():
+        yield _Sample(f"{path.name}/{name}", place, labels.get(key))
+
+
+def _members(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, place and size of each ordinary file."""
+    total = path.stat().st_size
+    try:
+        with (
+            _Headers(io.FileIO(path)) as stream,
+            tarfile.open(fileobj=stream, mode="r:", errorlevel=2) as tar,
+        ):
+            count = 0
+            while (member := tar.next()) is not None:
+                vars(tar)["members"].clear()  # it would keep them all
+                count += 1
+                if count > 4 * MAX_IMAGES:
+                    raise UserError(f"{path}: too many members")
+                _check_member(member, total, f"{path}: {member.name}")
+                if member.isreg():
+                    yield member.name, member.offset_data, member.size
+            stream.seek(tar.offset)
+            end = stream.read(_BLOCK)
+    except _DAMAGED as error:
+        raise UserError(f"{path}: damaged, truncated or packed tar ({error})") from error
+    if end != bytes(_BLOCK):
+        raise UserError(f"{path}: damaged or truncated tar: no end where one was expected")
+
+
+def _check_member(member: tarfile.TarInfo, total: int, where: str) -> None:
+    check_name(member.name, where)
+    if member.issym() or member.islnk():
+        raise UserError(f"{where}: is a link; expected ordinary files")
+    if not (member.isreg() or member.isdir()) or member.issparse():
+        raise UserError(f"{where}: is no ordinary file")
+    if member.size < 0 or member.offset_data + member.size > total:
+        raise UserError(f"{where}: {member.size} bytes declared, which the file does not have")
+
+
+def _bounded(size: int, most: int, where: str) -> int:
+    if size > most:
+        raise UserError(f"{where}: has {size} bytes; at most {most} are read")
+    return size
+
+
+def _label(descriptor: int, start: int, size: int, where: str) -> int | None:
+    """The class that a .cls or .json member holds; None if it holds none."""
+    text = os.pread(descriptor, _bounded(size, _MAX_LABEL, where), start)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: expected a whole number or JSON ({error})") from error
+    if isinstance(value, dict):
+        if "label" not in value:
+            return None
+        value = value["label"]
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_CLASS:
+        raise UserError(f"{where}: a class must be a whole number from 0 on")
+    return value

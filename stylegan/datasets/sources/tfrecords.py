@@ -1,0 +1,217 @@
+"""Multi-resolution TFRecords as the official tool writes them, read without TensorFlow.
+
+A file is a row of records: length (8 bytes), its checksum (4), data, their checksum (4), all
+little-endian. A checksum is CRC-32C, rotated and shifted by a constant. The data are a
+tf.train.Example of "shape" (three integers, channels first) and "data" (the pixels).
+"""
+
+import os
+import struct
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from stylegan.datasets.sources.example import ExampleError, parse_example
+from stylegan.datasets.sources.numbers import read_numbers
+from stylegan.datasets.sources.source import (
+    check_count,
+    digest_of_files,
+    files_ending_in,
+    needed,
+)
+from stylegan_eval.decoding import Header
+from stylegan_eval.errors import UserError
+
+SUFFIX = ".tfrecords"
+MAX_SIDE = 4096
+_MAX_RECORD = 3 * MAX_SIDE**2 + 2**12
+_LENGTH = struct.Struct("<QL")
+_CRC = struct.Struct("<L")
+_MASK = 0xA282EAD8
+_MODES = {1: "L", 3: "RGB"}
+
+
+@dataclass(frozen=True, eq=False)
+class TFRecords:
+    """The records of the largest resolution. Made by `open_tfrecords`; see `Source`."""
+
+    path: Path
+    names: tuple[str, ...]
+    labels: np.ndarray | None
+    digest: str
+    _file: int  # descriptor: positions are given with each read, so threads do not meet
+    _records: np.ndarray  # int64 [N, 2]: where each record's data begin, how many bytes they are
+    _shapes: dict[int, tuple[int, int, int]]  # of the first record of each length
+    kind: str = "TFRecords"
+    attributes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def size(self, index: int) -> int:
+        """Bytes of record number `index`."""
+        return int(self._records[index, 1])
+
+    def header(self, index: int) -> Header:
+        """Size and mode, taken from the first record of this length; `read` compares."""
+        length = self.size(index)
+        if length not in self._shapes:
+            image = self._image(index)
+            self._shapes[length] = (image.shape[0], image.shape[1], image.shape[2])
+        channels, height, width = self._shapes[length]
+        return Header(width, height, _MODES[channels])
+
+    def read(self, index: int) -> np.ndarray:
+        """Image number `index`, its checksum compared; grey becomes three equal channels."""
+        image = self._image(index)
+        shape = self._shapes.get(self.size(index), image.shape)
+        if image.shape != shape:
+            raise UserError(
+                f"{self.path}: {self.names[index]}: is {image.shape}, others are {shape}"
+            )
+        return np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])))
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+    def _image(self, index: int) -> np.ndarray:
+        start, length = (int(number) for number in self._records[index])
+        where = f"{self.path}: {self.names[index]}"
+        stored = os.pread(self._file, length + _CRC.size, start)
+        if len(stored) < length + _CRC.size:
+            raise UserError(f"{where}: the file has become shorter")
+        data = stored[:length]
+        _check_crc(data, _CRC.unpack(stored[length:])[0], where)
+        return _pixels(data, where)
+
+
+def open_tfrecords(path: Path) -> TFRecords:
+    """Open the largest of the ``.tfrecords`` files of a folder, or one such file.
+
+    Labels are the one ``.labels`` or ``.npy`` file beside it (both are NumPy's format): numbers
+    [N, L], or classes if each row holds a single 1.
+
+    Raises
+    ------
+    UserError
+        Truncated, a length or its checksum is wrong, or the labels do not fit.
+    """
+    needed("google_crc32c", "google-crc32c", "TFRecords")
+    file = _largest(path) if path.is_dir() else path
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        records = _index(descriptor, file)
+        check_count(len(records), file)
+        labels = _labels(file, len(records)) if path.is_dir() else None
+        found = TFRecords(
+            path=file,
+            names=tuple(f"record {index}" for index in range(len(records))),
+            labels=labels,
+            digest=digest_of_files([file]),
+            _file=descriptor,
+            _records=records,
+            _shapes={},
+        )
+        found.header(0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return found
+
+
+def is_tfrecord(start: bytes) -> bool:
+    """Tell whether a file that begins with `start` begins with a record.
+
+    Without the package for checksums it is not known, and the answer is no.
+    """
+    if len(start) < _LENGTH.size or find_spec("google_crc32c") is None:
+        return False
+    length, crc = _LENGTH.unpack_from(start)
+    return length <= _MAX_RECORD and _masked(start[:8]) == crc
+
+
+def _largest(folder: Path) -> Path:
+    """The file whose first image has most pixels: it is that of the most bytes per record."""
+    sizes = {}
+    for file in files_ending_in(folder, SUFFIX):
+        with file.open("rb") as stream:
+            start = stream.read(_LENGTH.size)
+        if len(start) < _LENGTH.size:
+            raise UserError(f"{file}: truncated; expected TFRecords")
+        sizes[file] = _LENGTH.unpack(start)[0]
+    largest = max(sizes, key=sizes.__getitem__)
+    shards = [file for file, size in sizes.items() if size == sizes[largest]]
+    if len(shards) > 1:
+        raise UserError(
+            f"{folder}: {shards[0].name} and {shards[1].name} are both of the largest resolution;"
+            " expected one file for each: name one of them"
+        )
+    return largest
+
+
+def _index(descriptor: int, file: Path) -> np.ndarray:
+    """Where the data of each record are, int64 [N, 2]; nothing but lengths is read."""
+    total = os.fstat(descriptor).st_size
+    records: list[tuple[int, int]] = []
+    place = 0
+    while place < total:
+        where = f"{file}: record {len(records)}"
+        start = os.pread(descriptor, _LENGTH.size, place)
+        if len(start) < _LENGTH.size:
+            raise UserError(f"{where}: truncated: the file ends within its length")
+        length, crc = _LENGTH.unpack(start)
+        _check_crc(start[:8], crc, f"{where}: its length")
+        place += _LENGTH.size
+        if length > _MAX_RECORD:
+            raise UserError(
+                f"{where}: has {length} bytes; images of up to {MAX_SIDE}x{MAX_SIDE} are read"
+            )
+        if length + _CRC.size > total - place:
+            raise UserError(
+                f"{where}: truncated: {length} bytes declared, {total - place} are left"
+            )
+        records.append((place, length))
+        check_count(len(records), file)
+        place += length + _CRC.size
+    return np.array(records, dtype=np.int64).reshape(-1, 2)
+
+
+def _pixels(data: bytes, where: str) -> np.ndarray:
+    """uint8 [C, H, W], C 1 or 3: a view of `data`."""
+    try:
+        features = parse_example(data)
+    except ExampleError as error:
+        raise UserError(f"{where}: not a tf.train.Example ({error})") from error
+    if not {"shape", "data"} <= features.keys():
+        names = ", ".join(sorted(features)[:5]) or "none"
+        raise UserError(f'{where}: expected features "shape" and "data", found {names[:80]}')
+    shape, strings = features["shape"].integers, features["data"].strings
+    if len(shape) != 3 or shape[0] not in _MODES or not all(1 <= n <= MAX_SIDE for n in shape[1:]):
+        raise UserError(f'{where}: "shape" is {list(shape[:4])}; expected [1 or 3, height, width]')
+    if len(strings) != 1 or len(strings[0]) != shape[0] * shape[1] * shape[2]:
+        found = [len(string) for string in strings[:3]]
+        raise UserError(f'{where}: "data" has {found} bytes; expected one of {list(shape)} pixels')
+    return np.frombuffer(strings[0], np.uint8).reshape(shape)
+
+
+def _check_crc(data: bytes, expected: int, where: str) -> None:
+    if _masked(data) != expected:
+        raise UserError(f"{where}: checksum differs: damaged, or no TFRecords")
+
+
+def _masked(data: bytes) -> int:
+    crc = int(needed("google_crc32c", "google-crc32c", "TFRecords").value(data))
+    return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF
+
+
+def _labels(file: Path, count: int) -> np.ndarray | None:
+    found = files_ending_in(file.parent, ".labels", ".npy")
+    if len(found) > 1:
+        raise UserError(
+            f"{file.parent}: {found[0].name} and {found[1].name} are both labels: leave one"
+        )
+    return read_numbers(found[0], count) if found else None

@@ -1,0 +1,143 @@
+"""Data sets that torchvision reads, by name: ``torchvision:CIFAR10:FOLDER``."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stylegan.datasets.sources.source import check_count, needed
+from stylegan_eval.decoding import Header
+from stylegan_eval.errors import UserError
+
+PREFIX = "torchvision:"
+# What torchvision raises for files that are missing, damaged or not the published ones.
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    LookupError,
+    AssertionError,
+    ImportError,
+)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    options: Mapping[str, Any]
+    labels: str  # the attribute that has the classes
+
+
+_TRAIN = _Kind({"train": True}, "targets")
+_SPLIT = _Kind({"split": "train"}, "_labels")
+SETS: Mapping[str, _Kind] = {
+    "CIFAR10": _TRAIN,
+    "CIFAR100": _TRAIN,
+    "MNIST": _TRAIN,
+    "FashionMNIST": _TRAIN,
+    "KMNIST": _TRAIN,
+    "SVHN": _Kind({"split": "train"}, "labels"),
+    "STL10": _Kind({"split": "train"}, "labels"),
+    "Flowers102": _SPLIT,
+    "Food101": _SPLIT,
+    "DTD": _SPLIT,
+    "FGVCAircraft": _Kind({"split": "trainval"}, "_labels"),
+    "OxfordIIITPet": _Kind({"split": "trainval"}, "_labels"),
+    "EuroSAT": _Kind({}, "targets"),
+    "Caltech101": _Kind({}, "y"),
+    "Caltech256": _Kind({}, "y"),
+}
+"""The training part of each; others have no single class for an image."""
+
+
+@dataclass(frozen=True, eq=False)
+class TorchvisionSet:
+    """Images that torchvision gives. Made by `open_torchvision`; see `Source`."""
+
+    kind: str
+    path: Path
+    names: tuple[str, ...]
+    labels: np.ndarray | None
+    classes: tuple[str, ...]
+    digest: str
+    _images: Any
+    attributes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def size(self, index: int) -> int:
+        """Bytes of the pixels."""
+        return int(self.read(index).size)
+
+    def header(self, index: int) -> Header:
+        """Size and mode of image number `index`."""
+        image = self._image(index)
+        return Header(image.width, image.height, image.mode)
+
+    def read(self, index: int) -> np.ndarray:
+        """Image number `index` as uint8 [3, H, W]."""
+        pixels = np.asarray(self._image(index).convert("RGB"))  # [H, W, 3]
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _image(self, index: int) -> Any:
+        try:
+            return self._images[index][0]
+        except _UNREADABLE as error:
+            raise UserError(
+                f"{self.path}: {self.names[index]}: cannot be read ({error})"
+            ) from error
+
+
+def open_torchvision(text: str, *, download: bool = False) -> TorchvisionSet:
+    """Open a set of `SETS` in the folder in which torchvision keeps it.
+
+    Parameters
+    ----------
+    text : str
+        ``torchvision:NAME:FOLDER``.
+    download : bool
+        Let torchvision fetch what is missing.
+
+    Raises
+    ------
+    UserError
+        Of another name or form, or the files are missing or not those that were published.
+    """
+    name, _, folder = text.removeprefix(PREFIX).partition(":")
+    if name not in SETS or not folder:
+        raise UserError(
+            f"{text}: expected torchvision:NAME:FOLDER with a NAME of {', '.join(SETS)}"
+        )
+    images = _opened(name, Path(folder), download=download)
+    check_count(len(images), Path(folder))
+    labels = np.asarray(getattr(images, SETS[name].labels), dtype=np.int64)
+    return TorchvisionSet(
+        kind=f"torchvision's {name}",
+        path=Path(folder),
+        names=tuple(f"image {index}" for index in range(len(images))),
+        labels=labels,
+        classes=tuple(str(name) for name in getattr(images, "classes", ())),
+        digest=hashlib.sha256(f"{name}\0{len(images)}\0{folder}".encode()).hexdigest(),
+        _images=images,
+    )
+
+
+def _opened(name: str, folder: Path, *, download: bool) -> Any:
+    # Heavy, and without types.
+    datasets = needed("torchvision.datasets", "torchvision", name)
+    options = dict(SETS[name].options)
+    fetch = {"download": True} if download else {}
+    try:
+        return getattr(datasets, name)(folder, **options, **fetch)
+    except _UNREADABLE as error:
+        raise UserError(
+            f"{folder}: torchvision cannot read {name} there ({error}); --download lets it fetch"
+            " what is missing"
+        ) from error
