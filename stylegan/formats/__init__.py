@@ -1,0 +1,1 @@
+"""Networks of other code, read as data and turned into ours."""
