@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from stylegan.configs import NetworkConfig
-from stylegan.networks.convolution import LRELU_SLOPE, mask_lrelu
+from stylegan.networks.convolution import LRELU_SLOPE, mask_lrelu, plain_operations
 from stylegan.networks.layers import EqualizedLinear, pixel_norm
 
 # Where a layer stands: at the start, first or second of a resolution.
@@ -36,7 +36,7 @@ def noise_bias_lrelu(
     bias : Tensor
         [C].
     """
-    if torch.compiler.is_compiling():  # a compiler fuses by itself
+    if plain_operations():  # a compiler fuses by itself
         return _noise_bias_lrelu(x, noise, noise_weight, bias)
     y: Tensor = _NoiseBiasLReLU.apply(x, noise, noise_weight, bias)
     return y
@@ -54,7 +54,7 @@ def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
     eps : float
         Added to the biased variance.
     """
-    if torch.compiler.is_compiling():
+    if plain_operations():
         return _adain(x, scale, shift, eps)[0]
     y: Tensor = _AdaIN.apply(x, scale, shift, eps)[0]
     return y
