@@ -36,19 +36,25 @@ def read_settings(kwargs: Any, path: Path) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         return {}
     for name, expected in _FIXED.items():
-        if given.get(name, expected) != expected:
+        value = given.get(name, expected)
+        if type(value) is not type(expected) or value != expected:
             raise UserError(
-                f"{path}: generator was built with {name}={given[name]!r:.40}, and only"
+                f"{path}: generator was built with {name}={_said(value)}, and only"
                 f" {expected!r} can be had here"
             )
     fields: dict[str, Any] = {}
     fused = given.get("fused_scale", "auto")
     if fused is True or fused is False:
         fields["fused_from"] = 4 if fused else _BEYOND_ALL
-    elif fused != "auto":
-        raise UserError(f"{path}: fused_scale is {fused!r:.40}, expected True, False or 'auto'")
+    elif not isinstance(fused, str) or fused != "auto":
+        raise UserError(f"{path}: fused_scale is {_said(fused)}, expected True, False or 'auto'")
     lrmul = given.get("mapping_lr_mul", 0.01)
-    if type(lrmul) is not float or not 0 < lrmul <= 1:
-        raise UserError(f"{path}: mapping_lr_mul is {lrmul!r:.40}, expected a number up to 1")
-    fields["mapping_lrmul"] = lrmul
+    if type(lrmul) not in (int, float) or not 0 < lrmul <= 1:
+        raise UserError(f"{path}: mapping_lr_mul is {_said(lrmul)}, expected a number up to 1")
+    fields["mapping_lrmul"] = float(lrmul)
     return fields
+
+
+def _said(value: Any) -> str:
+    plain = isinstance(value, bool | int | float | str)
+    return repr(value)[:40] if plain else type(value).__name__

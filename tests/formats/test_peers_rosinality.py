@@ -7,7 +7,9 @@ import torch
 
 from stylegan.checkpoint import check_parts, load_config, load_discriminator, load_generator
 from stylegan.formats.peers import import_peer, read_peer
+from stylegan.network_file import save_network
 from stylegan.networks.generator import Generator
+from stylegan.opening import network_of, open_networks
 from stylegan_eval.errors import UserError
 from tests.formats import peers_rosinality as peer
 
@@ -143,3 +145,15 @@ def test_a_file_has_as_many_entries_as_the_published_ones():
     state = peer.generator((4, 4, 4, 4, 4, 4, 4, 2, 1), trained=7)
     assert len(state) == 139
     assert load_config(read_peer(state, FILE))[0].resolution == 256
+
+
+@torch.no_grad()
+def test_our_own_file_of_it_draws_the_same(tmp_path):
+    tree = read_peer(peer.full(), FILE)
+    save_network(tmp_path / "own.safetensors", network_of(tree, tree["facts"]))
+    _, again = open_networks(tmp_path / "own.safetensors")
+    assert again["config"] == tree["config"]
+    assert again["facts"] == tree["facts"]
+    one, two = load_generator(tree, CPU), load_generator(again, CPU)
+    z, noise = inputs(one, dtype=torch.float32)
+    assert torch.equal(one.synthesis(one.mapping(z), noise), two.synthesis(two.mapping(z), noise))
