@@ -16,7 +16,7 @@ from torch import Tensor
 from stylegan.configs import NetworkConfig
 from stylegan.formats.assembly import Imported, mean_w
 from stylegan.formats.hammer_settings import read_settings
-from stylegan.formats.weights import State, Weights, fit_widths, with_mapping
+from stylegan.formats.weights import State, Weights, fit_widths, take_mapping, with_mapping
 from stylegan_eval.errors import UserError
 
 LAYOUT = "genforce"  # or Hammer: the two differ too little to be told apart at a glance
@@ -175,7 +175,7 @@ def _generator(
         )
         network = _mapping_config(weights, names, network)
     state: State = {"w_avg": weights.take(names.w_avg, network.w_dim)}
-    _mapping(weights, names, network, state)
+    state |= take_mapping(weights, network, "mapping.dense", names.embedding)
     for layer in range(2 * blocks):
         _layer(weights, names, network, layer, state)
     for b, C in enumerate(widths.values()):
@@ -187,21 +187,6 @@ def _generator(
         raise weights.refuse(f"has synthesis.lod {lod:g}, expected 0 to {blocks - 1}")
     weights.finish()
     return network, 2 << blocks, lod, state
-
-
-def _mapping(weights: Weights, names: _Names, network: NetworkConfig, state: State) -> None:
-    width = network.z_dim
-    if network.label_size:
-        embedding = weights.take(names.embedding, network.label_size, network.z_dim)
-        state["f.label_embedding.weight"] = embedding
-        width *= 2
-    for k in range(network.mapping_layers):
-        last = k == network.mapping_layers - 1
-        out = network.w_dim if last else network.mapping_fmaps
-        name = f"mapping.dense{k}"
-        state[f"f.layers.{k}.weight"] = weights.take(f"{name}.weight", out, width)
-        state[f"f.layers.{k}.bias"] = weights.take(f"{name}.bias", out)
-        width = out
 
 
 def _layer(

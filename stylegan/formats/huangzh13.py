@@ -13,9 +13,10 @@ import torch
 
 from stylegan.configs import NetworkConfig
 from stylegan.formats.assembly import Imported, drawn_noise, mean_w, trained_blocks
-from stylegan.formats.weights import State, Weights, fit_widths, with_mapping
+from stylegan.formats.weights import State, Weights, fit_widths, take_mapping, with_mapping
 
 LAYOUT = "huangzh13"
+_EMBEDDING = "class_embedding.weight"
 _OFFICIAL = NetworkConfig(
     mapping_layers=8,
     blur=True,
@@ -50,8 +51,7 @@ def read_generator(state: Mapping[Any, Any], path: Path) -> Imported:
     weights = Weights(state, path, "generator")
     blocks = weights.count(r"g_synthesis\.to_rgb\.(\d+)\..*")
     network = _generator_config(weights, blocks)
-    own: State = {}
-    _mapping(weights, network, own)
+    own = take_mapping(weights, network, "g_mapping.map.dense", _EMBEDDING)
     for i in range(blocks):
         _block(weights, network, i, own)
         C, name = network.fmaps(4 << i), f"g_synthesis.to_rgb.{i}"
@@ -85,9 +85,9 @@ def read_discriminator(state: Mapping[Any, Any], path: Path) -> Imported:
         It is not what the layout says, or conditional.
     """
     weights = Weights(state, path, "discriminator")
-    if "class_embedding.weight" in weights:
+    if _EMBEDDING in weights:
         raise weights.refuse(
-            "is conditional (class_embedding.weight): this layout's shows the class to it as"
+            f"is conditional ({_EMBEDDING}): this layout's shows the class to it as"
             " further colours, which no network here does"
         )
     top = weights.count(r"from_rgb\.(\d+)\..*") - 1
@@ -143,22 +143,7 @@ def _generator_config(weights: Weights, blocks: int) -> NetworkConfig:
             fmap_max=largest,
             blur=blocks == 1 or "g_synthesis.blocks.0.conv0_up.intermediate.kernel" in weights,
         )
-        return with_mapping(network, weights, layers, "class_embedding.weight")
-
-
-def _mapping(weights: Weights, network: NetworkConfig, own: State) -> None:
-    width = network.z_dim
-    if network.label_size:
-        embedding = weights.take("class_embedding.weight", network.label_size, network.z_dim)
-        own["f.label_embedding.weight"] = embedding
-        width *= 2
-    for k in range(network.mapping_layers):
-        last = k == network.mapping_layers - 1
-        out = network.w_dim if last else network.mapping_fmaps
-        name = f"g_mapping.map.dense{k}"
-        own[f"f.layers.{k}.weight"] = weights.take(f"{name}.weight", out, width)
-        own[f"f.layers.{k}.bias"] = weights.take(f"{name}.bias", out)
-        width = out
+        return with_mapping(network, weights, layers, _EMBEDDING)
 
 
 def _block(weights: Weights, network: NetworkConfig, i: int, own: State) -> None:

@@ -189,3 +189,31 @@ def with_mapping(
         w_dim=w_dim,
         label_size=weights.shape(embedding, 2)[0] if conditional else 0,
     )
+
+
+def take_mapping(weights: Weights, network: NetworkConfig, dense: str, embedding: str) -> State:
+    """Take the mapping of a layout that stores it as the official code does.
+
+    Parameters
+    ----------
+    weights : Weights
+        Generator.
+    network : NetworkConfig
+        Of `with_mapping`.
+    dense : str
+        What the names of the dense layers begin with, before their number.
+    embedding : str
+        Name of the label embedding.
+    """
+    state: State = {}
+    width = network.z_dim
+    if network.label_size:
+        state["f.label_embedding.weight"] = weights.take(embedding, network.label_size, width)
+        width *= 2
+    for k in range(network.mapping_layers):
+        last = k == network.mapping_layers - 1
+        out = network.w_dim if last else network.mapping_fmaps
+        state[f"f.layers.{k}.weight"] = weights.take(f"{dense}{k}.weight", out, width)
+        state[f"f.layers.{k}.bias"] = weights.take(f"{dense}{k}.bias", out)
+        width = out
+    return state

@@ -7,29 +7,16 @@ import torch
 
 from stylegan.checkpoint import load_config, load_discriminator, load_generator, load_networks
 from stylegan.formats.peers import import_peer, read_peer
-from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
 from tests.formats import peers_genforce as peer
+from tests.formats.imported import discriminator_of, generator_of, inputs
 
 FILE = Path("networks.pth")
 CPU = torch.device("cpu")
 LAYOUTS = {"genforce": lambda state: state, "Hammer": peer.as_hammer}
 layouts = pytest.mark.parametrize("layout", LAYOUTS)
-
-
-def generator_of(state):
-    imported = import_peer(state, FILE)
-    network = Generator(imported.network, imported.resolution).double()
-    network.load_state_dict(imported.states["G_ema"])
-    return network.requires_grad_(requires_grad=False)
-
-
-def latents(network, n=2):
-    rng = torch.Generator().manual_seed(3)
-    return torch.randn(n, network.z_dim, generator=rng).double()
 
 
 @layouts
@@ -38,7 +25,7 @@ def latents(network, n=2):
 def test_images_in_double_precision(layout, lod):
     state = peer.generator(dtype=torch.float64)
     network = generator_of(LAYOUTS[layout](state))
-    z = latents(network)
+    z = inputs(network)[0]
     w = peer.mapping(state, z)
     ws = network.mapping(z)
     torch.testing.assert_close(ws, w[:, None].expand_as(ws), atol=1e-12, rtol=1e-12)
@@ -55,7 +42,7 @@ def test_images_in_double_precision(layout, lod):
 def test_images_from_a_dense_input(layout):
     state = peer.generator((16, 8), dense=True, dtype=torch.float64)
     network = generator_of(LAYOUTS[layout](state))
-    ws = network.mapping(latents(network))
+    ws = network.mapping(inputs(network)[0])
     images = network.synthesis(ws, network.g.fixed_noise())
     torch.testing.assert_close(images, peer.synthesis(state, ws[:, 0]), atol=1e-10, rtol=0)
 
@@ -69,12 +56,11 @@ def test_labels(layout):
     imported = import_peer(file, FILE)
     assert imported.network.label_size == 3
     G, label = generator_of(file), torch.tensor([2, 0])
-    z = latents(G)
+    z = inputs(G)[0]
     ws = G.mapping(z, torch.eye(3, dtype=torch.float64)[label])
     expected = peer.mapping(state, z, label)
     torch.testing.assert_close(ws[:, 0], expected, atol=1e-12, rtol=1e-12)
-    D = Discriminator(imported.network, 16).double()
-    D.load_state_dict(imported.states["D"])
+    D = discriminator_of(file)
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)).double()
     expected = peer.scores(critic, images)[[0, 1], label, None]
     scores = D(images, torch.eye(3, dtype=torch.float64)[label])
@@ -102,7 +88,7 @@ def test_a_training_file_gives_all_three_networks_and_its_progress(tmp_path, lay
     assert (tree["format"], tree["nimg"], tree["lod"]) == (layout, 640_000, 1.5)
     assert load_config(tree)[0].resolution == 128
     G, D = load_generator(tree, CPU), load_discriminator(tree, CPU)
-    ws = G.mapping(latents(G).float())
+    ws = G.mapping(inputs(G)[0].float())
     for part, name in (("G_ema", "generator_smooth"), ("G", "generator")):
         network = load_generator({**tree, "networks": {"G_ema": tree["networks"][part]}}, CPU)
         expected = peer.synthesis(states[name], ws[:, 0])
@@ -163,7 +149,7 @@ def test_a_hammer_file_says_how_it_was_built(fused, fused_from):
         "model_kwargs_init": {"generator": kwargs},
     }
     network = generator_of(file)
-    ws = network.mapping(latents(network))
+    ws = network.mapping(inputs(network)[0])
     images = network.synthesis(ws, network.g.fixed_noise())
     expected = peer.synthesis(state, ws[:, 0], fused_from=fused_from)
     torch.testing.assert_close(images, expected, atol=1e-10, rtol=0)

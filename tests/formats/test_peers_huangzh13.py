@@ -6,27 +6,13 @@ import pytest
 import torch
 
 from stylegan.checkpoint import load_config, load_discriminator, load_generator
-from stylegan.formats.peers import import_peer, read_peer
-from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.generator import Generator
+from stylegan.formats.peers import read_peer
 from stylegan_eval.errors import UserError
 from tests.formats import peers_huangzh13 as peer
+from tests.formats.imported import discriminator_of, generator_of, inputs
 
 FILE = Path("GAN_GEN_SHADOW_5_40.pth")
 CPU = torch.device("cpu")
-
-
-def generator_of(state):
-    imported = import_peer(state, FILE)
-    network = Generator(imported.network, imported.resolution).double()
-    network.load_state_dict(imported.states["G_ema"])
-    return network.requires_grad_(requires_grad=False)
-
-
-def inputs(network, lod=0.0, dtype=torch.float64):
-    rng = torch.Generator().manual_seed(3)
-    z = torch.randn(2, network.z_dim, generator=rng).to(dtype)
-    return z, [noise.to(dtype) for noise in network.draw_noise(2, rng, lod)]
 
 
 @pytest.mark.parametrize(("lod", "blurred"), [(0.0, True), (0.0, False), (0.25, True), (2.5, True)])
@@ -57,11 +43,9 @@ def test_images_through_a_file(tmp_path):
 
 
 @torch.no_grad()
-def test_scores_at_every_kind_of_lod(tmp_path):
+def test_scores_at_every_kind_of_lod():
     state = peer.discriminator(dtype=torch.float64)
-    imported = import_peer(state, FILE)
-    D = Discriminator(imported.network, imported.resolution).double()
-    D.load_state_dict(imported.states["D"])
+    D = discriminator_of(state)
     rng = torch.Generator().manual_seed(0)
     for lod, n in ((0.0, 2), (0.5, 4), (2.0, 8)):
         images = torch.randn(n, 3, 128 >> int(lod), 128 >> int(lod), generator=rng).double()
@@ -76,9 +60,7 @@ def test_scores_at_every_kind_of_lod(tmp_path):
 @torch.no_grad()
 def test_a_discriminator_without_blur():
     state = peer.discriminator((16, 16, 8), blurred=False, dtype=torch.float64)
-    imported = import_peer(state, FILE)
-    D = Discriminator(imported.network, imported.resolution).double()
-    D.load_state_dict(imported.states["D"])
+    D = discriminator_of(state)
     images = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)).double()
     torch.testing.assert_close(D(images), peer.scores(state, images), atol=1e-10, rtol=1e-10)
 

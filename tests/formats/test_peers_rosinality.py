@@ -6,36 +6,22 @@ import pytest
 import torch
 
 from stylegan.checkpoint import check_parts, load_config, load_discriminator, load_generator
-from stylegan.formats.peers import import_peer, read_peer
+from stylegan.formats.peers import read_peer
 from stylegan.network_file import save_network
-from stylegan.networks.generator import Generator
 from stylegan.opening import network_of, open_networks
 from stylegan_eval.errors import UserError
 from tests.formats import peers_rosinality as peer
+from tests.formats.imported import generator_of, inputs
 
 FILE = Path("000000.model")
 CPU = torch.device("cpu")
-
-
-def exact(state):
-    """The imported generator in double precision."""
-    imported = import_peer(state, FILE)
-    network = Generator(imported.network, imported.resolution).double()
-    network.load_state_dict(imported.states["G_ema"])
-    return network.requires_grad_(requires_grad=False)
-
-
-def inputs(network, lod=0.0, dtype=torch.float64):
-    rng = torch.Generator().manual_seed(3)
-    z = torch.randn(2, network.z_dim, generator=rng).to(dtype)
-    return z, [noise.to(dtype) for noise in network.draw_noise(2, rng, lod)]
 
 
 @pytest.mark.parametrize("fused_from", [5, 99])
 @torch.no_grad()
 def test_images_in_double_precision(fused_from):
     state = peer.generator(fused_from=fused_from, dtype=torch.float64)
-    network = exact(state)
+    network = generator_of(state)
     z, noise = inputs(network)
     ws = network.mapping(z)
     w = peer.mapping(state, z)
@@ -49,7 +35,7 @@ def test_images_in_double_precision(fused_from):
 @torch.no_grad()
 def test_images_while_growing(lod):
     state = peer.generator(dtype=torch.float64)
-    network = exact(state)
+    network = generator_of(state)
     z, noise = inputs(network, lod)
     images = network.synthesis(network.mapping(z), noise, lod)
     expected = peer.synthesis(state, peer.mapping(state, z), noise, 5 - int(lod), 1 - lod % 1)
@@ -97,7 +83,7 @@ def test_one_trained_number_makes_a_resolution_trained():
 
 def test_the_centre_of_truncation_is_the_mean_w():
     state = peer.generator(dtype=torch.float64)
-    w_avg = exact(state).w_avg
+    w_avg = generator_of(state).w_avg
     z = torch.randn(200_000, peer.W, generator=torch.Generator().manual_seed(9)).double()
     w = peer.mapping(state, z)
     assert ((w_avg - w.mean(dim=0)).abs() < 5 * w.std(dim=0) / 10_240**0.5).all()
