@@ -238,6 +238,9 @@ def check_parts(tree: dict[str, Any], parts: Sequence[str], purpose: str) -> Non
         One is not; `purpose` is what it is needed for.
     """
     lacking = [part for part in parts if part not in tree["networks"]]
+    for part in lacking:
+        if part in tree.get("left_out", {}):
+            raise UserError(f"{purpose} with {', '.join(parts)}: {tree['left_out'][part]}")
     if lacking:
         raise UserError(
             f"the file holds {', '.join(tree['networks'])} alone, {purpose} with"

@@ -6,7 +6,7 @@ are named changes on top (`stylegan.presets`).
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -23,6 +23,9 @@ _DEEPEST = 64
 _LARGEST = 2**16
 _UTMOST = 1e12
 _LONGEST = 200
+# Metadata of a field that is written only where it has another value than its default, so that
+# files and names from before it was there stay what they are.
+_WRITTEN_IF_OTHER = "written_if_other"
 
 
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as an assertion
@@ -81,6 +84,16 @@ class NetworkConfig:
         Noise inputs after every convolution of G.
     mbstd_group_size : int
         Largest group of the minibatch standard deviation.
+    instance_eps : float
+        Added to the variance by instance normalisation. The official code's unless imported, as
+        are the following.
+    bias_before_blur : bool
+        Add the bias of an up-sampling layer before its blur, whose zero padding then darkens it
+        along the border.
+    shared_noise : bool
+        One noise map per resolution, added in both of its layers.
+    from_rgb_lrelu : bool
+        Leaky ReLU after every FromRGB of D.
     """
 
     num_channels: int = 3
@@ -99,6 +112,10 @@ class NetworkConfig:
     constant_input: bool = False
     noise: bool = False
     mbstd_group_size: int = 4
+    instance_eps: float = field(default=1e-8, metadata={_WRITTEN_IF_OTHER: True})
+    bias_before_blur: bool = field(default=False, metadata={_WRITTEN_IF_OTHER: True})
+    shared_noise: bool = field(default=False, metadata={_WRITTEN_IF_OTHER: True})
+    from_rgb_lrelu: bool = field(default=True, metadata={_WRITTEN_IF_OTHER: True})
 
     def __post_init__(self) -> None:
         for name in ("num_channels", "z_dim", "w_dim", "mapping_fmaps", "fmap_base", "fmap_max"):
@@ -111,6 +128,7 @@ class NetworkConfig:
         _require(self.mbstd_group_size >= 1, "network mbstd_group_size must be at least 1")
         _require(self.label_size >= 0, "network label_size must not be negative")
         _require(self.normalization in ("pixel", "instance"), "unknown network normalization")
+        _require(0 < self.instance_eps <= 1, "network instance_eps must lie from 0 to 1, above 0")
 
     def fmaps(self, resolution: int) -> int:
         """Feature maps of the layers at `resolution` px."""
@@ -303,8 +321,15 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
-    """Plain dictionary for JSON and checkpoints; `config_from_dict` reads it back."""
-    return asdict(config)
+    """Plain dictionary for JSON and checkpoints; `config_from_dict` reads it back.
+
+    What only imported networks have is left out where it is the official code's.
+    """
+    tree = asdict(config)
+    for entry in fields(NetworkConfig):
+        if _WRITTEN_IF_OTHER in entry.metadata and tree["network"][entry.name] == entry.default:
+            del tree["network"][entry.name]
+    return tree
 
 
 def config_from_dict(tree: Mapping[str, Any]) -> Config:
@@ -323,7 +348,8 @@ def _dataclass_from(kind: type[T], tree: Mapping[str, Any]) -> T:
         raise UserError(f"configuration: {kind.__name__} must be a mapping")
     hints = get_type_hints(kind)
     unknown = set(tree) - set(hints)
-    missing = {field.name for field in fields(kind)} - set(tree)  # type: ignore[arg-type]
+    known = fields(kind)  # type: ignore[arg-type]
+    missing = {entry.name for entry in known if _WRITTEN_IF_OTHER not in entry.metadata} - set(tree)
     if unknown or missing:
         wrong = ", ".join(sorted(unknown | missing))
         raise UserError(f"configuration: {kind.__name__} has unknown or missing keys: {wrong}")

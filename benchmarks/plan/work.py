@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from stylegan import __version__
-from stylegan.configs import Config
+from stylegan.configs import Config, config_to_dict
 from stylegan_eval.cache import cache_dir
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
@@ -99,7 +99,7 @@ def work_key(config: Config, size: int) -> str:
 
     tree = {
         "size": size,
-        "network": asdict(config.network),
+        "network": config_to_dict(config)["network"],
         "loss": config.loss.kind,
         "mixing": config.loss.style_mixing_prob > 0,
     }

@@ -21,6 +21,13 @@ from torch.autograd import Function, forward_ad
 LRELU_SLOPE = 0.2
 
 
+def plain_operations() -> bool:
+    """Whether only PyTorch's own operations will do: what compiles or records knows no others."""
+    if torch.compiler.is_compiling():
+        return True
+    return torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
 def convolve_lrelu(x: Tensor, kernel: Tensor, bias: Tensor, *, stride: int = 1) -> Tensor:
     """Zero-padded convolution to 1 / stride of the size, then leaky ReLU with the paper's slope.
 
@@ -41,7 +48,7 @@ def convolve_lrelu(x: Tensor, kernel: Tensor, bias: Tensor, *, stride: int = 1) 
         [N, out, H / stride, W / stride].
     """
     moves = forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
-    if moves or torch.compiler.is_compiling():  # both take PyTorch's own operations alone
+    if moves or plain_operations():  # neither takes others
         y = F.conv2d(x, kernel, bias, stride, _padding(kernel.shape[-1], stride))
         return F.leaky_relu(y, LRELU_SLOPE)
     # R1 begins with the gradient by the images alone. A function of Python computes all its

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from stylegan.configs import NetworkConfig
 from stylegan.networks.layers import (
     ConvLReLU,
+    EqualizedConv,
     EqualizedLinear,
     blur,
     compute_type,
@@ -46,8 +47,9 @@ class Discriminator(nn.Module):
         self.label_size = config.label_size
         sizes = [resolution >> lod for lod in range(resolution.bit_length() - 2)]  # R, .., 4
         # Index = level of detail.
+        from_rgb = ConvLReLU if config.from_rgb_lrelu else EqualizedConv
         self.from_rgb = nn.ModuleList(
-            ConvLReLU(config.num_channels, config.fmaps(size), 1) for size in sizes
+            from_rgb(config.num_channels, config.fmaps(size), 1) for size in sizes
         )
         self.blocks = nn.ModuleList(DownBlock(config, size) for size in sizes[:-1])
         C, C_dense = config.fmaps(4), config.fmaps(2)

@@ -5,7 +5,7 @@ of them, and no `var_mean`, which takes fifteen times as long as the sums when c
 Both compute in the type of their weights and give the type of their input.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from stylegan.configs import NetworkConfig
-from stylegan.networks.convolution import LRELU_SLOPE, mask_lrelu
+from stylegan.networks.convolution import LRELU_SLOPE, mask_lrelu, plain_operations
 from stylegan.networks.layers import EqualizedLinear, pixel_norm
+
+# Where a layer stands: at the start, first or second of a resolution.
+Place = Literal["input", "upsampling", "second"]
 
 
 def noise_bias_lrelu(
@@ -33,7 +36,7 @@ def noise_bias_lrelu(
     bias : Tensor
         [C].
     """
-    if torch.compiler.is_compiling():  # a compiler fuses by itself
+    if plain_operations():  # a compiler fuses by itself
         return _noise_bias_lrelu(x, noise, noise_weight, bias)
     y: Tensor = _NoiseBiasLReLU.apply(x, noise, noise_weight, bias)
     return y
@@ -51,7 +54,7 @@ def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
     eps : float
         Added to the biased variance.
     """
-    if torch.compiler.is_compiling():
+    if plain_operations():
         return _adain(x, scale, shift, eps)[0]
     y: Tensor = _AdaIN.apply(x, scale, shift, eps)[0]
     return y
@@ -177,35 +180,40 @@ class Epilogue(nn.Module):
 
     fixed_noise: Tensor | None  # [1, 1, H, W]
 
-    def __init__(self, config: NetworkConfig, resolution: int) -> None:
+    def __init__(self, config: NetworkConfig, resolution: int, place: Place) -> None:
         super().__init__()
         C = config.fmaps(resolution)
         self.resolution = resolution
         self.normalization = config.normalization
+        self.eps = config.instance_eps
+        self.adds_bias = not (config.bias_before_blur and place == "upsampling")
         self.bias = nn.Parameter(torch.zeros(C))
         self.noise_weight = nn.Parameter(torch.zeros(C)) if config.noise else None
-        noise = torch.empty(1, 1, resolution, resolution) if config.noise else None
+        stores = config.noise and not (config.shared_noise and place == "second")
+        noise = torch.empty(1, 1, resolution, resolution) if stores else None
         self.register_buffer("fixed_noise", noise)
         self.style = EqualizedLinear(config.w_dim, 2 * C, gain=1.0) if config.styles else None
 
     def reset_parameters(self, rng: torch.Generator) -> None:
         """Draw the fixed noise; bias and noise weight start at zero."""
         nn.init.zeros_(self.bias)
-        if self.noise_weight is not None and self.fixed_noise is not None:
+        if self.noise_weight is not None:
             nn.init.zeros_(self.noise_weight)
+        if self.fixed_noise is not None:
             self.fixed_noise.normal_(generator=rng)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x [N, C, H, W], w [N, w_dim], noise [N or 1, 1, H, W] or None -> [N, C, H, W]."""
-        x = noise_bias_lrelu(x, noise, self.noise_weight, self.bias)
+        bias = self.bias if self.adds_bias else torch.zeros_like(self.bias)
+        x = noise_bias_lrelu(x, noise, self.noise_weight, bias)
         if self.normalization == "pixel":
             x = pixel_norm(x)
         if self.style is None:
             if self.normalization == "instance":
                 ones = self.bias.new_ones(x.shape[:2])
-                x = adain(x, ones, torch.zeros_like(ones))
+                x = adain(x, ones, torch.zeros_like(ones), self.eps)
             return x
         y_s, y_b = self.style(w).chunk(2, dim=1)  # [N, C] each
         if self.normalization == "instance":
-            return adain(x, y_s + 1, y_b)
+            return adain(x, y_s + 1, y_b, self.eps)
         return torch.addcmul(_maps(y_b.to(x.dtype)), x, _maps((y_s + 1).to(x.dtype)))

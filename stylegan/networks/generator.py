@@ -9,7 +9,7 @@ from stylegan.configs import Config, NetworkConfig
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.layers import initialise, upsample_nearest
 from stylegan.networks.mapping import Mapping
-from stylegan.networks.synthesis import Synthesis
+from stylegan.networks.synthesis import Synthesis, split_lod
 
 
 class Generator(nn.Module):
@@ -82,7 +82,7 @@ class Generator(nn.Module):
             self.w_avg.copy_(torch.lerp(w.detach().mean(dim=0), self.w_avg, beta))
 
 
-def truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int) -> Tensor:
+def truncate(ws: Tensor, w_avg: Tensor, psi: float | Tensor, cutoff: int) -> Tensor:
     """Truncation in W (Appendix B): pull the first `cutoff` layers towards the average.
 
     Parameters
@@ -91,8 +91,8 @@ def truncate(ws: Tensor, w_avg: Tensor, psi: float, cutoff: int) -> Tensor:
         [N, L, w_dim].
     w_avg : Tensor
         [w_dim].
-    psi : float
-        1 changes nothing, 0 gives the average.
+    psi : float or Tensor
+        1 changes nothing, 0 gives the average; a tensor has no dimensions.
     cutoff : int
         Layers below it are truncated; the others keep their w.
     """
@@ -170,8 +170,8 @@ class GeneratorAtLod:
 
     def synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
         """Draw images [N, C, resolution, resolution]."""
-        images = self.original.synthesis(ws, noise, self.lod)
-        return upsample_nearest(images, self.resolution // images.shape[-1])
+        level, _ = split_lod(self.lod, self.resolution)
+        return upsample_nearest(self.original.synthesis(ws, noise, self.lod), 1 << level)
 
 
 def build_generator(config: Config, *, seed: int) -> Generator:

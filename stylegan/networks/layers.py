@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylegan.networks.convolution import LRELU_SLOPE, convolve_lrelu
+from stylegan.networks.convolution import LRELU_SLOPE, convolve_lrelu, plain_operations
 
 SQRT2 = math.sqrt(2)
 
@@ -211,7 +211,7 @@ class _Blur(torch.autograd.Function):
 
 def blur(x: Tensor) -> Tensor:
     """Smooth by [1, 2, 1] x [1, 2, 1] / 16 with zero padding, [N, C, H, W]."""
-    if torch.compiler.is_compiling():
+    if plain_operations():
         return _blur(x)
     return _Blur.apply(x)
 

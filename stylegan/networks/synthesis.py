@@ -53,7 +53,7 @@ class InputLayer(nn.Module):
             if config.constant_input
             else EqualizedLinear(config.w_dim, 16 * self.fmaps, gain=SQRT2 / 4, bias=False)
         )
-        self.epilogue = Epilogue(config, 4)
+        self.epilogue = Epilogue(config, 4, "input")
 
     def forward(self, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
         """W [N, w_dim] -> [N, C, 4, 4] of type `dtype`."""
@@ -74,8 +74,9 @@ class ConvLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.conv = EqualizedConv(in_channels, config.fmaps(resolution), 3, bias=False)
-        self.epilogue = Epilogue(config, resolution)
+        self.epilogue = Epilogue(config, resolution, "upsampling" if upsample else "second")
         self.upsample = upsample
+        self.bias_before_blur = config.bias_before_blur
         self.blur = config.blur
         self.transposed = resolution >= config.fused_from
 
@@ -83,6 +84,8 @@ class ConvLayer(nn.Module):
         """x [N, in, H, W] -> [N, C, H, W], or twice the size when up-sampling."""
         if self.upsample:
             x = upsample_conv(x, self.conv.scaled_weight(), transposed=self.transposed)
+            if self.bias_before_blur:
+                x = x + self.epilogue.bias.to(x.dtype)[:, None, None]
             if self.blur:
                 x = blur(x)
         else:
@@ -97,6 +100,7 @@ class Synthesis(nn.Module):
         super().__init__()
         self.resolution = resolution
         self.uses_noise = config.noise
+        self.layers_per_noise = 2 if config.shared_noise else 1
         self.uses_styles = config.styles
         sizes = [4 << b for b in range(resolution.bit_length() - 2)]  # 4, 8, .., resolution
         self.input = InputLayer(config)
@@ -120,14 +124,18 @@ class Synthesis(nn.Module):
         return self.num_layers if self.uses_styles else 1
 
     def noise_shapes(self, lod: float = 0.0) -> list[tuple[int, int]]:
-        """(H, W) of the noise of each layer that is active at `lod`; empty without noise."""
+        """(H, W) of the noise of each layer that is active at `lod`, or of each resolution.
+
+        Empty without noise.
+        """
         if not self.uses_noise:
             return []
         level, _ = split_lod(lod, self.resolution)
-        return [(4 << (i // 2),) * 2 for i in range(self.num_layers - 2 * level)]
+        layers = range(0, self.num_layers - 2 * level, self.layers_per_noise)
+        return [(4 << (i // 2),) * 2 for i in layers]
 
     def fixed_noise(self, lod: float = 0.0) -> list[Tensor]:
-        """Noise maps stored in the network, [1, 1, H, W] per layer active at `lod`."""
+        """Noise maps stored in the network, [1, 1, H, W] per entry of `noise_shapes(lod)`."""
         maps = [m.fixed_noise for m in self.modules() if isinstance(m, Epilogue)]
         stored = [noise for noise in maps if noise is not None]  # in the order of the layers
         return stored[: len(self.noise_shapes(lod))]
@@ -166,11 +174,13 @@ class Synthesis(nn.Module):
 
     def noise_maps(self, noise: Sequence[Tensor], lod: float) -> list[Tensor | None]:
         """One entry per layer active at `lod`: the map given, or None where none are."""
-        count = self.num_layers - 2 * split_lod(lod, self.resolution)[0]
+        layers = self.num_layers - 2 * split_lod(lod, self.resolution)[0]
+        count = layers // self.layers_per_noise
         maps: list[Tensor | None] = list(noise) or [None] * count
         if len(maps) != count:
-            raise ValueError(f"{len(maps)} noise maps for {count} layers at lod {lod:g}")
-        return maps
+            kind = "layers" if self.layers_per_noise == 1 else "resolutions"
+            raise ValueError(f"{len(maps)} noise maps for {count} {kind} at lod {lod:g}")
+        return [map_ for map_ in maps for _ in range(self.layers_per_noise)]
 
     def at_level(
         self,

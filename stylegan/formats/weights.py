@@ -1,0 +1,219 @@
+"""A state dictionary of a file that nobody vouches for, taken apart name by name."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylegan.configs import NetworkConfig
+from stylegan_eval.errors import UserError
+
+State = dict[str, Tensor]
+
+# Indices beyond are no layers: they are left to be refused as foreign tensors.
+_LARGEST_INDEX = 63
+_LARGEST_RESOLUTION = 2048
+
+
+class Weights:
+    """Tensors by name; each is checked when it is taken, and all must be.
+
+    Parameters
+    ----------
+    state : mapping
+        Names and, one hopes, tensors.
+    path : Path
+        File, for messages.
+    part : str
+        What the state is of, for messages: "generator".
+    """
+
+    def __init__(self, state: Mapping[Any, Any], path: Path, part: str) -> None:
+        self._left = dict(state)
+        self._all = frozenset(self._left)
+        self._where = f"{path}: {part}"
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._all
+
+    def refuse(self, said: str) -> UserError:
+        """Error that names file and part."""
+        return UserError(f"{self._where} {said}")
+
+    def count(self, pattern: str) -> int:
+        """One more than the largest index among the names that match.
+
+        Parameters
+        ----------
+        pattern : str
+            Regular expression of a whole name, whose first group is the index.
+        """
+        found = [re.fullmatch(pattern, name) for name in self._all if isinstance(name, str)]
+        indices = [int(match[1]) for match in found if match and len(match[1]) <= 2]
+        return max((i + 1 for i in indices if i <= _LARGEST_INDEX), default=0)
+
+    def shape(self, name: str, ndim: int) -> tuple[int, ...]:
+        """Sizes of a tensor of `ndim` dimensions."""
+        value = self._tensor(name)
+        if value.ndim != ndim or 0 in value.shape:
+            raise self.refuse(
+                f"tensor {name} has shape {_said(value.shape)}, expected {ndim} dimensions"
+            )
+        return tuple(value.shape)
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """Return a tensor of floating-point numbers, all finite, of this very shape."""
+        value = self._tensor(name)
+        if tuple(value.shape) != shape:
+            raise self.refuse(
+                f"tensor {name} has shape {_said(value.shape)}, expected {_said(shape)}"
+            )
+        del self._left[name]
+        if not value.dtype.is_floating_point:
+            raise self.refuse(f"tensor {name} is {value.dtype}, expected floating-point numbers")
+        value = value.detach()
+        if value.dtype not in (torch.float32, torch.float64):
+            value = value.float()
+        if not bool(torch.isfinite(value.float()).all()):  # nor beyond float32
+            raise self.refuse(f"tensor {name} holds numbers that are not finite")
+        return value
+
+    def take_blur(self, name: str, channels: int) -> None:
+        """Take the kernel of a blur, which must be [1, 2, 1] x [1, 2, 1] / 16."""
+        kernel = self.take(name, channels, 1, 3, 3)
+        taps = torch.tensor([1.0, 2.0, 1.0], dtype=kernel.dtype) / 4
+        if not torch.equal(kernel, torch.outer(taps, taps).expand_as(kernel)):
+            raise self.refuse(f"blurs by another kernel than [1, 2, 1]: {name}")
+
+    def finish(self) -> None:
+        """Refuse what was not taken."""
+        if self._left:
+            names = sorted(map(str, self._left))
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise self.refuse(f"has a foreign tensor {names[0][:100]!r}{more}")
+
+    @contextmanager
+    def speaking(self) -> Iterator[None]:
+        """Name the file in what `NetworkConfig` refuses."""
+        try:
+            yield
+        except UserError as error:
+            raise self.refuse(f"cannot be had here: {error}") from error
+
+    def _tensor(self, name: str) -> Tensor:
+        if name not in self._left:
+            raise self.refuse(f"lacks the tensor {name}")
+        value = self._left[name]
+        if not isinstance(value, Tensor):
+            raise self.refuse(f"has no tensor under {name}, but {type(value).__name__}")
+        if value.layout != torch.strided or value.device.type != "cpu":
+            raise self.refuse(f"tensor {name} is sparse or without data, expected all its numbers")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise self.refuse(
+                f"tensor {name} repeats its numbers, and would take more than the file"
+            )
+        return value
+
+
+def _said(shape: tuple[int, ...]) -> str:
+    return "[" + ", ".join(map(str, shape)) + "]"
+
+
+def fit_widths(weights: Weights, widths: Mapping[int, int]) -> tuple[int, int]:
+    """`fmap_base` and `fmap_max` that give these feature maps.
+
+    Parameters
+    ----------
+    weights : Weights
+        Whose they are, for the message.
+    widths : mapping
+        Feature maps by resolution, which may be 2 (D's dense layer).
+
+    Raises
+    ------
+    UserError
+        They do not halve with each doubling of the resolution, below a largest number; or the
+        resolution is beyond all that these layouts are used at.
+    """
+    if (resolution := max(widths)) > _LARGEST_RESOLUTION:
+        raise weights.refuse(f"is for {resolution} pixels, expected at most {_LARGEST_RESOLUTION}")
+    largest = max(widths.values())
+    # Each width w at stage s bounds the base from below, by w * 2^s: take the least that fits all.
+    base = max(width << size.bit_length() - 2 for size, width in widths.items())
+    with weights.speaking():
+        config = NetworkConfig(fmap_base=base, fmap_max=largest)
+    if all(config.fmaps(size) == width for size, width in widths.items()):
+        return base, largest
+    listed = ", ".join(f"{width} at {size}" for size, width in sorted(widths.items()))
+    raise weights.refuse(f"has feature maps that no fmap_base and fmap_max give: {listed}")
+
+
+def with_mapping(
+    network: NetworkConfig, weights: Weights, layers: Sequence[tuple[int, ...]], embedding: str
+) -> NetworkConfig:
+    """Add the mapping to a configuration.
+
+    Parameters
+    ----------
+    network : NetworkConfig
+        All but the mapping.
+    weights : Weights
+        Generator.
+    layers : sequence
+        (out, in) of each dense layer.
+    embedding : str
+        Name of the tensor [label_size, z_dim] that only a conditional network has.
+
+    Raises
+    ------
+    UserError
+        It is conditional by its first layer alone.
+    """
+    conditional = embedding in weights
+    fan_in, w_dim = layers[0][1], layers[-1][0]
+    if not conditional and fan_in == 2 * w_dim:
+        raise weights.refuse(
+            f"lacks the tensor {embedding}: its mapping takes {fan_in} numbers, twice the {w_dim}"
+            " of w, as only that of a conditional network does"
+        )
+    return replace(
+        network,
+        mapping_layers=len(layers),
+        z_dim=fan_in // 2 if conditional else fan_in,
+        mapping_fmaps=layers[0][0],
+        w_dim=w_dim,
+        label_size=weights.shape(embedding, 2)[0] if conditional else 0,
+    )
+
+
+def take_mapping(weights: Weights, network: NetworkConfig, dense: str, embedding: str) -> State:
+    """Take the mapping of a layout that stores it as the official code does.
+
+    Parameters
+    ----------
+    weights : Weights
+        Generator.
+    network : NetworkConfig
+        Of `with_mapping`.
+    dense : str
+        What the names of the dense layers begin with, before their number.
+    embedding : str
+        Name of the label embedding.
+    """
+    state: State = {}
+    width = network.z_dim
+    if network.label_size:
+        state["f.label_embedding.weight"] = weights.take(embedding, network.label_size, width)
+        width *= 2
+    for k in range(network.mapping_layers):
+        last = k == network.mapping_layers - 1
+        out = network.w_dim if last else network.mapping_fmaps
+        state[f"f.layers.{k}.weight"] = weights.take(f"{dense}{k}.weight", out, width)
+        state[f"f.layers.{k}.bias"] = weights.take(f"{dense}{k}.bias", out)
+        width = out
+    return state

@@ -1,0 +1,30 @@
+"""Imported networks in double precision, and what to feed them with."""
+
+from pathlib import Path
+
+import torch
+
+from stylegan.formats.peers import import_peer
+from stylegan.networks.discriminator import Discriminator
+from stylegan.networks.generator import Generator
+
+
+def generator_of(state):
+    imported = import_peer(state, Path("some.pth"))
+    network = Generator(imported.network, imported.resolution).double()
+    network.load_state_dict(imported.states["G_ema"])
+    return network.requires_grad_(requires_grad=False)
+
+
+def discriminator_of(state):
+    imported = import_peer(state, Path("some.pth"))
+    network = Discriminator(imported.network, imported.resolution).double()
+    network.load_state_dict(imported.states["D"])
+    return network.requires_grad_(requires_grad=False)
+
+
+def inputs(network, lod=0.0, dtype=torch.float64):
+    """Latents and fresh noise of two images."""
+    rng = torch.Generator().manual_seed(3)
+    z = torch.randn(2, network.z_dim, generator=rng).to(dtype)
+    return z, [noise.to(dtype) for noise in network.draw_noise(2, rng, lod)]
