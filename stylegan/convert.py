@@ -30,16 +30,25 @@ WHICH = {
     help="Networks to write. ema: the generator's average, which images are drawn with; g: the"
     " generator itself, in the place of its average; d: the discriminator.",
 )
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice(["safetensors", "onnx", "pt2", "torchscript"]),
+    default="safetensors",
+    help="Kind of OUT; all but safetensors are programs that draw images from z, given psi.",
+)
 @click.option("--describe", is_flag=True, help="Tell what SRC holds; write nothing.")
-def main(source: Path, out: Path | None, which: str, describe: bool) -> None:
+def main(source: Path, out: Path | None, which: str, kind: str, describe: bool) -> None:
     """Write the networks of SRC to OUT, as safetensors that run no code when they are read.
 
-    SRC is a checkpoint or network file of this toolkit, a run's folder, or a pickle of NVIDIA's
-    StyleGAN or Progressive GAN. Nothing of SRC is run either.
+    SRC is a checkpoint or network file of this toolkit, a run's folder, a pickle of NVIDIA's
+    StyleGAN or Progressive GAN, or a checkpoint of rosinality's, genforce's, Hammer's or
+    huangzh13's implementation. Nothing of SRC is run either.
 
     \b
     stylegan-convert karras2019stylegan-ffhq-1024x1024.pkl ffhq.safetensors
     stylegan-convert --describe network-snapshot-011185.pkl
+    stylegan-convert demo faces.onnx --to onnx
     """
     if describe == (out is not None):
         raise click.UsageError("give a file to write, or --describe, and not both")
@@ -47,11 +56,11 @@ def main(source: Path, out: Path | None, which: str, describe: bool) -> None:
         for label, said in _description(source):
             click.echo(f"{label:10s}{said}".rstrip())
         return
-    _convert(source, out, which)
+    _convert(source, out, which, kind)
     click.echo(out)
 
 
-def _convert(source: Path, out: Path, which: str) -> None:
+def _convert(source: Path, out: Path, which: str, kind: str) -> None:
     from dataclasses import replace
 
     from stylegan.network_file import NO_FACTS, save_network
@@ -67,11 +76,27 @@ def _convert(source: Path, out: Path, which: str) -> None:
     chosen = {ours: there[name] for ours, name in WHICH[which].items() if name in there}
     if not chosen:
         raise UserError(f"{path} holds {', '.join(there)} alone: --which {which} is not there")
+    if kind != "safetensors":
+        _export({**tree, "networks": chosen}, out, kind)
+        return
     facts = tree.get("facts", NO_FACTS)
     if which == "g":
         note = "the generator here is not the average, but that of the last step"
         facts = replace(facts, scores=(), note="; ".join(filter(None, (facts.note, note))))
     save_network(out, network_of({**tree, "networks": chosen}, facts))
+
+
+def _export(tree: dict[str, Any], out: Path, kind: str) -> None:
+    from stylegan.formats.export import KINDS, export_generator
+
+    (chosen,) = [known for known in KINDS if known == kind]
+    difference = export_generator(tree, out, chosen)
+    said = (
+        "not compared, for onnxruntime is not installed"
+        if difference is None
+        else f"differs from this network by at most {difference:.1e} of its largest value"
+    )
+    click.echo(f"{out}: {said}", err=True)
 
 
 def _description(source: Path) -> Iterator[tuple[str, str]]:

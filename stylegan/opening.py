@@ -25,7 +25,9 @@ from stylegan.checkpoint import (
     read_checkpoint,
 )
 from stylegan.configs import config_to_dict
+from stylegan.formats.legacy import is_legacy, read_legacy
 from stylegan.formats.nvidia import is_pickle, read_nvidia
+from stylegan.formats.peers import read_peer
 from stylegan.network_file import (
     FORMAT,
     NO_FACTS,
@@ -112,7 +114,7 @@ def check_resumable(path: Path) -> None:
     UserError
         It is a file of networks alone.
     """
-    if path == Path(DEMO) or is_safetensors(path) or is_pickle(path):
+    if path == Path(DEMO) or is_safetensors(path) or is_legacy(path) or is_pickle(path):
         raise UserError(
             f"{path} holds no state of the optimizers, so no run can go on from it: start a new one"
             " with --init"
@@ -135,11 +137,17 @@ def _tree(content: NetworkFile) -> dict[str, Any]:
 def _read_saved(path: Path) -> dict[str, Any]:
     """Read what `torch.save` wrote: a checkpoint of ours, or one that a peer's reader knows."""
     tree = read_archive(path)
-    for read in () if is_ours(tree) else PEERS:
+    return tree if is_ours(tree) else _of_peers(tree, path)
+
+
+def _of_peers(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    for read in PEERS:
         found = read(tree, path)
         if found is not None:
             return found
-    return read_checkpoint(path) if not is_ours(tree) else tree
+    raise UserError(
+        f"{path}: holds tensors of no layout that is known (docs/peers.md): use another file"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,13 +171,19 @@ class Kind:
 
 # Readers of what others save by PyTorch: (tree, path) -> our dictionary, or None where it is
 # another's.
-PEERS: tuple[Callable[[Mapping[str, Any], Path], dict[str, Any] | None], ...] = ()
+PEERS: tuple[Callable[[Mapping[str, Any], Path], dict[str, Any] | None], ...] = (read_peer,)
 
 KINDS = (
     Kind(
         name="network file",
         is_of=is_safetensors,
         read=lambda path: _tree(read_network(path)),
+    ),
+    # Before pickles, which these are too.
+    Kind(
+        name="saved by an old PyTorch",
+        is_of=is_legacy,
+        read=lambda path: _of_peers(read_legacy(path), path),
     ),
     Kind(name="pickle of NVIDIA's", is_of=is_pickle, read=read_nvidia),
     Kind(name="saved by PyTorch", is_of=looks_like_checkpoint, read=_read_saved),
@@ -223,7 +237,8 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
     """
     if path.is_dir() and checkpoints_in(path):
         path = newest_checkpoint(path)
-    if not (looks_like_checkpoint(path) or is_pickle(path) or is_network(path)):
+    kinds = (looks_like_checkpoint, is_legacy, is_pickle, is_network)
+    if not any(is_of(path) for is_of in kinds):
         return None
     _, tree = open_networks(path)
     config, _ = load_config(tree)

@@ -1,0 +1,74 @@
+"""Checkpoints of others wherever one of ours is taken: by the commands that users type."""
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from stylegan.checkpoint import load_config
+from stylegan.convert import main as convert
+from stylegan.opening import open_networks
+from stylegan.sample import main as sample
+from stylegan.train import main as train
+from tests.formats import peers_genforce, peers_huangzh13
+from tests.formats import peers_rosinality as peer
+
+STATES = {
+    "rosinality": peer.full,
+    "genforce": peers_genforce.generator,
+    "huangzh13": peers_huangzh13.generator,
+}
+
+
+def run(command, *arguments):
+    return CliRunner().invoke(command, [str(word) for word in arguments])
+
+
+def images(path, z, out):
+    result = run(sample, "export", "--ckpt", path, "--latents", z, "--noise", "fixed", out)
+    assert result.exit_code == 0, result.output
+    return np.load(out)
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+@pytest.mark.parametrize("layout", STATES)
+def test_a_peers_file_is_drawn_and_converted(tmp_path, layout, as_zip):
+    path, z = tmp_path / "peer.model", tmp_path / "z.npy"
+    torch.save(STATES[layout](), path, _use_new_zipfile_serialization=as_zip)
+    assert run(convert, "--describe", path).exit_code == 0
+    width = load_config(open_networks(path)[1])[0].network.z_dim
+    np.save(z, np.random.default_rng(0).standard_normal((2, width), dtype=np.float32))
+    drawn = images(path, z, tmp_path / "a.npy")
+    assert drawn.std() > 0.01
+    ours = tmp_path / "ours.safetensors"
+    result = run(convert, path, ours)
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(images(ours, z, tmp_path / "b.npy"), drawn)
+
+
+def test_a_peers_network_becomes_a_program(tmp_path):
+    path, out = tmp_path / "peer.pth", tmp_path / "peer.ts"
+    torch.save(peers_huangzh13.generator(), path)
+    result = run(convert, path, out, "--to", "torchscript")
+    assert result.exit_code == 0, result.output
+    assert "differs from this network by at most" in result.output
+    assert out.stat().st_size > 10_000
+
+
+def test_training_does_not_begin_with_rosinalitys_discriminator(tmp_path):
+    path = tmp_path / "train_step.model"
+    torch.save(peer.full(), path)
+    out = tmp_path / "run"
+    result = run(train, "--init", path, "--data", tmp_path / "x.zip", "--out", out)
+    assert result.exit_code == 1
+    assert len(result.output.strip().splitlines()) == 1
+    assert "discriminator" in result.output
+    assert not out.exists()
+
+
+def test_tensors_of_no_known_layout_are_refused(tmp_path):
+    path = tmp_path / "other.pth"
+    torch.save({"layer.weight": torch.zeros(2, 2)}, path)
+    result = run(convert, "--describe", path)
+    assert result.exit_code == 1
+    assert "holds tensors of no layout that is known" in result.output
