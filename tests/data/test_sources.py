@@ -1,6 +1,3 @@
-import gzip
-import pickle
-import struct
 import sys
 import tarfile
 
@@ -194,54 +191,6 @@ def test_classes_of_folders_are_refused_where_there_are_none(tmp_path):
     source = write_tfrecords(tmp_path, [chw(noise(8, 8))])
     with pytest.raises(UserError, match="is TFRecords, which has no sub-folders"):
         open_source(source, folder_classes=True)
-
-
-# --- torchvision
-
-
-def test_a_set_of_torchvision_is_read_with_its_classes(tmp_path):
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    images = noise(28, 28 * 5, 3)[..., 0].reshape(28, 5, 28).transpose(1, 0, 2)  # [5, 28, 28]
-    for part in ("train", "t10k"):
-        header = struct.pack(">IIII", 0x803, 5, 28, 28)
-        for name, data in {
-            f"{part}-images-idx3-ubyte": header + images.tobytes(),
-            f"{part}-labels-idx1-ubyte": struct.pack(">II", 0x801, 5) + bytes([3, 1, 4, 1, 5]),
-        }.items():
-            (raw / name).write_bytes(data)
-            (raw / f"{name}.gz").write_bytes(gzip.compress(data))
-    source = open_source(f"torchvision:MNIST:{tmp_path}")
-    assert source.labels.tolist() == [3, 1, 4, 1, 5]
-    assert source.header(0) == (28, 28, "L")
-    expected = np.repeat(images[:, None], 3, axis=1)
-    np.testing.assert_array_equal(pixels(source), expected)
-    made = prepare(f"torchvision:MNIST:{tmp_path}", tmp_path / "out.zip", progress=False)
-    assert (made.kind, made.resolution, len(made.classes)) == ("torchvision's MNIST", 16, 10)
-
-
-class Gadget:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (open, (str(self.path), "w"))
-
-
-def test_a_pickle_in_the_place_of_cifar_is_not_executed(tmp_path):
-    folder = tmp_path / "cifar-10-batches-py"
-    folder.mkdir()
-    for name in [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"]:
-        (folder / name).write_bytes(pickle.dumps(Gadget(tmp_path / "executed")))
-    with pytest.raises(UserError, match="torchvision cannot read CIFAR10 there"):
-        open_source(f"torchvision:CIFAR10:{tmp_path}")
-    assert not (tmp_path / "executed").exists()
-
-
-@pytest.mark.parametrize("text", ["torchvision:CIFAR10", "torchvision:os:/x", "torchvision::"])
-def test_other_names_of_torchvision_are_refused(text):
-    with pytest.raises(UserError, match=r"expected torchvision:NAME:FOLDER with a NAME of CIFAR10"):
-        open_source(text)
 
 
 # --- packages that are not installed

@@ -75,12 +75,13 @@ class TorchvisionSet:
 
     def header(self, index: int) -> Header:
         """Size and mode of image number `index`."""
-        image = self._image(index)
-        return Header(image.width, image.height, image.mode)
+        with self._image(index) as image:  # which some sets leave open
+            return Header(image.width, image.height, image.mode)
 
     def read(self, index: int) -> np.ndarray:
         """Image number `index` as uint8 [3, H, W]."""
-        pixels = np.asarray(self._image(index).convert("RGB"))  # [H, W, 3]
+        with self._image(index) as image:
+            pixels = np.asarray(image.convert("RGB"))  # [H, W, 3]
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
     def close(self) -> None:
@@ -123,7 +124,7 @@ def open_torchvision(text: str, *, download: bool = False) -> TorchvisionSet:
         path=Path(folder),
         names=tuple(f"image {index}" for index in range(len(images))),
         labels=labels,
-        classes=tuple(str(name) for name in getattr(images, "classes", ())),
+        classes=tuple(map(str, getattr(images, "classes", getattr(images, "categories", ())))),
         digest=hashlib.sha256(f"{name}\0{len(images)}\0{folder}".encode()).hexdigest(),
         _images=images,
     )
