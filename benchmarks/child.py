@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from stylegan_eval.command import Terminated
+from stylegan_eval.command import Terminated, is_quiet
 from stylegan_eval.processes import end_with_parent
 
 
@@ -55,6 +55,7 @@ def call(module: str, arguments: Sequence[str], log: Path) -> Ended:
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.child", str(os.getpid()), module, *arguments]
+    command += ["--quiet"] if is_quiet() else []
     began = time.monotonic()
     with (
         log.open("ab") as file,

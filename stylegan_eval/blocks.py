@@ -22,12 +22,12 @@ from typing import Any, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from stylegan_eval.cache import cache_dir
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, check_writable
 from stylegan_eval.processes import Processes
+from stylegan_eval.progress import progress_bar
 from stylegan_eval.results import PACKAGE
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -158,13 +158,11 @@ class Run:
         mine = self.processes.share(list(zip(blocks, paths, strict=True)))
         done = sum(len(block) for block, path in mine if path.exists())
         total = sum(len(block) for block, _ in mine)
-        with tqdm(
-            desc=label, total=total, initial=done, unit=unit, smoothing=0.1,
-            disable=not self.processes.is_first,
-        ) as progress:  # fmt: skip
+        shown = self.processes.is_first
+        with progress_bar(desc=label, total=total, initial=done, unit=unit, shown=shown) as bar:
             for block, path in mine:
                 if not path.exists():
-                    save_arrays(path, compute(block, progress.update))
+                    save_arrays(path, compute(block, bar.update))
         self.processes.wait()
 
         def read(number: int) -> dict[str, NDArray[Any]]:

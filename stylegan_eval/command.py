@@ -21,6 +21,7 @@ from stylegan_eval.errors import UserError
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+_QUIET = "stylegan_eval.quiet"
 # What PyTorch says when memory is full, on a GPU and on a CPU.
 _FULL = re.compile("out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
@@ -92,8 +93,34 @@ def _leave(ctx: click.Context, line: str, status: int) -> None:
     ctx.exit(status)
 
 
+def _set_quiet(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value:
+        ctx.meta[_QUIET] = True
+
+
+def is_quiet() -> bool:
+    """Whether a command runs that was given ``--quiet``."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and bool(ctx.meta.get(_QUIET, False))
+
+
+def _add_quiet(command: click.Command) -> None:
+    """Give a command the option ``--quiet``, unless it has it."""
+    if not any("--quiet" in param.opts for param in command.params):
+        said = "No progress; results, notes and errors only."
+        command.params.append(
+            click.Option(
+                ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_set_quiet, help=said
+            )
+        )
+
+
 class ErrorLineCommand(click.Command):
-    """A click command whose errors are one line each (see `error_lines`)."""
+    """A click command whose errors are one line each (see `error_lines`), with ``--quiet``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _add_quiet(self)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -102,7 +129,19 @@ class ErrorLineCommand(click.Command):
 
 
 class ErrorLineGroup(click.Group):
-    """A click group whose subcommands' errors are one line each (see `error_lines`)."""
+    """A click group whose subcommands' errors are one line each (see `error_lines`).
+
+    It and all its commands have ``--quiet``.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _add_quiet(self)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command."""
+        _add_quiet(cmd)
+        super().add_command(cmd, name)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the command line and run."""

@@ -5,11 +5,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
 from stylegan_eval.cache import cache_dir
 from stylegan_eval.files import atomic_write, sha256_of
 from stylegan_eval.images import ImageFiles
+from stylegan_eval.progress import follow
 
 # Hashing fewer files than this is over before a progress bar is of use.
 _MANY = 2000
@@ -39,9 +38,8 @@ def content_digest(files: ImageFiles) -> str:
     index: dict[str, list[object]] = {}
     digest = hashlib.sha256()
     names = files.file_names
-    for name in tqdm(
-        names, desc=f"digest of {files.path.name}", unit="file", disable=len(names) < _MANY
-    ):
+    shown = len(names) >= _MANY
+    for name in follow(names, f"digest of {files.path.name}", len(names), unit="file", shown=shown):
         path = files.path / name
         status = path.stat()
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

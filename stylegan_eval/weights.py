@@ -11,10 +11,9 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-from tqdm import tqdm
-
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, sha256_of
+from stylegan_eval.progress import progress_bar
 
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 20
@@ -149,13 +148,8 @@ def _download(url: str, otherwise: str) -> Iterator[bytes]:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
             length = response.headers.get("Content-Length")
-            with tqdm(
-                desc=url.rpartition("/")[2],
-                total=int(length) if length else None,
-                unit="B",
-                unit_scale=True,
-                unit_divisor=1024,
-            ) as progress:
+            total = int(length) if length else None
+            with progress_bar(desc=url.rpartition("/")[2], total=total, unit="B") as progress:
                 while chunk := response.read(CHUNK_BYTES):
                     progress.update(len(chunk))
                     yield chunk

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from stylegan.datasets.archive import Label, encode_png, write_encoded
 from stylegan.datasets.avatar_recipe import ATTRIBUTES, PART_JITTER, RECIPE_VERSION, draw_face
@@ -30,6 +29,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
 from stylegan_eval.images import open_images
 from stylegan_eval.parallel import map_ordered
+from stylegan_eval.progress import follow
 
 _PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py")
 _CHUNK = 25  # images in one task of a worker
@@ -110,8 +110,8 @@ def make_avatars(
     with atomic_write(out) as temporary:  # First, so that a bad name fails before the work.
         if not _is_whole(cached, count):
             images = _rendered(seed, count, resolution, workers or os.cpu_count() or 1)
-            bar = tqdm(images, "avatars", count, unit="img", disable=None if progress else True)
-            write_encoded(cached, bar, attributes=ATTRIBUTES)
+            followed = follow(images, "avatars", count, shown=progress)
+            write_encoded(cached, followed, attributes=ATTRIBUTES)
         try:
             os.link(cached, temporary)
         except OSError:  # another file system, or one without links

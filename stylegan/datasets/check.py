@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from stylegan.datasets.crops import fits
 from stylegan.datasets.plan import Choices, Plan, make_plan
 from stylegan.datasets.prepare import LabelSource
@@ -19,6 +17,7 @@ from stylegan_eval.decoding import Header
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
 from stylegan_eval.parallel import map_ordered
+from stylegan_eval.progress import follow
 
 COLUMNS = ("file", "bytes", "width", "height", "mode", "trouble")
 
@@ -63,8 +62,7 @@ def check(
         rows = map_ordered(
             pool, lambda index: _row(source, index), range(len(source)), ahead=4 * threads
         )
-        hidden = None if progress else True
-        found = list(tqdm(rows, "check", len(source), unit="img", disable=hidden))
+        found = list(follow(rows, "check", len(source), shown=progress))
     headers = tuple(row.header for row in found if row.header is not None and not row.trouble)
     if not headers:
         return Report(tuple(found), None)

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from stylegan.datasets.archive import encode_png, write_encoded
 from stylegan.datasets.prepare import label_list
@@ -17,6 +16,7 @@ from stylegan.datasets.sources.source import Source
 from stylegan.datasets.survey import survey
 from stylegan_eval.errors import UserError
 from stylegan_eval.parallel import map_ordered
+from stylegan_eval.progress import follow
 
 
 def export_ada(
@@ -51,8 +51,8 @@ def export_ada(
             )
         labels = label_list(source, range(len(source)))
         stored = _stored(source, workers or os.cpu_count() or 1)
-        bar = tqdm(stored, "export", len(source), unit="img", disable=None if progress else True)
-        write_encoded(out, zip(bar, labels, strict=True), attributes=source.attributes)
+        images = follow(stored, "export", len(source), shown=progress)
+        write_encoded(out, zip(images, labels, strict=True), attributes=source.attributes)
         return len(source)
     finally:
         source.close()

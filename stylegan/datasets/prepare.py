@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from stylegan.datasets.archive import Label, encode_png
 from stylegan.datasets.crops import Crop, cropped
@@ -20,6 +19,7 @@ from stylegan.datasets.sources.detect import open_source
 from stylegan.datasets.sources.source import Source
 from stylegan.datasets.survey import survey
 from stylegan_eval.parallel import map_ordered
+from stylegan_eval.progress import follow
 
 LabelSource = Literal["source", "folders"]
 _EXACT = 2**24  # whole numbers below are the same in float32
@@ -123,10 +123,8 @@ def prepare(
 
         def images(start: int) -> Iterator[bytes]:
             made = _encoded(source, plan, choices.resample, start, threads)
-            hidden = None if progress else True
-            return iter(
-                tqdm(made, "prepare", len(plan.kept), initial=start, unit="img", disable=hidden)
-            )
+            total = len(plan.kept)
+            return iter(follow(made, "prepare", total, initial=start, shown=progress))
 
         content = Content(
             made_of=_made_of(source, plan, choices.resample),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from tqdm import tqdm
 
 from stylegan.datasets.folders import FolderTakenError, atomic_folder
 from stylegan.datasets.resample import halve, to_uint8
@@ -18,6 +17,7 @@ from stylegan.datasets.survey import MIN_RESOLUTION, survey
 from stylegan_eval.cache import cache_dir
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import ImageFiles, open_images, read_batches
+from stylegan_eval.progress import progress_bar
 
 FORMAT_VERSION = 1
 _BATCH_BYTES = 2**25  # of full-size images read at a time
@@ -112,13 +112,12 @@ def _build(files: ImageFiles, folder: Path, *, progress: bool) -> None:
     sizes = [resolution >> lod for lod in range(_level_count(resolution))]
     _check_space(files, folder, sum(3 * len(files) * size**2 for size in sizes))
     batch = max(1, _BATCH_BYTES // (3 * resolution**2))
-    hidden = None if progress else True
     with (
         # Another process that finished first has made the same files.
         contextlib.suppress(FolderTakenError),
         atomic_folder(folder) as temporary,
         _level_files(temporary, sizes, len(files)) as outputs,
-        tqdm(desc="pyramid", total=len(files), unit="img", disable=hidden) as bar,
+        progress_bar(desc="pyramid", total=len(files), unit="img", shown=progress) as bar,
     ):
         for images in read_batches(files, range(len(files)), batch):
             _append_levels(images, outputs)

@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from tqdm import tqdm
-
 from stylegan_eval.decoding import Header
 from stylegan_eval.parallel import map_ordered
+from stylegan_eval.progress import follow
 
 MIN_RESOLUTION = 4
 
@@ -77,8 +76,8 @@ def survey(files: HasHeaders, *, progress: bool = False) -> Survey:
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         found = map_ordered(pool, files.header, range(len(files)), ahead=16 * threads)
-        bar = tqdm(found, "headers", len(files), unit="img", disable=None if progress else True)
-        return summary(files.names, tuple(bar))
+        headers = follow(found, "headers", len(files), shown=progress)
+        return summary(files.names, tuple(headers))
 
 
 def summary(names: Sequence[str], headers: tuple[Header, ...]) -> Survey:

@@ -23,6 +23,7 @@ from stylegan.training.rows import append_rows, drop_rows_after
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.state import TrainState
 from stylegan.training.units import duration
+from stylegan_eval.progress import progress_bar
 from stylegan_eval.sampling import to_uint8
 
 
@@ -87,12 +88,11 @@ class Progress:
         self.sums: dict[str, Tensor] = {}
         self.count = 0
         self.total = config.schedule.total_kimg
-        self.bar = tqdm(
+        self.bar = progress_bar(
             total=self.total,
             initial=min(nimg / 1000, self.total),
             unit="kimg",
             bar_format="{percentage:3.0f}%|{bar}| {n:.1f}/{total:g} kimg [{elapsed}{postfix}]",
-            dynamic_ncols=True,
         )
 
     def __call__(self, state: TrainState, point: TrainingPoint, terms: Terms) -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from stylegan_eval.classifiers.network import SMALLEST, shrink
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import ImageFiles, read_batches
+from stylegan_eval.progress import progress_bar
 
 FEWEST_IMAGES = 100
 MOST_ATTRIBUTES = 1000
@@ -78,7 +78,7 @@ def read_labelled(
     size = min(_size(files), resolution)
     images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
     start = 0
-    with tqdm(desc="read", total=len(files), unit="img", disable=not progress) as bar:
+    with progress_bar(desc="read", total=len(files), unit="img", shown=progress) as bar:
         for part in read_batches(files, range(len(files)), _READ_AT_ONCE):
             small = shrink(torch.from_numpy(part).float(), size)
             images[start : start + len(part)] = small.round_().to(torch.uint8)

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from stylegan_eval.classifiers.classifier import (
     AttributeRecord,
@@ -20,6 +19,7 @@ from stylegan_eval.classifiers.network import ClassifierNetwork, build_network
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import ImageFiles
 from stylegan_eval.precision import strict_float32
+from stylegan_eval.progress import progress_bar
 from stylegan_eval.results import PACKAGE
 from stylegan_eval.settings.classifiers import TrainSettings
 
@@ -109,7 +109,7 @@ def _fit(
     batch = min(settings.batch, len(train_on))
     per_epoch = len(train_on) // batch  # what is left over comes up in another epoch's order
     steps = settings.epochs * per_epoch
-    with tqdm(desc="train", total=steps * batch, unit="img", disable=not progress) as bar:
+    with progress_bar(desc="train", total=steps * batch, unit="img", shown=progress) as bar:
         for step in range(steps):
             if step % per_epoch == 0:
                 shuffled = order.permutation(train_on)

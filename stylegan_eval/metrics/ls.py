@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from stylegan_eval.blocks import split
 from stylegan_eval.errors import UserError
@@ -33,6 +32,7 @@ from stylegan_eval.metrics.separability import (
     separability,
     svm_predictions,
 )
+from stylegan_eval.progress import progress_bar
 from stylegan_eval.settings.ls import LsSettings
 
 # Attributes that a metric's name lists at most.
@@ -172,7 +172,7 @@ def measure(
     groups = np.searchsorted(stops, np.arange(settings.num), side="right")
     total = len(columns) * len(settings.spaces)
     results = []
-    with tqdm(desc="SVMs", total=total, unit="svm", disable=not progress) as bar:
+    with progress_bar(desc="SVMs", total=total, unit="svm", shown=progress) as bar:
         for space in settings.spaces:
             latents = np.concatenate([block[space] for block in blocks])  # [num, D]
             fits = []
