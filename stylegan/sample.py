@@ -5,6 +5,9 @@ import click
 from stylegan.draw.export_command import export_command
 from stylegan.draw.grid_command import grid_command
 from stylegan.draw.scores_command import scores_command
+from stylegan.figures.figure_command import figure_command
+from stylegan.figures.interpolate_command import interpolate_command
+from stylegan.figures.mixing_command import mixing_command
 from stylegan.info_command import info_command
 from stylegan_eval.command import ErrorLineGroup
 
@@ -15,6 +18,8 @@ def main() -> None:
 
     \b
     stylegan-sample grid --ckpt runs/f32 --seeds 0-15 --psi 0.7 grid.png
+    stylegan-sample figure 3 --ckpt runs/f32 mixing.png
+    stylegan-sample interpolate --ckpt runs/f32 --seeds 0-5 --loop walk.mp4
     stylegan-sample export --ckpt runs/f32 --latents z.npy images.npy
     stylegan-sample scores --ckpt runs/f32 --images images.npy scores.npy
     stylegan-sample info --ckpt demo
@@ -22,6 +27,9 @@ def main() -> None:
 
 
 main.add_command(grid_command)
+main.add_command(figure_command)
+main.add_command(mixing_command)
+main.add_command(interpolate_command)
 main.add_command(export_command)
 main.add_command(scores_command)
 main.add_command(info_command)

@@ -9,7 +9,7 @@ from stylegan_eval.command import ErrorLineCommand
 
 
 @click.command("export", cls=ErrorLineCommand)
-@options.ckpt
+@options.source
 @click.option(
     "--latents",
     "latents_path",
@@ -20,23 +20,15 @@ from stylegan_eval.command import ErrorLineCommand
 @options.noise
 @options.psi
 @options.cutoff
-@options.lod
-@options.class_
 @options.noise_seed
-@options.batch
-@options.device
 @options.out
 def export_command(
-    ckpt: Path,
+    source: options.Source,
     latents_path: Path,
     noise: str,
     psi: float,
     cutoff: int,
-    lod: float | None,
-    number: int | None,
     seed: int,
-    batch: int,
-    device: str,
     out: Path,
 ) -> None:
     """Write the images of given latents to the .npy file OUT.
@@ -49,7 +41,7 @@ def export_command(
     from stylegan.draw.arrays import read_npy, write_npy
     from stylegan.draw.painter import open_painter
 
-    painter = open_painter(ckpt, device=device, number=number, lod=lod, batch=batch)
+    painter = open_painter(source)
     z = read_npy(latents_path, (None, painter.network.z_dim), "latents")
     ws = painter.truncated(painter.ws(z), psi, cutoff)
     images = painter.native(ws, painter.noise(noise, seed))

@@ -9,26 +9,20 @@ from stylegan_eval.command import ErrorLineCommand
 
 
 @click.command("grid", cls=ErrorLineCommand)
-@options.ckpt
+@options.source
 @click.option("--seeds", type=options.SeedRange(), default="0-15", help="One image per seed.")
 @click.option("--columns", type=click.IntRange(min=1), help="Images in a row.  [default: square]")
 @options.psi
 @options.cutoff
 @options.noise
-@options.class_
-@options.lod
-@options.device
 @options.out
 def grid_command(
-    ckpt: Path,
+    source: options.Source,
     seeds: list[int],
     columns: int | None,
     psi: float,
     cutoff: int,
     noise: str,
-    number: int | None,
-    lod: float | None,
-    device: str,
     out: Path,
 ) -> None:
     """Write a sheet of images to the PNG file OUT.
@@ -43,7 +37,7 @@ def grid_command(
     from stylegan.grid import image_grid, save_png
     from stylegan_eval.sampling import latents
 
-    painter = open_painter(ckpt, device=device, number=number, lod=lod)
+    painter = open_painter(source)
     z = latents(0, seeds, painter.network.z_dim).numpy()
     ws = painter.truncated(painter.ws(z), psi, cutoff)
     images = np.stack(list(painter.images(ws, painter.noise(noise))))  # [N, R, R, C]

@@ -1,6 +1,11 @@
 """Options that the commands of `stylegan-sample` share, so that each reads the same everywhere."""
 
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -8,6 +13,27 @@ from stylegan_eval.command import NetworkPath
 
 NOISE = ("fixed", "random", "none")
 MAX_SEEDS = 100_000
+
+
+class Finite(click.ParamType[float]):
+    """A number, neither infinite nor NaN."""
+
+    name = "number"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read one."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
+
+
+FINITE = Finite()
 
 ckpt = click.option(
     "--ckpt",
@@ -22,7 +48,7 @@ lod = click.option(
     type=click.FloatRange(min=0),
     help="Level of detail, 0 is full size.  [default: what the checkpoint was trained to]",
 )
-psi = click.option("--psi", type=float, default=1.0, help="Truncation; 1 is none.")
+psi = click.option("--psi", type=FINITE, default=1.0, help="Truncation; 1 is none.")
 cutoff = click.option(
     "--cutoff", type=click.IntRange(min=0), default=8, help="Layers that truncation touches."
 )
@@ -39,6 +65,54 @@ noise_seed = click.option(
     "--seed", type=click.IntRange(min=0), default=0, help="Seed of --noise random."
 )
 out = click.argument("out", type=click.Path(path_type=Path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Which generator draws, and how it is run.
+
+    Attributes
+    ----------
+    ckpt : Path
+        Whatever `stylegan.opening.located` finds networks by.
+    number : int or None
+        The one class that a conditional network draws; None draws as in the training data.
+    lod : float or None
+        Level of detail; None is what the checkpoint was trained to.
+    batch : int
+        Images drawn at a time.
+    device : str
+        'auto', 'cpu', 'cuda' or 'cuda:N'.
+    """
+
+    ckpt: Path
+    number: int | None = None
+    lod: float | None = None
+    batch: int = 16
+    device: str = "auto"
+
+
+def source(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a `Source`, which the command gets as its argument `source`."""
+
+    # click calls commands by the names of their options.
+    @functools.wraps(command)
+    def wrapped(
+        *,
+        ckpt: Path,
+        number: int | None,
+        lod: float | None,
+        batch: int,
+        device: str,
+        **others: Any,
+    ) -> None:
+        command(
+            source=Source(ckpt=ckpt, number=number, lod=lod, batch=batch, device=device), **others
+        )
+
+    for option in (device, batch, lod, class_, ckpt):  # the last stands first in the help
+        option(wrapped)
+    return wrapped
 
 
 class SeedRange(click.ParamType[list[int]]):

@@ -1,7 +1,6 @@
 """A generator ready to draw: its level of detail, labels, noise, truncation, size of batches."""
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylegan.checkpoint import load_generator, load_labels
+from stylegan.draw.options import Source
 from stylegan.networks.conditional import labels_of
 from stylegan.networks.generator import Generator, truncate
 from stylegan.networks.layers import upsample_nearest
@@ -21,6 +21,11 @@ from stylegan_eval.sampling import noise_maps, to_uint8
 
 # Noise maps of the images with these numbers, [n or 1, 1, H, W] each; none at all is no noise.
 Noise = Callable[[Sequence[int]], Sequence[Tensor]]
+Drawn = Callable[[int], object]
+
+
+def _nobody(_count: int) -> None:
+    """Keep the progress to oneself."""
 
 
 class Painter:
@@ -36,6 +41,8 @@ class Painter:
         [K, label_size], labels that each latent draws one of; a conditional network needs them.
     batch : int
         Images drawn at a time.
+    drawn : callable
+        Told how many images were drawn, after each batch.
     """
 
     def __init__(
@@ -45,11 +52,13 @@ class Painter:
         lod: float = 0.0,
         label_rows: Tensor | None = None,
         batch: int = 16,
+        drawn: Drawn = _nobody,
     ) -> None:
         self.network = network
         self.lod = lod
         self.label_rows = label_rows
         self.batch = batch
+        self.drawn = drawn
 
     @property
     def device(self) -> torch.device:
@@ -143,6 +152,7 @@ class Painter:
             with torch.inference_mode(), strict_float32(self.device.type):
                 maps = noise(range(first + start, first + start + len(part)))
                 images = self.network.synthesis(part, maps, self.lod)
+            self.drawn(len(part))
             yield images
 
     def images(self, ws: Tensor, noise: Noise, first: int = 0) -> Iterator[NDArray[np.uint8]]:
@@ -155,44 +165,31 @@ class Painter:
             yield from to_uint8(full).permute(0, 2, 3, 1).cpu().numpy()  # [n, R, R, C]
 
 
-def open_painter(
-    ckpt: Path,
-    *,
-    device: str = "auto",
-    number: int | None = None,
-    lod: float | None = None,
-    batch: int = 16,
-) -> Painter:
+def open_painter(source: Source, drawn: Drawn = _nobody) -> Painter:
     """Read the generator of a checkpoint.
 
     Parameters
     ----------
-    ckpt : Path
-        Whatever `stylegan.opening.located` finds networks by.
-    device : str
-        'auto', 'cpu', 'cuda' or 'cuda:N'.
-    number : int, optional
-        The one class that a conditional network draws; without it, as in the training data.
-    lod : float, optional
-        Level of detail; without it, what the checkpoint was trained to.
-    batch : int
-        Images drawn at a time.
+    source : Source
+        Which generator, and how it is run.
+    drawn : callable
+        Told of progress; see `Painter`.
 
     Raises
     ------
     UserError
         There is no such network, device or class.
     """
-    runtime = Runtime.choose(device)
-    _, tree = open_networks(ckpt)
+    runtime = Runtime.choose(source.device)
+    _, tree = open_networks(source.ckpt)
     network = load_generator(tree, runtime.device)
-    size = network.config.label_size
+    size, number = network.config.label_size, source.number
     if size == 0 and number is not None:
-        raise UserError(f"{ckpt} is unconditional: leave --class out")
+        raise UserError(f"{source.ckpt} is unconditional: leave --class out")
     if number is not None and number >= size:
-        raise UserError(f"{ckpt} knows classes 0 to {size - 1}, not {number}")
+        raise UserError(f"{source.ckpt} knows classes 0 to {size - 1}, not {number}")
     rows = None
     if size:
         rows = load_labels(tree) if number is None else torch.eye(size)[number : number + 1]
-    level = float(tree["lod"]) if lod is None else lod
-    return Painter(network, lod=level, label_rows=rows, batch=batch)
+    lod = float(tree["lod"]) if source.lod is None else source.lod
+    return Painter(network, lod=lod, label_rows=rows, batch=source.batch, drawn=drawn)
