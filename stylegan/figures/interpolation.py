@@ -102,7 +102,9 @@ class Path:
 
     def __init__(self, painter: Painter, z: NDArray[np.float32], space: str) -> None:
         if space == "w" and not painter.maps:
-            raise UserError("--space w needs a mapping network, and this network has none: z")
+            raise UserError(
+                "--space w needs a mapping network, and this network has none: use --space z"
+            )
         self.painter = painter
         self.space = space
         self.z = torch.from_numpy(z).to(painter.device)
