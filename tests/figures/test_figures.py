@@ -28,6 +28,7 @@ from stylegan.figures.settings import (
 )
 from stylegan.figures.truncation import draw_truncation
 from stylegan.figures.uncurated import draw_uncurated, places
+from stylegan.networks.generator import build_generator
 from stylegan_eval.errors import UserError
 from stylegan_eval.sampling import latents, noise_maps
 from tests.figures.networks import (
@@ -40,6 +41,9 @@ from tests.figures.networks import (
     pillow,
     ws_of,
 )
+from tests.formats import peers_rosinality as peer
+from tests.formats.imported import generator_of
+from tests.train import golden
 
 CPU = torch.device("cpu")
 
@@ -153,25 +157,32 @@ def test_mixing_takes_those_layers_and_no_others(first, length):
     assert (mixed == torch.tensor([float(k in layers) for k in range(6)])[:, None]).all()
 
 
-def test_rosinalitys_layout_is_torchvisions_grid():
+@torch.no_grad()
+def test_rosinalitys_layout_is_its_sample_mixing():
     from torchvision.utils import make_grid
 
-    painter = official()
-    network = painter.network
-    settings = replace(LAYOUTS["rosinality"], noise="fixed")
+    state = peer.generator(dtype=torch.float64)
+    network = generator_of(state).float()
+    painter = Painter(network)
+    settings = LAYOUTS["rosinality"]
     z = [official_latents(seeds, network.z_dim) for seeds in ((1, 2, 3), (4, 5))]
-    with torch.no_grad():
-        mean = network.w_avg
-        src, dst = (mean + 0.7 * (network.mapping(torch.from_numpy(part)) - mean) for part in z)
-        rows = [torch.full((1, 3, 32, 32), -1.0), network.synthesis(src, network.g.fixed_noise())]
-        for w in dst:
-            mixed = w.repeat(3, 1, 1)
-            mixed[:, :4] = src[:, :4]
-            part = torch.cat([w[None], mixed])
-            rows.append(network.synthesis(part, network.g.fixed_noise()))
+    mean = network.w_avg.double()
+    src, dst = (
+        mean + 0.7 * (peer.mapping(state, torch.from_numpy(part).double()) - mean) for part in z
+    )
+    # As there: blocks 0 and 1 (4x4 and 8x8) of the others are the source's.
+    ws = [w[:, None].repeat(1, 6, 1) for w in (src, dst)]
+    for w in dst:
+        ws.append(w.repeat(3, 6, 1))
+        ws[-1][:, :2] = src[:, None]
+    noise = [map_.double() for map_ in painter.fresh_noise(0)(range(11))]
+    images = peer.synthesis(state, torch.cat(ws), noise, step=5)
+    sources, first, second = images[:3], images[[3, 5, 6, 7]], images[[4, 8, 9, 10]]
+    rows = [torch.full((1, 3, 128, 128), -1.0), sources, first, second]
     cells = torch.cat(rows).clamp(-1, 1) / 2 + 0.5  # as save_image has them
     grid = make_grid(cells, nrow=4).mul(255).add(0.5).clamp(0, 255).to(torch.uint8)
-    assert nearly_equal(draw_mixing(painter, *z, settings), grid.permute(1, 2, 0).numpy())
+    found = draw_mixing(painter, *z, settings)
+    assert nearly_equal(found, grid.permute(1, 2, 0).numpy())
 
 
 # Figure 4
@@ -301,6 +312,22 @@ def test_a_growing_network_is_drawn_at_its_level_and_repeated():
     ):
         assert picture.shape[0] in (32, 64)
         np.testing.assert_array_equal(picture, picture[::2, ::2].repeat(2, 0).repeat(2, 1))
+
+
+def test_grey_networks_have_grey_figures():
+    config = golden.small_config("F")
+    config = replace(config, network=replace(config.network, num_channels=1))
+    painter = Painter(build_generator(config, seed=0))
+    z = official_latents([1, 2], painter.network.z_dim)
+    for picture in (
+        draw_uncurated(painter, Uncurated(rows=1)),
+        draw_mixing(painter, z, z, Mixing(ranges=("fine",))),
+        draw_noise_detail(painter, NoiseDetail(count=5)),
+        draw_noise_components(painter, NoiseComponents()),
+        draw_truncation(painter, Truncation()),
+    ):
+        assert picture.shape[2] == 1
+        assert len(np.unique(picture)) > 10
 
 
 def test_pictures_do_not_depend_on_the_batch():
