@@ -1,0 +1,1 @@
+"""The figures of the paper from any generator, style mixing, and interpolation."""
