@@ -44,14 +44,13 @@ def paint(
     source: options.Source, out: Path, images: int, draw: "Callable[[Painter], Pixels]"
 ) -> None:
     """Draw a picture of so many images, with progress, and write it as PNG."""
-    from tqdm import tqdm
-
     from stylegan.draw.painter import open_painter
     from stylegan.grid import save_png
     from stylegan_eval.files import check_writable
+    from stylegan_eval.progress import progress_bar
 
     check_writable(out)
-    with tqdm(total=images, desc="draw", unit="img", disable=None) as bar:
+    with progress_bar(desc="draw", total=images, unit="img") as bar:
         picture = draw(open_painter(source, bar.update))
     save_png(out, picture)
     click.echo(out)

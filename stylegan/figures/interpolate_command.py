@@ -102,12 +102,11 @@ def interpolate_command(
 
     MP4 needs the extra `video`.
     """
-    from tqdm import tqdm
-
     from stylegan.draw.painter import open_painter
     from stylegan.figures.film import film
     from stylegan.figures.interpolation import frame_count
     from stylegan.figures.video import check_video, write_video
+    from stylegan_eval.progress import follow
 
     check_video(out, fps)
     settings = Film(
@@ -123,6 +122,6 @@ def interpolate_command(
     )
     total = frame_count(len(strands[0]), frames, loop=loop)
     shown = film(open_painter(source), strands, settings)
-    bar = tqdm(shown, "film", total, unit="frame", disable=None)
-    write_video(out, bar, fps=fps, loop=loop)
+    seen = follow(shown, "film", total, unit="frame")
+    write_video(out, seen, fps=fps, loop=loop)
     click.echo(out)
