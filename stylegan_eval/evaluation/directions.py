@@ -142,8 +142,9 @@ def _directions(
         raise UserError(
             f"no directions: {reasons}: draw more images (--num), or keep more (--keep)"
         )
+    apart = f", apart {settings.apart:g}" if settings.normal == "covariance" else ""
     said = (
-        f"{settings.normal} normals in w; {settings.num} images of seed {settings.seed},"
+        f"{settings.normal} normals in w{apart}; {settings.num} images of seed {settings.seed},"
         f" {settings.keep} kept; network: {loaded.description}; classifiers:"
         f" {classifier.record.architecture}, sha256 {classifier.sha256};"
         f" {PACKAGE} {version(PACKAGE)}"
@@ -164,6 +165,8 @@ def metric_name(settings: DirectionsSettings, strength: float, attribute: str) -
     marks = []
     if settings.normal != usual.normal:
         marks.append(f"normal:{settings.normal}")
+    elif settings.apart != usual.apart:
+        marks.append(f"apart:{settings.apart:g}")
     if strength != usual.strength:
         marks.append(f"strength:{strength:g}")
     return "flip_w" + (f"[{','.join(marks)}]" if marks else "") + f"/{attribute}"
@@ -179,10 +182,12 @@ def protocol(settings: DirectionsSettings, strength: float) -> dict[str, str]:
         "check-seed": str(settings.check_seed),
         "layers": "all",
     }
-    # Only there does one attribute's direction depend on the others.
+    if settings.normal == "plain" or not settings.apart:
+        return said
+    # Only here does one attribute's direction depend on the others.
     words = [word.strip() for word in settings.attributes.split(",") if word.strip()]
     named = "+".join(sorted(words)).replace(" ", "-").replace("=", "-") or "all"
-    return said | ({"attributes": named} if settings.normal == "apart" else {})
+    return said | {"apart": f"{settings.apart:g}", "attributes": named}
 
 
 def _row(

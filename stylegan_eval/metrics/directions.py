@@ -1,10 +1,15 @@
 r"""Attribute directions: the normals of the hyperplanes that linear separability fits in W.
 
-A hyperplane {w : a.w = b} has one normal for each way to measure angles. By Euclid it is a, which
-for w that varies little along a is a direction that hardly any w lies in. By the covariance S of w
-(angles between S^(-1/2) w) it is S a: the mean change of w with a.w, so that w stays where
-the mapping network leads. By the covariance and along the hyperplanes of all other attributes, the
-rows of B, it is S a - S B^T (B S B^T)^(-1) B S a: what S a has left when B w shall stay.
+A hyperplane {w : a.w = b} has one normal for each way to measure angles. By Euclid it is a, and
+where w hardly varies along a, w moved along it is soon like no w at all. By the covariance S of w
+it is S a: the mean change of w with the reading a.w, so that w stays where the mapping network
+leads. Of all u with the same a.u it has the least u^T S^-1 u, the squared length in standard
+deviations. The readings of other attributes may weigh in: with their normals b_j, each in units
+that give it deviation 1, the least
+
+    u^T S^-1 u + m * sum_j (b_j.u)^2
+
+has u = S a - S B^T (I / m + B S B^T)^-1 B S a, with rows b_j of B.
 
 Shapes: n images, A attributes, D length of w.
 
@@ -16,7 +21,7 @@ Haufe et al., On the interpretation of weight vectors of linear models in multiv
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,10 +37,7 @@ from stylegan_eval.metrics.separability import (
     most_confident,
     probabilities,
 )
-from stylegan_eval.settings.directions import DirectionsSettings, Normal
-
-# Of the length of S a: less is what rounding leaves.
-_NOTHING = 1e-9
+from stylegan_eval.settings.directions import DirectionsSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,7 @@ def find(
     names : sequence of str
         The classifiers' A attributes.
     settings : DirectionsSettings
-        Its `keep`, `attributes` and `normal` are used.
+        Its `keep`, `attributes`, `normal` and `apart` are used.
     progress : bool
         Whether to show a bar on stderr.
 
@@ -101,7 +103,7 @@ def find(
     for column in tqdm(columns, desc="SVMs", unit="svm", disable=not progress):
         indices, targets = most_confident(probabilities(logits[:, column]), settings.keep)
         found.append(_fit(names[column], w[indices], targets))
-    return _turned(found, covariance, settings.normal)
+    return _turned(found, covariance, settings)
 
 
 def _fit(name: str, w: NDArray[Any], targets: NDArray[np.int64]) -> Direction:
@@ -109,7 +111,8 @@ def _fit(name: str, w: NDArray[Any], targets: NDArray[np.int64]) -> Direction:
     share = float((targets == 0).mean())
     try:
         plane = fit_hyperplane(w, targets)
-        accuracy, normal, error = float((plane.sides == targets).mean()), plane.normal, ""
+        accuracy, normal = float((plane.sides == targets).mean()), plane.normal
+        error = "" if normal.any() else "the SVM found no hyperplane"
     except SvmError as failure:
         accuracy, normal, error = float("nan"), np.zeros(w.shape[1]), str(failure)
     return Direction(
@@ -117,61 +120,50 @@ def _fit(name: str, w: NDArray[Any], targets: NDArray[np.int64]) -> Direction:
     )
 
 
-def _turned(plain: Sequence[Direction], covariance: Floats, rule: Normal) -> list[Direction]:
-    """The same directions with the normals of a rule."""
+def _turned(
+    plain: Sequence[Direction], covariance: Floats, settings: DirectionsSettings
+) -> list[Direction]:
+    """The same directions with the normals that the settings ask for."""
     planes = {each.name: each.normal for each in plain if not each.error}
     turned = []
     for each in plain:
-        normal, error = np.zeros(len(covariance)), each.error
-        if not error:
+        normal = each.normal
+        if not each.error and settings.normal == "covariance":
             others = [plane for name, plane in planes.items() if name != each.name]
-            normal = normal_by(rule, each.normal, others, covariance)
-            error = "" if normal.any() else "nothing is left of its normal"
-        turned.append(
-            Direction(
-                name=each.name,
-                share=each.share,
-                accuracy=float("nan") if error else each.accuracy,
-                normal=normal,
-                spread=float(np.sqrt(normal @ covariance @ normal)),
-                error=error,
-            )
-        )
+            normal = covariance_normal(each.normal, others, covariance, settings.apart)
+        spread = float(np.sqrt(normal @ covariance @ normal))
+        error = each.error or ("" if spread > 0 else "w does not vary along its normal")
+        turned.append(replace(each, normal=normal, spread=spread, error=error))
     return turned
 
 
-def normal_by(rule: Normal, plane: Floats, others: Sequence[Floats], covariance: Floats) -> Floats:
-    """Turn the Euclidean normal of a hyperplane into that of a rule; see the module.
+def covariance_normal(
+    plane: Floats, others: Sequence[Floats], covariance: Floats, apart: float
+) -> Floats:
+    """Normal of a hyperplane by the covariance of w; see the module.
 
     Parameters
     ----------
-    rule : {'covariance', 'apart', 'plain'}
-        The rule.
     plane : ndarray
         a, [D].
     others : sequence of ndarray
-        Rows of B, [D] each.
+        Rows of B, [D] each, in any units.
     covariance : ndarray
         S, [D, D].
+    apart : float
+        m, 0 or more.
 
     Returns
     -------
     ndarray
-        float64 [D], of length 1; zeros where nothing is left.
+        float64 [D], of length 1; zeros where w does not vary along a.
     """
-    if rule == "plain":
-        return _unit(plane, 0.0)
     towards: Floats = covariance @ plane
-    least = _NOTHING * float(np.linalg.norm(towards))
-    if rule == "apart" and len(others):
-        B = np.stack(others)
-        S_B = covariance @ B.T  # [D, B]
-        # Least squares: two hyperplanes may be the same.
-        weights, *_ = np.linalg.lstsq(B @ S_B, B @ towards, rcond=None)
+    if apart > 0 and len(others):
+        B = np.stack(others)  # [J, D]
+        B = B / np.sqrt(np.einsum("jd,de,je->j", B, covariance, B))[:, None]
+        S_B = covariance @ B.T  # [D, J]
+        weights = np.linalg.solve(np.eye(len(B)) / apart + B @ S_B, B @ towards)
         towards = towards - S_B @ weights
-    return _unit(towards, least)
-
-
-def _unit(vector: Floats, least: float) -> Floats:
-    length = float(np.linalg.norm(vector))
-    return vector / length if length > least else np.zeros_like(vector)
+    length = float(np.linalg.norm(towards))
+    return towards / length if length else towards

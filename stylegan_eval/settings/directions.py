@@ -7,7 +7,7 @@ from typing import Literal
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Sampling, choice
 
-Normal = Literal["covariance", "apart", "plain"]
+Normal = Literal["covariance", "plain"]
 # In standard deviations; what is asked for joins them.
 STRENGTHS = (1.0, 2.0, 3.0, 4.0)
 
@@ -29,8 +29,12 @@ class DirectionsSettings(Sampling):
     )
     normal: Normal = choice(
         "covariance",
-        "At right angles to the hyperplane by the covariance of w, by Euclid (plain), or by the"
-        " covariance along the hyperplanes of the other attributes (apart).",
+        "At right angles to the hyperplane by the covariance of w, or by Euclid (plain).",
+    )
+    apart: float = choice(
+        1.0,
+        "How much a change of the other attributes' readings weighs against a change of w that is"
+        " seldom; 0 is not at all. Not for plain normals.",
     )
     samples: int = choice(100, "Images with and without each attribute that are moved.")
     strength: float = choice(3.0, "Standard deviations of w they are moved by.")
@@ -44,6 +48,8 @@ class DirectionsSettings(Sampling):
             raise UserError(f"--samples must be at least 1, got {self.samples}")
         if not 0 < self.strength < math.inf:
             raise UserError(f"--strength must be above 0, got {self.strength}")
+        if not 0 <= self.apart < math.inf:
+            raise UserError(f"--apart must be a number from 0 on, got {self.apart}")
         if not 0 <= self.check_seed < 2**63:
             raise UserError(f"--check-seed must be from 0 to 2^63 - 1, got {self.check_seed}")
         if self.check_seed == self.seed:

@@ -12,7 +12,7 @@ from stylegan_eval.directions import Directions
 from stylegan_eval.errors import UserError
 from stylegan_eval.evaluation.directions import metric_name, protocol
 from stylegan_eval.image_pass import GeneratedImages, collect
-from stylegan_eval.metrics.directions import find, normal_by
+from stylegan_eval.metrics.directions import covariance_normal, find
 from stylegan_eval.metrics.flips import Mover
 from stylegan_eval.metrics.ls_collector import LsCollector
 from stylegan_eval.metrics.separability import fit_hyperplane, svm_predictions
@@ -34,12 +34,10 @@ def cosine(a, b):
 # The normals.
 
 
-@pytest.mark.parametrize("rule", ["covariance", "plain"])
-def test_where_w_varies_alike_all_ways_the_normal_is_the_hyperplanes(rule):
+def test_where_w_varies_alike_all_ways_the_normal_is_the_hyperplanes():
     _, (plane, other, _) = covariance_and_planes(0)
-    assert normal_by(rule, plane, [other], 3 * np.eye(6)) == pytest.approx(
-        plane / np.linalg.norm(plane)
-    )
+    found = covariance_normal(plane, [other], 3 * np.eye(6), 0)
+    assert found == pytest.approx(plane / np.linalg.norm(plane))
 
 
 @given(st.integers(0, 1000))
@@ -49,7 +47,7 @@ def test_the_normal_by_the_covariance_is_euclids_among_whitened_latents(seed):
     root = vectors * np.sqrt(values) @ vectors.T  # S^(1/2); w = root x with x white
     # In x the hyperplane is (root a).x = b, with the normal root a, which is root root a in w.
     expected = root @ (root @ plane)
-    assert cosine(normal_by("covariance", plane, [], S), expected) == pytest.approx(1, abs=1e-9)
+    assert cosine(covariance_normal(plane, [], S, 1), expected) == pytest.approx(1, abs=1e-9)
 
 
 def test_the_normal_by_the_covariance_is_the_mean_change_of_w():
@@ -57,38 +55,47 @@ def test_the_normal_by_the_covariance_is_the_mean_change_of_w():
     w = np.random.default_rng(2).multivariate_normal(np.zeros(6), S, 20_000)
     reading = w @ plane
     slopes = (w * reading[:, None]).mean(axis=0)  # of each entry of w on a.w
-    found = normal_by("covariance", plane, [], np.cov(w.T))
+    found = covariance_normal(plane, [], np.cov(w.T), 0)
     assert cosine(found, slopes) == pytest.approx(1, abs=1e-3)
 
 
-@given(st.integers(0, 1000))
-def test_apart_leaves_the_other_readings_and_is_the_shortest_such_move(seed):
+def cost(move, plane, others, S, apart):
+    """What the normal makes least, of `move` scaled to one step of the reading."""
+    move = move / (plane @ move)
+    readings = [(other @ move) ** 2 / (other @ S @ other) for other in others]
+    return move @ np.linalg.solve(S, move) + apart * sum(readings)
+
+
+@given(st.integers(0, 1000), st.floats(0, 100))
+def test_no_move_near_the_normal_costs_less(seed, apart):
     S, (plane, *others) = covariance_and_planes(seed)
-    found = normal_by("apart", plane, others, S)
-    assert np.linalg.norm(found) == pytest.approx(1)
+    found = covariance_normal(plane, others, S, apart)
     assert plane @ found > 0
-    length = np.sqrt(found @ S @ found)
-    for other in others:
-        assert abs(other @ found) < 1e-7 * np.linalg.norm(other) * max(1, length)
-    # By the covariance it is at right angles to every move that leaves all readings alone.
-    free = np.linalg.svd(np.stack([plane, *others]))[2][3:]
-    by_covariance = np.linalg.solve(S, found)
-    for move in free:
-        assert abs(move @ by_covariance) < 1e-6 * np.linalg.norm(by_covariance)
+    assert np.linalg.norm(found) == pytest.approx(1)
+    least = cost(found, plane, others, S, apart)
+    for other in np.random.default_rng(seed).standard_normal((20, 6)):
+        for step in (1e-3, 0.1):
+            assert least <= cost(found + step * other, plane, others, S, apart) * (1 + 1e-9)
 
 
-def test_nothing_is_apart_from_itself():
-    S, (plane, *_) = covariance_and_planes(3)
-    assert not normal_by("apart", plane, [2 * plane], S).any()
+def test_the_heavier_the_other_readings_weigh_the_less_they_change():
+    S, (plane, *others) = covariance_and_planes(3)
+    changes = []
+    for apart in (0, 1, 10, 1e6):
+        found = covariance_normal(plane, others, S, apart)
+        move = found / (plane @ found)
+        changes.append(sum((o @ move) ** 2 / (o @ S @ o) for o in others))
+    assert changes == sorted(changes, reverse=True)
+    assert changes[-1] < 1e-6 * changes[0]
 
 
-@given(st.integers(0, 1000), st.floats(1e-3, 1e3), st.sampled_from(["covariance", "apart"]))
-def test_scales_do_not_matter(seed, factor, rule):
+@given(st.integers(0, 1000), st.floats(1e-3, 1e3))
+def test_scales_do_not_matter(seed, factor):
     S, (plane, *others) = covariance_and_planes(seed)
-    expected = pytest.approx(normal_by(rule, plane, others, S), abs=1e-6)
-    assert normal_by(rule, factor * plane, others, S) == expected
-    assert normal_by(rule, plane, [factor * other for other in others], S) == expected
-    assert normal_by(rule, plane, others, factor * S) == expected
+    expected = pytest.approx(covariance_normal(plane, others, S, 2), abs=1e-6)
+    assert covariance_normal(factor * plane, others, S, 2) == expected
+    assert covariance_normal(plane, [factor * other for other in others], S, 2) == expected
+    assert covariance_normal(plane, others, factor * S, 2) == expected
 
 
 def test_the_hyperplane_and_its_sides_are_of_one_fit():
@@ -120,7 +127,8 @@ def blocks(tmp_path_factory, settings):
 
 
 def test_directions_are_the_axes_that_colours_are_read_from(blocks, settings):
-    found = {each.name: each for each in find(blocks, NAMES, settings, progress=False)}
+    chosen = dataclasses.replace(settings, attributes="linear,twisted")
+    found = {each.name: each for each in find(blocks, NAMES, chosen, progress=False)}
     assert found["linear"].normal == pytest.approx([0, 0, 1, 0], abs=0.1)
     assert found["twisted"].normal == pytest.approx([1, 0, 0, 0], abs=0.1)
     for name in ("linear", "twisted"):
@@ -130,7 +138,7 @@ def test_directions_are_the_axes_that_colours_are_read_from(blocks, settings):
 
 
 def test_an_attribute_of_one_class_has_no_direction(blocks, settings):
-    chosen = dataclasses.replace(settings, attributes="even,linear", normal="apart")
+    chosen = dataclasses.replace(settings, attributes="even,linear", apart=100)
     always = [{**block, "logits": block["logits"] + [0, 0, 1e3]} for block in blocks]
     even, linear = find(always, NAMES, chosen, progress=False)
     assert even.error == "all 1000 images have it"
@@ -243,12 +251,14 @@ def test_names_say_what_is_not_usual():
     usual = DirectionsSettings()
     assert metric_name(usual, 3.0, "hat") == "flip_w/hat"
     assert metric_name(usual, 1.0, "hat") == "flip_w[strength:1]/hat"
-    plain = DirectionsSettings(normal="plain")
+    plain = DirectionsSettings(normal="plain", apart=3)
     assert metric_name(plain, 2.5, "hat") == "flip_w[normal:plain,strength:2.5]/hat"
     assert "attributes" not in protocol(plain, 3.0)
-    apart = DirectionsSettings(normal="apart", attributes="b c, a")
-    assert protocol(apart, 3.0)["attributes"] == "a+b-c"
-    assert protocol(DirectionsSettings(normal="apart"), 3.0)["attributes"] == "all"
+    alone = DirectionsSettings(apart=0)
+    assert metric_name(alone, 3.0, "hat") == "flip_w[apart:0]/hat"
+    assert "attributes" not in protocol(alone, 3.0)
+    assert protocol(DirectionsSettings(attributes="b c, a"), 3.0)["attributes"] == "a+b-c"
+    assert protocol(usual, 3.0)["attributes"] == "all"
 
 
 def test_the_strength_asked_for_joins_the_curve():
@@ -265,6 +275,8 @@ def test_the_strength_asked_for_joins_the_curve():
         ({"strength": 0}, "--strength must be above 0"),
         ({"strength": float("inf")}, "--strength must be above 0"),
         ({"strength": float("nan")}, "--strength must be above 0"),
+        ({"apart": -1}, "--apart must be a number from 0 on"),
+        ({"apart": float("nan")}, "--apart must be a number from 0 on"),
         ({"check_seed": -1}, "--check-seed must be from 0"),
         ({"seed": 1}, "--check-seed 1 would move the images"),
     ],
