@@ -9,6 +9,7 @@ from stylegan.figures.figure_command import figure_command
 from stylegan.figures.interpolate_command import interpolate_command
 from stylegan.figures.mixing_command import mixing_command
 from stylegan.info_command import info_command
+from stylegan.projection.project_command import project_command
 from stylegan_eval.command import ErrorLineGroup
 
 
@@ -33,6 +34,7 @@ main.add_command(interpolate_command)
 main.add_command(export_command)
 main.add_command(scores_command)
 main.add_command(info_command)
+main.add_command(project_command)
 
 
 if __name__ == "__main__":
