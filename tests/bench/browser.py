@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PATH = next((path for path in map(shutil.which, NAMES) if path), None)
@@ -21,12 +22,14 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class Browser:
-    """One page of one browser.
+    """One browser, one of whose tabs is talked to.
 
     Attributes
     ----------
     events : list of dict
         What it told without being asked.
+    tab : str
+        The tab that is talked to.
     """
 
     def __init__(self, profile):
@@ -42,12 +45,9 @@ class Browser:
         )
         os.close(to_it)
         os.close(from_it)
-        self._pending, self._count, self.events, self._session = b"", 0, [], None
+        self._pending, self._count, self.events, self.tab = b"", 0, [], None
         targets = self.ask("Target.getTargets")["targetInfos"]
-        page = next(target["targetId"] for target in targets if target["type"] == "page")
-        self._session = self.ask("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
+        self._attach(next(target["targetId"] for target in targets if target["type"] == "page"))
 
     def close(self):
         with contextlib.suppress(EOFError):  # it may go without an answer
@@ -59,8 +59,8 @@ class Browser:
     def ask(self, method, **params):
         self._count += 1
         message = {"id": self._count, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
+        if self.tab:
+            message["sessionId"] = self.tab
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
@@ -69,10 +69,36 @@ class Browser:
                 return answer["result"]
             self.events.append(answer)
 
-    def open(self, path):
-        self.ask("Page.navigate", url=path.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+    def open(self, where):
+        """Open a file, by its path, or an address."""
+        known = len(self.events)
+        self.ask("Page.navigate", url=where if isinstance(where, str) else where.as_uri())
+        self.wait_for("Page.loadEventFired", known)
+
+    def wait_for(self, method, known=0):
+        """Wait for an event of this kind, the first `known` of all events left aside."""
+        while True:
+            for event in self.events[known:]:
+                if event.get("method") == method:
+                    return event["params"]
+            known = len(self.events)
             self.events.append(self._next())
+
+    def wait_until(self, script):
+        """Wait until a script's value is true, and return that value."""
+        while not (value := self.run(script)):
+            time.sleep(0.02)
+        return value
+
+    def new_tab(self):
+        """Open another tab and talk to it from now on; `use` goes back by what `tab` was."""
+        self.tab = None
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        self._attach(target)
+
+    def use(self, tab):
+        """Talk to another tab."""
+        self.tab = tab
 
     def run(self, script):
         answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
@@ -108,6 +134,11 @@ class Browser:
         sent = (e for e in self.events if e.get("method") == "Network.requestWillBeSent")
         urls = [event["params"]["request"]["url"] for event in sent]
         return [url for url in urls if not url.startswith("data:")]
+
+    def _attach(self, target):
+        self.tab = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.ask(f"{domain}.enable")
 
     def _next(self):
         while b"\0" not in self._pending:
