@@ -116,7 +116,7 @@ def parse_recipe(words: Sequence[str]) -> Recipe:
     UserError
         They are none.
     """
-    command = recipe_options(click.Command("recipe", callback=recipe_of))
+    command = recipe_options(click.Command("recipe", callback=recipe_of, add_help_option=False))
     try:
         with command.make_context("recipe", list(words)) as context:
             return cast(Recipe, command.invoke(context))

@@ -19,14 +19,14 @@ async def build(studio: Studio) -> None:
     subject = studio.subject
     ui.colors(primary="#2f5d8a")
     ui.add_css(files("stylegan.explore").joinpath("page.css").read_text(encoding="utf-8"))
-    with ui.element("header"):
+    with ui.element("div").classes("title"):
         ui.html("stylegan-explore", tag="h1")
         ui.label(f"{subject.ckpt}: {subject.description}")
 
     async def changed() -> None:
         await stage.want(controls.recipe())
 
-    with ui.element("main"):
+    with ui.element("div").classes("panes"):
         stage = Stage(studio, choose=lambda recipe: controls.show(recipe))
         with ui.element("section").classes("controls").props('aria-label="Recipe"'):
             controls = Controls(subject, changed)
@@ -67,9 +67,11 @@ class Stage:
                 with self._link:
                     ui.icon("download").props("aria-hidden=true")
                     ui.html("Download PNG", tag="span")
-                ui.button("Keep", icon="push_pin", on_click=self._keep).props("flat no-caps")
+                ui.button("Keep", icon="push_pin", on_click=self._keep).props(
+                    "flat no-caps no-wrap"
+                )
                 reset = ui.button("Reset", icon="restart_alt", on_click=self._reset)
-                reset.props("flat no-caps")
+                reset.props("flat no-caps no-wrap")
             with ui.element("div").classes("made-by"):
                 self._command = ui.html(tag="code")
                 copy = ui.button(icon="content_copy", on_click=self._copy).props("flat round dense")

@@ -49,7 +49,8 @@ class Listener:
     @property
     def url(self) -> str:
         """Address of the page for this machine's browser."""
-        host = f"[{self.address}]" if ":" in self.address else self.address
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}/"
 
     @property

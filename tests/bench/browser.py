@@ -4,6 +4,7 @@ import base64
 import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PATH = next((path for path in map(shutil.which, NAMES) if path), None)
+PATIENCE = 60  # seconds for what takes a fraction of one
 # Gives Chromium the two ends of the pipe under the numbers that it expects.
 _START = """
 import fcntl, os, sys
@@ -86,7 +88,9 @@ class Browser:
 
     def wait_until(self, script):
         """Wait until a script's value is true, and return that value."""
+        deadline = time.monotonic() + PATIENCE
         while not (value := self.run(script)):
+            assert time.monotonic() < deadline, script
             time.sleep(0.02)
         return value
 
@@ -97,8 +101,9 @@ class Browser:
         self._attach(target)
 
     def use(self, tab):
-        """Talk to another tab."""
+        """Talk to another tab, which comes to the front."""
         self.tab = tab
+        self.ask("Page.bringToFront")
 
     def run(self, script):
         answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
@@ -142,6 +147,7 @@ class Browser:
 
     def _next(self):
         while b"\0" not in self._pending:
+            assert select.select([self._read], [], [], PATIENCE)[0], "the browser says nothing"
             block = os.read(self._read, 1 << 16)
             if not block:
                 raise EOFError("the browser is gone")
