@@ -1,11 +1,13 @@
 """The options of a command that draws one image, and the recipe that they say."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
-from stylegan.recipe import CUTOFF, NOISE, Mix, Move, Noise, Recipe
+from stylegan.draw import options
+from stylegan.recipe import Mix, Move, Noise, Recipe
 from stylegan_eval.errors import UserError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,15 +52,15 @@ class MoveType(click.ParamType[Move]):
 
 OPTIONS = (
     click.option("--seed", type=int, default=0, help="Latent: image SEED of `grid --seeds`."),
-    click.option("--psi", type=float, default=1.0, help="Truncation; 1 is none."),
-    click.option("--cutoff", type=int, default=CUTOFF, help="Layers that truncation touches."),
+    options.psi,
+    options.cutoff,
     click.option(
         "--mix",
         type=MixType(),
         metavar="SEED:FIRST-LAST",
         help="Draw these layers, the first being 0, from another latent.",
     ),
-    click.option("--noise", type=click.Choice(NOISE), default=NOISE[0], help="Noise inputs."),
+    options.noise,
     click.option("--noise-seed", type=int, default=0, help="Seed of --noise random."),
     click.option(
         "--move",
@@ -68,13 +70,13 @@ OPTIONS = (
         metavar="NAME=AMOUNT",
         help="Move along an attribute, in standard deviations of w. May be repeated.",
     ),
-    click.option(
-        "--class",
-        "number",
-        type=int,
-        metavar="K",
-        help="Class of a conditional network.  [default: drawn as in the training data]",
-    ),
+    options.class_,
+)
+directions_option = click.option(
+    "--directions",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Attributes to move along, of `stylegan-eval directions`.  [default: demo's own for demo]",
 )
 
 

@@ -44,13 +44,13 @@ class Source:
 
 
 def png_of(image: NDArray[np.uint8], command: str) -> bytes:
-    """Encode an image [3, H, W] or [1, H, W], with its command as text.
+    """Encode an image [H, W, 3] or [H, W, 1], with its command as text.
 
     The same image and command give the same bytes.
     """
     text = PngInfo()
     text.add_text(KEYWORD, command)  # as iTXt where Latin-1 does not hold it
-    pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+    pixels = image[:, :, 0] if image.shape[2] == 1 else image
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", pnginfo=text)
     return buffer.getvalue()

@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylegan.checkpoint import load_config, load_generator, load_labels
-from stylegan.networks.conditional import labels_of
-from stylegan.networks.generator import Generator, GeneratorAtLod, truncate
-from stylegan.networks.synthesis import split_lod
+from stylegan.draw.painter import Painter
+from stylegan.networks.generator import Generator
 from stylegan.opening import DEMO, demo_directions_path, open_networks, trained_for
 from stylegan.recipe import Recipe
 from stylegan_eval.directions import Directions, read_directions
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
-from stylegan_eval.precision import strict_float32
-from stylegan_eval.sampling import latents, noise_maps, to_uint8
+from stylegan_eval.sampling import latents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,44 +34,31 @@ class Subject:
         How the user named it.
     description : str
         What it is, in a few words.
-    network : Generator
-        On the device where it draws.
-    lod : float
-        Level of detail.
-    labels : Tensor, optional
-        [K, label_size], labels that a conditional network draws from.
+    painter : Painter
+        Draws; its labels are those of the training data, or lacking.
     directions : Directions, optional
         Of attributes in W.
     """
 
     ckpt: Path
     description: str
-    network: Generator
-    lod: float
-    labels: Tensor | None
+    painter: Painter
     directions: Directions | None
-
-    @property
-    def has_mapping(self) -> bool:
-        """Whether it has a mapping network, hence a W to move in."""
-        return self.network.config.mapping_layers > 0
 
     @property
     def has_noise(self) -> bool:
         """Whether it has noise inputs."""
-        return bool(self.network.noise_shapes)
+        return bool(self.painter.network.noise_shapes)
 
     @property
     def num_layers(self) -> int:
         """Layers that can be drawn from another w: those active at its level; 1 without styles."""
-        level, _ = split_lod(self.lod, self.network.resolution)
-        num_ws = self.network.num_ws
-        return num_ws - 2 * level if num_ws > 1 else 1
+        return self.painter.num_layers if self.painter.network.num_ws > 1 else 1
 
     @property
     def classes(self) -> int:
         """Length of a label; 0 where it is not conditional."""
-        return self.network.config.label_size
+        return self.painter.network.config.label_size
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -87,7 +72,7 @@ class Subject:
             return {}
         found = self.directions
         steps = torch.from_numpy(found.normals * found.spreads[:, None])  # [A, D]
-        return dict(zip(found.names, steps.to(self.network.w_avg.device), strict=True))
+        return dict(zip(found.names, steps.to(self.painter.device), strict=True))
 
 
 def open_subject(ckpt: Path, device: torch.device, directions: Path | None) -> Subject:
@@ -110,12 +95,11 @@ def open_subject(ckpt: Path, device: torch.device, directions: Path | None) -> S
     path, tree = open_networks(ckpt)
     network = load_generator(tree, device)
     conditional = network.config.label_size > 0 and tree["labels"] is not None
+    rows = load_labels(tree) if conditional else None
     return Subject(
         ckpt=ckpt,
         description=_description(tree),
-        network=network,
-        lod=float(tree["lod"]),
-        labels=load_labels(tree) if conditional else None,
+        painter=Painter(network, lod=float(tree["lod"]), label_rows=rows),
         directions=None if directions is None else _directions_of(network, path, directions),
     )
 
@@ -167,7 +151,7 @@ def check_fits(recipe: Recipe, subject: Subject) -> None:
     """
     in_w = {"--psi": recipe.psi != 1, "--mix": recipe.mix is not None, "--move": recipe.moves}
     wanted = [option for option, given in in_w.items() if given]
-    if wanted and not subject.has_mapping:
+    if wanted and not subject.painter.maps:
         raise UserError(
             f"{wanted[0]} needs a mapping network, which {subject.ckpt} lacks: leave it out"
         )
@@ -189,7 +173,7 @@ def check_fits(recipe: Recipe, subject: Subject) -> None:
         raise UserError(
             f"{subject.ckpt} knows classes 0 to {subject.classes - 1}, not {recipe.number}"
         )
-    if recipe.number is None and subject.classes and subject.labels is None:
+    if recipe.number is None and subject.classes and subject.painter.label_rows is None:
         raise UserError(
             f"{subject.ckpt} holds no labels to draw from: choose --class 0 to"
             f" {subject.classes - 1}"
@@ -203,29 +187,23 @@ def ws_of(recipe: Recipe, subject: Subject) -> Tensor:
     by layer and so may come before mixing or after. Moves come last, or psi would shorten them: a
     move of 1 is the same distance in W for every psi.
     """
-    seeds = [recipe.seed] if recipe.mix is None else [recipe.seed, recipe.mix.seed]
-    network = subject.network
-    rows = [_truncated(seed, recipe, subject) for seed in seeds]  # each [1, L, D]
-    ws = rows[0]
+    ws = _truncated(recipe.seed, recipe, subject)
     if recipe.mix is not None:
-        layers = torch.arange(network.num_ws, device=ws.device)[None, :, None]  # [1, L, 1]
+        layers = torch.arange(ws.shape[1], device=ws.device)[None, :, None]  # [1, L, 1]
         taken = (layers >= recipe.mix.first) & (layers <= recipe.mix.last)
-        ws = torch.where(taken, rows[1], ws)
+        ws = torch.where(taken, _truncated(recipe.mix.seed, recipe, subject), ws)
     for move in recipe.moves:
         ws = ws + move.amount * subject.steps[move.name]
     return ws
 
 
 def _truncated(seed: int, recipe: Recipe, subject: Subject) -> Tensor:
-    network, labels = subject.network, None
-    z = latents(0, [seed], network.z_dim).to(network.w_avg.device)
+    painter = subject.painter
+    z = latents(0, [seed], painter.network.z_dim).to(painter.device)
+    labels = painter.labels(z)
     if recipe.number is not None:
         labels = torch.eye(subject.classes, device=z.device)[[recipe.number]]
-    elif subject.labels is not None:
-        labels = labels_of(z, subject.labels)
-    ws = network.mapping(z, labels)
-    # `grid` leaves rows alone at psi 1: so do we, to the bit.
-    return ws if recipe.psi == 1 else truncate(ws, network.w_avg, recipe.psi, recipe.cutoff)
+    return painter.truncated(painter.mapped(z, labels), recipe.psi, recipe.cutoff)
 
 
 def draw_recipe(recipe: Recipe, subject: Subject) -> NDArray[np.uint8]:
@@ -241,7 +219,7 @@ def draw_recipe(recipe: Recipe, subject: Subject) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray
-        uint8 [C, H, W].
+        uint8 [H, W, C].
 
     Raises
     ------
@@ -249,13 +227,6 @@ def draw_recipe(recipe: Recipe, subject: Subject) -> NDArray[np.uint8]:
         The network lacks what the recipe asks for, or has diverged.
     """
     check_fits(recipe, subject)
-    network, device = subject.network, subject.network.w_avg.device
-    with torch.inference_mode(), strict_float32(device.type):
-        noise: list[Tensor] = []
-        if recipe.noise == "random":
-            shapes = network.g.noise_shapes(subject.lod)
-            noise = noise_maps(recipe.noise_seed, [0], shapes, device)
-        elif recipe.noise == "fixed":
-            noise = network.g.fixed_noise(subject.lod)
-        drawn = GeneratorAtLod(network, subject.lod).synthesis(ws_of(recipe, subject), noise)
-        return to_uint8(drawn)[0].cpu().numpy()
+    painter = subject.painter
+    noise = painter.noise(recipe.noise, recipe.noise_seed)
+    return next(painter.images(ws_of(recipe, subject), noise))

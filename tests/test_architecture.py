@@ -23,7 +23,7 @@ COMMANDS = (
     "stylegan.status_command",
     "stylegan.info_command",
     "stylegan.sample",
-    "stylegan.image_command",
+    "stylegan.draw.image_command",
     "stylegan.explore.command",
     "stylegan_eval.cli",
     "benchmarks.__main__",

@@ -4,28 +4,18 @@ from pathlib import Path
 
 import click
 
+from stylegan.draw import options
 from stylegan.recipe import Mix, Move, Noise
-from stylegan.recipe_options import recipe_of, recipe_options
-from stylegan_eval.command import ErrorLineCommand, NetworkPath
+from stylegan.recipe_options import directions_option, recipe_of, recipe_options
+from stylegan_eval.command import ErrorLineCommand
 
 
 @click.command("image", cls=ErrorLineCommand, context_settings={"show_default": True})
-@click.option(
-    "--ckpt",
-    required=True,
-    type=NetworkPath(),
-    metavar="CKPT|demo",
-    help="Checkpoint or network file, a run's folder (then its newest), or the package's network.",
-)
+@options.ckpt
 @recipe_options
-@click.option(
-    "--directions",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Attributes of --move, of `stylegan-eval directions`.  [default: demo's own for demo]",
-)
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N.")
-@click.argument("out", type=click.Path(path_type=Path))
+@directions_option
+@options.device
+@options.out
 def image_command(
     ckpt: Path,
     seed: int,

@@ -4,29 +4,20 @@ from pathlib import Path
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand, NetworkPath, print_anything, terminable
+from stylegan.draw import options
+from stylegan.recipe_options import directions_option
+from stylegan_eval.command import ErrorLineCommand, print_anything, terminable
 
 
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
-@click.option(
-    "--ckpt",
-    required=True,
-    type=NetworkPath(),
-    metavar="CKPT|demo",
-    help="Checkpoint or network file, a run's folder (then its newest), or the package's network.",
-)
-@click.option(
-    "--directions",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Attributes to move along, of `stylegan-eval directions`.  [default: demo's own for demo]",
-)
+@options.ckpt
+@directions_option
 @click.option("--host", default="127.0.0.1", help="Address to listen at: this machine's alone.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8080, help="Port; 0 is any that is free."
 )
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
-@click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N.")
+@options.device
 def main(
     ckpt: Path,
     directions: Path | None,

@@ -43,7 +43,7 @@ class Controls:
         self._silent = False
         self._latent = Latent(subject, self._changed)
         self._truncation = self._mixing = self._attributes = self._noise = None
-        if not subject.has_mapping:
+        if not subject.painter.maps:
             ui.label(_NO_W).classes("remark")
         else:
             self._truncation = Truncation(subject, self._changed)
@@ -51,7 +51,7 @@ class Controls:
                 self._mixing = Mixing(subject, self._changed)
         if subject.has_noise:
             self._noise = NoiseInputs(self._changed)
-        if subject.has_mapping:
+        if subject.painter.maps:
             self._attributes = Attributes(subject, self._changed)
 
     def recipe(self) -> Recipe:
@@ -98,7 +98,11 @@ class Latent:
             self.seed = Seed("Seed", changed)
             if subject.classes:
                 # Without labels none can be drawn.
-                drawn = {} if subject.labels is None else {_ANY_CLASS: "as in the training data"}
+                drawn = (
+                    {}
+                    if subject.painter.label_rows is None
+                    else {_ANY_CLASS: "as in the training data"}
+                )
                 options = drawn | {k: str(k) for k in range(subject.classes)}
                 self._first = next(iter(options))
                 self._select = ui.select(

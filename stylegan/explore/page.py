@@ -60,7 +60,7 @@ class Stage:
         with ui.element("div").classes("stage"):
             self._frame = ui.element("div").classes("frame")
             with self._frame:
-                self._image = self._picture(studio.subject.network.resolution)
+                self._image = self._picture(studio.subject.painter.network.resolution)
             self._error = ui.label().props("role=alert").classes("error")
             with ui.element("div").classes("actions"):
                 self._link = ui.element("a").classes("download")

@@ -68,7 +68,7 @@ def test_the_file_says_which_command_makes_it_again(files, tmp_path):
 
 def test_the_text_of_the_file_may_be_of_any_script(tmp_path):
     out = tmp_path / "x.png"
-    out.write_bytes(png_of(np.zeros((1, 4, 4), np.uint8), "stylegan-sample --ckpt 顔"))
+    out.write_bytes(png_of(np.zeros((4, 4, 1), np.uint8), "stylegan-sample --ckpt 顔"))
     image, text = pixels(out)
     assert image.shape == (4, 4)
     assert text[KEYWORD] == "stylegan-sample --ckpt 顔"

@@ -94,7 +94,7 @@ def pixels(page):
       return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
     })()"""
     shown = np.array(page.run(script), np.uint8).reshape(32, 32, 4)
-    return shown[:, :, :3].transpose(2, 0, 1)
+    return shown[:, :, :3]
 
 
 def focus(page, label):
@@ -207,7 +207,7 @@ def test_the_download_is_the_file_that_its_command_writes(page, tmp_path):
     assert data == (tmp_path / name).read_bytes()
     with Image.open(io.BytesIO(data)) as image:
         assert image.text == {KEYWORD: command}
-        assert np.array_equal(np.asarray(image).transpose(2, 0, 1), pixels(page))
+        assert np.array_equal(np.asarray(image), pixels(page))
     fetched = page.ask(
         "Runtime.evaluate", expression=FETCHED, awaitPromise=True, returnByValue=True
     )

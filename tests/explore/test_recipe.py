@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stylegan.draw.painter import Painter
 from stylegan.recipe import Mix, Move, Recipe, layer_word, number_word
 from stylegan.recipe_options import parse_recipe
 from stylegan.subject import check_fits, draw_recipe, open_subject, ws_of
@@ -130,7 +131,7 @@ def same(first, second, subject):
 
 
 def test_a_seed_is_the_latent_of_that_image(subject):
-    network = subject.network
+    network = subject.painter.network
     with torch.inference_mode():
         expected = network.mapping(latents(0, [7], network.z_dim))
         assert torch.equal(ws_of(Recipe(seed=7), subject), expected)
@@ -153,7 +154,7 @@ def test_mixed_layers_are_those_named_and_no_others(subject):
 
 
 def test_truncation_is_about_the_average_up_to_the_cutoff(subject):
-    average = subject.network.w_avg
+    average = subject.painter.network.w_avg
     whole = ws_of(Recipe(seed=3), subject)
     half = ws_of(Recipe(seed=3, psi=0.5, cutoff=5), subject)
     torch.testing.assert_close(half[:, :5], (whole[:, :5] + average) / 2)
@@ -179,14 +180,14 @@ def test_noise_of_unlike_kinds_and_seeds_gives_unlike_images(subject):
         for noise, seed in (("fixed", 0), ("none", 0), ("random", 0), ("random", 1))
     ]
     assert len({image.tobytes() for image in made}) == 4
-    assert all(image.shape == (3, 32, 32) and image.dtype == np.uint8 for image in made)
+    assert all(image.shape == (32, 32, 3) and image.dtype == np.uint8 for image in made)
 
 
 def test_a_growing_network_is_drawn_at_its_level_and_repeated(files):
     growing = open_subject(files["growing"], CPU, None)
     image = draw_recipe(Recipe(seed=1), growing)
-    assert image.shape == (3, 32, 32)
-    assert np.array_equal(image, image[:, ::2, ::2].repeat(2, axis=1).repeat(2, axis=2))
+    assert image.shape == (32, 32, 3)
+    assert np.array_equal(image, image[::2, ::2].repeat(2, axis=0).repeat(2, axis=1))
     assert growing.num_layers == 6
     with pytest.raises(UserError, match="layers 0 to 5"):
         check_fits(Recipe(mix=Mix(seed=1, first=0, last=6)), growing)
@@ -198,7 +199,7 @@ def test_classes_are_chosen_or_drawn_as_in_the_training_data(files):
     drawn = ws_of(Recipe(seed=1), subject)
     assert [torch.equal(drawn, image) for image in images].count(True) == 1
     assert not torch.equal(drawn, images[0])  # no label of the data
-    unlabelled = replace(subject, labels=None)
+    unlabelled = replace(subject, painter=Painter(subject.painter.network))
     check_fits(Recipe(number=0), unlabelled)
     with pytest.raises(UserError, match="--class 0 to 2"):
         check_fits(Recipe(), unlabelled)
