@@ -1,16 +1,17 @@
 """The controls of the page, and the recipe that they say."""
 
+import shlex
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from nicegui import ui
 
-from stylegan.explore.widgets import Changed, Seed, Slider
+from stylegan.explore.widgets import Changed, Seed, Slider, unbroken
 from stylegan.recipe import CUTOFF, NOISE, Mix, Move, Noise, Recipe, layer_word
 from stylegan.subject import Subject
 
 PSI = (-1.0, 1.5)
-FARTHEST = 5.0  # move, in standard deviations
+FARTHEST = 4.0  # standard deviations that a slider moves; a command takes more
 _ANY_CLASS = -1
 _NO_W = (
     "This network has no mapping network, hence no W: there is nothing to truncate, to mix or to"
@@ -234,9 +235,8 @@ class Attributes:
                 ui.label("No directions are known for this network. This finds them:").classes(
                     "remark"
                 )
-                ui.label(
-                    f"stylegan-eval directions --ckpt {subject.ckpt} --classifiers C --out FILE"
-                ).classes("command")
+                known = shlex.join(["stylegan-eval", "directions", "--ckpt", str(subject.ckpt)])
+                ui.html(unbroken(f"{known} --classifiers C --out FILE"), tag="code")
                 ui.label("Then start again with --directions FILE.").classes("remark")
                 return
             ui.label("Standard deviations of w along the normal of each.").classes("remark")

@@ -1,20 +1,20 @@
 """The page: an image, what it was made by, and the controls."""
 
 from collections.abc import Awaitable, Callable
-from html import escape
 from importlib.resources import files
 
 from nicegui import ui
 
 from stylegan.explore.controls import Controls
 from stylegan.explore.studio import Easel, Studio, address, file_name
+from stylegan.explore.widgets import unbroken
 from stylegan.recipe import Recipe
 
 MOST_KEPT = 12  # pictures in the strip
 CRISP = 256  # pixels up to which an image is enlarged by whole pixels
 
 
-async def build(studio: Studio) -> None:
+def build(studio: Studio) -> None:
     """Fill the page of one tab, which knows nothing of the others."""
     subject = studio.subject
     ui.colors(primary="#2f5d8a")
@@ -31,7 +31,8 @@ async def build(studio: Studio) -> None:
         with ui.element("section").classes("controls").props('aria-label="Recipe"'):
             controls = Controls(subject, changed)
     stage.start = controls.recipe()
-    await changed()
+    # The page does not wait for its first image, which may take seconds.
+    ui.timer(0, changed, once=True)
 
 
 class Stage:
@@ -122,8 +123,3 @@ class Stage:
         self._kept[recipe] = item
         if len(self._kept) > MOST_KEPT:
             self._kept.pop(next(iter(self._kept))).delete()
-
-
-def unbroken(command: str) -> str:
-    """A command as HTML whose lines break between its words."""
-    return " ".join(f"<span>{escape(word)}</span>" for word in command.split(" "))

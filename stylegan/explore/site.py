@@ -85,8 +85,8 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
         return Response(data, media_type="image/png", headers=headers)
 
     @ui.page("/")
-    async def page() -> None:
-        await build(studio)
+    def page() -> None:
+        build(studio)
 
     ui.run_with(
         app,

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from html import escape
 
 from nicegui import ui
 from nicegui.elements.mixins.value_element import ValueElement
@@ -110,3 +111,8 @@ class Seed:
             return None
         self._seed = int(value)
         return self._changed()
+
+
+def unbroken(command: str) -> str:
+    """A command as HTML whose lines break between its words."""
+    return " ".join(f"<span>{escape(word)}</span>" for word in command.split(" "))
