@@ -21,8 +21,8 @@ _NO_W = (
 
 @contextmanager
 def section(title: str) -> Iterator[None]:
-    """A group of controls."""
-    with ui.element("fieldset"):
+    """A group of controls; the style knows it by its title."""
+    with ui.element("fieldset").classes(title.lower().replace(" ", "-")):
         with ui.element("legend"):
             ui.html(title, tag="span")
         yield
