@@ -46,14 +46,6 @@ def opened(tmp_path_factory):
     made.close()
 
 
-@pytest.fixture(scope="module")
-def served(files):
-    """Server of F and its directions, for all tabs of this module."""
-    args = ("--ckpt", files["F"], "--directions", files["directions"], "--device", "cpu")
-    with serving(*args) as (_, url):
-        yield url
-
-
 @pytest.fixture
 def page(served, opened):
     """A page that has just been loaded."""
