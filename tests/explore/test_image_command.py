@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from stylegan.recipe import Move, Recipe
 from stylegan.recipe_png import KEYWORD, Source, png_of
 from stylegan.sample import main
 from tests.explore.networks import write_attributes
@@ -75,13 +76,23 @@ def test_the_text_of_the_file_may_be_of_any_script(tmp_path):
 
 
 def test_a_command_names_no_more_than_it_needs(tmp_path):
-    from stylegan.recipe import Move, Recipe
-
     source = Source(ckpt=tmp_path / "a b", directions=tmp_path / "d", device="auto")
     still = source.command(Recipe(), "x.png")
     assert still == f"stylegan-sample image --ckpt '{tmp_path}/a b' --seed 0 x.png"
     moved = source.command(Recipe(moves=(Move(name="a", amount=1),)), "x.png")
     assert f"--directions {tmp_path}/d " in moved
+
+
+def test_the_network_of_the_package_needs_no_file_named_for_its_attributes(tmp_path):
+    still, moved = tmp_path / "still.png", tmp_path / "moved.png"
+    assert run("image", "--ckpt", "demo", "--seed", 9, still).exit_code == 0
+    result = run("image", "--ckpt", "demo", "--seed", 9, "--move", "eyeglasses=1.5", moved)
+    assert result.exit_code == 0, result.output
+    image, text = pixels(moved)
+    assert not np.array_equal(image, pixels(still)[0])
+    assert text[KEYWORD] == (
+        "stylegan-sample image --ckpt demo --seed 9 --move eyeglasses=1.5 moved.png"
+    )
 
 
 BAD = [
