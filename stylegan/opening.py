@@ -47,6 +47,7 @@ from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
 
 DEMO = "demo"  # ./demo is a file or folder of the user
 DEMO_FILE = "demo-64.safetensors"
+DEMO_DIRECTIONS_FILE = "demo-64-directions.safetensors"
 
 
 def demo_path() -> Path:
@@ -60,6 +61,20 @@ def demo_path() -> Path:
     path = Path(str(files("stylegan").joinpath(DEMO_FILE)))
     if not path.is_file():
         raise UserError(f"this installation lacks the network called demo: {path} is missing")
+    return path
+
+
+def demo_directions_path() -> Path:
+    """Attribute directions of the network that the package carries.
+
+    Raises
+    ------
+    UserError
+        This installation lacks them.
+    """
+    path = Path(str(files("stylegan").joinpath(DEMO_DIRECTIONS_FILE)))
+    if not path.is_file():
+        raise UserError(f"this installation lacks the directions of demo: {path} is missing")
     return path
 
 

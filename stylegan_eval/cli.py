@@ -10,6 +10,7 @@ from stylegan_eval.catalogue import METRICS, Entry
 from stylegan_eval.classifiers.command import classifiers
 from stylegan_eval.command import ErrorLineGroup
 from stylegan_eval.compare_command import compare
+from stylegan_eval.directions_command import directions
 from stylegan_eval.options import FILE, INPUTS, options_of
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.stats_command import stats
@@ -65,3 +66,4 @@ for _name, _entry in METRICS.items():
     main.add_command(_command(_name, _entry))
 for _other in (stats, classifiers, compare, cache):
     main.add_command(_other)
+main.add_command(directions)

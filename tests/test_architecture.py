@@ -23,6 +23,8 @@ COMMANDS = (
     "stylegan.status_command",
     "stylegan.info_command",
     "stylegan.sample",
+    "stylegan.draw.image_command",
+    "stylegan.explore.command",
     "stylegan_eval.cli",
     "benchmarks.__main__",
     "benchmarks.plan.__main__",

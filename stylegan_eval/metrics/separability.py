@@ -12,6 +12,7 @@ metrics/linear_separability.py of the official StyleGAN.
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -73,10 +74,26 @@ def most_confident(predictions: ArrayLike, keep: int) -> tuple[Integers, Integer
     return indices.astype(np.int64), values[indices].argmax(axis=1).astype(np.int64)
 
 
-def svm_predictions(
+@dataclass(frozen=True, kw_only=True)
+class Hyperplane:
+    """What a linear SVM found.
+
+    Attributes
+    ----------
+    normal : ndarray
+        float64 [D], of length 1, pointing to where the attribute is present.
+    sides : ndarray
+        int64 [n]: 0 where the SVM takes the attribute for present, 1 where not.
+    """
+
+    normal: Floats
+    sides: Integers
+
+
+def fit_hyperplane(
     features: NDArray[Any], targets: Integers, convention: Convention = "deterministic"
-) -> Integers:
-    """Sides of the hyperplane that a linear SVM (squared hinge, C = 1) fits to the same data.
+) -> Hyperplane:
+    """Hyperplane of a linear SVM (squared hinge, C = 1), and its sides of the same data.
 
     Parameters
     ----------
@@ -87,25 +104,18 @@ def svm_predictions(
     convention : {'deterministic', 'official'}
         The first solves the primal problem to convergence. The second is the official code's
         solver: dual coordinate descent of at most 1000 rounds, converged or not (its random order
-        is fixed here), and where it cannot run at all, perfect sides are assumed.
-
-    Returns
-    -------
-    ndarray
-        int64 [n], 0 or 1.
+        is fixed here).
 
     Raises
     ------
     SvmError
-        There is one class only, or no convergence; never under ``official``.
+        There is one class only, or no convergence; the latter never under ``official``.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
     official = convention == "official"
-    if (targets == targets[0]).all():
-        if official:
-            return targets
+    if _one_class(targets):
         raise SvmError(f"all {len(targets)} images {'lack' if targets[0] else 'have'} it")
     svm = LinearSVC(
         C=1.0, dual=official, max_iter=MAX_ITERATIONS, random_state=_SEED_OF_THE_OFFICIAL_SOLVER
@@ -116,7 +126,35 @@ def svm_predictions(
         svm.fit(features, targets)
     if not official and svm.n_iter_ >= MAX_ITERATIONS:
         raise SvmError(f"the SVM did not converge in {MAX_ITERATIONS} rounds")
-    return np.asarray(svm.predict(features), dtype=np.int64)
+    # Coefficients point to class 1, which lacks the attribute.
+    towards = -np.asarray(svm.coef_[0], dtype=np.float64)
+    length = float(np.linalg.norm(towards))
+    return Hyperplane(
+        normal=towards / length if length else towards,
+        sides=np.asarray(svm.predict(features), dtype=np.int64),
+    )
+
+
+def svm_predictions(
+    features: NDArray[Any], targets: Integers, convention: Convention = "deterministic"
+) -> Integers:
+    """Sides of `fit_hyperplane`: int64 [n], 0 or 1.
+
+    Where the official solver cannot run at all, there being one class, the official code assumes
+    perfect sides.
+
+    Raises
+    ------
+    SvmError
+        See `fit_hyperplane`; never under ``official``.
+    """
+    if convention == "official" and _one_class(targets):
+        return targets
+    return fit_hyperplane(features, targets, convention).sides
+
+
+def _one_class(targets: Integers) -> bool:
+    return bool((targets == targets[0]).all())
 
 
 def joint_table(sides: Integers, targets: Integers) -> Floats:

@@ -4,12 +4,15 @@ import base64
 import contextlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
+import time
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PATH = next((path for path in map(shutil.which, NAMES) if path), None)
+PATIENCE = 60  # seconds for what takes a fraction of one
 # Gives Chromium the two ends of the pipe under the numbers that it expects.
 _START = """
 import fcntl, os, sys
@@ -21,12 +24,14 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 
 class Browser:
-    """One page of one browser.
+    """One browser, one of whose tabs is talked to.
 
     Attributes
     ----------
     events : list of dict
         What it told without being asked.
+    tab : str
+        The tab that is talked to.
     """
 
     def __init__(self, profile):
@@ -42,12 +47,9 @@ class Browser:
         )
         os.close(to_it)
         os.close(from_it)
-        self._pending, self._count, self.events, self._session = b"", 0, [], None
+        self._pending, self._count, self.events, self.tab = b"", 0, [], None
         targets = self.ask("Target.getTargets")["targetInfos"]
-        page = next(target["targetId"] for target in targets if target["type"] == "page")
-        self._session = self.ask("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
+        self._attach(next(target["targetId"] for target in targets if target["type"] == "page"))
 
     def close(self):
         with contextlib.suppress(EOFError):  # it may go without an answer
@@ -59,8 +61,8 @@ class Browser:
     def ask(self, method, **params):
         self._count += 1
         message = {"id": self._count, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
+        if self.tab:
+            message["sessionId"] = self.tab
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
@@ -69,10 +71,39 @@ class Browser:
                 return answer["result"]
             self.events.append(answer)
 
-    def open(self, path):
-        self.ask("Page.navigate", url=path.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+    def open(self, where):
+        """Open a file, by its path, or an address."""
+        known = len(self.events)
+        self.ask("Page.navigate", url=where if isinstance(where, str) else where.as_uri())
+        self.wait_for("Page.loadEventFired", known)
+
+    def wait_for(self, method, known=0):
+        """Wait for an event of this kind, the first `known` of all events left aside."""
+        while True:
+            for event in self.events[known:]:
+                if event.get("method") == method:
+                    return event["params"]
+            known = len(self.events)
             self.events.append(self._next())
+
+    def wait_until(self, script):
+        """Wait until a script's value is true, and return that value."""
+        deadline = time.monotonic() + PATIENCE
+        while not (value := self.run(script)):
+            assert time.monotonic() < deadline, script
+            time.sleep(0.02)
+        return value
+
+    def new_tab(self):
+        """Open another tab and talk to it from now on; `use` goes back by what `tab` was."""
+        self.tab = None
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        self._attach(target)
+
+    def use(self, tab):
+        """Talk to another tab, which comes to the front."""
+        self.tab = tab
+        self.ask("Page.bringToFront")
 
     def run(self, script):
         answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
@@ -109,8 +140,14 @@ class Browser:
         urls = [event["params"]["request"]["url"] for event in sent]
         return [url for url in urls if not url.startswith("data:")]
 
+    def _attach(self, target):
+        self.tab = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.ask(f"{domain}.enable")
+
     def _next(self):
         while b"\0" not in self._pending:
+            assert select.select([self._read], [], [], PATIENCE)[0], "the browser says nothing"
             block = os.read(self._read, 1 << 16)
             if not block:
                 raise EOFError("the browser is gone")

@@ -1,0 +1,1 @@
+"""A local page to explore what a network draws: `stylegan-explore`."""

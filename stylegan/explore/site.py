@@ -1,0 +1,124 @@
+"""The server of the page."""
+
+import shlex
+import warnings
+from urllib.parse import urlsplit
+
+import uvicorn
+from fastapi import FastAPI, Response
+from nicegui import ui
+from starlette.datastructures import Headers
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from stylegan.explore.page import build
+from stylegan.explore.server import Listener
+from stylegan.explore.studio import Studio, file_name
+from stylegan.recipe_options import parse_recipe
+from stylegan.recipe_png import Source
+from stylegan.subject import Subject
+from stylegan_eval.errors import UserError
+
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 4 4">'
+    '<path fill="#1d3557" d="M0 0h4v4H0z"/><path fill="#457b9d" d="M0 0h2v2H0zM2 2h2v2H2z"/>'
+    '<path fill="#a8dadc" d="M1 1h2v2H1z"/></svg>'
+)
+# Keeps the browser itself from asking anybody else, or from showing the page in another's.
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data:; base-uri 'self'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
+_PATIENCE = 2  # seconds that open connections have to end
+
+
+class OwnPagesOnly:
+    """Refuses what pages of others send here, WebSockets included.
+
+    Parameters
+    ----------
+    app : callable
+        Answers the rest.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or refuse where the origin that the browser states is not this host."""
+        if scope["type"] in ("http", "websocket"):
+            headers = Headers(scope=scope)
+            origin = headers.get("origin")
+            if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+                refusal = PlainTextResponse("asked by a page of somebody else\n", status_code=403)
+                await refusal(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def application(studio: Studio, hosts: list[str]) -> FastAPI:
+    """Page and images of a studio.
+
+    Parameters
+    ----------
+    studio : Studio
+        Draws.
+    hosts : list of str
+        Names by which it may be asked for; "*" is any.
+    """
+    app = FastAPI(openapi_url=None)
+    app.add_middleware(OwnPagesOnly)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+
+    @app.get("/image")
+    async def image(recipe: str) -> Response:
+        try:
+            wanted = parse_recipe(shlex.split(recipe))
+            data = await studio.png(wanted)
+        except (UserError, ValueError) as error:
+            return PlainTextResponse(f"{error}\n", status_code=400)
+        headers = {
+            "Content-Disposition": f'inline; filename="{file_name(wanted)}"',
+            "Cache-Control": "no-store",  # another network may be served here tomorrow
+        }
+        return Response(data, media_type="image/png", headers=headers)
+
+    @ui.page("/")
+    def page() -> None:
+        build(studio)
+
+    ui.run_with(
+        app,
+        title=f"stylegan-explore: {studio.subject.ckpt.name}",
+        favicon=ICON,
+        dark=None,  # as the system
+        tailwind=False,
+        show_welcome_message=False,
+    )
+    return app
+
+
+def serve(subject: Subject, source: Source, listener: Listener) -> None:
+    """Serve the page until a signal comes.
+
+    Raises
+    ------
+    KeyboardInterrupt, Terminated
+        Which one it was, when all connections are closed.
+    """
+    studio = Studio(subject, source)
+    try:
+        config = uvicorn.Config(
+            application(studio, listener.hosts),
+            log_level="warning",
+            access_log=False,
+            headers=[("Content-Security-Policy", POLICY)],
+            timeout_graceful_shutdown=_PATIENCE,
+        )
+        with warnings.catch_warnings():
+            # The library looks at all objects there are for its server, some of which complain.
+            warnings.filterwarnings("ignore", module=r"nicegui\.ui_run_with")
+            uvicorn.Server(config).run(sockets=[listener.socket])
+    finally:
+        studio.close()

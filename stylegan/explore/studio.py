@@ -1,0 +1,120 @@
+"""Images by recipe: drawn off the event loop, one at a time, the last ones kept."""
+
+import asyncio
+import shlex
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlencode
+
+from stylegan.recipe import Recipe
+from stylegan.recipe_png import Source, png_of
+from stylegan.subject import Subject, draw_recipe
+from stylegan_eval.errors import UserError
+
+KEPT = 32  # images
+
+
+def file_name(recipe: Recipe) -> str:
+    """Name of the file that an image is downloaded as."""
+    return f"seed-{recipe.seed}.png"
+
+
+def address(recipe: Recipe) -> str:
+    """Where the page finds the image of a recipe."""
+    return "image?" + urlencode({"recipe": shlex.join(recipe.words())})
+
+
+class Studio:
+    """Draws for every tab.
+
+    Parameters
+    ----------
+    subject : Subject
+        The network.
+    source : Source
+        What its commands name.
+    """
+
+    def __init__(self, subject: Subject, source: Source) -> None:
+        self.subject = subject
+        self.source = source
+        self._kept: OrderedDict[Recipe, bytes] = OrderedDict()
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="draw")
+
+    def command(self, recipe: Recipe) -> str:
+        """Command line that writes the same file as a download."""
+        return self.source.command(recipe, file_name(recipe))
+
+    async def png(self, recipe: Recipe) -> bytes:
+        """Image of a recipe as PNG.
+
+        Raises
+        ------
+        UserError
+            The network cannot draw it.
+        """
+        if recipe not in self._kept:
+            loop = asyncio.get_running_loop()
+            self._kept[recipe] = await loop.run_in_executor(self._worker, self._draw, recipe)
+        self._kept.move_to_end(recipe)
+        data = self._kept[recipe]
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return data
+
+    def close(self) -> None:
+        """Let the image at hand be finished, and drop the others."""
+        self._worker.shutdown(cancel_futures=True)
+
+    def _draw(self, recipe: Recipe) -> bytes:
+        return png_of(draw_recipe(recipe, self.subject), self.command(recipe))
+
+
+class Easel:
+    """One tab's wish: while an image is drawn, only the newest other recipe is remembered.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws the image of a recipe; UserError where it cannot.
+    show : callable
+        Called with each recipe whose image is there.
+    fail : callable
+        Called with what is wrong, in a line.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[Recipe], Awaitable[object]],
+        show: Callable[[Recipe], None],
+        fail: Callable[[str], None],
+    ) -> None:
+        self._draw, self._show, self._fail = draw, show, fail
+        self._wanted: Recipe | None = None
+        self._busy = False
+
+    async def want(self, recipe: Recipe) -> bool:
+        """Have a recipe's image shown, unless another is wanted before its turn comes.
+
+        Returns
+        -------
+        bool
+            True when nothing is left to draw; False at once where an image is being drawn.
+        """
+        self._wanted = recipe
+        if self._busy:
+            return False
+        self._busy = True
+        try:
+            while self._wanted is not None:
+                recipe, self._wanted = self._wanted, None
+                try:
+                    await self._draw(recipe)
+                except UserError as error:
+                    self._fail(str(error))
+                else:
+                    self._show(recipe)
+        finally:
+            self._busy = False
+        return True

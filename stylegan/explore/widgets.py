@@ -1,0 +1,118 @@
+"""Controls of the page that its library lacks: a slider with text beside it, and a seed."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from html import escape
+
+from nicegui import ui
+from nicegui.elements.mixins.value_element import ValueElement
+
+LAST_SEED = 2**32 - 1  # what a number field holds exactly; a command takes more
+_RANDOM = 10**6  # a seed that can be read aloud
+
+Changed = Callable[[], Awaitable[None] | None]  # the library awaits what a listener returns
+
+
+class Slider(ValueElement[list[float]], component="slider.js"):
+    """One thumb or two.
+
+    Parameters
+    ----------
+    label : str
+        Beside it.
+    names : sequence of str
+        Of each thumb, for screen readers.
+    values : sequence of float
+        Of each thumb.
+    low, high, step : float
+        Ends and steps of the track.
+    texts : sequence of str, optional
+        What the whole numbers from 0 to `high` are called; None writes numbers.
+    changed : callable
+        Called when a thumb has moved, twenty times a second at most.
+    """
+
+    LOOPBACK = False  # the browser holds the value while it is dragged
+
+    def __init__(
+        self,
+        label: str,
+        names: Sequence[str],
+        values: Sequence[float],
+        *,
+        low: float,
+        high: float,
+        step: float,
+        texts: Sequence[str] | None = None,
+        changed: Changed,
+    ) -> None:
+        super().__init__(value=[*values], on_value_change=lambda _: changed(), throttle=0.05)
+        digits = len(f"{step:g}".partition(".")[2])
+        self._digits = digits
+        given = {"label": label, "names": [*names], "min": low, "max": high, "step": step}
+        for key, value in (given | {"digits": digits, "texts": texts and [*texts]}).items():
+            self.props[key] = value
+
+    def numbers(self) -> list[float]:
+        """Values of the thumbs, without the noise of binary fractions."""
+        return [round(float(value), self._digits) for value in self.value]
+
+
+class Seed:
+    """A number field, with buttons for the one before, the next and any.
+
+    Parameters
+    ----------
+    label : str
+        Of the field.
+    changed : callable
+        Called when it holds another seed.
+    """
+
+    def __init__(self, label: str, changed: Changed) -> None:
+        self._seed = 0
+        self._changed = changed
+        with ui.element("div").classes("seed"):
+            self._field = ui.number(
+                label,
+                value=0,
+                min=0,
+                max=LAST_SEED,
+                step=1,
+                precision=0,
+                on_change=self._typed,
+                validation={f"a whole number from 0 to {LAST_SEED}": self._is_seed},
+            ).props("outlined dense hide-bottom-space inputmode=numeric")
+            what = label[0].lower() + label[1:]
+            self._button("chevron_left", f"Previous {what}", lambda: self._seed - 1)
+            self._button("chevron_right", f"Next {what}", lambda: self._seed + 1)
+            self._button("casino", f"Random {what}", lambda: secrets.randbelow(_RANDOM))
+
+    def get(self) -> int:
+        """The seed: what the field holds, or held before it held something else."""
+        return self._seed
+
+    def set(self, seed: int) -> None:
+        """Show a seed."""
+        self._field.set_value(min(max(seed, 0), LAST_SEED))
+
+    def _button(self, icon: str, label: str, seed: Callable[[], int]) -> None:
+        button = ui.button(icon=icon, on_click=lambda: self.set(seed()))
+        button.props("flat round dense").props["aria-label"] = label
+        button.props["title"] = label
+
+    @staticmethod
+    def _is_seed(value: float | None) -> bool:
+        return value is not None and 0 <= value <= LAST_SEED and value == int(value)
+
+    def _typed(self) -> Awaitable[None] | None:
+        value = self._field.value
+        if value is None or not self._is_seed(value) or value == self._seed:
+            return None
+        self._seed = int(value)
+        return self._changed()
+
+
+def unbroken(command: str) -> str:
+    """A command as HTML whose lines break between its words."""
+    return " ".join(f"<span>{escape(word)}</span>" for word in command.split(" "))

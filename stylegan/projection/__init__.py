@@ -1,0 +1,1 @@
+"""Projection: from an image to the w that draws it."""

@@ -1,0 +1,249 @@
+"""Gradient descent in W from its mean to an image.
+
+Shapes: N latents, L layers (rows of ws), D length of w, S pixels.
+
+References
+----------
+Karras et al., Analyzing and Improving the Image Quality of StyleGAN, 2020, Appendix D.
+Abdal et al., Image2StyleGAN, 2019 (a w for each layer).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stylegan.draw.painter import Painter
+from stylegan.networks.layers import mean_pool
+from stylegan.projection.schedule import noise_factor, rate_factor
+from stylegan.projection.settings import ProjectionSettings
+from stylegan.runtime import stream_seed
+from stylegan_eval.errors import UserError
+from stylegan_eval.perceptual.distance import Embedding, squared_norm
+from stylegan_eval.precision import strict_float32
+from stylegan_eval.sampling import Stream, latents
+from stylegan_eval.variants import CENTRE_LATENTS, CENTRE_SEED
+
+# Perceptual networks were trained on images of about this size: larger ones are shrunk for them.
+SEEN = 256
+_BETAS = (0.9, 0.999)
+
+Watch = Callable[[int, float], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Centre:
+    """Where W lies.
+
+    Attributes
+    ----------
+    mean : Tensor
+        [D].
+    radius : float
+        Root of the mean squared distance of w from it.
+    """
+
+    mean: Tensor
+    radius: float
+
+    @property
+    def deviation(self) -> float:
+        """Of an entry of w, on average."""
+        return self.radius / math.sqrt(len(self.mean))
+
+
+def centre(painter: Painter) -> Centre:
+    """Mean and radius of W, from 10,000 latents that are always the same.
+
+    Raises
+    ------
+    UserError
+        There is no mapping network, or all w are the same.
+    """
+    if not painter.maps:
+        raise UserError(
+            "there is no W to project into: this network has no mapping network (configurations C"
+            " to F have one)"
+        )
+    indices = range(CENTRE_LATENTS)
+    z = latents(CENTRE_SEED, indices, painter.network.z_dim, Stream.CENTRE).numpy()
+    # The same w in every layer: all of them at once would fill the memory.
+    parts = [painter.ws(z[start : start + 1000])[:, 0].double() for start in indices[::1000]]
+    w = torch.cat(parts)  # [N, D]
+    mean = w.mean(dim=0)
+    radius = float((w - mean).square().sum(dim=1).mean().sqrt())
+    if not 0 < radius < math.inf:
+        raise UserError("all w of this network are the same: train it first")
+    return Centre(mean=mean.float().clone(), radius=radius)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """How far the images of latents are from a target.
+
+    Attributes
+    ----------
+    synthesis : callable
+        ws [N, L, D] -> images [N, 3, S, S] in about [-1, 1], differentiable.
+    distance : Embedding
+        Perceptual.
+    target : Tensor
+        [1, 3, S, S] in [-1, 1].
+    weight : float
+        Of the mean squared difference of pixels.
+    """
+
+    synthesis: Callable[[Tensor], Tensor]
+    distance: Embedding
+    target: Tensor
+    weight: float
+
+    def embedded(self) -> Sequence[Tensor]:
+        """Embed the target, for `parts`."""
+        with torch.no_grad():
+            return self.distance.embed(seen(self.target))
+
+    def parts(self, ws: Tensor, embedded: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Perceptual distance, and mean squared difference of pixels, float64 [N] each."""
+        images = self.synthesis(ws)
+        apart = [
+            one - other
+            for one, other in zip(self.distance.embed(seen(images)), embedded, strict=True)
+        ]
+        pixels = (images - self.target).square().flatten(1).mean(dim=1, dtype=torch.float64)
+        return squared_norm(apart), pixels
+
+    def loss(self, perceived: Tensor, pixels: Tensor) -> Tensor:
+        """What is made small, [N]."""
+        return perceived + self.weight * pixels
+
+
+def seen(images: Tensor) -> Tensor:
+    """Images as the perceptual network gets them: of more than 256 pixels, means of blocks."""
+    return mean_pool(images, max(images.shape[-1] // SEEN, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A point on the way.
+
+    Attributes
+    ----------
+    ws : Tensor
+        [1, L, D].
+    perceived, pixels : float
+        Perceptual distance and mean squared difference of pixels from the target.
+    """
+
+    ws: Tensor
+    perceived: float
+    pixels: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projection:
+    """Where the descent began, and the nearest point on it.
+
+    Attributes
+    ----------
+    start, best : Place
+        At the mean of W, and where the loss was least.
+    """
+
+    start: Place
+    best: Place
+
+
+def objective(painter: Painter, distance: Embedding, target: Tensor, weight: float) -> Objective:
+    """Objective of a painter's generator at its level of detail, with its stored noise."""
+    noise = painter.network.g.fixed_noise(painter.lod)
+    return Objective(
+        synthesis=lambda ws: painter.network.synthesis(ws, noise, painter.lod),
+        distance=distance,
+        target=target,
+        weight=weight,
+    )
+
+
+def project(
+    painter: Painter,
+    aim: Objective,
+    origin: Centre,
+    settings: ProjectionSettings,
+    watch: Watch = lambda _steps, _distance: None,
+) -> Projection:
+    """Descend from the mean of W towards the target.
+
+    The loss of each step is that of w with noise on it, which grows less until there is none; the
+    w kept is the best of all that were looked at.
+
+    Parameters
+    ----------
+    painter : Painter
+        Its generator draws.
+    aim : Objective
+        See `objective`.
+    origin : Centre
+        See `centre`.
+    settings : ProjectionSettings
+        How.
+    watch : callable
+        Told of each step: 1, and the least perceptual distance so far.
+
+    Raises
+    ------
+    UserError
+        The loss is no number.
+    """
+    device, layers = painter.device, painter.network.num_ws
+    # Rows of layers that the level of detail leaves out stay where they are.
+    used = min(painter.num_layers, layers) if settings.space == "w+" else 1
+    rng = torch.Generator().manual_seed(stream_seed(settings.seed))
+    start = origin.mean.to(device).expand(1, layers, -1)
+    latent = start[:, :used].clone().requires_grad_()  # [1, used, D]
+    optimizer = torch.optim.Adam([latent], betas=_BETAS)
+    with strict_float32(device.type):
+        embedded = aim.embedded()
+
+        def look(ws: Tensor) -> tuple[Place, Tensor]:
+            perceived, pixels = aim.parts(ws, embedded)
+            loss = aim.loss(perceived, pixels).sum()
+            if not bool(torch.isfinite(loss)):
+                raise UserError(
+                    f"the projection has diverged (the loss is {float(loss.detach())}): use a"
+                    f" smaller --lrate than {settings.lrate:g}"
+                )
+            place = Place(
+                ws=ws.detach().clone(),  # the optimizer changes latents in place
+                perceived=float(perceived.detach()),
+                pixels=float(pixels.detach()),
+            )
+            return place, loss
+
+        def at(point: Tensor) -> Tensor:
+            """[1, used, D] -> ws."""
+            if settings.space == "w":
+                return point.expand(-1, layers, -1)
+            return torch.cat([point, start[:, used:]], dim=1)
+
+        with torch.no_grad():
+            first, least = look(at(latent))
+        best = first
+        for step in range(settings.steps):
+            t = step / settings.steps
+            optimizer.param_groups[0]["lr"] = (
+                settings.lrate * origin.deviation * rate_factor(t + 1 / settings.steps)
+            )
+            amount = settings.perturbation * origin.radius * noise_factor(t)
+            noise = torch.randn(latent.shape, generator=rng).to(device)
+            place, loss = look(at(latent + amount * noise))
+            (latent.grad,) = torch.autograd.grad(loss, latent)
+            optimizer.step()
+            if float(loss.detach()) < float(least):
+                best, least = place, loss.detach()
+            watch(1, best.perceived)
+        with torch.no_grad():
+            last, loss = look(at(latent))
+    return Projection(start=first, best=last if loss < least else best)

@@ -1,0 +1,168 @@
+"""The recipe of one image: everything beside the network that its pixels depend on.
+
+In what order the steps are taken is told in `stylegan.subject.ws_of`.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from stylegan_eval.errors import UserError
+
+Noise = Literal["fixed", "random", "none"]
+NOISE: tuple[Noise, ...] = get_args(Noise)
+SEEDS = 2**63  # of latents and of noise: 0 to one less
+CUTOFF = 8  # the official default
+
+
+def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as an assertion
+    if not condition:
+        raise UserError(message)
+
+
+def _check_seed(what: str, seed: int) -> None:
+    _require(0 <= seed < SEEDS, f"{what} must be 0 to {SEEDS - 1}, not {seed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """Another latent, which some layers are drawn from (style mixing, Section 3.1).
+
+    Attributes
+    ----------
+    seed : int
+        Of the other latent.
+    first, last : int
+        Layers that take it, counted from 0, both included.
+    """
+
+    seed: int
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        _check_seed("the seed of --mix", self.seed)
+        _require(
+            0 <= self.first <= self.last,
+            f"--mix needs layers from 0 up, the first one first, not {self.first}-{self.last}",
+        )
+
+    def __str__(self) -> str:
+        layers = f"{self.first}-{self.last}" if self.first < self.last else str(self.first)
+        return f"{self.seed}:{layers}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """A step in W along the normal of an attribute's hyperplane.
+
+    Attributes
+    ----------
+    name : str
+        Of the attribute.
+    amount : float
+        In standard deviations of w along the normal; below 0 is away from the attribute.
+    """
+
+    name: str
+    amount: float
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), f"--move needs the name of an attribute before ={self.amount:g}")
+        _require(math.isfinite(self.amount), f"--move {self.name} must be a number of deviations")
+
+    def __str__(self) -> str:
+        return f"{self.name}={number_word(self.amount)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one image is drawn. The defaults are those of `stylegan-sample grid`.
+
+    Attributes
+    ----------
+    seed : int
+        The latent is that of image `seed` of `stylegan-eval --seed 0`.
+    psi : float
+        Truncation; 1 is none.
+    cutoff : int
+        Layers that truncation touches, counted from the first.
+    mix : Mix, optional
+        Layers drawn from another latent.
+    noise : {"fixed", "random", "none"}
+        Noise inputs: the maps stored in the network, maps drawn from `noise_seed`, or none.
+    noise_seed : int
+        0 where `noise` is not "random".
+    moves : tuple of Move
+        Steps along attributes, each attribute once.
+    number : int, optional
+        Class of a conditional network; None draws it from the latent, as in the training data.
+
+    Raises
+    ------
+    UserError
+        A value is none of these.
+    """
+
+    seed: int = 0
+    psi: float = 1.0
+    cutoff: int = CUTOFF
+    mix: Mix | None = None
+    noise: Noise = "fixed"
+    noise_seed: int = 0
+    moves: tuple[Move, ...] = ()
+    number: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_seed("--seed", self.seed)
+        _check_seed("--noise-seed", self.noise_seed)
+        _require(math.isfinite(self.psi), f"--psi must be a finite number, not {self.psi}")
+        _require(self.cutoff >= 0, f"--cutoff must be at least 0, not {self.cutoff}")
+        _require(self.noise in NOISE, f"--noise must be {', '.join(NOISE)}, not {self.noise}")
+        _require(
+            self.noise == "random" or self.noise_seed == 0,
+            f"--noise-seed is for --noise random: leave it out with --noise {self.noise}",
+        )
+        _require(
+            self.number is None or self.number >= 0,
+            f"--class must be at least 0, not {self.number}",
+        )
+        names = [move.name for move in self.moves]
+        for name in names:
+            _require(names.count(name) == 1, f"--move {name} is given more than once: add them up")
+
+    def words(self) -> list[str]:
+        """Options of `stylegan-sample image` that make it again, those at their defaults left out.
+
+        Returns
+        -------
+        list of str
+            What `stylegan.recipe_options.parse_recipe` reads; the seed is always there.
+        """
+        words = ["--seed", str(self.seed)]
+        if self.psi != 1:
+            words += ["--psi", number_word(self.psi)]
+        if self.cutoff != CUTOFF:
+            words += ["--cutoff", str(self.cutoff)]
+        if self.mix is not None:
+            words += ["--mix", str(self.mix)]
+        if self.noise != "fixed":
+            words += ["--noise", self.noise]
+        if self.noise_seed:
+            words += ["--noise-seed", str(self.noise_seed)]
+        for move in self.moves:
+            words += ["--move", str(move)]
+        if self.number is not None:
+            words += ["--class", str(self.number)]
+        return words
+
+
+def number_word(value: float) -> str:
+    """Shortest text that reads as this number: 1, 0.7, -1.5."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def layer_word(first: int, last: int) -> str:
+    """Sizes in pixels at which layers `first` to `last` work: 4x4, or 4x4 to 8x8."""
+    sizes = [4 << layer // 2 for layer in (first, last)]
+    return " to ".join(f"{size}x{size}" for size in dict.fromkeys(sizes))

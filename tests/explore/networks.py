@@ -1,0 +1,60 @@
+"""Networks with the official weights as files, and directions for them."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from stylegan.configs import Config
+from stylegan.network_file import NetworkFile, save_network
+from stylegan.networks.generator import build_generator
+from stylegan.provenance import Provenance
+from stylegan_eval.directions import Directions, write_directions
+from stylegan_eval.files import sha256_of
+from tests.train import golden
+
+CPU = torch.device("cpu")
+NOBODY = Provenance(seed=0, data="", version="")
+
+
+def write_network(path, row, lod=0.0):
+    """A row of Table 1 at 32x32: six resolutions' worth of layers less two, D = 32."""
+    weights = golden.generator(row).state_dict()
+    return _write(path, golden.small_config(row), weights, lod, None)
+
+
+def write_conditional(path):
+    """Three classes; labels to draw from name the last two alone."""
+    config = golden.small_config("F")
+    config = replace(config, network=replace(config.network, label_size=3))
+    weights = build_generator(config, seed=1).state_dict()
+    return _write(path, config, weights, 0.0, torch.eye(3)[1:])
+
+
+def _write(path, config: Config, weights, lod, labels):
+    content = NetworkFile(
+        config=config,
+        provenance=NOBODY,
+        nimg=1000,
+        lod=lod,
+        networks={"G_ema": weights},
+        labels=labels,
+    )
+    save_network(path, content)
+    return path
+
+
+def write_attributes(path, network, names=("eyeglasses", "smiling"), width=32):
+    """Directions at random but for their length; unlike spreads."""
+    normals = np.random.default_rng(3).normal(size=(len(names), width))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    directions = Directions(
+        names=tuple(names),
+        normals=normals.astype(np.float32),
+        spreads=np.linspace(0.5, 2, len(names), dtype=np.float32),
+        accuracies=np.full(len(names), 0.9, np.float32),
+        generator_digest=sha256_of(network),
+        description="drawn at random",
+    )
+    write_directions(path, directions)
+    return path

@@ -1,0 +1,292 @@
+"""The page in a browser: what it shows is what its command draws."""
+
+import base64
+import io
+import shlex
+import signal
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from stylegan.recipe import Recipe
+from stylegan.recipe_options import parse_recipe
+from stylegan.recipe_png import KEYWORD
+from stylegan.sample import main as sample
+from stylegan.subject import draw_recipe, open_subject
+from tests.bench import browser
+from tests.explore.networks import CPU
+from tests.explore.served import serving, stop
+
+if browser.PATH is None:
+    pytest.skip("no chromium or chrome on PATH", allow_module_level=True)
+
+COMMAND = "document.querySelector('.made-by code')?.textContent"
+# True once the image of the command is there.
+SETTLED = """(() => {
+  const image = document.querySelector('img.picture');
+  if (!image?.complete || !image.naturalWidth) return false;
+  const words = new URL(image.currentSrc).searchParams.get('recipe');
+  return window.did_handshake && document.querySelector('.made-by code').textContent.includes(
+    ' ' + words + ' ');
+})()"""
+FETCHED = """(async () => {
+  const answer = await fetch(document.querySelector('a.download').href);
+  const bytes = new Uint8Array(await answer.arrayBuffer());
+  return btoa(String.fromCharCode(...bytes));
+})()"""
+LABEL = "[aria-label={}]"
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    made = browser.Browser(tmp_path_factory.mktemp("profile"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(served, opened):
+    """A page that has just been loaded."""
+    visit(opened, served)
+    return opened
+
+
+@pytest.fixture(scope="module")
+def subject(files):
+    return open_subject(files["F"], CPU, files["directions"])
+
+
+def visit(opened, url):
+    opened.events.clear()
+    opened.open(url)
+    opened.wait_until(SETTLED)
+
+
+def recipe(page):
+    """Recipe of the command that is shown."""
+    words = shlex.split(page.run(COMMAND))
+    return parse_recipe(words[words.index("--seed") : -1])
+
+
+def wait_for(page, wanted):
+    """Wait until the image of a recipe is shown, and return its pixels."""
+    words = " ".join(wanted.words())
+    page.wait_until(f"{COMMAND}.includes(' {words} seed-')")
+    page.wait_until(SETTLED)
+    return pixels(page)
+
+
+def pixels(page):
+    script = """(() => {
+      const image = document.querySelector('img.picture'), canvas = new OffscreenCanvas(
+        image.naturalWidth, image.naturalHeight), context = canvas.getContext('2d');
+      context.drawImage(image, 0, 0);
+      return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
+    })()"""
+    shown = np.array(page.run(script), np.uint8).reshape(32, 32, 4)
+    return shown[:, :, :3]
+
+
+def focus(page, label):
+    page.run(f"document.querySelector('[aria-label=\"{label}\"]').focus()")
+
+
+def click(page, label):
+    page.run(f"document.querySelector('[aria-label=\"{label}\"]').click()")
+
+
+def drag(page, label, value):
+    """Put a slider's thumb somewhere, as the mouse would."""
+    page.run(
+        f"(() => {{ const thumb = document.querySelector('input[aria-label=\"{label}\"]');"
+        f" thumb.value = {value}; thumb.dispatchEvent(new Event('input')) }})()"
+    )
+
+
+def press_button(page, text):
+    page.run(
+        "[...document.querySelectorAll('button')]"
+        f".find(button => button.textContent.includes('{text}')).click()"
+    )
+
+
+def test_it_opens_with_the_first_image_and_asks_nobody_else(page, served, subject):
+    assert np.array_equal(pixels(page), draw_recipe(Recipe(), subject))
+    assert page.complaints == []
+    assert len(page.requests) > 5
+    assert all(url.startswith(served) for url in page.requests)
+    sockets = [e["params"]["url"] for e in page.events if "webSocketCreated" in e.get("method", "")]
+    assert sockets
+    assert all(url.startswith(served.replace("http:", "ws:")) for url in sockets)
+
+
+def test_a_slider_is_moved_by_keyboard_and_the_image_follows(page, subject):
+    focus(page, "Truncation psi")
+    for _ in range(6):
+        page.press("ArrowLeft", 37)
+    wanted = Recipe(psi=0.7)
+    shown = wait_for(page, wanted)
+    assert np.array_equal(shown, draw_recipe(wanted, subject))
+    assert not np.array_equal(shown, draw_recipe(Recipe(), subject))
+    assert page.complaints == []
+
+
+def test_every_control_says_its_part_of_the_recipe_and_reset_takes_it_back(page, subject):
+    click(page, "Next seed")
+    drag(page, "Truncation psi", 0.5)
+    drag(page, "Number of layers that truncation touches", 3)
+    page.run("document.querySelector('[role=switch]').click()")
+    click(page, "Next second seed")
+    drag(page, "First layer mixed in", 3)
+    drag(page, "Last layer mixed in", 5)
+    page.run("document.querySelectorAll('[role=radio]')[1].click()")
+    click(page, "Next noise seed")
+    drag(page, "eyeglasses", 1.5)
+    drag(page, "smiling", -2)
+    wanted = parse_recipe(
+        shlex.split(
+            "--seed 1 --psi 0.5 --cutoff 3 --mix 2:3-5 --noise random --noise-seed 1"
+            " --move eyeglasses=1.5 --move smiling=-2"
+        )
+    )
+    assert np.array_equal(wait_for(page, wanted), draw_recipe(wanted, subject))
+    press_button(page, "Reset")
+    assert np.array_equal(wait_for(page, Recipe()), draw_recipe(Recipe(), subject))
+    page.wait_until("document.querySelector('input[aria-label=eyeglasses]').value === '0'")
+    assert page.complaints == []
+
+
+def test_a_thumb_takes_the_other_along(page):
+    page.run("document.querySelector('[role=switch]').click()")
+    page.wait_until(f"{COMMAND}.includes('--mix 1:2-7')")
+    drag(page, "Last layer mixed in", 1)
+    page.wait_until(f"{COMMAND}.includes('--mix 1:1 ')")
+    drag(page, "First layer mixed in", 4)
+    page.wait_until(f"{COMMAND}.includes('--mix 1:4 ')")
+
+
+def test_what_is_no_seed_is_told_and_changes_nothing(page):
+    type_into = (
+        "(value) => { const field = document.querySelector('input[type=number]');"
+        " field.value = value; field.dispatchEvent(new Event('input')) }"
+    )
+    page.run(f"({type_into})('12')")
+    wait_for(page, Recipe(seed=12))
+    page.run(f"({type_into})('-3')")
+    page.wait_until("document.body.textContent.includes('a whole number from 0')")
+    assert recipe(page) == Recipe(seed=12)
+    click(page, "Next seed")
+    wait_for(page, Recipe(seed=13))
+
+
+def test_the_download_is_the_file_that_its_command_writes(page, tmp_path):
+    drag(page, "Truncation psi", 0.6)
+    drag(page, "smiling", 1)
+    wait_for(page, parse_recipe(["--psi", "0.6", "--move", "smiling=1"]))
+    command = page.run(COMMAND)
+    program, *args, name = shlex.split(command)
+    assert (program, name) == ("stylegan-sample", "seed-0.png")
+    folder = tmp_path / "downloads"
+    page.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    page.ask("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    page.run("document.querySelector('a.download').click()")
+    while page.wait_for("Page.downloadProgress")["state"] != "completed":
+        page.events.clear()
+    assert CliRunner().invoke(sample, [*args, str(tmp_path / name)]).exit_code == 0
+    data = (folder / name).read_bytes()
+    assert data == (tmp_path / name).read_bytes()
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.text == {KEYWORD: command}
+        assert np.array_equal(np.asarray(image), pixels(page))
+    fetched = page.ask(
+        "Runtime.evaluate", expression=FETCHED, awaitPromise=True, returnByValue=True
+    )
+    assert base64.b64decode(fetched["result"]["value"]) == data
+
+
+def test_tabs_know_nothing_of_each_other(page, served):
+    first = page.tab
+    drag(page, "Truncation psi", 0.5)
+    wait_for(page, Recipe(psi=0.5))
+    page.new_tab()
+    visit(page, served)
+    assert recipe(page) == Recipe()
+    click(page, "Next seed")
+    wait_for(page, Recipe(seed=1))
+    page.use(first)
+    assert recipe(page) == Recipe(psi=0.5)
+    click(page, "Next seed")
+    wait_for(page, Recipe(seed=1, psi=0.5))
+
+
+def test_kept_images_lead_back_to_their_recipes(page):
+    click(page, "Next seed")
+    wait_for(page, Recipe(seed=1))
+    press_button(page, "Keep")
+    page.wait_until("document.querySelectorAll('.strip img').length === 1")
+    drag(page, "Truncation psi", 0.5)
+    wait_for(page, Recipe(seed=1, psi=0.5))
+    page.run("document.querySelector('.strip button').click()")
+    wait_for(page, Recipe(seed=1))
+
+
+@pytest.mark.parametrize(("width", "beside"), [(1280, True), (390, False)])
+def test_nothing_is_cut_off_and_everything_has_a_name(width, beside, page):
+    page.ask(
+        "Emulation.setDeviceMetricsOverride",
+        width=width,
+        height=844,
+        deviceScaleFactor=1,
+        mobile=not beside,
+    )
+    assert page.run("document.documentElement.scrollWidth") <= width
+    left = "document.querySelector('{}').getBoundingClientRect().left"
+    assert page.run(f"{left.format('.controls')} > {left.format('.frame')} + 100") == beside
+    tree = page.ask("Accessibility.getFullAXTree")["nodes"]
+    kinds = ("button", "link", "slider", "spinbutton", "switch", "radio", "combobox", "img")
+    controls = [node for node in tree if node.get("role", {}).get("value") in kinds]
+    assert len(controls) > 10
+    nameless = [node for node in controls if not node.get("name", {}).get("value")]
+    assert nameless == []
+    page.ask("Emulation.clearDeviceMetricsOverride")
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_its_colours_are_those_of_the_system(mode, page, served):
+    page.ask(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}]
+    )
+    visit(page, served)
+    shade = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    assert (max(page.run(shade)) < 60) == (mode == "dark")
+    page.ask("Emulation.setEmulatedMedia", features=[])
+
+
+def test_a_network_without_mapping_and_ctrl_c_with_the_page_open(files, opened):
+    with serving("--ckpt", files["A"], "--device", "cpu") as (process, url):
+        visit(opened, url)
+        assert opened.run("document.body.textContent.includes('no mapping network')")
+        assert opened.run("document.querySelectorAll('input[type=range]').length") == 0
+        assert opened.run("document.querySelectorAll('[role=radio], [role=switch]').length") == 0
+        click(opened, "Next seed")
+        shown = wait_for(opened, Recipe(seed=1))
+        assert np.array_equal(
+            shown, draw_recipe(Recipe(seed=1), open_subject(files["A"], CPU, None))
+        )
+        assert opened.complaints == []
+        assert stop(process, signal.SIGINT) == (130, "interrupted\n")
+
+
+def test_classes_are_chosen(files, opened):
+    with serving("--ckpt", files["conditional"], "--device", "cpu") as (_, url):
+        visit(opened, url)
+        assert opened.run("document.body.textContent.includes('stylegan-eval directions --ckpt')")
+        opened.run("document.querySelector('[role=combobox]').focus()")
+        opened.press("Enter", 13)
+        opened.wait_until("document.querySelectorAll('[role=option]').length === 4")
+        opened.run("[...document.querySelectorAll('[role=option]')].at(-1).click()")
+        subject = open_subject(files["conditional"], CPU, None)
+        wanted = Recipe(number=2)
+        assert np.array_equal(wait_for(opened, wanted), draw_recipe(wanted, subject))

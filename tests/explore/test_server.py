@@ -1,0 +1,148 @@
+"""`stylegan-explore`: where it listens, whom it answers, what it refuses."""
+
+import http.client
+import socket
+import subprocess
+import sys
+from urllib.parse import quote, urlsplit
+
+import pytest
+from click.testing import CliRunner
+
+from stylegan.explore.command import main
+from stylegan.explore.server import listen
+from stylegan_eval.errors import UserError
+from tests.explore.networks import write_attributes
+
+GREETING = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
+WEBSOCKET = "/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+
+
+def ask(url, path, **headers):
+    where = urlsplit(url)
+    connection = http.client.HTTPConnection(where.hostname, where.port)
+    connection.request("GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    answer = connection.getresponse()
+    body = b"" if answer.status == 101 else answer.read()
+    connection.close()
+    return answer, body
+
+
+def test_it_says_what_it_shows_and_where(served):
+    assert served.startswith("http://127.0.0.1:")
+    answer, body = ask(served, "/")
+    assert answer.status == 200
+    assert b"stylegan-explore" in body
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "localhost:1"}, 200),
+        ({"Host": "[::1]"}, 200),
+        ({"Host": "evil.example"}, 400),
+        ({"Host": "127.0.0.1.evil.example"}, 400),
+        ({"Host": "localhost", "Origin": "http://localhost"}, 200),
+        ({"Host": "localhost", "Origin": "http://evil.example"}, 403),
+        ({"Host": "localhost:1", "Origin": "http://localhost:2"}, 403),
+        ({"Host": "localhost", "Origin": "null"}, 403),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/image?recipe=", WEBSOCKET])
+def test_only_its_own_names_and_its_own_pages_are_answered(headers, status, path, served):
+    greeting = GREETING if path == WEBSOCKET else {}
+    expected = 101 if greeting and status == 200 else status
+    answer, _ = ask(served, path, **headers, **greeting)
+    assert answer.status == expected
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("--seed x", "--seed"),
+        ("--seed", "--seed"),
+        ("'", "quotation"),
+        ("--mix 8:0-8", "layers 0 to 7"),
+        ("--move bald=1", "eyeglasses, smiling"),
+        ("--ckpt demo", "--ckpt"),
+        ("--help", "--help"),
+    ],
+)
+def test_an_image_that_cannot_be_drawn_is_refused_in_a_line(recipe, message, served):
+    answer, body = ask(served, "/image?recipe=" + quote(recipe))
+    assert answer.status == 400
+    assert message in body.decode()
+    assert body.count(b"\n") == 1
+
+
+def test_a_port_in_use_is_told_before_anything_is_read(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        missing = tmp_path / "missing.pt"
+        result = CliRunner().invoke(main, ["--ckpt", str(missing), "--port", str(port)])
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: port {port} is in use: choose another with --port, or any free one with --port 0\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("--ckpt {tmp}/missing.pt", "does not exist"),
+        ("--ckpt {F} --directions {tmp}/missing", "no such file"),
+        ("--ckpt {F} --directions {other}", "sha256"),
+        ("--ckpt {A} --directions {directions}", "no mapping network"),
+        ("--ckpt {F} --device gpu", "--device"),
+        ("--ckpt {F} --host a..b", "--host"),
+        ("--ckpt {F} --host 192.0.2.1", "--host"),
+    ],
+)
+def test_what_cannot_be_shown_is_told_in_one_line(args, message, files, tmp_path):
+    other = write_attributes(tmp_path / "other", files["growing"])
+    words = args.format(**files, tmp=tmp_path, other=other).split()
+    result = CliRunner().invoke(main, ["--port", "0", *words])
+    assert result.exit_code == 1, result.output
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_another_host_is_served_with_a_warning():
+    with listen("0.0.0.0", 0) as everywhere:
+        (line,) = everywhere.warnings()
+        assert line.startswith("warning: ")
+        assert (everywhere.hosts, everywhere.url) == (
+            ["*"],
+            f"http://127.0.0.1:{everywhere.port}/",
+        )
+    with listen("localhost", 0) as here:
+        assert list(here.warnings()) == []
+        assert {"localhost", "127.0.0.1"} <= set(here.hosts)
+        assert "*" not in here.hosts
+
+
+def test_a_port_is_free_again_at_once():
+    with listen("127.0.0.1", 0) as first:
+        port = first.port
+        with pytest.raises(UserError, match="in use"), listen("127.0.0.1", port):
+            pass
+    with listen("127.0.0.1", port) as second:
+        assert second.port == port
+
+
+def test_without_the_extra_it_says_what_to_install():
+    program = "import sys; sys.modules['nicegui'] = None\n"
+    program += "from stylegan.explore.command import main; main(['--ckpt', 'demo'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: the page needs the package nicegui, which is not installed:"
+        ' pip install "stylegan-bench[explore]"\n'
+    )

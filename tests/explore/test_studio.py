@@ -1,0 +1,111 @@
+"""Who gets which image when: one at a time, the newest wish first, the last ones kept."""
+
+import asyncio
+
+import pytest
+
+from stylegan.explore.studio import KEPT, Easel, Studio, address
+from stylegan.recipe import Mix, Recipe
+from stylegan.recipe_options import parse_recipe
+from stylegan.recipe_png import Source, png_of
+from stylegan.subject import draw_recipe, open_subject
+from stylegan_eval.errors import UserError
+from tests.explore.networks import CPU
+
+
+class Painter:
+    """Draws when told to."""
+
+    def __init__(self):
+        self.begun, self.shown, self.failed = [], [], []
+        self.gates = {}
+
+    async def draw(self, recipe):
+        self.begun.append(recipe.seed)
+        if recipe.seed in self.gates:
+            await self.gates[recipe.seed].wait()
+        if recipe.seed == 13:
+            raise UserError("no 13")
+
+    def easel(self):
+        return Easel(self.draw, lambda recipe: self.shown.append(recipe.seed), self.failed.append)
+
+
+def test_of_wishes_that_come_while_it_draws_the_newest_is_drawn():
+    async def play():
+        painter = Painter()
+        painter.gates[0] = asyncio.Event()
+        easel = painter.easel()
+        first = asyncio.create_task(easel.want(Recipe(seed=0)))
+        await asyncio.sleep(0)
+        assert painter.begun == [0]
+        assert [await easel.want(Recipe(seed=seed)) for seed in (1, 2, 3)] == [False] * 3
+        painter.gates[0].set()
+        assert await first
+        return painter
+
+    painter = asyncio.run(play())
+    assert painter.begun == painter.shown == [0, 3]
+
+
+def test_what_cannot_be_drawn_is_told_and_the_next_is_drawn():
+    async def play():
+        painter = Painter()
+        easel = painter.easel()
+        assert await easel.want(Recipe(seed=13))
+        assert await easel.want(Recipe(seed=1))
+        return painter
+
+    painter = asyncio.run(play())
+    assert (painter.failed, painter.shown) == (["no 13"], [1])
+
+
+def test_an_easel_that_broke_draws_again():
+    async def play():
+        shown = []
+
+        async def draw(recipe):
+            if recipe.seed == 0:
+                raise OSError("the disk is gone")
+
+        easel = Easel(draw, shown.append, shown.append)
+        with pytest.raises(OSError, match="gone"):
+            await easel.want(Recipe(seed=0))
+        assert await easel.want(Recipe(seed=1))
+        return shown
+
+    assert asyncio.run(play()) == [Recipe(seed=1)]
+
+
+@pytest.fixture
+def studio(files):
+    subject = open_subject(files["F"], CPU, None)
+    made = Studio(subject, Source(ckpt=files["F"], directions=None, device="cpu"))
+    yield made
+    made.close()
+
+
+def test_images_are_those_of_the_command_whatever_else_is_asked_for(studio):
+    recipes = [Recipe(seed=seed, psi=0.5) for seed in range(KEPT + 3)]
+
+    async def ask():
+        return await asyncio.gather(*(studio.png(recipe) for recipe in [*recipes, recipes[0]]))
+
+    made = asyncio.run(ask())
+    for recipe, data in zip([*recipes, recipes[0]], made, strict=True):
+        assert data == png_of(draw_recipe(recipe, studio.subject), studio.command(recipe))
+    assert len(studio._kept) == KEPT
+
+
+def test_refusals_reach_who_asked(studio):
+    with pytest.raises(UserError, match="layers 0 to 7"):
+        asyncio.run(studio.png(Recipe(mix=Mix(seed=1, first=0, last=8))))
+
+
+def test_the_address_of_an_image_holds_its_recipe():
+    import shlex
+    from urllib.parse import parse_qs, urlsplit
+
+    recipe = parse_recipe(["--seed", "3", "--mix", "8:2-5", "--move", "a b&c=1.5"])
+    (words,) = parse_qs(urlsplit(address(recipe)).query)["recipe"]
+    assert parse_recipe(shlex.split(words)) == recipe
