@@ -12,6 +12,7 @@ import pytest
 import benchmarks.__main__
 import stylegan.convert
 import stylegan.data
+import stylegan.explore.command
 import stylegan.sample
 import stylegan.train
 import stylegan_eval.cli
@@ -21,6 +22,7 @@ COMMANDS = {
     "stylegan-convert": stylegan.convert.main,
     "stylegan-data": stylegan.data.main,
     "stylegan-eval": stylegan_eval.cli.main,
+    "stylegan-explore": stylegan.explore.command.main,
     "stylegan-sample": stylegan.sample.main,
     "stylegan-train": stylegan.train.main,
 }
