@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.outcomes import Outcome, Request, Training
-from benchmarks.report.noise import Sample
+from stylegan_eval.noise import Sample
 
 # What the paper's own numbers are called by stylegan-eval; any other name is another unit.
 _AS_PUBLISHED = {

@@ -1,8 +1,10 @@
 """What pictures of curves share: colours, an empty figure, numbers of a row."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,6 +15,7 @@ STYLES = (
     *(("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":")),
     *(("#56B4E9", "-"), ("#E69F00", "--"), ("#000000", "-."), ("#7F7F7F", ":")),
 )
+_SMOOTHED_OVER = 40  # a curve's windows: one is its length over this
 
 
 def empty_figure(width: float, height: float) -> "Figure":
@@ -35,6 +38,32 @@ def number_in(row: Mapping[str, Any], key: str) -> float:
     """A row's number; NaN where it has none."""
     value = row.get(key)
     return float(value) if isinstance(value, int | float) else math.nan
+
+
+def window_of(values: Sequence[float]) -> int:
+    """Over how many values a curve of this length is smoothed: odd, 1 for a short one."""
+    return len(values) // _SMOOTHED_OVER * 2 + 1
+
+
+def running_mean(values: Sequence[float], window: int) -> list[float]:
+    """Centred mean over `window` (odd) values, over fewer at the ends; NaN takes no part.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Any length.
+    window : int
+        Odd; 1 changes nothing.
+    """
+    array = np.asarray(values, np.float64)
+    known = np.isfinite(array)
+    ones = np.ones(window)
+    counts = np.convolve(known, ones)[window // 2 :][: len(array)]
+    sums = np.convolve(np.where(known, array, 0.0), ones)[window // 2 :][: len(array)]
+    return [
+        float(total / count) if count else math.nan
+        for total, count in zip(sums, counts, strict=True)
+    ]
 
 
 def title_and_grid(axes: "Axes", title: str) -> None:

@@ -45,7 +45,7 @@ class Place:
 @cache
 def published_values() -> Mapping[Place, float]:
     """Every published number by its place."""
-    text = files("benchmarks").joinpath("published.csv").read_text(encoding="utf-8")
+    text = files("stylegan_eval").joinpath("published.csv").read_text(encoding="utf-8")
     values = {}
     for row in csv.DictReader(text.splitlines()):
         value = float(row.pop("value"))
