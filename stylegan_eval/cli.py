@@ -11,6 +11,7 @@ from stylegan_eval.classifiers.command import classifiers
 from stylegan_eval.command import ErrorLineGroup
 from stylegan_eval.compare_command import compare
 from stylegan_eval.options import FILE, INPUTS, options_of
+from stylegan_eval.report_command import report
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.stats_command import stats
 
@@ -63,5 +64,5 @@ def _command(name: str, entry: Entry) -> click.Command:
 
 for _name, _entry in METRICS.items():
     main.add_command(_command(_name, _entry))
-for _other in (stats, classifiers, compare, cache):
+for _other in (stats, classifiers, compare, report, cache):
     main.add_command(_other)

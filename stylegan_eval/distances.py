@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stylegan_eval.blocks import load_arrays, save_arrays
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import check_writable
 
@@ -53,6 +52,8 @@ def check_distances_path(path: Path) -> None:
 
 def write_distances(path: Path, distances: Distances) -> None:
     """Write path lengths, whole or not at all."""
+    from stylegan_eval.blocks import save_arrays  # with PyTorch
+
     about = {
         "format": FORMAT,
         "metrics": list(distances.lengths),
@@ -82,6 +83,8 @@ def read_distances(path: Path) -> Distances:
     UserError
         The file is missing, damaged, or something else.
     """
+    from stylegan_eval.blocks import load_arrays  # with PyTorch
+
     arrays = load_arrays(path) or {}
     try:
         about = json.loads(bytes(arrays[_ABOUT].astype(np.uint8)))

@@ -1,7 +1,7 @@
 """What pictures of curves share: colours, an empty figure, numbers of a row."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind people tell apart; dashes help in print.
+# Okabe and Ito's colours, which colour-blind people tell apart, the light ones darkened so that all
+# stand out from a white and from a dark ground; black is the ink of a page. Dashes help in print.
 STYLES = (
-    *(("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":")),
-    *(("#56B4E9", "-"), ("#E69F00", "--"), ("#000000", "-."), ("#7F7F7F", ":")),
+    *(("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#C56C9C", ":")),
+    *(("#2E8FC4", "-"), ("#A87C00", "--"), ("#000000", "-."), ("#7F7F7F", ":")),
 )
 _SMOOTHED_OVER = 40  # a curve's windows: one is its length over this
 
@@ -40,7 +41,7 @@ def number_in(row: Mapping[str, Any], key: str) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def window_of(values: Sequence[float]) -> int:
+def window_of(values: Sized) -> int:
     """Over how many values a curve of this length is smoothed: odd, 1 for a short one."""
     return len(values) // _SMOOTHED_OVER * 2 + 1
 
