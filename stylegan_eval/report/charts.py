@@ -55,6 +55,7 @@ class Values:
 
 def curves(name: str, title: str, given: Sequence[Curve], *, log: bool = False) -> str:
     """A figure of curves over kimg, as HTML; `name` as in `svg.inline_svg`."""
+    title = _whose(title, [curve.label for curve in given])
     figure, axes = _empty(title, _HEIGHT)
     for curve in given:
         colour, dashes = _style(curve.style)
@@ -87,12 +88,13 @@ def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], en
     """
     thick = 0.8 / len(given)
     high = len(rows) * (0.12 + 0.08 * len(given))
+    title = _whose(title, [values.label for values in given])
     figure, axes = _empty(title, 0.9 + high)
     for at, values in enumerate(given):
         colour, _ = _style(values.style)
         known = np.isfinite(values.numbers)
         y = np.arange(len(rows)) - 0.4 + (at + 0.5) * thick
-        axes.plot(np.zeros((~known).sum()), y[~known], "x", color=colour, ms=3, clip_on=False)
+        axes.plot(np.full((~known).sum(), 0.015 * end), y[~known], "x", color=colour, ms=3)
         axes.barh(y, np.nan_to_num(values.numbers), thick, color=colour, label=values.label)
     axes.set_yticks(range(len(rows)), rows, fontsize=7.5)
     axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -115,6 +117,7 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
     marks : mapping
         By label, where to draw an upright line.
     """
+    title = _whose(title, [values.label for values in given])
     figure, axes = _empty(title, _HEIGHT)
     shown = [values.numbers[values.numbers > 0] for values in given]
     known = np.concatenate(shown) if shown else np.ones(1)
@@ -164,11 +167,16 @@ def _logarithmic(axes: "Axes") -> None:
 
 def _legend(figure: "Figure", axes: "Axes", count: int) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    if handles:
+    if len(handles) > 1:  # one by itself stands in the title
         figure.legend(
             handles, labels, loc="outside lower center", ncols=min(count, 3), fontsize=_SMALL,
             frameon=False,
         )  # fmt: skip
+
+
+def _whose(title: str, labels: Sequence[str]) -> str:
+    """The title, with the only label where there is no legend."""
+    return title if len(labels) > 1 or labels[0] in title else f"{title}, {labels[0]}"
 
 
 def _html(figure: "Figure", name: str, title: str, said: str) -> str:

@@ -8,6 +8,7 @@ from stylegan_eval.distances import Distances
 from stylegan_eval.metrics.path_length import trimmed_mean
 from stylegan_eval.report import shell
 from stylegan_eval.report.charts import Values, histogram
+from stylegan_eval.report.parts import code
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.words import number
 
@@ -52,7 +53,7 @@ def tails(subjects: Sequence[Subject], distances: Sequence[Distances]) -> str:
             rows.append(
                 [
                     shell.row_name(shell.text(label), label),
-                    shell.cell(f"<code>{shell.text(metric)}</code>", metric),
+                    shell.cell(code(metric), metric, "names"),
                     *(shell.cell(number(x), repr(x), "number") for x in values),
                     shell.cell(f"{share:.0%}", repr(share), "number"),
                 ]

@@ -81,7 +81,7 @@ def _of_subject(
 ) -> list[str]:
     rows = [
         [
-            shell.cell(", ".join(map(code, batch.metrics))),
+            shell.cell(", ".join(map(code, batch.metrics)), kind="names"),
             shell.cell(", ".join(dict.fromkeys(known[each] for each in batch.protocols))),
             shell.cell(shell.text(batch.seed)),
             shell.cell("<br>".join(map(shell.text, batch.where)), kind="how"),

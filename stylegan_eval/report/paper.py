@@ -1,11 +1,12 @@
 """Results beside the paper's numbers: as equals only where they are the same quantity."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from stylegan_eval.published import Published, has_published_unit, published_numbers
+from stylegan_eval.published import Place, Published, has_published_unit, published_numbers
 from stylegan_eval.report.measured import Measured
 from stylegan_eval.report.subjects import Subject
 
@@ -99,12 +100,22 @@ def _of_subject(subject: Subject) -> Iterator[Beside]:
         if place.condition not in ("", "latents=1"):
             continue
         known.add(kind)
-        for row in subject.results:
-            if quantity_of(row.metric) == (place.metric, place.space):
-                yield Beside(
-                    subject=subject.label, result=row, published=published,
-                    same=_same(place.metric, row),
-                )  # fmt: skip
+        for row in _results(subject, place):
+            same = _same(place.metric, row)
+            yield Beside(subject=subject.label, result=row, published=published, same=same)
+
+
+def _results(subject: Subject, place: Place) -> list[Measured]:
+    """Results of the quantity at a place: those of its unit, else one that may remind of it."""
+    found = [
+        row
+        for row in subject.results
+        if quantity_of(row.metric) == (place.metric, place.space) and math.isfinite(row.value)
+    ]
+    same = [row for row in found if _same(place.metric, row)]
+    if same or place.dataset != _MAIN:
+        return same
+    return sorted(found, key=lambda row: -int(row["num"]) if row["num"].isdigit() else 0)[:1]
 
 
 def quantity_of(metric: str) -> tuple[str, str] | None:

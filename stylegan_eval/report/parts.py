@@ -11,7 +11,7 @@ from stylegan_eval.report.paper import beside
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.report.summary import Line, letters, lines_of, order, protocol, unlike, value
 
-_BREAKS = str.maketrans({"_": "_<wbr>", "[": "<wbr>[", ",": ",<wbr>", "/": "/<wbr>"})
+_BREAKS = str.maketrans({"[": "<wbr>[", ",": ",<wbr>", "/": "/<wbr>"})
 
 
 def code(name: str) -> str:
