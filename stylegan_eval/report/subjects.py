@@ -1,7 +1,7 @@
 """The generators of a report: whose results are whose, and what each is called."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -78,6 +78,15 @@ class _Gathered:
     paths: list[Path] = field(default_factory=list)
     description: str = ""
 
+    def add(self, row: Measured) -> None:
+        """Take in a result."""
+        self.results.append(row)
+        self.description = row["description"] or self.description
+
+    def find_at(self, *paths: Path) -> None:
+        """Note where its checkpoint may be."""
+        self.paths += [path for path in paths if path not in self.paths]
+
 
 def subjects_of(
     measured: Sequence[Measured], runs: Sequence[TrainingRun], named: Sequence[Named] = ()
@@ -98,16 +107,20 @@ def subjects_of(
     """
     found: dict[str, _Gathered] = {}
     for row in measured:
-        _add(found, row, [Path(row["generator"]), row.source.parent / row["generator"]])
+        key = row["generator_digest"] or row["generator"]
+        one = found.setdefault(key, _Gathered(digest=row["generator_digest"]))
+        if row["generator"]:
+            one.names.append(row["generator"])
+            one.find_at(Path(row["generator"]), row.source.parent / row["generator"])
+        one.add(row)
     for run in runs:
-        rows = run.newest
-        for row in rows:  # named there by folder and file
-            _add(found, row, [run.folder / Path(row["generator"]).name])
-        keys = dict.fromkeys(map(_key, rows))
-        gathered = [found[key] for key in keys] or _of_run(found, run)
-        for one in gathered:
-            one.run = run
-            one.names.insert(0, str(run.folder.resolve()))
+        one = _of_run(found, run)
+        one.run = run
+        one.names.insert(0, str(run.folder.resolve()))
+        for row in run.newest:
+            if row["generator"]:  # by folder and file
+                one.find_at(run.folder / Path(row["generator"]).name)
+            one.add(row)
     for each in named:
         one = found.setdefault(each.digest, _Gathered(digest=each.digest))
         one.names.append(str(each.path))
@@ -116,29 +129,18 @@ def subjects_of(
     return _labelled([_subject(one) for one in found.values()])
 
 
-def _key(row: Measured) -> str:
-    return row["generator_digest"] or row["generator"]
-
-
-def _add(found: dict[str, _Gathered], row: Measured, paths: Iterable[Path]) -> None:
-    one = found.setdefault(_key(row), _Gathered(digest=row["generator_digest"]))
-    one.results.append(row)
-    if row["generator"]:
-        one.names.append(row["generator"])
-        one.paths += [path for path in paths if path not in one.paths]
-    one.description = row["description"] or one.description
-
-
-def _of_run(found: dict[str, _Gathered], run: TrainingRun) -> list[_Gathered]:
-    """A training that measured nothing: known by its place, also to the tables."""
+def _of_run(found: dict[str, _Gathered], run: TrainingRun) -> _Gathered:
+    """A training: known by the digest that it measured last, else by its place."""
+    digest = next((row["generator_digest"] for row in run.newest if row["generator_digest"]), "")
+    if digest:
+        return found.setdefault(digest, _Gathered(digest=digest))
     places = {run.folder.resolve()}
-    newest = run.checkpoint
-    if newest is not None:
-        places.add(newest.resolve())
-    known = [one for one in found.values() if places & {path.resolve() for path in one.paths}]
-    if not known:
-        known = [found.setdefault(str(run.folder.resolve()), _Gathered(paths=[run.folder]))]
-    return known
+    if run.checkpoint is not None:
+        places.add(run.checkpoint.resolve())
+    for one in found.values():
+        if places & {path.resolve() for path in one.paths}:
+            return one
+    return found.setdefault(str(run.folder.resolve()), _Gathered(paths=[run.folder]))
 
 
 def _subject(one: _Gathered) -> Subject:
