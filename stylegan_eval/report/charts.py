@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_eval.plotting import STYLES, empty_figure
-from stylegan_eval.report.shell import text
-from stylegan_eval.report.svg import inline_svg
+from stylegan_eval.report.svg import drawable, inline_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +60,14 @@ def curves(name: str, title: str, given: Sequence[Curve], *, log: bool = False) 
         colour, dashes = _style(curve.style)
         marker = "o" if len(curve.x) < 30 else ""
         axes.plot(
-            curve.x, curve.y, dashes, color=colour, lw=1.3, marker=marker, ms=3, label=curve.label
+            curve.x,
+            curve.y,
+            dashes,
+            color=colour,
+            lw=1.3,
+            marker=marker,
+            ms=3,
+            label=drawable(curve.label),
         )
         if curve.error:
             axes.errorbar(curve.x, curve.y, curve.error, fmt="none", ecolor=colour, elinewidth=1)
@@ -95,8 +101,10 @@ def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], en
         known = np.isfinite(values.numbers)
         y = np.arange(len(rows)) - 0.4 + (at + 0.5) * thick
         axes.plot(np.full((~known).sum(), 0.015 * end), y[~known], "x", color=colour, ms=3)
-        axes.barh(y, np.nan_to_num(values.numbers), thick, color=colour, label=values.label)
-    axes.set_yticks(range(len(rows)), rows, fontsize=7.5)
+        axes.barh(
+            y, np.nan_to_num(values.numbers), thick, color=colour, label=drawable(values.label)
+        )
+    axes.set_yticks(range(len(rows)), list(map(drawable, rows)), fontsize=7.5)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, end)
     axes.set_xlabel("conditional entropy in bits; 0 is perfectly separable", fontsize=_SMALL)
@@ -126,7 +134,7 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
     for values, numbers in zip(given, shown, strict=True):
         colour, dashes = _style(values.style)
         heights = np.histogram(numbers, edges)[0] / max(len(values.numbers), 1)
-        axes.stairs(heights, edges, color=colour, ls=dashes, lw=1.3, label=values.label)
+        axes.stairs(heights, edges, color=colour, ls=dashes, lw=1.3, label=drawable(values.label))
         if math.isfinite(mark := marks.get(values.label, math.nan)):
             axes.axvline(mark, color=colour, ls=dashes, lw=0.8)
     axes.set_xscale("log")
@@ -145,7 +153,7 @@ def _style(number: int) -> tuple[str, str]:
 def _empty(title: str, height: float) -> "tuple[Figure, Axes]":
     figure = empty_figure(_WIDTH, height)
     axes = figure.subplots()
-    axes.set_title(title, fontsize=9)
+    axes.set_title(drawable(title), fontsize=9)
     axes.tick_params(labelsize=_SMALL)
     axes.grid(visible=True, lw=0.4, color="#7f7f7f", alpha=0.45)
     axes.set_axisbelow(True)
@@ -181,4 +189,4 @@ def _whose(title: str, labels: Sequence[str]) -> str:
 
 def _html(figure: "Figure", name: str, title: str, said: str) -> str:
     drawn = inline_svg(figure, name, f"{title}. {said}")
-    return f'<figure class="chart" data-title="{text(title)}">{drawn}</figure>'
+    return f'<figure class="chart">{drawn}</figure>'

@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -34,7 +35,10 @@ def inline_svg(figure: "Figure", name: str, label: str) -> str:
     import matplotlib as mpl
 
     file = io.BytesIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    options = {"svg.fonttype": "none", "svg.hashsalt": name}
+    with mpl.rc_context(options), warnings.catch_warnings():
+        # The page's reader has the glyphs that Matplotlib's font lacks, and draws the words.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     root = ET.fromstring(file.getvalue())
     _clean(root)
@@ -46,7 +50,18 @@ def inline_svg(figure: "Figure", name: str, label: str) -> str:
         "stroke-linejoin": "round", "stroke-linecap": "butt",
     }  # fmt: skip
     drawn = ET.tostring(root, encoding="unicode")
-    return drawn.replace("<svg ", f'<svg aria-label="{text(label)}" ', 1)
+    return drawn.replace("<svg ", f'<svg aria-label="{text(_printable(label))}" ', 1)
+
+
+def drawable(words: str) -> str:
+    """Words that Matplotlib shows as they are: no formulas, nothing hidden or unprintable."""
+    shown = _printable(words)
+    # A label that begins with an underscore has no place in a legend.
+    return f" {shown}".replace("$", r"\$") if shown.startswith("_") else shown.replace("$", r"\$")
+
+
+def _printable(words: str) -> str:
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in words)
 
 
 def _clean(element: ET.Element) -> None:

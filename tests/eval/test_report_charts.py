@@ -7,6 +7,8 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import stylegan_eval.report
 from stylegan_eval.plotting import STYLES
@@ -77,6 +79,22 @@ def test_words_of_charts_stay_words(charts):
     assert "share of pairs" in words[2]
     assert charts["curves"].attrib["role"] == "img"
     assert charts["curves"].attrib["aria-label"].startswith('Title "<b>", x. Curves of x')
+
+
+@settings(max_examples=8)
+@given(st.text(min_size=1, max_size=12))
+@example("$x$ y")
+@example("_hidden")
+@example("\x00\udcff\n]]>")
+@example("人 <b>")
+def test_any_name_can_be_drawn(name):
+    """Names come from folders and tables: no formula, no markup, no end of the drawing."""
+    values = [Values(label=label, style=0, numbers=np.ones(1)) for label in (name, "other")]
+    svg = ET.fromstring(bars("n", "Bars", [name], values, 1.0))[0]
+    words = [element.text or "" for element in svg.iter("text")]
+    shown = "".join(sign if sign.isprintable() else "\ufffd" for sign in name)
+    assert [word.strip() for word in words].count(shown.strip()) >= 2  # beside the bar, and below
+    assert "other" in words
 
 
 def test_the_same_numbers_give_the_same_chart():
