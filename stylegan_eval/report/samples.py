@@ -1,10 +1,9 @@
 """Samples of each generator from the same latents, and what their files say of them."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -114,17 +113,6 @@ def _drawn(
         _, _, images = draw(loaded.generator, seed, part, device)
         parts.append(to_uint8(images).cpu().numpy())
     return np.concatenate(parts)
-
-
-def load_named(paths: Sequence[Path], device: torch.device) -> list[LoadedGenerator]:
-    """Load what the command line names.
-
-    Raises
-    ------
-    UserError
-        One cannot be loaded.
-    """
-    return [load_generator(path, device) for path in paths]
 
 
 def as_png(image: NDArray[np.uint8]) -> bytes:

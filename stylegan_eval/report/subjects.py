@@ -116,7 +116,7 @@ def subjects_of(
     for run in runs:
         one = _of_run(found, run)
         one.run = run
-        one.names.insert(0, str(run.folder.resolve()))
+        one.names.insert(0, str(run.folder.absolute()))
         for row in run.newest:
             if row["generator"]:  # by folder and file
                 one.find_at(run.folder / Path(row["generator"]).name)

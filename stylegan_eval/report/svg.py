@@ -35,8 +35,10 @@ def inline_svg(figure: "Figure", name: str, label: str) -> str:
     import matplotlib as mpl
 
     file = io.BytesIO()
-    options = {"svg.fonttype": "none", "svg.hashsalt": name}
-    with mpl.rc_context(options), warnings.catch_warnings():
+    with (
+        mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}),
+        warnings.catch_warnings(),
+    ):
         # The page's reader has the glyphs that Matplotlib's font lacks, and draws the words.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
