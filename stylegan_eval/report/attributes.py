@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stylegan_eval.report.charts import Values, bars
+from stylegan_eval.report.charts import Values, bars, seen
 from stylegan_eval.report.measured import Measured
 from stylegan_eval.report.subjects import Subject
 
@@ -109,7 +109,8 @@ def charts_of(group: Attributes, name: str, styles: Mapping[str, int]) -> list[s
     styles : mapping
         Number of the colour of each generator.
     """
-    largest = max((row.value for row in group.results.values() if row.value > 0), default=1.0)
+    known = seen([row.value for row in group.results.values()])
+    largest = float(max(np.nanmax(known, initial=0.0), 0.0)) or 1.0
     return [
         bars(
             f"{name}-{space}",

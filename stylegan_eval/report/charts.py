@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_eval.plotting import STYLES, empty_figure
+from stylegan_eval.report.measured import LARGEST
 from stylegan_eval.report.svg import drawable, inline_svg
 
 if TYPE_CHECKING:
@@ -52,16 +53,33 @@ class Values:
     numbers: NDArray[np.float64]
 
 
+def seen(numbers: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """The numbers that have a place on an axis; NaN instead of all others."""
+    given = np.asarray(numbers, np.float64)
+    return np.where(np.abs(given) <= LARGEST, given, np.nan)
+
+
 def curves(name: str, title: str, given: Sequence[Curve], *, log: bool = False) -> str:
-    """A figure of curves over kimg, as HTML; `name` as in `svg.inline_svg`."""
+    """A figure of curves over kimg, as HTML.
+
+    Parameters
+    ----------
+    name, title : str
+        `name` as in `svg.inline_svg`.
+    given : sequence of Curve
+        At least one.
+    log : bool
+        Whether the upright axis shall be logarithmic, if all numbers allow it.
+    """
     title = _whose(title, [curve.label for curve in given])
     figure, axes = _empty(title, _HEIGHT)
-    for curve in given:
+    heights = [seen(curve.y) for curve in given]
+    for curve, y in zip(given, heights, strict=True):
         colour, dashes = _style(curve.style)
         marker = "o" if len(curve.x) < 30 else ""
         axes.plot(
-            curve.x,
-            curve.y,
+            seen(curve.x),
+            y,
             dashes,
             color=colour,
             lw=1.3,
@@ -70,9 +88,11 @@ def curves(name: str, title: str, given: Sequence[Curve], *, log: bool = False) 
             label=drawable(curve.label),
         )
         if curve.error:
-            axes.errorbar(curve.x, curve.y, curve.error, fmt="none", ecolor=colour, elinewidth=1)
+            x, error = seen(curve.x), seen(curve.error)
+            axes.errorbar(x, y, error, fmt="none", ecolor=colour, elinewidth=1)
     axes.set_xlabel("kimg", fontsize=_SMALL)
-    if log:
+    known = np.concatenate([y[np.isfinite(y)] for y in heights])
+    if log and len(known) and known.min() > 1 / LARGEST:
         _logarithmic(axes)
     _legend(figure, axes, len(given))
     return _html(figure, name, title, f"Curves of {', '.join(curve.label for curve in given)}")
@@ -98,12 +118,11 @@ def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], en
     figure, axes = _empty(title, 0.9 + high)
     for at, values in enumerate(given):
         colour, _ = _style(values.style)
-        known = np.isfinite(values.numbers)
+        numbers = seen(values.numbers)
+        known = np.isfinite(numbers)
         y = np.arange(len(rows)) - 0.4 + (at + 0.5) * thick
         axes.plot(np.full((~known).sum(), 0.015 * end), y[~known], "x", color=colour, ms=3)
-        axes.barh(
-            y, np.nan_to_num(values.numbers), thick, color=colour, label=drawable(values.label)
-        )
+        axes.barh(y, np.nan_to_num(numbers), thick, color=colour, label=drawable(values.label))
     axes.set_yticks(range(len(rows)), list(map(drawable, rows)), fontsize=7.5)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, end)
@@ -127,7 +146,8 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
     """
     title = _whose(title, [values.label for values in given])
     figure, axes = _empty(title, _HEIGHT)
-    shown = [values.numbers[values.numbers > 0] for values in given]
+    visible = [seen(values.numbers) for values in given]
+    shown = [numbers[numbers > 1 / LARGEST] for numbers in visible]
     known = np.concatenate(shown) if shown else np.ones(1)
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.5, 2.0)
     edges = np.geomspace(low * 0.99, high * 1.01, _BINS + 1)

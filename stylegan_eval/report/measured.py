@@ -11,6 +11,7 @@ from typing import Any
 from stylegan_eval.comparison import DEFINING, read_results
 from stylegan_eval.results import COLUMNS
 
+LARGEST = 1e30  # what is beyond is no measurement but the trace of a broken run or file
 # Metrics of which more is better; all others are distances or the like.
 _HIGHER = re.compile(r"(is|pr|prdc)(?![a-z])")
 
@@ -40,14 +41,15 @@ class Measured:
 
     @property
     def value(self) -> float:
-        """The number; NaN where there is none."""
-        return float(self.cells["value"] or "nan")
+        """The number; NaN where there is none, or one beyond all measure."""
+        number = float(self.cells["value"] or "nan")
+        return number if abs(number) <= LARGEST else math.nan
 
     @property
     def stderr(self) -> float | None:
         """Its standard error; None where none is known."""
         error = float(self.cells["stderr"] or "nan")
-        return error if math.isfinite(error) else None
+        return error if 0 <= error <= LARGEST else None
 
     @property
     def details(self) -> dict[str, str]:

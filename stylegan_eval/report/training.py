@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stylegan_eval.plotting import number_in, running_mean, window_of
-from stylegan_eval.report.charts import Curve, curves
+from stylegan_eval.report.charts import Curve, curves, seen
 from stylegan_eval.report.measured import Measured, from_log, higher_is_better
 from stylegan_eval.report.runs import METRICS
 from stylegan_eval.report.subjects import Subject
@@ -34,8 +34,7 @@ def metric_charts(subjects: Sequence[Subject], styles: Mapping[str, int]) -> lis
     drawn = []
     for at, ((metric, *_), lines) in enumerate(found.items()):
         given = [_curve(label, styles[label], points) for label, points in lines.items()]
-        positive = all(y > 0 for curve in given for y in curve.y if math.isfinite(y))
-        log = positive and not higher_is_better(metric)
+        log = not higher_is_better(metric)
         drawn.append(curves(f"metric-{at}", f"{metric} over training", given, log=log))
     return drawn
 
@@ -100,7 +99,7 @@ def _terms(log: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Curve]
     given = []
     kimg = [row["nimg"] / 1000 for row in log]
     for style, key in enumerate(keys):
-        values = [number_in(row, key) for row in log]
+        values = seen([number_in(row, key) for row in log]).tolist()
         if any(map(math.isfinite, values)):
             smooth = running_mean(values, window_of(values))
             given.append(Curve(label=key, style=style, x=kimg, y=smooth))

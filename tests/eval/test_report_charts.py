@@ -81,6 +81,20 @@ def test_words_of_charts_stay_words(charts):
     assert charts["curves"].attrib["aria-label"].startswith('Title "<b>", x. Curves of x')
 
 
+def test_numbers_of_a_broken_run_leave_a_chart():
+    """Not finite, too large for an axis, or too small for a logarithmic one."""
+    odd = [math.nan, math.inf, -math.inf, 1e300, 1e-300, 0.0]
+    curve = Curve(label="x", style=0, x=odd, y=odd[::-1], error=odd)
+    values = [Values(label="x", style=0, numbers=np.array(odd))]
+    for html in (
+        curves("a", "Curves", [curve], log=True),
+        curves("a", "Nothing", [Curve(label="x", style=0, x=[1.0], y=[math.nan])], log=True),
+        bars("b", "Bars", list("abcdef"), values, 1.0),
+        histogram("c", "Lengths", values, {"x": math.inf}),
+    ):
+        assert ET.fromstring(html)[0].tag == "svg"
+
+
 @settings(max_examples=8)
 @given(st.text(min_size=1, max_size=12))
 @example("$x$ y")

@@ -131,6 +131,14 @@ def test_more_is_better_where_it_is(tmp_path):
     assert found.best == ["B"]
 
 
+@pytest.mark.parametrize("odd", [math.inf, -math.inf, math.nan, 1e300])
+def test_what_is_no_measurement_is_none(tmp_path, odd):
+    """A broken run or file leaves such numbers."""
+    found = line(tmp_path, row("A", value=odd), row("B", stderr=odd), row("C", stderr=-1.0))
+    assert value(found.cells["A"]) == "none"
+    assert order(found) == "B ? C"
+
+
 def test_without_a_standard_error_nothing_is_claimed(tmp_path):
     found = line(tmp_path, row("A", value=1.0, stderr=None), row("B", value=99.0))
     assert order(found) == "A ? B"
