@@ -29,7 +29,7 @@ def samples_part(opened: Mapping[str, Opened], reals: Neighbourhood | None, seed
         said += (
             " Image by image the same latents for all."
             if len(dims) == 1
-            else " Latents have unlike lengths, so no two generators share them."
+            else " Image by image the same latents for those whose latents are equally long."
         )
     return shell.section(
         "samples",
