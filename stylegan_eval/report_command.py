@@ -5,12 +5,9 @@ from pathlib import Path
 import click
 
 from stylegan_eval.command import ErrorLineCommand, NetworkPath
-from stylegan_eval.options import FILE
-
-_FEATURES = (
-    *("efficientnet-lite0", "inception", "vgg16", "dinov2-vits14", "dinov2-vitb14"),
-    *("dinov2-vitl14", "clip-vitl14-336"),
-)
+from stylegan_eval.options import FILE, options_of
+from stylegan_eval.settings.images import Features
+from stylegan_eval.settings.report import ReportSettings
 
 
 @click.command(cls=ErrorLineCommand)
@@ -27,29 +24,7 @@ _FEATURES = (
     metavar="CKPT|demo",
     help="Also this generator, or where a measured one has gone; may be said several times.",
 )
-@click.option(
-    "--samples",
-    type=click.IntRange(0, 256),
-    default=16,
-    show_default=True,
-    help="Images of each generator; 0 opens no checkpoint.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**63 - 1),
-    default=0,
-    show_default=True,
-    help="Seed of their latents.",
-)
-@click.option(
-    "--features",
-    type=click.Choice(_FEATURES),
-    default="efficientnet-lite0",
-    show_default=True,
-    help="Feature network that finds the nearest real image.",
-)
-@click.option("--weights", type=FILE, help="Its weights; by default the official file.")
-@click.option("--title", default="Generators, measured", show_default=True, help="Heading.")
+@click.option("--weights", type=FILE, help="Of --features; by default the official file.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def report(
     inputs: tuple[Path, ...],
@@ -58,7 +33,7 @@ def report(
     ckpts: tuple[Path, ...],
     samples: int,
     seed: int,
-    features: str,
+    features: Features,
     weights: Path | None,
     title: str,
     device: str,
@@ -74,20 +49,24 @@ def report(
     import shlex
     import sys
 
-    from stylegan_eval.report.build import ReportSettings, write_report
+    from stylegan_eval.report.build import ReportInputs, write_report
 
     if not inputs and not ckpts:
         raise click.UsageError("name a table of results, the folder of a training, or --ckpt")
-    settings = ReportSettings(
-        title=title,
-        samples=samples,
-        seed=seed,
-        features=features,
-        weights=weights,
-        data=data,
-        ckpts=ckpts,
-        device=device,
-        command=shlex.join(["stylegan-eval", *sys.argv[1:]]),
+    write_report(
+        ReportInputs(
+            paths=inputs,
+            ckpts=ckpts,
+            data=data,
+            weights=weights,
+            device=device,
+            command=shlex.join(["stylegan-eval", *sys.argv[1:]]),
+        ),
+        out,
+        ReportSettings(title=title, samples=samples, seed=seed, features=features),
+        lambda line: click.echo(line, err=True),
     )
-    write_report(inputs, out, settings, lambda line: click.echo(line, err=True))
     click.echo(out)
+
+
+report.params += options_of(ReportSettings)

@@ -18,6 +18,7 @@ from stylegan_eval.report.parts import (
 )
 from stylegan_eval.report.subjects import Named, Subject, subjects_of
 from stylegan_eval.report.training import best_of, loss_charts, metric_charts
+from stylegan_eval.settings.report import ReportSettings
 
 if TYPE_CHECKING:
     from stylegan_eval.report.samples import Opened
@@ -33,44 +34,35 @@ _NO_LENGTHS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportSettings:
-    """What a report shows.
+class ReportInputs:
+    """What a report is made of.
 
     Attributes
     ----------
-    title : str
-        Heading of the page.
-    samples : int
-        Images of each generator; 0 opens no checkpoint.
-    seed : int
-        Of their latents.
-    features : str
-        Feature network that finds the nearest real images.
-    weights : Path or None
-        Its weights; None for the official ones.
-    data : Path or None
-        Real images, a folder or a zip; None for no neighbours.
+    paths : tuple of Path
+        See `finding.find`.
     ckpts : tuple of Path
         Checkpoints to show, also of results whose generator has moved.
+    data : Path or None
+        Real images, a folder or a zip; None for no neighbours.
+    weights : Path or None
+        Of the feature network; None for the official ones.
     device : str
         As in `loading.pick_device`.
     command : str
         What made the page, for the page.
     """
 
-    title: str = "Generators, measured"
-    samples: int = 16
-    seed: int = 0
-    features: str = "efficientnet-lite0"
-    weights: Path | None = None
-    data: Path | None = None
+    paths: tuple[Path, ...] = ()
     ckpts: tuple[Path, ...] = ()
+    data: Path | None = None
+    weights: Path | None = None
     device: str = "auto"
     command: str = ""
 
 
 def write_report(
-    inputs: Sequence[Path],
+    inputs: ReportInputs,
     out: Path,
     settings: ReportSettings,
     tell: Callable[[str], None] = lambda _: None,
@@ -79,8 +71,8 @@ def write_report(
 
     Parameters
     ----------
-    inputs : sequence of Path
-        See `finding.find`.
+    inputs : ReportInputs
+        What is reported.
     out : Path
         The page.
     settings : ReportSettings
@@ -94,22 +86,23 @@ def write_report(
         Nothing to report, something that cannot be read, or a page that cannot be written.
     """
     check_writable(out)
-    if out.resolve() in [path.resolve() for path in inputs]:
+    if out.resolve() in [path.resolve() for path in inputs.paths]:
         raise UserError(f"-o {out} would overwrite what is to be reported: name another file")
-    if settings.data is not None and settings.samples == 0:
+    if inputs.data is not None and settings.samples == 0:
         raise UserError("--data finds the nearest real images of samples: ask for some (--samples)")
-    found = find(inputs)
-    text = page(found, settings, tell)
+    text = page(find(inputs.paths), inputs, settings, tell)
     with atomic_write(out) as temporary:
         # A path may hold bytes that are no text.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def page(found: Found, settings: ReportSettings, tell: Callable[[str], None]) -> str:
-    """The whole page."""
-    subjects = subjects_of(found.measured, found.runs, _named(settings))
+def page(
+    found: Found, inputs: ReportInputs, settings: ReportSettings, tell: Callable[[str], None]
+) -> str:
+    """The whole page, of what `inputs` were found to be."""
+    subjects = subjects_of(found.measured, found.runs, _named(inputs))
     styles = {subject.label: at for at, subject in enumerate(subjects)}
-    opened, samples = _samples(subjects, settings, tell)
+    opened, samples = _samples(subjects, inputs, settings, tell)
     known = {
         subject.label: {
             **(opened[subject.label].settings if subject.label in opened else {}),
@@ -129,7 +122,7 @@ def page(found: Found, settings: ReportSettings, tell: Callable[[str], None]) ->
         "provenance": (
             "Provenance",
             provenance_part(
-                subjects, {label: one.origin for label, one in opened.items()}, settings.command
+                subjects, {label: one.origin for label, one in opened.items()}, inputs.command
             ),
         ),
     }
@@ -142,20 +135,23 @@ def page(found: Found, settings: ReportSettings, tell: Callable[[str], None]) ->
     )
 
 
-def _named(settings: ReportSettings) -> list[Named]:
-    if not settings.ckpts:
+def _named(inputs: ReportInputs) -> list[Named]:
+    if not inputs.ckpts:
         return []
     from stylegan_eval.loading import load_generator, pick_device
 
     named = []
-    for path in settings.ckpts:
-        loaded = load_generator(path, pick_device(settings.device))
+    for path in inputs.ckpts:
+        loaded = load_generator(path, pick_device(inputs.device))
         named.append(Named(path=path, digest=loaded.sha256, description=loaded.description))
     return named
 
 
 def _samples(
-    subjects: Sequence[Subject], settings: ReportSettings, tell: Callable[[str], None]
+    subjects: Sequence[Subject],
+    inputs: ReportInputs,
+    settings: ReportSettings,
+    tell: Callable[[str], None],
 ) -> "tuple[dict[str, Opened], str]":
     """What the checkpoints give, by label, and the part of the page that shows samples."""
     if settings.samples == 0:
@@ -165,11 +161,11 @@ def _samples(
     from stylegan_eval.report.neighbours import open_neighbourhood
     from stylegan_eval.report.samples import open_subject
 
-    device = pick_device(settings.device)
+    device = pick_device(inputs.device)
     reals = None
-    if settings.data is not None:
-        tell(f"looking at {settings.data}")
-        reals = open_neighbourhood(settings.data, settings.features, settings.weights, device)
+    if inputs.data is not None:
+        tell(f"looking at {inputs.data}")
+        reals = open_neighbourhood(inputs.data, settings.features, inputs.weights, device)
     opened = {}
     try:
         for subject in subjects:
