@@ -11,8 +11,8 @@ from typing import Any
 
 from benchmarks.folder import ResultsFolder, read_json
 from benchmarks.outcomes import Outcome, Request, Training
-from stylegan.training.rows import read_rows
 from stylegan_eval.errors import UserError
+from stylegan_eval.json_lines import read_rows
 from stylegan_eval.results import COLUMNS
 
 FINISHED = "finished.json"

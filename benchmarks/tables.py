@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from benchmarks.published import Place, published_values
 from stylegan.configs import CONFIGS, Config
 from stylegan_eval.errors import UserError
+from stylegan_eval.published import Place, published_values
 
 Dataset = Literal["ffhq", "celebahq", "lsun-bedroom", "lsun-cat", "lsun-car"]
 Space = Literal["", "z", "w"]

@@ -302,7 +302,7 @@ def diff(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     dict
         ``{"loss.style_mixing_prob": (0.0, 0.9)}`` for E and F.
     """
-    before, after = _flat(asdict(old)), _flat(asdict(new))
+    before, after = flat(asdict(old)), flat(asdict(new))
     return {
         key: (before[key], value)
         for key, value in after.items()
@@ -310,11 +310,12 @@ def diff(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves of a tree by dotted name: ``loss.r1_gamma``."""
     leaves: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            leaves |= _flat(value, f"{prefix}{key}.")
+            leaves |= flat(value, f"{prefix}{key}.")
         else:
             leaves[prefix + key] = value
     return leaves

@@ -5,6 +5,7 @@ The kind of a file is told by its content. What comes is always the dictionary t
 which has ``optimizers`` only where it is a checkpoint.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -24,7 +25,7 @@ from stylegan.checkpoint import (
     read_archive,
     read_checkpoint,
 )
-from stylegan.configs import config_to_dict
+from stylegan.configs import config_to_dict, flat
 from stylegan.formats.legacy import is_legacy, read_legacy
 from stylegan.formats.nvidia import is_pickle, read_nvidia
 from stylegan.formats.peers import read_peer
@@ -40,7 +41,7 @@ from stylegan.network_file import (
 )
 from stylegan.networks.conditional import DrawsLabels
 from stylegan.networks.generator import GeneratorAtLod
-from stylegan.provenance import provenance_to_dict
+from stylegan.provenance import Provenance, provenance_to_dict
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
@@ -256,7 +257,7 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
     if not any(is_of(path) for is_of in kinds):
         return None
     _, tree = open_networks(path)
-    config, _ = load_config(tree)
+    config, provenance = load_config(tree)
     size = f"{config.resolution}x{config.resolution}"
     grown = f", lod {tree['lod']:.2f}" if tree["lod"] > 0 else ""
     grown_to = GeneratorAtLod(load_generator(tree, device), tree["lod"])
@@ -271,4 +272,23 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
         description=f"config {config.name}, {size}, {trained_for(tree)}{grown}",
         sha256=sha256_of(path),
         mirrored=config.mirror,
+        settings={key: json.dumps(value) for key, value in flat(config_to_dict(config)).items()},
+        origin=_origin(tree, provenance),
     )
+
+
+def _origin(tree: Mapping[str, Any], provenance: Provenance) -> dict[str, str]:
+    """How networks came about, in words; what is not known is left out."""
+    facts = tree.get("facts", NO_FACTS)
+    computed = (f"{how} from image {nimg}" for nimg, how in provenance.execution)
+    said = {
+        "trained": trained_for(tree),
+        "seed of the training": str(provenance.seed),
+        "training images": provenance.data,
+        "began as": provenance.init,
+        "computed in": ", ".join(computed),
+        "trained by": f"version {provenance.version}" if provenance.version else "",
+        "trained with": facts.command,
+        "note": facts.note,
+    }
+    return {key: words for key, words in said.items() if words}

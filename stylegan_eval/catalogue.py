@@ -88,7 +88,7 @@ METRICS: Mapping[str, Entry] = MappingProxyType(
         "ppl": Entry(
             place="stylegan_eval.evaluation.ppl:evaluate",
             settings=PplSettings,
-            inputs=("ckpt", "generator", "weights"),
+            inputs=("ckpt", "generator", "weights", "distances"),
             help="Perceptual path length in z and in w.",
         ),
         "ls": Entry(
@@ -100,7 +100,7 @@ METRICS: Mapping[str, Entry] = MappingProxyType(
         "all": Entry(
             place="stylegan_eval.evaluation.everything:evaluate",
             settings=AllSettings,
-            inputs=(*_COMPARED, "classifiers"),
+            inputs=(*_COMPARED, "classifiers", "distances"),
             help="Several metrics at once; each image is generated once.",
         ),
     }

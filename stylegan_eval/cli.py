@@ -12,6 +12,7 @@ from stylegan_eval.command import ErrorLineGroup
 from stylegan_eval.compare_command import compare
 from stylegan_eval.directions_command import directions
 from stylegan_eval.options import FILE, INPUTS, options_of
+from stylegan_eval.report_command import report
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.stats_command import stats
 
@@ -64,6 +65,6 @@ def _command(name: str, entry: Entry) -> click.Command:
 
 for _name, _entry in METRICS.items():
     main.add_command(_command(_name, _entry))
-for _other in (stats, classifiers, compare, cache):
+for _other in (stats, classifiers, compare, report, cache):
     main.add_command(_other)
 main.add_command(directions)

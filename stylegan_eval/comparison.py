@@ -11,12 +11,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
 from stylegan_eval.results import COLUMNS, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DEFINING = (
     "protocol",
@@ -42,7 +44,7 @@ class Comparison:
         For each metric left out, which files differ in what.
     """
 
-    table: pd.DataFrame
+    table: "pd.DataFrame"
     refused: tuple[str, ...]
 
 
@@ -83,6 +85,8 @@ def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparis
             kept.append(_line(metric, rows, list(columns)))
     if not kept and not refused:
         raise UserError(f"no metric is in two of: {', '.join(columns)}")
+    import pandas as pd
+
     return Comparison(table=pd.DataFrame(kept), refused=tuple(refused))
 
 
@@ -91,7 +95,7 @@ def _columns(paths: Sequence[Path]) -> dict[str, dict[str, Mapping[str, str]]]:
 
     With several files a column is a file; with one file it is a generator within it.
     """
-    tables = {str(path): _read(path) for path in paths}
+    tables = {str(path): read_results(path) for path in paths}
     if len(tables) < len(paths):
         raise UserError("the same table is named twice: name two tables, or one with both rows")
     if len(tables) > 1:
@@ -102,7 +106,14 @@ def _columns(paths: Sequence[Path]) -> dict[str, dict[str, Mapping[str, str]]]:
     return columns
 
 
-def _read(path: Path) -> list[dict[str, str]]:
+def read_results(path: Path) -> list[dict[str, str]]:
+    """Rows of a result table, each cell as it is written.
+
+    Raises
+    ------
+    UserError
+        It is no such table, it is empty, or a row cannot be read.
+    """
     text = read_table(path)
     if not text:
         raise UserError(f"{path}: no results in it")

@@ -90,6 +90,12 @@ INPUTS: Mapping[str, click.Option] = {
         type=FILE,
         help="Attribute classifiers (stylegan-eval classifiers), or a folder of the official ones.",
     ),
+    "distances": click.Option(
+        ["--distances"],
+        type=FILE,
+        metavar="FILE.npz",
+        help="Also write every pair's path length here, for the histograms of a report.",
+    ),
     "device": click.Option(
         ["--device"], default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
     ),

@@ -1,7 +1,7 @@
 """All that a metric may ask of a generator or a feature network."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -87,6 +87,8 @@ class LoadedGenerator:
         Whether images change continuously with z; not where each z draws a label.
     maps : bool
         Whether w is more than z or the normalised z, so that truncation has a meaning.
+    settings, origin : mapping
+        Configuration by name, each as JSON; and how it came about, in words. For reports.
     """
 
     generator: ImageGenerator
@@ -95,3 +97,5 @@ class LoadedGenerator:
     mirrored: bool
     smooth: bool = True
     maps: bool = True
+    settings: Mapping[str, str] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)

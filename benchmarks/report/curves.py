@@ -5,18 +5,23 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from benchmarks.outcomes import Training
 from stylegan.training.evaluate import METRICS_FILE
-from stylegan.training.picture import STYLES, empty_figure, number_in, say, title_and_grid
-from stylegan.training.rows import read_rows
+from stylegan_eval.json_lines import read_rows
+from stylegan_eval.plotting import (
+    STYLES,
+    empty_figure,
+    number_in,
+    running_mean,
+    say,
+    title_and_grid,
+    window_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SMOOTHED_OVER = 40  # a curve's windows: one is the run's length over this
 _LOSSES = ("loss_D", "loss_G", "r1", "gp")
 _SCORES = ("score_real", "score_fake")
 _LIMIT = 300_000  # bytes of one picture
@@ -28,27 +33,6 @@ def by_network(trainings: Sequence[Training]) -> dict[str, list[Training]]:
     for training in trainings:
         groups.setdefault(training.network, []).append(training)
     return groups
-
-
-def running_mean(values: Sequence[float], window: int) -> list[float]:
-    """Centred mean over `window` (odd) values, over fewer at the ends; NaN takes no part.
-
-    Parameters
-    ----------
-    values : sequence of float
-        Any length.
-    window : int
-        Odd; 1 changes nothing.
-    """
-    array = np.asarray(values, np.float64)
-    known = np.isfinite(array)
-    ones = np.ones(window)
-    counts = np.convolve(known, ones)[window // 2 :][: len(array)]
-    sums = np.convolve(np.where(known, array, 0.0), ones)[window // 2 :][: len(array)]
-    return [
-        float(total / count) if count else math.nan
-        for total, count in zip(sums, counts, strict=True)
-    ]
 
 
 def distance_curves(trainings: Sequence[Training]) -> bytes | None:
@@ -135,9 +119,9 @@ def _terms(
             values = [number_in(row, key) for row in rows]
             if not any(map(math.isfinite, values)):
                 continue
-            window = max(window, len(values) // _SMOOTHED_OVER * 2 + 1)
+            window = max(window, window_of(values))
             kimg = [row["nimg"] / 1000 for row in rows]
-            smooth = running_mean(values, len(values) // _SMOOTHED_OVER * 2 + 1)
+            smooth = running_mean(values, window_of(values))
             axes.plot(kimg, smooth, dashes, color=colour, lw=1.1, label=label)
             label = "_"
     said = f", running mean of {window} ticks" if window > 1 else ""

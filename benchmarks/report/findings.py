@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.report.noise import (
+from benchmarks.report.tables import Column, Section
+from stylegan_eval.noise import (
     LEVEL,
     Agreement,
     Comparison,
@@ -15,8 +16,7 @@ from benchmarks.report.noise import (
     pooled_pairs,
     pooled_spread,
 )
-from benchmarks.report.tables import Column, Section
-from benchmarks.report.words import number, probability, with_error
+from stylegan_eval.words import number, probability, with_error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,9 @@
 """The report as one HTML page that needs no other file and asks nothing of the network."""
 
-import base64
-import hashlib
-import html
 from collections.abc import Mapping, Sequence
-from importlib import resources
-from string import Template
 
 from benchmarks.report.findings import family, findings
-from benchmarks.report.pictures import Picture, Pictures, slugs
+from benchmarks.report.pictures import Pictures, slugs
 from benchmarks.report.tables import Cell, Line, Section
 from benchmarks.report.words import (
     cell_troubles,
@@ -17,36 +12,12 @@ from benchmarks.report.words import (
     legend,
     published_words,
 )
+from stylegan_eval.report import shell
 
-_TITLE = "The paper's tables, measured"
-# Nothing may be fetched; of scripts and styles only the two that are written here may act.
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
-style-src '$style_hash'; script-src '$script_hash'; base-uri 'none'; form-action 'none'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>$title</title>
-<style>$style</style>
-</head>
-<body>
-<header>
-<h1>$title</h1>
-<p class="note">Karras, Laine, Aila: <cite>A Style-Based Generator Architecture for Generative \
-Adversarial Networks</cite>, CVPR 2019. Click a column's heading to sort by it.</p>
-$contents
-</header>
-<main>
-$sections
-</main>
-<footer><p>The same in tables.csv (one row per cell), results.csv (one row per cell and seed) and \
-report.md.</p></footer>
-<script>$script</script>
-</body>
-</html>
-""")
+_INTRO = """<p class="note">Karras, Laine, Aila: <cite>A Style-Based Generator Architecture for \
+Generative Adversarial Networks</cite>, CVPR 2019. Click a column's heading to sort by it.</p>"""
+_FOOTER = """<p>The same in tables.csv (one row per cell), results.csv (one row per cell and seed) \
+and report.md.</p>"""
 
 
 def page(parts: Sequence[Section], pictures: Sequence[Pictures]) -> str:
@@ -59,143 +30,102 @@ def page(parts: Sequence[Section], pictures: Sequence[Pictures]) -> str:
     pictures : sequence of Pictures
         Those of each section.
     """
-    style, script = _resource("page.css"), _resource("page.js")
     names = slugs(parts)
-    return _PAGE.substitute(
-        title=_text(_TITLE),
-        style=style,
-        style_hash=_hash(style),
-        script=script,
-        script_hash=_hash(script),
-        contents=_contents(parts, names),
-        sections="\n".join(map(_section, parts, names, pictures)),
+    return shell.page(
+        "The paper's tables, measured",
+        intro=f"{_INTRO}\n{_contents(parts, names)}",
+        main="\n".join(map(_section, parts, names, pictures)),
+        footer=_FOOTER,
     )
-
-
-def _resource(name: str) -> str:
-    text = resources.files("benchmarks.report").joinpath(name).read_text(encoding="utf-8")
-    return "\n" + text
-
-
-def _hash(text: str) -> str:
-    """What a Content-Security-Policy calls an inline script or style."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-
-
-def _text(text: str) -> str:
-    return html.escape(text, quote=True)
 
 
 def _contents(parts: Sequence[Section], names: Sequence[str]) -> str:
     if len(parts) < 2:
         return "" if parts else "<p>Nothing is measured yet.</p>"
-    items = (
-        f'<li><a href="#{name}">{_text(part.request.title)}</a>, {_text(part.request.scale)}</li>'
+    entries = (
+        (name, f"{shell.text(part.request.title)}, {shell.text(part.request.scale)}")
         for part, name in zip(parts, names, strict=True)
     )
-    return '<nav aria-label="Tables"><ul>' + "".join(items) + "</ul></nav>"
+    return shell.contents("Tables", entries)
 
 
 def _section(section: Section, name: str, pictures: Pictures) -> str:
     request = section.request
-    terms = "".join(f"<dt>{_text(a)}</dt><dd>{_text(b)}</dd>" for a, b in facts(section))
-    return "\n".join(
-        [
-            f'<section aria-labelledby="{name}">',
-            f'<h2 id="{name}">{_text(request.title)}</h2>',
-            f"<pre><code>{_text(request.command)}</code></pre>",
-            f"<dl>{terms}</dl>",
-            _table(section),
-            *(f'<p class="note">{_text(said)}</p>' for said in legend(section)),
-            _findings(section),
-            _samples(pictures),
-            _curves(pictures),
-            "</section>",
-        ]
+    return shell.section(
+        name,
+        request.title,
+        f"<pre><code>{shell.text(request.command)}</code></pre>",
+        shell.terms(facts(section)),
+        _table(section),
+        *map(shell.note, legend(section)),
+        _findings(section),
+        _samples(pictures),
+        _curves(pictures),
     )
 
 
 def _table(section: Section) -> str:
     shown = [published_words(section, at) for at in range(len(section.columns))]
-    heads = ['<th scope="col" data-number>line</th>', '<th scope="col">as the paper calls it</th>']
+    heads = [shell.head("line", "number"), shell.head("as the paper calls it", "text")]
     for column, published in zip(section.columns, shown, strict=True):
-        heads.append(f'<th scope="col" class="number" data-number>{_text(column.heading)}</th>')
+        heads.append(shell.head(shell.text(column.heading), "number", "number"))
         if published:
-            heads.append(
-                '<th scope="col" class="number published" data-number>'
-                f"{_text(column.paper_heading)}</th>"
-            )
-    rows = "\n".join(
-        _row(at, line, shown, section.common_n) for at, line in enumerate(section.lines)
-    )
-    name = _text(section.request.title)
-    return (
-        f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table><thead>'
-        f"<tr>{''.join(heads)}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
-    )
+            words = shell.text(column.paper_heading)
+            heads.append(shell.head(words, "number", "number published"))
+    rows = (_row(at, line, shown, section.common_n) for at, line in enumerate(section.lines))
+    return shell.table(section.request.title, heads, rows)
 
 
-def _row(at: int, line: Line, shown: Sequence[Mapping[str, str]], common_n: int | None) -> str:
-    space = f" <span>in {_text(line.space)}</span>" if line.space else ""
+def _row(
+    at: int, line: Line, shown: Sequence[Mapping[str, str]], common_n: int | None
+) -> list[str]:
+    space = f" <span>in {shell.text(line.space)}</span>" if line.space else ""
     cells = [
-        f'<th scope="row" data-sort="{at}">{_text(line.key)}</th>',
-        f'<td class="label" data-sort="{_text(line.label)}">{_text(line.label)}{space}</td>',
+        shell.row_name(shell.text(line.key), str(at)),
+        shell.cell(f"{shell.text(line.label)}{space}", line.label, "label"),
     ]
     for cell, published in zip(line.cells, shown, strict=True):
         cells.append(_measured(cell, common_n))
         if published:
             words = published.get(line.key, "")
-            cells.append(f'<td class="number published" data-sort="{words}">{words}</td>')
-    return f"<tr>{''.join(cells)}</tr>"
+            cells.append(shell.cell(words, words, "number published"))
+    return cells
 
 
 def _measured(cell: Cell | None, common_n: int | None) -> str:
     if cell is None:
-        return '<td class="number" data-sort=""></td>'
+        return shell.cell("", "", "number")
     key = "" if cell.sample is None else repr(cell.sample.mean)
     value = cell_value(cell, common_n)
-    said = [f'<span class="value">{_text(value)}</span>'] if value else []
-    said += [f'<span class="{state}">{_text(words)}</span>' for state, words in cell_troubles(cell)]
-    return f'<td class="number" data-sort="{key}">{"".join(said)}</td>'
+    said = [f'<span class="value">{shell.text(value)}</span>'] if value else []
+    said += [
+        f'<span class="{state}">{shell.text(words)}</span>' for state, words in cell_troubles(cell)
+    ]
+    return shell.cell("".join(said), key, "number")
 
 
 def _findings(section: Section) -> str:
     found = findings(section)
     if not found:
         return ""
-    parts = ["<h3>What differs by more than noise</h3>"]
-    parts += [f'<p class="note">{_text(family(section))}</p>'] if family(section) else []
+    parts = ["<h3>What differs by more than noise</h3>", shell.note(family(section))]
     for column in found:
-        parts.append(f"<h4>{_text(column.heading)}</h4>")
-        parts.append(f"<p>From best to worst: {_text(column.order)}</p>")
-        items = "".join(f"<li>{_text(said)}</li>" for said in column.sentences)
-        parts.append(f"<ul>{items}</ul>")
-    return "\n".join(parts)
+        parts.append(f"<h4>{shell.text(column.heading)}</h4>")
+        parts.append(f"<p>From best to worst: {shell.text(column.order)}</p>")
+        parts.append(shell.items(column.sentences))
+    return "\n".join(part for part in parts if part)
 
 
 def _samples(pictures: Pictures) -> str:
     if not pictures.samples:
         return ""
-    shown = "\n".join(_figure(picture, "samples") for picture in pictures.samples)
-    return (
-        "<h3>Samples</h3>\n"
-        '<p class="note">The same latents for each network, not truncated (psi 1), uncurated.</p>\n'
-        f'<div class="sheets">{shown}</div>'
-    )
+    shown = "\n".join(shell.figure(picture, "samples") for picture in pictures.samples)
+    said = "The same latents for each network, not truncated (psi 1), uncurated."
+    return f'<h3>Samples</h3>\n{shell.note(said)}\n<div class="sheets">{shown}</div>'
 
 
 def _curves(pictures: Pictures) -> str:
     if not pictures.curves:
         return ""
-    shown = "\n".join(_figure(picture, "curves") for picture in pictures.curves)
+    shown = "\n".join(shell.figure(picture, "curves") for picture in pictures.curves)
     return f"<h3>Training</h3>\n{shown}"
-
-
-def _figure(picture: Picture, kind: str) -> str:
-    caption = f"<figcaption>{_text(picture.caption)}</figcaption>"
-    if picture.png is None:
-        return (
-            f'<figure class="{kind}">{caption}<p class="failed">{_text(picture.alt)}</p></figure>'
-        )
-    image = f'<img src="{picture.uri}" alt="{_text(picture.alt)}">'
-    return f'<figure class="{kind}">{caption}{image}</figure>'

@@ -1,6 +1,5 @@
 """The pictures of a report, drawn once for the page and the Markdown."""
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,35 +9,10 @@ from benchmarks.outcomes import Outcome
 from benchmarks.report.curves import distance_curves, loss_curves
 from benchmarks.report.grids import COLUMNS, IMAGES, sheets
 from benchmarks.report.tables import Section
+from stylegan_eval.report.shell import Picture
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """One picture, or the reason that there is none.
-
-    Attributes
-    ----------
-    name : str
-        Its file: letters, digits, '.', '_' and '-'.
-    caption, alt : str
-        What people read under it and instead of it.
-    png : bytes or None
-        None where it could not be drawn; then `alt` says why.
-    """
-
-    name: str
-    caption: str
-    alt: str
-    png: bytes | None
-
-    @property
-    def uri(self) -> str:
-        """The picture as a data URI."""
-        assert self.png is not None
-        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
 @dataclass(frozen=True, kw_only=True)

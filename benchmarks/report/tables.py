@@ -6,15 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.outcomes import Outcome, Request, Training
-from benchmarks.report.noise import Sample
+from stylegan_eval.noise import Sample
+from stylegan_eval.published import has_published_unit
 
-# What the paper's own numbers are called by stylegan-eval; any other name is another unit.
-_AS_PUBLISHED = {
-    "fid": r"fid50k",
-    "ppl_full": r"ppl_[zw]full",
-    "ppl_end": r"ppl_[zw]end",
-    "separability": r"ls_[zw]",
-}
 _HEADINGS = {
     "fid": "FID",
     "ppl_full": "full path length",
@@ -56,8 +50,7 @@ class Column:
     @property
     def published_unit(self) -> bool:
         """Whether what was measured has the unit of the paper's number."""
-        pattern = _AS_PUBLISHED.get(self.metric)
-        return pattern is None or all(re.fullmatch(pattern, name) for name in self.measured_as)
+        return all(has_published_unit(self.metric, name) for name in self.measured_as)
 
     @property
     def comparable(self) -> bool:

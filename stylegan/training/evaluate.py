@@ -13,7 +13,6 @@ import torch
 
 from stylegan.checkpoint import read_checkpoint
 from stylegan.training.metric_names import Asked, network_of, reals_needed
-from stylegan.training.rows import append_rows, drop_rows_after, read_rows
 from stylegan.training.state import TrainState
 from stylegan_eval.blocks import Run
 from stylegan_eval.cache import check_cache
@@ -25,6 +24,7 @@ from stylegan_eval.evaluation.run import at, measure, open_run
 from stylegan_eval.evaluation.sources import check_size
 from stylegan_eval.files import atomic_write
 from stylegan_eval.images import open_images
+from stylegan_eval.json_lines import append_rows, drop_rows_after, read_rows
 from stylegan_eval.metrics.image_metric import Gathered, Request, Value
 from stylegan_eval.metrics.ppl import load_chosen
 from stylegan_eval.results import Row

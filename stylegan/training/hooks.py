@@ -19,10 +19,10 @@ from stylegan.grid import image_grid, save_png
 from stylegan.networks.generator import GeneratorAtLod
 from stylegan.training.cost import PhaseCost, RemainingTime
 from stylegan.training.loop import Terms
-from stylegan.training.rows import append_rows, drop_rows_after
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.state import TrainState
 from stylegan.training.units import duration
+from stylegan_eval.json_lines import append_rows, drop_rows_after
 from stylegan_eval.progress import progress_bar
 from stylegan_eval.sampling import to_uint8
 

@@ -14,9 +14,9 @@ from stylegan.checkpoint import checkpoints_in
 from stylegan.configs import Config, config_from_dict
 from stylegan.training.cost import PhaseCost, phase_costs
 from stylegan.training.evaluate import METRICS_FILE, read_best
-from stylegan.training.rows import read_rows
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, is_held
+from stylegan_eval.json_lines import read_rows
 
 State = Literal["running", "finished", "stopped"]
 # Words of train.log: of a process that begins, and of one that ends before its time.

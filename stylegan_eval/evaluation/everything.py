@@ -41,6 +41,8 @@ def evaluate(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
             f"{' and '.join(of_generators)} cannot be measured of --images: name the other metrics,"
             " --metrics fid,kid,is,pr,prdc"
         )
+    if inputs.distances is not None and "ppl" not in asked:
+        raise UserError("--distances keeps the lengths of ppl, which is not among --metrics")
     requests = [
         Request(metric=at(METRICS[name].place), settings=chosen)
         for name, chosen in settings.of_images(asked).items()

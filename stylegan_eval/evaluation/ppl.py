@@ -1,10 +1,11 @@
 """`stylegan-eval ppl`: path lengths of a generator, as rows."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stylegan_eval.blocks import Run
+from stylegan_eval.distances import Distances, check_distances_path, write_distances
 from stylegan_eval.errors import UserError
 from stylegan_eval.evaluation.provenance import where
 from stylegan_eval.evaluation.sources import generator_key, load_named_generator
@@ -32,6 +33,8 @@ def evaluate(inputs: Inputs, settings: PplSettings, run: Run) -> list[Row]:
 
 def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], list[Row]]:
     """Load generator and distance; calling what is returned does the work."""
+    if inputs.distances is not None:
+        check_distances_path(inputs.distances)
     loaded = load_named_generator(inputs, run.device)
     if not loaded.smooth:
         raise UserError(
@@ -57,9 +60,20 @@ def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], lis
         start = time.perf_counter()
         lengths = measure(loaded.generator, distance, settings, run, key)
         seconds = round(time.perf_counter() - start, 1)
+        if inputs.distances is not None and lengths:
+            write_distances(inputs.distances, _all(lengths, about))
         return [_row(length, note, about, seconds) for length in lengths]
 
     return work
+
+
+def _all(lengths: Sequence[PathLength], about: Mapping[str, Any]) -> Distances:
+    return Distances(
+        lengths={length.metric: length.distances for length in lengths},
+        generator=about["generator"],
+        generator_digest=about["generator_digest"],
+        seed=about["seed"],
+    )
 
 
 def _row(length: PathLength, note: str, about: dict[str, Any], seconds: float) -> Row:

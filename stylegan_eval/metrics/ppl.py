@@ -22,7 +22,7 @@ metrics/perceptual_path_length.py of the official StyleGAN.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,8 @@ class PathLength:
         The median over pairs of the same, without sign.
     note : str
         What a reader must know before quoting the number; empty when nothing.
+    distances : ndarray
+        float64 [N], the length of every pair's path.
     """
 
     metric: str
@@ -74,6 +76,7 @@ class PathLength:
     off_limit: float | None = None
     pair_off_limit: float | None = None
     note: str = ""
+    distances: NDArray[np.float64] = field(compare=False, repr=False)
 
 
 def measure(
@@ -171,6 +174,7 @@ def summarise(
             off_limit=off_limit,
             pair_off_limit=pair_off_limit,
             note="" if off_limit is None else _compared(off_limit, pair_off_limit),
+            distances=values,
         )
 
 

@@ -29,6 +29,8 @@ class Inputs:
         not named is the official file.
     classifiers : Path or None
         Attribute classifiers (.safetensors).
+    distances : Path or None
+        Where to write the length of every pair's path (.npz); nowhere by default.
     device : str
         ``auto`` (CUDA when present), ``cpu``, ``cuda``, ``cuda:1``, ...
     """
@@ -39,6 +41,7 @@ class Inputs:
     data: Path | None = None
     weights: Mapping[str, Path] = field(default_factory=dict)
     classifiers: Path | None = None
+    distances: Path | None = None
     device: str = "auto"
 
     def weights_of(self, network: str) -> Path | None:

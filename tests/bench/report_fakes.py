@@ -7,8 +7,8 @@ from stylegan.checkpoint import Provenance, checkpoint_path, save_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
-from stylegan.training.rows import append_rows
 from stylegan.training.state import TrainState
+from stylegan_eval.json_lines import append_rows
 
 
 def request(**changed):

@@ -9,7 +9,7 @@ from benchmarks.report.page import page
 from benchmarks.report.pictures import Pictures
 from benchmarks.report.tables import sections
 from benchmarks.report.write import write_report
-from tests.bench import browser
+from tests import browser
 from tests.bench.report_fakes import cells, outcome, request, untrained
 
 NOTHING = Pictures(samples=(), curves=())

@@ -7,17 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.report.findings import family, findings, sentence
-from benchmarks.report.noise import Comparison
 from benchmarks.report.tables import Column, sections
 from benchmarks.report.words import (
     cell_troubles,
     cell_value,
-    duration,
     legend,
-    number,
     published_words,
-    with_error,
 )
+from stylegan_eval.noise import Comparison
+from stylegan_eval.words import duration, number, with_error
 from tests.bench.report_fakes import cells, outcome
 
 FID = Column(metric="fid", condition="")

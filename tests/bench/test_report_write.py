@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.report.curves import running_mean
 from benchmarks.report.grids import COLUMNS, IMAGES, as_png, draw_samples, sheets
 from benchmarks.report.markdown import plain
 from benchmarks.report.write import write_report
 from stylegan.checkpoint import load_generator, newest_checkpoint, read_checkpoint
 from stylegan_eval.errors import UserError
+from stylegan_eval.plotting import running_mean
 from stylegan_eval.sampling import latents, noise_maps, to_uint8
 from tests.bench.report_fakes import cells, outcome, training, untrained
 

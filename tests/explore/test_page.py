@@ -15,7 +15,7 @@ from stylegan.recipe_options import parse_recipe
 from stylegan.recipe_png import KEYWORD
 from stylegan.sample import main as sample
 from stylegan.subject import draw_recipe, open_subject
-from tests.bench import browser
+from tests import browser
 from tests.explore.networks import CPU
 from tests.explore.served import serving, stop
 

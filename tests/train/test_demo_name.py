@@ -1,5 +1,6 @@
 """`demo` is the network that the package carries, in every command; ./demo is the user's."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from benchmarks.demo_network import LARGEST
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
+from stylegan.configs import config_to_dict, flat
 from stylegan.network_file import read_network, save_network
 from stylegan.opening import demo_path, load_for_evaluation, network_of
 from stylegan.sample import main as sample
@@ -108,3 +110,15 @@ def test_a_folder_called_demo_is_a_run(finished, tmp_path, monkeypatch):
     shutil.copytree(finished, tmp_path / "demo")
     assert "stylegan-checkpoint/2" in run(sample, "info", "--ckpt", "./demo").stdout
     assert "stylegan-network/1" in run(sample, "info", "--ckpt", "demo").stdout
+
+
+def test_a_report_learns_how_the_network_came_about():
+    content = read_network(demo_path())
+    loaded = load_for_evaluation(demo_path(), CPU)
+    flattened = flat(config_to_dict(content.config))
+    assert {key: json.loads(said) for key, said in loaded.settings.items()} == json.loads(
+        json.dumps(flattened)
+    )
+    assert loaded.origin["trained with"] == content.facts.command
+    assert loaded.origin["training images"] == content.provenance.data
+    assert all(loaded.origin.values())

@@ -21,10 +21,10 @@ from stylegan.presets import apply_preset, with_options
 from stylegan.training.evaluate import Measurements, check_metrics, read_best
 from stylegan.training.loop import train
 from stylegan.training.metric_names import MetricSettings, parse_metric
-from stylegan.training.rows import append_rows, read_rows
 from stylegan.training.state import TrainState
 from stylegan_eval.cli import main as stylegan_eval
 from stylegan_eval.errors import UserError
+from stylegan_eval.json_lines import append_rows, read_rows
 
 CPU = torch.device("cpu")
 TWO = """

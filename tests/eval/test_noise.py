@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from benchmarks.report.noise import (
+from stylegan_eval.noise import (
     Comparison,
     Sample,
     agreement,

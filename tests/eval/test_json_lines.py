@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan.training.rows import append_rows, drop_rows_after, read_rows
+from stylegan_eval.json_lines import append_rows, drop_rows_after, read_rows
 
 ROWS = st.lists(
     st.fixed_dictionaries(

@@ -1,0 +1,107 @@
+"""The file of path lengths: every pair's, where a result holds but their mean."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.files import check_writable
+
+FORMAT = "stylegan-eval-distances/1"
+SUFFIX = ".npz"
+_ABOUT = "about"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distances:
+    """Path lengths of one generator, measured together.
+
+    Attributes
+    ----------
+    lengths : mapping
+        For each metric's name (``ppl_wfull``) float64 [N], one per pair, in their order.
+    generator, generator_digest : str
+        As in the results.
+    seed : int
+        Likewise.
+    """
+
+    lengths: Mapping[str, NDArray[np.float64]]
+    generator: str
+    generator_digest: str
+    seed: int
+
+
+def check_distances_path(path: Path) -> None:
+    """Check, before the work, that path lengths can be written there and found again.
+
+    Raises
+    ------
+    UserError
+        It has another ending, or cannot be written.
+    """
+    if path.suffix != SUFFIX:
+        raise UserError(f"--distances {path}: expected a name that ends in {SUFFIX}")
+    check_writable(path)
+
+
+def write_distances(path: Path, distances: Distances) -> None:
+    """Write path lengths, whole or not at all."""
+    from stylegan_eval.blocks import save_arrays  # with PyTorch
+
+    about = {
+        "format": FORMAT,
+        "metrics": list(distances.lengths),
+        "generator": distances.generator,
+        "generator_digest": distances.generator_digest,
+        "seed": distances.seed,
+    }
+    arrays = {str(at): lengths for at, lengths in enumerate(distances.lengths.values())}
+    written = json.dumps(about).encode("ascii")
+    save_arrays(path, {_ABOUT: np.frombuffer(written, np.uint8), **arrays})
+
+
+def looks_like_distances(path: Path) -> bool:
+    """Whether a file is of this kind by the names in it; statistics are .npz files too."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"{_ABOUT}.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return False
+
+
+def read_distances(path: Path) -> Distances:
+    """Read what `write_distances` wrote.
+
+    Raises
+    ------
+    UserError
+        The file is missing, damaged, or something else.
+    """
+    from stylegan_eval.blocks import load_arrays  # with PyTorch
+
+    arrays = load_arrays(path) or {}
+    try:
+        about = json.loads(bytes(arrays[_ABOUT].astype(np.uint8)))
+        if about["format"] != FORMAT:
+            raise ValueError(f"the format is {about['format']}, not {FORMAT}")
+        lengths = {str(name): arrays[str(at)] for at, name in enumerate(about["metrics"])}
+        if any(x.ndim != 1 or x.dtype != np.float64 or len(x) < 2 for x in lengths.values()):
+            raise ValueError("its arrays are no path lengths")
+        return Distances(
+            lengths=lengths,
+            generator=str(about["generator"]),
+            generator_digest=str(about["generator_digest"]),
+            seed=int(about["seed"]),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        said = error if type(error) is ValueError else "damaged, or another kind of file"
+        raise UserError(
+            f"{path}: not a file of path lengths ({said}): stylegan-eval ppl --distances FILE.npz"
+            " writes one"
+        ) from error

@@ -1,0 +1,212 @@
+"""Curves, bars and histograms of a report: one small figure each, the same colours throughout."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylegan_eval.plotting import STYLES, empty_figure
+from stylegan_eval.report.measured import LARGEST
+from stylegan_eval.report.svg import drawable, inline_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_WIDTH, _HEIGHT = 4.4, 2.7  # inches; a narrow page shows one of them, a wide one two in a row
+_SMALL = 8
+_BINS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A line of a chart.
+
+    Attributes
+    ----------
+    label : str
+        In the legend.
+    style : int
+        Number of its colour and dashes.
+    x, y : sequence of float
+        Equally many; NaN in `y` is left out.
+    error : sequence of float, optional
+        Standard errors of `y`; NaN where unknown.
+    """
+
+    label: str
+    style: int
+    x: Sequence[float]
+    y: Sequence[float]
+    error: Sequence[float] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Values:
+    """Numbers of one generator in a chart of bars or a histogram."""
+
+    label: str
+    style: int
+    numbers: NDArray[np.float64]
+
+
+def seen(numbers: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """The numbers that have a place on an axis; NaN instead of all others."""
+    given = np.asarray(numbers, np.float64)
+    return np.where(np.abs(given) <= LARGEST, given, np.nan)
+
+
+def curves(name: str, title: str, given: Sequence[Curve], *, log: bool = False) -> str:
+    """A figure of curves over kimg, as HTML.
+
+    Parameters
+    ----------
+    name, title : str
+        `name` as in `svg.inline_svg`.
+    given : sequence of Curve
+        At least one.
+    log : bool
+        Whether the upright axis shall be logarithmic, if all numbers allow it.
+    """
+    title = _whose(title, [curve.label for curve in given])
+    figure, axes = _empty(title, _HEIGHT)
+    heights = [seen(curve.y) for curve in given]
+    for curve, y in zip(given, heights, strict=True):
+        colour, dashes = _style(curve.style)
+        marker = "o" if len(curve.x) < 30 else ""
+        axes.plot(
+            seen(curve.x),
+            y,
+            dashes,
+            color=colour,
+            lw=1.3,
+            marker=marker,
+            ms=3,
+            label=drawable(curve.label),
+        )
+        if curve.error:
+            x, error = seen(curve.x), seen(curve.error)
+            axes.errorbar(x, y, error, fmt="none", ecolor=colour, elinewidth=1)
+    axes.set_xlabel("kimg", fontsize=_SMALL)
+    known = np.concatenate([y[np.isfinite(y)] for y in heights])
+    if log and len(known) and known.min() > 1 / LARGEST:
+        _logarithmic(axes)
+    _legend(figure, axes, len(given))
+    return _html(figure, name, title, f"Curves of {', '.join(curve.label for curve in given)}")
+
+
+def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], end: float) -> str:
+    """A figure of horizontal bars, a group of them for each of `rows`, from the top.
+
+    Parameters
+    ----------
+    name, title : str
+        As in `curves`.
+    rows : sequence of str
+        Names of the groups.
+    given : sequence of Values
+        One number for each group, NaN for no bar.
+    end : float
+        Where the axis ends.
+    """
+    thick = 0.8 / len(given)
+    high = len(rows) * (0.12 + 0.08 * len(given))
+    title = _whose(title, [values.label for values in given])
+    figure, axes = _empty(title, 0.9 + high)
+    for at, values in enumerate(given):
+        colour, _ = _style(values.style)
+        numbers = seen(values.numbers)
+        known = np.isfinite(numbers)
+        y = np.arange(len(rows)) - 0.4 + (at + 0.5) * thick
+        axes.plot(np.full((~known).sum(), 0.015 * end), y[~known], "x", color=colour, ms=3)
+        axes.barh(y, np.nan_to_num(numbers), thick, color=colour, label=drawable(values.label))
+    axes.set_yticks(range(len(rows)), list(map(drawable, rows)), fontsize=7.5)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(0, end)
+    axes.set_xlabel("conditional entropy in bits; 0 is perfectly separable", fontsize=_SMALL)
+    axes.grid(visible=False, axis="y")
+    _legend(figure, axes, len(given))
+    return _html(figure, name, title, f"Bars of {', '.join(values.label for values in given)}")
+
+
+def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str, float]) -> str:
+    """A figure of histograms over a logarithmic axis.
+
+    Parameters
+    ----------
+    name, title : str
+        As in `curves`.
+    given : sequence of Values
+        Numbers; those that are not above 0 have no place on the axis.
+    marks : mapping
+        By label, where to draw an upright line.
+    """
+    title = _whose(title, [values.label for values in given])
+    figure, axes = _empty(title, _HEIGHT)
+    visible = [seen(values.numbers) for values in given]
+    shown = [numbers[numbers > 1 / LARGEST] for numbers in visible]
+    known = np.concatenate(shown) if shown else np.ones(1)
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.5, 2.0)
+    edges = np.geomspace(low * 0.99, high * 1.01, _BINS + 1)
+    for values, numbers in zip(given, shown, strict=True):
+        colour, dashes = _style(values.style)
+        heights = np.histogram(numbers, edges)[0] / max(len(values.numbers), 1)
+        axes.stairs(heights, edges, color=colour, ls=dashes, lw=1.3, label=drawable(values.label))
+        if math.isfinite(mark := marks.get(values.label, math.nan)):
+            axes.axvline(mark, color=colour, ls=dashes, lw=0.8)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("length of a pair's path", fontsize=_SMALL)
+    axes.set_ylabel("share of pairs", fontsize=_SMALL)
+    _legend(figure, axes, len(given))
+    return _html(figure, name, title, f"Histograms of {', '.join(v.label for v in given)}")
+
+
+def _style(number: int) -> tuple[str, str]:
+    return STYLES[number % len(STYLES)]
+
+
+def _empty(title: str, height: float) -> "tuple[Figure, Axes]":
+    figure = empty_figure(_WIDTH, height)
+    axes = figure.subplots()
+    axes.set_title(drawable(title), fontsize=9)
+    axes.tick_params(labelsize=_SMALL)
+    axes.grid(visible=True, lw=0.4, color="#7f7f7f", alpha=0.45)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def _logarithmic(axes: "Axes") -> None:
+    """Plain numbers rather than powers of ten, also between the decades."""
+    from matplotlib.ticker import LogLocator, ScalarFormatter
+
+    axes.set_yscale("log")
+    for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        which(ScalarFormatter())
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7)))
+    axes.tick_params(which="minor", labelsize=_SMALL)
+
+
+def _legend(figure: "Figure", axes: "Axes", count: int) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if len(handles) > 1:  # one by itself stands in the title
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=min(count, 3), fontsize=_SMALL,
+            frameon=False,
+        )  # fmt: skip
+
+
+def _whose(title: str, labels: Sequence[str]) -> str:
+    """The title, with the only label where there is no legend."""
+    return title if len(labels) > 1 or labels[0] in title else f"{title}, {labels[0]}"
+
+
+def _html(figure: "Figure", name: str, title: str, said: str) -> str:
+    drawn = inline_svg(figure, name, f"{title}. {said}")
+    return f'<figure class="chart">{drawn}</figure>'

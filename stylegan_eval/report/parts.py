@@ -1,0 +1,230 @@
+"""The parts of a report as HTML: what was measured, and what it may be compared with."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from stylegan_eval.noise import LEVEL
+from stylegan_eval.report import shell
+from stylegan_eval.report.attributes import Attributes, attributes_of, charts_of
+from stylegan_eval.report.measured import Measured, higher_is_better
+from stylegan_eval.report.paper import beside
+from stylegan_eval.report.subjects import Subject
+from stylegan_eval.report.summary import Line, letters, lines_of, order, protocol, unlike, value
+
+_BREAKS = str.maketrans({"[": "<wbr>[", ",": ",<wbr>", "/": "/<wbr>"})
+
+
+def code(name: str) -> str:
+    """A name of a metric or a setting, which may be broken where it has joints."""
+    return f"<code>{shell.text(name).translate(_BREAKS)}</code>"
+
+
+def subject_heads(subjects: Sequence[Subject], *, moves: bool = False) -> list[str]:
+    """Headings of the columns of generators."""
+    return [
+        shell.head(
+            f"<b>{shell.text(subject.label)}</b><br><span>{shell.text(subject.description)}</span>",
+            kind="number",
+            moves=moves,
+        )
+        for subject in subjects
+    ]
+
+
+def charts(drawn: Sequence[str]) -> str:
+    """Figures side by side where there is room."""
+    return f'<div class="charts">{"".join(drawn)}</div>' if drawn else ""
+
+
+def summary_part(subjects: Sequence[Subject]) -> str:
+    """The table of all whole metrics."""
+    lines = lines_of(subjects)
+    if not lines:
+        return ""
+    measured = [subject for subject in subjects if subject.results]
+    several = len(measured) > 1
+    heads = [shell.head("metric", "text"), *subject_heads(measured, moves=several)]
+    if several:
+        heads.append(shell.head("order, the best first", "text"))
+    heads.append(shell.head("protocol", "text"))
+    known = letters(subjects)
+    return shell.section(
+        "results",
+        "Results",
+        shell.note(_reading(lines, several=several)),
+        shell.table("Results", heads, (_line(line, measured, known) for line in lines)),
+        *map(shell.note, _unlike(lines)),
+        _notes(lines),
+        "<h3>Protocols</h3>",
+        shell.terms((known[row.defining], protocol(row)) for row in _one_of_each(subjects)),
+    )
+
+
+def _one_of_each(subjects: Sequence[Subject]) -> list[Measured]:
+    """One result of each protocol, in the order of their letters."""
+    rows = [row for subject in subjects for row in subject.results]
+    found: dict[tuple[str, ...], Measured] = {}
+    for row in rows:
+        found.setdefault(row.defining, row)
+    return list(found.values())
+
+
+def _reading(lines: Sequence[Line], *, several: bool) -> str:
+    said = "Value ± standard error of the measurement, where one is known."
+    if not several:
+        return said
+    tested = sum(pair.p is not None for line in lines for pair in line.pairs)
+    said += (
+        " Press a metric to order the generators by it. < and >: better by more than that noise;"
+        " ≈: no difference beyond it; ?: its size is unknown. Bold: the best, and what does not"
+        " differ from it."
+    )
+    if tested:
+        pairs = f"{tested} pairs" if tested > 1 else "one pair"
+        said += f" Beyond noise is p < {LEVEL:g}, by Holm's rule over {pairs} of this table."
+    return said + " Another training of the same network may differ by more."
+
+
+def _line(
+    line: Line, subjects: Sequence[Subject], known: Mapping[tuple[str, ...], str]
+) -> list[str]:
+    arrow = "higher is better" if higher_is_better(line.metric) else "lower is better"
+    name = f'{code(line.metric)}<br><span class="better">{arrow}</span>'
+    best = line.best
+    cells = [shell.row_name(name, line.metric, orders=len(line.ranked) > 1)]
+    for subject in subjects:
+        row = line.cells.get(subject.label)
+        if row is None:
+            cells.append(shell.cell("", "", "number"))
+            continue
+        said = f'<span class="value">{shell.text(value(row))}</span>'
+        said = f"<b>{said}</b>" if subject.label in best else said
+        key = repr(row.value) if subject.label in line.ranked else ""
+        cells.append(shell.cell(said, key, "number"))
+    if len(subjects) > 1:
+        words = order(line)
+        cells.append(shell.cell(shell.text(words), words, "order"))
+    letter = known[line.any.defining]
+    cells.append(shell.cell(letter, letter))
+    return cells
+
+
+def _unlike(lines: Sequence[Line]) -> list[str]:
+    words = {
+        "num": "number of images",
+        "weights_sha256": "weights",
+        "data_digest": "real images",
+        "data_count": "number of real images",
+    }
+    return [
+        f"Measured in unlike ways ({', '.join(words.get(c, c) for c in columns)}), so not compared:"
+        f" the lines of {', '.join(metrics)}."
+        for columns, metrics in unlike(lines).items()
+    ]
+
+
+def _notes(lines: Sequence[Line]) -> str:
+    labels: dict[tuple[str, str], list[str]] = {}
+    for line in lines:
+        for label, row in line.cells.items():
+            if row["note"]:
+                labels.setdefault((line.metric, row["note"]), []).append(label)
+    said = (
+        f"{metric}, {', '.join(dict.fromkeys(of))}: {note}" for (metric, note), of in labels.items()
+    )
+    return f"<h3>Before you quote a number</h3>{shell.items(said)}" if labels else ""
+
+
+def paper_part(subjects: Sequence[Subject]) -> str:
+    """Results beside the paper's."""
+    found = beside(subjects)
+    if not found:
+        return ""
+    heads = [
+        shell.head("generator", "text"),
+        shell.head("quantity", "text"),
+        shell.head("here", "number", "number"),
+        shell.head("the paper", "number", "number"),
+        shell.head("may they be compared?", "text"),
+    ]
+    rows = [
+        [
+            shell.row_name(shell.text(each.subject), each.subject),
+            shell.cell(
+                f"{shell.text(each.quantity)}<br>{code(each.result.metric)}", each.quantity, "how"
+            ),
+            shell.cell(shell.text(value(each.result)), repr(each.result.value), "number"),
+            shell.cell(
+                f"{shell.text(each.published.printed)}<br><span>{shell.text(each.where)}</span>",
+                each.published.printed,
+                "number how" if each.same else "number how published",
+            ),
+            shell.cell(shell.text(each.remark), each.remark, "how"),
+        ]
+        for each in found
+    ]
+    return shell.section(
+        "paper",
+        "Beside the paper",
+        shell.note(
+            "Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial"
+            " Networks, CVPR 2019, and the official README; numbers of the same configuration. A"
+            " number in another unit is shown to remind of what the paper measured, no more."
+        ),
+        shell.table("Results beside the paper's", heads, rows),
+    )
+
+
+def attributes_part(subjects: Sequence[Subject], styles: Mapping[str, int]) -> str:
+    """Separability by attribute."""
+    groups = attributes_of(subjects)
+    if not groups:
+        return ""
+    shown = []
+    for at, group in enumerate(groups):
+        if len(groups) > 1:
+            shown.append(f"<h3>{shell.text(', '.join(group.labels))}</h3>")
+        shown.append(shell.note(protocol(group.protocol)))
+        shown.append(charts(charts_of(group, f"attributes-{at}", styles)))
+        shown.append(_attribute_table(group))
+        if group.troubles:
+            shown.append(shell.note(f"No number: {'; '.join(group.troubles)}."))
+    apart = (
+        "Groups were measured by unlike classifiers or protocols and are not compared."
+        if len(groups) > 1
+        else ""
+    )
+    return shell.section(
+        "attributes",
+        "Separability by attribute",
+        shell.note(
+            "Bits that remain unknown of the classifier's verdict when one knows on which side of a"
+            " hyperplane the latent lies: 0 is perfectly separable, a cross is no number. A space's"
+            " score is e to the sum over attributes."
+        ),
+        shell.note(apart),
+        *shown,
+    )
+
+
+def _attribute_table(group: Attributes) -> str:
+    columns = [(label, space) for label in group.labels for space in group.spaces]
+    heads = [shell.head("attribute", "text")]
+    heads += [
+        shell.head(f"<b>{shell.text(label)}</b><br><span>in {space}</span>", "number", "number")
+        for label, space in columns
+    ]
+    rows = []
+    for name in group.names:
+        cells = [shell.row_name(shell.text(name), name)]
+        for label, space in columns:
+            row = group.results.get((label, space, name))
+            if row is None or not math.isfinite(row.value):
+                cells.append(shell.cell("none" if row else "", "", "number"))
+                continue
+            accuracy = row.details.get("accuracy", "")
+            said = f"{row.value:.3f} <span>({shell.text(accuracy)})</span>"
+            cells.append(shell.cell(said, repr(row.value), "number"))
+        rows.append(cells)
+    caption = "Bits, and in brackets the accuracy of the hyperplane."
+    return shell.note(caption) + shell.table("Separability by attribute", heads, rows)

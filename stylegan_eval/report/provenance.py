@@ -1,0 +1,161 @@
+"""Where numbers come from: configurations that differ, and who measured what with what."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stylegan_eval.report.measured import Measured
+from stylegan_eval.report.subjects import Subject
+from stylegan_eval.words import duration
+
+# Names, not choices: they differ wherever anything does.
+_NAMES = ("name", "change")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """A setting that differs.
+
+    Attributes
+    ----------
+    key : str
+        ``loss.r1_gamma``.
+    values : mapping
+        By label of the generator, in words; not there where unknown.
+    """
+
+    key: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Configurations side by side.
+
+    Attributes
+    ----------
+    different : tuple of Difference
+        What differs.
+    equal : tuple of Difference
+        What is equal in all that tell it.
+    """
+
+    different: tuple[Difference, ...]
+    equal: tuple[Difference, ...]
+
+
+def compare_settings(settings: Mapping[str, Mapping[str, str]]) -> Settings:
+    """Lay configurations side by side.
+
+    Parameters
+    ----------
+    settings : mapping
+        By label, the configuration: name and JSON.
+    """
+    keys = dict.fromkeys(key for one in settings.values() for key in one if key not in _NAMES)
+    different: list[Difference] = []
+    equal: list[Difference] = []
+    for key in keys:
+        values = {label: one[key] for label, one in settings.items() if key in one}
+        words = Difference(key=key, values={label: _plain(v) for label, v in values.items()})
+        (different if len(set(values.values())) > 1 else equal).append(words)
+    return Settings(different=tuple(different), equal=tuple(equal))
+
+
+def _plain(value: str) -> str:
+    """JSON as people write it."""
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return value
+    if isinstance(found, str):
+        return found or "none"
+    if isinstance(found, bool):
+        return "yes" if found else "no"
+    return "none" if found in (None, []) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Results that were measured on one machine with one seed.
+
+    Attributes
+    ----------
+    metrics : tuple of str
+        Their names; parts of a metric by the metric.
+    protocols : tuple of tuple
+        `Measured.defining` of each.
+    seed : str
+        Of all that was random.
+    where : tuple of str
+        Machine, versions, dates, seconds.
+    """
+
+    metrics: tuple[str, ...]
+    protocols: tuple[tuple[str, ...], ...]
+    seed: str
+    where: tuple[str, ...]
+
+
+_TOGETHER = ("seed", "device", "processes", "torch", "version")
+
+
+def batches_of(subject: Subject) -> list[Batch]:
+    """Results of a generator by where they were measured."""
+    groups: dict[tuple[str, ...], list[Measured]] = {}
+    for row in subject.results:
+        groups.setdefault(tuple(row[column] for column in _TOGETHER), []).append(row)
+    return [_batch(rows) for rows in groups.values()]
+
+
+def _batch(rows: Sequence[Measured]) -> Batch:
+    one = rows[0]
+    days = sorted(row["date"][:16].replace("T", " ") for row in rows)  # to the minute
+    longest = max(_number(row["seconds"]) for row in rows)
+    plural = "" if one["processes"] == "1" else "es"
+    return Batch(
+        metrics=tuple(dict.fromkeys(row.part_of or row.metric for row in rows)),
+        protocols=tuple(dict.fromkeys(row.defining for row in rows)),
+        seed=one["seed"],
+        where=(
+            f"{one['device']}, {one['processes']} process{plural}",
+            f"PyTorch {one['torch']}, stylegan-bench {one['version']}",
+            f"{days[0]} UTC" if days[0] == days[-1] else f"{days[0]} to {days[-1]} UTC",
+            f"up to {duration(longest)} for one command",
+        ),
+    )
+
+
+def files_of(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
+    """Networks and real images that took part: (name, digest) pairs, each once."""
+    found: dict[tuple[str, str], None] = {}
+    for subject in subjects:
+        for row in subject.results:
+            for name, digest in (("detector", "weights_sha256"), ("data", "data_digest")):
+                if row[digest]:
+                    found[row[name], row[digest]] = None
+    return sorted(found)
+
+
+def _number(words: str) -> float:
+    try:
+        return float(words)
+    except ValueError:
+        return 0.0
+
+
+def facts_of(subject: Subject, origin: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What is known of a generator: (word, value) pairs."""
+    said = [("generator", row["generator"]) for row in subject.results[:1] if row["generator"]]
+    if not said and subject.paths:
+        said = [("generator", str(subject.paths[0]))]
+    said += [("SHA-256", subject.digest)] if subject.digest else []
+    said += [("description", subject.description)] if subject.description else []
+    if subject.run is not None:
+        said.append(("folder of the training", str(subject.run.folder)))
+    said += list(origin.items())
+    files = dict.fromkeys(str(row.source) for row in subject.results)
+    said += [("results from", ", ".join(files))] if files else []
+    if subject.older:
+        said.append(("older results", f"{subject.older} not shown, for newer ones replace them"))
+    return said

@@ -1,0 +1,197 @@
+"""What every page is made of: the frame with its policy, tables, terms and figures.
+
+What is called `html` here is finished HTML; all else is plain text, which is escaped on its way.
+"""
+
+import base64
+import hashlib
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from string import Template
+from typing import Literal
+
+Order = Literal["", "text", "number"]
+
+# Nothing may be fetched; of scripts and styles only the two that are written here may act.
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
+style-src '$style_hash'; script-src '$script_hash'; base-uri 'none'; form-action 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<header>
+<h1>$title</h1>
+$intro
+</header>
+<main>
+$main
+</main>
+<footer>$footer</footer>
+<script>$script</script>
+</body>
+</html>
+""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture, or the reason that there is none.
+
+    Attributes
+    ----------
+    name : str
+        Its file: letters, digits, '.', '_' and '-'.
+    caption, alt : str
+        What people read above it and instead of it.
+    png : bytes or None
+        None where it could not be drawn; then `alt` says why.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    png: bytes | None
+
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI."""
+        assert self.png is not None
+        return data_uri(self.png)
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def page(title: str, *, intro: str, main: str, footer: str) -> str:
+    """A whole page; `intro`, `main` and `footer` are HTML."""
+    style, script = _resource("page.css"), _resource("page.js")
+    return _PAGE.substitute(
+        title=text(title),
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        intro=intro,
+        main=main,
+        footer=footer,
+    )
+
+
+def _resource(name: str) -> str:
+    found = resources.files("stylegan_eval.report").joinpath(name).read_text(encoding="utf-8")
+    return "\n" + found
+
+
+def _hash(content: str) -> str:
+    """What a Content-Security-Policy calls an inline script or style."""
+    digest = hashlib.sha256(content.encode()).digest()
+    return "sha256-" + base64.b64encode(digest).decode("ascii")
+
+
+def text(words: str) -> str:
+    """Plain text as HTML, also within an attribute."""
+    return html.escape(words, quote=True)
+
+
+def contents(label: str, entries: Iterable[tuple[str, str]]) -> str:
+    """A list of links within the page: (id, HTML) pairs."""
+    items = "".join(f'<li><a href="#{at}">{words}</a></li>' for at, words in entries)
+    return f'<nav aria-label="{text(label)}"><ul>{items}</ul></nav>'
+
+
+def section(at: str, title: str, *parts: str) -> str:
+    """A part of the page under its heading; `parts` are HTML, empty ones are left out."""
+    inner = "\n".join(part for part in parts if part)
+    return (
+        f'<section aria-labelledby="{at}">\n<h2 id="{at}">{text(title)}</h2>\n{inner}\n</section>'
+    )
+
+
+def note(words: str) -> str:
+    """A remark."""
+    return f'<p class="note">{text(words)}</p>' if words else ""
+
+
+def terms(pairs: Iterable[tuple[str, str]]) -> str:
+    """Words and what they stand for."""
+    inner = "".join(f"<dt>{text(word)}</dt><dd>{text(said)}</dd>" for word, said in pairs)
+    return f"<dl>{inner}</dl>"
+
+
+def items(sentences: Iterable[str]) -> str:
+    """A list of sentences."""
+    return "<ul>" + "".join(f"<li>{text(said)}</li>" for said in sentences) + "</ul>"
+
+
+def head(html_words: str, order: Order = "", kind: str = "", *, moves: bool = False) -> str:
+    """Heading of a column.
+
+    Parameters
+    ----------
+    html_words : str
+        HTML.
+    order : {"", "text", "number"}
+        How a press on it orders the rows; not at all by default.
+    kind : str
+        Classes of the style.
+    moves : bool
+        Whether the column is among those that a press on a row's name orders.
+    """
+    marks = f' class="{kind}"' if kind else ""
+    marks += f' data-order="{order}"' if order else ""
+    return f'<th scope="col"{marks}{" data-moves" if moves else ""}>{html_words}</th>'
+
+
+def row_name(html_words: str, key: str | None = None, *, orders: bool = False) -> str:
+    """Name of a row.
+
+    Parameters
+    ----------
+    html_words : str
+        HTML.
+    key : str, optional
+        What it is ordered by.
+    orders : bool
+        Whether a press on it orders the columns that move by this row's cells.
+    """
+    return f'<th scope="row"{_key(key)}{" data-orders" if orders else ""}>{html_words}</th>'
+
+
+def cell(html_words: str, key: str | None = None, kind: str = "") -> str:
+    """A cell: HTML, what it is ordered by (nothing goes last), and classes of the style."""
+    marks = f' class="{kind}"' if kind else ""
+    return f"<td{marks}{_key(key)}>{html_words}</td>"
+
+
+def _key(key: str | None) -> str:
+    return "" if key is None else f' data-key="{text(key)}"'
+
+
+def table(label: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table that scrolls by itself where it is wider than the page."""
+    body = "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
+    return (
+        f'<div class="scroll" role="region" aria-label="{text(label)}" tabindex="0"><table><thead>'
+        f"<tr>{''.join(heads)}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def figure(picture: Picture, kind: str) -> str:
+    """A picture under its caption, or why there is none."""
+    caption = f"<figcaption>{text(picture.caption)}</figcaption>"
+    if picture.png is None:
+        inner = f'<p class="failed">{text(picture.alt)}</p>'
+    else:
+        inner = f'<img src="{picture.uri}" alt="{text(picture.alt)}">'
+    return f'<figure class="{kind}">{caption}{inner}</figure>'

@@ -1,0 +1,185 @@
+"""The generators of a report: whose results are whose, and what each is called."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from stylegan_eval.report.measured import Measured
+from stylegan_eval.report.runs import TrainingRun
+
+REAL_IMAGES = "real images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A generator that the command line names by its checkpoint.
+
+    Attributes
+    ----------
+    path : Path
+        As it was written.
+    digest, description : str
+        As a result has them.
+    """
+
+    path: Path
+    digest: str
+    description: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A generator, or the real images in the place of one.
+
+    Attributes
+    ----------
+    label : str
+        A short name, of its own on the page.
+    digest, description : str
+        As a result has them; empty where unknown.
+    results : tuple of Measured
+        The newest of each metric and protocol.
+    older : int
+        How many results a newer one replaces.
+    run : TrainingRun or None
+        The training that it comes from.
+    paths : tuple of Path
+        Where its checkpoint may be.
+    """
+
+    label: str
+    digest: str = ""
+    description: str = ""
+    results: tuple[Measured, ...] = ()
+    older: int = 0
+    run: TrainingRun | None = None
+    paths: tuple[Path, ...] = ()
+
+    @property
+    def config(self) -> str:
+        """Letter of the paper's configuration; empty where it is none or unknown.
+
+        >>> Subject(label="x", description="config F, 32x32, 9.0 kimg").config
+        'F'
+        """
+        words = self.description.replace(",", " ").split()
+        return words[1] if words[:1] == ["config"] and words[1:2] else ""
+
+
+@dataclass(kw_only=True)
+class _Gathered:
+    """What is known of a generator while results are sorted out."""
+
+    names: list[str] = field(default_factory=list)
+    digest: str = ""
+    results: list[Measured] = field(default_factory=list)
+    run: TrainingRun | None = None
+    paths: list[Path] = field(default_factory=list)
+    description: str = ""
+
+    def add(self, row: Measured) -> None:
+        """Take in a result."""
+        self.results.append(row)
+        self.description = row["description"] or self.description
+
+    def find_at(self, *paths: Path) -> None:
+        """Note where its checkpoint may be."""
+        self.paths += [path for path in paths if path not in self.paths]
+
+
+def subjects_of(
+    measured: Sequence[Measured], runs: Sequence[TrainingRun], named: Sequence[Named] = ()
+) -> list[Subject]:
+    """Sort results by what they were measured of.
+
+    Two results are of one generator where the digests of its file are equal, whatever it was
+    called; where there is none, where it was called the same.
+
+    Parameters
+    ----------
+    measured : sequence of Measured
+        Rows of tables.
+    runs : sequence of TrainingRun
+        Trainings; each is the generator that it measured last, or its newest checkpoint.
+    named : sequence of Named
+        Generators that the user names; those of no result come last.
+    """
+    found: dict[str, _Gathered] = {}
+    for row in measured:
+        key = row["generator_digest"] or row["generator"]
+        one = found.setdefault(key, _Gathered(digest=row["generator_digest"]))
+        if row["generator"]:
+            one.names.append(row["generator"])
+            one.find_at(Path(row["generator"]), row.source.parent / row["generator"])
+        one.add(row)
+    for run in runs:
+        one = _of_run(found, run)
+        one.run = run
+        one.names.insert(0, str(run.folder.absolute()))
+        for row in run.newest:
+            if row["generator"]:  # by folder and file
+                one.find_at(run.folder / Path(row["generator"]).name)
+            one.add(row)
+    for each in named:
+        one = found.setdefault(each.digest, _Gathered(digest=each.digest))
+        one.names.append(str(each.path))
+        one.paths.insert(0, each.path)
+        one.description = one.description or each.description
+    return _labelled([_subject(one) for one in found.values()])
+
+
+def _of_run(found: dict[str, _Gathered], run: TrainingRun) -> _Gathered:
+    """A training: known by the digest that it measured last, else by its place."""
+    digest = next((row["generator_digest"] for row in run.newest if row["generator_digest"]), "")
+    if digest:
+        return found.setdefault(digest, _Gathered(digest=digest))
+    places = {run.folder.resolve()}
+    if run.checkpoint is not None:
+        places.add(run.checkpoint.resolve())
+    for one in found.values():
+        if places & {path.resolve() for path in one.paths}:
+            return one
+    return found.setdefault(str(run.folder.resolve()), _Gathered(paths=[run.folder]))
+
+
+def _subject(one: _Gathered) -> Subject:
+    newest: dict[tuple[str, ...], Measured] = {}
+    for row in sorted(one.results, key=lambda row: row["date"]):
+        newest[(row.metric, *row.defining)] = row
+    kept = [row for row in one.results if newest[(row.metric, *row.defining)] is row]
+    return Subject(
+        label=one.names[0] if one.names else REAL_IMAGES,
+        digest=one.digest,
+        description=one.description,
+        results=tuple(kept),
+        older=len(one.results) - len(kept),
+        run=one.run,
+        paths=tuple(one.paths),
+    )
+
+
+def _labelled(subjects: Sequence[Subject]) -> list[Subject]:
+    """Call each by as much of the end of its name as tells it from the others."""
+    labels = _shortest([subject.label for subject in subjects])
+    again = Counter(labels)
+    return [
+        replace(subject, label=label if again[label] == 1 else f"{label} {subject.digest[:6]}")
+        for subject, label in zip(subjects, labels, strict=True)
+    ]
+
+
+def _shortest(names: Sequence[str]) -> list[str]:
+    parts = [[part for part in Path(name).parts if part != "/"] or [name] for name in names]
+    # A checkpoint by itself says little without its folder.
+    taken = [2 if part[-1].startswith("checkpoint-") else 1 for part in parts]
+    while True:
+        shown = ["/".join(part[-count:]) for part, count in zip(parts, taken, strict=True)]
+        again = Counter(shown)
+        longer = [
+            at for at, name in enumerate(shown) if again[name] > 1 and taken[at] < len(parts[at])
+        ]
+        if not longer:
+            return shown
+        for at in longer:
+            taken[at] += 1

@@ -1,0 +1,167 @@
+"""The table of results: a line per metric and protocol, and which generators differ in it."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase
+
+from stylegan_eval.comparison import DEFINING
+from stylegan_eval.noise import Comparison, Sample, all_pairs, holm
+from stylegan_eval.report.measured import Measured, higher_is_better
+from stylegan_eval.report.subjects import Subject
+from stylegan_eval.words import number, with_error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One metric under one protocol: all that is in it may be compared.
+
+    Attributes
+    ----------
+    metric : str
+        Name.
+    cells : mapping
+        For the label of each generator that has it, the result.
+    pairs : tuple of Comparison
+        Every pair of generators with a number, by label, corrected over the whole table.
+    """
+
+    metric: str
+    cells: Mapping[str, Measured]
+    pairs: tuple[Comparison, ...] = ()
+
+    @property
+    def any(self) -> Measured:
+        """One of its results: what defines the line is equal in all."""
+        return next(iter(self.cells.values()))
+
+    @property
+    def ranked(self) -> list[str]:
+        """Labels of those with a number, the best first."""
+        known = {key: row.value for key, row in self.cells.items() if math.isfinite(row.value)}
+        return sorted(known, key=lambda key: known[key], reverse=higher_is_better(self.metric))
+
+    def differ(self, a: str, b: str) -> bool | None:
+        """Whether two differ by more than noise; None where the noise is unknown."""
+        pair = next(pair for pair in self.pairs if {pair.a, pair.b} == {a, b})
+        return None if pair.corrected is None else pair.real
+
+    @property
+    def best(self) -> list[str]:
+        """The best, with those that do not differ from it by more than noise; none if unknown."""
+        ranked = self.ranked
+        if len(ranked) < 2:
+            return []
+        differ = {key: self.differ(ranked[0], key) for key in ranked[1:]}
+        if None in differ.values():
+            return []
+        return [ranked[0], *(key for key in ranked[1:] if not differ[key])]
+
+
+def lines_of(subjects: Sequence[Subject]) -> list[Line]:
+    """Sort whole metrics into lines, in their first order; parts of a metric are elsewhere.
+
+    Parameters
+    ----------
+    subjects : sequence of Subject
+        The generators.
+    """
+    cells: dict[tuple[str, ...], dict[str, Measured]] = {}
+    for subject in subjects:
+        for row in subject.results:
+            if not row.part_of:
+                cells.setdefault((row.metric, *row.defining), {})[subject.label] = row
+    names = list(dict.fromkeys(key[0] for key in cells))
+    keys = sorted(cells, key=lambda key: names.index(key[0]))  # lines of a metric side by side
+    found = [Line(metric=key[0], cells=cells[key]) for key in keys]
+    corrected = iter(holm([pair for line in found for pair in _pairs(line)]))
+    return [
+        Line(
+            metric=line.metric,
+            cells=line.cells,
+            pairs=tuple(itertools.islice(corrected, len(_pairs(line)))),
+        )
+        for line in found
+    ]
+
+
+def _pairs(line: Line) -> list[Comparison]:
+    samples = {
+        key: Sample(values=(row.value,), stderrs=(row.stderr,))
+        for key, row in line.cells.items()
+        if math.isfinite(row.value)
+    }
+    return all_pairs(samples)
+
+
+def order(line: Line) -> str:
+    """Generators from best to worst: '<' or '>' beyond noise, '≈' within it, '?' where unknown.
+
+    Only neighbours are said: of three, the first and the last may differ although neither differs
+    from the one between.
+    """
+    ranked = line.ranked
+    if len(ranked) < 2:
+        return ""
+    beyond = ">" if higher_is_better(line.metric) else "<"
+    words = [ranked[0]]
+    for a, b in itertools.pairwise(ranked):
+        differ = line.differ(a, b)
+        words += ["?" if differ is None else beyond if differ else "≈", b]
+    return " ".join(words)
+
+
+def value(row: Measured) -> str:
+    """The number with its standard error; digits that say nothing are left out."""
+    if not math.isfinite(row.value):
+        return "none"
+    if row.stderr is not None:
+        return with_error(row.value, row.stderr)
+    said = number(row.value)
+    return said.rstrip("0") if said.startswith(("0.", "-0.")) else said
+
+
+def letters(subjects: Sequence[Subject]) -> dict[tuple[str, ...], str]:
+    """A letter for each protocol: for each set of values of `comparison.DEFINING`."""
+    found = dict.fromkeys(row.defining for subject in subjects for row in subject.results)
+    return {defining: _letter(at) for at, defining in enumerate(found)}
+
+
+def _letter(at: int) -> str:
+    """'a' to 'z', then 'aa' and so on."""
+    rest, last = divmod(at, len(ascii_lowercase))
+    return (_letter(rest - 1) if rest else "") + ascii_lowercase[last]
+
+
+def protocol(row: Measured) -> str:
+    """What defines a result, in words: the columns of `comparison.DEFINING`."""
+    kind = "pairs of images" if row.metric.startswith("ppl_") else "generated images"
+    said = [
+        f"{_count(row['num'])} {kind}",
+        *(pair.replace("=", " ") for pair in row["protocol"].split()),
+    ]
+    if row["detector"]:
+        said.append(f"seen by {row['detector']} {row['weights_sha256'][:8]} in {row['precision']}")
+    if row["data"] or row["data_digest"]:
+        said.append(f"{_count(row['data_count'])} real images {row['data_digest'][:8]}")
+    return ", ".join(said)
+
+
+def _count(digits: str) -> str:
+    return f"{int(digits):,}" if digits.isdigit() else digits
+
+
+def unlike(lines: Sequence[Line]) -> dict[tuple[str, ...], list[str]]:
+    """Metrics of several lines, by which of `comparison.DEFINING` tell their lines apart."""
+    by_metric: dict[str, list[Line]] = {}
+    for line in lines:
+        by_metric.setdefault(line.metric, []).append(line)
+    found: dict[tuple[str, ...], list[str]] = {}
+    for metric, several in by_metric.items():
+        columns = tuple(
+            column for column in DEFINING if len({line.any[column] for line in several}) > 1
+        )
+        if columns:
+            found.setdefault(columns, []).append(metric)
+    return found
