@@ -212,6 +212,14 @@ def trained_for(tree: Mapping[str, Any]) -> str:
     return f"{tree['nimg'] / 1000:.1f} kimg" if known else "kimg unknown"
 
 
+def description_of(tree: dict[str, Any]) -> str:
+    """Configuration, size and training of networks, in a few words."""
+    config, _ = load_config(tree)
+    grown = f", lod {tree['lod']:.2f}" if tree["lod"] > 0 else ""
+    size = f"{config.resolution}x{config.resolution}"
+    return f"config {config.name}, {size}, {trained_for(tree)}{grown}"
+
+
 def network_of(
     tree: dict[str, Any], facts: Facts = NO_FACTS, parts: tuple[str, ...] = PARTS
 ) -> NetworkFile:
@@ -258,8 +266,6 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
         return None
     _, tree = open_networks(path)
     config, provenance = load_config(tree)
-    size = f"{config.resolution}x{config.resolution}"
-    grown = f", lod {tree['lod']:.2f}" if tree["lod"] > 0 else ""
     grown_to = GeneratorAtLod(load_generator(tree, device), tree["lod"])
     conditional = config.network.label_size > 0
     generator: ImageGenerator = grown_to
@@ -269,7 +275,7 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
         generator=generator,
         smooth=not conditional,
         maps=config.network.mapping_layers > 0,
-        description=f"config {config.name}, {size}, {trained_for(tree)}{grown}",
+        description=description_of(tree),
         sha256=sha256_of(path),
         mirrored=config.mirror,
         settings={key: json.dumps(value) for key, value in flat(config_to_dict(config)).items()},

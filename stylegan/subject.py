@@ -6,17 +6,16 @@ Shapes: L rows of ws, D length of w, C channels, H W pixels.
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan.checkpoint import load_config, load_generator, load_labels
+from stylegan.checkpoint import load_generator, load_labels
 from stylegan.draw.painter import Painter
 from stylegan.networks.generator import Generator
-from stylegan.opening import DEMO, demo_directions_path, open_networks, trained_for
+from stylegan.opening import DEMO, demo_directions_path, description_of, open_networks
 from stylegan.recipe import Recipe
 from stylegan_eval.directions import Directions, read_directions
 from stylegan_eval.errors import UserError
@@ -98,7 +97,7 @@ def open_subject(ckpt: Path, device: torch.device, directions: Path | None) -> S
     rows = load_labels(tree) if conditional else None
     return Subject(
         ckpt=ckpt,
-        description=_description(tree),
+        description=description_of(tree),
         painter=Painter(network, lod=float(tree["lod"]), label_rows=rows),
         directions=None if directions is None else _directions_of(network, path, directions),
     )
@@ -113,13 +112,6 @@ def directions_path(ckpt: Path, named: Path | None) -> Path | None:
         It is the package's, which this installation lacks.
     """
     return demo_directions_path() if named is None and ckpt == Path(DEMO) else named
-
-
-def _description(tree: dict[str, Any]) -> str:
-    config, _ = load_config(tree)
-    grown = f", lod {tree['lod']:.2f}" if tree["lod"] > 0 else ""
-    size = f"{config.resolution}x{config.resolution}"
-    return f"config {config.name}, {size}, {trained_for(tree)}{grown}"
 
 
 def _directions_of(network: Generator, path: Path, file: Path) -> Directions:
