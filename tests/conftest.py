@@ -13,3 +13,26 @@ settings.load_profile("steady")
 def _one_thread():
     """Test processes share the cores; threads that wait for each other are ten times slower."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def official(tmp_path_factory):
+    """Checkpoint that holds the official weights of a row."""
+    from stylegan.checkpoint import Provenance, save_checkpoint
+    from stylegan.runtime import Runtime
+    from stylegan.training.state import TrainState
+    from tests.train import golden
+
+    def make(row):
+        path = folder / f"{row}.pt"
+        if not path.exists():
+            config = golden.small_config(row)
+            state = TrainState.fresh(config, Runtime.choose("cpu"), 0)
+            state.G_ema.load_state_dict(golden.generator(row).state_dict())
+            state.D.load_state_dict(golden.discriminator(row).state_dict())
+            state.lod = 0.0
+            save_checkpoint(path, state, config, Provenance(seed=0, data="", version=""))
+        return path
+
+    folder = tmp_path_factory.mktemp("official")
+    return make

@@ -102,7 +102,9 @@ class Path:
 
     def __init__(self, painter: Painter, z: NDArray[np.float32], space: str) -> None:
         if space == "w" and not painter.maps:
-            raise UserError("--space w needs a mapping network, and this network has none: z")
+            raise UserError(
+                "--space w needs a mapping network, and this network has none: use --space z"
+            )
         self.painter = painter
         self.space = space
         self.z = torch.from_numpy(z).to(painter.device)
@@ -111,9 +113,9 @@ class Path:
 
     def at(self, places: list[Position]) -> Tensor:
         """Ws [N, num_ws, w_dim] at these positions."""
-        start = [place.start for place in places]
-        end = [place.end for place in places]
-        t = torch.tensor([[place.t] for place in places], device=self.painter.device)  # [N, 1]
+        device = self.painter.device
+        start, end = torch.tensor([place[:2] for place in places]).T.to(device)  # [N] each
+        t = torch.tensor([[place.t] for place in places]).to(device)  # [N, 1]
         if self.space == "w":
             return lerp(self.ws[start], self.ws[end], t[:, :, None])
         labels = None if self.labels is None else lerp(self.labels[start], self.labels[end], t)

@@ -1,10 +1,11 @@
 """Frames to a file: MP4 by ffmpeg, GIF and APNG by Pillow, whole or not at all."""
 
-import contextlib
 import itertools
+import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -13,12 +14,9 @@ from stylegan.figures.canvas import Pixels
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, check_writable
 
-if TYPE_CHECKING:
-    from types import ModuleType
-
 # GIF counts in hundredths of a second, and players take a single one for a mistake.
 MAX_GIF_FPS = 50
-MP4_QUALITY = 7  # of imageio-ffmpeg's 1 to 10: no loss that one sees
+MP4_CRF = 16  # x264's rate factor: 0 loses nothing, 18 nothing that one sees
 
 
 def check_video(path: Path, fps: float) -> None:
@@ -38,8 +36,8 @@ def check_video(path: Path, fps: float) -> None:
         _ffmpeg()
 
 
-def _ffmpeg() -> "ModuleType":
-    """Package that runs ffmpeg, which is there."""
+def _ffmpeg() -> str:
+    """Path of an ffmpeg that runs."""
     try:
         import imageio_ffmpeg
     except ImportError as error:
@@ -49,12 +47,12 @@ def _ffmpeg() -> "ModuleType":
         ) from error
     try:
         imageio_ffmpeg.get_ffmpeg_version()
-    except (RuntimeError, OSError) as error:
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         raise UserError(
-            "MP4 needs ffmpeg, which was not found: install it, or name it in IMAGEIO_FFMPEG_EXE,"
-            " or write a .gif or .apng"
+            "MP4 needs ffmpeg, which does not run here: install it, or name it in"
+            " IMAGEIO_FFMPEG_EXE, or write a .gif or .apng"
         ) from error
-    return imageio_ffmpeg
 
 
 def write_video(path: Path, frames: Iterable[Pixels], *, fps: float, loop: bool) -> None:
@@ -116,35 +114,37 @@ def _write_apng(temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: 
 
 
 def _write_mp4(temporary: Path, path: Path, frames: Iterator[Pixels], fps: float) -> None:
-    ffmpeg = _ffmpeg()
     first = next(frames)
-    writer = ffmpeg.write_frames(
-        temporary,
-        (first.shape[1], first.shape[0]),
-        fps=fps,
-        quality=MP4_QUALITY,
-        macro_block_size=2,  # what colours at half the resolution need
-        ffmpeg_log_level="quiet",
-        output_params=["-f", "mp4", "-movflags", "+faststart"],
-    )
-    sent = 0
-    with contextlib.closing(writer):
-        writer.send(None)
-        for frame in itertools.chain([first], frames):
-            rgb = np.broadcast_to(frame, (*frame.shape[:2], 3))
-            try:
-                writer.send(np.ascontiguousarray(rgb))
-            except OSError as error:
-                raise UserError(_failed(path)) from error
-            sent += 1
-    # ffmpeg's own end is not told: count what it wrote.
+    height, width = first.shape[:2]
+    command = [_ffmpeg(), "-y", "-v", "error"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps)]
+    # 4:2:0, which every player takes.
+    command += ["-i", "-", "-c:v", "libx264", "-crf", str(MP4_CRF), "-pix_fmt", "yuv420p"]
+    command += ["-movflags", "+faststart", "-f", "mp4", str(temporary)]
+    # Into a file, since nobody would empty a pipe meanwhile.
+    with tempfile.TemporaryFile() as said:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said) as ffmpeg:
+            assert ffmpeg.stdin is not None
+            whole = _send(itertools.chain([first], frames), ffmpeg.stdin)
+        if not whole or ffmpeg.returncode != 0:
+            said.seek(0)
+            lines = said.read().decode(errors="replace").split("\n")
+            reason = next((line for line in reversed(lines) if line.strip()), "it broke off")
+            raise UserError(f"ffmpeg could not write {path}: {reason.strip()}")
+
+
+def _send(frames: Iterable[Pixels], encoder: IO[bytes]) -> bool:
+    """Hand all frames over; False where the encoder went away."""
+    whole = True
+    for frame in frames:
+        rgb = np.broadcast_to(frame, (*frame.shape[:2], 3))
+        try:
+            encoder.write(rgb.tobytes())
+        except BrokenPipeError:
+            whole = False
+            break
     try:
-        written, _ = ffmpeg.count_frames_and_secs(temporary)
-    except RuntimeError as error:
-        raise UserError(_failed(path)) from error
-    if written != sent:
-        raise UserError(_failed(path))
-
-
-def _failed(path: Path) -> str:
-    return f"ffmpeg could not write {path}: look for free space, or write a .gif or .apng"
+        encoder.close()
+    except BrokenPipeError:
+        whole = False
+    return whole

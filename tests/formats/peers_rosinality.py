@@ -123,9 +123,13 @@ def _rgb(state, i, x):
 
 
 def synthesis(state, w, noise, step, alpha=1.0):
-    """w [N, W], one noise map per resolution up to `step` -> images of resolution 4 << step."""
-    x = before = w
-    for i in range(step + 1):
+    """w [N, W], or one for each resolution [N, step + 1, W], and one noise map per resolution.
+
+    Images are of resolution 4 << step.
+    """
+    ws = w if w.ndim == 3 else w[:, None].expand(-1, step + 1, -1)
+    x = before = ws[:, 0]
+    for i, w in enumerate(ws.unbind(1)):
         name = f"generator.progression.{i}"
         before = x
         x = _rest(state, name, 1, _first(state, name, x), w, noise[i])

@@ -26,6 +26,8 @@ class WaitError(Exception):
 def register() -> None:
     """Make the device known to this process."""
     _setup_privateuseone_for_python_backend(NAME)
+    # Autocast asks for it, also where it is only to be switched off.
+    torch.get_device_module(NAME).get_amp_supported_dtype = lambda: [torch.bfloat16]
 
 
 def device() -> torch.device:

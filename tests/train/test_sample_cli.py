@@ -10,40 +10,13 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from stylegan.checkpoint import (
-    Provenance,
-    load_generator,
-    newest_checkpoint,
-    read_checkpoint,
-    save_checkpoint,
-)
-from stylegan.runtime import Runtime
+from stylegan.checkpoint import load_generator, newest_checkpoint, read_checkpoint
 from stylegan.sample import main
-from stylegan.training.state import TrainState
 from tests.train import golden
 
 
 def run(*args):
     return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-@pytest.fixture(scope="session")
-def official(tmp_path_factory):
-    """Checkpoint that holds the official weights of a row."""
-
-    def make(row):
-        path = folder / f"{row}.pt"
-        if not path.exists():
-            config = golden.small_config(row)
-            state = TrainState.fresh(config, Runtime.choose("cpu"), 0)
-            state.G_ema.load_state_dict(golden.generator(row).state_dict())
-            state.D.load_state_dict(golden.discriminator(row).state_dict())
-            state.lod = 0.0
-            save_checkpoint(path, state, config, Provenance(seed=0, data="", version=""))
-        return path
-
-    folder = tmp_path_factory.mktemp("official")
-    return make
 
 
 @pytest.mark.parametrize("row", golden.ROWS)
@@ -124,6 +97,7 @@ BAD = [
     ("grid --ckpt {tmp}/no.pt {out}", 1, "does not exist"),
     ("grid --ckpt {broken} {out}", 1, "damaged"),
     ("grid --ckpt {B} --psi 0.7 {out}", 1, "mapping network"),
+    ("grid --ckpt {ckpt} --psi nan {out}", 2, "finite"),
     ("grid --ckpt {ckpt} {broken}/grid.png", 1, "cannot write"),
     ("export --ckpt {ckpt} --latents {broken} {out}", 1, "not a .npy"),
     ("export --ckpt {ckpt} --latents {tmp}/no.npy {out}", 1, "cannot read"),
