@@ -206,30 +206,8 @@ def project(
     optimizer = torch.optim.Adam([latent], betas=_BETAS)
     with strict_float32(device.type):
         embedded = aim.embedded()
-
-        def look(ws: Tensor) -> tuple[Place, Tensor]:
-            perceived, pixels = aim.parts(ws, embedded)
-            loss = aim.loss(perceived, pixels).sum()
-            if not bool(torch.isfinite(loss)):
-                raise UserError(
-                    f"the projection has diverged (the loss is {float(loss.detach())}): use a"
-                    f" smaller --lrate than {settings.lrate:g}"
-                )
-            place = Place(
-                ws=ws.detach().clone(),  # the optimizer changes latents in place
-                perceived=float(perceived.detach()),
-                pixels=float(pixels.detach()),
-            )
-            return place, loss
-
-        def at(point: Tensor) -> Tensor:
-            """[1, used, D] -> ws."""
-            if settings.space == "w":
-                return point.expand(-1, layers, -1)
-            return torch.cat([point, start[:, used:]], dim=1)
-
         with torch.no_grad():
-            first, least = look(at(latent))
+            first, least = _look(aim, start, embedded)
         best = first
         for step in range(settings.steps):
             t = step / settings.steps
@@ -238,12 +216,36 @@ def project(
             )
             amount = settings.perturbation * origin.radius * noise_factor(t)
             noise = torch.randn(latent.shape, generator=rng).to(device)
-            place, loss = look(at(latent + amount * noise))
+            place, loss = _look(aim, _ws(latent + amount * noise, start), embedded)
             (latent.grad,) = torch.autograd.grad(loss, latent)
             optimizer.step()
             if float(loss.detach()) < float(least):
                 best, least = place, loss.detach()
             watch(1, best.perceived)
         with torch.no_grad():
-            last, loss = look(at(latent))
+            last, loss = _look(aim, _ws(latent, start), embedded)
     return Projection(start=first, best=last if loss < least else best)
+
+
+def _ws(latent: Tensor, start: Tensor) -> Tensor:
+    """All rows of ws: one w [1, 1, D] in each, or many [1, used, D] with the rest of `start`."""
+    if latent.shape[1] == 1:
+        return latent.expand(-1, start.shape[1], -1)
+    return torch.cat([latent, start[:, latent.shape[1] :]], dim=1)
+
+
+def _look(aim: Objective, ws: Tensor, embedded: Sequence[Tensor]) -> tuple[Place, Tensor]:
+    """Where ws [1, L, D] are, and the loss there."""
+    perceived, pixels = aim.parts(ws, embedded)
+    loss = aim.loss(perceived, pixels).sum()
+    if not bool(torch.isfinite(loss)):
+        raise UserError(
+            f"the projection has diverged (the loss is {float(loss.detach())}): use a smaller"
+            " --lrate"
+        )
+    place = Place(
+        ws=ws.detach().clone(),  # the optimizer changes latents in place
+        perceived=float(perceived.detach()),
+        pixels=float(pixels.detach()),
+    )
+    return place, loss

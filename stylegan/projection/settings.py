@@ -31,7 +31,7 @@ class ProjectionSettings:
     distance: Distance = choice(
         "st-lpips-alex", "Perceptual distance; the weights of lpips-vgg are downloaded."
     )
-    pixels: float = choice(0.1, "Weight of the mean squared difference of pixels in [-1, 1].")
+    pixels: float = choice(0.5, "Weight of the mean squared difference of pixels in [-1, 1].")
     lrate: float = choice(
         0.1, "Peak of Adam's learning rate, in standard deviations of an entry of w."
     )

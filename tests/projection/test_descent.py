@@ -199,7 +199,7 @@ def test_large_images_are_seen_as_means_of_blocks():
 def test_a_loss_that_is_no_number_is_told(painter, origin):
     _, image = drawn(painter)
     aim = objective(painter, PixelEmbedding(), image * np.inf, 0.0)
-    with pytest.raises(UserError, match=r"diverged .* smaller --lrate than 0\.1"):
+    with pytest.raises(UserError, match=r"diverged .* smaller --lrate"):
         project(painter, aim, origin, quick())
 
 

@@ -1,0 +1,57 @@
+"""A projection stays on the network's device: on one that refuses CPU tensors, without a GPU."""
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from stylegan.draw.painter import Painter
+from stylegan.networks.generator import Generator
+from stylegan.projection.descent import Centre, objective, project
+from stylegan.projection.settings import ProjectionSettings
+from stylegan.projection.target import as_tensor
+from tests.train import fake_device, golden
+
+
+@dataclass(frozen=True)
+class PixelEmbedding:
+    """Distance: squared difference of pixels."""
+
+    name: str = "pixels"
+    mark: str = "pixels"
+    identity: str = "pixels"
+
+    def embed(self, images):
+        return [images]
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    """Runs a function in a process of its own: a device that is registered stays."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=fake_device.register) as pool:
+        yield lambda *args: pool.submit(*args).result()
+
+
+def devices(space, lod):
+    """Where the latents of a projection lie, whose target came from the host."""
+    config = golden.small_config("F")
+    with fake_device.setting_up():
+        with torch.device(fake_device.device()):
+            network = Generator(config.network, config.resolution)
+        painter = Painter(network, lod=lod)
+        size = config.resolution >> int(lod)
+        target = as_tensor(np.zeros((3, size, size), np.uint8), painter.device)
+        aim = objective(painter, PixelEmbedding(), target, 0.5)
+        origin = Centre(mean=network.w_avg.clone(), radius=1.0)
+        settings = ProjectionSettings(space=space, steps=2)
+        found = project(painter, aim, origin, settings)
+        return [str(place.ws.device) for place in (found.start, found.best)]
+
+
+@pytest.mark.parametrize(("space", "lod"), [("w", 0.0), ("w+", 0.0), ("w+", 1.0)])
+def test_nothing_is_left_on_the_host(space, lod, elsewhere):
+    assert set(elsewhere(devices, space, lod)) == {f"{fake_device.NAME}:0"}
