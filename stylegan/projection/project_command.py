@@ -44,14 +44,13 @@ def project_command(
     \b
     stylegan-sample project --ckpt demo --space w+ face.png projected.png
     """
-    from tqdm import tqdm
-
     from stylegan.draw.arrays import write_npy
     from stylegan.draw.painter import open_painter
     from stylegan.grid import save_png
     from stylegan.projection import descent, target
     from stylegan_eval.files import check_writable
     from stylegan_eval.perceptual import load_distance
+    from stylegan_eval.progress import progress_bar
 
     source = options.Source(**{key: values.pop(key) for key in ("ckpt", "number", "lod", "device")})
     settings = ProjectionSettings(**values)
@@ -71,7 +70,7 @@ def project_command(
     aim = descent.objective(
         painter, distance, target.as_tensor(pixels, painter.device), settings.pixels
     )
-    with tqdm(total=settings.steps, desc="project", unit="step", disable=None) as bar:
+    with progress_bar(desc="project", total=settings.steps, unit="step") as bar:
 
         def watch(steps: int, least: float) -> None:
             bar.set_postfix(distance=f"{least:.4f}", refresh=False)

@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.ls import choose_attributes
@@ -37,6 +36,7 @@ from stylegan_eval.metrics.separability import (
     most_confident,
     probabilities,
 )
+from stylegan_eval.progress import follow
 from stylegan_eval.settings.directions import DirectionsSettings
 
 
@@ -100,7 +100,7 @@ def find(
     if not np.trace(covariance) > 0:
         raise UserError("all w are the same: the generator draws one image, and has no directions")
     found = []
-    for column in tqdm(columns, desc="SVMs", unit="svm", disable=not progress):
+    for column in follow(columns, "SVMs", len(columns), unit="svm", shown=progress):
         indices, targets = most_confident(probabilities(logits[:, column]), settings.keep)
         found.append(_fit(names[column], w[indices], targets))
     return _turned(found, covariance, settings)

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from stylegan_eval.classifiers.classifier import AttributeClassifier
 from stylegan_eval.directions import Directions
 from stylegan_eval.precision import strict_float32
+from stylegan_eval.progress import follow, progress_bar
 from stylegan_eval.protocols import ImageGenerator
 from stylegan_eval.sampling import draw, latents, noise_maps
 from stylegan_eval.settings.directions import DirectionsSettings
@@ -124,8 +124,8 @@ class Mover:
         columns = [names.index(name) for name in directions.names]
         before = self._verdicts(columns, progress=progress)
         found = []
-        bar = tqdm(columns, desc="moving", unit="attribute", disable=not progress)
-        for row, column in enumerate(bar):
+        followed = follow(columns, "moving", len(columns), unit="attribute", shown=progress)
+        for row, column in enumerate(followed):
             step = directions.spreads[row] * directions.normals[row]
             sides = [self._side(before, column, step, present=side) for side in (False, True)]
             found.append(
@@ -142,7 +142,9 @@ class Mover:
         """Verdicts [n, A] on so many fresh images that there are enough of each kind."""
         settings, parts = self.settings, []
         counts = np.zeros((2, len(columns)), np.int64)
-        with tqdm(desc="fresh images", total=settings.num, unit="img", disable=not progress) as bar:
+        with progress_bar(
+            desc="fresh images", total=settings.num, unit="img", shown=progress
+        ) as bar:
             for start in range(0, settings.num, settings.batch):
                 part = range(start, min(start + settings.batch, settings.num))
                 _, _, images = draw(self.generator, settings.check_seed, part, self.device)
