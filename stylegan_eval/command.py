@@ -62,6 +62,11 @@ def print_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error tells that memory is full, on a GPU or on a CPU."""
+    return isinstance(error, MemoryError) or bool(_FULL.search(str(error)))
+
+
 @contextlib.contextmanager
 def error_lines(ctx: click.Context) -> Iterator[None]:
     """Turn a `UserError` or an `OSError` into one line on stderr and exit status 1.
@@ -79,7 +84,7 @@ def error_lines(ctx: click.Context) -> Iterator[None]:
         where = f"{error.filename}: " if error.filename is not None else ""
         _leave(ctx, f"error: {where}{error.strerror or error}", EXIT_ERROR)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not _FULL.search(str(error)):
+        if not is_out_of_memory(error):
             raise
         _leave(ctx, "error: out of memory: use a smaller --batch or --num", EXIT_ERROR)
     except Terminated:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from stylegan.recipe import Recipe
 from stylegan.recipe_png import Source, png_of
 from stylegan.subject import Subject, draw_recipe
+from stylegan_eval.command import is_out_of_memory
 from stylegan_eval.errors import UserError
 
 KEPT = 32  # images
@@ -68,7 +69,12 @@ class Studio:
         self._worker.shutdown(cancel_futures=True)
 
     def _draw(self, recipe: Recipe) -> bytes:
-        return png_of(draw_recipe(recipe, self.subject), self.command(recipe))
+        try:
+            return png_of(draw_recipe(recipe, self.subject), self.command(recipe))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UserError("out of memory: end other programs, and change something") from error
 
 
 class Easel:

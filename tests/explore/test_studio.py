@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import torch
 
 from stylegan.explore.studio import KEPT, Easel, Studio, address
 from stylegan.recipe import Mix, Recipe
@@ -100,6 +101,13 @@ def test_images_are_those_of_the_command_whatever_else_is_asked_for(studio):
 def test_refusals_reach_who_asked(studio):
     with pytest.raises(UserError, match="layers 0 to 7"):
         asyncio.run(studio.png(Recipe(mix=Mix(seed=1, first=0, last=8))))
+
+
+def test_an_image_that_memory_is_too_small_for_is_told(studio):
+    network = studio.subject.painter.network
+    network.g.register_forward_pre_hook(lambda *_: torch.empty(2**62, dtype=torch.uint8))
+    with pytest.raises(UserError, match="out of memory"):
+        asyncio.run(studio.png(Recipe()))
 
 
 def test_the_address_of_an_image_holds_its_recipe():
