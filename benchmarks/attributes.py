@@ -3,11 +3,10 @@
 import time
 from pathlib import Path
 
-import click
-
 from benchmarks.child import call
 from benchmarks.claims import claimed
 from benchmarks.folder import ResultsFolder
+from stylegan_eval.command import tell
 from stylegan_eval.errors import UserError
 
 _LOOK_EVERY = 2.0
@@ -25,7 +24,7 @@ def train_classifiers(folder: ResultsFolder, data: Path, device: str) -> Path:
     while not path.exists():
         with claimed(folder.claims, "classifiers") as claim:
             if claim is not None and not path.exists():
-                click.echo("training attribute classifiers", err=True)
+                tell("training attribute classifiers")
                 _train(path, data, device, folder.log("classifiers"))
         if claim is None:
             time.sleep(_LOOK_EVERY)

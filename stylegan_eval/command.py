@@ -109,6 +109,12 @@ def is_quiet() -> bool:
     return ctx is not None and bool(ctx.meta.get(_QUIET, False))
 
 
+def tell(line: str) -> None:
+    """Say on stderr what is being done, unless the command is to be quiet."""
+    if not is_quiet():
+        click.echo(line, err=True)
+
+
 def _add_quiet(command: click.Command) -> None:
     """Give a command the option ``--quiet``, unless it has it."""
     if not any("--quiet" in param.opts for param in command.params):

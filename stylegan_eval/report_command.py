@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand, NetworkPath
+from stylegan_eval.command import ErrorLineCommand, NetworkPath, tell
 from stylegan_eval.options import FILE, options_of
 from stylegan_eval.settings.images import Features
 from stylegan_eval.settings.report import ReportSettings
@@ -64,7 +64,7 @@ def report(
         ),
         out,
         ReportSettings(title=title, samples=samples, seed=seed, features=features),
-        lambda line: click.echo(line, err=True),
+        tell,
     )
     click.echo(out)
 

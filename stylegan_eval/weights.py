@@ -11,9 +11,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import click
-
-from stylegan_eval.command import is_quiet
+from stylegan_eval.command import tell
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, sha256_of
 from stylegan_eval.progress import progress_bar
@@ -148,8 +146,7 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 def _download(url: str, otherwise: str) -> Iterator[bytes]:
     """Yield the bytes behind `url`; says so on stderr, with a progress bar."""
-    if not is_quiet():
-        click.echo(f"downloading {url}", err=True)
+    tell(f"downloading {url}")
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
             length = response.headers.get("Content-Length")
