@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which colour-blind people tell apart, the light ones darkened so that all
-# stand out from a white and from a dark ground; black is the ink of a page. Dashes help in print.
+# stand out from a white and from a dark ground; black is the ink of a page. Dashes help in print,
+# and where colours are alike.
 STYLES = (
     *(("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#C56C9C", ":")),
-    *(("#2E8FC4", "-"), ("#A87C00", "--"), ("#000000", "-."), ("#7F7F7F", ":")),
+    *(("#2E8FC4", "--"), ("#A87C00", "-"), ("#000000", ":"), ("#7F7F7F", "-.")),
 )
 _SMOOTHED_OVER = 40  # a curve's windows: one is its length over this
 

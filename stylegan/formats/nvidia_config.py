@@ -129,7 +129,7 @@ def _size(key: str, value: Any) -> int:
     return value
 
 
-def _switch(options: Mapping[str, Any], key: str, default: bool) -> bool:  # noqa: FBT001
+def _switch(options: Mapping[str, Any], key: str, *, default: bool) -> bool:
     value = options.get(key, default)
     if type(value) is not bool:
         raise UserError(f"its option {key} is {value!r:.40}, expected True or False")
@@ -140,7 +140,9 @@ def _network_config(
     base: NetworkConfig, options: Mapping[str, Any], resolution: int
 ) -> NetworkConfig:
     sizes = {ours: _size(key, options[key]) for key, ours in _SIZES.items() if key in options}
-    switches = {ours: _switch(options, key, getattr(base, ours)) for key, ours in _SWITCHES.items()}
+    switches = {
+        ours: _switch(options, key, default=getattr(base, ours)) for key, ours in _SWITCHES.items()
+    }
     lrmul = options.get("mapping_lrmul", base.mapping_lrmul)
     if not isinstance(lrmul, int | float) or not 0 < lrmul <= 1:
         raise UserError(f"its option mapping_lrmul is {lrmul!r:.40}, expected one above 0")
@@ -157,8 +159,8 @@ def _network_config(
 
 
 def _normalization(base: NetworkConfig, options: Mapping[str, Any]) -> str:
-    pixel = _switch(options, "use_pixel_norm", base.normalization == "pixel")
-    instance = _switch(options, "use_instance_norm", base.normalization == "instance")
+    pixel = _switch(options, "use_pixel_norm", default=base.normalization == "pixel")
+    instance = _switch(options, "use_instance_norm", default=base.normalization == "instance")
     if pixel == instance:
         raise UserError(
             f"its options use_pixel_norm={pixel}, use_instance_norm={instance} cannot be expressed"

@@ -1,7 +1,6 @@
 """The page of a report: what it escapes, says and shows, also in a browser."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 
@@ -11,6 +10,7 @@ from benchmarks.report.tables import sections
 from benchmarks.report.write import write_report
 from tests import browser
 from tests.bench.report_fakes import cells, outcome, request, untrained
+from tests.elements import Elements
 
 NOTHING = Pictures(samples=(), curves=())
 
@@ -18,21 +18,6 @@ NOTHING = Pictures(samples=(), curves=())
 def page_of(outcomes):
     parts = sections(outcomes)
     return page(parts, [NOTHING] * len(parts))
-
-
-class Elements(HTMLParser):
-    """Tags with their attributes, and the visible words."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.words = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.words.append(data)
 
 
 @pytest.mark.parametrize("field", ["label", "line", "reason", "space", "condition", "measured_as"])

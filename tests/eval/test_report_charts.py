@@ -1,5 +1,6 @@
 """Charts of a report: what they draw, and that a page with a strict policy may hold them."""
 
+import itertools
 import math
 import re
 from pathlib import Path
@@ -152,4 +153,11 @@ def test_colours_stand_out_from_both_grounds():
     for colour, _ in STYLES:
         if colour != INK:
             assert min(contrast(colour, ground) for ground in grounds) >= 3, colour
-    assert len(set(STYLES)) == 8
+
+
+def test_lines_of_equal_dashes_have_unlike_colours():
+    """The two blues, 57 apart of 255 in each channel, are told apart by their dashes alone."""
+    for (one, dashes), (other, others) in itertools.combinations(STYLES, 2):
+        if dashes == others:
+            rgb = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in (one, other)])
+            assert np.linalg.norm(rgb[0] - rgb[1]) > 100, (one, other)

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from stylegan_eval.files import sha256_of
 from stylegan_eval.results import append_csv
 from tests import browser
 from tests.bench.report_fakes import untrained
+from tests.elements import Elements
 from tests.eval.report_fakes import row, write_run
 
 LENGTHS = np.array([1.0, 2.0, 4.0, 60.0])
@@ -24,21 +24,6 @@ LENGTHS = np.array([1.0, 2.0, 4.0, 60.0])
 
 def run(*args):
     return CliRunner().invoke(main, ["report", *map(str, args)])
-
-
-class Elements(HTMLParser):
-    """Tags with their attributes, and the visible words."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.words = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.words.append(data)
 
 
 def made(folder):
