@@ -45,8 +45,7 @@ measure = Measurements(
 )
 for _ in range(2):  # the second time it is not due
     measure(state, checkpoint)
-torch.distributed.barrier()
-torch.distributed.destroy_process_group()
+Runtime.join("cpu").exit(0)
 """
 
 
