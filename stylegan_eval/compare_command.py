@@ -36,6 +36,8 @@ def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None) 
     click.echo(to_text(comparison))
     if out is not None:
         write_comparison(out, comparison)
+    for note in comparison.notes:
+        click.echo(f"note: {note}", err=True)
     for problem in comparison.refused:
         click.echo(f"refused: {problem}", err=True)
     if comparison.refused:

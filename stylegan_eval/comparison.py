@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
-from stylegan_eval.results import COLUMNS, read_table
+from stylegan_eval.results import COLUMNS, note_lines, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,10 +42,13 @@ class Comparison:
         difference and by how many of its standard errors it differs from 0.
     refused : tuple of str
         For each metric left out, which files differ in what.
+    notes : tuple of str
+        Of the results in the table: of which metric in which files, and what.
     """
 
     table: "pd.DataFrame"
     refused: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparison:
@@ -68,7 +71,7 @@ def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparis
         raise UserError(f"--allow {unknown[0]}: expected one of {', '.join(DEFINING)}")
     columns = _columns(paths)
     metrics = list(dict.fromkeys(metric for rows in columns.values() for metric in rows))
-    kept, refused = [], []
+    kept, refused, notes = [], [], []
     for metric in metrics:
         rows = {name: rows[metric] for name, rows in columns.items() if metric in rows}
         if len(rows) < 2:
@@ -83,11 +86,14 @@ def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparis
             refused.append(f"{metric}: {'; '.join(problems)}")
         else:
             kept.append(_line(metric, rows, list(columns)))
+            notes += [(f"{metric} in {name}", row["note"]) for name, row in rows.items()]
     if not kept and not refused:
         raise UserError(f"no metric is in two of: {', '.join(columns)}")
     import pandas as pd
 
-    return Comparison(table=pd.DataFrame(kept), refused=tuple(refused))
+    return Comparison(
+        table=pd.DataFrame(kept), refused=tuple(refused), notes=tuple(note_lines(notes))
+    )
 
 
 def _columns(paths: Sequence[Path]) -> dict[str, dict[str, Mapping[str, str]]]:

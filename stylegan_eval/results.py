@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -100,6 +100,20 @@ class Row:
 COLUMNS = tuple(column.name for column in fields(Row))
 
 
+def one_note(*notes: str) -> str:
+    """Join notes into the text of a row: each once, in their order, without the empty ones."""
+    return "; ".join(dict.fromkeys(note for note in notes if note))
+
+
+def note_lines(noted: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines of the notes of (name, note): equal notes share one, empty ones have none."""
+    names: dict[str, list[str]] = {}
+    for name, note in noted:
+        if note:
+            names.setdefault(note, []).append(name)
+    return [f"{', '.join(dict.fromkeys(of))}: {note}" for note, of in names.items()]
+
+
 def summary(row: Row) -> str:
     """The result as one line for people."""
     protocol = ", ".join(f"{key} {value}" for key, value in row.protocol.items())
@@ -134,9 +148,8 @@ def report(rows: Sequence[Row], path: Path | None, *, as_json: bool) -> None:
         click.echo(to_json(rows))
     else:
         click.echo(table(rows) if len(rows) > 2 else "\n".join(map(summary, rows)))
-    for row in rows:
-        if row.note:
-            click.echo(f"note: {row.metric}: {row.note}", err=True)
+    for line in note_lines((row.metric, row.note) for row in rows):
+        click.echo(f"note: {line}", err=True)
     if path is not None:
         append_csv(path, rows)
 

@@ -23,7 +23,7 @@ from stylegan_eval.metrics.ls import (
     protocol,
 )
 from stylegan_eval.metrics.ls_collector import LsCollector, check
-from stylegan_eval.results import Row
+from stylegan_eval.results import Row, one_note
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.ls import LsSettings
 
@@ -86,7 +86,7 @@ class Separability:
                 metric=value.name,
                 value=value.value,
                 stderr=value.stderr,
-                note=value.note,
+                note=one_note(*value.notes),
                 protocol=protocol(self.settings, names),
                 details={"sklearn": sklearn.__version__, **value.details},
                 **about,
@@ -97,7 +97,7 @@ class Separability:
 
     def _values(self, space: SpaceSeparation) -> Iterator[Value]:
         name = metric_name(space.space, self.settings)
-        yield Value(name=name, value=space.score, stderr=space.stderr, note=space.note)
+        yield Value(name=name, value=space.score, stderr=space.stderr, notes=[space.note])
         for attribute in space.attributes:
             said = {"share": f"{attribute.share:.4f}", "accuracy": f"{attribute.accuracy:.4f}"}
             if attribute.error:

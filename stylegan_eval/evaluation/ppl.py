@@ -10,7 +10,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.evaluation.provenance import where
 from stylegan_eval.evaluation.sources import generator_key, load_named_generator
 from stylegan_eval.metrics.ppl import PathLength, load_chosen, measure
-from stylegan_eval.results import Row
+from stylegan_eval.results import Row, one_note
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.ppl import PplSettings
 
@@ -82,7 +82,7 @@ def _row(length: PathLength, note: str, about: dict[str, Any], seconds: float) -
         value=length.value,
         stderr=length.stderr,
         protocol=length.protocol,
-        note="; ".join(said for said in (note, length.note) if said),
+        note=one_note(note, length.note),
         seconds=seconds,
         **about,
     )

@@ -8,7 +8,7 @@ import torch
 from stylegan_eval.blocks import Run
 from stylegan_eval.evaluation.sources import Fakes
 from stylegan_eval.metrics.image_metric import Value
-from stylegan_eval.results import Row
+from stylegan_eval.results import Row, one_note
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.stats_file import StoredStats
 
@@ -38,14 +38,14 @@ def where(run: Run) -> dict[str, Any]:
 
 
 def make_row(value: Value, about: Mapping[str, Any]) -> Row:
-    """Row of a value; its time is set later."""
+    """Row of a value; its time is set later. A note of `about` is one of each of its values."""
     protocol = {**about["protocol"], **value.protocol}
+    note = one_note(about.get("note", ""), *value.notes)
     return Row(
         metric=value.name,
         value=value.value,
         stderr=value.stderr,
-        note=value.note,
         details=value.details,
         seconds=0.0,
-        **{**about, "protocol": protocol},
+        **{**about, "protocol": protocol, "note": note},
     )

@@ -32,14 +32,14 @@ def fid(settings: FidSettings, gathered: Gathered) -> list[Value]:
     distance = frechet_distance_to(real)
     note = _note(gathered.fake, gathered.real)
     if gathered.fake.stored is not None:
-        return [Value(name=name, value=distance(gathered.fake.stored), note=note)]
+        return [Value(name=name, value=distance(gathered.fake.stored), notes=[note])]
     groups = gathered.fake.blocks
     left_out = [] if note else leave_one_out(distance, groups)
     value = Value(
         name=name,
         value=distance(gathered.fake.moments),
         stderr=jackknife(left_out) if left_out else None,
-        note=note,
+        notes=[note],
     )
     if settings.floor or not can_extrapolate(groups):
         return [value]

@@ -1,6 +1,6 @@
 """What the metrics of images have in common: what they need, and how their names are made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +35,8 @@ class Value:
         Choices that the name does not tell.
     details : mapping
         What else was measured.
-    note : str
-        What limits its meaning; empty when nothing does.
+    notes : sequence of str
+        What a reader must know before quoting it; empty ones count for nothing.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Value:
     stderr: float | None = None
     protocol: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, str] = field(default_factory=dict)
-    note: str = ""
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

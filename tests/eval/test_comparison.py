@@ -74,6 +74,17 @@ def test_good_rows_are_shown_beside_refused_ones(tmp_path):
     assert "fid50k" in allowed.stdout
 
 
+def test_notes_of_what_is_compared_are_told(tmp_path):
+    left_out = replace(ROW, metric="fid50k", note="of a refused row")
+    a = table(tmp_path / "a.csv", replace(ROW, note="few images"), left_out)
+    b = table(
+        tmp_path / "b.csv", replace(ROW, note="few images"), replace(left_out, precision="bf16")
+    )
+    result = CliRunner().invoke(compare, [str(a), str(b)])
+    told = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
+    assert told == [f"note: {ROW.metric} in {a}, {ROW.metric} in {b}: few images"]
+
+
 def test_bad_input_is_one_line(tmp_path):
     a = table(tmp_path / "a.csv", ROW)
     b = table(tmp_path / "b.csv", replace(ROW, metric="kid50k"))

@@ -68,7 +68,7 @@ def test_generated_images_are_compared_with_real_ones(data):
         FeatureStats.of(detector(to_uint8(raw)), "d"), FeatureStats.of(detector(images), "d")
     )
     assert value.value == pytest.approx(expected, rel=1e-6)
-    assert value.note == ""
+    assert not any(value.notes)
     assert value.stderr is None  # one block only
 
 
@@ -141,7 +141,7 @@ def test_too_few_images_for_the_features_is_noted(data):
     settings = FidSettings(num=12, features="efficientnet-lite0")
     fake, real = features(generated(), 12), features(file_images(data, range(12)), 12)
     (value,) = measure(settings, fake, real)
-    assert "12 images do not span 12 features" in value.note
+    assert "12 images do not span 12 features" in value.notes[0]
 
 
 def test_features_that_are_not_finite_are_refused(data):

@@ -8,7 +8,17 @@ from dataclasses import replace
 import pytest
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.results import COLUMNS, Row, append_csv, read_table, summary, table, to_json
+from stylegan_eval.results import (
+    COLUMNS,
+    Row,
+    append_csv,
+    one_note,
+    read_table,
+    report,
+    summary,
+    table,
+    to_json,
+)
 
 ROW = Row(
     metric="fd_efficientnet-lite0",
@@ -125,6 +135,17 @@ def test_many_results_are_a_table_with_parts_below_their_whole():
         "ls_w  12.0000 ± 0.5  (num 2000)",
         "    hat               0.2500  accuracy 0.9, share 0.2",
         "    beard                nan  error one-class",
+    ]
+
+
+def test_equal_notes_share_a_line(capsys):
+    assert one_note("few", "", "few", "noisy") == "few; noisy"
+    assert one_note("") == ""
+    notes = {"fid50k": "few", "is50k": "", "kid50k": "few", "ppl_wend": "few; noisy"}
+    report([replace(ROW, metric=m, note=n) for m, n in notes.items()], None, as_json=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "note: fid50k, kid50k: few",
+        "note: ppl_wend: few; noisy",
     ]
 
 
