@@ -10,18 +10,12 @@ from benchmarks.scales import SCALES
 from benchmarks.tables import TABLES, Line, chosen_lines
 from stylegan_eval.command import EXIT_ERROR, ErrorLineGroup
 from stylegan_eval.errors import UserError
+from stylegan_eval.option_types import Number, SeedRange
 
 if TYPE_CHECKING:
     from benchmarks.jobs import Asked
 
 _PATH = click.Path(path_type=Path)
-
-
-def _seeds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    words = [word.strip() for word in value.split(",") if word.strip()]
-    if not words or not all(word.isdecimal() and int(word) < 2**63 for word in words):
-        raise click.BadParameter(f"{value!r} is no list of seeds: expected 0,1,2, say", ctx, param)
-    return tuple(dict.fromkeys(map(int, words)))
 
 
 def _names(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -59,7 +53,11 @@ def list_command(folder: Path | None, device: str) -> None:
 @click.option("--data", type=_PATH, metavar="ZIP|DIR", help="Real images, square, of one size.")
 @click.option("--out", type=_PATH, metavar="DIR", help="Folder of results; continued if it exists.")
 @click.option(
-    "--seeds", callback=_seeds, default="0", show_default=True, help="Seeds of trainings."
+    "--seeds",
+    type=SeedRange(),
+    default="0",
+    show_default=True,
+    help="Of trainings: 0,1 or 0-2.",
 )
 @click.option("--rows", callback=_names, default="", metavar="A,F", help="Only these rows.")
 @click.option(
@@ -68,9 +66,7 @@ def list_command(folder: Path | None, device: str) -> None:
     help="Whose losses and published numbers: ffhq, celebahq, or lsun-bedroom, lsun-cat, lsun-car."
     "  [default: the table's]",
 )
-@click.option(
-    "--kimg", type=click.FloatRange(min=0, min_open=True), help="Length.  [default: the scale's]"
-)
+@click.option("--kimg", type=Number(min=0, min_open=True), help="Length.  [default: the scale's]")
 @click.option(
     "--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True
 )
@@ -100,7 +96,7 @@ def run(
     scale: str,
     data: Path | None,
     out: Path | None,
-    seeds: tuple[int, ...],
+    seeds: list[int],
     rows: tuple[str, ...],
     dataset: str | None,
     kimg: float | None,
@@ -116,6 +112,7 @@ def run(
     """Train and measure the rows of TABLE; continue where it was stopped."""
     from benchmarks.jobs import ask
 
+    seeds = list(dict.fromkeys(seeds))
     try:
         asked = ask(table, scale, dataset, kimg=kimg, precision=precision, gpus=gpus)
         lines = chosen_lines(asked.table, rows)

@@ -14,6 +14,7 @@ import click
 import pandas as pd
 
 from benchmarks.scales import AVATAR_ATTRIBUTES
+from stylegan_eval.option_types import Number
 
 MODULES = {
     "stylegan-data": "stylegan.data",
@@ -46,7 +47,7 @@ def run(command: str) -> None:
     help="Folder of all that is made; a run in it is continued.",
 )
 @click.option("--count", type=click.IntRange(min=64), default=4000, help="Images of the data set.")
-@click.option("--kimg", type=click.FloatRange(min=0.1), default=24.0, help="Length of training.")
+@click.option("--kimg", type=Number(min=0.1), default=24.0, help="Length of training.")
 @click.option(
     "--num",
     type=click.IntRange(min=2),

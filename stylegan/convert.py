@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand, NetworkPath
+from stylegan_eval.command import ErrorLineCommand, NetworkPath, say
 
 if TYPE_CHECKING:
     from stylegan_eval.pickles.networks import PickledNetwork
@@ -54,7 +54,7 @@ def main(source: Path, out: Path | None, which: str, kind: str, describe: bool) 
         raise click.UsageError("give a file to write, or --describe, and not both")
     if out is None:
         for label, said in _description(source):
-            click.echo(f"{label:10s}{said}".rstrip())
+            say(f"{label:10s}{said}".rstrip())
         return
     _convert(source, out, which, kind)
     click.echo(out)
@@ -96,7 +96,7 @@ def _export(tree: dict[str, Any], out: Path, kind: str) -> None:
         if difference is None
         else f"differs from this network by at most {difference:.1e} of its largest value"
     )
-    click.echo(f"{out}: {said}", err=True)
+    say(f"{out}: {said}", err=True)
 
 
 def _description(source: Path) -> Iterator[tuple[str, str]]:

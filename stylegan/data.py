@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from stylegan_eval.command import ErrorLineGroup, power_of_two
+from stylegan_eval.command import ErrorLineGroup, power_of_two, say
 
 if TYPE_CHECKING:
     from stylegan.datasets.sources.source import Source
@@ -78,7 +78,7 @@ def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> 
     from stylegan.datasets.avatars import make_avatars
 
     make_avatars(out, count=count, resolution=resolution, seed=seed, workers=workers)
-    click.echo(f"{out}: {count} avatars of {resolution}x{resolution}, 27 labels each")
+    say(f"{out}: {count} avatars of {resolution}x{resolution}, 27 labels each")
 
 
 @main.command()
@@ -154,7 +154,7 @@ def prepare(
         from stylegan.datasets.check import check_set
 
         for line in check_set(src, choices, labels=labels, report=report, workers=workers):
-            click.echo(line)
+            say(line)
         return
     if out is None:
         raise click.UsageError("expected OUT, a zip or folder to write (or --dry-run)")
@@ -162,7 +162,7 @@ def prepare(
 
     made = prepare_images(src, out, choices, labels=labels, download=download, workers=workers)
     for line in made.lines(out):
-        click.echo(line)
+        say(line)
 
 
 @main.command()
@@ -188,7 +188,7 @@ def export(src: str, out: Path, layout: str, workers: int) -> None:
     from stylegan.datasets.export import export_ada
 
     count = export_ada(src, out, workers=workers)
-    click.echo(f"{out}: {count} images in the layout of {layout}")
+    say(f"{out}: {count} images in the layout of {layout}")
 
 
 @main.command()
@@ -223,13 +223,13 @@ def inspect(place: str) -> None:
             "training", "can be trained on as it is" if fault is None else f"not as it is: {fault}"
         )
         if fault is not None:
-            click.echo(f"          run: stylegan-data prepare {place} OUT.zip")
+            say(f"          run: stylegan-data prepare {place} OUT.zip")
     finally:
         source.close()
 
 
 def _echo(name: str, text: str) -> None:
-    click.echo(f"{name + ':':<10}{text}")
+    say(f"{name + ':':<10}{text}")
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -253,9 +253,9 @@ def _echo_labels(source: "Source") -> None:
         rows = list(zip(names, labels.mean(axis=0), strict=True))
         _echo("labels", f"{len(rows)} numbers for each image, with their means")
     for name, share in rows[:_MAX_ROWS]:
-        click.echo(f"  {name:<16} {share:.3f}")
+        say(f"  {name:<16} {share:.3f}")
     if len(rows) > _MAX_ROWS:
-        click.echo(f"  and {len(rows) - _MAX_ROWS} more")
+        say(f"  and {len(rows) - _MAX_ROWS} more")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand, NetworkPath
+from stylegan_eval.command import ErrorLineCommand, NetworkPath, say
 
 
 @click.command("info", cls=ErrorLineCommand)
@@ -26,7 +26,7 @@ def info_command(ckpt: Path) -> None:
 
     path, tree = open_networks(ckpt)
     for label, said in lines(path, tree):
-        click.echo(f"{label:10s}{said}".rstrip())
+        say(f"{label:10s}{said}".rstrip())
 
 
 def lines(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:

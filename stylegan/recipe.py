@@ -3,25 +3,21 @@
 In what order the steps are taken is told in `stylegan.subject.ws_of`.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.settings.common import check_psi, check_seed
 
 Noise = Literal["fixed", "random", "none"]
 NOISE: tuple[Noise, ...] = get_args(Noise)
-SEEDS = 2**63  # of latents and of noise: 0 to one less
 CUTOFF = 8  # the official default
+LARGEST_MOVE = 1000.0  # standard deviations of w
 
 
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as an assertion
     if not condition:
         raise UserError(message)
-
-
-def _check_seed(what: str, seed: int) -> None:
-    _require(0 <= seed < SEEDS, f"{what} must be 0 to {SEEDS - 1}, not {seed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +37,7 @@ class Mix:
     last: int
 
     def __post_init__(self) -> None:
-        _check_seed("the seed of --mix", self.seed)
+        check_seed("the seed of --mix", self.seed)
         _require(
             0 <= self.first <= self.last,
             f"--mix needs layers from 0 up, the first one first, not {self.first}-{self.last}",
@@ -69,7 +65,10 @@ class Move:
 
     def __post_init__(self) -> None:
         _require(bool(self.name), f"--move needs the name of an attribute before ={self.amount:g}")
-        _require(math.isfinite(self.amount), f"--move {self.name} must be a number of deviations")
+        _require(
+            abs(self.amount) <= LARGEST_MOVE,
+            f"--move {self.name} must be a number from {-LARGEST_MOVE:g} to {LARGEST_MOVE:g}",
+        )
 
     def __str__(self) -> str:
         return f"{self.name}={number_word(self.amount)}"
@@ -114,9 +113,9 @@ class Recipe:
     number: int | None = None
 
     def __post_init__(self) -> None:
-        _check_seed("--seed", self.seed)
-        _check_seed("--noise-seed", self.noise_seed)
-        _require(math.isfinite(self.psi), f"--psi must be a finite number, not {self.psi}")
+        check_seed("--seed", self.seed)
+        check_seed("--noise-seed", self.noise_seed)
+        check_psi(self.psi)
         _require(self.cutoff >= 0, f"--cutoff must be at least 0, not {self.cutoff}")
         _require(self.noise in NOISE, f"--noise must be {', '.join(NOISE)}, not {self.noise}")
         _require(

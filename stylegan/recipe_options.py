@@ -1,5 +1,6 @@
 """The options of a command that draws one image, and the recipe that they say."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -10,6 +11,8 @@ from stylegan.draw import options
 from stylegan.recipe import Mix, Move, Noise, Recipe
 from stylegan_eval.errors import UserError
 
+# At most 19 digits: Python refuses to read numbers of thousands.
+_MIX = re.compile(r"([0-9]{1,19}):([0-9]{1,4})(?:-([0-9]{1,4}))?")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -24,11 +27,10 @@ class MixType(click.ParamType[Mix]):
         """Read seed and layers."""
         if isinstance(value, Mix):
             return value
-        seed, colon, layers = value.partition(":")
-        first, dash, last = layers.partition("-")
-        parts = (seed, first, last) if dash else (seed, first)
-        if not colon or not all(part.isascii() and part.isdigit() for part in parts):
-            self.fail(f"{value!r} is not a seed and layers such as 8:4-7", param, ctx)
+        match = _MIX.fullmatch(value)
+        if match is None:
+            self.fail(f"{value!r:.60} is not a seed and layers such as 8:4-7", param, ctx)
+        seed, first, last = match.groups()
         return Mix(seed=int(seed), first=int(first), last=int(last or first))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.command import ErrorLineCommand, say
 
 
 @click.command("status", cls=ErrorLineCommand)
@@ -33,7 +33,7 @@ def status_command(folder: Path, picture: Path | None, table: Path | None) -> No
 
     status = read_status(folder)
     for line in status_lines(status):
-        click.echo(line)
+        say(line)
     if picture is not None:
         from stylegan.training.status_picture import draw_status
 

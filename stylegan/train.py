@@ -10,6 +10,7 @@ import click
 from stylegan.status_command import status_command
 from stylegan.train_options import RowOrFile, check_config_options, size
 from stylegan_eval.command import ErrorLineGroup, NetworkPath, power_of_two
+from stylegan_eval.option_types import SEED, Number
 
 if TYPE_CHECKING:
     from stylegan.configs import Config
@@ -67,19 +68,19 @@ class _Arguments(ErrorLineGroup):
 )
 @click.option(
     "--kimg",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     help="Length in thousands of real images.  [default: the preset's]",
 )
 @click.option(
     "--mirror/--no-mirror", default=None, help="Mirror images at random.  [default: the preset's]"
 )
 @click.option("--cond", is_flag=True, help="Give the networks the labels of the data.")
-@click.option("--seed", type=click.IntRange(min=0, max=2**63 - 1), default=0, help="Random seed.")
+@click.option("--seed", type=SEED, default=0, help="Random seed.")
 # Where, and how often to save.
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the run.")
 @click.option(
     "--snapshot-kimg",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     help="Checkpoint and sample sheet every so many kimg.  [default: a twentieth of the length]",
 )
 @click.option("--keep", type=click.IntRange(min=1), help="Checkpoints to keep.  [default: 3]")
@@ -94,7 +95,7 @@ class _Arguments(ErrorLineGroup):
 )
 @click.option(
     "--metrics-every",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="KIMG",
     help="Measure the first checkpoint of every so many kimg; 0 measures each.  [default: 0]",
 )
@@ -148,7 +149,7 @@ class _Arguments(ErrorLineGroup):
 )
 @click.option(
     "--warmup",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="SECONDS",
     help="Time steps so long before the start, to foretell the length; 0: not.  [default: 5]",
 )

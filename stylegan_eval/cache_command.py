@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from stylegan_eval.command import ErrorLineGroup
+from stylegan_eval.command import ErrorLineGroup, say
 from stylegan_eval.errors import UserError
 
 _SHOWN = ("num", "content", "which", "kind", "flips", "network")
@@ -34,14 +34,12 @@ def list_command() -> None:
     unfinished = _unfinished()
     for path, text in lines:
         size, date = _size_and_date(path)
-        click.echo(f"{path.stem[:8]}  {size:>9}  {date}  {text}")
+        say(f"{path.stem[:8]}  {size:>9}  {date}  {text}")
     for folder in unfinished:
         files = list(folder.glob("*.npz"))
         total = sum(file.stat().st_size for file in files)
-        click.echo(f"{folder.name[:8]}  {_megabytes(total):>9}  unfinished, {len(files)} blocks")
-    click.echo(
-        f"{len(lines)} statistics, {len(unfinished)} unfinished runs in {cache_dir()}", err=True
-    )
+        say(f"{folder.name[:8]}  {_megabytes(total):>9}  unfinished, {len(files)} blocks")
+    say(f"{len(lines)} statistics, {len(unfinished)} unfinished runs in {cache_dir()}", err=True)
 
 
 @cache.command()
@@ -55,13 +53,13 @@ def verify() -> None:
         found = read_entry(path)
         if found is None or not found[0].whole:
             damaged += 1
-            click.echo(f"{path}: damaged")
+            say(f"{path}: damaged")
     if damaged:
         raise UserError(
             f"{damaged} of {len(paths)} statistics are damaged: delete them, or run"
             " stylegan-eval cache clear; damaged ones are never used"
         )
-    click.echo(f"{len(paths)} statistics, all whole")
+    say(f"{len(paths)} statistics, all whole")
 
 
 @cache.command()
@@ -83,7 +81,7 @@ def clear(names: tuple[str, ...], unfinished: bool) -> None:
         path.unlink(missing_ok=True)
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-    click.echo(f"removed {len(statistics)} statistics, {len(folders)} unfinished runs")
+    say(f"removed {len(statistics)} statistics, {len(folders)} unfinished runs")
 
 
 def _named(name: str, beginnings: tuple[str, ...]) -> bool:

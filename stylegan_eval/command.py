@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.names import printable
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -94,8 +95,13 @@ def error_lines(ctx: click.Context) -> Iterator[None]:
 
 
 def _leave(ctx: click.Context, line: str, status: int) -> None:
-    click.echo(" ".join(line.splitlines()), err=True)
+    say(" ".join(line.splitlines()), err=True)
     ctx.exit(status)
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print text that may hold names of strangers: nothing in it commands the terminal."""
+    click.echo(printable(str(text)), err=err)
 
 
 def _set_quiet(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001
@@ -112,7 +118,7 @@ def is_quiet() -> bool:
 def tell(line: str) -> None:
     """Say on stderr what is being done, unless the command is to be quiet."""
     if not is_quiet():
-        click.echo(line, err=True)
+        say(line, err=True)
 
 
 def _add_quiet(command: click.Command) -> None:

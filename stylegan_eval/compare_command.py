@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.command import ErrorLineCommand, say
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -33,12 +33,12 @@ def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None) 
             raise UserError(f"--csv {out} would overwrite the results in it: name another file")
         check_writable(out)
     comparison = compare_tables(tables, allow)
-    click.echo(to_text(comparison))
+    say(to_text(comparison))
     if out is not None:
         write_comparison(out, comparison)
     for note in comparison.notes:
         click.echo(f"note: {note}", err=True)
     for problem in comparison.refused:
-        click.echo(f"refused: {problem}", err=True)
+        say(f"refused: {problem}", err=True)
     if comparison.refused:
         click.get_current_context().exit(1)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
+from stylegan_eval.names import csv_text, from_csv_text
 from stylegan_eval.results import COLUMNS, note_lines, read_table
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
                 raise ValueError(f"not {len(COLUMNS)} cells")
             for column in ("value", "stderr"):
                 float(row[column] or "nan")
-            rows.append(row)
+            rows.append({name: from_csv_text(cell) for name, cell in row.items()})
     except (ValueError, csv.Error) as error:
         raise UserError(
             f"{path}: result {len(rows) + 1} cannot be read ({error}): mend or remove its line"
@@ -184,4 +185,6 @@ def to_text(comparison: Comparison) -> str:
 def write_comparison(path: Path, comparison: Comparison) -> None:
     """Write the table as CSV, whole or not at all."""
     with atomic_write(path) as temporary:
-        comparison.table.to_csv(temporary, index=False)
+        table = comparison.table.rename(columns=csv_text)
+        table["metric"] = table["metric"].map(csv_text)
+        table.to_csv(temporary, index=False)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.command import ErrorLineCommand, say
 from stylegan_eval.files import check_writable
 from stylegan_eval.options import FILE, INPUTS, options_of
 from stylegan_eval.settings.common import Inputs
@@ -34,7 +34,7 @@ def _find(out: Path, csv: Path | None, as_json: bool, **values: Any) -> None:
         write_directions(out, found.directions)
         click.echo(results.to_json(found.rows) if as_json else table(found, settings))
         for note in _notes(found, settings.samples):
-            click.echo(f"note: {note}", err=True)
+            say(f"note: {note}", err=True)
         if csv is not None:
             results.append_csv(csv, found.rows)
     run.finish()

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from stylegan_eval.files import check_writable
 FORMAT = "stylegan-eval-distances/1"
 SUFFIX = ".npz"
 _ABOUT = "about"
+_ABOUT_BYTES = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +69,11 @@ def write_distances(path: Path, distances: Distances) -> None:
 
 
 def looks_like_distances(path: Path) -> bool:
-    """Whether a file is of this kind by the names in it; statistics are .npz files too."""
+    """Whether a file says of itself that it is of this kind; statistics are .npz files too."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return f"{_ABOUT}.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile, ValueError):
+        with zipfile.ZipFile(path) as archive, archive.open(f"{_ABOUT}.npy") as about:
+            return FORMAT.partition("/")[0].encode() in about.read(_ABOUT_BYTES)
+    except (OSError, zipfile.BadZipFile, ValueError, KeyError, NotImplementedError, zlib.error):
         return False
 
 

@@ -7,3 +7,7 @@ class UserError(Exception):
     The message is one line: what was expected, what came, what to do. Command lines print it
     as ``error: ...`` and exit with status 1; no traceback.
     """
+
+
+class UndefinedMetricError(UserError):
+    """A metric that is not defined for these images; `stylegan-eval all` leaves it out."""

@@ -1,7 +1,9 @@
-"""Names inside an archive, which a stranger may have written."""
+"""Names from files of strangers: which lead out of a folder, and how to show and store them."""
 
 import re
 
+# What begins a formula; a tab or line break before it is skipped by spreadsheets.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -18,3 +20,31 @@ def leaves_folder(name: str) -> bool:
         or "\0" in plain
         or ".." in plain.split("/")
     )
+
+
+def printable(text: str) -> str:
+    """Write what would command a terminal (escapes, control characters) as an escape.
+
+    >>> printable("a\x1b[2Jb\u202ec"), printable("Bjørn\tβ")
+    ('a\\x1b[2Jb\\u202ec', 'Bjørn\tβ')
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
+def csv_text(text: str) -> str:
+    """Keep a spreadsheet from running a name as a formula: a quote before it, as text has.
+
+    >>> csv_text("=1+1"), csv_text("a=1"), csv_text("")
+    ("'=1+1", 'a=1', '')
+    """
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def from_csv_text(text: str) -> str:
+    """Undo `csv_text`."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA) else text

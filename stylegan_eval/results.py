@@ -13,8 +13,10 @@ from typing import Any
 
 import click
 
+from stylegan_eval.command import say
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, check_writable, locked
+from stylegan_eval.names import csv_text
 
 PACKAGE = "stylegan-bench"
 
@@ -147,9 +149,9 @@ def report(rows: Sequence[Row], path: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(to_json(rows))
     else:
-        click.echo(table(rows) if len(rows) > 2 else "\n".join(map(summary, rows)))
+        say(table(rows) if len(rows) > 2 else "\n".join(map(summary, rows)))
     for line in note_lines((row.metric, row.note) for row in rows):
-        click.echo(f"note: {line}", err=True)
+        say(f"note: {line}", err=True)
     if path is not None:
         append_csv(path, rows)
 
@@ -170,7 +172,8 @@ def _cells(row: Row) -> dict[str, Any]:
         name: " ".join(f"{key}={value}" for key, value in getattr(row, name).items())
         for name in ("protocol", "details")
     }
-    return asdict(row) | said | {"stderr": "" if row.stderr is None else row.stderr}
+    cells = asdict(row) | said | {"stderr": "" if row.stderr is None else row.stderr}
+    return {name: csv_text(cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
 
 
 def read_table(path: Path) -> str:

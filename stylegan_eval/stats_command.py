@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.command import ErrorLineCommand, say
 from stylegan_eval.options import FILE, INPUTS, options_of
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.images import StatsSettings
@@ -19,7 +19,7 @@ def _write(out: Path, **values: Any) -> None:
     run = open_run(inputs.device)
     line = write_statistics(out, inputs, StatsSettings(**values), run)
     if run.processes.is_first:
-        click.echo(line)
+        say(line)
     run.finish()
 
 

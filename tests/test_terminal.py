@@ -1,13 +1,16 @@
 """What the commands say on a terminal, in a pipe, and under --quiet."""
 
+import json
 import os
 import pty
 import subprocess
 import sys
 import termios
+import zipfile
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import benchmarks.__main__
 import stylegan.convert
@@ -16,6 +19,7 @@ import stylegan.explore.command
 import stylegan.sample
 import stylegan.train
 import stylegan_eval.cli
+from stylegan_eval.option_types import Number
 
 COMMANDS = {
     "benchmarks": benchmarks.__main__.main,
@@ -44,6 +48,75 @@ def test_every_command_can_be_quiet(name):
     assert flags.count("--quiet") == flags.count("-q") == 1
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_numbers_are_finite_and_seeds_are_seeds(name):
+    """Click's own range of numbers takes NaN; too large a seed breaks what draws from it."""
+    for param in ALL[name].params:
+        values = ["nan", "inf", "-inf", "1e999"] if is_range(param.type) else []
+        if any("seed" in word or word in ("sources", "destinations") for word in param.opts):
+            values = [str(2**64), "²", "-1", "9" * 5000, "0x1"]
+            if type(param.type) is type(click.INT):  # checked with the rest of its settings
+                continue
+        for value in values:
+            with pytest.raises(click.UsageError):
+                param.type_cast_value(click.Context(ALL[name]), cast(param, value))
+
+
+def is_range(kind):
+    return isinstance(kind, click.FloatRange)
+
+
+def cast(param, value):
+    return [value] if param.multiple else value
+
+
+@pytest.mark.parametrize("psi", ["9e99", "1e38", "nan", "101"])
+def test_a_psi_that_overflows_is_refused_by_every_command(psi, tmp_path):
+    takes = [name for name, command in ALL.items() if "psi" in {p.name for p in command.params}]
+    assert len(takes) >= 12
+    for name in takes:
+        command = ALL[name]
+        (param,) = (param for param in command.params if param.name == "psi")
+        if isinstance(param.type, Number):
+            with pytest.raises(click.UsageError):
+                param.type_cast_value(click.Context(command), psi)
+            continue
+        group, *words = name.split()
+        done = CliRunner().invoke(COMMANDS[group], [*words, "--psi", psi, "--ckpt", "demo"])
+        assert done.exit_code == 1
+        assert done.stderr.startswith("error: --psi must be -100 to 100"), done.stderr
+
+
+ESCAPE = "\x1b]0;owned\x07\x1b[2J"
+
+
+def test_names_of_strangers_do_not_command_the_terminal(tmp_path):
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr(f"{ESCAPE}.png", b"no image")
+        file.writestr("b.png", b"none either")
+    folder = tmp_path / f"{ESCAPE}x"
+    folder.mkdir()
+    (folder / f"{ESCAPE}y.png").write_bytes(b"no image")
+    config = tmp_path / "c.json"
+    config.write_text(json.dumps({ESCAPE: 1}))
+    table = tmp_path / f"{ESCAPE}.csv"
+    table.write_text("a,b\n")
+    out = tmp_path / "o.zip"
+    for command, *words in [
+        ("stylegan-data", "prepare", archive, out, "--dry-run"),
+        ("stylegan-data", "prepare", archive, out),
+        ("stylegan-data", "prepare", folder, out),
+        ("stylegan-data", "inspect", folder),
+        ("stylegan-eval", "fid", "--images", archive, "--data", folder),
+        ("stylegan-eval", "compare", table, table),
+        ("stylegan-train", "--config", config, "--data", archive, "--dry-run"),
+    ]:
+        done = CliRunner().invoke(COMMANDS[command], [str(word) for word in words])
+        assert done.output.strip(), words
+        assert not set("\x1b\x07") & set(done.output), words
+
+
 def on_terminal(arguments):
     """What a command writes to stderr where that is a terminal of 80 columns."""
     ours, its = pty.openpty()
@@ -66,6 +139,7 @@ def on_terminal(arguments):
 @pytest.fixture(autouse=True)
 def nothing_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("STYLEGAN_CACHE", raising=False)
 
 
 def avatars(tmp_path, name, *more):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.outcomes import Outcome
 from benchmarks.report.frames import results_frame, tables_frame
@@ -11,6 +12,10 @@ from benchmarks.report.pictures import draw_pictures, slugs
 from benchmarks.report.tables import sections
 from stylegan_eval.files import atomic_write
 from stylegan_eval.loading import pick_device
+from stylegan_eval.names import csv_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_report(outcomes: Sequence[Outcome], out: Path) -> list[Path]:
@@ -40,8 +45,8 @@ def write_report(outcomes: Sequence[Outcome], out: Path) -> list[Path]:
         for part, name in zip(parts, slugs(parts), strict=True)
     ]
     files = {
-        "results.csv": results_frame(outcomes).to_csv(index=False).encode(),
-        "tables.csv": tables_frame(parts).to_csv(index=False).encode(),
+        "results.csv": _csv(results_frame(outcomes)),
+        "tables.csv": _csv(tables_frame(parts)),
         "report.md": markdown(parts, pictures).encode(),
         "index.html": page(parts, pictures).encode(),
     }
@@ -57,3 +62,9 @@ def write_report(outcomes: Sequence[Outcome], out: Path) -> list[Path]:
             if path.name not in files:
                 path.unlink()
     return written
+
+
+def _csv(frame: "pd.DataFrame") -> bytes:
+    """A frame as CSV; rows are called '+ Add noise inputs', which a spreadsheet would run."""
+    safe = frame.map(lambda cell: csv_text(cell) if isinstance(cell, str) else cell)
+    return safe.to_csv(index=False).encode()

@@ -205,5 +205,6 @@ def _symmetric(largest: float) -> dict[str, float]:
 
 def _missing_extra() -> UserError:
     return UserError(
-        'drawing avatars needs packages that are not installed: pip install "stylegan-bench[demo]"'
+        "drawing avatars needs packages that are not installed:"
+        ' pip install ".[demo]" in the source folder'
     )

@@ -16,6 +16,7 @@ from stylegan.datasets.survey import summary
 from stylegan_eval.decoding import Header
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
+from stylegan_eval.names import csv_text
 from stylegan_eval.parallel import map_ordered
 from stylegan_eval.progress import follow
 
@@ -87,7 +88,8 @@ def write_report(path: Path, report: Report) -> None:
     writer.writerow(COLUMNS)
     for row in report.rows:
         header = row.header or Header(0, 0, "")
-        writer.writerow((row.name, row.size, header.width, header.height, header.mode, row.trouble))
+        name = csv_text(row.name)
+        writer.writerow((name, row.size, header.width, header.height, header.mode, row.trouble))
     with atomic_write(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", errors="backslashreplace")
 

@@ -6,11 +6,12 @@ import click
 
 from stylegan.draw import options
 from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.option_types import SeedRange
 
 
 @click.command("grid", cls=ErrorLineCommand)
 @options.source
-@click.option("--seeds", type=options.SeedRange(), default="0-15", help="One image per seed.")
+@click.option("--seeds", type=SeedRange(), default="0-15", help="One image per seed.")
 @click.option("--columns", type=click.IntRange(min=1), help="Images in a row.  [default: square]")
 @options.psi
 @options.cutoff

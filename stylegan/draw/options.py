@@ -1,7 +1,6 @@
 """Options that the commands of `stylegan-sample` share, so that each reads the same everywhere."""
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,30 +9,10 @@ from typing import Any
 import click
 
 from stylegan_eval.command import NetworkPath
+from stylegan_eval.option_types import PSI, SEED, Number
 
 NOISE = ("fixed", "random", "none")
-MAX_SEEDS = 100_000
 
-
-class Finite(click.ParamType[float]):
-    """A number, neither infinite nor NaN."""
-
-    name = "number"
-
-    def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read one."""
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number", param, ctx)
-        return number
-
-
-FINITE = Finite()
 
 ckpt = click.option(
     "--ckpt",
@@ -45,10 +24,10 @@ ckpt = click.option(
 device = click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N.")
 lod = click.option(
     "--lod",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     help="Level of detail, 0 is full size.  [default: what the checkpoint was trained to]",
 )
-psi = click.option("--psi", type=FINITE, default=1.0, help="Truncation; 1 is none.")
+psi = click.option("--psi", type=PSI, default=1.0, help="Truncation; 1 is none.")
 cutoff = click.option(
     "--cutoff", type=click.IntRange(min=0), default=8, help="Layers that truncation touches."
 )
@@ -61,9 +40,7 @@ class_ = click.option(
 )
 noise = click.option("--noise", type=click.Choice(NOISE), default="fixed", help="Noise inputs.")
 batch = click.option("--batch", type=click.IntRange(min=1), default=16, help="Images at a time.")
-noise_seed = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, help="Seed of --noise random."
-)
+noise_seed = click.option("--seed", type=SEED, default=0, help="Seed of --noise random.")
 out = click.argument("out", type=click.Path(path_type=Path))
 
 
@@ -113,23 +90,3 @@ def source(command: Callable[..., None]) -> Callable[..., None]:
     for option in (device, batch, lod, class_, ckpt):  # the last stands first in the help
         option(wrapped)
     return wrapped
-
-
-class SeedRange(click.ParamType[list[int]]):
-    """'0-15', '3,7,11' or a mixture."""
-
-    name = "seeds"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[int]:
-        """Expand to a list of seeds."""
-        seeds: list[int] = []
-        for part in value.split(","):
-            first, dash, last = part.strip().partition("-")
-            if not first.isdigit() or (dash and not last.isdigit()):
-                self.fail(f"{value!r} is not a list of seeds such as 0-15 or 3,7,11", param, ctx)
-            if int(last or first) < int(first) or int(last or first) - int(first) >= MAX_SEEDS:
-                self.fail(f"{part!r} is not a range of seeds", param, ctx)
-            seeds += range(int(first), int(last or first) + 1)
-        return seeds

@@ -6,7 +6,7 @@ import click
 
 from stylegan.draw import options
 from stylegan.recipe_options import directions_option
-from stylegan_eval.command import ErrorLineCommand, print_anything, terminable
+from stylegan_eval.command import ErrorLineCommand, print_anything, say, terminable
 
 
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
@@ -49,8 +49,8 @@ def main(
             subject = open_subject(ckpt, Runtime.choose(device).device, found)
             source = Source(ckpt=ckpt, directions=directions, device=device)
             for line in listener.warnings():
-                click.echo(line, err=True)
-            click.echo(f"{subject.ckpt} ({subject.description}) at {listener.url}")
+                say(line, err=True)
+            say(f"{subject.ckpt} ({subject.description}) at {listener.url}")
             if opens:
                 click.launch(listener.url)
             serve(subject, source, listener)

@@ -24,7 +24,7 @@ def check_installed() -> None:
     if find_spec("nicegui") is None:
         raise UserError(
             "the page needs the package nicegui, which is not installed:"
-            ' pip install "stylegan-bench[explore]"'
+            ' pip install ".[explore]" in the source folder'
         )
 
 

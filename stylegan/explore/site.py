@@ -50,11 +50,18 @@ class OwnPagesOnly:
         if scope["type"] in ("http", "websocket"):
             headers = Headers(scope=scope)
             origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+            if origin is not None and not _is_of(origin, headers.get("host")):
                 refusal = PlainTextResponse("asked by a page of somebody else\n", status_code=403)
                 await refusal(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def _is_of(origin: str, host: str | None) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:  # no address, http://[ for one
+        return False
 
 
 def application(studio: Studio, hosts: list[str]) -> FastAPI:

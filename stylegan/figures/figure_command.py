@@ -19,13 +19,14 @@ from stylegan.figures.settings import (
     Uncurated,
 )
 from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.option_types import PSI, SEED
 
 if TYPE_CHECKING:
     from stylegan.draw.painter import Painter
     from stylegan.figures.canvas import Pixels
 
 Box = tuple[int, int, int, int]
-_NUMBERS = words.CommaList(options.FINITE)
+_NUMBERS = words.CommaList(PSI)
 
 
 @click.group("figure", context_settings={"show_default": True})
@@ -58,7 +59,7 @@ def paint(
 
 @figure_command.command("2", cls=ErrorLineCommand)
 @options.source
-@click.option("--seed", type=words.SEED, default=Uncurated.seed, help="Seed of all latents.")
+@click.option("--seed", type=SEED, default=Uncurated.seed, help="Seed of all latents.")
 @click.option("--rows", type=click.IntRange(min=1), default=Uncurated.rows, help="Of full size.")
 @click.option(
     "--lods",
@@ -66,7 +67,7 @@ def paint(
     default=words.with_commas(Uncurated.lods),
     help="Halvings of the images of each column.",
 )
-@click.option("--psi", type=options.FINITE, default=Uncurated.psi, help="Truncation; 1 is none.")
+@click.option("--psi", type=PSI, default=Uncurated.psi, help="Truncation; 1 is none.")
 @click.option(
     "--cutoff",
     type=click.IntRange(min=0),
@@ -101,9 +102,7 @@ def figure_2(
 @words.seeds_option("--sources", SOURCES, "Columns, whose styles are taken.")
 @words.seeds_option("--destinations", DESTINATIONS, "Rows, which take them.")
 @words.layers_option(Mixing.ranges, "Layers taken in each row, or in all.")
-@click.option(
-    "--psi", type=options.FINITE, default=Mixing.psi, help="Truncation of all layers; 1 is none."
-)
+@click.option("--psi", type=PSI, default=Mixing.psi, help="Truncation of all layers; 1 is none.")
 @options.out
 def figure_3(
     source: options.Source,
@@ -134,9 +133,7 @@ def figure_3(
     default=NoiseDetail.count,
     help="Realisations of noise that the deviation is over.",
 )
-@click.option(
-    "--psi", type=options.FINITE, default=NoiseDetail.psi, help="Truncation of all layers."
-)
+@click.option("--psi", type=PSI, default=NoiseDetail.psi, help="Truncation of all layers.")
 @words.crop_option("650,180,256,256 of 1024x1024, scaled")
 @words.noise_seed
 @options.out
@@ -163,9 +160,7 @@ def figure_4(
 @words.seeds_option("--seeds", NoiseComponents.seeds, "A column each.")
 @words.seeds_option("--mirrored", NoiseComponents.mirrored, "Those of them flipped left to right.")
 @words.layers_option(NoiseComponents.ranges, "Layers with noise, in each of 4 halves.")
-@click.option(
-    "--psi", type=options.FINITE, default=NoiseComponents.psi, help="Truncation of all layers."
-)
+@click.option("--psi", type=PSI, default=NoiseComponents.psi, help="Truncation of all layers.")
 @options.out
 def figure_5(
     source: options.Source,

@@ -9,6 +9,7 @@ from stylegan.draw import options
 from stylegan.figures import words
 from stylegan.figures.settings import Film
 from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.option_types import Number, SeedRange
 
 EXTENSIONS = (".mp4", ".gif", ".apng", ".png")
 
@@ -50,7 +51,7 @@ def check_strands(
 @click.option(
     "--seeds",
     "strands",
-    type=options.SeedRange(),
+    type=SeedRange(),
     multiple=True,
     default=("0-5",),
     callback=check_strands,
@@ -69,9 +70,7 @@ def check_strands(
     default=Film.frames,
     help="Frames from one seed to the next.",
 )
-@click.option(
-    "--fps", type=click.FloatRange(0.1, 1000), default=30.0, help="Frames shown in a second."
-)
+@click.option("--fps", type=Number(0.1, 1000), default=30.0, help="Frames shown in a second.")
 @click.option(
     "--loop", is_flag=True, help="Go on from the last seed to the first; GIF and APNG repeat."
 )

@@ -6,6 +6,8 @@ something is left for the fine part. Smaller networks have as many parts, of one
 the rest, so that the parts keep their meaning relative to the image; below 16x16 of one layer each.
 """
 
+import re
+
 from stylegan_eval.errors import UserError
 
 # A name, or the layers themselves.
@@ -89,9 +91,10 @@ def parse_layers(text: str) -> Layers:
     """
     if text in NAMES:
         return text
-    first, dash, last = text.partition("-")
-    if not first.isdecimal() or (dash and not last.isdecimal()):
+    match = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", text)
+    if match is None:
         raise ValueError(f"{text!r} is no range of layers: expected {', '.join(NAMES)} or 4-7")
-    if dash and int(last) < int(first):
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first:
         raise ValueError(f"{text!r} is no range of layers: the last comes before the first")
-    return range(int(first), int(last or first) + 1)
+    return range(first, last + 1)

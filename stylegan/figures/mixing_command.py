@@ -11,6 +11,7 @@ from stylegan.figures.figure_command import paint
 from stylegan.figures.layers import Layers
 from stylegan.figures.settings import LAYOUTS
 from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.option_types import PSI
 
 if TYPE_CHECKING:
     from stylegan.draw.painter import Painter
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--psi",
-    type=options.FINITE,
+    type=PSI,
     help="Truncation; 1 is none.  [default: 1; 0.7 with --layout rosinality]",
 )
 @click.option(

@@ -42,8 +42,8 @@ def _ffmpeg() -> str:
         import imageio_ffmpeg
     except ImportError as error:
         raise UserError(
-            'MP4 needs a package that is not installed: pip install "stylegan-bench[video]", or'
-            " write a .gif or .apng"
+            "MP4 needs a package that is not installed: write a .gif or .apng, or"
+            ' pip install ".[video]" in the source folder'
         ) from error
     try:
         imageio_ffmpeg.get_ffmpeg_version()

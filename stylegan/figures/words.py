@@ -5,11 +5,10 @@ from typing import Any
 
 import click
 
-from stylegan.draw.options import SeedRange
 from stylegan.figures.layers import Layers, parse_layers
+from stylegan_eval.option_types import SEED, SeedRange
 
 SEEDINGS = ("grid", "official")
-SEED = click.IntRange(min=0)
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

@@ -209,7 +209,7 @@ def _onnx(drawing: _Drawing, inputs: dict[str, Tensor]) -> tuple[bytes, Run | No
     if lacking:
         raise UserError(
             f"writing ONNX needs the packages {', '.join(lacking)}:"
-            ' python -m pip install "stylegan-bench[export]"'
+            ' python -m pip install ".[export]" in the source folder'
         )
     program = torch.onnx.export(
         _exported(drawing, inputs), dynamo=True, output_names=["images"], verbose=False

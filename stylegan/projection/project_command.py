@@ -7,7 +7,7 @@ import click
 
 from stylegan.draw import options
 from stylegan.projection.settings import ProjectionSettings
-from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.command import ErrorLineCommand, say
 from stylegan_eval.options import options_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def project_command(
     if pixels.shape[1] != size:
         came = pixels.shape[1]
         how = "shrunk" if came > size else "enlarged, and so blurred,"
-        click.echo(f"note: {image} is {how} from {came}x{came} to {size}x{size}", err=True)
+        say(f"note: {image} is {how} from {came}x{came} to {size}x{size}", err=True)
         pixels = target.fitted(pixels, size)
     aim = descent.objective(
         painter, distance, target.as_tensor(pixels, painter.device), settings.pixels
@@ -81,7 +81,7 @@ def project_command(
     if save is not None:
         write_npy(save, found.best.ws.cpu().numpy())
     save_png(out, picture)
-    click.echo(table(found, settings.distance))
+    say(table(found, settings.distance))
     for path in (out, save):
         if path is not None:
             click.echo(path)

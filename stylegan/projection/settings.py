@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.settings.common import choice
+from stylegan_eval.settings.common import check_seed, choice
 
 Space = Literal["w", "w+"]
 Distance = Literal["st-lpips-alex", "st-lpips-vgg", "lpips-vgg"]
@@ -49,5 +49,4 @@ class ProjectionSettings:
                 raise UserError(f"--{name} must be a number from 0 on, got {value}")
         if self.lrate == 0:
             raise UserError("--lrate must be above 0: nothing would move")
-        if not 0 <= self.seed < 2**63:
-            raise UserError(f"--seed must be from 0 to 2^63 - 1, got {self.seed}")
+        check_seed("--seed", self.seed)

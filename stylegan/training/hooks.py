@@ -23,6 +23,7 @@ from stylegan.training.schedule import TrainingPoint
 from stylegan.training.state import TrainState
 from stylegan.training.units import duration
 from stylegan_eval.json_lines import append_rows, drop_rows_after
+from stylegan_eval.names import printable
 from stylegan_eval.progress import progress_bar
 from stylegan_eval.sampling import to_uint8
 
@@ -56,12 +57,12 @@ class RunLog:
     def line(self, text: str) -> None:
         """Append one line of words, with the time."""
         with self.text.open("a") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {printable(text)}\n")
 
 
 def say(text: str) -> None:
     """One line for people, above a progress bar if there is one."""
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(printable(text), file=sys.stderr)
 
 
 class Progress:

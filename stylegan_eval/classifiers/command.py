@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand, ErrorLineGroup
+from stylegan_eval.command import ErrorLineCommand, ErrorLineGroup, say
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import check_writable
 from stylegan_eval.options import FILE, INPUTS, options_of
@@ -36,7 +36,7 @@ def _train(data: Path, out: Path, device: str, **values: Any) -> None:
     with open_images(data) as files:
         trained = training.train(files, settings, where)
     storage.save_classifier(out, trained)
-    click.echo(report.table(trained.record))
+    say(report.table(trained.record))
 
 
 classifiers.add_command(
@@ -72,4 +72,4 @@ def show(file: Path) -> None:
     from stylegan_eval.classifiers import report, storage
 
     loaded = storage.load_classifier(file, torch.device("cpu"))
-    click.echo(f"{report.table(loaded.record)}\n\nsha256 {loaded.sha256}")
+    say(f"{report.table(loaded.record)}\n\nsha256 {loaded.sha256}")

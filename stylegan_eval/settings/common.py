@@ -62,6 +62,24 @@ class Inputs:
             )
 
 
+SEEDS = 2**63  # seeds are 0 to one less
+
+
+def check_seed(name: str, seed: int) -> None:
+    """Refuse a seed that the random streams cannot take."""
+    if not 0 <= seed < SEEDS:
+        raise UserError(f"{name} must be 0 to {SEEDS - 1}, not {seed}")
+
+
+LARGEST_PSI = 100.0  # far beyond, truncation overflows
+
+
+def check_psi(psi: float) -> None:
+    """Refuse a truncation that no float32 image comes of."""
+    if not abs(psi) <= LARGEST_PSI:
+        raise UserError(f"--psi must be {-LARGEST_PSI:g} to {LARGEST_PSI:g}, not {psi:g}")
+
+
 def choice(default: Any, text: str) -> Any:
     """Field of a settings class, with the help text of its option."""
     return field(default=default, metadata={"help": text})
@@ -88,5 +106,4 @@ class Sampling:
             raise UserError(f"--num must be at least {self._least}, got {self.num}")
         if self.batch < 1:
             raise UserError(f"--batch must be at least 1, got {self.batch}")
-        if not 0 <= self.seed < 2**63:
-            raise UserError(f"--seed must be from 0 to 2^63 - 1, got {self.seed}")
+        check_seed("--seed", self.seed)

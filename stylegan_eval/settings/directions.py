@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.settings.common import Sampling, choice
+from stylegan_eval.settings.common import Sampling, check_seed, choice
 
 Normal = Literal["covariance", "plain"]
 # In standard deviations; what is asked for joins them.
@@ -50,8 +50,7 @@ class DirectionsSettings(Sampling):
             raise UserError(f"--strength must be above 0, got {self.strength}")
         if not 0 <= self.apart < math.inf:
             raise UserError(f"--apart must be a number from 0 on, got {self.apart}")
-        if not 0 <= self.check_seed < 2**63:
-            raise UserError(f"--check-seed must be from 0 to 2^63 - 1, got {self.check_seed}")
+        check_seed("--check-seed", self.check_seed)
         if self.check_seed == self.seed:
             raise UserError(
                 f"--check-seed {self.check_seed} would move the images that the directions were"

@@ -74,7 +74,8 @@ class AllSettings(RealSettings):
                 raise UserError(
                     f"--metrics {name} needs --num {least} or more, got {self.num}: or leave it out"
                 )
-        if of_latents := [name for name in ("ppl", "ls") if name in self._words()]:
+        of_latents = [name for name in ("ppl", "ls") if name in self._words()]
+        if of_latents and self.names_metrics:
             self.variant.check_absent(
                 f"{' and '.join(of_latents)} measure single latents without truncation, name the"
                 " other metrics (--metrics fid,kid)"
@@ -89,23 +90,40 @@ class AllSettings(RealSettings):
     def _words(self) -> list[str]:
         return [word.strip() for word in self.metrics.split(",") if word.strip()]
 
-    def chosen_with(self, *, classifiers: bool) -> list[str]:
-        """Names of the metrics, in the order of `NAMES`, each once.
+    @property
+    def names_metrics(self) -> bool:
+        """Whether metrics were asked for by name: then none is left out."""
+        return self.metrics != _DEFAULT
 
-        Raises
-        ------
-        UserError
-            ``ls`` is asked for by name, and there are no classifiers.
+    def chosen_with(self, *, classifiers: bool, images: bool) -> tuple[list[str], dict[str, str]]:
+        """Metrics to measure of a generator or of images, and why others are left out.
+
+        Returns
+        -------
+        list of str, dict
+            Names in the order of `NAMES`, each once; reasons by name.
         """
         words = self._words()
+        undefined: dict[str, str] = {}
+        for name in ("ppl", "ls"):
+            if name in words and images:
+                undefined[name] = "it needs a generator's latents, which --images lacks"
+            elif name in words and self.variant.said:
+                undefined[name] = "it measures single latents without truncation"
+        if undefined and self.names_metrics:
+            raise UserError(
+                f"{' and '.join(undefined)} cannot be measured of --images: name the other"
+                " metrics, --metrics fid,kid,is,pr,prdc"
+            )
         if "ls" in words and not classifiers:
-            if self.metrics != _DEFAULT:
+            if self.names_metrics:
                 raise UserError(
                     "--metrics ls needs --classifiers FILE: stylegan-eval classifiers train"
                     " makes one"
                 )
+            undefined.pop("ls", None)
             words.remove("ls")
-        return [name for name in NAMES if name in words]
+        return [name for name in NAMES if name in words and name not in undefined], undefined
 
     def of_images(self, names: Sequence[str]) -> dict[str, FeatureSettings]:
         """Settings of the metrics of images among `names`.

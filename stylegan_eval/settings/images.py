@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.settings.common import Precision, Sampling, choice
+from stylegan_eval.settings.common import Precision, Sampling, check_psi, choice
 
 Features = Literal[
     "inception",
@@ -23,7 +23,6 @@ RESIZE_HELP = (
     "How images reach Inception's 299x299: as TensorFlow 1, as clean-fid, or as pytorch-fid."
 )
 MIRROR_HELP = "Flip real images at random; auto: when training did, but never with --reals full."
-_LARGEST_PSI = 100
 REALS_HELP = "Real images: the first --num of them, or all (fid50k_full)."
 
 
@@ -103,8 +102,7 @@ class GeneratedSettings(FeatureSettings):
         super().__post_init__()
         if self.mixing < 1:
             raise UserError(f"--mixing must be at least 1, got {self.mixing}")
-        if not abs(self.psi) <= _LARGEST_PSI:
-            raise UserError(f"--psi must be a number of at most {_LARGEST_PSI}, got {self.psi}")
+        check_psi(self.psi)
 
     @property
     def variant(self) -> Variant:

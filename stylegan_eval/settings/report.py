@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.settings.common import choice
+from stylegan_eval.settings.common import check_seed, choice
 from stylegan_eval.settings.images import Features
 
 _MOST = 256  # pictures of each generator on one page
@@ -29,5 +29,4 @@ class ReportSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.samples <= _MOST:
             raise UserError(f"--samples must be from 0 to {_MOST}, got {self.samples}")
-        if not 0 <= self.seed < 2**63:
-            raise UserError(f"--seed must be from 0 to 2^63 - 1, got {self.seed}")
+        check_seed("--seed", self.seed)

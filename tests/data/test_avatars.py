@@ -159,7 +159,7 @@ def test_a_damaged_cache_is_drawn_again(tmp_path, cache, damage):
 def test_without_the_extra_the_message_says_what_to_install(tmp_path, cache, monkeypatch):
     avatars._style.cache_clear()
     monkeypatch.setitem(sys.modules, "dicebear", None)  # as Python marks what cannot be imported
-    with pytest.raises(UserError, match=r'pip install "stylegan-bench\[demo\]"'):
+    with pytest.raises(UserError, match=r'pip install "\.\[demo\]"'):
         make_avatars(tmp_path / "a.zip", count=3, resolution=8, progress=False)
     assert everything_below(tmp_path) == []
     assert not list(cache.rglob("*.zip"))

@@ -203,7 +203,7 @@ def test_a_package_that_is_missing_is_named_with_what_installs_it(tmp_path, monk
         "google_crc32c": write_tfrecords(tmp_path / "records", [chw(noise(8, 8))]),
     }
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=r'pip install "stylegan-bench\[datasets\]"'):
+    with pytest.raises(UserError, match=r'pip install "\.\[datasets\]"'):
         open_source(sources[package])
 
 

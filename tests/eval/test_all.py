@@ -103,6 +103,20 @@ def test_ls_needs_classifiers_only_where_it_is_asked_for(run, image_folder):
     assert "--metrics ls needs --classifiers FILE" in refused.stderr
 
 
+def test_what_is_not_defined_is_left_out_with_a_note(run, image_folder, tmp_path):
+    folder = image_folder("reals", 40, size=64)
+    few = ["all", "--data", folder, *LITE, *NUM, "--subset-size", 9, "--device", "cpu"]
+    done = CliRunner().invoke(main, [str(word) for word in [*few, "--images", folder, "--json"]])
+    assert not [name for name in values(done) if name.startswith(("ppl", "ls"))]
+    assert "note: ppl is left out: it needs a generator's latents" in done.stderr
+    truncated = run(*few, "--psi", 0.5)
+    assert not [name for name in values(truncated) if name.startswith("ppl")]
+    assert "note: ppl is left out: it measures single latents" in truncated.stderr
+    refused = run(*few, "--psi", 0.5, "--metrics", "fid,ppl")
+    assert refused.exit_code == 1
+    assert "leave out --psi" in refused.stderr
+
+
 def test_bad_choices_are_one_line(run, image_folder, tmp_path):
     data = ["--data", image_folder("reals", 40, size=64), *LITE]
     for args, message in [

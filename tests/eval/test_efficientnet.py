@@ -59,7 +59,7 @@ def test_logits_equal_the_plain_networks(detector):
 
 def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(UserError, match=r'pip install "stylegan-bench\[demo\]"'):
+    with pytest.raises(UserError, match=r'pip install "\.\[demo\]"'):
         load_efficientnet(CPU)
 
 

@@ -174,7 +174,7 @@ def test_heads_that_make_no_distance_are_refused():
 
 
 def test_missing_or_altered_packages_are_named():
-    with pytest.raises(UserError, match=r'is not installed.*pip install "stylegan-bench\[demo\]"'):
+    with pytest.raises(UserError, match=r'is not installed.*pip install "\.\[demo\]"'):
         packaged_file("no_such_package", "weights.pth", "", "demo")
     with pytest.raises(UserError, match=r"sha256 is .* expected 00: pip install"):
         packaged_file("lpips", "weights/v0.1/vgg.pth", "00", "lpips")

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from stylegan_eval.report.subjects import Named, subjects_of
 from stylegan_eval.report.summary import letters, lines_of, order, protocol, unlike, value
 from stylegan_eval.report.training import best_of
 from stylegan_eval.results import append_csv
+from stylegan_eval.statistics import FeatureStats
+from stylegan_eval.stats_file import write_stats
 from tests.eval.report_fakes import DIGESTS, measured, row, subjects, write_run
 
 
@@ -270,12 +273,17 @@ def test_provenance_names_each_network_once(tmp_path):
 def test_tables_trainings_and_lengths_are_found_in_folders(tmp_path):
     append_csv(tmp_path / "deep" / "results.csv", [row("A")])
     (tmp_path / "other.csv").write_text("x,y\n1,2\n")
+    stats = FeatureStats.of(np.eye(4), detector="d")
+    write_stats(tmp_path / "deep" / "reals.npz", stats, {"content": "c"})
+    np.savez(tmp_path / "deep" / "other.npz", about=np.zeros(3))
+    (tmp_path / "deep" / "damaged.npz").write_bytes(b"PK\x03\x04")
     write_run(tmp_path / "deep" / "F-0")
     found = find([tmp_path])
     assert [each.metric for each in found.measured] == ["fid50k"]
     assert [run.folder.name for run in found.runs] == ["F-0"]
     twice = find([tmp_path, tmp_path / "deep" / "results.csv"])
     assert len(twice.measured) == 1
+    assert len(find([tmp_path / "deep" / "results.csv"]).distances) == 0
 
 
 def test_what_cannot_be_reported_is_told_in_one_line(tmp_path):

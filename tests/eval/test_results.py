@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from stylegan_eval.comparison import read_results
 from stylegan_eval.errors import UserError
 from stylegan_eval.results import (
     COLUMNS,
@@ -154,3 +155,14 @@ def test_summary_is_one_line():
     assert summary(ROW) == (
         "fd_efficientnet-lite0 123.4568  (num 2000, seed 3, resize tf1, mirror no)"
     )
+
+
+@pytest.mark.parametrize("name", ["=1+1.pt", "+a", "-b.pt", "@c", "\t=d", "'e", "f=1.pt", "-1"])
+def test_a_name_is_no_formula_in_a_spreadsheet_and_reads_back(tmp_path, name):
+    path = tmp_path / "results.csv"
+    append_csv(path, [replace(ROW, generator=name, value=-1.5)])
+    [written] = read(path)
+    assert not written["generator"].startswith(("=", "+", "-", "@", "\t"))
+    assert written["value"] == "-1.5"
+    [row] = read_results(path)
+    assert row["generator"] == name

@@ -52,6 +52,10 @@ def test_it_says_what_it_shows_and_where(served):
         ({"Host": "localhost", "Origin": "http://evil.example"}, 403),
         ({"Host": "localhost:1", "Origin": "http://localhost:2"}, 403),
         ({"Host": "localhost", "Origin": "null"}, 403),
+        ({"Host": "localhost", "Origin": "http://["}, 403),
+        ({"Host": "localhost", "Origin": "http://[x]:y"}, 403),
+        ({"Host": "localhost", "Origin": ""}, 403),
+        ({"Host": "["}, 400),
     ],
 )
 @pytest.mark.parametrize("path", ["/", "/image?recipe=", WEBSOCKET])
@@ -72,6 +76,10 @@ def test_only_its_own_names_and_its_own_pages_are_answered(headers, status, path
         ("--move bald=1", "eyeglasses, smiling"),
         ("--ckpt demo", "--ckpt"),
         ("--help", "--help"),
+        ("--psi 9e99", "100"),
+        ("--psi nan", "finite"),
+        ("--move smiling=9e99", "1000"),
+        ("--seed 18446744073709551616", "--seed"),
     ],
 )
 def test_an_image_that_cannot_be_drawn_is_refused_in_a_line(recipe, message, served):
@@ -144,5 +152,5 @@ def test_without_the_extra_it_says_what_to_install():
     assert done.returncode == 1
     assert done.stderr == (
         "error: the page needs the package nicegui, which is not installed:"
-        ' pip install "stylegan-bench[explore]"\n'
+        ' pip install ".[explore]" in the source folder\n'
     )

@@ -200,7 +200,7 @@ def test_mp4_without_its_package_says_what_to_install(official, tmp_path, monkey
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     done = run("interpolate", "--ckpt", official("F"), tmp_path / "film.mp4")
     assert done.exit_code == 1
-    assert 'pip install "stylegan-bench[video]"' in done.stderr
+    assert 'pip install ".[video]" in the source folder' in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -66,7 +66,7 @@ def test_labels_are_drawn_as_often_as_they_occur_and_by_the_latent_alone():
     assert torch.equal(labels_of(z[[7, 3]], rows), labels[[7, 3]])
 
 
-def test_evaluation_draws_labels_and_refuses_paths(conditional, tmp_path):
+def test_evaluation_draws_labels_and_refuses_paths(conditional, classes):
     loaded = load_for_evaluation(conditional, CPU)
     assert isinstance(loaded.generator, DrawsLabels)
     z = torch.randn(5, loaded.generator.z_dim, generator=torch.Generator().manual_seed(0))
@@ -75,6 +75,13 @@ def test_evaluation_draws_labels_and_refuses_paths(conditional, tmp_path):
     result = run(evaluate, "ppl", "--ckpt", conditional, "--crop", "none", "--num", "20")
     assert result.exit_code == 1
     assert "is conditional" in result.stderr
+    everything = ["all", "--ckpt", conditional, "--data", classes, "--features"]
+    everything += ["efficientnet-lite0", "-n", "20", "--subset-size", "5"]
+    done = run(evaluate, *everything)
+    assert done.exit_code == 0, done.output
+    assert "ppl is left out" in done.stderr
+    assert "ppl_" not in done.stdout
+    assert run(evaluate, *everything, "--metrics", "ppl").exit_code == 1
 
 
 def test_a_network_file_keeps_the_labels(conditional, tmp_path):

@@ -129,5 +129,5 @@ def needed(module: str, package: str, what: str) -> ModuleType:
     except ImportError as error:
         raise UserError(
             f"reading {what} needs {package}, which is not installed:"
-            ' pip install "stylegan-bench[datasets]"'
+            ' pip install ".[datasets]" in the source folder'
         ) from error
