@@ -212,6 +212,8 @@ def inspect(place: str) -> None:
         sizes = {f"{width}x{height}": n for (width, height), n in found.sizes.items()}
         _echo("path", f"{place} ({source.kind})")
         _echo("images", str(len(source)))
+        if isinstance(source, Files) and source.files.left_out:
+            _echo("left out", source.files.left_out)
         _echo("digest", source.digest)
         _echo("sizes", _counts(sizes))
         _echo("modes", _counts(found.modes))

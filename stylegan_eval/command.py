@@ -23,6 +23,7 @@ EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 _QUIET = "stylegan_eval.quiet"
+_NOTES = "stylegan_eval.notes"
 # What PyTorch says when memory is full, on a GPU and on a CPU.
 _FULL = re.compile("out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
@@ -119,6 +120,17 @@ def tell(line: str) -> None:
     """Say on stderr what is being done, unless the command is to be quiet."""
     if not is_quiet():
         say(line, err=True)
+
+
+def note(line: str) -> None:
+    """Print a note on stderr: once in a command, by the first of its processes, never outside."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or os.environ.get("RANK", "0") != "0":
+        return
+    printed = ctx.meta.setdefault(_NOTES, set())
+    if line not in printed:
+        printed.add(line)
+        click.echo(f"note: {' '.join(line.splitlines())}", err=True)
 
 
 def _add_quiet(command: click.Command) -> None:

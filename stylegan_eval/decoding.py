@@ -6,15 +6,27 @@ import zlib
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.image_kinds import FORMATS, START_BYTES, plugin_of
 
 MAX_PIXELS = 2**28
 """Larger images are refused before decoding. Pillow's own limit, 178,956,970, is the lower."""
 
-# Fixed, because Pillow's full list has formats that start other programs (PostScript).
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "PPM", "WEBP")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_METADATA = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+_METADATA_BYTES = 2**20  # of a text or profile that Pillow reads, unpacked
+_TURNS = (b"Raw profile type exif", b"XML:com.adobe.xmp")  # texts that may hold an orientation
+_TRANSPOSED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 # What Pillow's decoders raise for damaged data.
 _DAMAGED = (
@@ -44,7 +56,14 @@ def read_header(stream: BinaryIO, where: str) -> Header:
     UserError
         Not an image, or larger than `MAX_PIXELS`.
     """
-    image = _open(stream, where)
+    try:
+        image = _open(stream, where)
+    except UserError:
+        stream.seek(0)
+        light = _without_metadata(stream.read())
+        if light is None:
+            raise
+        image = _open(io.BytesIO(light), where)
     return Header(image.width, image.height, image.mode)
 
 
@@ -54,7 +73,8 @@ def decode(data: bytes, where: str) -> np.ndarray:
     8-bit RGB comes out as stored. Greyscale becomes three equal channels, 16-bit grey is scaled
     by 255/65535 and rounded (16-bit colour keeps its high bytes), alpha is composited over white,
     palettes, CMYK and other colour spaces are converted, EXIF orientation is applied, and of
-    several frames the first is taken. Colour profiles are ignored.
+    several frames the first is taken. Colour profiles and texts are ignored, of any size; metadata
+    that cannot be read turn nothing.
 
     Parameters
     ----------
@@ -73,9 +93,21 @@ def decode(data: bytes, where: str) -> np.ndarray:
     UserError
         Not an image, damaged or truncated, too large, or of a pixel type without a defined range.
     """
+    try:
+        return _pixels(data, where)
+    except UserError:
+        light = _without_metadata(data)
+        if light is None:
+            raise
+        return _pixels(light, where)
+
+
+def _pixels(data: bytes, where: str) -> np.ndarray:
     image = _open(io.BytesIO(data), where)
     try:
-        ImageOps.exif_transpose(image, in_place=True)
+        image.load()
+        if (method := _orientation(image)) is not None:
+            image = image.transpose(method)
         pixels = np.asarray(_to_rgb(image, where))  # [H, W, 3]
     except _TOO_LARGE as error:
         raise UserError(_too_large(where)) from error
@@ -84,9 +116,54 @@ def decode(data: bytes, where: str) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # [3, H, W]
 
 
+def _orientation(image: Image.Image) -> Image.Transpose | None:
+    """How EXIF says that the pixels are to be turned."""
+    try:
+        return _TRANSPOSED.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except _DAMAGED:
+        return None
+
+
+def _without_metadata(data: bytes) -> bytes | None:
+    """A PNG without texts and profiles but small ones that may turn it; None if it has no others.
+
+    Pillow refuses a file for a text that unpacks to more than a megabyte.
+    """
+    if not data.startswith(_PNG):
+        return None
+    parts, place, dropped = [_PNG], len(_PNG), False
+    while place + 12 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        kind = data[place + 4 : place + 8]
+        if kind in _PNG_METADATA and not _may_turn(kind, data[place + 8 : end - 4]):
+            dropped = True
+        else:
+            parts.append(data[place:end])
+        place = end
+    return b"".join([*parts, data[place:]]) if dropped else None
+
+
+def _may_turn(kind: bytes, text: bytes) -> bool:
+    """Whether a chunk is a text of a size that Pillow reads and may hold an orientation."""
+    keyword, _, rest = text.partition(b"\0")
+    if keyword not in _TURNS or len(text) > _METADATA_BYTES:
+        return False
+    if kind == b"zTXt":
+        packed = rest[1:]
+    elif kind == b"iTXt" and rest[:1] == b"\1":
+        packed = rest[2:].split(b"\0", 2)[-1]
+    else:
+        return True
+    try:
+        unpacked = zlib.decompressobj().decompress(packed, _METADATA_BYTES + 1)
+    except zlib.error:
+        return False
+    return len(unpacked) <= _METADATA_BYTES
+
+
 def _open(stream: BinaryIO, where: str) -> Image.Image:
     try:
-        image = Image.open(stream, formats=_FORMATS)
+        image = _identified(stream, where)
     except _TOO_LARGE as error:
         raise UserError(_too_large(where)) from error
     except _DAMAGED as error:
@@ -94,6 +171,18 @@ def _open(stream: BinaryIO, where: str) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise UserError(_too_large(where))
     return image
+
+
+def _identified(stream: BinaryIO, where: str) -> Image.Image:
+    start = stream.read(START_BYTES)
+    stream.seek(0)
+    plugin = plugin_of(start)
+    if plugin is None:
+        return Image.open(stream, formats=FORMATS)
+    if not plugin.installed:
+        raise UserError(f"{where}: {plugin.format} image; to read it: pip install {plugin.package}")
+    plugin.register()
+    return Image.open(stream, formats=[plugin.format])
 
 
 def _too_large(where: str) -> str:

@@ -17,15 +17,20 @@ from typing import BinaryIO, NamedTuple, Self, cast
 
 import numpy as np
 
+from stylegan_eval.command import note
 from stylegan_eval.decoding import Header, decode, read_header
 from stylegan_eval.errors import UserError
-from stylegan_eval.labels import DATASET_JSON, check_size, parse_dataset_json
+from stylegan_eval.image_kinds import START_BYTES, left_out_as, left_out_line
+from stylegan_eval.labels import (
+    DATASET_JSON,
+    Labels,
+    check_size,
+    parse_dataset_json,
+    unused_labels,
+)
 from stylegan_eval.parallel import map_ordered
 from stylegan_eval.zip_guard import check_directory, check_entry, check_name
 
-IMAGE_SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
-)  # fmt: skip
 MAX_FILE_BYTES = 2**30
 _DECODING_THREADS = 8
 # What zipfile raises for a damaged entry.
@@ -44,8 +49,11 @@ class _Entry(NamedTuple):
 class _Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.left_out: Counter[str] = Counter()  # by their ending
+        self.lost_labels = ""  # a file of labels that is not where it should be
 
     def entries(self) -> Iterator[_Entry]:
+        """Every image; the rest is counted in `left_out`."""
         seen: set[tuple[int, int]] = set()
         for folder, subfolders, names in os.walk(self.path, onerror=_raise, followlinks=True):
             status = Path(folder).stat()
@@ -56,7 +64,7 @@ class _Folder:
             for name in names:
                 file = Path(folder, name)
                 relative = file.relative_to(self.path).as_posix()
-                if _is_wanted(relative):
+                if _is_wanted(relative, self):
                     status = file.stat()
                     if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
                         raise UserError(f"{file}: is no ordinary file: remove it")
@@ -65,6 +73,10 @@ class _Folder:
     def open(self, name: str) -> BinaryIO:
         return (self.path / name).open("rb")
 
+    def start(self, name: str) -> bytes:
+        """The first bytes of a file that may be of any kind."""
+        return start_of(self.path / name)
+
     def close(self) -> None:
         pass
 
@@ -72,24 +84,38 @@ class _Folder:
 class _Zip:
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.left_out: Counter[str] = Counter()  # by their ending
+        self.lost_labels = ""  # a file of labels that is not where it should be
         self._file: zipfile.ZipFile | None = None
         self._owner = 0  # process that opened it: a fork must not share the file position
 
     def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "_file": None, "_owner": 0}
+        return {**vars(self), "_file": None, "_owner": 0}
 
     def entries(self) -> Iterator[_Entry]:
+        """Every image; the rest is counted in `left_out`."""
         total = self.path.stat().st_size
         for info in self._opened().infolist():
             where = f"{self.path}: {info.filename}"
             check_name(info.filename, where)  # also of what is passed over
-            if info.is_dir() or not _is_wanted(info.filename):
+            if info.is_dir() or not _is_wanted(info.filename, self):
                 continue
             check_entry(info, total, where)
             yield _Entry(info.filename, info.file_size, info.CRC)
 
     def open(self, name: str) -> BinaryIO:
         return cast(BinaryIO, self._opened().open(name))
+
+    def start(self, name: str) -> bytes:
+        """The first bytes of an entry that may be of any kind; none of a link."""
+        info = self._opened().getinfo(name)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            return b""
+        try:
+            with self.open(name) as stream:
+                return stream.read(START_BYTES)
+        except (NotImplementedError, *_UNREADABLE):
+            return b""
 
     def close(self) -> None:
         if self._file is not None and self._owner == os.getpid():
@@ -136,6 +162,11 @@ class ImageFiles:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def left_out(self) -> str:
+        """Files that are no images, by their endings; "" where there are none."""
+        return left_out_line(self._source.left_out, companions=True)
 
     @property
     def file_names(self) -> tuple[str, ...]:
@@ -201,9 +232,9 @@ class ImageFiles:
 def open_images(path: Path) -> ImageFiles:
     """Open a folder (with its sub-folders) or a zip of images.
 
-    Names are taken by their ending (`IMAGE_SUFFIXES`, any case); what is hidden (a part of the
-    path begins with a dot, or is ``__MACOSX``) is left out. A ``dataset.json`` at the top gives
-    labels.
+    Files are taken by their ending in any case, those of an unknown ending by their first bytes;
+    what is hidden (a part of the path begins with a dot, or is ``__MACOSX``) is left out without
+    a word, the rest with a note. A ``dataset.json`` at the top gives labels.
 
     Raises
     ------
@@ -235,15 +266,25 @@ def _listed(source: _Folder | _Zip) -> ImageFiles:
         size = f"{largest.size / 2**30:.1f} GiB"
         raise UserError(f"{path}: {largest.name}: {size}; files of at most 1 GiB are read")
     names = tuple(name for name in sizes if name != DATASET_JSON)
+    left_out = left_out_line(source.left_out)
     if not names:
-        raise UserError(f"{path}: no images; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
-    labels: np.ndarray | None = None
-    attributes: tuple[str, ...] = ()
+        others = f"; left out: {left_out}" if left_out else ""
+        raise UserError(f"{path}: no images; expected PNG, JPEG, WebP, TIFF or the like{others}")
+    if left_out:
+        note(f"{path}: left out: {left_out}")
+    labels = Labels()
     if DATASET_JSON in sizes:
-        check_size(sizes[DATASET_JSON], len(names), f"{path}: {DATASET_JSON}")
+        where = f"{path}: {DATASET_JSON}"
+        check_size(sizes[DATASET_JSON], len(names), where)
         data = _read(source, DATASET_JSON, sizes[DATASET_JSON])
-        labels, attributes = parse_dataset_json(data, names, f"{path}: {DATASET_JSON}")
-    return ImageFiles(path, names, labels, attributes, _digest(entries), source, sizes)
+        labels = parse_dataset_json(data, names, where)
+        if labels.unused:
+            note(f"{where}: {unused_labels(labels.unused)}")
+    elif source.lost_labels:
+        note(f"{path}: {source.lost_labels}: no labels are read from it; expected {DATASET_JSON}")
+    return ImageFiles(
+        path, names, labels.values, labels.attributes, _digest(entries), source, sizes
+    )
 
 
 def _read(source: _Folder | _Zip, name: str, size: int) -> bytes:
@@ -298,11 +339,28 @@ def _differs(
     )
 
 
-def _is_wanted(name: str) -> bool:
+def _is_wanted(name: str, source: _Folder | _Zip) -> bool:
     if name == DATASET_JSON:
         return True
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-    return not hidden and name.lower().endswith(IMAGE_SUFFIXES)
+    if any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")):
+        return False
+    ending = left_out_as(name, lambda: source.start(name))
+    if ending is not None:
+        source.left_out[ending] += 1
+        if name.rpartition("/")[2].lower() == DATASET_JSON:
+            source.lost_labels = name
+    return ending is None
+
+
+def start_of(path: Path) -> bytes:
+    """The first bytes of an ordinary file that can be read, else none."""
+    try:
+        if not path.is_file():  # reading a pipe would never end
+            return b""
+        with path.open("rb") as stream:
+            return stream.read(START_BYTES)
+    except OSError:
+        return b""
 
 
 def _digest(entries: Iterable[_Entry]) -> str:

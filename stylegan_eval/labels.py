@@ -1,8 +1,11 @@
 """`dataset.json`: the labels beside a set of images, in the layout of stylegan2-ada."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+import posixpath
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +17,14 @@ _MOST_BYTES = 2**27
 _SPARE_BYTES = 2**20
 _BYTES_PER_IMAGE = 2**16
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+class Labels(NamedTuple):
+    """What a file of labels says of N images."""
+
+    values: np.ndarray | None = None  # int64 [N] classes, or float32 [N, A]
+    attributes: tuple[str, ...] = ()  # names of the A columns, or none
+    unused: tuple[str, ...] = ()  # what it names beside the images
 
 
 def check_size(size: int, count: int, where: str) -> None:
@@ -32,10 +43,11 @@ def check_size(size: int, count: int, where: str) -> None:
         )
 
 
-def parse_dataset_json(
-    data: bytes, names: Sequence[str], where: str
-) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Labels in the order of `names`, and the names of their columns.
+def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
+    """Labels in the order of `names`.
+
+    Names are compared as paths: ``a\\b.png`` and ``./a/b.png`` are ``a/b.png``; and where a name
+    has no label so, in any case and Unicode form that leaves no doubt.
 
     Parameters
     ----------
@@ -44,24 +56,12 @@ def parse_dataset_json(
         (whole number from 0) or a list of numbers; and optionally ``"attributes"``: a list with
         one name for each number.
     names : sequence of str
-        The images, N of them. Entries of other names are ignored.
+        The images, N of them.
     where : str
         The file, for messages.
-
-    Returns
-    -------
-    labels : ndarray or None
-        int64 [N] for classes, float32 [N, A] for lists.
-    attributes : tuple of str
-        A names, or none.
-
-    Raises
-    ------
-    UserError
-        Not such a file, or a name has no label.
     """
     try:
-        content = json.loads(data)
+        content = json.loads(data, object_pairs_hook=_once)
     except MemoryError as error:
         raise UserError(f"{where}: takes more memory than there is") from error
     except (ValueError, RecursionError) as error:
@@ -72,28 +72,86 @@ def parse_dataset_json(
     if not isinstance(attributes, list | tuple) or not all(isinstance(a, str) for a in attributes):
         raise UserError(f'{where}: "attributes" must be a list of names')
     pairs = content.get("labels")
-    labels = None if pairs is None else _label_array(pairs, names, where)
+    by_name = {} if pairs is None else _by_name(pairs, where)
+    keys = _keys(by_name, names)
+    labels = None if pairs is None else _label_array(by_name, names, keys, where)
     columns = 0 if labels is None or labels.ndim == 1 else labels.shape[1]
     if attributes and columns != len(attributes):
         raise UserError(f"{where}: {len(attributes)} attributes named, {columns} in each label")
-    return labels, tuple(attributes)
+    used = set(keys)
+    unused = tuple(name for name in by_name if name not in used)
+    return Labels(labels, tuple(attributes), unused)
 
 
-def _label_array(pairs: Any, names: Sequence[str], where: str) -> np.ndarray:
+def unused_labels(names: Sequence[str]) -> str:
+    """Say that labels have no image."""
+    count = "1 label" if len(names) == 1 else f"{len(names):,} labels"
+    return f"{count} of files that are not there, {names[0]!r} first"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{name!r} is there twice")
+    return content
+
+
+def _by_name(pairs: Any, where: str) -> dict[str, Any]:
+    """Each label by the path that it is for."""
     try:
-        by_name = dict(pairs)
+        pairs = pairs.items() if isinstance(pairs, dict) else pairs
+        listed = [(str(name), label) for name, label in pairs]
     except (TypeError, ValueError) as error:
         raise UserError(f'{where}: "labels" must be null or a list of [name, label]') from error
-    outside = next((n for n in by_name if isinstance(n, str) and leaves_folder(n)), None)
-    if outside is not None:
-        raise UserError(f"{where}: names {outside!r}, which is outside the set: remove it")
-    missing = [name for name in names if name not in by_name]
+    by_name: dict[str, Any] = {}
+    for name, label in listed:
+        if leaves_folder(name):
+            raise UserError(f"{where}: names {name!r}, which is outside the set: remove it")
+        path = _path(name)
+        if by_name.setdefault(path, label) != label:
+            raise UserError(
+                f"{where}: two labels of {name!r}, {by_name[path]!r:.40} and {label!r:.40}:"
+                " leave one"
+            )
+    return by_name
+
+
+def _path(name: str) -> str:
+    return posixpath.normpath(name.replace("\\", "/"))
+
+
+def _keys(by_name: Mapping[str, Any], names: Sequence[str]) -> list[str | None]:
+    """Under which name each image has its label; None where there is none."""
+    keys: list[str | None] = [path if (path := _path(name)) in by_name else None for name in names]
+    if None not in keys:
+        return keys
+    spare = set(by_name) - set(keys)
+    alike = Counter(map(_folded, spare))
+    wanted = Counter(_folded(name) for name, key in zip(names, keys, strict=True) if key is None)
+    found = {_folded(name): name for name in spare if alike[_folded(name)] == 1}
+    return [
+        found.get(_folded(name)) if key is None and wanted[_folded(name)] == 1 else key
+        for name, key in zip(names, keys, strict=True)
+    ]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", _path(name)).casefold()
+
+
+def _label_array(
+    by_name: Mapping[str, Any], names: Sequence[str], keys: Sequence[str | None], where: str
+) -> np.ndarray:
+    missing = [name for name, key in zip(names, keys, strict=True) if key is None]
     if missing:
+        unused = next((name for name in by_name if name not in set(keys)), None)
+        named = "" if unused is None else f"; {unused!r}, say, has a label and is no image here"
         raise UserError(
-            f"{where}: {len(missing)} of {len(names)} images have no label, {missing[0]} first;"
-            ' add them, or write "labels": null'
+            f"{where}: {len(missing)} of {len(names)} images have no label, {missing[0]} first"
+            f'{named}: add them, or write "labels": null'
         )
-    labels = [by_name[name] for name in names]
+    labels = [by_name[key] for key in keys if key is not None]
     if all(_is_class(label) for label in labels):
         return np.array(labels, dtype=np.int64)  # [N]
     if all(_is_vector(label) for label in labels) and len({len(label) for label in labels}) == 1:

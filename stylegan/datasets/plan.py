@@ -13,6 +13,7 @@ from stylegan.datasets.crops import (
 from stylegan.datasets.resample import Resample
 from stylegan.datasets.sources.source import Source
 from stylegan.datasets.survey import MIN_RESOLUTION, Survey
+from stylegan_eval.command import note
 from stylegan_eval.errors import UserError
 
 
@@ -79,6 +80,8 @@ def make_plan(source: Source, found: Survey, choices: Choices) -> Plan:
     )
     if not kept or (len(kept) < len(found.headers) and not skip):
         raise UserError(_too_small(source, found, crop, resolution))
+    if choices.resolution is None and crop == "centre":
+        _note_small(source, found, resolution)
     shapes = {(found.headers[index].width, found.headers[index].height) for index in kept}
     filtered = any(shrinks(crop, width, height, resolution) for width, height in shapes)
     return Plan(resolution, crop, kept, filtered)
@@ -90,6 +93,20 @@ def _default_resolution(crop: Crop, found: Survey, *, skip: bool) -> int:
     sides = [crop_side(crop, header.width, header.height) for header in found.headers]
     usable = [side for side in sides if side >= MIN_RESOLUTION or not skip]
     return max(MIN_RESOLUTION, 1 << (min(usable, default=MIN_RESOLUTION).bit_length() - 1))
+
+
+def _note_small(source: Source, found: Survey, resolution: int) -> None:
+    """Name the image that lowers the resolution below what half of the images allow."""
+    sides = sorted(min(header.width, header.height) for header in found.headers)
+    usual = 1 << (sides[len(sides) // 2].bit_length() - 1)
+    if resolution < usual:
+        fewer = sum(side < usual for side in sides)
+        smallest = found.headers[list(source.names).index(found.smallest)]
+        note(
+            f"{source.path}: {found.smallest} is {smallest.width}x{smallest.height}, so all images"
+            f" become {resolution}x{resolution}; --resolution {usual} --skip-small leaves out the"
+            f" {fewer} of {len(sides)} that are smaller than {usual}"
+        )
 
 
 def _too_small(source: Source, found: Survey, crop: Crop, resolution: int) -> str:

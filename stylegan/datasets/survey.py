@@ -56,7 +56,10 @@ class Survey:
         """Why training cannot read these images as they are, or None if it can."""
         if len(self.sizes) > 1:
             (one, another), _ = zip(*Counter(self.sizes).most_common(2), strict=True)
-            return f"images differ in size ({one[0]}x{one[1]}, {another[0]}x{another[1]}, ...)"
+            return (
+                f"images differ in size ({one[0]}x{one[1]}, {another[0]}x{another[1]}, ...;"
+                f" {self.smallest} is the smallest)"
+            )
         width, height = next(iter(self.sizes))
         if width != height:
             return f"images are {width}x{height}, not square"

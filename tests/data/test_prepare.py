@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from stylegan.data import main
 from stylegan.datasets.plan import Choices
 from stylegan.datasets.prepare import prepare
 from stylegan.datasets.resample import area_mean, centre_square, halve, shrink
@@ -150,3 +152,30 @@ def test_a_bad_image_is_named_and_nothing_is_left(tmp_path, out, extra, resoluti
     with pytest.raises(UserError, match=complaint):
         prepare(source, target / out, Choices(resolution=resolution), progress=False)
     assert everything_below(target) == []
+
+
+# --- one small image
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_an_image_that_lowers_the_resolution_of_all_is_named(tmp_path, dry):
+    small = {"small.png": encoded(noise(48, 50))}
+    source = write_folder(tmp_path / "src", pngs(6, 64) | small)
+    done = CliRunner().invoke(main, ["prepare", str(source), str(tmp_path / "x.zip"), *dry])
+    assert done.exit_code == 0
+    assert done.stderr == (
+        f"note: {source}: small.png is 50x48, so all images become 32x32; --resolution 64"
+        " --skip-small leaves out the 1 of 7 that are smaller than 64\n"
+    )
+    advice = ["--resolution", "64", "--skip-small"]
+    done = CliRunner().invoke(main, ["prepare", str(source), str(tmp_path / "y.zip"), *advice])
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "6 images of 64x64" in done.stdout
+
+
+@pytest.mark.parametrize("sides", [[64] * 5, [64, 70, 127], [64, 64, 64, 300], [64, 80, 130, 140]])
+def test_sizes_that_most_images_share_need_no_note(tmp_path, sides):
+    files = {f"{n}.png": encoded(noise(side, side)) for n, side in enumerate(sides)}
+    source = write_folder(tmp_path / "src", files)
+    done = CliRunner().invoke(main, ["prepare", str(source), str(tmp_path / "x.zip")])
+    assert ("so all images become" in done.stderr) == (sorted(sides)[len(sides) // 2] >= 128)

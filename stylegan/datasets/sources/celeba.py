@@ -8,8 +8,10 @@ import numpy as np
 
 from stylegan.datasets.sources.files import Files, has_images
 from stylegan.datasets.sources.source import MAX_LABEL_BYTES
+from stylegan_eval.command import note
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import open_images
+from stylegan_eval.labels import unused_labels
 
 _LISTS = (
     "list_attr_celeba.txt",
@@ -42,12 +44,14 @@ def open_celeba(path: Path) -> Files:
     files = open_images(_image_folder(path))
     # The official list names the JPEGs; the aligned images are handed around as PNG as well.
     stems = [PurePosixPath(name).stem for name in files.names]
-    attributes, rows = _read_list(listed, set(stems))
+    attributes, rows, unused = _read_list(listed, set(stems))
     missing = next(
         (n for n, stem in zip(files.names, stems, strict=True) if stem not in rows), None
     )
     if missing is not None:
         raise UserError(f"{listed}: has no line for {missing}, which is in {files.path}")
+    if unused:
+        note(f"{listed}: {unused_labels(unused)}")
     labels = np.stack([rows[stem] for stem in stems]).astype(np.float32)  # [N, A]
     kind = "CelebA-HQ" if listed.name.startswith("CelebAMask-HQ") else "CelebA"
     return Files(kind, files, labels, attributes)
@@ -73,8 +77,10 @@ def _folders(path: Path) -> list[Path]:
     return sorted(p for p in named if not p.name.startswith("."))
 
 
-def _read_list(path: Path, wanted: set[str]) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Names of the attributes, and uint8 [A] by the stem of each image that is wanted."""
+def _read_list(
+    path: Path, wanted: set[str]
+) -> tuple[tuple[str, ...], dict[str, np.ndarray], list[str]]:
+    """Names of the attributes, uint8 [A] by the stem of each wanted image, and unwanted images."""
     if path.stat().st_size > MAX_LABEL_BYTES:
         raise UserError(f"{path}: more than {MAX_LABEL_BYTES >> 20} MiB of labels")
     rows: dict[str, np.ndarray] = {}
@@ -85,7 +91,7 @@ def _read_list(path: Path, wanted: set[str]) -> tuple[tuple[str, ...], dict[str,
     attributes = tuple(name for name in header if name != "image_id")
     if not 1 <= len(attributes) <= _MAX_ATTRIBUTES:
         raise UserError(f"{path}: names {len(attributes)} attributes; expected 40")
-    count = 0
+    count, unused = 0, list[str]()
     for words in lines:
         count += 1
         values = [_VALUES.get(word, -1) for word in words[1:]]
@@ -95,11 +101,15 @@ def _read_list(path: Path, wanted: set[str]) -> tuple[tuple[str, ...], dict[str,
                 f" {len(attributes)} times 1 or -1"
             )
         stem = PurePosixPath(words[0]).stem
-        if stem in wanted:
-            rows[stem] = np.array(values, dtype=np.uint8)
+        if stem not in wanted:
+            unused.append(words[0])
+            continue
+        row = np.array(values, dtype=np.uint8)
+        if not np.array_equal(rows.setdefault(stem, row), row):
+            raise UserError(f"{path}: two lines of {words[0]} that differ: leave one")
     if declared is not None and declared != count:
         raise UserError(f"{path}: says it has {declared} images, has {count}")
-    return attributes, rows
+    return attributes, rows, unused
 
 
 def _lines(path: Path) -> Iterator[list[str]]:

@@ -1,6 +1,7 @@
 """Folders and zips of image files: plain, stylegan2-ada's, FFHQ's, with classes from folders."""
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 
 from stylegan_eval.decoding import Header
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import IMAGE_SUFFIXES, ImageFiles, open_images
+from stylegan_eval.image_kinds import left_out_as
+from stylegan_eval.images import ImageFiles, open_images, start_of
 
 _FFHQ_FOLDERS = ("images1024x1024", "thumbnails128x128")  # the first that is there is taken
 
@@ -92,7 +94,12 @@ def ffhq_folder(path: Path) -> Path | None:
 
 def has_images(folder: Path) -> bool:
     """Whether there are images in the folder itself."""
-    return any(p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() for p in folder.iterdir())
+    return any(
+        not path.name.startswith(".")
+        and path.is_file()
+        and left_out_as(path.name, functools.partial(start_of, path)) is None
+        for path in folder.iterdir()
+    )
 
 
 def with_folder_classes(source: Files) -> Files:

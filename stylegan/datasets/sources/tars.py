@@ -1,9 +1,11 @@
 """WebDataset: tar files whose members belong together by their name up to the first dot."""
 
+import functools
 import io
 import json
 import os
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +20,15 @@ from stylegan.datasets.sources.source import (
     digest_of_files,
     files_ending_in,
 )
+from stylegan_eval.command import note
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import IMAGE_SUFFIXES, MAX_FILE_BYTES
+from stylegan_eval.image_kinds import START_BYTES, left_out_as, left_out_line
+from stylegan_eval.images import MAX_FILE_BYTES
+from stylegan_eval.labels import unused_labels
 from stylegan_eval.zip_guard import check_name
 
 SUFFIX = ".tar"
+_LABELS = (".cls", ".json")
 _BLOCK = tarfile.BLOCKSIZE
 _MAX_HEADER = 2**20  # bytes of a long name or of extended headers
 _MAX_LABEL = 2**20
@@ -86,10 +92,13 @@ def open_tars(path: Path) -> EncodedImages:
     """
     files = files_ending_in(path, SUFFIX) if path.is_dir() else [path]
     samples: list[_Sample] = []
+    left_out: Counter[str] = Counter()
     for number, file in enumerate(files):
         with file.open("rb") as stream:
-            samples += _samples(file, number, stream.fileno())
+            samples += _samples(file, number, stream.fileno(), left_out)
         check_count(len(samples), file)
+    if others := left_out_line(left_out):
+        note(f"{path}: left out: {others}")
     labels = [sample.label for sample in samples if sample.label is not None]
     if labels and len(labels) < len(samples):
         name = next(sample.name for sample in samples if sample.label is None)
@@ -109,23 +118,36 @@ def open_tars(path: Path) -> EncodedImages:
     )
 
 
-def _samples(path: Path, number: int, descriptor: int) -> Iterator[_Sample]:
+def _samples(path: Path, number: int, descriptor: int, left_out: Counter[str]) -> Iterator[_Sample]:
     images: dict[str, tuple[str, _Place]] = {}
     labels: dict[str, int] = {}
     for name, start, size in _members(path):
         folder, _, base = name.rpartition("/")
         key, _, ending = base.partition(".")
-        if not key or f".{ending.lower()}" not in (*IMAGE_SUFFIXES, ".cls", ".json"):
+        if not key:  # hidden
             continue
-        key = f"{folder}/{key}"
+        key, ending = f"{folder}/{key}", f".{ending.lower()}"
         where = f"{path}: {name}"
-        if ending.lower() not in ("cls", "json"):
+        if ending not in _LABELS:
+            other = left_out_as(name, functools.partial(os.pread, descriptor, START_BYTES, start))
+            if other is None and "." in ending[1:]:  # a mask or the like, beside the image
+                other = ending
+            if other is not None:
+                left_out[other] += 1
+                continue
             if key in images:
                 raise UserError(f"{where}: a second image of one sample ({images[key][0]})")
             images[key] = (name, _Place(number, start, _bounded(size, MAX_FILE_BYTES, where)))
-        elif (label := _label(descriptor, start, size, where)) is not None:
-            labels[key] = label
-        check_count(len(images) + len(labels), path)
+            check_count(len(images), path)
+            continue
+        label = _label(descriptor, start, size, where)
+        if label is not None and labels.setdefault(key, label) != label:
+            raise UserError(
+                f"{where}: two labels of one sample, {labels[key]} and {label}: leave one"
+            )
+        check_count(len(labels) + 1, path)
+    if unused := [key.removeprefix("/") for key in labels if key not in images]:
+        note(f"{path}: {unused_labels(unused)}")
     for key, (name, place) in images.items():
         yield _Sample(f"{path.name}/{name}", place, labels.get(key))
 
