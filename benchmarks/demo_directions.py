@@ -6,7 +6,6 @@ that a user can repeat; each is printed before it runs.
 
 import csv
 import math
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from stylegan.grid import save_png
 from stylegan.opening import DEMO, DEMO_DIRECTIONS_FILE, demo_directions_path
 from stylegan_eval.command import ErrorLineGroup
 from stylegan_eval.directions import Directions, read_directions
-from stylegan_eval.files import atomic_write
+from stylegan_eval.files import atomic_write, copy_file
 from stylegan_eval.sampling import latents
 
 # What avatars at this quality show, and classifiers read well.
@@ -185,7 +184,7 @@ def make(classifiers: Path, out: Path, rates: Path) -> None:
             click.echo(run([*with_values(command, places), "--csv", str(written)]))
         for source, target in ((found, out), (written, rates)):
             with atomic_write(target) as temporary:
-                shutil.copyfile(source, temporary)
+                copy_file(source, temporary)
     click.echo(f"{out}: {out.stat().st_size} bytes")
 
 

@@ -7,7 +7,6 @@ that a user can repeat; each is printed before it runs, and the file says which 
 import json
 import math
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from stylegan.opening import DEMO, DEMO_FILE, demo_path, network_of, open_networ
 from stylegan.presets import PRESETS, apply_preset, with_options
 from stylegan_eval.command import ErrorLineGroup
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write
+from stylegan_eval.files import atomic_write, copy_file
 from stylegan_eval.images import open_images
 
 LARGEST = 8_000_000  # bytes that a package may carry
@@ -231,7 +230,7 @@ def make(source: Path, data: Path, out: Path, classifiers: Path | None, **choice
         save_network(packed, network_of(tree, replace(facts, scores=tuple(scores))))
         check_size(packed)
         with atomic_write(out) as temporary:
-            shutil.copyfile(packed, temporary)
+            copy_file(packed, temporary)
     for score in scores:
         click.echo(f"{score.metric} {score.value:.4f} ± {score.stderr or math.nan:.2g}")
     click.echo(f"{out}: {out.stat().st_size} bytes")

@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from stylegan_eval.command import tell
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import check_writable
+from stylegan_eval.files import atomic_write, check_writable, copy_file
 
 
 def cache_dir() -> Path:
@@ -40,3 +41,44 @@ def check_cache() -> None:
         check_writable(cache_dir() / "work" / "x")
     except UserError as error:
         raise UserError(f"{error}: set STYLEGAN_CACHE to a folder that can be written") from error
+
+
+def keep_file(made: Path, cached: Path) -> None:
+    """Keep a copy of a file, with its digest beside it; where that cannot be, say so and go on."""
+    try:
+        with atomic_write(cached) as temporary:
+            digest = copy_file(made, temporary)
+        with atomic_write(_digest_path(cached)) as temporary:
+            temporary.write_text(f"{digest}  {cached.name}\n", encoding="utf-8")
+    except UserError as error:
+        tell(f"note: not kept for the next time: {error}")
+
+
+def fetch_file(cached: Path, target: Path) -> bool:
+    """Copy what `keep_file` kept into the file `target`, if it is there and still the same."""
+    expected = kept_digest(cached)
+    if expected is None or not cached.is_file():
+        return False
+    try:
+        found = copy_file(cached, target)
+    except OSError as error:
+        if error.filename != str(cached):  # the target's
+            raise
+        found = str(error.strerror)
+    if found == expected:
+        return True
+    tell(f"note: {cached} has changed since it was made: it is made again")
+    return False
+
+
+def kept_digest(cached: Path) -> str | None:
+    """SHA-256 that `keep_file` noted; None where there is none, as in older caches."""
+    try:
+        digest, name = _digest_path(cached).read_text(encoding="utf-8").split(maxsplit=1)
+    except (OSError, ValueError):
+        return None
+    return digest if name.strip() == cached.name else None
+
+
+def _digest_path(cached: Path) -> Path:
+    return cached.with_name(f"{cached.name}.sha256")

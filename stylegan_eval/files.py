@@ -1,53 +1,181 @@
-"""Files that are either whole or absent."""
+"""Files and folders that are either whole or absent."""
 
 import contextlib
+import errno
 import fcntl
+import functools
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from stylegan_eval.errors import UserError
+
+# A name says nothing of who writes: process numbers repeat between containers on a shared folder.
+# A lock on what is written does, and it goes with the process.
+_TEMPORARY = re.compile(r"\..*\.stylegan-[0-9a-f]{8}-[0-9a-f]{12}\.tmp")
+_DAY = 86_400  # seconds
+_LONGEST = 48  # characters of a name that are repeated: a name has at most 255 bytes
+_CLONE = 0x40049409  # FICLONE of linux/fs.h: the same blocks, until one of the files is written
+_CHUNK = 2**20
+
+
+class FolderTakenError(UserError):
+    """Something of that name is there already."""
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
+    """Yield a new, empty file beside `path`; rename it to `path` when the block succeeds.
 
     The data reach the disk before the name changes, so a reader sees the old file or the whole
-    new one, also after a power cut. On any failure the temporary file is removed and `path` is
-    untouched. A link stays one: what it leads to is replaced.
-
-    Parameters
-    ----------
-    path : Path
-        The final name. Its folder is made when absent.
-
-    Raises
-    ------
-    UserError
-        The folder cannot be written, the disk is full, or `path` is no file (but a device, say,
-        which must not be replaced).
+    new one, also after a power cut. On any failure the new file is removed and `path` is
+    untouched. A link stays one: what it leads to is replaced. What killed processes were writing
+    in the same folder is removed.
     """
     path = path.resolve() if path.is_symlink() else path
     check_writable(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _wording(path), _temporary(path, Path.touch) as temporary:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        # An OSError about another file (a missing input, say) is not ours to reword.
-        failed = None if error.filename is None else Path(os.fsdecode(error.filename))
-        if failed is not None and failed not in (temporary, path, *path.parents):
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`; rename it to `path` when the block succeeds.
+
+    `path` must be absent or an empty folder, else `FolderTakenError` is raised: of several that
+    build it at a time, the first to finish wins. On any failure the new folder is removed.
+    """
+    check_free(path)
+    with _wording(path), _temporary(path, Path.mkdir) as temporary:
+        yield temporary
+        check_free(path)
+        try:
+            temporary.rename(path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise FolderTakenError(f"{path} is there already") from error
             raise
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def check_free(path: Path) -> None:
+    """Raise `FolderTakenError` unless `path` is absent or an empty folder."""
+    empty_folder = path.is_dir() and next(path.iterdir(), None) is None
+    if path.exists() and not empty_folder:
+        raise FolderTakenError(f"{path} is there already: remove it or choose another name")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the files and folders that killed processes were writing in `folder`.
+
+    Those of another machine only after a day, since locks may not reach so far.
+    """
+    with contextlib.suppress(OSError):
+        named = [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]
+        for path in named:
+            with contextlib.suppress(OSError), _opened(path) as file:
+                age = time.time() - os.fstat(file).st_mtime
+                if f".stylegan-{_machine()}-" not in path.name and age < _DAY:
+                    continue
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
+                _remove(path)
+
+
+def copy_file(source: Path, target: Path) -> str:
+    """Copy the bytes of `source` into the file `target`, and return their SHA-256.
+
+    Blocks are shared where the file system can do that, the file itself never is: what is written
+    to one of the two does not show in the other.
+    """
+    digest = hashlib.sha256()
+    with source.open("rb") as read, target.open("wb") as file:
+        try:
+            fcntl.ioctl(file, _CLONE, read.fileno())
+            cloned = True
+        except OSError:
+            cloned = False
+        while chunk := _chunk(read, source):
+            digest.update(chunk)
+            if not cloned:
+                file.write(chunk)
+    return digest.hexdigest()
+
+
+def _chunk(file: BinaryIO, path: Path) -> bytes:
+    try:
+        return file.read(_CHUNK)
+    except OSError as error:  # without the name, the target would be blamed
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextlib.contextmanager
+def _temporary(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield what `make` makes beside `path`, locked; it is removed if it is still there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
+    with contextlib.ExitStack() as stack:
+        while True:
+            token = f"stylegan-{_machine()}-{os.urandom(6).hex()}"
+            temporary = path.with_name(f".{path.name[:_LONGEST]}.{token}.tmp")
+            make(temporary)
+            with contextlib.suppress(FileNotFoundError):  # swept before it was locked
+                file = stack.enter_context(_opened(temporary))
+                with contextlib.suppress(OSError):  # no locks here: nothing is swept either
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                if os.fstat(file).st_nlink > 0:
+                    break
+        stack.callback(_remove, temporary)
+        yield temporary
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    access = os.O_RDONLY if path.is_dir() else os.O_RDWR
+    file = os.open(path, access | os.O_NOFOLLOW)
+    try:
+        yield file
     finally:
-        # Where the folder could not be made, neither is there a file to remove.
+        os.close(file)  # and with it the lock
+
+
+@contextlib.contextmanager
+def _wording(path: Path) -> Iterator[None]:
+    """Tell an error of writing `path` in one line; one of another file is not ours to reword."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            failed = Path(os.fsdecode(error.filename))
+            parts = (failed, *failed.parents)
+            ours = any(_TEMPORARY.fullmatch(part.name) for part in parts)
+            if not ours and failed not in (path, *path.parents):
+                raise
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+
+@functools.cache
+def _machine() -> str:
+    """Eight digits for the running kernel, the same in all its containers."""
+    try:
+        name = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except OSError:
+        name = os.uname().nodename.encode()
+    return hashlib.sha256(name).hexdigest()[:8]
 
 
 def check_writable(path: Path) -> None:

@@ -1,17 +1,15 @@
 """Writes images and labels in the layout of stylegan2-ada: a zip, or a folder of the same shape."""
 
-import contextlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from stylegan.datasets.folders import atomic_folder
-from stylegan_eval.files import atomic_write
+from stylegan_eval.files import atomic_folder, atomic_write
 from stylegan_eval.labels import DATASET_JSON
 
 Label = int | Sequence[float] | None
@@ -85,13 +83,32 @@ def write_encoded(
     ValueError
         Labels of several kinds.
     """
-    sink = _zip_sink if out.suffix.lower() == ".zip" else _folder_sink
+    if out.suffix.lower() == ".zip":
+        with atomic_write(out) as temporary:
+            write_zip(temporary, images, attributes)
+    else:
+        with atomic_folder(out) as temporary:
+            _fill(_adder(temporary), images, attributes)
+
+
+def write_zip(
+    path: Path, images: Iterable[tuple[bytes, Label]], attributes: Sequence[str] = ()
+) -> None:
+    """Write the zip of `write_encoded` as the file `path` itself, whatever its name."""
+    with zipfile.ZipFile(path, "w") as file:
+        _fill(lambda name, data: file.writestr(zip_entry(name), data), images, attributes)
+
+
+def _fill(
+    add: Callable[[str, bytes], None],
+    images: Iterable[tuple[bytes, Label]],
+    attributes: Sequence[str],
+) -> None:
     labels: list[Label] = []
-    with sink(out) as add:
-        for index, (png, label) in enumerate(images):
-            add(image_name(index), png)
-            labels.append(label)
-        add(DATASET_JSON, dataset_json(labels, attributes))
+    for index, (png, label) in enumerate(images):
+        add(image_name(index), png)
+        labels.append(label)
+    add(DATASET_JSON, dataset_json(labels, attributes))
 
 
 def zip_entry(name: str) -> zipfile.ZipInfo:
@@ -102,26 +119,13 @@ def zip_entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
-@contextlib.contextmanager
-def _zip_sink(out: Path) -> Iterator[Callable[[str, bytes], None]]:
-    with atomic_write(out) as temporary, zipfile.ZipFile(temporary, "w") as file:
+def _adder(folder: Path) -> Callable[[str, bytes], None]:
+    def add(name: str, data: bytes) -> None:
+        file = folder / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(data)
 
-        def add(name: str, data: bytes) -> None:
-            file.writestr(zip_entry(name), data, zipfile.ZIP_STORED)
-
-        yield add
-
-
-@contextlib.contextmanager
-def _folder_sink(out: Path) -> Iterator[Callable[[str, bytes], None]]:
-    with atomic_folder(out) as temporary:
-
-        def add(name: str, data: bytes) -> None:
-            file = temporary / name
-            file.parent.mkdir(exist_ok=True)
-            file.write_bytes(data)
-
-        yield add
+    return add
 
 
 def _plain(label: Label) -> Label:

@@ -9,7 +9,6 @@ import io
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -22,12 +21,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from stylegan.datasets.archive import Label, encode_png, write_encoded
+from stylegan.datasets.archive import Label, encode_png, write_zip
 from stylegan.datasets.avatar_recipe import ATTRIBUTES, PART_JITTER, RECIPE_VERSION, draw_face
-from stylegan_eval.cache import cache_dir
+from stylegan_eval.cache import cache_dir, fetch_file, keep_file
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
-from stylegan_eval.images import open_images
 from stylegan_eval.parallel import map_ordered
 from stylegan_eval.progress import follow
 
@@ -94,28 +92,19 @@ def make_avatars(
     Parameters
     ----------
     out : Path
-        The zip; replaced if it is there. Shares its bytes with the cache where the file system
-        can do that.
+        The zip; replaced if it is there.
     resolution : int
         In pixels.
     workers : int or None
         Processes; None means one for each processor. The result does not depend on it.
-
-    Raises
-    ------
-    UserError
-        The extra ``demo`` is not installed, or something cannot be written.
     """
     cached = cache_dir() / "avatars" / _cache_name(count, resolution, seed)
-    with atomic_write(out) as temporary:  # First, so that a bad name fails before the work.
-        if not _is_whole(cached, count):
-            images = _rendered(seed, count, resolution, workers or os.cpu_count() or 1)
-            followed = follow(images, "avatars", count, shown=progress)
-            write_encoded(cached, followed, attributes=ATTRIBUTES)
-        try:
-            os.link(cached, temporary)
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(cached, temporary)
+    with atomic_write(out) as temporary:
+        if fetch_file(cached, temporary):
+            return
+        images = _rendered(seed, count, resolution, workers or os.cpu_count() or 1)
+        write_zip(temporary, follow(images, "avatars", count, shown=progress), ATTRIBUTES)
+        keep_file(temporary, cached)
 
 
 def _cache_name(count: int, resolution: int, seed: int) -> str:
@@ -125,16 +114,6 @@ def _cache_name(count: int, resolution: int, seed: int) -> str:
         raise _missing_extra() from error
     drawn_by = hashlib.sha256(repr((RECIPE_VERSION, versions)).encode()).hexdigest()[:12]
     return f"{count}x{resolution}px-seed{seed}-{drawn_by}.zip"
-
-
-def _is_whole(cached: Path, count: int) -> bool:
-    if not cached.exists():
-        return False
-    try:
-        with open_images(cached) as files:
-            return len(files) == count and files.attributes == ATTRIBUTES
-    except UserError:  # Changed by someone: drawn again.
-        return False
 
 
 def _rendered(

@@ -19,10 +19,9 @@ from typing import BinaryIO
 from PIL import Image
 
 from stylegan.datasets.archive import Label, dataset_json, image_name, zip_entry
-from stylegan.datasets.folders import check_free
 from stylegan_eval.command import Terminated
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import check_writable, held
+from stylegan_eval.files import check_free, check_writable, held
 from stylegan_eval.labels import DATASET_JSON
 
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")

@@ -11,11 +11,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from stylegan.datasets.folders import FolderTakenError, atomic_folder
 from stylegan.datasets.resample import halve, to_uint8
 from stylegan.datasets.survey import MIN_RESOLUTION, survey
 from stylegan_eval.cache import cache_dir
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import FolderTakenError, atomic_folder
 from stylegan_eval.images import ImageFiles, open_images, read_batches
 from stylegan_eval.progress import progress_bar
 

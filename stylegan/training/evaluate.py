@@ -1,9 +1,7 @@
 """Metrics during training: each new checkpoint as `stylegan-eval` would measure it."""
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.evaluation.images import evaluate
 from stylegan_eval.evaluation.run import at, measure, open_run
 from stylegan_eval.evaluation.sources import check_size
-from stylegan_eval.files import atomic_write
+from stylegan_eval.files import atomic_write, copy_file
 from stylegan_eval.images import open_images
 from stylegan_eval.json_lines import append_rows, drop_rows_after, read_rows
 from stylegan_eval.metrics.image_metric import Gathered, Request, Value
@@ -219,10 +217,7 @@ class Measurements:
         """Name the checkpoint of `row` the best; pruning checkpoints does not touch this name."""
         checkpoint = self.folder / str(row["checkpoint"])
         with atomic_write(self.folder / BEST) as temporary:
-            try:
-                os.link(checkpoint, temporary)
-            except OSError:  # a file system without links
-                shutil.copyfile(checkpoint, temporary)
+            copy_file(checkpoint, temporary)
         said = ("asked", "metric", "value", "stderr", "kimg", "nimg", "checkpoint")
         with atomic_write(self.folder / BEST_FILE) as temporary:
             temporary.write_text(json.dumps({key: row[key] for key in said}, indent=1) + "\n")

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from stylegan.datasets.archive import image_name, write_archive
-from stylegan.datasets.folders import FolderTakenError, atomic_folder
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import FolderTakenError, atomic_folder
 from stylegan_eval.images import open_images
 from tests.data.samples import everything_below, noise
 

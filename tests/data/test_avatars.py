@@ -156,6 +156,67 @@ def test_a_damaged_cache_is_drawn_again(tmp_path, cache, damage):
     assert (tmp_path / "b.zip").read_bytes() == whole
 
 
+def small(out, seed=0):
+    make_avatars(out, count=3, resolution=8, seed=seed, workers=1, progress=False)
+    return out.read_bytes()
+
+
+@pytest.mark.parametrize("written", ["made first", "taken from the cache"])
+def test_what_is_written_into_a_users_file_stays_out_of_the_cache(tmp_path, cache, written):
+    whole = small(tmp_path / "a.zip")
+    if written == "taken from the cache":
+        small(tmp_path / "a.zip")
+    other = small(tmp_path / "other.zip", seed=1)
+    with (tmp_path / "a.zip").open("r+b") as file:  # as cp does
+        file.truncate()
+        file.write(other)
+    assert small(tmp_path / "again.zip") == whole != other
+    assert (tmp_path / "again.zip").stat().st_nlink == 1
+
+
+def in_its_place(kept, other):
+    kept.write_bytes(other.read_bytes())
+
+
+def swapped(kept, other):
+    for a, b in ((kept, other), (Path(f"{kept}.sha256"), Path(f"{other}.sha256"))):
+        away = a.rename(f"{a}.away")
+        b.rename(a)
+        away.rename(b)
+
+
+def a_bit(kept, other):
+    del other
+    data = bytearray(kept.read_bytes())
+    data[len(data) // 2] ^= 1
+    kept.write_bytes(data)
+
+
+@pytest.mark.parametrize("change", [in_its_place, swapped, a_bit])
+def test_a_changed_file_of_the_cache_is_drawn_again_with_a_word(tmp_path, cache, capsys, change):
+    whole = small(tmp_path / "a.zip")
+    small(tmp_path / "b.zip", seed=1)
+    kept, other = sorted(cache.rglob("*.zip"))
+    change(kept, other)
+    capsys.readouterr()
+    assert small(tmp_path / "again.zip") == whole
+    said = capsys.readouterr().err
+    assert said == f"note: {kept} has changed since it was made: it is made again\n" or (
+        change is swapped and said == ""  # its digest is another file's: none of its own
+    )
+    assert small(tmp_path / "again.zip") == whole
+    assert capsys.readouterr().err == ""
+
+
+def test_an_older_cache_without_digests_is_drawn_again_without_a_word(tmp_path, cache, capsys):
+    whole = small(tmp_path / "a.zip")
+    for note in cache.rglob("*.sha256"):
+        note.unlink()
+    capsys.readouterr()
+    assert small(tmp_path / "b.zip") == whole
+    assert capsys.readouterr().err == ""
+
+
 def test_without_the_extra_the_message_says_what_to_install(tmp_path, cache, monkeypatch):
     avatars._style.cache_clear()
     monkeypatch.setitem(sys.modules, "dicebear", None)  # as Python marks what cannot be imported
@@ -176,7 +237,7 @@ def test_an_interrupt_ends_quietly_and_leaves_nothing(tmp_path, cache):
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not any(file.stat().st_size for file in cache.rglob("*.tmp")):
+    while not any(file.stat().st_size for file in tmp_path.rglob("*.tmp")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
@@ -184,4 +245,4 @@ def test_an_interrupt_ends_quietly_and_leaves_nothing(tmp_path, cache):
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
     assert everything_below(tmp_path) == []
-    assert everything_below(cache) == ["avatars"]
+    assert everything_below(cache) == []

@@ -192,14 +192,27 @@ def test_a_disk_that_fills_up_is_one_line(tmp_path, cache, out):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
-def test_a_cache_that_fills_up_is_one_line(tmp_path, cache):
-    arguments = ["avatars", tmp_path / "out.zip", "--count", 50, "--workers", 1]
-    done = run_with_small_disk(RUN_MAIN, arguments)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: cannot write {cache}")
-    assert len(done.stderr.splitlines()) == 1
-    assert everything_below(tmp_path) == []
-    assert everything_below(cache) == ["avatars"]
+def test_a_disk_that_fills_up_is_blamed_by_its_name_not_the_cache(tmp_path, cache):
+    out = tmp_path / "out.zip"
+    arguments = ["avatars", out, "--count", 50, "--resolution", 16, "--workers", 1]
+    for _ in range(2):  # drawing, and copying from the cache
+        done = run_with_small_disk(RUN_MAIN, arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"error: cannot write {out}: File too large\n"
+        assert everything_below(tmp_path) == []
+        if not everything_below(cache):
+            assert run(*arguments).exit_code == 0
+            out.unlink()
+    assert len(everything_below(cache)) == 3
+
+
+def test_a_cache_that_cannot_be_written_is_a_note(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "file" / "cache"))
+    done = run("avatars", tmp_path / "out.zip", "--count", 2, "--resolution", 8, "--workers", 1)
+    assert done.exit_code == 0
+    assert done.stderr.startswith("note: not kept for the next time: cannot write ")
+    assert len(open_images(tmp_path / "out.zip")) == 2
 
 
 # --- usage errors: exit status 2
