@@ -28,6 +28,7 @@ from stylegan_eval.settings.images import (
     PrSettings,
     RealSettings,
     Variant,
+    subset_size_for,
 )
 from stylegan_eval.stats_file import StoredStats, read_stats
 
@@ -141,8 +142,8 @@ def _check_enough(settings: FeatureSettings, reals: int) -> None:
     """Refuse all real images where they are fewer than the settings, made for `num`, allow."""
     if isinstance(settings, KidSettings) and settings.subset_size > reals:
         raise UserError(
-            f"the data has {reals} images, fewer than a subset of kid: use --subset-size {reals}"
-            " or give more data"
+            f"the data has {reals} images, fewer than a subset of kid: use --subset-size"
+            f" {subset_size_for(reals)} or give more data"
         )
     if isinstance(settings, PrSettings | PrdcSettings) and settings.k >= reals:
         raise UserError(

@@ -98,6 +98,20 @@ class Request:
     settings: FeatureSettings
 
 
+def error_details(redrawn: float | None = None) -> dict[str, str]:
+    """Say in a row what its standard error holds: the generated images redrawn, the reals fixed.
+
+    Two generators measured on the same real images differ by that noise alone.
+
+    Parameters
+    ----------
+    redrawn : float, optional
+        Standard error with the real images redrawn as well, where it is known.
+    """
+    known = {} if redrawn is None else {"stderr-reals-redrawn": f"{redrawn:.4g}"}
+    return {"stderr": "reals-fixed", **known}
+
+
 def count_name(num: int) -> str:
     """50000 -> 50k, 1234 -> 1234."""
     return f"{num // 1000}k" if num % 1000 == 0 else str(num)

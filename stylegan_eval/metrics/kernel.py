@@ -16,26 +16,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.mmd_variance import FEWEST, Across, MmdVariance, Within, mmd_variance
 from stylegan_eval.precision import strict_float32
+from stylegan_eval.settings.images import subset_size_for
+
+# Relative spread of a kernel of float32 features that cannot be told from none.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class KernelDistance:
-    """Estimates over random subsets.
+    """Estimates over random subsets of `subset_size` images of each side."""
 
-    Attributes
-    ----------
-    values : NDArray
-        float64 [subsets]; unbiased, so slightly negative values are possible.
-    subset_size : int
-        Images of each side in a subset.
-    count : int
-        Images of the smaller side.
-    """
-
-    values: NDArray[np.float64]
+    values: NDArray[np.float64]  # [subsets]; unbiased, so slightly negative values are possible
+    variance: MmdVariance | None  # of the features; None with subsets of 3 images or fewer
     subset_size: int
-    count: int
+    counts: tuple[int, int]  # generated and real images
 
     @property
     def mean(self) -> float:
@@ -48,12 +44,26 @@ class KernelDistance:
         return float(self.values.std())
 
     @property
-    def stderr(self) -> float:
-        """Standard error of the mean for `count` independent images, about std sqrt(m / N).
+    def stderr(self) -> float | None:
+        """Standard error of the mean: generated images and subsets redrawn, real images fixed."""
+        return self._root(None if self.variance is None else self.variance.generated(*self.counts))
 
-        Subsets overlap: `count` images hold only N / m independent ones, however many are drawn.
+    @property
+    def stderr_redrawn(self) -> float | None:
+        """Standard error with the real images redrawn as well."""
+        return self._root(None if self.variance is None else self.variance.both(*self.counts))
+
+    def _root(self, of_all: float | None) -> float | None:
+        """Root of the variance of the estimate from all pairs, and of the choice of subsets.
+
+        All subsets would average to the estimate from all pairs. One of them varies as that of
+        `subset_size` images; what it varies more than that of all is due to which it is.
         """
-        return self.std * math.sqrt(self.subset_size / self.count)
+        if self.variance is None or of_all is None:
+            return None
+        one, whole = (self.variance.both(*n) for n in ((self.subset_size,) * 2, self.counts))
+        error = math.sqrt(of_all + (one - whole) / len(self.values))
+        return error or None  # features without spread say nothing
 
 
 def unbiased_mmd2(x: Tensor, y: Tensor) -> float:
@@ -69,12 +79,35 @@ def unbiased_mmd2(x: Tensor, y: Tensor) -> float:
     float
         Mean over pairs of different vectors within x and within y, less twice that across.
     """
-    m, dim = x.shape
+    return _mmd2(*_kernels(x, y))
+
+
+def _kernels(x: Tensor, y: Tensor) -> list[Tensor]:
+    """Kernel float64 [m, m] within x, within y and across."""
+    dim = x.shape[1]
     with strict_float32(x.device.type):
         pairs = ((x, x), (y, y), (x, y))
-        xx, yy, xy = ((a @ b.T).double().div_(dim).add_(1).pow_(3) for a, b in pairs)
-        within = xx.sum() - xx.trace() + yy.sum() - yy.trace()
-        return float(within / (m * (m - 1)) - 2 * xy.sum() / m**2)
+        return [(a @ b.T).double().div_(dim).add_(1).pow_(3) for a, b in pairs]
+
+
+def _mmd2(xx: Tensor, yy: Tensor, xy: Tensor) -> float:
+    m = len(xy)
+    within = xx.sum() - xx.trace() + yy.sum() - yy.trace()
+    return float(within / (m * (m - 1)) - 2 * xy.sum() / m**2)
+
+
+def _variance(xx: Tensor, yy: Tensor, xy: Tensor) -> MmdVariance:
+    """Variances from the kernels of a subset, which are overwritten."""
+    middle = xy.mean()
+    for kernel in (xx, yy, xy):
+        kernel -= middle
+    fakes, reals = (
+        Within(rows=kernel.sum(dim=1), squares=float(kernel.square().sum()))
+        for kernel in (xx.fill_diagonal_(0), yy.fill_diagonal_(0))
+    )
+    across = Across(rows=xy.sum(dim=1), columns=xy.sum(dim=0), squares=float(xy.square().sum()))
+    found = mmd_variance(fakes, reals, across)
+    return found if max(found) > (_ROUNDING * float(middle)) ** 2 else MmdVariance(*[0.0] * 5)
 
 
 def random_subsets(
@@ -95,7 +128,8 @@ def random_subsets(
     if min(counts) < subset_size:
         raise UserError(
             f"subsets of {subset_size} images need that many generated and real ones, there are"
-            f" {counts[0]} and {counts[1]}: use --subset-size {min(counts)} or more images"
+            f" {counts[0]} and {counts[1]}: use --subset-size {subset_size_for(min(counts))}, or"
+            " more images"
         )
     for _ in range(subsets):
         first, second = (rng.choice(count, subset_size, replace=False) for count in counts)
@@ -106,14 +140,23 @@ def kernel_distance_of(
     fake: Tensor, real: Tensor, indices: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]
 ) -> KernelDistance:
     """Kernel distance over given subsets: pairs of numbers of fake and real images."""
-    values, size = [], 0
+    values, variances, size = [], [], 0
     for first, second in indices:
         x = fake[torch.from_numpy(first).to(fake.device)]
         y = real[torch.from_numpy(second).to(real.device)]
-        values.append(unbiased_mmd2(x, y))
+        kernels = _kernels(x, y)
+        values.append(_mmd2(*kernels))
         size = len(first)
-    count = min(len(fake), len(real))
-    return KernelDistance(values=np.array(values), subset_size=size, count=count)
+        if size >= FEWEST:
+            variances.append(_variance(*kernels))
+    # Estimates of what is near 0 may be negative; variances are not.
+    means = np.maximum(np.mean(variances, axis=0), 0) if variances else None
+    return KernelDistance(
+        values=np.array(values),
+        variance=None if means is None else MmdVariance(*means.tolist()),
+        subset_size=size,
+        counts=(len(fake), len(real)),
+    )
 
 
 def kernel_distance(

@@ -147,7 +147,8 @@ class KidSettings(RealSettings):
             raise UserError(f"--subsets must be at least 1, got {self.subsets}")
         if not 2 <= self.subset_size <= self.num:
             raise UserError(
-                f"--subset-size must be from 2 to --num ({self.num}), got {self.subset_size}"
+                f"--subset-size must be from 2 to --num ({self.num}), got {self.subset_size}:"
+                f" use {subset_size_for(self.num)}"
             )
 
 
@@ -209,6 +210,11 @@ class StatsSettings(FeatureSettings):
 
     num: int = choice(0, "Images, the first ones; 0 for all.")
     mirror: bool = choice(default=False, text="Flip images at random.")
+
+
+def subset_size_for(images: int) -> int:
+    """Size of subsets that differ from one another; of few images all of them."""
+    return images // 2 if images >= 8 else images
 
 
 def _check_k(k: int, num: int) -> None:
