@@ -1,23 +1,21 @@
 """The one place that writes and reads checkpoints.
 
-A checkpoint is a dictionary of plain values and tensors written by `torch.save` and read with
-``weights_only=True``: reading one runs no code. It holds all that `TrainState` holds; the random
-state is (seed, images shown), from which every stream is derived.
+A checkpoint is a dictionary of plain values and tensors written by `torch.save` and read by
+`pickles.tensors`: reading one runs no code. It holds all that `TrainState` holds; the random state
+is (seed, images shown), from which every stream is derived.
 """
 
+import math
 import re
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from stylegan.configs import Config, config_from_dict, config_to_dict
+from stylegan.network_file import PARTS, check_tensors, networks_on_meta
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.provenance import Provenance, provenance_from_dict, provenance_to_dict
@@ -25,6 +23,8 @@ from stylegan.runtime import Runtime
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
+from stylegan_eval.pickles.tensors import is_torch_zip, read_torch
+from stylegan_eval.untrusted import parsing
 
 FORMAT = "stylegan-checkpoint/2"
 _KEYS = {"config", "provenance", "nimg", "lod", "networks", "optimizers", "labels"}
@@ -125,30 +125,25 @@ def save_checkpoint(
             raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether `path` is a zip of the kind `torch.save` writes."""
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/data.pkl") for name in archive.namelist())
-
-
 def looks_like_checkpoint(path: Path) -> bool:
     """Whether `path` is a checkpoint by content, or by name, so that a damaged one is told so."""
-    return is_checkpoint(path) or _NAME.fullmatch(path.name) is not None
+    return is_torch_zip(path) or _NAME.fullmatch(path.name) is not None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint's dictionary onto the CPU and check that it is whole and ours.
-
-    Raises
-    ------
-    UserError
-        The file is missing, damaged, or something else.
-    """
+    """Read a checkpoint's dictionary onto the CPU; whatever is in it can be trained on."""
     tree = read_archive(path)
     if not is_ours(tree):
-        raise UserError(_damaged(path))
+        raise UserError(
+            f"{path} is damaged or no checkpoint of this toolkit: use another checkpoint"
+        )
+    return checked(tree, path)
+
+
+def checked(tree: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A dictionary that is ours, if whatever is in it can be trained on."""
+    with parsing(path, "a damaged checkpoint, use another one"):
+        _check(tree)
     return tree
 
 
@@ -157,50 +152,68 @@ def is_ours(tree: Mapping[str, Any]) -> bool:
     return tree.get("format") == FORMAT and tree.keys() >= _KEYS
 
 
-def _damaged(path: Path) -> str:
-    return f"{path} is damaged or no checkpoint of this toolkit: use another checkpoint"
-
-
 def read_archive(path: Path) -> dict[str, Any]:
-    """Read the dictionary of any archive of `torch.save` onto the CPU, its checksums checked.
-
-    Raises
-    ------
-    UserError
-        The file is missing, damaged, or holds other things than tensors and plain values.
-    """
+    """Read the dictionary that any program saved by `torch.save`, onto the CPU."""
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}: the file does not exist")
-    damaged = _damaged(path)
-    if not is_checkpoint(path):
-        raise UserError(damaged)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:  # checksums of every tensor
-                raise UserError(damaged)
-        tree = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(damaged) from error
+    tree = read_torch(path)
     if not isinstance(tree, dict):
-        raise UserError(damaged)
+        raise UserError(f"{path}: holds {type(tree).__name__}, expected networks by name")
     return tree
 
 
-@contextmanager
-def _well_formed() -> Iterator[None]:
-    """Refuse in one line what a file of the right kind holds instead of what it should."""
-    try:
-        yield
-    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-        raise UserError(
-            f"the checkpoint is damaged ({' '.join(str(error).split())[:200]}): use another one"
-        ) from error
+def _check(tree: Mapping[str, Any]) -> None:
+    """Check the type and range of every value, and the name and shape of every tensor."""
+    config, _ = load_config(tree)
+    nimg, lod, labels = tree["nimg"], tree["lod"], tree["labels"]
+    if type(nimg) is not int or not 0 <= nimg < 2**63:
+        raise UserError(f"nimg is {nimg!r:.40}, expected a number of images")
+    if type(lod) not in (int, float) or not 0 <= lod <= math.log2(config.resolution) - 2:
+        raise UserError(f"lod is {lod!r:.40}, expected 0 to {math.log2(config.resolution) - 2:g}")
+    if labels is not None:
+        _check_tensor("labels", labels, [len(labels), config.network.label_size])
+    states = tree["networks"]
+    if not isinstance(states, Mapping) or not all(isinstance(s, Mapping) for s in states.values()):
+        raise UserError("its networks are no states by name")
+    if set(states) != set(PARTS):
+        raise UserError(f"its networks are {', '.join(map(str, states))}, expected {PARTS}"[:300])
+    tensors = {f"{part}.{name}": value for part in states for name, value in states[part].items()}
+    for name, value in tensors.items():
+        if not isinstance(value, Tensor) or value.dtype != torch.float32:
+            raise UserError(f"{name} is {_kind(value)}, expected a tensor of float32")
+    check_tensors({name: list(value.shape) for name, value in tensors.items()}, config, PARTS)
+    _check_optimizers(tree["optimizers"], config)
 
 
-def load_config(tree: dict[str, Any]) -> tuple[Config, Provenance]:
+def _check_optimizers(trees: Mapping[str, Any], config: Config) -> None:
+    networks = networks_on_meta(config, frozenset(PARTS))
+    for part in ("G", "D"):
+        moments = dict(trees[part])
+        for count in ("t", "skipped"):
+            _check_tensor(count, value := moments.pop(count), [])
+            if not 0 <= float(value) < math.inf:
+                raise UserError(f"{count} of the optimizer of {part} is {float(value)}")
+        if "exp_avg_sq" not in moments or (config.schedule.beta1 and "exp_avg" not in moments):
+            raise UserError(f"the optimizer of {part} lacks its moments")
+        for moment in moments.values():
+            for name, weight in networks[part].named_parameters():
+                _check_tensor(f"moment of {part}.{name}", moment[name], list(weight.shape))
+
+
+def _check_tensor(name: str, value: Any, shape: list[int]) -> None:
+    if not isinstance(value, Tensor) or not value.is_floating_point() or list(value.shape) != shape:
+        raise UserError(f"{name} is {_kind(value)}, expected a tensor of floats {shape}")
+
+
+def _kind(value: Any) -> str:
+    return (
+        f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    )
+
+
+def load_config(tree: Mapping[str, Any]) -> tuple[Config, Provenance]:
     """Configuration and provenance of a checkpoint's dictionary."""
-    with _well_formed():
-        return config_from_dict(tree["config"]), provenance_from_dict(tree["provenance"])
+    return config_from_dict(tree["config"]), provenance_from_dict(tree["provenance"])
 
 
 def load_state(tree: dict[str, Any], runtime: Runtime) -> TrainState:
@@ -208,25 +221,17 @@ def load_state(tree: dict[str, Any], runtime: Runtime) -> TrainState:
     config, provenance = load_config(tree)
     state = TrainState.fresh(config, runtime, provenance.seed)
     load_networks(tree, state)
-    with _well_formed():
-        state.optimizer_G.load_tree(tree["optimizers"]["G"])
-        state.optimizer_D.load_tree(tree["optimizers"]["D"])
-        state.nimg, state.lod = int(tree["nimg"]), float(tree["lod"])
+    state.optimizer_G.load_tree(tree["optimizers"]["G"])
+    state.optimizer_D.load_tree(tree["optimizers"]["D"])
+    state.nimg, state.lod = int(tree["nimg"]), float(tree["lod"])
     return state
 
 
 def load_networks(tree: dict[str, Any], state: TrainState) -> None:
-    """Give the networks of `state` the weights of a checkpoint's dictionary.
-
-    Raises
-    ------
-    UserError
-        It lacks one, or they do not fit.
-    """
+    """Give the networks of `state` the weights of a checkpoint's dictionary."""
     check_parts(tree, tuple(state.networks), "training goes on")
-    with _well_formed():
-        for name, network in state.networks.items():
-            network.load_state_dict(tree["networks"][name])
+    for name, network in state.networks.items():
+        network.load_state_dict(tree["networks"][name])
 
 
 def check_parts(tree: dict[str, Any], parts: Sequence[str], purpose: str) -> None:
@@ -253,8 +258,7 @@ def load_generator(tree: dict[str, Any], device: torch.device) -> Generator:
     config, _ = load_config(tree)
     check_parts(tree, ["G_ema"], "images are drawn")
     network = Generator(config.network, config.resolution).to(memory_format=torch.channels_last)
-    with _well_formed():
-        network.load_state_dict(tree["networks"]["G_ema"])
+    network.load_state_dict(tree["networks"]["G_ema"])
     return network.to(device).requires_grad_(requires_grad=False).eval()
 
 
@@ -284,6 +288,5 @@ def load_discriminator(tree: dict[str, Any], device: torch.device) -> Discrimina
     config, _ = load_config(tree)
     check_parts(tree, ["D"], "scores are made")
     network = Discriminator(config.network, config.resolution)
-    with _well_formed():
-        network.load_state_dict(tree["networks"]["D"])
+    network.load_state_dict(tree["networks"]["D"])
     return network.to(device).requires_grad_(requires_grad=False).eval()

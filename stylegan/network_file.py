@@ -5,16 +5,17 @@ network draws from as ``labels``. One entry of the header's metadata is a record
 configuration, provenance, progress, and facts for people.
 """
 
+import functools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -24,6 +25,7 @@ from stylegan.networks.generator import Generator
 from stylegan.provenance import Provenance, provenance_from_dict, provenance_to_dict
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
+from stylegan_eval.untrusted import parsing
 
 FORMAT = "stylegan-network/1"
 # One entry of metadata: safetensors writes several in any order.
@@ -198,11 +200,11 @@ def _opened(path: Path) -> Iterator[Any]:
         length = _header_length(file.read(8))
     if length > _LONGEST:
         raise UserError(f"{path}: damaged, or no network: its header would be {length} bytes")
-    try:
-        with safe_open(path, framework="pt") as content:
-            yield content
-    except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a safetensors file, or damaged ({error})") from error
+    with (
+        parsing(path, "not a safetensors file, or damaged"),
+        safe_open(path, framework="pt") as content,
+    ):
+        yield content
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -213,7 +215,7 @@ def _record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     """Everything of a `NetworkFile` but its tensors."""
     if ENTRY not in metadata:
         raise UserError(f"{path}: holds other weights, expected a network of this toolkit")
-    try:
+    with parsing(path, "its record cannot be read"):
         tree = json.loads(metadata[ENTRY], parse_constant=_refuse)
         if not isinstance(tree, dict):
             raise ValueError("no mapping")
@@ -232,9 +234,6 @@ def _record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             "lod": float(lod),
             "facts": _facts(tree["facts"]),
         }
-    except (KeyError, ValueError, TypeError, RecursionError, UserError) as error:
-        said = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise UserError(f"{path}: its record cannot be read ({said})") from error
 
 
 def _facts(tree: Any) -> Facts:
@@ -261,36 +260,44 @@ def _check_shapes(path: Path, record: Mapping[str, Any], content: Any) -> None:
     if foreign or not parts:
         said = f"has foreign tensors {foreign[0]}.*" if foreign else "has no network"
         raise UserError(f"{path}: {said}: expected {', '.join(PARTS)}")
-    expected = _expected(config, sorted(parts))
     labels = found.pop("labels", None)
     if labels is not None:
         shape, size = labels.get_shape(), config.network.label_size
         if size == 0 or labels.get_dtype() != "F32" or len(shape) != 2 or shape[1] != size:
             raise UserError(f"{path}: its labels are not those of its networks")
+    for name, there in found.items():
+        if there.get_dtype() != "F32":
+            raise UserError(f"{path}: tensor {name} is {there.get_dtype()}, expected F32")
+    check_tensors(
+        {name: list(there.get_shape()) for name, there in found.items()}, config, frozenset(parts)
+    )
+
+
+def check_tensors(found: Mapping[str, list[int]], config: Config, parts: Collection[str]) -> None:
+    """Check names (``G_ema.w_avg``) and shapes of tensors against a configuration."""
+    expected = {
+        f"{part}.{name}": list(value.shape)
+        for part, network in networks_on_meta(config, frozenset(parts)).items()
+        for name, value in network.state_dict().items()
+    }
     differing = sorted(expected.keys() ^ found.keys())
     if differing:
         kind = "lacks" if differing[0] in expected else "has a foreign"
         raise UserError(
-            f"{path}: {kind} tensor {differing[0]} ({len(differing)} in all differ from those of"
+            f"{kind} tensor {differing[0]} ({len(differing)} in all differ from those of"
             " the configuration it names)"
         )
-    for name, there in found.items():
-        shape, dtype = list(there.get_shape()), there.get_dtype()
-        if shape != expected[name] or dtype != "F32":
-            raise UserError(
-                f"{path}: tensor {name} is {dtype} {shape}, expected F32 {expected[name]}"
-            )
+    for name, shape in found.items():
+        if shape != expected[name]:
+            raise UserError(f"tensor {name} is F32 {shape}, expected F32 {expected[name]}")
 
 
-def _expected(config: Config, parts: list[str]) -> dict[str, list[int]]:
-    """Shapes of the tensors of these parts; nothing is allocated."""
+@functools.lru_cache(maxsize=1)
+def networks_on_meta(config: Config, parts: frozenset[str]) -> Mapping[str, nn.Module]:
+    """Networks without numbers: nothing is allocated."""
     with torch.device("meta"):
         G = Generator(config.network, config.resolution)
         networks: dict[str, nn.Module] = {"G_ema": G, "G": G}
         if "D" in parts:
             networks["D"] = Discriminator(config.network, config.resolution)
-    return {
-        f"{part}.{name}": list(value.shape)
-        for part in parts
-        for name, value in networks[part].state_dict().items()
-    }
+    return {part: networks[part] for part in parts}

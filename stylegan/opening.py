@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from stylegan.checkpoint import (
+    checked,
     checkpoints_in,
     is_ours,
     load_config,
@@ -26,7 +27,6 @@ from stylegan.checkpoint import (
     read_checkpoint,
 )
 from stylegan.configs import config_to_dict, flat
-from stylegan.formats.legacy import is_legacy, read_legacy
 from stylegan.formats.nvidia import is_pickle, read_nvidia
 from stylegan.formats.peers import read_peer
 from stylegan.network_file import (
@@ -44,6 +44,7 @@ from stylegan.networks.generator import GeneratorAtLod
 from stylegan.provenance import Provenance, provenance_to_dict
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
+from stylegan_eval.pickles.tensors import is_torch_legacy
 from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
 
 DEMO = "demo"  # ./demo is a file or folder of the user
@@ -130,7 +131,7 @@ def check_resumable(path: Path) -> None:
     UserError
         It is a file of networks alone.
     """
-    if path == Path(DEMO) or is_safetensors(path) or is_legacy(path) or is_pickle(path):
+    if path == Path(DEMO) or is_safetensors(path) or is_torch_legacy(path) or is_pickle(path):
         raise UserError(
             f"{path} holds no state of the optimizers, so no run can go on from it: start a new one"
             " with --init"
@@ -153,7 +154,7 @@ def _tree(content: NetworkFile) -> dict[str, Any]:
 def _read_saved(path: Path) -> dict[str, Any]:
     """Read what `torch.save` wrote: a checkpoint of ours, or one that a peer's reader knows."""
     tree = read_archive(path)
-    return tree if is_ours(tree) else _of_peers(tree, path)
+    return checked(tree, path) if is_ours(tree) else _of_peers(tree, path)
 
 
 def _of_peers(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -198,8 +199,8 @@ KINDS = (
     # Before pickles, which these are too.
     Kind(
         name="saved by an old PyTorch",
-        is_of=is_legacy,
-        read=lambda path: _of_peers(read_legacy(path), path),
+        is_of=is_torch_legacy,
+        read=_read_saved,
     ),
     Kind(name="pickle of NVIDIA's", is_of=is_pickle, read=read_nvidia),
     Kind(name="saved by PyTorch", is_of=looks_like_checkpoint, read=_read_saved),
@@ -261,7 +262,7 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
     """
     if path.is_dir() and checkpoints_in(path):
         path = newest_checkpoint(path)
-    kinds = (looks_like_checkpoint, is_legacy, is_pickle, is_network)
+    kinds = (looks_like_checkpoint, is_torch_legacy, is_pickle, is_network)
     if not any(is_of(path) for is_of in kinds):
         return None
     _, tree = open_networks(path)

@@ -60,6 +60,8 @@ def provenance_from_dict(tree: Mapping[str, Any]) -> Provenance:
     for key, kind in kinds.items():
         if not isinstance(tree[key], kind):
             raise ValueError(f"the provenance's {key} has the wrong type")
+    if not 0 <= tree["seed"] < 2**63:
+        raise ValueError("the provenance's seed is not from 0 to 2^63 - 1")
     changes = [tuple(change) for change in tree["execution"]]
     if not changes or any([type(x) for x in change] != [int, str] for change in changes):
         raise ValueError("the provenance's execution is not [[images, name], ...]")

@@ -2,33 +2,22 @@
 
 import contextlib
 import http.client
-import struct
 import urllib.error
 import urllib.request
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 from stylegan_eval.command import tell
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, sha256_of
 from stylegan_eval.progress import progress_bar
+from stylegan_eval.untrusted import parsing
 
 TIMEOUT_SECONDS = 30
 CHUNK_BYTES = 1 << 20
 
 _EXPECTED = "expected a file with a dictionary of tensors"
-
-# What reading a damaged or foreign file can raise: PyTorch's reader takes the bytes at their word.
-_NOT_WEIGHTS = (
-    OSError, UnpicklingError, EOFError, RuntimeError, ValueError, TypeError, LookupError,
-    AttributeError, AssertionError, ArithmeticError, struct.error,
-)  # fmt: skip
-
-# What giving a network the weights of another one can raise.
-MISFIT = (KeyError, RuntimeError, AttributeError, ValueError, TypeError, LookupError)
 
 
 def checkpoints_folder() -> Path:
@@ -87,11 +76,8 @@ def fitting(path: Path, what: str) -> Iterator[None]:
     UserError
         Names are missing or foreign, or shapes are others.
     """
-    try:
+    with parsing(path, f"not {what}"):
         yield
-    except MISFIT as error:
-        problem = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not {what} ({problem})") from error
 
 
 def read_weights(path: Path) -> dict[str, Any]:
@@ -102,7 +88,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     UserError
         It is something else, or damaged.
     """
-    import torch
+    from stylegan_eval.pickles.tensors import read_torch  # with PyTorch
 
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
@@ -111,37 +97,20 @@ def read_weights(path: Path) -> dict[str, Any]:
             f"{path}: {'is a folder' if path.is_dir() else 'no such file'}, {_EXPECTED}"
         )
     try:
-        with warnings.catch_warnings():
-            # What it has to say of a foreign file is not for users: it is refused below.
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except _NOT_WEIGHTS as error:
-        raise UserError(f"{path}: not a weights file of PyTorch: {_why(error)}") from error
+        content = read_torch(path)
+    except UserError as error:
+        why = str(error).removeprefix(f"{path}: ").removeprefix(f"{path} is ")
+        raise UserError(f"{path}: not a weights file of PyTorch: {why}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds {type(content).__name__}, expected a dictionary of tensors")
     return content
 
 
-def _why(error: BaseException) -> str:
-    """In a user's words; PyTorch's advice is to run the code of a file that is refused."""
-    text = str(error)
-    if "TorchScript" in text:
-        return "a TorchScript archive, which holds code; give its state dictionary"
-    if "Unsupported global" in text or "Unsupported operand" in text or "GLOBAL" in text:
-        return "holds other objects than tensors, which might run code"
-    if isinstance(error, OSError):
-        return error.strerror or text
-    return "damaged, or of another kind"
-
-
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
+    with parsing(path, "not a safetensors file"):
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not a safetensors file ({error})") from error
 
 
 def _download(url: str, otherwise: str) -> Iterator[bytes]:

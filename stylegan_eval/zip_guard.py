@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.names import leaves_folder
+from stylegan_eval.untrusted import parsing
 
 MAX_DIRECTORY_BYTES = 2**28
 """About three million entries; `zipfile` reads them all at once."""
@@ -21,8 +22,27 @@ _END_SIGNATURE = b"PK\x05\x06"
 _END64 = struct.Struct("<4sQ2H2L4Q")  # that of a large zip
 _END64_SIGNATURE = b"PK\x06\x06"
 _IN_END64 = 2**32 - 1  # what the end record says where the other one counts
-_LOCATOR_BYTES = 20
+_LOCATOR = struct.Struct("<4sLQL")
+_LOCATOR_SIGNATURE = b"PK\x06\x07"
 _MAX_COMMENT = 2**16
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Open a zip whose directory can be read; the entries are still to be checked."""
+    check_directory(path)
+    with parsing(path, "is no zip, or a truncated or damaged one"):
+        return zipfile.ZipFile(path)
+
+
+def check_locator(path: Path) -> None:
+    """Check what `zipfile` passes over: where a large zip says that its last but one record is."""
+    tail, start = _tail(path)
+    end = tail.rfind(_END_SIGNATURE)
+    locator = end - _LOCATOR.size
+    if locator >= 0 and tail[locator:].startswith(_LOCATOR_SIGNATURE):
+        _, disk, offset, disks = _LOCATOR.unpack_from(tail, locator)
+        if (disk, offset, disks) != (0, start + locator - _END64.size, 1):
+            raise UserError(f"{path}: its directory is not where it says: damaged")
 
 
 def check_directory(path: Path) -> None:
@@ -43,11 +63,7 @@ def check_directory(path: Path) -> None:
 
 def _directory_bytes(path: Path) -> int:
     """The size that the last end record declares; 0 if there is none."""
-    with path.open("rb") as file:
-        size = file.seek(0, io.SEEK_END)
-        start = max(0, size - _END.size - _MAX_COMMENT - _LOCATOR_BYTES - _END64.size)
-        file.seek(start)
-        tail = file.read()
+    tail, _ = _tail(path)
     end = tail.rfind(_END_SIGNATURE)
     if end < 0 or len(tail) - end < _END.size:
         return 0
@@ -56,6 +72,15 @@ def _directory_bytes(path: Path) -> int:
     if declared == _IN_END64 and large >= 0 and len(tail) - large >= _END64.size:
         declared = int(_END64.unpack_from(tail, large)[8])
     return declared
+
+
+def _tail(path: Path) -> tuple[bytes, int]:
+    """The end of a file in which the last records of a zip are, and where it begins."""
+    with path.open("rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        start = max(0, size - _END.size - _MAX_COMMENT - _LOCATOR.size - _END64.size)
+        file.seek(start)
+        return file.read(), start
 
 
 def check_name(name: str, where: str) -> None:

@@ -19,8 +19,8 @@ from stylegan.provenance import Provenance, provenance_to_dict
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.pickles.networks import PickledNetwork, Variables, read_networks
+from stylegan_eval.pickles.tensors import LEGACY
 
-_LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _SNAPSHOT = re.compile(r"network-snapshot-(\d{6})\.pkl")
 
 
@@ -29,8 +29,8 @@ def is_pickle(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        beginning = file.read(len(_LEGACY_TORCH))
-    if beginning == _LEGACY_TORCH or beginning[:2] == b"PK":
+        beginning = file.read(len(LEGACY))
+    if beginning == LEGACY or beginning[:2] == b"PK":
         return False
     return (beginning[:1] == b"\x80" and beginning[1:2] <= b"\x05") or path.suffix == ".pkl"
 

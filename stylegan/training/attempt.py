@@ -302,7 +302,9 @@ class _Snapshots:
             save_checkpoint(path, state, self.config, self.provenance, labels=self.labels)
         if self.reports.board is not None:
             self.reports.board.sheet(sheet, state.nimg)
-        for old in checkpoints_in(self.settings.out)[: -self.settings.keep]:
+        found = checkpoints_in(self.settings.out)
+        found = found[: found.index(path) + 1]  # later ones are damaged, or of another attempt
+        for old in found[: -self.settings.keep]:
             old.unlink()
         self.reports.log.line(f"wrote {path.name}")
 

@@ -1,5 +1,6 @@
 """Metrics during training: each new checkpoint as `stylegan-eval` would measure it."""
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -158,9 +159,10 @@ class Measurements:
         best = self._best_row()
         if best is None or not self._is_new(best):
             return
-        # In a short run, a later checkpoint may bear the same name.
-        if read_checkpoint(self.folder / str(best["checkpoint"]))["nimg"] == best["nimg"]:
-            self._keep(best)
+        with contextlib.suppress(UserError):  # pruned or damaged: the best before it stays
+            # In a short run, a later checkpoint may bear the same name.
+            if read_checkpoint(self.folder / str(best["checkpoint"]))["nimg"] == best["nimg"]:
+                self._keep(best)
 
     def _due(self, nimg: int, *, last: bool) -> bool:
         rows, _ = read_rows(self.folder / METRICS_FILE)

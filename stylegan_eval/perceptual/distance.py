@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.precision import strict_float32
-from stylegan_eval.weights import MISFIT
+from stylegan_eval.untrusted import parsing
 
 # Added to the norm of a pixel's channels, outside the root: x / (|x| + 1e-10).
 NORM_EPS = 1e-10
@@ -169,10 +169,7 @@ def load_convs(
         One is missing or of another shape.
     """
     for conv, name in zip(convs, names, strict=True):
-        try:
+        with parsing(where, f"{name} does not fit"):
             conv.load_state_dict(
                 {key: state[f"{name}.{key}"].float() for key in ("weight", "bias")}, assign=True
             )
-        except MISFIT as error:
-            problem = " ".join(str(error).split())[:200]
-            raise UserError(f"{where}: {name} does not fit ({problem})") from error

@@ -1,25 +1,27 @@
 """An interpreter for the opcodes of a pickle that holds networks.
 
 Not Python's own: no opcode here imports or calls what the file names. Names become `values.Name`,
-and only those of `values.MAKERS` have a meaning, which is code of this package; what the others
-would have made is unknown, and the file is refused with their names. Nothing recurses.
+and only those of a `Dialect` have a meaning, which is code of this package; what the others would
+have made is unknown, and the file is refused with their names. Nothing recurses, no key takes long
+to hash, and what is made has a bounded depth and a bounded size when it is written out.
 
 References
 ----------
-The opcodes are those of the standard library's `pickletools`, protocols 0 to 5, without persistent
-ids, extension codes, buffers out of band, sets, and classes called with arguments of the file.
+The opcodes are those of the standard library's `pickletools`, protocols 0 to 5, without extension
+codes, buffers out of band, sets, and classes called with arguments of the file.
 """
 
 import pickletools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.pickles.source import DAMAGED, MOST, Source, open_source
-from stylegan_eval.pickles.values import MAKERS, Array, Name, Unknown, fill
+from stylegan_eval.pickles.values import MAKERS, Array, Maker, Name, Unknown, fill
 
 # Opcodes whose argument is the object that they make.
 _LITERALS = frozenset(
@@ -33,13 +35,43 @@ _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _PROTOCOL = 5
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_DEEPEST = 50
+_MOST_VALUES = 2**22  # written out, with what is shared once for each place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """What the pickles of a kind of file may say."""
+
+    makers: Mapping[Name, Maker]
+    fill: Callable[[Any, Any], None]  # what a state does to what was made
+    keys: tuple[type, ...]  # of dictionaries; their hash must be cheap, so no tuples
+    most: int  # opcodes
+    stored: Callable[[Any], Any] | None = None  # what a persistent id stands for
+
+
+_NETWORKS = Dialect(makers=MAKERS, fill=fill, keys=(str,), most=MOST)
+
+
+class ForeignNamesError(UserError):
+    """The pickle names what its dialect does not know."""
+
+    def __init__(self, names: list[Name], made: Any) -> None:
+        shown = ", ".join(map(str, names[:3])) + (
+            f" and {len(names) - 3} more" if len(names) > 3 else ""
+        )
+        super().__init__(f"names {shown}, which no network needs; nothing of it was run")
+        self.names = names
+        self.made = made
+        """With `Unknown` in the places of what the names would have made; None where damaged."""
 
 
 class _Machine:
     """Stack, marks and memo of one pickle of `size` bytes."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, dialect: Dialect) -> None:
         self.left = size  # for numbers of arrays
+        self.dialect = dialect
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -69,22 +101,29 @@ class _Machine:
         if not isinstance(module, str) or not isinstance(name, str):
             raise UserError("gives a name that is no text")
         found = Name(module=module, name=name)
-        if found not in MAKERS:
+        if found not in self.dialect.makers:
             self.refused[found] = None
         self.stack.append(found)
 
+    def load_stored(self) -> None:
+        if self.dialect.stored is None:
+            raise UserError("uses BINPERSID, which no network needs")
+        self.stack.append(self.dialect.stored(self.pop()))
+
     def make(self, args: Any, maker: Any) -> None:
-        if isinstance(maker, Unknown) or (isinstance(maker, Name) and maker not in MAKERS):
-            self.stack.append(Unknown())
+        makers = self.dialect.makers
+        if isinstance(maker, Unknown) or (isinstance(maker, Name) and maker not in makers):
+            name = maker if isinstance(maker, Name) else maker.name
+            self.stack.append(Unknown(name))
         elif not isinstance(maker, Name) or not isinstance(args, tuple):
             raise UserError("calls something that is no function")
         else:
-            self.stack.append(self.counted(MAKERS[maker](maker, args)))
+            self.stack.append(self.counted(makers[maker](maker, args)))
 
     def build(self, state: Any) -> None:
         made = self.top()
         if not isinstance(made, Unknown):
-            fill(made, state)
+            self.dialect.fill(made, state)
             self.counted(made)
 
     def counted(self, made: Any) -> Any:
@@ -105,7 +144,7 @@ class _Machine:
     def set_items(self, flat: list[Any]) -> None:
         target = self.top()
         if isinstance(target, dict):
-            target.update(_pairs(flat))
+            target.update(self.pairs(flat))
         elif not isinstance(target, Unknown):
             raise UserError("sets an item of what is no dictionary")
 
@@ -117,12 +156,11 @@ class _Machine:
             raise UserError(f"refers to object {number:.6g}, which it has not made")
         self.stack.append(self.memo[number])
 
-
-def _pairs(flat: list[Any]) -> dict[str, Any]:
-    # A tuple of tuples as a key could take forever to hash.
-    if len(flat) % 2 or not all(isinstance(key, str) for key in flat[::2]):
-        raise UserError("has a dictionary whose keys are no names")
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    def pairs(self, flat: list[Any]) -> dict[Any, Any]:
+        # A tuple of tuples as a key could take forever to hash.
+        if len(flat) % 2 or not all(isinstance(key, self.dialect.keys) for key in flat[::2]):
+            raise UserError("has a dictionary whose keys are no names")
+        return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _tuple(machine: _Machine, size: int) -> None:
@@ -165,7 +203,7 @@ _STEPS: Mapping[str, _Step] = MappingProxyType(
         "EMPTY_LIST": lambda m, _: m.stack.append([]),
         "LIST": lambda m, _: m.stack.append(m.since_mark()),
         "EMPTY_DICT": lambda m, _: m.stack.append({}),
-        "DICT": lambda m, _: m.stack.append(_pairs(m.since_mark())),
+        "DICT": lambda m, _: m.stack.append(m.pairs(m.since_mark())),
         "APPEND": lambda m, _: m.append([m.pop()]),
         "APPENDS": lambda m, _: m.append(m.since_mark()),
         "SETITEM": _set_item,
@@ -183,6 +221,7 @@ _STEPS: Mapping[str, _Step] = MappingProxyType(
         "REDUCE": lambda m, _: m.make(m.pop(), m.pop()),
         "NEWOBJ": lambda m, _: m.make(m.pop(), m.pop()),
         "BUILD": lambda m, _: m.build(m.pop()),
+        "BINPERSID": lambda m, _: m.load_stored(),
         "PROTO": _protocol,
         "FRAME": lambda _m, _: None,
     }
@@ -190,7 +229,8 @@ _STEPS: Mapping[str, _Step] = MappingProxyType(
 
 
 def _run(machine: _Machine, source: Source) -> Any:
-    for _ in range(MOST):
+    most = machine.dialect.most
+    for _ in range(most):
         opcode = _OPCODES.get(source.code())
         if opcode is None:
             raise UserError("has an opcode that does not exist")
@@ -207,38 +247,77 @@ def _run(machine: _Machine, source: Source) -> Any:
             _STEPS[opcode.name](machine, argument)
         else:
             raise UserError(f"uses {opcode.name}, which no network needs")
-    raise UserError(f"has more than {MOST} opcodes")
+    raise UserError(f"has more than {most} opcodes")
 
 
-def read_pickle(path: Path) -> Any:
-    """Read a pickle as data.
+def _check_extent(made: Any) -> None:
+    """Refuse what is nested too deep, or refers to itself or to its parts too often.
+
+    Whoever prints, compares or walks through what was made meets each part once for each place.
+    """
+    measured: dict[int, tuple[int, int]] = {}  # by id: depth, values
+    stack: list[tuple[Any, Iterator[Any]]] = []
+
+    def enter(value: Any) -> None:
+        if len(stack) >= _DEEPEST:
+            raise UserError(f"nests its values more than {_DEEPEST} deep")
+        stack.append((value, iter(parts(value))))
+
+    def parts(value: Any) -> Any:
+        return value.values() if isinstance(value, dict) else value
+
+    if isinstance(made, dict | list | tuple):
+        enter(made)
+    while stack:
+        value, rest = stack[-1]
+        inner = next((v for v in rest if isinstance(v, dict | list | tuple)), None)
+        if inner is not None and id(inner) not in measured:
+            enter(inner)
+        elif inner is None:
+            stack.pop()
+            found = [measured[id(v)] for v in parts(value) if id(v) in measured]
+            depth = 1 + max((depth for depth, _ in found), default=0)
+            values = len(value) + sum(values for _, values in found)
+            measured[id(value)] = (depth, values)
+            if depth + len(stack) > _DEEPEST or values > _MOST_VALUES:
+                raise UserError("nests its values too deep, or repeats them too often")
+
+
+def interpret(source: Source, size: int, dialect: Dialect = _NETWORKS) -> Any:
+    """Read one pickle of at most `size` bytes as data.
 
     Returns
     -------
     object
-        Of plain values, containers, and the stand-ins of `values`.
+        Of plain values, containers, and what the dialect makes.
 
     Raises
     ------
-    UserError
-        It names something else than a network is made of, is damaged, or is too large.
+    ForeignNamesError
+        It names what the dialect does not know.
     """
-    file, size = open_source(path)
-    machine = _Machine(size)
+    machine = _Machine(size, dialect)
+    made = None
     try:
-        with file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             # What pickletools has to say of odd escapes is not for users.
             warnings.simplefilter("ignore", DeprecationWarning)
-            made = _run(machine, Source(file, size))
+            made = _run(machine, source)
+        _check_extent(made)
     except (UserError, *DAMAGED) as error:
         if not machine.refused:
-            said = f"is damaged ({error})" if isinstance(error, DAMAGED) else str(error)
-            raise UserError(f"{path}: not a pickle of networks: {said}") from error
+            told = f"is damaged ({error})" if isinstance(error, DAMAGED) else str(error)
+            raise UserError(told) from error
     if machine.refused:
-        names = [str(name) for name in machine.refused]
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        raise UserError(
-            f"{path}: not a pickle of networks: names {', '.join(names[:3])}{more}, which no"
-            " network needs; nothing of it was run"
-        )
+        raise ForeignNamesError(list(machine.refused), made)
     return made
+
+
+def read_pickle(path: Path) -> Any:
+    """Read a pickle of NVIDIA's networks as data; what is made of names is in `values`."""
+    file, size = open_source(path)
+    with file:
+        try:
+            return interpret(Source(file, size), size)
+        except UserError as error:
+            raise UserError(f"{path}: not a pickle of networks: {error}") from error

@@ -76,8 +76,11 @@ class Array:
     value: NDArray[Any] | None = None
 
 
+@dataclass(frozen=True)
 class Unknown:
     """Stands for whatever a refused name would have made."""
+
+    name: Name
 
 
 def _refused(*args: Any) -> UserError:

@@ -7,9 +7,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stylegan.formats.legacy import is_legacy, read_legacy
+from stylegan.checkpoint import read_archive
 from stylegan.formats.peers import read_peer
 from stylegan_eval.errors import UserError
+from stylegan_eval.pickles.tensors import is_torch_legacy, read_torch
 from tests.formats import peers_rosinality
 
 
@@ -29,24 +30,24 @@ class Gadget:
 def test_a_file_as_old_as_the_published_ones_is_read(tmp_path):
     content = peers_rosinality.full()
     path = saved(tmp_path / "old.model", content)
-    assert is_legacy(path)
-    old, new = read_peer(read_legacy(path), path), read_peer(content, path)
+    assert is_torch_legacy(path)
+    old, new = read_peer(read_torch(path), path), read_peer(content, path)
     for part, state in new["networks"].items():
         for name, value in state.items():
             assert torch.equal(old["networks"][part][name], value)
     torch.save(content, tmp_path / "new.model")
-    assert not is_legacy(tmp_path / "new.model")
-    assert not is_legacy(tmp_path)
+    assert not is_torch_legacy(tmp_path / "new.model")
+    assert not is_torch_legacy(tmp_path)
 
 
 def test_code_is_refused_and_not_run(tmp_path):
     path = saved(tmp_path / "bad.model", {"generator": Gadget(tmp_path / "made")})
-    with pytest.raises(UserError, match=r"bad\.model: .*which is not read"):
-        read_legacy(path)
+    with pytest.raises(UserError, match=r"bad\.model: .*run code: posix\.mkdir; nothing"):
+        read_torch(path)
     assert not (tmp_path / "made").exists()
     path = saved(tmp_path / "list.model", [1, 2])
     with pytest.raises(UserError, match="holds list"):
-        read_legacy(path)
+        read_archive(path)
 
 
 @given(data=st.data())
@@ -65,7 +66,7 @@ def test_whatever_is_damaged_is_read_or_refused_in_one_line(tmp_path, data):
     path = tmp_path / "y.model"
     path.write_bytes(content)
     try:
-        tree = read_legacy(path)
+        tree = read_archive(path)
     except UserError as error:
         said = str(error)
         assert said.startswith(str(path))

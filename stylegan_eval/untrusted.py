@@ -1,0 +1,43 @@
+"""The one place where what a parser raises on untrusted bytes becomes a `UserError`."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from stylegan_eval.errors import UserError
+
+_LONGEST = 200
+
+
+@contextlib.contextmanager
+def parsing(where: str | Path, expected: str = "damaged") -> Iterator[None]:
+    """Refuse, as ``WHERE: EXPECTED (reason)``, what the block cannot make sense of.
+
+    Every exception is caught: parsers take the bytes at their word, and no list of what zipfile,
+    NumPy, Pillow, safetensors, tarfile or json raise for damaged bytes has ever been complete. The
+    block must therefore hold the parsing of one file and nothing else. A `UserError` keeps its
+    words and gets the file's name where it lacks it; signals and exits pass.
+    """
+    try:
+        yield
+    except UserError as error:
+        if str(where) in str(error):
+            raise
+        raise UserError(f"{where}: {error}") from error
+    except MemoryError as error:
+        raise UserError(f"{where}: takes more memory than there is") from error
+    except Exception as error:
+        raise UserError(f"{where}: {expected} ({reason(error)})") from error
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, as one printable line of bounded length."""
+    if isinstance(error, KeyError) and error.args:
+        text = f"no {error.args[0]!r:.60}"
+    elif isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    else:
+        text = str(error)
+    words = " ".join(text.split())
+    words = "".join(c if c.isprintable() else "?" for c in words)[:_LONGEST]
+    return words or type(error).__name__
