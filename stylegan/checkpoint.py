@@ -1,8 +1,8 @@
 """The one place that writes and reads checkpoints.
 
 A checkpoint is a dictionary of plain values and tensors written by `torch.save` and read by
-`pickles.tensors`: reading one runs no code. It holds all that `TrainState` holds; the random state
-is (seed, images shown), from which every stream is derived.
+`pickles.torch_files`: reading one runs no code. It holds all that `TrainState` holds; the random
+state is (seed, images shown), from which every stream is derived.
 """
 
 import math
@@ -23,7 +23,7 @@ from stylegan.runtime import Runtime
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
-from stylegan_eval.pickles.tensors import is_torch_zip, read_torch
+from stylegan_eval.pickles.torch_files import is_torch_zip, read_torch
 from stylegan_eval.untrusted import parsing
 
 FORMAT = "stylegan-checkpoint/2"

@@ -44,7 +44,7 @@ from stylegan.networks.generator import GeneratorAtLod
 from stylegan.provenance import Provenance, provenance_to_dict
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
-from stylegan_eval.pickles.tensors import is_torch_legacy
+from stylegan_eval.pickles.torch_files import is_torch_legacy
 from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
 
 DEMO = "demo"  # ./demo is a file or folder of the user

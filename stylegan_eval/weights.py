@@ -88,7 +88,7 @@ def read_weights(path: Path) -> dict[str, Any]:
     UserError
         It is something else, or damaged.
     """
-    from stylegan_eval.pickles.tensors import read_torch  # with PyTorch
+    from stylegan_eval.pickles.torch_files import read_torch  # with PyTorch
 
     if path.suffix == ".safetensors":
         return _read_safetensors(path)

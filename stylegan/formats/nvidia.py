@@ -19,7 +19,7 @@ from stylegan.provenance import Provenance, provenance_to_dict
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.pickles.networks import PickledNetwork, Variables, read_networks
-from stylegan_eval.pickles.tensors import LEGACY
+from stylegan_eval.pickles.torch_files import LEGACY
 
 _SNAPSHOT = re.compile(r"network-snapshot-(\d{6})\.pkl")
 

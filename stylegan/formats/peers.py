@@ -1,6 +1,6 @@
 """Checkpoints of other PyTorch implementations, as our networks; the layout is told by its keys.
 
-Read already, by `pickles.tensors`: tensors and plain values, of which nothing is trusted.
+Read already, by `pickles.torch_files`: tensors and plain values, of which nothing is trusted.
 """
 
 from collections.abc import Mapping
