@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from stylegan_eval.command import Terminated, is_quiet
+from stylegan_eval.command import Terminated, handling, is_quiet
 from stylegan_eval.processes import end_with_parent
 
 
@@ -67,7 +67,7 @@ def call(module: str, arguments: Sequence[str], log: Path) -> Ended:
         said = _tee(process, file)
         status = process.wait()
     if came:
-        raise Terminated if came[0] == signal.SIGTERM else KeyboardInterrupt
+        raise KeyboardInterrupt if came[0] == signal.SIGINT else Terminated(came[0])
     reason = "" if status == 0 else _reason(said, status)
     return Ended(status=status, reason=reason, seconds=time.monotonic() - began)
 
@@ -109,12 +109,8 @@ def _passing_on(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with handling(pass_on):
         yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _main() -> None:

@@ -116,7 +116,7 @@ class Trial:
 
     def _kill(self, process: subprocess.Popen[bytes], rng: random.Random) -> None:
         """SIGKILL to all processes, or to one of several: then the launcher ends the others."""
-        below = _descendants(process.pid)
+        below = descendants(process.pid)
         if below and rng.random() < 0.5:
             self.seen["one of several processes"] += 1
             victims = [rng.choice(below)]
@@ -126,7 +126,7 @@ class Trial:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
-        while any(_is_alive(pid) for pid in below):
+        while any(is_alive(pid) for pid in below):
             time.sleep(0.01)
 
     def _check(self, process: subprocess.Popen[bytes]) -> None:
@@ -149,13 +149,14 @@ class Trial:
             self.seen["newest checkpoint in a fade"] += 1
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """Processes that a process has started, and those that these have."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [each for child in map(int, children) for each in (child, *_descendants(child))]
+    return [each for child in map(int, children) for each in (child, *descendants(child))]
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -1,7 +1,5 @@
 """Device, processes and random streams, decided once at the start of a command."""
 
-import os
-import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,24 +70,6 @@ class Runtime:
     def is_first(self) -> bool:
         """Whether this process writes and reports."""
         return self.processes.is_first
-
-    def leave(self) -> None:
-        """Wait until all processes have come to their end, then part."""
-        if self.world > 1:
-            self.processes.wait()
-            dist.destroy_process_group()
-
-    def exit(self, status: int) -> None:
-        """`leave`, and end this process with `status` if it is one of several.
-
-        At once: now and then a thread of Gloo's outlives the interpreter, and the
-        process would abort ("terminate called without an active exception") with its work done.
-        """
-        self.leave()
-        if self.world > 1:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
 
     def add_up(self, vector: Tensor) -> None:
         """Replace `vector` by its sum over all processes."""

@@ -301,7 +301,7 @@ def main(
     path = _train(wanted, settings, runtime, resume, init)
     if runtime.is_first:
         click.echo(path)
-    runtime.exit(0)
+    runtime.processes.exit(0)
 
 
 def _print_plan(
@@ -342,7 +342,7 @@ def _train(
         else:
             path = start_run(revise(None), settings, runtime)
     except SystemExit as stopped:  # a signal came, to all
-        runtime.exit(int(stopped.code or 0))
+        runtime.processes.exit(int(stopped.code or 0))
         raise
     return path
 

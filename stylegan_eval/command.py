@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,7 +21,13 @@ from stylegan_eval.names import printable
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
+# What asks a process to leave: a person, systemd, a container, a queue (Slurm's --signal, LSF,
+# PBS), a terminal that is gone. A process that leaves for one has status 128 + its number.
+STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    if hasattr(signal, name)
+)
 _QUIET = "stylegan_eval.quiet"
 _NOTES = "stylegan_eval.notes"
 # What PyTorch says when memory is full, on a GPU and on a CPU.
@@ -29,32 +35,51 @@ _FULL = re.compile("out of memory|not enough memory|can't allocate memory", re.I
 
 
 class Terminated(BaseException):
-    """SIGTERM came: leave as after Ctrl-C, and leave nothing half-written behind."""
+    """A signal to stop came: leave as after Ctrl-C, and leave nothing half-written behind."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Raise `Terminated` in the block when SIGTERM comes; a second one kills as usual.
+    """Raise `Terminated` in the block when a signal to stop comes; a second one kills as usual.
 
-    Not among processes of torchrun: one that waits for the others would not see it.
+    Not among processes of torchrun: one that waits for the others would not see it. Ctrl-C is
+    Python's own.
     """
-    if os.environ.get("WORLD_SIZE", "1") != "1" or not _in_main_thread():
+    if os.environ.get("WORLD_SIZE", "1") != "1":
         yield
         return
 
     def leave(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        raise Terminated
+        raise Terminated(number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    with handling(leave, [each for each in STOP_SIGNALS if each != signal.SIGINT]):
+        yield
+
+
+@contextlib.contextmanager
+def handling(
+    handler: Callable[[int, FrameType | None], None], numbers: Sequence[int] = STOP_SIGNALS
+) -> Iterator[None]:
+    """Call `handler` in the block when a signal comes, in the main thread.
+
+    A signal that is ignored (SIGHUP under nohup, Ctrl-C in a background job) stays so.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in numbers}
+    taken = [number for number, was in before.items() if was != signal.SIG_IGN]
     try:
+        for number in taken:
+            signal.signal(number, handler)
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
+        for number in taken:
+            signal.signal(number, before[number] or signal.SIG_DFL)
 
 
 def print_anything() -> None:
@@ -73,8 +98,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def error_lines(ctx: click.Context) -> Iterator[None]:
     """Turn a `UserError` or an `OSError` into one line on stderr and exit status 1.
 
-    Ctrl-C gives ``interrupted`` and status 130, SIGTERM likewise 143. Usage errors (status 2) are
-    click's own.
+    Ctrl-C gives ``interrupted`` and status 130, SIGTERM ``terminated`` and 143, other signals to
+    stop likewise. Usage errors (status 2) are click's own.
     """
     try:
         yield
@@ -89,8 +114,8 @@ def error_lines(ctx: click.Context) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         _leave(ctx, "error: out of memory: use a smaller --batch or --num", EXIT_ERROR)
-    except Terminated:
-        _leave(ctx, "terminated", EXIT_TERMINATED)
+    except Terminated as stopped:
+        _leave(ctx, "terminated", 128 + stopped.number)
     except KeyboardInterrupt:
         _leave(ctx, "interrupted", EXIT_INTERRUPTED)
 
@@ -177,7 +202,14 @@ class ErrorLineGroup(click.Group):
         print_anything()
         # What Pillow finds odd in a file is told in one line of ours, or is harmless.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        return super().main(*args, **kwargs)
+        try:
+            return super().main(*args, **kwargs)
+        except SystemExit as ended:
+            if "stylegan_eval.processes" in sys.modules:  # else this is no process of several
+                from stylegan_eval.processes import end_if_joined
+
+                end_if_joined(ended.code)
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand."""

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch.distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from stylegan_eval.errors import UserError
 
@@ -22,6 +23,8 @@ Item = TypeVar("Item")
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 # Ranks wait for the slowest block, which on a CPU may take hours.
 _PATIENCE = timedelta(days=7)
+# A container may start that much later than another; a launcher that is gone is noticed then.
+_TO_MEET = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,12 @@ class Processes:
             with all_alive():
                 dist.barrier()
 
+    def exit(self, status: int) -> None:
+        """Wait for all processes, then end this one, if it is one of several."""
+        if self.world > 1:
+            self.wait()
+            end_if_joined(status)
+
     def agree(self, *, answer: bool) -> bool:
         """What the first process answers."""
         return self.of_first(answer)
@@ -88,7 +97,8 @@ def end_with_parent(parent: int | None = None) -> None:
     Parameters
     ----------
     parent : int, optional
-        Its process id, where it is known.
+        Its process id, where it is known. Number 1 may be a launcher (in a container) as well as
+        who took over the children of one that has died.
 
     Raises
     ------
@@ -97,8 +107,22 @@ def end_with_parent(parent: int | None = None) -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent if parent is not None else os.getppid() == 1:
-            raise UserError("the launcher of this process has ended")
+    if parent is not None and os.getppid() != parent:
+        raise UserError("the launcher of this process has ended")
+
+
+def end_if_joined(status: object) -> None:
+    """End this process at once, as `sys.exit` would, if it has joined others.
+
+    Now and then a thread of Gloo's outlives the interpreter, and the process would abort
+    ("terminate called without an active exception") with its work done.
+    """
+    if not dist.is_initialized():
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(status if isinstance(status, int) else int(bool(status)))
 
 
 def processes_from_environment(backend: str = "gloo") -> Processes:
@@ -112,7 +136,7 @@ def processes_from_environment(backend: str = "gloo") -> Processes:
     Raises
     ------
     UserError
-        The environment is not torchrun's.
+        The environment is not torchrun's, or the launcher cannot be reached.
     """
     if os.environ.get("WORLD_SIZE", "1") in ("", "0", "1"):
         return Processes()
@@ -125,5 +149,19 @@ def processes_from_environment(backend: str = "gloo") -> Processes:
         ) from error
     if not dist.is_initialized():
         end_with_parent()
-        dist.init_process_group(backend, timeout=_PATIENCE)
+        _meet(backend)
     return Processes(rank=named["RANK"], world=named["WORLD_SIZE"], local_rank=named["LOCAL_RANK"])
+
+
+def _meet(backend: str) -> None:
+    """Join the group; who started this process, or the first one, keeps the list of members."""
+    try:
+        store, rank, world = next(rendezvous("env://", timeout=_TO_MEET))
+    except (RuntimeError, ValueError) as error:
+        where = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
+        raise UserError(
+            f"the other processes cannot be reached at {where} ({str(error).splitlines()[0]:.120}):"
+            " the launcher has ended, or MASTER_ADDR and MASTER_PORT are not the first machine's"
+        ) from error
+    store.set_timeout(_PATIENCE)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_PATIENCE)

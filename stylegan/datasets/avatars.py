@@ -9,8 +9,6 @@ import io
 import json
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -26,7 +24,7 @@ from stylegan.datasets.avatar_recipe import ATTRIBUTES, PART_JITTER, RECIPE_VERS
 from stylegan_eval.cache import cache_dir, fetch_file, keep_file
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
-from stylegan_eval.parallel import map_ordered
+from stylegan_eval.parallel import map_ordered, work_for_parent
 from stylegan_eval.progress import follow
 
 _PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py")
@@ -131,7 +129,7 @@ def _rendered(
     # "spawn", because a fork copies the locks of whatever threads the caller runs.
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
+        with ProcessPoolExecutor(workers, context, initializer=work_for_parent) as pool:
             for images in map_ordered(pool, task, chunks, ahead=4 * workers):
                 yield from images
     except BrokenProcessPool as error:
@@ -143,18 +141,6 @@ def _rendered(
 def _render_chunk(seed: int, resolution: int, indices: range) -> list[tuple[bytes, Label]]:
     rendered = (render(seed, index, resolution) for index in indices)
     return [(encode_png(image), labels.tolist()) for image, labels in rendered]
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -45,10 +45,19 @@ class Pyramid:
     labels: np.ndarray | None
     attributes: tuple[str, ...]
     digest: str
-    _levels: tuple[np.ndarray, ...]
+    _levels: tuple[np.memmap, ...]
 
     def __len__(self) -> int:
         return len(self._levels[0])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process gets: where the levels are, not what is in them."""
+        return self.__dict__ | {"_levels": [level.filename for level in self._levels]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Map the files anew."""
+        levels = tuple(np.load(path, mmap_mode="r") for path in state["_levels"])
+        self.__dict__.update(state | {"_levels": levels})
 
     @property
     def max_lod(self) -> int:
@@ -152,7 +161,7 @@ def _level_files(folder: Path, sizes: Sequence[int], count: int) -> Iterator[lis
             os.fsync(output.fileno())
 
 
-def _mapped(folder: Path, count: int) -> tuple[np.ndarray, ...]:
+def _mapped(folder: Path, count: int) -> tuple[np.memmap, ...]:
     try:
         resolution = max(int(file.stem) for file in folder.glob("*.npy"))
         levels = []

@@ -1,7 +1,9 @@
 """One attempt at a run: from a state to the end of the training, or until a signal comes."""
 
+import logging
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from stylegan.training.monitor import Monitor
 from stylegan.training.settings import RunSettings, write_settings
 from stylegan.training.state import TrainState
 from stylegan.training.tensorboard import TensorBoard, is_installed, open_tensorboard
+from stylegan_eval.command import Terminated, handling
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import held
 from stylegan_eval.precision import computing_in
@@ -108,6 +111,7 @@ class Attempt:
         interval = snapshot_interval(self._config, settings.snapshot_kimg)
         if runtime.is_first:
             check_metrics(self._asked, settings.data, self._config.resolution, runtime.device)
+        stop = StopSignals()
         with ExitStack() as stack:
             reports = self._open_reports(stack, start) if runtime.is_first else None
             snapshots = _Snapshots(
@@ -118,8 +122,10 @@ class Attempt:
                 monitor=self._monitor(state, reports),
                 measurements=self._measurements(reports),
                 reports=reports,
+                runtime=runtime,
+                stop=stop,
             )
-            stop = stack.enter_context(stop_on_signal())
+            stack.enter_context(handling(stop))
             # Published numbers were made in float32; TF32 keeps 10 bits of the mantissa, not 23.
             stack.enter_context(computing_in(settings.execution.precision, runtime.device.type))
             snapshots.begin(state)
@@ -134,16 +140,11 @@ class Attempt:
                 runtime=runtime,
                 execution=self._execution,
                 hooks=hooks,
-                should_stop=lambda: bool(stop),
+                should_stop=lambda: stop.number is not None,
             )
-            finished = state.nimg >= total * 1000
-            snapshots.end(state, finished=finished)
-            if not finished:
-                number = stop[0] if stop else signal.SIGTERM  # another process was told
-                if reports is not None:
-                    reports.progress.say(
-                        f"stopped by signal {number}; continue with --resume --out {settings.out}"
-                    )
+            if not snapshots.end(state, finished=state.nimg >= total * 1000):
+                number = stop.number or signal.SIGTERM  # another process was told
+                snapshots.say_stopped(number)
                 raise SystemExit(128 + number)
         return checkpoint_path(settings.out, state.nimg)
 
@@ -162,6 +163,7 @@ class Attempt:
         costs = self._foretell(log) if settings.warmup and start == 0 else self._costs()
         progress = Progress(log, self._config, costs, start)
         stack.callback(progress.close)
+        stack.enter_context(_logging_to(progress.say))
         log.line(
             f"config {self._config.name}, seed {settings.seed}, {settings.execution.name},"
             f" {self._runtime.world} process(es), from kimg {start / 1000:.1f}"
@@ -245,6 +247,19 @@ def _silent(_text: str) -> None:
 
 
 @contextmanager
+def _logging_to(tell: Callable[[str], None]) -> Iterator[None]:
+    """Hand on what goes wrong below and is made up for."""
+    handler = logging.Handler()
+    handler.emit = lambda record: tell(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("stylegan")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
 def _errors_in(log: RunLog) -> Iterator[None]:
     """Leave in the log what ended a run, for those who were not there."""
     try:
@@ -252,6 +267,29 @@ def _errors_in(log: RunLog) -> Iterator[None]:
     except UserError as error:
         log.line(f"error: {error}")
         raise
+
+
+class StopSignals:
+    """Handler that notes a signal to stop, which the training asks for at its next look.
+
+    A second Ctrl-C, a second later, interrupts as usual: a launcher or shell may send the first
+    one twice. Other signals may come any number of times: Linux sends SIGTERM for each thread of
+    a launcher that dies.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None  # the first that came
+        self.at_once = False  # leave by `Terminated`: all is saved
+        self._time = 0.0
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self.number is None:
+            self.number, self._time = number, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() > self._time + 1:
+            raise KeyboardInterrupt
+        if self.at_once:
+            raise Terminated(self.number)
 
 
 @dataclass(kw_only=True)
@@ -265,6 +303,8 @@ class _Snapshots:
     monitor: Monitor
     measurements: Measurements
     reports: _Reports | None
+    runtime: Runtime
+    stop: StopSignals
     saved_nimg: int = -1
 
     def begin(self, state: TrainState) -> None:
@@ -284,13 +324,19 @@ class _Snapshots:
         self._save(state, path)
         self._measure(state, path, last=False)
 
-    def end(self, state: TrainState, *, finished: bool) -> None:
-        """Save what is not; measure it when the training is over."""
+    def end(self, state: TrainState, *, finished: bool) -> bool:
+        """Save what is not, measure it when the training is over; whether nothing is left to do."""
         path = checkpoint_path(self.settings.out, state.nimg)
         if state.nimg != self.saved_nimg:
             self._save(state, path)
-        if finished:
-            self._measure(state, path, last=True)
+        return finished and self._measure(state, path, last=True)
+
+    def say_stopped(self, number: int) -> None:
+        """Say what ended the run, and how it goes on."""
+        if self.reports is not None:
+            self.reports.progress.say(
+                f"stopped by signal {number}; continue with --resume --out {self.settings.out}"
+            )
 
     def _save(self, state: TrainState, path: Path) -> None:
         self.monitor.check(state)
@@ -308,34 +354,21 @@ class _Snapshots:
             old.unlink()
         self.reports.log.line(f"wrote {path.name}")
 
-    def _measure(self, state: TrainState, path: Path, *, last: bool) -> None:
+    def _measure(self, state: TrainState, path: Path, *, last: bool) -> bool:
+        """Measure what is due; whether it was done, or given up for a signal to stop."""
+        if not self.measurements.asked:
+            return True
+        if self.runtime.any(said=self.stop.number is not None):
+            return False
         with ExitStack() as stack:
             if self.reports is not None:
                 stack.enter_context(self.reports.progress.paused())
-            self.measurements(state, path, last=last)
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT instead of dying of them; a second Ctrl-C kills as usual.
-
-    A second SIGTERM does not: Linux sends one for each thread of a launcher that dies.
-
-    Yields
-    ------
-    list of int
-        Empty, or the signal that came.
-    """
-    received: list[int] = []
-    handled = (signal.SIGTERM, signal.SIGINT)
-
-    def receive(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
-
-    before = {each: signal.signal(each, receive) for each in handled}
-    try:
-        yield received
-    finally:
-        for each in handled:
-            signal.signal(each, before[each])
+            self.stop.at_once = True
+            try:
+                self.measurements(state, path, last=last)
+            except Terminated as stopped:
+                self.say_stopped(stopped.number)
+                raise
+            finally:
+                self.stop.at_once = False
+        return True

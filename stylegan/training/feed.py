@@ -1,7 +1,16 @@
 """Real images on their way from the disk to the steps, read ahead of them."""
 
-from collections.abc import Iterator
-from typing import Protocol
+import logging
+import multiprocessing
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -11,6 +20,8 @@ from stylegan.datasets.reals import RawBatch, Slice
 from stylegan.runtime import Runtime
 from stylegan.training.execution import Execution
 from stylegan.training.schedule import training_points
+from stylegan_eval.command import STOP_SIGNALS
+from stylegan_eval.parallel import work_for_parent
 
 
 class RealImages(Protocol):
@@ -42,19 +53,92 @@ def slices(config: Config, nimg: int, execution: Execution, runtime: Runtime) ->
 
 def feed(
     reals: RealImages, config: Config, nimg: int, execution: Execution, runtime: Runtime
-) -> Iterator[RawBatch]:
-    """Yield one batch per pass of this process, in order.
+) -> Generator[RawBatch]:
+    """Yield one batch per pass of this process, in order; to be closed by who does not exhaust it.
 
     The schedule says what comes, so `execution.workers` processes read ahead; for a GPU into
-    page-locked memory, from which copies do not wait.
+    page-locked memory, from which copies do not wait. When one of them dies (the system kills where
+    memory is short), the rest is read in this process.
     """
-    return iter(
-        DataLoader(
-            _Requests(reals),
-            batch_size=None,
-            sampler=slices(config, nimg, execution, runtime),
-            num_workers=execution.workers,
-            pin_memory=runtime.device.type == "cuda",
-            generator=torch.Generator().manual_seed(0),  # unused, but else the global one is drawn
-        )
+    parts = slices(config, nimg, execution, runtime)
+    pinned = runtime.device.type == "cuda"
+    if execution.workers == 0:
+        yield from _loader(reals, parts, pin_memory=pinned)
+        return
+    ahead: deque[Slice] = deque()  # given to workers and not yet yielded
+    workers: list[BaseProcess] = []
+    loader = _loader(
+        reals, _noting(parts, ahead), num_workers=execution.workers, pin_memory=pinned,
+        worker_init_fn=_work_for_parent,
+    )  # fmt: skip
+    try:
+        with _out_of_reach_of_signals(workers):
+            batches: Iterator[RawBatch] = iter(loader)
+        for batch in batches:
+            ahead.popleft()
+            yield batch
+        return
+    except (RuntimeError, OSError, EOFError):
+        ended = wait([worker.sentinel for worker in workers], timeout=1)
+        dead = [worker for worker in workers if worker.sentinel in ended]
+        if not dead:
+            raise
+        dead[0].join()
+        death = dead[0].exitcode
+    finally:
+        batches = iter(())  # the ordinary end
+        for worker in workers:
+            worker.kill()
+    logging.getLogger(__name__).warning(
+        "%s; from here on the training process reads images itself", _said(death)
     )
+    yield from _loader(reals, chain(ahead, parts), pin_memory=pinned)
+
+
+def _noting(parts: Iterator[Slice], ahead: deque[Slice]) -> Iterator[Slice]:
+    for part in parts:
+        ahead.append(part)
+        yield part
+
+
+def _loader(reals: RealImages, parts: Iterator[Slice], **options: Any) -> DataLoader[RawBatch]:
+    return DataLoader(
+        _Requests(reals),
+        batch_size=None,
+        sampler=parts,
+        generator=torch.Generator().manual_seed(0),  # unused, but else the global one is drawn
+        **options,
+    )
+
+
+@contextmanager
+def _out_of_reach_of_signals(started: list[BaseProcess]) -> Iterator[None]:
+    """Start processes in the block that signals to stop do not reach, and list them.
+
+    They are blocked until each process ignores them, also in the server that Python may fork from.
+    PyTorch's handler of SIGCHLD is undone: it would raise in the middle of a step or of a save.
+    """
+    if multiprocessing.get_start_method() != "fork":
+        multiprocessing.resource_tracker.ensure_running()  # it would unblock them
+    before, handler = multiprocessing.active_children(), signal.getsignal(signal.SIGCHLD)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        started += [each for each in multiprocessing.active_children() if each not in before]
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _work_for_parent(_number: int) -> None:
+    work_for_parent()
+
+
+def _said(status: int | None) -> str:
+    said = "a process that reads images ahead (--workers) ended"
+    if status is None or status >= 0:
+        return f"{said} with status {status}"
+    name = signal.Signals(-status).name
+    reason = {"SIGKILL": " (out of memory?)", "SIGBUS": " (is /dev/shm full? docker --shm-size)"}
+    return f"{said} by {name}{reason.get(name, '')}"

@@ -1,6 +1,7 @@
 """The training algorithm: alternate steps of D and G along the schedule."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -116,26 +117,26 @@ def train(
     """
     execution = execution or Execution()
     total_nimg = config.schedule.total_kimg * 1000
-    batches = feed(reals, config, state.nimg, execution, runtime)
     forward = Forward.of(state, execution)
-    while state.nimg < total_nimg:
-        point = training_point(state.nimg, config)
-        state.enter(point)
-        shares = execution.shares(point, config, runtime)
-        terms: dict[str, Tensor] = {}
-        for _ in range(config.schedule.minibatch_repeats):
-            step = Step(
-                point=point,
-                loss=config.loss,
-                random=StepRandom(seed, state.nimg, runtime.device),
-                runtime=runtime,
-                forward=forward,
-            )
-            terms |= both_steps(state, step, shares, batches, config.schedule.ema_kimg)
-        for hook in hooks:
-            hook(state, point, terms)
-        if runtime.any(said=should_stop()):
-            return
+    with closing(feed(reals, config, state.nimg, execution, runtime)) as batches:
+        while state.nimg < total_nimg:
+            point = training_point(state.nimg, config)
+            state.enter(point)
+            shares = execution.shares(point, config, runtime)
+            terms: dict[str, Tensor] = {}
+            for _ in range(config.schedule.minibatch_repeats):
+                step = Step(
+                    point=point,
+                    loss=config.loss,
+                    random=StepRandom(seed, state.nimg, runtime.device),
+                    runtime=runtime,
+                    forward=forward,
+                )
+                terms |= both_steps(state, step, shares, batches, config.schedule.ema_kimg)
+            for hook in hooks:
+                hook(state, point, terms)
+            if runtime.any(said=should_stop()):
+                return
 
 
 def both_steps(

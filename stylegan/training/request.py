@@ -2,10 +2,12 @@
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import click
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
@@ -22,6 +24,7 @@ from stylegan.training.describe import describe_plan, make_plan
 from stylegan.training.footprint import prepared_images, run_files
 from stylegan.training.images import open_together
 from stylegan.training.settings import RunSettings
+from stylegan_eval.command import STOP_SIGNALS
 from stylegan_eval.errors import UserError
 from stylegan_eval.loading import pick_device
 
@@ -165,7 +168,8 @@ def launch(arguments: Sequence[str], processes: int, device: str) -> int:
     Returns
     -------
     int
-        Exit status.
+        Exit status: of the process that failed first, or 128 + the signal that ended it or that
+        came here.
 
     Raises
     ------
@@ -177,11 +181,22 @@ def launch(arguments: Sequence[str], processes: int, device: str) -> int:
     # A process that fails says why; the launcher would add a page on how it ended.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    # Signals that go on to the processes, and how long these may save: who sent one decides when to
+    # kill, not a limit of 30 seconds. By the environment, as PyTorch 2.6 has no such options.
+    known = [each.name for each in STOP_SIGNALS if signal.getsignal(each) != signal.SIG_IGN]
+    os.environ["PET_SIGNALS_TO_HANDLE"] = ",".join(known)
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "3600")
     options = ["--standalone", f"--nproc-per-node={processes}", "-m", "stylegan.train"]
     try:
         torchrun([*options, *arguments])
     except ChildFailedError as error:
-        return abs(error.get_first_failure()[1].exitcode)
+        rank, failure = error.get_first_failure()
+        if failure.exitcode >= 0:
+            return failure.exitcode
+        name = signal.Signals(-failure.exitcode).name
+        reason = " (out of memory?)" if name == "SIGKILL" else ""
+        click.echo(f"error: process {rank} was killed by {name}{reason}", err=True)
+        return 128 - failure.exitcode
     except SignalException as error:  # passed on to the processes, which have saved and left
         return 128 + int(error.sigval)
     return 0

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from stylegan_eval.cli import main
+from stylegan_eval.command import STOP_SIGNALS
 from stylegan_eval.results import COLUMNS
 
 LITE = ["--features", "efficientnet-lite0", "--device", "cpu"]
@@ -308,7 +309,10 @@ main(["sleep"])
 
 @pytest.mark.parametrize(
     ("number", "status", "word"),
-    [(signal.SIGINT, 130, b"interrupted"), (signal.SIGTERM, 143, b"terminated")],
+    [
+        (signal.SIGINT, 130, b"interrupted"),
+        *((each, 128 + each, b"terminated") for each in STOP_SIGNALS if each != signal.SIGINT),
+    ],
 )
 def test_signals_clean_up_and_say_so(number, status, word):
     code = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n" + SLEEPS
@@ -318,6 +322,18 @@ def test_signals_clean_up_and_say_so(number, status, word):
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err.strip()) == (status, b"cleaned\n", word)
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    """As under nohup."""
+    with python(
+        "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + SLEEPS
+    ) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGUSR1)
+        process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGUSR1
 
 
 def test_names_that_are_no_text_are_written_escaped(tmp_path, image_folder):

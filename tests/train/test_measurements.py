@@ -45,7 +45,7 @@ measure = Measurements(
 )
 for _ in range(2):  # the second time it is not due
     measure(state, checkpoint)
-Runtime.join("cpu").exit(0)
+Runtime.join("cpu").processes.exit(0)
 """
 
 

@@ -1,20 +1,25 @@
 """One process or two, one pass or several: the same gradients, the same order of images."""
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.kill_trial import descendants, is_alive
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
 from stylegan.datasets.pyramid import open_pyramid
-from stylegan.datasets.reals import Reals
+from stylegan.datasets.reals import Reals, Slice
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training.execution import Execution
@@ -134,7 +139,8 @@ def test_gpus_starts_processes_and_their_failure_is_its_own(data, cache, tmp_pat
     assert not (tmp_path / "b").exists()
 
 
-def test_images_read_ahead_are_those_read_in_time(labelled, cache, runtime):
+def test_images_read_ahead_are_those_read_in_time(labelled, cache, runtime, caplog):
+    """Also when a worker is killed, as the system does where memory is short."""
     config = apply_preset(CONFIGS["F"], "tiny-16")
     config = replace(config, schedule=replace(config.schedule, total_kimg=0.3))
     reals = Reals(open_pyramid(labelled, cache=cache), seed=0, mirror=True, labelled=True)
@@ -145,3 +151,75 @@ def test_images_read_ahead_are_those_read_in_time(labelled, cache, runtime):
     for first, second in zip(ahead, in_time, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert {batch.images.shape[-1] for batch in ahead} == {8, 16}  # through a growth
+    interrupted = feed(reals, config, 160, Execution(workers=2), runtime)
+    left = [next(interrupted)]
+    multiprocessing.active_children()[0].kill()
+    left += interrupted
+    for first, second in zip(left, in_time, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert "ended by SIGKILL (out of memory?); from here on the training process" in caplog.text
+
+
+WORKERS = """
+import multiprocessing, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from stylegan.configs import CONFIGS
+from stylegan.datasets.pyramid import open_pyramid
+from stylegan.datasets.reals import Reals
+from stylegan.presets import apply_preset
+from stylegan.runtime import Runtime
+from stylegan.training.execution import Execution
+from stylegan.training.feed import feed
+
+def digest(batch):
+    return [int(part.double().sum()) for part in batch]
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[3])
+    reals = Reals(open_pyramid(Path(sys.argv[1]), cache=Path(sys.argv[2])), seed=0, mirror=True)
+    config = apply_preset(CONFIGS["F"], "tiny-16")
+    batches = feed(reals, config, 0, Execution(workers=2), Runtime.choose("cpu"))
+    seen = [digest(next(batches))]
+    print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+    input()
+    seen += [digest(batch) for batch, _ in zip(batches, range(20))]
+    expected = feed(reals, config, 0, Execution(), Runtime.choose("cpu"))
+    print(seen == [digest(batch) for batch, _ in zip(expected, range(21))], flush=True)
+    input()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_workers_leave_signals_to_the_training_and_end_with_it(method, labelled, cache, tmp_path):
+    script = tmp_path / "workers.py"
+    script.write_text(WORKERS)
+    training = subprocess.Popen(
+        [sys.executable, script, labelled, cache, method],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=ENV | {"PYTHONPATH": str(SCRIPT.parents[2])},
+    )  # fmt: skip
+    workers = [int(pid) for pid in training.stdout.readline().split()]
+    assert len(workers) == 2
+    below = descendants(training.pid)  # a server that forks them, too
+    for pid in below:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
+            os.kill(pid, number)
+    training.stdin.write("\n")
+    training.stdin.flush()
+    assert training.stdout.readline() == "True\n"
+    assert set(workers) <= set(descendants(training.pid))
+    training.kill()
+    assert "--workers" not in training.communicate()[1]
+    while any(is_alive(pid) for pid in below):
+        time.sleep(0.01)
+
+
+def test_a_worker_is_given_the_place_of_the_images_not_the_images(labelled, cache):
+    reals = Reals(open_pyramid(labelled, cache=cache), seed=0, mirror=True, labelled=True)
+    sent = ForkingPickler.dumps(reals)
+    assert len(sent) < 6000 < 300 * 16 * 16 * 3
+    part = Slice(0, 300, np.arange(300), 0)
+    for first, second in zip(ForkingPickler.loads(sent)[part], reals[part], strict=True):
+        assert torch.equal(first, second)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks.kill_trial import Trial, everything_in, killed_and_compared
+from benchmarks.kill_trial import Trial, descendants, everything_in, killed_and_compared
 from stylegan.checkpoint import checkpoints_in, load_state, newest_checkpoint, read_checkpoint
 from stylegan.datasets.archive import write_archive
 from stylegan.train import main
@@ -25,6 +25,7 @@ from stylegan_eval.files import is_held
 
 TRAIN = [sys.executable, "-m", "stylegan.train"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+CONTAINER = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
 TINY = ["--config", "F", "--preset", "tiny-16", "--device", "cpu"]
 
@@ -46,26 +47,42 @@ def test_killed_at_random_moments_it_ends_as_the_run_never_stopped(processes, tm
     assert trial.seen["tensors compared"] > 300
 
 
-@pytest.mark.parametrize("launcher", [TORCHRUN, [*TRAIN, "--gpus", "2"]])
-def test_a_signal_to_the_launcher_saves_and_leaves(launcher, data, cache, tmp_path):
+@pytest.mark.parametrize(
+    ("launcher", "number"),
+    [
+        ([*TORCHRUN, "-m", "stylegan.train", "--workers", "2"], signal.SIGTERM),
+        ([*TRAIN, "--gpus", "2", "--workers", "2"], signal.SIGUSR1),
+        pytest.param(
+            [*CONTAINER, *TORCHRUN, "-m", "stylegan.train"],
+            signal.SIGTERM,
+            marks=pytest.mark.skipif(
+                subprocess.run([*CONTAINER, "true"], capture_output=True).returncode != 0,
+                reason="no namespaces here",
+            ),
+        ),
+    ],
+    ids=["torchrun", "gpus", "container"],
+)
+def test_a_signal_to_the_launcher_saves_and_leaves(launcher, number, data, cache, tmp_path):
+    """Which sends it on to each process and its workers; in a container it is number 1."""
     out = tmp_path / "run"
-    module = ["-m", "stylegan.train"] if launcher == TORCHRUN else []
-    command = [*launcher, *module, *TINY, "--data", data, "--out", out, "--cache", cache]
+    command = [*launcher, *TINY, "--data", data, "--out", out, "--cache", cache]
     command += ["--kimg", "1000", "--snapshot-kimg", "0.05", "--warmup", "0"]
     command = [str(part) for part in command]
     process = subprocess.Popen(command, env=ENV, stderr=subprocess.PIPE)
     while not (out.is_dir() and len(checkpoints_in(out)) and (out / "log.jsonl").exists()):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    above = launcher[: len(CONTAINER)] == CONTAINER
+    os.kill(descendants(process.pid)[0] if above else process.pid, number)
     stderr = process.communicate()[1].decode()
-    assert "stopped by signal 15; continue with --resume" in stderr
+    assert f"stopped by signal {number}; continue with --resume" in stderr
     assert read_checkpoint(newest_checkpoint(out))["nimg"] > 0
-    if launcher == TORCHRUN:
-        assert process.returncode != 0  # its own way to end
-    else:
-        assert process.returncode == 143
+    if launcher[: len(TRAIN)] == TRAIN:
+        assert process.returncode == 128 + number
         assert "Traceback" not in stderr
+    else:
+        assert process.returncode != 0  # its own way to end
 
 
 def test_when_the_launcher_is_killed_its_processes_save_and_leave(data, cache, tmp_path):

@@ -34,7 +34,7 @@ def wait_for_checkpoint(out, process):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_saves_and_leaves(data, cache, tmp_path, number):
     process = start(tmp_path / "run", data, cache, "--kimg", "1000")
     wait_for_checkpoint(tmp_path / "run", process)

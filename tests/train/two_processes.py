@@ -55,4 +55,4 @@ if __name__ == "__main__":
     found = {row: gradients(row, data, cache, runtime, Execution()) for row in "AF"}
     if runtime.is_first:
         torch.save(found, out)
-    runtime.exit(0)
+    runtime.processes.exit(0)

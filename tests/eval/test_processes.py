@@ -1,0 +1,64 @@
+"""Commands in several processes: how they end, and that none outlives its launcher."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+COMMAND = """
+import atexit, os, sys, time
+import click
+from stylegan_eval.command import ErrorLineGroup
+from stylegan_eval.errors import UserError
+from stylegan_eval.processes import processes_from_environment
+
+@click.group(cls=ErrorLineGroup)
+def main(): pass
+
+@main.command()
+def work():
+    processes = processes_from_environment()
+    print(os.getpid(), flush=True)
+    if "sleep" in sys.argv:
+        time.sleep(600)
+    processes.wait()
+    if "fail" in sys.argv:
+        raise UserError("no such file")
+
+atexit.register(print, "the interpreter's own end")
+main(["work"])
+"""
+
+
+def start(tmp_path, how):
+    script = tmp_path / "command.py"
+    script.write_text(COMMAND)
+    return subprocess.Popen(
+        [*TORCHRUN, script, how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("how", ["succeed", "fail"])
+def test_they_end_before_a_thread_of_gloo_can_abort_them(how, tmp_path):
+    out, err = start(tmp_path, how).communicate()
+    assert len(out.split()) == 2
+    assert ("error: no such file" in err) == ("exitcode  : 1 " in err) == (how == "fail")
+
+
+def test_they_end_with_a_killed_launcher(tmp_path):
+    launcher = start(tmp_path, "sleep")
+    ranks = [int(launcher.stdout.readline()) for _ in range(2)]
+    launcher.send_signal(signal.SIGKILL)
+    launcher.communicate()  # until none holds the other end of its output
+    for rank in ranks:
+        while Path(f"/proc/{rank}").exists():
+            time.sleep(0.01)
