@@ -13,6 +13,7 @@ from benchmarks.folder import ResultsFolder, read_json
 from benchmarks.outcomes import Outcome, Request, Training
 from stylegan_eval.errors import UserError
 from stylegan_eval.json_lines import read_rows
+from stylegan_eval.noise import known
 from stylegan_eval.results import COLUMNS
 
 FINISHED = "finished.json"
@@ -112,7 +113,7 @@ def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:
         waiting,
         state="done",
         value=float(row["value"]),
-        stderr=float(row["stderr"]) if row["stderr"] else None,
+        stderr=known(float(row["stderr"] or "nan"), float(row["value"])),
         measured_as=row["metric"],
         protocol=f"num={row['num']} {row['protocol']}",
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
 from stylegan_eval.names import csv_text, from_csv_text
+from stylegan_eval.noise import known
 from stylegan_eval.results import COLUMNS, note_lines, read_table
 
 if TYPE_CHECKING:
@@ -160,7 +161,10 @@ def _line(
 ) -> dict[str, float | str]:
     line: dict[str, float | str] = {"metric": metric}
     values = {name: float(row["value"] or "nan") for name, row in rows.items()}
-    errors = {name: float(row["stderr"] or "nan") for name, row in rows.items()}
+    errors = {
+        name: known(float(row["stderr"] or "nan"), values[name]) or math.nan
+        for name, row in rows.items()
+    }
     for name in names:
         line[name] = values.get(name, math.nan)
         line[f"{name} ±"] = errors.get(name, math.nan)
@@ -168,9 +172,7 @@ def _line(
         first, second = names
         difference = values[second] - values[first]
         line["difference"] = difference
-        line["in standard errors"] = difference / (
-            math.hypot(errors[first], errors[second]) or math.nan
-        )
+        line["in standard errors"] = difference / math.hypot(errors[first], errors[second])
     return line
 
 

@@ -2,12 +2,23 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 Basis = Literal["seeds", "measurement", "unknown"]
 LEVEL = 0.05  # family-wise, over the comparisons of a table
+# What stands between two lines of `order_words`.
+SIGNS = (
+    "< and >: better by more than that noise; ≈: no difference beyond it; ?: its size is unknown."
+)
+
+
+def known(stderr: float | None, value: float) -> float | None:
+    """Standard error of a value, if it is one: finite, and not the rounding of the value."""
+    if stderr is None or not math.isfinite(stderr) or stderr <= 1e-9 * abs(value):
+        return None
+    return stderr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +52,10 @@ class Sample:
     @property
     def measuring(self) -> float | None:
         """Standard error of the mean from measuring alone; None where one is unknown."""
-        known = [stderr for stderr in self.stderrs if stderr is not None]
-        if len(known) < len(self.values):
+        errors = [known(*both) for both in zip(self.stderrs, self.values, strict=True)]
+        if None in errors:
             return None
-        return math.sqrt(math.fsum(stderr**2 for stderr in known)) / len(known)
+        return math.hypot(*(error for error in errors if error is not None)) / len(errors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +90,11 @@ class Comparison:
     freedom: float | None = None
 
     @property
+    def differ(self) -> bool | None:
+        """Whether the difference is larger than the noise; None where that is unknown."""
+        return None if self.corrected is None else self.real
+
+    @property
     def real(self) -> bool:
         """Whether the difference is larger than the noise, at `LEVEL` after the correction."""
         return self.corrected is not None and self.corrected < LEVEL
@@ -111,13 +127,13 @@ def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
     if a.std is not None and b.std is not None:
         of_means = [(x.std or 0.0) ** 2 / len(x.values) for x in (a, b)]
         total = sum(of_means)
-        if total == 0:
-            return 0.0, math.inf, "seeds"
-        parts = [
-            (share / total) ** 2 / (len(x.values) - 1)
-            for share, x in zip(of_means, (a, b), strict=True)
-        ]
-        return math.sqrt(total), 1 / sum(parts), "seeds"
+        # Seeds that all agree say nothing of how far others would be.
+        if known(math.sqrt(total), max(abs(a.mean), abs(b.mean))) is not None:
+            parts = [
+                (share / total) ** 2 / (len(x.values) - 1)
+                for share, x in zip(of_means, (a, b), strict=True)
+            ]
+            return math.sqrt(total), 1 / sum(parts), "seeds"
     if a.measuring is not None and b.measuring is not None:
         return math.hypot(a.measuring, b.measuring), None, "measurement"
     return None, None, "unknown"
@@ -126,8 +142,6 @@ def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
 def _two_sided(difference: float, stderr: float, freedom: float | None) -> float:
     from scipy import stats
 
-    if stderr == 0:
-        return 1.0 if difference == 0 else 0.0
     ratio = abs(difference) / stderr
     if freedom is None or math.isinf(freedom):
         return float(2 * stats.norm.sf(ratio))
@@ -145,7 +159,9 @@ def pooled_spread(samples: Mapping[str, Sample]) -> tuple[float, int] | None:
     spread = [(len(s.values) - 1, s.std) for s in samples.values() if s.std is not None]
     freedom = sum(count for count, _ in spread)
     squares = math.fsum(count * std**2 for count, std in spread)
-    return (math.sqrt(squares / freedom), freedom) if squares > 0 else None
+    largest = max((abs(sample.mean) for sample in samples.values()), default=0.0)
+    std = known(math.sqrt(squares / freedom), largest) if freedom else None
+    return None if std is None else (std, freedom)
 
 
 def pooled_pairs(samples: Mapping[str, Sample]) -> list[Comparison]:
@@ -188,6 +204,18 @@ def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
         largest = max(largest, min(1.0, (len(known) - rank) * p))
         corrected[at] = replace(comparisons[at], corrected=largest)
     return corrected
+
+
+def order_words(
+    ranked: Sequence[str], differ: Callable[[str, str], bool | None], *, higher_is_better: bool
+) -> str:
+    """Lines from best to worst: '<' or '>' beyond noise, '≈' within it, '?' where it is unknown."""
+    beyond = ">" if higher_is_better else "<"
+    words = list(ranked[:1])
+    for a, b in itertools.pairwise(ranked):
+        differs = differ(a, b)
+        words += ["?" if differs is None else beyond if differs else "≈", b]
+    return " ".join(words)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from stylegan_eval.command import say
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, check_writable, locked
 from stylegan_eval.names import csv_text
+from stylegan_eval.noise import known
 
 PACKAGE = "stylegan-bench"
 
@@ -97,6 +98,7 @@ class Row:
             # A cell of the table is "key=value key=value".
             assert not set(" =\n") & set("".join([*said.keys(), *said.values()])), said
             object.__setattr__(self, name, said)
+        object.__setattr__(self, "stderr", known(self.stderr, self.value))
 
 
 COLUMNS = tuple(column.name for column in fields(Row))
@@ -130,8 +132,8 @@ def table(rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         if row.metric in parts:
-            known = [key for key in ("accuracy", "share", "error") if key in row.details]
-            said = ", ".join(f"{key} {row.details[key]}" for key in known)
+            keys = [key for key in ("accuracy", "share", "error") if key in row.details]
+            said = ", ".join(f"{key} {row.details[key]}" for key in keys)
             lines.append(f"    {names[row.metric]:<16}{row.value:8.4f}  {said}".rstrip())
         else:
             lines.append(f"{row.metric:<{width}}  {_value(row)}  (num {row.num})")

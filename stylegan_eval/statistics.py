@@ -85,22 +85,6 @@ class FeatureStats:
             detector=self.detector,
         )
 
-    def __sub__(self, part: FeatureStats) -> FeatureStats:
-        """Statistics of what is left without `part`, which must have been added before."""
-        if self.detector != part.detector:
-            raise ValueError(f"features of {part.detector} are no part of {self.detector}")
-        count = self.count - part.count
-        delta = part.mean - self.mean  # from the whole, so that the rest is one step away
-        mean = self.mean - delta * (part.count / count)
-        weight = part.count * count / self.count
-        shift = part.mean - mean
-        return FeatureStats(
-            count=count,
-            mean=mean,
-            scatter=self.scatter - part.scatter - weight * np.outer(shift, shift),
-            detector=self.detector,
-        )
-
     @property
     def cov(self) -> NDArray[np.float64]:
         """Covariance [D, D] with divisor N - 1, as the official code; N must be at least 2."""

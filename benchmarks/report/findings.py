@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from benchmarks.report.tables import Column, Section
 from stylegan_eval.noise import (
     LEVEL,
+    SIGNS,
     Agreement,
     Comparison,
     Sample,
     agreement,
     all_pairs,
     holm,
+    order_words,
     pooled_pairs,
     pooled_spread,
 )
@@ -28,7 +30,7 @@ class Findings:
     heading : str
         The column.
     order : str
-        Its lines from best to worst.
+        Its lines from best to worst; see `noise.order_words`.
     sentences : tuple of str
         What differs, and the agreement with the paper.
     """
@@ -71,11 +73,11 @@ def _few_seeds(section: Section) -> bool:
 
 
 def family(section: Section) -> str:
-    """How the tests were made; empty where none was."""
+    """How the tests were made, and what the signs of an order mean; empty where none is."""
     pairs = [pair for pairs in _tested(section, all_pairs).values() for pair in pairs]
     tested = [pair for pair in pairs if pair.p is not None]
     if not tested:
-        return ""
+        return f"In the orders {SIGNS}" if pairs else ""
     kinds = {pair.basis for pair in tested}
     tests = {
         "seeds": "Welch's t over seeds",
@@ -91,7 +93,7 @@ def family(section: Section) -> str:
     )
     if _few_seeds(section):
         said += " With so few seeds only a very large difference can show itself."
-    return said[0].upper() + said[1:]
+    return f"{said[0].upper()}{said[1:]} In the orders {SIGNS}"
 
 
 def _of_column(
@@ -108,10 +110,12 @@ def _of_column(
     sentences = [sentence(found[both], column) for both in dict.fromkeys(chosen)]
     sentences += _with_one_spread(samples, pooled, column)
     sentences += _agreement(agreement(means, section.published(at)), found)
-    return Findings(
-        heading=column.heading, order=" < ".join(ranked) if not column.higher_is_better
-        else " > ".join(ranked), sentences=tuple(sentences),
-    )  # fmt: skip
+    order = order_words(
+        ranked,
+        lambda a, b: found[frozenset((a, b))].differ,
+        higher_is_better=column.higher_is_better,
+    )
+    return Findings(heading=column.heading, order=order, sentences=tuple(sentences))
 
 
 def _with_one_spread(
@@ -161,12 +165,14 @@ def _agreement(found: Agreement, pairs: dict[frozenset[str], Comparison]) -> lis
             f" {len(found.reversed)} of {found.pairs} pairs are the other way round."
         )
     ]
-    beyond = [both for both in found.reversed if pairs[frozenset(both)].real]
-    within = [both for both in found.reversed if not pairs[frozenset(both)].real]
-    if beyond:
-        said.append(f"The other way round, beyond noise: {_pairs(beyond)}.")
-    if within:
-        said.append(f"The other way round, but not beyond noise: {_pairs(within)}.")
+    for differ, words in (
+        (True, ", beyond noise"),
+        (False, ", but not beyond noise"),
+        (None, ", by differences whose noise is unknown"),
+    ):
+        both = [both for both in found.reversed if pairs[frozenset(both)].differ is differ]
+        if both:
+            said.append(f"The other way round{words}: {_pairs(both)}.")
     return said
 
 

@@ -11,40 +11,35 @@ metrics/frechet_inception_distance.py of the official StyleGAN.
 """
 
 from stylegan_eval.features import ImageFeatures
-from stylegan_eval.metrics.frechet import frechet_distance_to
-from stylegan_eval.metrics.image_metric import Gathered, ImageMetric, Value, inception_name
-from stylegan_eval.metrics.uncertainty import (
-    can_extrapolate,
-    extrapolate,
-    jackknife,
-    leave_one_out,
+from stylegan_eval.metrics.frechet import FrechetTo
+from stylegan_eval.metrics.image_metric import (
+    Gathered,
+    ImageMetric,
+    Value,
+    error_details,
+    inception_name,
 )
+from stylegan_eval.metrics.uncertainty import estimate
 from stylegan_eval.settings.images import FidSettings
 
 
 def fid(settings: FidSettings, gathered: Gathered) -> list[Value]:
-    """Distance with its standard error, and where images suffice its limit for infinitely many.
-
-    The standard error is over generated images; the real ones are held fixed.
-    """
+    """Distance with its standard error, and where images suffice its limit for infinitely many."""
     name = inception_name("fid", "fd", settings, gathered.detector)
-    real = gathered.real.moments
-    distance = frechet_distance_to(real)
+    distance = FrechetTo(gathered.real.moments)
     note = _note(gathered.fake, gathered.real)
     if gathered.fake.stored is not None:
         return [Value(name=name, value=distance(gathered.fake.stored), notes=[note])]
-    groups = gathered.fake.blocks
-    left_out = [] if note else leave_one_out(distance, groups)
-    value = Value(
-        name=name,
-        value=distance(gathered.fake.moments),
-        stderr=jackknife(left_out) if left_out else None,
-        notes=[note],
-    )
-    if settings.floor or not can_extrapolate(groups):
+    found = estimate(distance, gathered.fake.blocks)
+    details = error_details() if found.stderr else {}
+    value = Value(name=name, value=found.value, stderr=found.stderr, details=details, notes=[note])
+    if settings.floor or found.limit is None:
         return [value]
-    limit, stderr = extrapolate(distance, groups, left_out)
-    return [value, Value(name=f"{name}_inf", value=limit, stderr=stderr)]
+    limit = Value(
+        name=f"{name}_inf", value=found.limit, stderr=found.limit_stderr, details=details,
+        notes=[note],
+    )  # fmt: skip
+    return [value, limit]
 
 
 def _note(fake: ImageFeatures, real: ImageFeatures) -> str:

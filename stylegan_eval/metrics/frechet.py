@@ -7,7 +7,6 @@ Heusel et al.: GANs Trained by a Two Time-Scale Update Rule, 2017, equation 6.
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -70,34 +69,61 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     ValueError
         Features of different detectors or lengths, or a single vector.
     """
-    return frechet_distance_to(b)(a)
+    return FrechetTo(b)(a)
 
 
-def frechet_distance_to(b: Gaussian) -> Callable[[Gaussian], float]:
+class Gradient(NamedTuple):
+    """Slope of a distance along the moments of its first Gaussian."""
+
+    mean: NDArray[np.float64]  # [D]: 2 (mu_a - mu_b)
+    cov: NDArray[np.float64]  # [D, D]: I - A, A the optimal transport map from C_a to C_b
+
+
+class FrechetTo:
     """`frechet_distance` to one b from many a: the work that concerns b alone is done once."""
-    factor_of_b: Factor | None = None
 
-    def distance(a: Gaussian) -> float:
-        nonlocal factor_of_b
+    def __init__(self, b: Gaussian) -> None:
+        self._b = b
+        self._factor: Factor | None = None
+
+    def __call__(self, a: Gaussian) -> float:
+        """Distance from a."""
+        _, *factors = self._factors(a)
+        return self._distance(a, _trace_of_root(*factors))
+
+    def with_gradient(self, a: Gaussian) -> tuple[float, Gradient]:
+        """Distance from a and its gradient, from one decomposition.
+
+        Where C_a is singular A is that of the space which a spans.
+        """
+        alive, of_a, of_b = self._factors(a)
+        trace, part = _root_and_map(of_a, of_b)
+        cov = np.eye(len(alive))
+        cov[np.ix_(alive, alive)] -= part.numpy()
+        gradient = Gradient(mean=2 * (a.mean - self._b.mean), cov=cov)
+        return self._distance(a, trace), gradient
+
+    def _factors(self, a: Gaussian) -> tuple[NDArray[np.bool_], Factor, Factor]:
+        b = self._b
         _check_comparable(a, b)
         cov_a, cov_b = a.cov, b.cov
-        shift = float(np.square(a.mean - b.mean).sum())
-        traces = float(np.trace(cov_a) + np.trace(cov_b))
         # A feature that never fires in one set adds nothing to the trace of the root, but would
         # make that set singular.
         alive_b = cov_b.diagonal() > 0
         alive = alive_b & (cov_a.diagonal() > 0)
-        factor_a = _factor(cov_a, alive, _count(a))
+        of_a = _factor(cov_a, alive, _count(a))
         if not np.array_equal(alive, alive_b):
-            factor_b = _factor(cov_b, alive, _count(b))
-        else:
-            factor_b = factor_of_b = factor_of_b or _factor(cov_b, alive, _count(b))
-        distance = shift + traces - 2 * _trace_of_root(factor_a, factor_b)
+            return alive, of_a, _factor(cov_b, alive, _count(b))
+        self._factor = self._factor or _factor(cov_b, alive, _count(b))
+        return alive, of_a, self._factor
+
+    def _distance(self, a: Gaussian, trace_of_root: float) -> float:
+        shift = float(np.square(a.mean - self._b.mean).sum())
+        traces = float(np.trace(a.cov) + np.trace(self._b.cov))
+        distance = shift + traces - 2 * trace_of_root
         rounding = 1e-7 * (shift + traces)
         assert distance >= -rounding, f"{distance} is negative beyond rounding {rounding}"
         return max(distance, 0.0)
-
-    return distance
 
 
 def _check_comparable(a: Gaussian, b: Gaussian) -> None:
@@ -137,11 +163,35 @@ def _trace_of_root(a: Factor, b: Factor) -> float:
     # eps S^2 / s, S the largest. Against svdvals that costs 1e-11 of the traces for features of
     # real images (smallest s / S = 1e-10), and 1e-8 for the worst spectrum constructed, a sharp
     # step. Where the factors' diagonals say that it may be more, take the slower, exact way.
-    diagonals = (factor.matrix.diagonal() for factor in (a, b))
-    spread = math.prod(float(diagonal.min() / diagonal.max()) for diagonal in diagonals)
-    if spread > 1e-9:
+    if _is_mild(a, b):
         return float(torch.linalg.eigvalsh(_lower_gram(product)).clamp(min=0).sqrt().sum())
     return float(torch.linalg.svdvals(product).sum())
+
+
+def _is_mild(a: Factor, b: Factor) -> bool:
+    """Whether the roots of eigenvalues of a product's gram are its singular values, near enough."""
+    diagonals = (factor.matrix.diagonal() for factor in (a, b))
+    return math.prod(float(diagonal.min() / diagonal.max()) for diagonal in diagonals) > 1e-9
+
+
+def _root_and_map(a: Factor, b: Factor) -> tuple[float, Tensor]:
+    """Tr (C_a C_b)^(1/2), and the optimal transport map from C_a to C_b: [D, D] with A C_a A = C_b.
+
+    With F_a^T F_b = U S V^T and F^+ the pseudo-inverse it is (F_a^+)^T U S U^T F_a^+.
+    """
+    if not len(a.matrix):
+        return 0.0, a.matrix
+    if a.is_lower and b.is_lower and _is_mild(a, b):
+        squares, vectors = torch.linalg.eigh(_lower_gram(_transposed_times(a.matrix, b.matrix)))
+        values = squares.clamp(min=0).sqrt()
+    else:
+        vectors, values, _ = torch.linalg.svd(a.matrix.T @ b.matrix, full_matrices=False)
+    root = vectors * values.sqrt()
+    if a.is_lower:
+        root = torch.linalg.solve_triangular(a.matrix.T, root, upper=True)
+    else:  # orthogonal columns
+        root = a.matrix @ (root / a.matrix.square().sum(dim=0)[:, None])
+    return float(values.sum()), root @ root.T
 
 
 def _transposed_times(a: Tensor, b: Tensor) -> Tensor:

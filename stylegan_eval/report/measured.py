@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stylegan_eval.comparison import DEFINING, read_results
+from stylegan_eval.noise import known
 from stylegan_eval.results import COLUMNS
 
 LARGEST = 1e30  # what is beyond is no measurement but the trace of a broken run or file
@@ -48,8 +49,8 @@ class Measured:
     @property
     def stderr(self) -> float | None:
         """Its standard error; None where none is known."""
-        error = float(self.cells["stderr"] or "nan")
-        return error if 0 <= error <= LARGEST else None
+        error = known(float(self.cells["stderr"] or "nan"), self.value)
+        return error if error is not None and error <= LARGEST else None
 
     @property
     def details(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from stylegan_eval.noise import LEVEL
+from stylegan_eval.noise import LEVEL, SIGNS
 from stylegan_eval.report import shell
 from stylegan_eval.report.attributes import Attributes, attributes_of, charts_of
 from stylegan_eval.report.measured import Measured, higher_is_better
@@ -75,8 +75,7 @@ def _reading(lines: Sequence[Line], *, several: bool) -> str:
         return said
     tested = sum(pair.p is not None for line in lines for pair in line.pairs)
     said += (
-        " Press a metric to order the generators by it. < and >: better by more than that noise;"
-        " ≈: no difference beyond it; ?: its size is unknown. Bold: the best, and what does not"
+        f" Press a metric to order the generators by it. {SIGNS} Bold: the best, and what does not"
         " differ from it."
     )
     if tested:
@@ -200,7 +199,7 @@ def attributes_part(subjects: Sequence[Subject], styles: Mapping[str, int]) -> s
         shell.note(
             "Bits that remain unknown of the classifier's verdict when one knows on which side of a"
             " hyperplane the latent lies: 0 is perfectly separable, a cross is no number. A space's"
-            " score is e to the sum over attributes."
+            " score is 2 to the sum over attributes."
         ),
         shell.note(apart),
         *shown,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from string import ascii_lowercase
 
 from stylegan_eval.comparison import DEFINING
-from stylegan_eval.noise import Comparison, Sample, all_pairs, holm
+from stylegan_eval.noise import Comparison, Sample, all_pairs, holm, order_words
 from stylegan_eval.report.measured import Measured, higher_is_better
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.words import number, with_error
@@ -44,8 +44,7 @@ class Line:
 
     def differ(self, a: str, b: str) -> bool | None:
         """Whether two differ by more than noise; None where the noise is unknown."""
-        pair = next(pair for pair in self.pairs if {pair.a, pair.b} == {a, b})
-        return None if pair.corrected is None else pair.real
+        return next(pair for pair in self.pairs if {pair.a, pair.b} == {a, b}).differ
 
     @property
     def best(self) -> list[str]:
@@ -104,12 +103,7 @@ def order(line: Line) -> str:
     ranked = line.ranked
     if len(ranked) < 2:
         return ""
-    beyond = ">" if higher_is_better(line.metric) else "<"
-    words = [ranked[0]]
-    for a, b in itertools.pairwise(ranked):
-        differ = line.differ(a, b)
-        words += ["?" if differ is None else beyond if differ else "≈", b]
-    return " ".join(words)
+    return order_words(ranked, line.differ, higher_is_better=higher_is_better(line.metric))
 
 
 def value(row: Measured) -> str:

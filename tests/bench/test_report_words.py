@@ -102,6 +102,26 @@ def test_another_order_than_the_papers_is_named():
     assert "not beyond noise: B and C." in " ".join(said(close))
 
 
+def test_an_order_says_which_neighbours_differ():
+    made = [
+        *(outcome("A", value=1.0, stderr=0.1), outcome("B", value=1.05, stderr=0.1)),
+        *(outcome("C", value=5.0, stderr=0.1), outcome("D", value=9.0), outcome("E", value=9.5)),
+    ]
+    [section] = sections(made)
+    assert findings(section)[0].order == "A ≈ B < C ? D ? E"
+    assert "?: its size is unknown" in family(section)
+    unknown = sections([outcome("A", value=1.0), outcome("B", value=2.0, stderr=0.0)])[0]
+    assert findings(unknown)[0].order == "A ? B"
+    assert "?: its size is unknown" in family(unknown)
+
+
+def test_a_reversed_pair_of_unknown_noise_is_not_within_noise():
+    made = [outcome("A", value=1.0, published=4.0), outcome("B", value=2.0, published=3.0)]
+    text = " ".join(said(made))
+    assert "The other way round, by differences whose noise is unknown: A and B." in text
+    assert "not beyond noise" not in text
+
+
 def test_another_unit_is_said_plainly():
     [section] = sections(cells(A=[1.0, 2.0]))
     assert (

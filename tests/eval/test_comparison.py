@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -26,6 +27,18 @@ def test_the_newest_rows_stand_side_by_side(tmp_path):
     assert (line[str(a)], line[str(b)]) == (10, 12)
     assert line["difference"] == 2
     assert line["in standard errors"] == pytest.approx(4)
+
+
+@pytest.mark.parametrize("none", ["", "0.0", "3.9e-16", "inf", "-1.0"])
+def test_an_error_that_is_none_tells_nothing_of_a_difference(tmp_path, none):
+    """As rounding was once taken for an error, and in tables that were edited."""
+    a = table(tmp_path / "a.csv", replace(ROW, value=10.0, stderr=0.125))
+    b = table(tmp_path / "b.csv", replace(ROW, value=12.0, stderr=0.4))
+    a.write_text(a.read_text().replace(",0.125,", f",{none},"))
+    (line,) = compare_tables([a, b]).table.to_dict("records")
+    assert line["difference"] == 2
+    assert np.isnan([line[f"{a} ±"], line["in standard errors"]]).all()
+    assert line[f"{b} ±"] == 0.4
 
 
 @pytest.mark.parametrize(

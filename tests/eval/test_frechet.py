@@ -7,7 +7,7 @@ import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan_eval.metrics.frechet import frechet_distance, frechet_distance_to
+from stylegan_eval.metrics.frechet import FrechetTo, frechet_distance
 from stylegan_eval.statistics import FeatureStats
 
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -148,9 +148,40 @@ def test_a_distance_to_one_set_is_the_distance_of_each_pair():
     dead = many.copy()
     dead[:, 2] = 7
     few = FeatureStats.of(many[:3], "d")
-    distance = frechet_distance_to(real)
+    distance = FrechetTo(real)
     for fake in (FeatureStats.of(many, "d"), FeatureStats.of(dead, "d"), few, real):
         assert distance(fake) == frechet_distance(fake, real)
+
+
+def test_gradient_of_commuting_covariances_has_a_closed_form():
+    """A = sqrt(lambda_b / lambda_a) in the common directions; 0 where b has none."""
+    rotation = np.linalg.qr(features(0, 5, 5))[0]
+    of_a, of_b = np.array([1.0, 4, 9, 0.1, 2]), np.array([4.0, 1, 9, 2, 0])
+    a = gaussian(np.ones(5), (rotation * of_a) @ rotation.T)
+    b = gaussian(np.zeros(5), (rotation * of_b) @ rotation.T)
+    value, gradient = FrechetTo(b).with_gradient(a)
+    assert value == pytest.approx(5 + np.square(np.sqrt(of_a) - np.sqrt(of_b)).sum())
+    assert np.allclose(gradient.mean, 2)
+    slopes = np.diag(rotation.T @ gradient.cov @ rotation)
+    assert slopes == pytest.approx(1 - np.sqrt(of_b / of_a))
+
+
+@pytest.mark.parametrize(("images", "reals"), [(60, 50), (60, 4), (4, 50)])
+def test_gradient_is_the_slope_of_the_distance(images, reals):
+    """Also where the real or the generated images span a part of the features only."""
+    a, b = (FeatureStats.of(features(seed, n, 6), "d") for seed, n in ((0, images), (1, reals)))
+    value, gradient = FrechetTo(b).with_gradient(a)
+    assert value == pytest.approx(frechet_distance(a, b))
+    rng = np.random.default_rng(2)
+    step = rng.standard_normal(6)
+    root = np.linalg.cholesky(a.cov + 1e-12 * np.eye(6)) @ rng.standard_normal((6, 6))
+    change = root @ root.T if images > 6 else a.cov @ a.cov  # within what a spans
+    moved = [
+        frechet_distance(gaussian(a.mean + s * step, a.cov + s * change, count=a.count), b)
+        for s in (1e-5, -1e-5)
+    ]
+    slope = gradient.mean @ step + (gradient.cov * change).sum()
+    assert (moved[0] - moved[1]) / 2e-5 == pytest.approx(slope, rel=1e-4)
 
 
 def test_features_in_several_tiles_equal_the_plain_product():

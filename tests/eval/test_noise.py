@@ -16,6 +16,7 @@ from stylegan_eval.noise import (
     all_pairs,
     compare,
     holm,
+    known,
     pooled_pairs,
     pooled_spread,
 )
@@ -78,9 +79,24 @@ def test_without_any_error_nothing_is_claimed():
     assert (found.basis, found.p, found.stderr, found.real) == ("unknown", None, None, False)
 
 
-def test_seeds_that_agree_exactly_differ_or_not():
-    assert compare(("a", sample(1.0, 1.0)), ("b", sample(2.0, 2.0))).p == 0
-    assert compare(("a", sample(1.0, 1.0)), ("b", sample(1.0, 1.0))).p == 1
+@pytest.mark.parametrize("other", [1.0, 2.0])
+def test_seeds_that_agree_exactly_say_nothing_of_the_noise(other):
+    found = compare(("a", sample(1.0, 1.0)), ("b", sample(other, other)))
+    assert (found.basis, found.p, found.real) == ("unknown", None, False)
+    rounded = compare(("a", sample(1.0, 1.0 + 1e-12)), ("b", sample(other, other)))
+    assert rounded.p is None
+    measured = compare(("a", sample(1.0, 1.0, stderr=0.1)), ("b", sample(other, other, stderr=1)))
+    assert measured.basis == "measurement"
+
+
+@pytest.mark.parametrize("stderr", [0.0, 3.9e-16, math.nan, math.inf, -1.0])
+def test_an_error_that_is_none_makes_no_difference_real(stderr):
+    """Of rounding, or not a number: what older versions and other programs write."""
+    found = compare(("a", sample(0.1, stderr=stderr)), ("b", sample(0.2, stderr=0.001)))
+    assert (found.basis, found.p, found.real) == ("unknown", None, False)
+    assert known(stderr, 0.1) is None
+    assert known(1e-6, 0.1) == 1e-6
+    assert known(1e-6, 0.0) == 1e-6
 
 
 def test_spread_over_seeds_is_numpys():

@@ -86,6 +86,7 @@ def test_every_part_is_there(page):
     assert "loss.r1_gamma" in words  # the configurations differ in it
     assert "few images" in words
     assert "trained" in words  # told by the checkpoint
+    assert "score is 2 to the sum over attributes" in words
     assert len([tag for tag, _ in found.tags if tag == "svg"]) == 1 + 4 + 2 + 1
 
 
