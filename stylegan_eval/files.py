@@ -258,3 +258,12 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+Stamp = tuple[int, int, int, int]
+"""What the file system says of a file; none of its tools sets the time of change back."""
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Size, times of modification and of change, and inode."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

@@ -20,6 +20,7 @@ import numpy as np
 from stylegan_eval.command import note
 from stylegan_eval.decoding import Header, decode, read_header
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import Stamp, stamp_of
 from stylegan_eval.image_kinds import START_BYTES, left_out_as, left_out_line
 from stylegan_eval.labels import (
     DATASET_JSON,
@@ -32,6 +33,7 @@ from stylegan_eval.parallel import map_ordered
 from stylegan_eval.zip_guard import check_directory, check_entry, check_name
 
 MAX_FILE_BYTES = 2**30
+CHANGED = "has changed since it was opened: start the command again when nothing writes to it"
 _DECODING_THREADS = 8
 # What zipfile raises for a damaged entry.
 _UNREADABLE = (
@@ -46,12 +48,16 @@ class _Entry(NamedTuple):
     stamp: int  # CRC-32 in a zip, modification time in ns in a folder
 
 
-class _Folder:
+class _Source:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.left_out: Counter[str] = Counter()  # by their ending
         self.lost_labels = ""  # a file of labels that is not where it should be
+        self.stamps: dict[str, Stamp] = {}  # of the files of a folder, when they were listed
+        self.digests: Mapping[str, str] = {}  # their SHA-256, once they are known
 
+
+class _Folder(_Source):
     def entries(self) -> Iterator[_Entry]:
         """Every image; the rest is counted in `left_out`."""
         seen: set[tuple[int, int]] = set()
@@ -68,10 +74,20 @@ class _Folder:
                     status = file.stat()
                     if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
                         raise UserError(f"{file}: is no ordinary file: remove it")
+                    self.stamps[relative] = stamp_of(status)
                     yield _Entry(relative, status.st_size, status.st_mtime_ns)
 
     def open(self, name: str) -> BinaryIO:
         return (self.path / name).open("rb")
+
+    def read(self, name: str, size: int) -> bytes:
+        """Read a file that has not changed since it was listed."""
+        with self.open(name) as stream:
+            data = stream.read(size)
+            same = stamp_of(os.fstat(stream.fileno())) == self.stamps[name]
+        if not same and hashlib.sha256(data).hexdigest() != self.digests.get(name):
+            raise UserError(f"{self.path / name}: {CHANGED}")
+        return data
 
     def start(self, name: str) -> bytes:
         """The first bytes of a file that may be of any kind."""
@@ -81,13 +97,12 @@ class _Folder:
         pass
 
 
-class _Zip:
+class _Zip(_Source):
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.left_out: Counter[str] = Counter()  # by their ending
-        self.lost_labels = ""  # a file of labels that is not where it should be
+        super().__init__(path)
         self._file: zipfile.ZipFile | None = None
         self._owner = 0  # process that opened it: a fork must not share the file position
+        self._stamp: Stamp | None = None
 
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_file": None, "_owner": 0}
@@ -105,6 +120,12 @@ class _Zip:
 
     def open(self, name: str) -> BinaryIO:
         return cast(BinaryIO, self._opened().open(name))
+
+    def read(self, name: str, size: int) -> bytes:
+        """Read an entry whose CRC-32 is what the directory says."""
+        with self.open(name) as stream:
+            # Bounded, so an entry that lies about its size cannot fill the memory.
+            return stream.read(size)
 
     def start(self, name: str) -> bytes:
         """The first bytes of an entry that may be of any kind; none of a link."""
@@ -124,6 +145,10 @@ class _Zip:
 
     def _opened(self) -> zipfile.ZipFile:
         if self._file is None or self._owner != os.getpid():
+            stamp = stamp_of(self.path.stat())
+            if self._stamp not in (None, stamp):
+                raise UserError(f"{self.path}: {CHANGED}")
+            self._stamp = stamp
             check_directory(self.path)
             self._file = zipfile.ZipFile(self.path)
             self._owner = os.getpid()
@@ -136,27 +161,15 @@ class ImageFiles:
 
     A context manager; may be pickled, and is then opened again where it arrives. Reading from
     several threads is safe.
-
-    Attributes
-    ----------
-    path : Path
-        The folder or zip.
-    names : tuple of str
-        Relative posix paths, sorted.
-    labels : ndarray or None
-        From ``dataset.json``: int64 [N] classes, or float32 [N, A].
-    attributes : tuple of str
-        Names of the A columns of `labels`, or none.
-    digest : str
-        Key of the content: SHA-256 over name, size and CRC-32 (zip) or modification time
-        (folder) of every entry, ``dataset.json`` included.
     """
 
-    path: Path
-    names: tuple[str, ...]
-    labels: np.ndarray | None
-    attributes: tuple[str, ...]
+    path: Path  # the folder or zip
+    names: tuple[str, ...]  # relative posix paths, sorted
+    labels: np.ndarray | None  # from ``dataset.json``: int64 [N] classes, or float32 [N, A]
+    attributes: tuple[str, ...]  # names of the A columns of `labels`, or none
     digest: str
+    """SHA-256 over name, size and CRC-32 (zip) or modification time (folder) of every file.
+    ``dataset.json`` is one of them. `content_digest` looks at the content of folders too."""
     _source: _Folder | _Zip
     _sizes: Mapping[str, int]  # bytes of each file, unpacked
 
@@ -172,6 +185,15 @@ class ImageFiles:
     def file_names(self) -> tuple[str, ...]:
         """All files that count, ``dataset.json`` included; sorted."""
         return tuple(self._sizes)
+
+    @property
+    def stamps(self) -> Mapping[str, Stamp]:
+        """What the file system said of each file of a folder when it was listed; none in a zip."""
+        return self._source.stamps
+
+    def remember(self, digests: Mapping[str, str]) -> None:
+        """Take files of a folder for unchanged while they have these SHA-256."""
+        self._source.digests = digests
 
     def __enter__(self) -> Self:
         return self
@@ -289,9 +311,7 @@ def _listed(source: _Folder | _Zip) -> ImageFiles:
 
 def _read(source: _Folder | _Zip, name: str, size: int) -> bytes:
     try:
-        with source.open(name) as stream:
-            # Bounded, so an entry that lies about its size cannot fill the memory.
-            return stream.read(size)
+        return source.read(name, size)
     except _UNREADABLE as error:
         raise UserError(f"{source.path}: {name}: cannot be read ({error})") from error
 

@@ -1,10 +1,18 @@
-"""The images at every power-of-two resolution, decoded once and mapped into memory from then on."""
+"""The images at every power-of-two resolution, decoded once and mapped into memory from then on.
+
+Each image of each level has a CRC-32, which is checked whenever it is read: no other image than
+those that were prepared reaches a training. When the folder is opened, nothing is read as long as
+size and times of its files are those of the day it was made, which no tool sets back. Else up to
+1 GiB is checked, which is all of most sets, and what has changed is prepared again.
+"""
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,50 +22,60 @@ import numpy as np
 from stylegan.datasets.resample import halve, to_uint8
 from stylegan.datasets.survey import MIN_RESOLUTION, survey
 from stylegan_eval.cache import cache_dir
+from stylegan_eval.command import tell
+from stylegan_eval.content import content_digest, is_new
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import FolderTakenError, atomic_folder
+from stylegan_eval.files import (
+    FolderTakenError,
+    atomic_folder,
+    atomic_write,
+    check_writable,
+    locked,
+)
 from stylegan_eval.images import ImageFiles, open_images, read_batches
-from stylegan_eval.progress import progress_bar
+from stylegan_eval.progress import follow, progress_bar
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+ABOUT = "about.json"
+CHECKSUMS = "checksums.npy"  # uint32 [levels, N]
 _BATCH_BYTES = 2**25  # of full-size images read at a time
+_MANY = 10_000  # images whose check is worth a bar
+_DAMAGED = (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError)
+_CHECKED_BYTES = 2**30  # of a folder whose files have other times than when it was made
 
 
 @dataclass(frozen=True, eq=False)
 class Pyramid:
     """N images at full resolution R and at every halving of it down to 4x4.
 
-    Made by `open_pyramid`. The files are mapped, not loaded.
-
-    Attributes
-    ----------
-    resolution : int
-        R, in pixels.
-    labels : ndarray or None
-        int64 [N] classes, or float32 [N, A].
-    attributes : tuple of str
-        Names of the A columns of `labels`, or none.
-    digest : str
-        `ImageFiles.digest` of the images it was made from.
+    Made by `open_pyramid`. The files are mapped, not loaded; in another process they are mapped
+    anew.
     """
 
-    resolution: int
-    labels: np.ndarray | None
-    attributes: tuple[str, ...]
-    digest: str
-    _levels: tuple[np.memmap, ...]
+    folder: Path
+    labels: np.ndarray | None  # int64 [N] classes, or float32 [N, A]
+    attributes: tuple[str, ...]  # names of the A columns of `labels`, or none
+    digest: str  # `content_digest` of the images it was made from
+    earlier_digest: str  # what versions that looked at times instead of content said
+    _levels: tuple[np.ndarray, ...]
+    _checksums: np.ndarray
 
     def __len__(self) -> int:
         return len(self._levels[0])
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process gets: where the levels are, not what is in them."""
-        return self.__dict__ | {"_levels": [level.filename for level in self._levels]}
+        return {**self.__dict__, "_levels": self.resolution, "_checksums": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Map the files anew."""
-        levels = tuple(np.load(path, mmap_mode="r") for path in state["_levels"])
-        self.__dict__.update(state | {"_levels": levels})
+        """Map the files."""
+        levels, checksums = _mapped(state["folder"], state["_levels"])
+        self.__dict__.update(state, _levels=levels, _checksums=checksums)
+
+    @property
+    def resolution(self) -> int:
+        """R, in pixels."""
+        return int(self._levels[0].shape[3])
 
     @property
     def max_lod(self) -> int:
@@ -65,7 +83,7 @@ class Pyramid:
         return len(self._levels) - 1
 
     def level(self, lod: int) -> np.ndarray:
-        """All images at level of detail `lod`, an integer in [0, `max_lod`].
+        """All images at level of detail `lod`, an integer in [0, `max_lod`]; see also `read`.
 
         Returns
         -------
@@ -75,6 +93,27 @@ class Pyramid:
         if not 0 <= lod <= self.max_lod:
             raise ValueError(f"lod {lod} is not in [0, {self.max_lod}]")
         return self._levels[lod]
+
+    def read(self, lod: int, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Read the images with these numbers at `lod` and check that they are what was prepared.
+
+        Returns
+        -------
+        ndarray
+            uint8 [n, 3, R >> lod, R >> lod].
+        """
+        images = np.ascontiguousarray(self.level(lod)[numbers])
+        expected = self._checksums[lod][numbers]
+        for image, number, checksum in zip(images, numbers, expected, strict=True):
+            if zlib.crc32(memoryview(image)) != checksum:
+                size = self.resolution >> lod
+                with contextlib.suppress(OSError):
+                    (self.folder / ABOUT).unlink()  # so that the next start prepares it again
+                raise UserError(
+                    f"{self.folder}: image {number} of {size}x{size} is damaged on the disk: the"
+                    " prepared images are made again at the next start; go on with --resume"
+                )
+        return images
 
 
 def open_pyramid(path: Path, *, cache: Path | None = None, progress: bool = True) -> Pyramid:
@@ -89,56 +128,128 @@ def open_pyramid(path: Path, *, cache: Path | None = None, progress: bool = True
         Folder or zip; all images square, of one size, a power of two from 4 on.
     cache : Path or None
         Where pyramids are kept; None means `cache_dir`.
-
-    Raises
-    ------
-    UserError
-        The images cannot be read or are not of such a size, the disk has no room, or the cached
-        files are damaged.
     """
     with open_images(path) as files:
-        key = hashlib.sha256(f"pyramid {FORMAT_VERSION} {files.digest}".encode()).hexdigest()[:32]
-        folder = (cache or cache_dir()) / "pyramids" / key
+        if is_new(files, cache):  # what does not fit is told before everything is read
+            _fitting_size(files, progress=progress)
+        digest = content_digest(files, cache)
+        folder = (cache or cache_dir()) / "pyramids" / _key(FORMAT_VERSION, digest)
+        if folder.exists() and not _is_whole(folder, digest, progress=progress):
+            with locked(folder):  # Another process may have made it anew meanwhile.
+                if folder.exists() and not _is_whole(folder, digest, progress=progress):
+                    tell(f"note: {folder} has changed since it was made: it is made again")
+                    shutil.rmtree(folder)
         if not folder.exists():
-            _build(files, folder, progress=progress)
+            _build(files, digest, folder, progress=progress)
+        _, levels, checksums = _opened(folder)
         return Pyramid(
+            folder=folder,
             labels=files.labels,
             attributes=files.attributes,
-            digest=files.digest,
-            resolution=(levels := _mapped(folder, len(files)))[0].shape[3],
+            digest=digest,
+            earlier_digest=files.digest,
             _levels=levels,
+            _checksums=checksums,
         )
 
 
-def _build(files: ImageFiles, folder: Path, *, progress: bool) -> None:
+def _is_whole(folder: Path, digest: str, *, progress: bool) -> bool:
+    """Whether a pyramid of the images with this digest is as it was made, as far as it is read."""
+    try:
+        about, levels, checksums = _opened(folder)
+        stamps = _stamps(folder)
+        if about["content"] != digest:
+            return False
+        if about["stamps"] == stamps:
+            return True
+        size = sum(level[0].nbytes for level in levels)
+        numbers = np.arange(count := len(levels[0]))
+        if size * count > _CHECKED_BYTES:
+            rng = np.random.default_rng(0)
+            numbers = rng.choice(count, max(1, _CHECKED_BYTES // size), replace=False)
+        if not _as_made(levels, checksums, numbers, progress=progress):
+            return False
+    except _DAMAGED:
+        return False
+    with contextlib.suppress(UserError):  # of a folder that cannot be written
+        _write_about(folder, {**about, "stamps": stamps})
+    return True
+
+
+def check_pyramid(folder: Path, *, progress: bool) -> bool:
+    """Read all images of a pyramid and tell whether each is as it was made."""
+    try:
+        _, levels, checksums = _opened(folder)
+        return _as_made(levels, checksums, np.arange(len(levels[0])), progress=progress)
+    except _DAMAGED:
+        return False
+
+
+def _as_made(
+    levels: Sequence[np.ndarray], checksums: np.ndarray, numbers: np.ndarray, *, progress: bool
+) -> bool:
+    shown = progress and len(numbers) >= _MANY
+    return all(
+        zlib.crc32(memoryview(level[number])) == expected[number]
+        for number in follow(numbers, "check", len(numbers), unit="img", shown=shown)
+        for level, expected in zip(levels, checksums, strict=True)
+    )
+
+
+def _key(version: int, digest: str) -> str:
+    return hashlib.sha256(f"pyramid {version} {digest}".encode()).hexdigest()[:32]
+
+
+def _fitting_size(files: ImageFiles, *, progress: bool) -> int:
+    """Width and height of all images, of which there are pyramids."""
     found = survey(files, progress=progress)
     if (fault := found.fault()) is not None:
         raise UserError(
             f"{files.path}: {fault}; make a set that fits with:"
             f" stylegan-data prepare {files.path} OUT.zip"
         )
-    resolution = found.smallest_side
+    return found.smallest_side
+
+
+def _build(files: ImageFiles, digest: str, folder: Path, *, progress: bool) -> None:
+    resolution = _fitting_size(files, progress=progress)
     sizes = [resolution >> lod for lod in range(_level_count(resolution))]
+    # What an earlier version made has no checksums and is not used any more.
+    shutil.rmtree(folder.with_name(_key(1, files.digest)), ignore_errors=True)
     _check_space(files, folder, sum(3 * len(files) * size**2 for size in sizes))
     batch = max(1, _BATCH_BYTES // (3 * resolution**2))
+    checksums = np.empty((len(sizes), len(files)), np.uint32)
     with (
         # Another process that finished first has made the same files.
         contextlib.suppress(FolderTakenError),
         atomic_folder(folder) as temporary,
-        _level_files(temporary, sizes, len(files)) as outputs,
-        progress_bar(desc="pyramid", total=len(files), unit="img", shown=progress) as bar,
     ):
-        for images in read_batches(files, range(len(files)), batch):
-            _append_levels(images, outputs)
-            bar.update(len(images))
+        with (
+            _level_files(temporary, sizes, len(files)) as outputs,
+            progress_bar(desc="pyramid", total=len(files), unit="img", shown=progress) as bar,
+        ):
+            start = 0
+            for images in read_batches(files, range(len(files)), batch):
+                part = slice(start, start := start + len(images))
+                checksums[:, part] = _append_levels(images, outputs)
+                bar.update(len(images))
+        np.save(temporary / CHECKSUMS, checksums)
+        about = {"content": digest, "count": len(files), "resolution": resolution}
+        _write_about(temporary, {**about, "stamps": _stamps(temporary)})
 
 
-def _append_levels(images: np.ndarray, outputs: Sequence[BinaryIO]) -> None:
-    """Append uint8 [N, 3, R, R] to the first file, its 2x2 means to the next, and so on."""
-    level = images.astype(np.float32)
+def _append_levels(images: np.ndarray, outputs: Sequence[BinaryIO]) -> list[list[int]]:
+    """Append uint8 [N, 3, R, R] to the first file, its 2x2 means to the next, and so on.
+
+    Returns the CRC-32 of each image, for each level.
+    """
+    level, checksums = images.astype(np.float32), []
     for lod, output in enumerate(outputs):
         level = halve(level) if lod else level
-        output.write(to_uint8(level).tobytes())
+        stored = np.ascontiguousarray(to_uint8(level))
+        output.write(stored.tobytes())
+        checksums.append([zlib.crc32(memoryview(image)) for image in stored])
+    return checksums
 
 
 @contextlib.contextmanager
@@ -161,22 +272,46 @@ def _level_files(folder: Path, sizes: Sequence[int], count: int) -> Iterator[lis
             os.fsync(output.fileno())
 
 
-def _mapped(folder: Path, count: int) -> tuple[np.memmap, ...]:
-    try:
-        resolution = max(int(file.stem) for file in folder.glob("*.npy"))
-        levels = []
-        for lod in range(_level_count(resolution)):
-            size = resolution >> lod
-            level = np.load(folder / _level_name(size), mmap_mode="r")
-            if level.shape != (count, 3, size, size) or level.dtype != np.uint8:
-                raise ValueError(f"{_level_name(size)} has {level.dtype} {level.shape}")
-            levels.append(level)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{folder} is damaged ({error}): remove it, it is made again") from error
-    return tuple(levels)
+def _opened(folder: Path) -> tuple[dict[str, Any], tuple[np.ndarray, ...], np.ndarray]:
+    """What is said of a pyramid, its levels and checksums; one of `_DAMAGED` if they do not fit."""
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    levels, checksums = _mapped(folder, int(about["resolution"]))
+    if len(levels[0]) != about["count"]:
+        raise ValueError(f"{len(levels[0])} images, not {about['count']}")
+    return about, levels, checksums
+
+
+def _mapped(folder: Path, resolution: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Map all levels and the checksums; ValueError, OSError or EOFError where they do not fit."""
+    checksums = np.load(folder / CHECKSUMS, mmap_mode="r", allow_pickle=False)
+    levels = []
+    for lod in range(_level_count(resolution)):
+        size = resolution >> lod
+        level = np.load(folder / _level_name(size), mmap_mode="r", allow_pickle=False)
+        if level.shape != (checksums.shape[1], 3, size, size) or level.dtype != np.uint8:
+            raise ValueError(f"{_level_name(size)} has {level.dtype} {level.shape}")
+        levels.append(level)
+    if checksums.shape != (len(levels), len(levels[0])) or checksums.dtype != np.uint32:
+        raise ValueError(f"{CHECKSUMS} has {checksums.dtype} {checksums.shape}")
+    return tuple(levels), checksums
+
+
+def _stamps(folder: Path) -> dict[str, list[int]]:
+    """Size and times of the files; another machine may see other inodes on a shared folder."""
+    files = {path.name: path.stat() for path in sorted(folder.glob("*.npy"))}
+    return {name: [s.st_size, s.st_mtime_ns, s.st_ctime_ns] for name, s in files.items()}
+
+
+def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
+    with atomic_write(folder / ABOUT) as temporary:
+        temporary.write_text(json.dumps(about), encoding="utf-8")
 
 
 def _check_space(files: ImageFiles, folder: Path, needed: int) -> None:
+    try:
+        check_writable(folder / ABOUT)
+    except UserError as error:
+        raise UserError(f"{error}: choose another folder with --cache or STYLEGAN_CACHE") from error
     above = folder
     while not above.exists():
         above = above.parent

@@ -202,11 +202,10 @@ class Reals:
         mirror = np.zeros(len(part.rows), bool)
         if self._mirror:
             mirror = mirror_flags(part.start, part.count, self._seed)[part.rows]
-        level = self._pyramid.level(part.level + self._offset)
         rng = np.random.default_rng((self._seed, part.start, _LABEL_STREAM))
         others = rng.integers(len(self), size=part.count)[part.rows]
         return RawBatch(
-            images=torch.from_numpy(np.asarray(level[indices])),
+            images=torch.from_numpy(self._pyramid.read(part.level + self._offset, indices)),
             mirror=torch.from_numpy(mirror),
             labels=self._labels(indices),
             other_labels=self._labels(others),

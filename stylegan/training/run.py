@@ -134,12 +134,13 @@ def resume_run(
             "continue it, or start anew without --resume"
         )
     pyramid = _open(config, settings, runtime)
-    if pyramid.digest != provenance.data:
+    if provenance.data not in (pyramid.digest, pyramid.earlier_digest):
         raise UserError(
             f"{settings.data} is not the data this run was trained on: "
             "give the same file with --data, or start anew without --resume"
         )
     settings = replace(settings, seed=provenance.seed)
+    provenance = replace(provenance, data=pyramid.digest)
     provenance = provenance.going_on(int(tree["nimg"]), settings.execution.name)
     return Attempt(config, settings, runtime, pyramid, provenance).train(load_state(tree, runtime))
 

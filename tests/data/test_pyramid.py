@@ -1,3 +1,7 @@
+import hashlib
+import json
+import os
+import pickle
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -5,7 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from stylegan.datasets.pyramid import open_pyramid
+from stylegan.datasets import pyramid as pyramids
+from stylegan.datasets.pyramid import check_pyramid, open_pyramid
+from stylegan_eval.content import content_digest
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import open_images
 from tests.data.samples import (
@@ -108,7 +114,9 @@ def test_several_may_prepare_at_the_same_time(tmp_path, cache):
     for pyramid in found:
         np.testing.assert_array_equal(pyramid.level(1), found[0].level(1))
     (folder,) = (cache / "pyramids").iterdir()
-    assert everything_below(folder) == ["0004.npy", "0008.npy", "0016.npy"]
+    assert everything_below(folder) == [
+        "0004.npy", "0008.npy", "0016.npy", "about.json", "checksums.npy"
+    ]  # fmt: skip
 
 
 # --- bad input
@@ -175,6 +183,29 @@ def test_a_disk_that_fills_up_is_one_message_and_nothing_is_left(tmp_path, cache
     assert everything_below(cache) == ["pyramids"]
 
 
+def zeroed(path, start=128, count=None):
+    """Overwrite bytes of a file in place, with its old time of modification."""
+    status = path.stat()
+    data = bytearray(path.read_bytes())
+    stop = len(data) if count is None else start + count
+    data[start:stop] = bytes(value ^ 255 if count else 0 for value in data[start:stop])
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def swapped_rows(path):
+    level = np.load(path, mmap_mode="r+")
+    level[[0, 1]] = level[[1, 0]]
+    level.flush()
+
+
+def another_pyramid_in_place_of(folder):
+    files = {f"{n:03d}.png": encoded(noise(8, 8, 50 + n)) for n in range(3)}
+    other = open_pyramid(write_zip(folder.parent / "other.zip", files), progress=False)
+    shutil.rmtree(folder)
+    shutil.copytree(other.folder, folder)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -182,12 +213,132 @@ def test_a_disk_that_fills_up_is_one_message_and_nothing_is_left(tmp_path, cache
         lambda folder: (folder / "0008.npy").write_bytes((folder / "0008.npy").read_bytes()[:200]),
         lambda folder: (folder / "0008.npy").write_bytes(b""),
         lambda folder: shutil.copy(folder / "0004.npy", folder / "0008.npy"),
+        lambda folder: zeroed(folder / "0008.npy"),
+        lambda folder: zeroed(folder / "0004.npy", 128, 1),  # one byte of one pixel
+        lambda folder: swapped_rows(folder / "0008.npy"),
+        lambda folder: zeroed(folder / "checksums.npy"),
+        lambda folder: (folder / "checksums.npy").unlink(),
+        lambda folder: (folder / "about.json").write_text("{}"),
+        lambda folder: (folder / "about.json").write_bytes(b"\xff"),
+        lambda folder: (folder / "about.json").unlink(),
+        lambda folder: another_pyramid_in_place_of(folder),
     ],
 )
-def test_damaged_cached_files_are_named(tmp_path, cache, damage):
+def test_what_changed_in_the_cache_is_prepared_again(tmp_path, cache, capsys, damage):
     source = write_zip(tmp_path / "x.zip", pngs(3))
-    open_pyramid(source, progress=False)
+    before = open_pyramid(source, progress=False)
+    levels = [np.array(before.level(lod)) for lod in range(before.max_lod + 1)]
     (folder,) = (cache / "pyramids").iterdir()
     damage(folder)
-    with pytest.raises(UserError, match=rf"{folder} is damaged .*remove it"):
-        open_pyramid(source, progress=False)
+    again = open_pyramid(source, progress=False)
+    assert capsys.readouterr().err == (
+        f"note: {folder} has changed since it was made: it is made again\n"
+    )
+    for lod, level in enumerate(levels):
+        np.testing.assert_array_equal(again.level(lod), level)
+        np.testing.assert_array_equal(again.read(lod, range(3)), level)
+    open_pyramid(source, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_damaged_image_is_refused_when_it_is_read(tmp_path, cache):
+    source = write_zip(tmp_path / "x.zip", pngs(5))
+    pyramid = open_pyramid(source, progress=False)
+    whole = np.array(pyramid.level(0))
+    zeroed(pyramid.folder / "0008.npy", 128 + 3 * 192, 192)  # image 3, under the open pyramid
+    np.testing.assert_array_equal(pyramid.read(0, [4, 2, 0]), whole[[4, 2, 0]])
+    with pytest.raises(UserError, match=r"image 3 of 8x8 is damaged .* --resume"):
+        pyramid.read(0, np.array([1, 3]))
+    again = open_pyramid(source, progress=False)
+    np.testing.assert_array_equal(again.read(0, range(5)), whole)
+
+
+def test_what_a_disk_loses_without_changing_times_is_found_by_reading(tmp_path, cache):
+    source = write_zip(tmp_path / "x.zip", pngs(5))
+    folder = open_pyramid(source, progress=False).folder
+    assert check_pyramid(folder, progress=False)
+    zeroed(folder / "0004.npy")
+    about = json.loads((folder / "about.json").read_text())
+    status = (folder / "0004.npy").stat()
+    about["stamps"]["0004.npy"] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    (folder / "about.json").write_text(json.dumps(about))
+    assert not check_pyramid(folder, progress=False)
+    pyramid = open_pyramid(source, progress=False)
+    pyramid.read(0, range(5))
+    with pytest.raises(UserError, match="4x4 is damaged"):
+        pyramid.read(1, [0])
+
+
+def test_a_copied_cache_is_checked_and_used(tmp_path, cache, monkeypatch, capsys):
+    source = write_zip(tmp_path / "x.zip", pngs(5))
+    first = open_pyramid(source, progress=False)
+    shutil.copytree(cache, tmp_path / "copy")
+    monkeypatch.setattr(pyramids, "_build", None)  # it need not be made
+    again = open_pyramid(source, cache=tmp_path / "copy", progress=False)
+    np.testing.assert_array_equal(again.level(0), first.level(0))
+    assert capsys.readouterr().err == ""
+
+
+def test_the_check_of_a_large_changed_set_is_bounded(tmp_path, cache, monkeypatch, capsys):
+    source = write_zip(tmp_path / "x.zip", pngs(40))
+    pyramid = open_pyramid(source, progress=False)
+    monkeypatch.setattr(pyramids, "_CHECKED_BYTES", 10 * (192 + 48))  # of ten images
+    zeroed(pyramid.folder / "0008.npy", 128, 20 * 192)  # half of them: missed once in 2^10
+    open_pyramid(source, progress=False)
+    assert "has changed since it was made" in capsys.readouterr().err
+
+
+def test_training_and_metrics_have_one_notion_of_content(tmp_path, cache):
+    """A folder whose pixels changed with size and times of modification kept."""
+    plain = {f"{n}.bmp": encoded(noise(8, 8, n), "BMP") for n in range(4)}
+    source = write_folder(tmp_path / "x", plain)
+    first = open_pyramid(source, progress=False)
+    zeroed(source / "2.bmp", 60, 100)
+    second = open_pyramid(source, progress=False)
+    with open_images(source) as files:
+        assert content_digest(files) == second.digest != first.digest
+        for index in range(4):
+            np.testing.assert_array_equal(second.level(0)[index], files.read(index))
+    (source / "0.bmp").rename(source / "away")
+    (source / "1.bmp").rename(source / "0.bmp")
+    (source / "away").rename(source / "1.bmp")
+    third = open_pyramid(source, progress=False)
+    np.testing.assert_array_equal(third.level(0)[:2], second.level(0)[1::-1])
+    (source / "3.bmp").unlink()
+    (source / "3.bmp").symlink_to(write_folder(tmp_path, {"a": plain["0.bmp"]}) / "a")
+    linked = open_pyramid(source, progress=False)
+    (source / "3.bmp").unlink()
+    (source / "3.bmp").symlink_to(write_folder(tmp_path, {"b": plain["1.bmp"]}) / "b")
+    retargeted = open_pyramid(source, progress=False)
+    assert len({each.digest for each in (first, second, third, linked, retargeted)}) == 5
+
+
+def test_a_moved_folder_is_not_prepared_again(tmp_path, cache, monkeypatch):
+    source = write_folder(tmp_path / "x", pngs(3))
+    first = open_pyramid(source, progress=False)
+    monkeypatch.setattr(pyramids, "_build", None)
+    shutil.copytree(source, tmp_path / "copy")  # with other times
+    for place in (source.rename(tmp_path / "y"), tmp_path / "copy"):
+        assert open_pyramid(place, progress=False).folder == first.folder
+
+
+def test_what_an_earlier_version_prepared_is_replaced_without_a_word(tmp_path, cache, capsys):
+    source = write_folder(tmp_path / "x", pngs(3))
+    with open_images(source) as files:
+        name = hashlib.sha256(f"pyramid 1 {files.digest}".encode()).hexdigest()[:32]
+    old = cache / "pyramids" / name
+    old.mkdir(parents=True)
+    np.save(old / "0008.npy", np.zeros((3, 3, 8, 8), np.uint8))
+    pyramid = open_pyramid(source, progress=False)
+    assert pyramid.level(0).any()
+    assert [each.name for each in (cache / "pyramids").iterdir()] == [pyramid.folder.name]
+    assert capsys.readouterr().err == ""
+
+
+def test_another_process_gets_where_the_images_are_not_what_is_in_them(tmp_path):
+    pyramid = open_pyramid(write_zip(tmp_path / "x.zip", pngs(20, 64)), progress=False)
+    packed = pickle.dumps(pyramid)
+    assert len(packed) < 10_000
+    again = pickle.loads(packed)  # noqa: S301 (our own)
+    np.testing.assert_array_equal(again.read(1, range(20)), pyramid.read(1, range(20)))
+    assert isinstance(again.level(0), np.memmap)

@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import zipfile
 
 import pytest
+from PIL import Image
 
 from stylegan_eval.content import content_digest
+from stylegan_eval.errors import UserError
 from stylegan_eval.images import open_images
 
 
@@ -60,6 +63,82 @@ def test_files_are_read_once(tmp_path, image_folder, monkeypatch):
     )
     assert digest(folder) == first
     assert read == []
-    index.write_text("[]")
+    for damage in ("[]", "", index.read_text()[:-9], index.read_text().replace("00003", "00009")):
+        index.write_text(damage)
+        read.clear()
+        assert digest(folder) == first
+        assert len(read) == 5
+
+
+def test_without_a_cache_that_can_be_written_the_digest_is_the_same(
+    tmp_path, image_folder, monkeypatch
+):
+    folder = image_folder("a", 5)
+    first = digest(folder)
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "file" / "cache"))
     assert digest(folder) == first
-    assert len(read) == 5
+
+
+def test_a_change_right_after_reading_is_noticed(image_folder):
+    """Within one tick of the clock of some file systems."""
+    folder = image_folder("a", 3)
+    path = folder / "00001.png"
+    data = bytearray(path.read_bytes())
+    seen = set()
+    for turn in range(20):
+        data[-20] = turn
+        with path.open("r+b") as file:
+            file.write(data)
+        seen.add(digest(folder))
+    assert len(seen) == 20
+
+
+def test_files_that_change_while_they_are_used_are_refused(image_folder):
+    folder = image_folder("a", 5)
+    with open_images(folder) as files:
+        path = folder / files.names[3]
+        before = files.read(3)
+        path.chmod(0o600)  # another time of change
+        with pytest.raises(UserError, match=r"00003\.png: has changed since it was opened"):
+            files.read(3)
+        with pytest.raises(UserError, match=r"00003\.png: has changed since it was opened"):
+            content_digest(files)
+    with open_images(folder) as files:
+        content_digest(files)
+        path.chmod(0o644)
+        assert (files.read(3) == before).all()  # the content is known
+        status, data = path.stat(), bytearray(path.read_bytes())
+        other = Image.fromarray(255 - before.transpose(1, 2, 0))
+        other.save(path)
+        with path.open("ab") as file:
+            file.write(bytes(max(0, len(data) - path.stat().st_size)))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        with pytest.raises(UserError, match=r"00003\.png: has changed since it was opened"):
+            files.read(3)
+        assert files.read(2).shape == before.shape
+
+
+def test_a_zip_that_is_replaced_while_it_is_used_is_refused(tmp_path, image_folder):
+    """In place with entries of the same sizes, or under its name."""
+    first, second = tmp_path / "1.zip", tmp_path / "2.zip"
+    for path in (first, second):
+        with zipfile.ZipFile(path, "w") as file:
+            for name in "ab":
+                image = Image.new("RGB", (96, 96), "red" if path == first else "blue")
+                image.save(tmp_path / "x.bmp")
+                file.write(tmp_path / "x.bmp", f"{name}.bmp")
+    assert first.stat().st_size == second.stat().st_size
+    kept = first.read_bytes()
+    with open_images(first) as files:
+        before = content_digest(files)
+        assert files.read(0)[0].all()
+        first.write_bytes(second.read_bytes())
+        with pytest.raises(UserError, match=r"b\.bmp: cannot be read \(Bad CRC"):
+            files.read(1)
+        files.close()
+        with pytest.raises(UserError, match=r"1\.zip: has changed since it was opened"):
+            files.read(1)
+    assert digest(first) == digest(second) != before
+    first.write_bytes(kept)
+    assert digest(first) == before
