@@ -1,0 +1,1 @@
+"""Everything that the commands print and write on small inputs, recorded and compared."""

@@ -1,0 +1,109 @@
+"""Text and files without what differs from run to run, so that equal work reads the same."""
+
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageSequence
+from safetensors import safe_open
+
+# Times, speeds and memory; what a table or log calls them.
+_VOLATILE = (
+    *("seconds", "date", "img_per_s", "peak_memory_mib", "training_seconds", "machine"),
+    *("time", "cpu_seconds", "hours"),
+)
+_TEXT = {".txt", ".log", ".json", ".jsonl", ".csv", ".md", ".html", ".svg", ".css", ".js"}
+_PATTERNS = (
+    (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?([+-]\d\d:\d\d)?"), "DATE"),
+    (re.compile(r"\b[\d.,]+ ?(img/s|s/kimg|kimg/h|MiB|GiB|MB|kB)\b"), "N \\1"),
+    (re.compile(r"\b[\d.,]+ ?(ms|s|min|h|d|days|hours|minutes|seconds)\b"), "N \\1"),
+    (re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+"), "PNG"),
+    (re.compile(r"\b[\d.]+ (T|G|M)?FLOP/s"), "N FLOP/s"),
+)
+
+
+def stable_text(text: str, folder: Path) -> list[str]:
+    """Lines of a text, without times, and with the folder called DIR."""
+    text = text.replace(str(folder), "DIR").rpartition("\r")[2] if "\r" in text else text
+    text = text.replace(str(folder), "DIR")
+    for pattern, word in _PATTERNS:
+        text = pattern.sub(word, text)
+    return text.splitlines()
+
+
+def content_of(path: Path, folder: Path) -> Any:
+    """What a file holds, as JSON: its lines, or digests of pixels, tensors, arrays or members."""
+    kind = path.suffix
+    if kind in _TEXT:
+        lines = path.read_text(encoding="utf-8", errors="replace")
+        if kind == ".csv":
+            lines = _table(path)
+        if kind in (".json", ".jsonl"):
+            lines = "\n".join(_json_lines(lines))
+        return stable_text(lines, folder)
+    if kind in (".png", ".gif", ".apng"):
+        with Image.open(path) as image:
+            frames = [_digest(np.asarray(f.convert("RGBA"))) for f in ImageSequence.Iterator(image)]
+            return {"size": list(image.size), "frames": frames}
+    if kind == ".npy":
+        return _digest(np.load(path))
+    if kind == ".safetensors":
+        with safe_open(path, "pt") as file:
+            return {name: _digest(file.get_tensor(name)) for name in sorted(file.keys())}
+    if kind == ".pt":
+        return dict(_leaves(torch.load(path, map_location="cpu", weights_only=True), ""))
+    if kind in (".npz", ".zip"):
+        with zipfile.ZipFile(path) as archive:
+            return {
+                name: hashlib.sha256(archive.read(name)).hexdigest()[:16]
+                for name in sorted(archive.namelist())
+            }
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _table(path: Path) -> str:
+    import pandas as pd
+
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    kept = [name for name in frame.columns if name not in _VOLATILE]
+    return str(frame[kept].to_csv(index=False))
+
+
+def _json_lines(text: str) -> Iterator[str]:
+    try:
+        trees = [json.loads(text)]
+    except ValueError:
+        trees = [json.loads(line) for line in text.splitlines()]
+    for tree in trees:
+        yield json.dumps(_without_times(tree), indent=1)
+
+
+def _without_times(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _without_times(v) for key, v in tree.items() if key not in _VOLATILE}
+    return [_without_times(each) for each in tree] if isinstance(tree, list) else tree
+
+
+def _leaves(tree: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _leaves(value, f"{name}/{key}")
+    elif isinstance(tree, torch.Tensor):
+        yield name, _digest(tree)
+    else:
+        yield name, repr(tree)
+
+
+def _digest(array: Any) -> str:
+    if isinstance(array, torch.Tensor):
+        whole = array.detach().flatten().clone(memory_format=torch.contiguous_format)
+        shape, dtype, data = tuple(array.shape), array.dtype, whole.view(torch.uint8).numpy()
+    else:
+        shape, dtype, data = array.shape, array.dtype, np.ascontiguousarray(array)
+    return f"{dtype} {list(shape)} {hashlib.sha256(data.tobytes()).hexdigest()[:16]}"
