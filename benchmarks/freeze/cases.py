@@ -81,8 +81,9 @@ CASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             ),
             (
                 f"stylegan-eval all --ckpt demo --data av64.zip -n 64 {_LITE} --subset-size 32"
-                f" --pairs 8 {_PPL} --classifiers attributes.safetensors --attributes eyeglasses,suit"
-                " --ls-num 96 --ls-keep 64 --csv all.csv --distances lengths.npz"
+                f" --pairs 8 {_PPL} --classifiers attributes.safetensors"
+                " --attributes eyeglasses,suit --ls-num 96 --ls-keep 64 --csv all.csv"
+                " --distances lengths.npz"
             ),
             f"stylegan-eval ppl --ckpt demo -n 6 {_PPL} --derivative both --device cpu",
             (
