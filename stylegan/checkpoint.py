@@ -28,18 +28,40 @@ from stylegan_eval.untrusted import parsing
 
 FORMAT = "stylegan-checkpoint/2"
 _KEYS = {"config", "provenance", "nimg", "lod", "networks", "optimizers", "labels"}
-_NAME = re.compile(r"checkpoint-(\d{6,})\.pt")
+_NAME = re.compile(r"checkpoint-(\d{6,})(?:_(\d{3}))?\.pt")
+
+
+def kimg_name(nimg: int) -> str:
+    """A number of images in names of files, which sort by it.
+
+    >>> kimg_name(25_000), kimg_name(25_344)
+    ('000025', '000025_344')
+    """
+    kimg, rest = divmod(nimg, 1000)
+    return f"{kimg:06d}_{rest:03d}" if rest else f"{kimg:06d}"
 
 
 def checkpoint_path(folder: Path, nimg: int) -> Path:
     """Name of the checkpoint taken after `nimg` images."""
-    return folder / f"checkpoint-{nimg // 1000:06d}.pt"
+    return folder / f"checkpoint-{kimg_name(nimg)}.pt"
+
+
+def existing_checkpoint(folder: Path, nimg: int) -> Path:
+    """The checkpoint taken after `nimg` images, also of a version that named whole kimg only."""
+    path, older = checkpoint_path(folder, nimg), checkpoint_path(folder, nimg // 1000 * 1000)
+    if path.exists() or not older.exists():
+        return path
+    try:
+        return older if read_checkpoint(older)["nimg"] == nimg else path
+    except UserError:
+        return path
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Checkpoints of a run, oldest first."""
-    named = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
-    return sorted(named, key=lambda path: int(path.name.split("-")[1].split(".")[0]))
+    named = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
+    found = [(int(name[1]), int(name[2] or 0), path) for name, path in named if name is not None]
+    return [path for *_, path in sorted(found)]
 
 
 def newest_checkpoint(path: Path) -> Path:

@@ -13,7 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan.checkpoint import checkpoint_path, checkpoints_in, save_checkpoint
+from stylegan.checkpoint import (
+    checkpoint_path,
+    checkpoints_in,
+    existing_checkpoint,
+    save_checkpoint,
+)
 from stylegan.configs import Config
 from stylegan.datasets.pyramid import Pyramid
 from stylegan.datasets.reals import Reals, as_rows
@@ -146,7 +151,7 @@ class Attempt:
                 number = stop.number or signal.SIGTERM  # another process was told
                 snapshots.say_stopped(number)
                 raise SystemExit(128 + number)
-        return checkpoint_path(settings.out, state.nimg)
+        return existing_checkpoint(settings.out, state.nimg)
 
     def _open_reports(self, stack: ExitStack, start: int) -> _Reports:
         out, settings = self._settings.out, self._settings
@@ -309,7 +314,7 @@ class _Snapshots:
 
     def begin(self, state: TrainState) -> None:
         """Save fresh networks, which shows whether the folder can be written; or go on."""
-        path = checkpoint_path(self.settings.out, state.nimg)
+        path = existing_checkpoint(self.settings.out, state.nimg)
         self.saved_nimg = state.nimg
         if self.reports is not None:
             self.measurements.restore(state.nimg)
@@ -326,7 +331,7 @@ class _Snapshots:
 
     def end(self, state: TrainState, *, finished: bool) -> bool:
         """Save what is not, measure it when the training is over; whether nothing is left to do."""
-        path = checkpoint_path(self.settings.out, state.nimg)
+        path = existing_checkpoint(self.settings.out, state.nimg)
         if state.nimg != self.saved_nimg:
             self._save(state, path)
         return finished and self._measure(state, path, last=True)

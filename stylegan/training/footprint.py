@@ -116,8 +116,10 @@ def _ticks(config: Config) -> int:
     return ticks
 
 
-def prepared_images(data: Path, cache: Path | None) -> Written:
-    """The copy of a data set that the first run on it makes: all levels, 8 bits, not compressed.
+def prepared_images(data: Path, cache: Path | None) -> tuple[Written, int]:
+    """The copy of a data set that the first run on it makes, and the side of its images in pixels.
+
+    The copy has all levels, in 8 bits, not compressed.
 
     Raises
     ------
@@ -129,7 +131,8 @@ def prepared_images(data: Path, cache: Path | None) -> Written:
         sizes = [size for size in (first.shape[-1] >> lod for lod in range(30)) if size >= 4]
         total = sum(first.shape[0] * size**2 for size in sizes) * len(files)
     folder = (cache or cache_dir()) / "pyramids"
-    return Written(what="prepared images", count=1, size=total, folder=folder)
+    written = Written(what="prepared images", count=1, size=total, folder=folder)
+    return written, int(first.shape[-1])
 
 
 def shortage(files: Sequence[Written], folder: Path) -> str | None:

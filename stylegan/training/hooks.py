@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from stylegan.checkpoint import kimg_name
 from stylegan.configs import Config
 from stylegan.grid import image_grid, save_png
 from stylegan.networks.generator import GeneratorAtLod
@@ -220,7 +221,7 @@ class SampleSheet:
         with torch.inference_mode():
             images = torch.cat([G.synthesis(self._ws(G, part), noise) for part in parts])
         sheet = image_grid(to_uint8(images).cpu().numpy(), self.columns)
-        save_png(self.folder / f"fakes-{state.nimg // 1000:06d}.png", sheet)
+        save_png(self.folder / f"fakes-{kimg_name(state.nimg)}.png", sheet)
         return sheet
 
     def _ws(self, G: GeneratorAtLod, part: Tensor) -> Tensor:

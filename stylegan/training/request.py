@@ -23,11 +23,13 @@ from stylegan.training.cost import micro_batches
 from stylegan.training.describe import describe_plan, make_plan
 from stylegan.training.footprint import prepared_images, run_files
 from stylegan.training.images import open_together
+from stylegan.training.run import check_sizes
 from stylegan.training.settings import RunSettings
 from stylegan_eval.command import STOP_SIGNALS
 from stylegan_eval.errors import UserError
 from stylegan_eval.loading import pick_device
 
+_CHANNELS = 3  # of the images that are read
 DEFAULT_PRESET = "paper-ffhq-1gpu"
 
 
@@ -81,13 +83,19 @@ class Wanted:
             config = apply_preset(CONFIGS[row or "F"], self.preset or DEFAULT_PRESET)
             if resolution is None and self.preset is None and self.data is not None:
                 resolution = open_together(self.data, self.cache, runtime).resolution
-        return with_options(
+        config = with_options(
             config,
             resolution=resolution,
             total_kimg=self.kimg,
             mirror=self.mirror,
             label_size=self._label_size(runtime) if self.labels else None,
         )
+        if (channels := config.network.num_channels) != _CHANNELS:
+            raise UserError(
+                f"the networks have num_channels {channels}: images are read as RGB, so only"
+                f" networks with num_channels {_CHANNELS} can be trained"
+            )
+        return config
 
     def _label_size(self, runtime: Runtime) -> int | None:
         if self.data is None:
@@ -157,7 +165,9 @@ def plan_lines(
             keeps_best=bool(settings.metrics.metrics),
         )
     if settings.data != Path():
-        files.append(prepared_images(settings.data, settings.cache))
+        prepared, side = prepared_images(settings.data, settings.cache)
+        files.append(prepared)
+        check_sizes(config, side, settings.data, fixed=source is not None)
     plan = make_plan(config, execution, runtime, budget=settings.warmup)
     return list(describe_plan(plan, files, out))
 

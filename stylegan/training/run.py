@@ -28,6 +28,7 @@ from stylegan.training.images import open_together
 from stylegan.training.schedule import phases
 from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
+from stylegan_eval.command import note
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
 from stylegan_eval.precision import check_precision
@@ -93,7 +94,7 @@ def start_from(
         load_networks(tree, state)
         return state, replace(provenance, init=sha256_of(path))
 
-    return _start(config, settings, runtime, first)
+    return _start(config, settings, runtime, first, fixed=True)
 
 
 def resume_run(
@@ -133,7 +134,7 @@ def resume_run(
             f"the checkpoint was trained with {key} {old}, not {new}: leave the option out to "
             "continue it, or start anew without --resume"
         )
-    pyramid = _open(config, settings, runtime)
+    pyramid = _open(config, settings, runtime, fixed=True)
     if provenance.data not in (pyramid.digest, pyramid.earlier_digest):
         raise UserError(
             f"{settings.data} is not the data this run was trained on: "
@@ -150,6 +151,8 @@ def _start(
     settings: RunSettings,
     runtime: Runtime,
     first: Callable[[], tuple[TrainState, Provenance]],
+    *,
+    fixed: bool = False,
 ) -> Path:
     taken = settings.out.is_dir() and bool(checkpoints_in(settings.out))
     if runtime.any(said=taken):
@@ -157,7 +160,7 @@ def _start(
             f"{settings.out} already holds a run: continue it with --resume, "
             "or choose another folder with --out"
         )
-    pyramid = _open(config, settings, runtime)
+    pyramid = _open(config, settings, runtime, fixed=fixed)
     state, provenance = first()
     provenance = replace(provenance, data=pyramid.digest)
     return Attempt(config, settings, runtime, pyramid, provenance).train(state)
@@ -192,31 +195,31 @@ def _read(source: Path, runtime: Runtime) -> tuple[Path, dict[str, Any]]:
     return runtime.processes.of_first(path), tree
 
 
-def _open(config: Config, settings: RunSettings, runtime: Runtime) -> Pyramid:
+def _open(config: Config, settings: RunSettings, runtime: Runtime, *, fixed: bool) -> Pyramid:
     """Open the images, which the first process prepares, and check that all fits."""
     check_precision(settings.execution.precision, runtime.device.type)
     if settings.execution.compile:
         check_toolchain(runtime.device)
     pyramid = open_together(settings.data, settings.cache, runtime)
-    check_fit(config, pyramid, settings.data)
+    check_fit(config, pyramid, settings.data, fixed=fixed)
     settings.execution.check(config, runtime)
     return pyramid
 
 
-def check_fit(config: Config, pyramid: Pyramid, data: Path) -> None:
-    """Refuse a data set that the configuration cannot be trained on.
+def check_fit(config: Config, pyramid: Pyramid, data: Path, *, fixed: bool = False) -> None:
+    """Refuse a data set that the configuration cannot be trained on; say if it is shrunk.
+
+    Parameters
+    ----------
+    fixed : bool
+        Whether the networks are there already, so that options cannot change them.
 
     Raises
     ------
     UserError
         Too few images or too small ones, or labels of another size.
     """
-    size, smallest = pyramid.resolution, config.resolution
-    if size < smallest:
-        raise UserError(
-            f"{data} holds {size}x{size} images, too small for resolution {smallest}: "
-            f"use --resolution {size} or larger images"
-        )
+    check_sizes(config, pyramid.resolution, data, fixed=fixed)
     largest = max(point.minibatch for point in phases(config))
     if len(pyramid) < largest:
         raise UserError(
@@ -229,3 +232,18 @@ def check_fit(config: Config, pyramid: Pyramid, data: Path) -> None:
             f"{data} has labels of {there} numbers, the networks take {wanted}: use the data that"
             " they were made for, or start anew"
         )
+
+
+def check_sizes(config: Config, size: int, data: Path, *, fixed: bool) -> None:
+    """Refuse images of `size` pixels that the networks would enlarge; say if they are shrunk."""
+    own = config.resolution
+    other = f'--resolution {size} (or "resolution" in the file of --config)'
+    if size < own:
+        fewer = "start without --init" if fixed else f"use {other}"
+        raise UserError(
+            f"{data} holds {size}x{size} images, too small for networks of {own}x{own}: give images"
+            f" of {own}x{own} or larger, or {fewer}"
+        )
+    if size > own:
+        how = "" if fixed else f"; {other} keeps them as they are"
+        note(f"{data}: images of {size}x{size} are shrunk to {own}x{own}, as the networks are{how}")

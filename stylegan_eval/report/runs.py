@@ -12,7 +12,7 @@ from stylegan_eval.json_lines import read_rows
 from stylegan_eval.report.measured import Measured, from_log
 
 SETTINGS, LOG, METRICS = "run.json", "log.jsonl", "metrics.jsonl"
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)\.pt")
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)(?:_(\d{3}))?\.pt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +38,8 @@ class TrainingRun:
     def checkpoint(self) -> Path | None:
         """The newest checkpoint."""
         names = [(_CHECKPOINT.fullmatch(path.name), path) for path in self.folder.iterdir()]
-        found = [(int(match[1]), path) for match, path in names if match is not None]
-        return max(found)[1] if found else None
+        found = [(int(m[1]), int(m[2] or 0), path) for m, path in names if m is not None]
+        return max(found)[2] if found else None
 
     @property
     def newest(self) -> list[Measured]:

@@ -101,7 +101,7 @@ def test_the_name_is_known_to_training(own, data, tmp_path):
     assert "demo holds no state of the optimizers" in done.stderr
     done = run(train, "--init", "demo", "--data", data, "--out", out, "--device", "cpu")
     assert done.exit_code == 1
-    assert "too small for resolution 64" in done.stderr
+    assert "too small for networks of 64x64" in done.stderr
     assert not out.exists()
 
 

@@ -86,7 +86,8 @@ def test_the_best_checkpoint_is_one_more(tiny):
 
 def test_prepared_images_take_what_was_announced(data, tmp_path):
     open_pyramid(data, cache=tmp_path, progress=False)
-    announced = prepared_images(data, tmp_path)
+    announced, side = prepared_images(data, tmp_path)
+    assert side == 16
     files = [path for path in announced.folder.rglob("*.npy") if path.is_file()]
     headers = 128 * len(files)
     assert announced.total == sum(path.stat().st_size for path in files) - headers > 0

@@ -252,4 +252,4 @@ def test_data_of_another_size_or_kind_are_refused(finished, cache, tmp_path):
     write_archive(other, ((np.full((8, 8, 3), k, np.uint8), None) for k in range(30)))
     result = run("--init", finished, "--data", other, "--cache", cache, "--out", tmp_path / "x")
     assert result.exit_code == 1
-    assert "too small for resolution 16" in result.stderr
+    assert "too small for networks of 16x16" in result.stderr

@@ -134,7 +134,7 @@ def test_resume_refuses_what_does_not_fit(finished, data, cache, tmp_path):
     refused("is not the data this run was trained on", "--data", other)
     small = tmp_path / "small.zip"
     write_archive(small, ((np.full((8, 8, 3), i, np.uint8), None) for i in range(64)))
-    refused("too small for resolution 16", "--data", small)
+    refused("too small for networks of 16x16", "--data", small)
     result = run("--config", "F", "--preset", "tiny-16", "--data", data, "--out", finished)
     assert result.exit_code == 1
     assert "already holds a run" in result.stderr
