@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from stylegan.checkpoint import newest_checkpoint
 from stylegan.status_command import status_command
 from stylegan.training.cost import PhaseCost
 from stylegan.training.run_status import last_trouble, phase_times, read_status
@@ -69,7 +70,7 @@ def test_a_finished_run(run):
     assert shown["losses"].startswith(f"loss_D {row['loss_D']:.4g}  loss_G {row['loss_G']:.4g}")
     assert f"{row['img_per_s']:.1f} img/s" in shown["speed"]
     assert shown["metrics"] == "none measured"
-    assert "newest checkpoint-000000.pt" in shown["checkpoints"]
+    assert f"newest {newest_checkpoint(run).name}" in shown["checkpoints"]
     assert result.output.count("done") == 3
     phases = [line[14:32].strip() for line in result.output.splitlines()[-3:]]
     assert phases == ["8x8", "fade to 16x16", "16x16"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stylegan.checkpoint import kimg_name
 from stylegan.configs import CONFIGS
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
@@ -57,7 +58,7 @@ def test_a_training_is_found_again_in_its_events(data, cache, runtime, tmp_path)
         assert scalars(found, tag) == expected
     sheets = sorted(tmp_path.glob("fakes-*.png"))
     images = found.Images("fakes")
-    assert [f"fakes-{image.step // 1000:06d}.png" for image in images][-1] == sheets[-1].name
+    assert [f"fakes-{kimg_name(image.step)}.png" for image in images][-1] == sheets[-1].name
     last = Image.open(io.BytesIO(images[-1].encoded_image_string))
     assert np.array_equal(np.array(last), np.array(Image.open(sheets[-1])))
 
