@@ -3,7 +3,7 @@
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,7 @@ from stylegan.training.forward import Forward
 from stylegan.training.loop import Step, both_steps
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.state import TrainState
-from stylegan_eval.errors import UserError
+from stylegan_eval.errors import UserError, is_out_of_memory
 from stylegan_eval.precision import computing_in
 
 MOST_TIMED = 3
@@ -40,8 +40,8 @@ class PhaseSpeed:
     img_per_s : float
         Real images per second, over all processes.
     measured : bool
-        Whether steps of this phase were timed; otherwise the speed follows from the operations of
-        the costliest phase that was.
+        Whether warm steps of this phase were timed; otherwise the speed follows from its operations
+        and the rate of the phases that were, weighted by theirs.
     """
 
     cost: PhaseCost
@@ -65,9 +65,9 @@ def measure_phases(
 ) -> list[PhaseSpeed]:
     """Time phases, the cheapest step first, as long as the budget lasts.
 
-    Of each phase one step is taken that does not count, and up to three that do. A phase whose two
-    steps would not fit into what is left of the budget is extrapolated, and so are all costlier
-    ones.
+    Of each phase one step is taken that never counts (libraries load, kernels are chosen), and up
+    to three that do. A phase whose two steps would not fit into what is left of the budget is
+    extrapolated, and so are all costlier ones.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ def measure_phases(
     rate : float
         Operations per second to expect before anything is known.
     budget : float
-        Seconds. Passed only where a first step takes longer than expected.
+        Seconds. Passed only where a first step takes longer than expected: the cheapest phase is
+        timed by one more even then, for without it nothing would be known.
     memory : float
         Bytes there are; a phase that is estimated to need more is extrapolated.
     clock : callable
@@ -90,31 +91,53 @@ def measure_phases(
         In the order of `costs`.
     """
     end = clock() + budget
-    speeds: dict[int, PhaseSpeed] = {}
+    seconds: dict[int, float] = {}  # of a warm step
     for i in sorted(range(len(costs)), key=lambda i: _step_flop(costs[i])):
-        flop, minibatch = _step_flop(costs[i]), costs[i].point.minibatch
-        # Once a phase is left out, the costlier ones are too, whatever is left.
-        left_out = any(not speed.measured for speed in speeds.values())
-        fits = costs[i].memory <= memory and 2 * flop / rate <= end - clock()
-        measured = fits and not left_out
-        if measured:
-            rate = flop / _time_step(build(costs[i]), end, clock)
-        speeds[i] = PhaseSpeed(cost=costs[i], img_per_s=minibatch * rate / flop, measured=measured)
-    return [speeds[i] for i in range(len(costs))]
+        expected = _step_flop(costs[i]) / _mean_rate(costs, seconds, otherwise=rate)
+        if costs[i].memory > memory or 2 * expected > end - clock():
+            break  # and with it all costlier ones: one rate serves them all
+        warm = _warm_step(build(costs[i]), end, clock, needed=not seconds)
+        if warm is None:
+            break
+        seconds[i] = warm
+    rate = _mean_rate(costs, seconds, otherwise=rate)
+    return [
+        PhaseSpeed(
+            cost=cost,
+            img_per_s=cost.point.minibatch / seconds.get(i, _step_flop(cost) / rate),
+            measured=i in seconds,
+        )
+        for i, cost in enumerate(costs)
+    ]
 
 
 def _step_flop(cost: PhaseCost) -> float:
     return cost.flop_per_image * cost.point.minibatch
 
 
-def _time_step(step: TrialStep, end: float, clock: Callable[[], float]) -> float:
-    """Shortest of up to three steps after a first one; the first where time is up."""
+def _mean_rate(
+    costs: Sequence[PhaseCost], seconds: Mapping[int, float], *, otherwise: float
+) -> float:
+    """Operations per second of the phases timed, weighted by operations."""
+    flop = {i: _step_flop(costs[i]) for i in seconds}
+    if not flop:
+        return otherwise
+    return sum(flop[i] ** 2 / seconds[i] for i in flop) / sum(flop.values())
+
+
+def _warm_step(
+    step: TrialStep, end: float, clock: Callable[[], float], *, needed: bool
+) -> float | None:
+    """Shortest of up to three steps after a first, cold one; None where that took all the time."""
+    step()
     times: list[float] = []
-    while len(times) <= MOST_TIMED and (not times or clock() + min(times) <= end):
+    while len(times) < MOST_TIMED:
+        if clock() + min(times, default=0.0) > end and not (needed and not times):
+            break
         start = clock()
         step()
         times.append(clock() - start)
-    return min(times[1:] or times)
+    return min(times, default=None)
 
 
 @contextmanager
@@ -177,7 +200,9 @@ class _Trial:
             ema_kimg = self._config.schedule.ema_kimg
             try:
                 terms = both_steps(state, doing, shares, iter(batches), ema_kimg)
-            except torch.OutOfMemoryError as error:
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 size = cost.point.resolution
                 raise UserError(
                     f"a pass of {shares[0].size} images at {size}x{size} does not fit into the"

@@ -87,11 +87,39 @@ def test_nothing_is_built_that_would_not_fit():
     assert speed.seconds == pytest.approx(1000 * 1000 / 100)
 
 
-def test_a_first_step_that_takes_all_the_time_is_what_there_is():
+def test_a_first_step_that_takes_all_the_time_is_not_what_a_step_takes():
     machine = Machine(rate=100.0, extra=9.0)
     (speed,) = machine.measure([phase(10.0)], budget=5.0)
-    assert machine.steps == 1
-    assert speed.img_per_s == pytest.approx(1.0)  # 10 images in 10 s
+    assert machine.steps == 2  # the second is the only one that tells anything
+    assert speed.img_per_s == pytest.approx(10.0)
+    assert speed.measured
+
+
+@pytest.mark.parametrize("extra", [0.0, 0.4, 2.0, 30.0])
+@pytest.mark.parametrize("budget", [0.1, 1.0, 2.5, 5.0, 60.0])
+def test_cold_steps_are_no_part_of_the_length(extra, budget):
+    """However long they take, and in whatever phase the budget ends."""
+    machine = Machine(rate=100.0, extra=extra)
+    costs = [phase(0.1 * 2**k, images=1000 * 4**k) for k in range(9)]
+    speeds = machine.measure(costs, budget=budget)
+    length = sum(cost.flop_per_image * cost.images for cost in costs) / machine.rate
+    assert sum(speed.seconds for speed in speeds) == pytest.approx(length)
+
+
+def test_what_was_not_timed_follows_the_rates_weighted_by_operations():
+    """Small steps are slow for their operations: the largest count most, and not they alone."""
+
+    def build(cost):
+        def step():
+            machine.now += cost.flop_per_image * 10 / rates[cost.flop_per_image]
+
+        return step
+
+    machine, rates = Machine(rate=1.0), {1.0: 10.0, 3.0: 50.0, 1e6: 1.0}
+    costs = [phase(1.0), phase(3.0), phase(1e6)]
+    *_, last = measure_phases(costs, build, rate=1e3, budget=30.0, clock=machine.clock)
+    assert not last.measured
+    assert last.img_per_s == pytest.approx((1 * 10 + 3 * 50) / 4 / 1e6)
 
 
 def test_a_phase_larger_than_the_memory_is_not_tried():
