@@ -1,30 +1,29 @@
 """The command `stylegan-train`."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from stylegan.status_command import status_command
-from stylegan.train_options import RowOrFile, check_config_options, size
+from stylegan.train_options import (
+    RowOrFile,
+    check_config_options,
+    has_checkpoints,
+    list_presets,
+    run_folder,
+    size,
+)
 from stylegan_eval.command import ErrorLineGroup, NetworkPath, power_of_two
 from stylegan_eval.option_types import SEED, Number
 
 if TYPE_CHECKING:
-    from stylegan.configs import Config
     from stylegan.runtime import Runtime
-    from stylegan.training.execution import Execution
-    from stylegan.training.metric_names import MetricSettings
     from stylegan.training.request import Wanted
-    from stylegan.training.settings import RunSettings
-
-    _Settings = TypeVar("_Settings", Execution, MetricSettings, RunSettings)
 
 _NEWEST = Path("newest")  # --resume without a value
 _AUTO = Path("auto")
-_NOWHERE = Path()
 
 
 class _Arguments(ErrorLineGroup):
@@ -83,6 +82,13 @@ class _Arguments(ErrorLineGroup):
     type=Number(min=0, min_open=True),
     help="Checkpoint and sample sheet every so many kimg.  [default: a twentieth of the length]",
 )
+@click.option(
+    "--snapshot-minutes",
+    type=click.FloatRange(min=0),
+    metavar="MIN",
+    help="And a checkpoint, which the next replaces, before so much work could be lost; 0: none."
+    "  [default: 20]",
+)
 @click.option("--keep", type=click.IntRange(min=1), help="Checkpoints to keep.  [default: 3]")
 @click.option(
     "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared images."
@@ -103,6 +109,12 @@ class _Arguments(ErrorLineGroup):
     "--metrics-features",
     metavar="NAME",
     help="Feature network of --metrics; only inception gives FID.  [default: inception]",
+)
+@click.option(
+    "--metrics-batch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Images of --metrics at a time; less where memory is full.  [default: 32]",
 )
 @click.option("--ppl-distance", metavar="NAME", help="Perceptual distance.  [default: auto]")
 @click.option("--ppl-crop", metavar="NAME", help="Crop of ppl.  [default: face]")
@@ -191,11 +203,13 @@ def main(
     seed: int,
     out: Path | None,
     snapshot_kimg: float | None,
+    snapshot_minutes: float | None,
     keep: int | None,
     cache: Path | None,
     metrics: str | None,
     metrics_every: float | None,
     metrics_features: str | None,
+    metrics_batch: int | None,
     ppl_distance: str | None,
     ppl_crop: str | None,
     on_collapse: str | None,
@@ -228,28 +242,30 @@ def main(
     if ctx.invoked_subcommand is not None:
         return
     if preset == "list":
-        _list_presets()
+        list_presets()
         return
     check_config_options(config, preset=preset, resolution=resolution)
     trains = not (dry_run or print_config)
     if resume and init:
         raise click.UsageError("--resume continues a run, --init starts one: give one of them")
-    resume = _what_to_resume(resume, out)
-    if not resume and not init and config is None:
+    auto = resume == _AUTO
+    resume, out = _what_to_resume(resume, out)
+    goes_on = resume is not None or (auto and has_checkpoints(out))
+    if config is None and not (goes_on or init):
         raise click.UsageError("which row of Table 1? Give --config A, B, C, D, E or F")
     if trains and out is None:
         raise click.UsageError("where to? Give --out DIR")
-    if trains and not resume and data is None:
-        raise click.UsageError("trained on what? Give --data ZIP|DIR")
-    if cond and data is None and not resume:
-        raise click.UsageError("labels of what? Give --data ZIP|DIR")
+    if data is None and not goes_on and (trains or cond):
+        raise click.UsageError(
+            f"{'trained on what' if trains else 'labels of what'}? Give --data ZIP|DIR"
+        )
     if gpus is not None and "RANK" not in os.environ and trains:
         from stylegan.training.request import launch
 
         ctx.exit(launch(ctx.meta["arguments"], gpus, device))
 
     from stylegan.runtime import Runtime
-    from stylegan.training.request import Wanted
+    from stylegan.training.request import Wanted, config_lines, plan_lines, processes_to_plan
 
     runtime = Runtime.join(device)
     wanted = Wanted(
@@ -261,129 +277,68 @@ def main(
         labels=cond,
         data=data,
         cache=cache,
+        out=out,
+        resume=resume,
+        auto=auto,
+        init=init,
+        settings={
+            "cache": cache,
+            "keep": keep,
+            "snapshot_kimg": snapshot_kimg,
+            "snapshot_minutes": snapshot_minutes,
+            "on_collapse": on_collapse,
+            "tensorboard": tensorboard,
+            "memory_limit": memory_limit,
+            "warmup": warmup,
+            "seed": seed,
+        },
+        execution={
+            "precision": precision,
+            "compile": compiled,
+            "grad_accum": grad_accum,
+            "workers": 2 if workers is None and runtime.device.type == "cuda" else workers,
+        },
+        metrics={
+            "metrics": metrics,
+            "metrics_every": metrics_every,
+            "metrics_features": metrics_features,
+            "metrics_batch": metrics_batch,
+            "ppl_distance": ppl_distance,
+            "ppl_crop": ppl_crop,
+        },
     )
-
-    if print_config:
-        from stylegan.training.request import config_lines
-
-        click.echo(config_lines(lambda trained: wanted.resolve(trained, runtime), resume or init))
-        return
-    settings = _settings(out, data, resume)
-    execution = {
-        "precision": precision,
-        "compile": compiled,
-        "grad_accum": grad_accum,
-        "workers": 2 if workers is None and runtime.device.type == "cuda" else workers,
-    }
-    measured = {
-        "metrics": metrics,
-        "metrics_every": metrics_every,
-        "metrics_features": metrics_features,
-        "ppl_distance": ppl_distance,
-        "ppl_crop": ppl_crop,
-    }
-    chosen = {
-        "cache": cache,
-        "keep": keep,
-        "snapshot_kimg": snapshot_kimg,
-        "on_collapse": on_collapse,
-        "tensorboard": tensorboard,
-        "memory_limit": memory_limit,
-        "warmup": warmup,
-        "seed": None if resume else seed,
-        "execution": _changed(settings.execution, execution),
-        "metrics": _changed(settings.metrics, measured),
-    }
-    settings = _changed(settings, chosen)
-    if dry_run:
-        _print_plan(wanted, resume or init, runtime, gpus, settings)
-        return
-    path = _train(wanted, settings, runtime, resume, init)
-    if runtime.is_first:
-        click.echo(path)
+    if trains:
+        _train(wanted, runtime)
+    elif runtime.is_first:
+        lines = (
+            [config_lines(wanted)]
+            if print_config
+            else plan_lines(wanted, processes_to_plan(runtime, gpus))
+        )
+        for line in lines:
+            click.echo(line)
     runtime.processes.exit(0)
 
 
-def _print_plan(
-    wanted: "Wanted",
-    source: Path | None,
-    runtime: "Runtime",
-    gpus: int | None,
-    settings: "RunSettings",
-) -> None:
-    from stylegan.training.request import plan_lines
-    from stylegan_eval.processes import Processes
-
-    if gpus is not None:
-        runtime = replace(runtime, processes=Processes(world=gpus))
-    for line in plan_lines(
-        lambda trained: wanted.resolve(trained, runtime), source, runtime, settings
-    ):
-        click.echo(line)
+def _what_to_resume(resume: Path | None, out: Path | None) -> tuple[Path | None, Path | None]:
+    """What to go on from, None for auto; and the run's folder, if that says it."""
+    if resume not in (_NEWEST, _AUTO):
+        return resume, out or (run_folder(resume) if resume else None)
+    if out is None:
+        raise click.UsageError("resume what? Give --out DIR or --resume CKPT")
+    return (out if resume == _NEWEST else None), out
 
 
-def _train(
-    wanted: "Wanted",
-    settings: "RunSettings",
-    runtime: "Runtime",
-    resume: Path | None,
-    init: Path | None,
-) -> Path:
-    from stylegan.training.run import resume_run, start_from, start_run
-
-    def revise(trained: "Config | None") -> "Config":
-        return wanted.resolve(trained, runtime)
+def _train(wanted: "Wanted", runtime: "Runtime") -> None:
+    from stylegan.training.request import train_as
 
     try:
-        if resume:
-            path = resume_run(resume, revise, settings, runtime)
-        elif init:
-            path = start_from(init, revise, settings, runtime)
-        else:
-            path = start_run(revise(None), settings, runtime)
+        path = train_as(wanted, runtime)
     except SystemExit as stopped:  # a signal came, to all
         runtime.processes.exit(int(stopped.code or 0))
         raise
-    return path
-
-
-def _what_to_resume(resume: Path | None, out: Path | None) -> Path | None:
-    """Checkpoint or folder to continue; None to start."""
-    if resume in (_NEWEST, _AUTO):
-        if out is None:
-            raise click.UsageError("resume what? Give --out DIR or --resume CKPT")
-        if resume == _AUTO and not any(out.glob("checkpoint-*.pt")):
-            return None
-        return out
-    if resume is not None:
-        from stylegan.opening import check_resumable
-
-        check_resumable(resume)
-    return resume
-
-
-def _settings(out: Path | None, data: Path | None, resume: Path | None) -> "RunSettings":
-    """Settings to begin with: those that the run's folder remembers, or the defaults."""
-    from stylegan.training.settings import RunSettings, read_settings
-    from stylegan.training.warmup import BUDGET
-
-    if resume and out is not None:
-        settings = read_settings(out)
-        return replace(settings, data=data or settings.data)
-    return RunSettings(out=out or _NOWHERE, data=data or _NOWHERE, warmup=BUDGET)
-
-
-def _changed(settings: "_Settings", options: "dict[str, Any]") -> "_Settings":
-    """`settings` with the options that were given."""
-    return replace(settings, **{k: v for k, v in options.items() if v is not None})
-
-
-def _list_presets() -> None:
-    from stylegan.presets import PRESETS
-
-    width = max(map(len, PRESETS))
-    for name, preset in PRESETS.items():
-        click.echo(f"{name:{width}s}  {preset.description}")
+    if runtime.is_first:
+        click.echo(path)
 
 
 main.add_command(status_command)

@@ -47,3 +47,26 @@ def check_config_options(
                 raise click.UsageError(
                     f"--config {config} is a whole configuration: leave out {name}"
                 )
+
+
+def list_presets() -> None:
+    """Print the presets, a line each."""
+    from stylegan.presets import PRESETS
+
+    width = max(map(len, PRESETS))
+    for name, preset in PRESETS.items():
+        click.echo(f"{name:{width}s}  {preset.description}")
+
+
+def has_checkpoints(folder: Path | None) -> bool:
+    """Whether a folder seems to hold a run, which need not be told again what it is."""
+    return folder is not None and any(folder.glob("checkpoint-*.pt"))
+
+
+def run_folder(checkpoint: Path) -> Path | None:
+    """Folder of the run that a checkpoint, or the folder itself, belongs to, if it is one."""
+    from stylegan.opening import check_resumable
+
+    check_resumable(checkpoint)
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    return folder if (folder / "run.json").is_file() else None

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import io
 import os
-import re
 import signal
 import sys
 import threading
@@ -16,7 +15,7 @@ from typing import Any
 
 import click
 
-from stylegan_eval.errors import UserError
+from stylegan_eval.errors import UserError, is_out_of_memory
 from stylegan_eval.names import printable
 
 EXIT_ERROR = 1
@@ -30,8 +29,6 @@ STOP_SIGNALS = tuple(
 )
 _QUIET = "stylegan_eval.quiet"
 _NOTES = "stylegan_eval.notes"
-# What PyTorch says when memory is full, on a GPU and on a CPU.
-_FULL = re.compile("out of memory|not enough memory|can't allocate memory", re.IGNORECASE)
 
 
 class Terminated(BaseException):
@@ -89,11 +86,6 @@ def print_anything() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error tells that memory is full, on a GPU or on a CPU."""
-    return isinstance(error, MemoryError) or bool(_FULL.search(str(error)))
-
-
 @contextlib.contextmanager
 def error_lines(ctx: click.Context) -> Iterator[None]:
     """Turn a `UserError` or an `OSError` into one line on stderr and exit status 1.
@@ -106,6 +98,8 @@ def error_lines(ctx: click.Context) -> Iterator[None]:
     except UserError as error:
         _leave(ctx, f"error: {error}", EXIT_ERROR)
     except OSError as error:
+        if is_out_of_memory(error):
+            _leave(ctx, f"error: out of memory: {_memory_remedy(ctx)}", EXIT_ERROR)
         if error.errno == errno.EPIPE:  # The reader of our output left; click ends quietly.
             raise
         where = f"{error.filename}: " if error.filename is not None else ""
@@ -113,11 +107,23 @@ def error_lines(ctx: click.Context) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        _leave(ctx, "error: out of memory: use a smaller --batch or --num", EXIT_ERROR)
+        _leave(ctx, f"error: out of memory: {_memory_remedy(ctx)}", EXIT_ERROR)
     except Terminated as stopped:
         _leave(ctx, "terminated", 128 + stopped.number)
     except KeyboardInterrupt:
         _leave(ctx, "interrupted", EXIT_INTERRUPTED)
+
+
+def _memory_remedy(ctx: click.Context) -> str:
+    """What to do, by options that the command has."""
+    command = ctx.command
+    if isinstance(command, click.Group) and ctx.invoked_subcommand not in (None, "*"):
+        command = command.get_command(ctx, str(ctx.invoked_subcommand)) or command
+    options = {name for param in command.params for name in param.opts}
+    if "--grad-accum" in options:
+        return "use --grad-accum, --memory-limit or --precision bf16"
+    smaller = [name for name in ("--batch", "--num", "--size") if name in options]
+    return f"use a smaller {' or '.join(smaller)}" if smaller else "end other programs"
 
 
 def _leave(ctx: click.Context, line: str, status: int) -> None:

@@ -1,5 +1,15 @@
 """The one exception that means: the user can fix this, and the message says how."""
 
+import errno
+import re
+
+# What PyTorch and the libraries below it say when memory is full, on a GPU and on a CPU.
+_FULL = re.compile(
+    "out of memory|not enough memory|(can't|cannot) allocate memory|bad_alloc|ALLOC_FAILED"
+    "|could not create a (primitive|memory)|can't start new thread",
+    re.IGNORECASE,
+)
+
 
 class UserError(Exception):
     """Something the user handed in cannot be used.
@@ -11,3 +21,10 @@ class UserError(Exception):
 
 class UndefinedMetricError(UserError):
     """A metric that is not defined for these images; `stylegan-eval all` leaves it out."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is full, on a GPU or on a CPU."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError) and bool(_FULL.search(str(error)))

@@ -22,6 +22,7 @@ _DAY = 86_400  # seconds
 _LONGEST = 48  # characters of a name that are repeated: a name has at most 255 bytes
 _CLONE = 0x40049409  # FICLONE of linux/fs.h: the same blocks, until one of the files is written
 _CHUNK = 2**20
+_LOOKS, _PAUSE = 5, 0.05  # at a lock that may be one of `is_held`; seconds
 
 
 class FolderTakenError(UserError):
@@ -223,25 +224,62 @@ def locked(path: Path) -> Iterator[None]:
 def held(path: Path) -> Iterator[None]:
     """Be the only process that has `path`, a file to append to, in this way.
 
+    If nothing was appended to a new file, it and the folders made for it are removed again.
+
     Raises
     ------
     UserError
         Another process has it, or it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    with file:
+    made = [folder for folder in path.absolute().parents if not folder.exists()]
+    file = _hold(path)
+    with file:  # closing the file lets it go, and so does the death of the process
         try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                if _is_at(file, path) and path.stat().st_size == 0:
+                    path.unlink()
+                    for folder in made:
+                        folder.rmdir()
+
+
+def _hold(path: Path) -> BinaryIO:
+    """Open and lock the file that is at `path` when it is locked."""
+    for look in range(_LOOKS):
+        time.sleep(_PAUSE if look else 0)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("ab")
+        except FileNotFoundError:  # the folder was removed by whoever had made it
+            continue
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        with contextlib.suppress(BlockingIOError):  # `is_held` has it for a moment, perhaps
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{path.parent} is in use by another process: wait for it, stop it, or choose"
-                " another folder"
-            ) from error
-        yield  # closing the file lets it go, and so does the death of the process
+            if _is_at(file, path):
+                return file
+        file.close()
+    raise UserError(_in_use(path))
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
+
+
+def _in_use(path: Path) -> str:
+    return (
+        f"{path.parent} is in use by another process: wait for it, stop it, or choose another"
+        " folder"
+    )
+
+
+def check_not_held(path: Path) -> None:
+    """Refuse what `held` would refuse; nothing is made."""
+    if is_held(path):
+        raise UserError(_in_use(path))
 
 
 def is_held(path: Path) -> bool:

@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
@@ -21,10 +22,19 @@ from stylegan_eval.errors import UserError
 
 Item = TypeVar("Item")
 _PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+PROCESS_ENDED = "another process has ended: its own message says why"
 # Ranks wait for the slowest block, which on a CPU may take hours.
 _PATIENCE = timedelta(days=7)
 # A container may start that much later than another; a launcher that is gone is noticed then.
 _TO_MEET = timedelta(minutes=10)
+
+
+class ProcessEndedError(UserError):
+    """Another process has ended: nothing that needs all of them can go on."""
+
+
+class FailedTogetherError(UserError):
+    """Another process, which is still there, could not do its part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +65,40 @@ class Processes:
         return items[self.rank :: self.world]
 
     def wait(self) -> None:
-        """Return when all processes have come here."""
-        if self.world > 1:
-            with all_alive():
-                dist.barrier()
+        """Return when all processes have come here.
+
+        Raises
+        ------
+        FailedTogetherError
+            Another one has failed in `failing_together` instead.
+        """
+        if self._any(failed=False):
+            raise FailedTogetherError("another process failed")
+
+    def _any(self, *, failed: bool) -> bool:
+        """Wait for all processes; whether any of them comes because it failed."""
+        if self.world == 1:
+            return failed
+        votes = torch.tensor(int(failed))
+        with all_alive():
+            dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+        return bool(votes.item())
+
+    @contextlib.contextmanager
+    def failing_together(self) -> Iterator[None]:
+        """Let a block that all processes enter fail in all of them when it fails in one.
+
+        The others learn of it where they next wait for each other, at the end of the block at the
+        latest, by a `FailedTogetherError`; so all are at the same place again.
+        """
+        try:
+            yield
+        except (ProcessEndedError, FailedTogetherError):
+            raise
+        except Exception:
+            self._any(failed=True)
+            raise
+        self.wait()
 
     def exit(self, status: int) -> None:
         """Wait for all processes, then end this one, if it is one of several."""
@@ -74,10 +114,21 @@ class Processes:
         """The value that the first process has."""
         if self.world == 1:
             return value
+        self.wait()
         values = [value]
         with all_alive():
             dist.broadcast_object_list(values, src=0)
         return values[0]
+
+    def of_all(self, value: Item) -> list[Item]:
+        """The values of all processes, by rank."""
+        if self.world == 1:
+            return [value]
+        self.wait()
+        values: list[Any] = [None] * self.world
+        with all_alive():
+            dist.all_gather_object(values, value)
+        return values
 
 
 @contextlib.contextmanager
@@ -86,7 +137,7 @@ def all_alive() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise UserError("another process has ended: its own message says why") from error
+        raise ProcessEndedError(PROCESS_ENDED) from error
 
 
 def end_with_parent(parent: int | None = None) -> None:

@@ -26,6 +26,12 @@ def training_storage(
         Whether the best checkpoint is kept beside them.
     """
     from stylegan.training.footprint import run_files
+    from stylegan.training.metric_names import MetricSettings
+    from stylegan.training.settings import RunSettings
 
-    files = run_files(config, Path(), snapshot_kimg=snapshot_kimg, keep=keep, keeps_best=keeps_best)
+    metrics = MetricSettings(metrics="fid" if keeps_best else "")
+    settings = RunSettings(
+        out=Path(), data=Path(), snapshot_kimg=snapshot_kimg, keep=keep, metrics=metrics
+    )
+    files = run_files(config, settings)
     return sum(item.total for item in files)

@@ -69,7 +69,8 @@ def distance_curves(trainings: Sequence[Training]) -> bytes | None:
 
 def _distances(training: Training) -> list[dict[str, Any]]:
     rows, _ = read_rows(training.folder / METRICS_FILE)
-    return [row for row in rows if str(row.get("metric", "")).startswith(("fid", "fd"))]
+    measured = [row for row in rows if "error" not in row]
+    return [row for row in measured if str(row.get("metric", "")).startswith(("fid", "fd"))]
 
 
 def _plain_ticks(axes: "Axes") -> None:

@@ -10,8 +10,7 @@ from urllib.parse import urlencode
 from stylegan.recipe import Recipe
 from stylegan.recipe_png import Source, png_of
 from stylegan.subject import Subject, draw_recipe
-from stylegan_eval.command import is_out_of_memory
-from stylegan_eval.errors import UserError
+from stylegan_eval.errors import UserError, is_out_of_memory
 
 KEPT = 32  # images
 

@@ -2,57 +2,40 @@
 
 import logging
 import signal
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan.checkpoint import (
-    checkpoint_path,
-    checkpoints_in,
-    existing_checkpoint,
-    save_checkpoint,
-)
+from stylegan.checkpoint import checkpoints_in, existing_checkpoint
 from stylegan.configs import Config
 from stylegan.datasets.pyramid import Pyramid
 from stylegan.datasets.reals import Reals, as_rows
 from stylegan.grid import image_grid, save_png
 from stylegan.provenance import Provenance
 from stylegan.runtime import Runtime
-from stylegan.training.cost import PhaseCost, micro_batches, phase_costs
+from stylegan.training.cost import PhaseCost, phase_costs
 from stylegan.training.describe import make_plan, summary
 from stylegan.training.evaluate import Measurements, check_metrics
-from stylegan.training.footprint import run_files, sheet_columns, snapshot_interval
-from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet, say
+from stylegan.training.footprint import run_files, sheet_columns
+from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet, add_line, say
 from stylegan.training.loop import Hook, train
 from stylegan.training.monitor import Monitor
+from stylegan.training.schedule import training_point
 from stylegan.training.settings import RunSettings, write_settings
+from stylegan.training.snapshots import Reports, Snapshots, StopSignals
 from stylegan.training.state import TrainState
-from stylegan.training.tensorboard import TensorBoard, is_installed, open_tensorboard
-from stylegan_eval.command import Terminated, handling
-from stylegan_eval.errors import UserError
-from stylegan_eval.files import held
+from stylegan.training.tensorboard import is_installed, open_tensorboard
+from stylegan_eval.command import handling
+from stylegan_eval.errors import UserError, is_out_of_memory
 from stylegan_eval.precision import computing_in
 from stylegan_eval.sampling import latents
 
 TEXT_LOG = "train.log"
 _LABELS_KEPT = 4096
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Reports:
-    """What the first process tells of a run."""
-
-    log: RunLog
-    progress: Progress
-    sheet: SampleSheet
-    board: TensorBoard | None
 
 
 class Attempt:
@@ -84,15 +67,7 @@ class Attempt:
         self._pyramid, self._provenance = pyramid, provenance
         self._offset = (pyramid.resolution // config.resolution).bit_length() - 1
         self._asked = settings.metrics.asked()
-        self._execution = settings.execution
-        if settings.memory_limit is not None:
-            table = micro_batches(
-                config,
-                settings.memory_limit,
-                execution=settings.execution,
-                world=runtime.world,
-            )
-            self._execution = replace(settings.execution, at_a_time=table)
+        self._execution = settings.execution_of(config, runtime.world)
 
     def train(self, state: TrainState) -> Path:
         """Train to the end, or until a signal comes to any process.
@@ -113,13 +88,14 @@ class Attempt:
         """
         settings, runtime = self._settings, self._runtime
         start, total = state.nimg, self._config.schedule.total_kimg
-        interval = snapshot_interval(self._config, settings.snapshot_kimg)
+        interval = settings.interval(self._config)
         if runtime.is_first:
             check_metrics(self._asked, settings.data, self._config.resolution, runtime.device)
         stop = StopSignals()
         with ExitStack() as stack:
+            stack.enter_context(self._errors_in_log(state))
             reports = self._open_reports(stack, start) if runtime.is_first else None
-            snapshots = _Snapshots(
+            snapshots = Snapshots(
                 settings=settings,
                 config=self._config,
                 provenance=self._provenance,
@@ -137,6 +113,8 @@ class Attempt:
             hooks: list[Hook] = [] if reports is None else [reports.progress]
             hooks.append(snapshots.monitor)
             hooks.append(Every(interval, start, snapshots))
+            if reports is not None and settings.snapshot_minutes:
+                hooks.append(snapshots.by_time)
             train(
                 state,
                 self._reals(),
@@ -153,9 +131,8 @@ class Attempt:
                 raise SystemExit(128 + number)
         return existing_checkpoint(settings.out, state.nimg)
 
-    def _open_reports(self, stack: ExitStack, start: int) -> _Reports:
+    def _open_reports(self, stack: ExitStack, start: int) -> Reports:
         out, settings = self._settings.out, self._settings
-        stack.enter_context(held(out / TEXT_LOG))
         for left in out.glob(".*.tmp"):  # by a process that was killed as it wrote
             left.unlink()
         write_settings(self._config, settings)
@@ -164,7 +141,6 @@ class Attempt:
             board = open_tensorboard(out, start)
             stack.callback(board.close)
         log = RunLog(out, start, also=() if board is None else (board.row,))
-        stack.enter_context(_errors_in(log))
         costs = self._foretell(log) if settings.warmup and start == 0 else self._costs()
         progress = Progress(log, self._config, costs, start)
         stack.callback(progress.close)
@@ -173,7 +149,7 @@ class Attempt:
             f"config {self._config.name}, seed {settings.seed}, {settings.execution.name},"
             f" {self._runtime.world} process(es), from kimg {start / 1000:.1f}"
         )
-        return _Reports(log=log, progress=progress, sheet=self._sheet(), board=board)
+        return Reports(log=log, progress=progress, sheet=self._sheet(), board=board)
 
     def _costs(self) -> list[PhaseCost]:
         return phase_costs(self._config, self._execution, self._runtime.world)
@@ -182,19 +158,56 @@ class Attempt:
         """Say what the training will take, and where it will write."""
         settings, config = self._settings, self._config
         plan = make_plan(config, self._execution, self._runtime, budget=settings.warmup)
-        files = run_files(
-            config,
-            settings.out,
-            snapshot_kimg=settings.snapshot_kimg,
-            keep=settings.keep,
-            keeps_best=bool(self._asked),
-        )
-        for line in summary(plan, files, settings.out):
+        for line in summary(plan, run_files(config, settings), settings.out):
             say(line)
             log.line(line)
         return [speed.cost for speed in plan.speeds]
 
-    def _monitor(self, state: TrainState, reports: _Reports | None) -> Monitor:
+    @contextmanager
+    def _errors_in_log(self, state: TrainState) -> Iterator[None]:
+        """Leave in the log what ended a run, for those who were not there.
+
+        A process that runs out of memory says so itself: the first knows only that it has ended.
+        """
+        try:
+            yield
+        except (UserError, MemoryError, RuntimeError, OSError) as error:
+            full = is_out_of_memory(error)
+            told = UserError(self._remedy(state)) if full else error
+            if full or self._runtime.is_first:
+                with suppress(OSError):
+                    add_line(self._settings.out / TEXT_LOG, f"error: {told}")
+            if told is not error:
+                raise told from error
+            raise
+
+    def _remedy(self, state: TrainState) -> str:
+        """What to do when memory is full, at this place of the training."""
+        config, execution, out = self._config, self._execution, self._settings.out
+        point = training_point(state.nimg, config)
+        images = max(share.size for share in execution.shares(point, config, self._runtime))
+        if images <= config.network.mbstd_group_size:
+            option = "--precision bf16" if execution.precision != "bf16" else "--workers 0"
+            advice = f"no pass can be smaller: use {option}, or a device with more memory"
+        elif self._settings.memory_limit is not None:
+            option = f"--memory-limit {self._settings.memory_limit // 2}"
+            advice = f"divide the minibatch into smaller passes with {option}"
+        else:
+            option = f"--grad-accum {2 * -(-point.minibatch // (self._runtime.world * images))}"
+            advice = f"divide the minibatch into smaller passes with {option} or --memory-limit"
+        size = f"{point.resolution}x{point.resolution}"
+        saved = checkpoints_in(out)
+        last = (
+            f"last checkpoint: {saved[-1].name}; continue with --resume --out {out} {option}"
+            if saved
+            else f"no checkpoint yet; start again with {option}"
+        )
+        return (
+            f"out of memory ({self._runtime.device.type}) at kimg {state.nimg / 1000:.1f}, {images}"
+            f" images of {size} at a time: {advice}; {last}"
+        )
+
+    def _monitor(self, state: TrainState, reports: Reports | None) -> Monitor:
         # Terms are the same in all processes: they stop together, and the first says why. What
         # stops a run is said as its error.
         warns = self._settings.on_collapse == "warn"
@@ -207,13 +220,14 @@ class Attempt:
             tell=reports.progress.say if warns and reports is not None else _silent,
         )
 
-    def _measurements(self, reports: _Reports | None) -> Measurements:
+    def _measurements(self, reports: Reports | None) -> Measurements:
         board = None if reports is None else reports.board
         return Measurements(
             folder=self._settings.out,
             data=self._settings.data,
             asked=self._asked,
             every=self._settings.metrics.metrics_every,
+            batch=self._settings.metrics.metrics_batch,
             device=self._runtime.device,
             tell=_silent if reports is None else reports.progress.say,
             also=() if board is None else (board.measured,),
@@ -262,118 +276,3 @@ def _logging_to(tell: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
-
-
-@contextmanager
-def _errors_in(log: RunLog) -> Iterator[None]:
-    """Leave in the log what ended a run, for those who were not there."""
-    try:
-        yield
-    except UserError as error:
-        log.line(f"error: {error}")
-        raise
-
-
-class StopSignals:
-    """Handler that notes a signal to stop, which the training asks for at its next look.
-
-    A second Ctrl-C, a second later, interrupts as usual: a launcher or shell may send the first
-    one twice. Other signals may come any number of times: Linux sends SIGTERM for each thread of
-    a launcher that dies.
-    """
-
-    def __init__(self) -> None:
-        self.number: int | None = None  # the first that came
-        self.at_once = False  # leave by `Terminated`: all is saved
-        self._time = 0.0
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        """Handle a signal."""
-        if self.number is None:
-            self.number, self._time = number, time.monotonic()
-        elif number == signal.SIGINT and time.monotonic() > self._time + 1:
-            raise KeyboardInterrupt
-        if self.at_once:
-            raise Terminated(self.number)
-
-
-@dataclass(kw_only=True)
-class _Snapshots:
-    """Saves and measures: the first process writes, all watch and measure."""
-
-    settings: RunSettings
-    config: Config
-    provenance: Provenance
-    labels: Tensor | None
-    monitor: Monitor
-    measurements: Measurements
-    reports: _Reports | None
-    runtime: Runtime
-    stop: StopSignals
-    saved_nimg: int = -1
-
-    def begin(self, state: TrainState) -> None:
-        """Save fresh networks, which shows whether the folder can be written; or go on."""
-        path = existing_checkpoint(self.settings.out, state.nimg)
-        self.saved_nimg = state.nimg
-        if self.reports is not None:
-            self.measurements.restore(state.nimg)
-        if state.nimg == 0:
-            self._save(state, path)
-        elif path.exists():
-            self._measure(state, path, last=False)
-
-    def __call__(self, state: TrainState) -> None:
-        """Save and measure."""
-        path = checkpoint_path(self.settings.out, state.nimg)
-        self._save(state, path)
-        self._measure(state, path, last=False)
-
-    def end(self, state: TrainState, *, finished: bool) -> bool:
-        """Save what is not, measure it when the training is over; whether nothing is left to do."""
-        path = existing_checkpoint(self.settings.out, state.nimg)
-        if state.nimg != self.saved_nimg:
-            self._save(state, path)
-        return finished and self._measure(state, path, last=True)
-
-    def say_stopped(self, number: int) -> None:
-        """Say what ended the run, and how it goes on."""
-        if self.reports is not None:
-            self.reports.progress.say(
-                f"stopped by signal {number}; continue with --resume --out {self.settings.out}"
-            )
-
-    def _save(self, state: TrainState, path: Path) -> None:
-        self.monitor.check(state)
-        self.saved_nimg = state.nimg
-        if self.reports is None:
-            return
-        with self.reports.progress.paused():
-            sheet = self.reports.sheet(state)
-            save_checkpoint(path, state, self.config, self.provenance, labels=self.labels)
-        if self.reports.board is not None:
-            self.reports.board.sheet(sheet, state.nimg)
-        found = checkpoints_in(self.settings.out)
-        found = found[: found.index(path) + 1]  # later ones are damaged, or of another attempt
-        for old in found[: -self.settings.keep]:
-            old.unlink()
-        self.reports.log.line(f"wrote {path.name}")
-
-    def _measure(self, state: TrainState, path: Path, *, last: bool) -> bool:
-        """Measure what is due; whether it was done, or given up for a signal to stop."""
-        if not self.measurements.asked:
-            return True
-        if self.runtime.any(said=self.stop.number is not None):
-            return False
-        with ExitStack() as stack:
-            if self.reports is not None:
-                stack.enter_context(self.reports.progress.paused())
-            self.stop.at_once = True
-            try:
-                self.measurements(state, path, last=last)
-            except Terminated as stopped:
-                self.say_stopped(stopped.number)
-                raise
-            finally:
-                self.stop.at_once = False
-        return True

@@ -1,7 +1,7 @@
 """What a training will cost, counted on tensors without data before anything is computed."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -91,6 +91,14 @@ def phase_costs(
             )
         )
     return costs
+
+
+def costs_left(costs: Sequence[PhaseCost], nimg: int) -> Iterator[PhaseCost]:
+    """Phases, or their parts, that are left after `nimg` images."""
+    for cost in costs:
+        begin, end = max(cost.point.nimg, nimg), cost.point.nimg + cost.images
+        if begin < end:
+            yield replace(cost, point=replace(cost.point, nimg=begin), images=end - begin)
 
 
 def phase_lengths(config: Config) -> Iterator[tuple[TrainingPoint, int]]:

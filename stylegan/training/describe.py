@@ -13,7 +13,7 @@ from stylegan.configs import CONFIGS, Config, diff
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
-from stylegan.training.cost import phase_costs
+from stylegan.training.cost import costs_left, phase_costs
 from stylegan.training.execution import Execution
 from stylegan.training.footprint import Written, free_space, shortage
 from stylegan.training.schedule import TrainingPoint, training_points
@@ -37,7 +37,9 @@ class Plan:
     runtime : Runtime
         Where.
     speeds : sequence of PhaseSpeed
-        Every phase.
+        Every phase from `nimg` on.
+    nimg : int
+        Real images shown before.
     free_memory : float
         Bytes that the device has left; infinite where nobody knows.
     """
@@ -47,6 +49,7 @@ class Plan:
     runtime: Runtime
     speeds: Sequence[PhaseSpeed]
     free_memory: float
+    nimg: int = 0
 
     @property
     def seconds(self) -> float:
@@ -60,7 +63,12 @@ class Plan:
 
 
 def make_plan(
-    config: Config, execution: Execution, runtime: Runtime, *, budget: float = BUDGET
+    config: Config,
+    execution: Execution,
+    runtime: Runtime,
+    *,
+    budget: float = BUDGET,
+    nimg: int = 0,
 ) -> Plan:
     """Count what phases cost, and time what fits into `budget` seconds.
 
@@ -72,14 +80,19 @@ def make_plan(
     UserError
         A minibatch does not divide over the processes, or a step does not fit into a GPU.
     """
-    costs = phase_costs(config, execution, runtime.world)
+    costs = list(costs_left(phase_costs(config, execution, runtime.world), nimg))
     free_memory = available_memory(runtime.device)
     with trial_steps(config, execution, runtime) as build:
         # A process takes 1 / world of a step's operations.
         rate = convolution_rate(runtime.device) * runtime.world
         speeds = measure_phases(costs, build, rate=rate, budget=budget, memory=free_memory)
     return Plan(
-        config=config, execution=execution, runtime=runtime, speeds=speeds, free_memory=free_memory
+        config=config,
+        execution=execution,
+        runtime=runtime,
+        speeds=speeds,
+        free_memory=free_memory,
+        nimg=nimg,
     )
 
 
@@ -111,19 +124,25 @@ def summary(plan: Plan, files: Sequence[Written] = (), out: Path | None = None) 
     """The same in a few lines: how, memory, length, files, warnings."""
     runtime, execution, config = plan.runtime, plan.execution, plan.config
     yield f"on:      {runtime.device.type}, {_processes(runtime.world)}, {execution.name}"
+    if not plan.speeds:
+        yield f"length:  nothing is left to do after {plan.nimg / 1000:g} kimg"
+        return
     cost = plan.largest.cost
     yield (
         f"memory:  about {size_text(cost.memory)} in each process at {_size(cost.point)},"
         f" {cost.at_a_time} images at a time"
     )
-    steps = config.schedule.minibatch_repeats * sum(1 for _ in training_points(config))
+    steps = sum(1 for _ in training_points(config, plan.nimg))
+    steps *= config.schedule.minibatch_repeats
+    kimg = config.schedule.total_kimg - plan.nimg / 1000
     timed = sum(speed.measured for speed in plan.speeds)
     yield (
-        f"length:  about {duration(plan.seconds)} for {config.schedule.total_kimg:g} kimg in"
+        f"length:  about {duration(plan.seconds)} for {kimg:g} kimg in"
         f" {steps:,d} steps; {_basis(timed, len(plan.speeds))}"
     )
     yield from _files(files)
-    if cost.memory * _RESERVED > plan.free_memory:
+    sharing = runtime.world if runtime.device.type == "cpu" else 1
+    if cost.memory * _RESERVED * sharing > plan.free_memory:
         yield (
             f"warning: {runtime.device.type} has {size_text(plan.free_memory)} left: use"
             " --memory-limit, --grad-accum or --precision bf16"

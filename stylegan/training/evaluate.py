@@ -1,37 +1,44 @@
 """Metrics during training: each new checkpoint as `stylegan-eval` would measure it."""
 
-import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from stylegan.checkpoint import read_checkpoint
-from stylegan.training.metric_names import Asked, network_of, reals_needed
+from stylegan.training.metric_names import Asked, MetricSettings, network_of, reals_needed
 from stylegan.training.state import TrainState
 from stylegan_eval.blocks import Run
 from stylegan_eval.cache import check_cache
 from stylegan_eval.catalogue import METRICS
 from stylegan_eval.detectors import load_detector
-from stylegan_eval.errors import UserError
+from stylegan_eval.errors import UserError, is_out_of_memory
 from stylegan_eval.evaluation.images import evaluate
-from stylegan_eval.evaluation.run import at, measure, open_run
+from stylegan_eval.evaluation.run import at, measure
 from stylegan_eval.evaluation.sources import check_size
 from stylegan_eval.files import atomic_write, copy_file
 from stylegan_eval.images import open_images
 from stylegan_eval.json_lines import append_rows, drop_rows_after, read_rows
 from stylegan_eval.metrics.image_metric import Gathered, Request, Value
 from stylegan_eval.metrics.ppl import load_chosen
+from stylegan_eval.processes import (
+    FailedTogetherError,
+    ProcessEndedError,
+    Processes,
+    processes_from_environment,
+)
 from stylegan_eval.results import Row
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.images import FeatureSettings, RealSettings
 from stylegan_eval.settings.ppl import PplSettings
 
 Measured = Mapping[str, Any]
+Result = TypeVar("Result")
 METRICS_FILE, BEST, BEST_FILE = "metrics.jsonl", "best.pt", "best.json"
 
 
@@ -88,12 +95,13 @@ def check_metrics(
             raise UserError(message.replace("--features", "--metrics-features")) from error
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Measurements:
     """Measures checkpoints as they are written, and keeps the best.
 
     All processes of torchrun take part; the first writes ``metrics.jsonl``, ``best.pt`` and
-    ``best.json``.
+    ``best.json``. What cannot be measured, for whatever reason, is told and leaves a row with an
+    ``error``; it is no reason to end a training.
 
     Attributes
     ----------
@@ -105,6 +113,8 @@ class Measurements:
         What to measure; the first decides which checkpoint is the best.
     every : float
         Interval in kimg: the first checkpoint of each is measured. 0 for every checkpoint.
+    batch : int
+        Images at a time; halved, for good, when memory is full.
     device : torch.device
         Of this process.
     tell : callable
@@ -117,6 +127,7 @@ class Measurements:
     data: Path
     asked: Sequence[Asked]
     every: float
+    batch: int = MetricSettings.metrics_batch
     device: torch.device
     tell: Callable[[str], None] = lambda _text: None
     also: Sequence[Callable[[Measured], None]] = ()
@@ -135,20 +146,48 @@ class Measurements:
 
         Raises
         ------
-        UserError
-            Something cannot be measured; the checkpoint is written already.
+        ProcessEndedError
+            Another process has ended, so that training cannot go on either.
         """
         if not self.asked:
             return
-        run = open_run(str(self.device))
-        nimg = state.nimg
-        due = run.processes.is_first and self._due(nimg, last=last)
+        run = Run(device=self.device, processes=processes_from_environment())
+        due = run.processes.is_first and self._due(state.nimg, last=last)
         if not run.processes.agree(answer=due):
             return
-        found = measure_all(self.asked, Inputs(ckpt=checkpoint, data=self.data), run)
-        if run.processes.is_first:
-            self._write(found, nimg, checkpoint)
-        run.finish()
+        found: list[tuple[Asked, Row]] = []
+        failed: dict[str, str] = {}
+        for group in groups_of(self.asked):
+            rows, trouble = self._measure(group, checkpoint, run)
+            found += rows
+            failed |= {each.name: trouble for each in group if trouble}
+
+        def write() -> None:
+            if run.processes.is_first:
+                self._write(found, failed, state.nimg, checkpoint)
+            run.finish()
+
+        _, trouble, _ = _attempt(write, run.processes)
+        if trouble:
+            self._tell(f"kimg {state.nimg / 1000:.1f}: measurements cannot be kept: {trouble}")
+
+    def _measure(
+        self, group: Sequence[Asked], checkpoint: Path, run: Run
+    ) -> tuple[list[tuple[Asked, Row]], str]:
+        """Measure one group, in smaller batches where memory is full; rows, or what failed."""
+        while True:
+            asked, inputs = _in_batches(group, self.batch), Inputs(ckpt=checkpoint, data=self.data)
+            rows, trouble, full = _attempt(lambda: measure_group(asked, inputs, run), run.processes)  # noqa: B023 - called at once
+            if not full or self.batch == 1:
+                return rows or [], f"{trouble} with --metrics-batch 1" if full else trouble
+            self.batch //= 2
+            self._tell(
+                f"{trouble} as {_names(group)} was measured: trying --metrics-batch {self.batch}"
+            )
+
+    def _tell(self, text: str) -> None:
+        with suppress(OSError):  # the disk may be what failed
+            self.tell(text)
 
     def restore(self, nimg: int) -> None:
         """Forget what was measured after `nimg` images, and finish what a kill left undone.
@@ -159,40 +198,48 @@ class Measurements:
         best = self._best_row()
         if best is None or not self._is_new(best):
             return
-        with contextlib.suppress(UserError):  # pruned or damaged: the best before it stays
+        with suppress(UserError):  # pruned or damaged: the best before it stays
             # In a short run, a later checkpoint may bear the same name.
             if read_checkpoint(self.folder / str(best["checkpoint"]))["nimg"] == best["nimg"]:
                 self._keep(best)
 
     def _due(self, nimg: int, *, last: bool) -> bool:
         rows, _ = read_rows(self.folder / METRICS_FILE)
-        done = max((int(row["nimg"]) for row in rows), default=0)
+        done = max((int(row["nimg"]) for row in rows if "error" not in row), default=0)
         if nimg <= done:
             return False
         return last or self.every == 0 or nimg // (self.every * 1000) > done // (self.every * 1000)
 
-    def _write(self, found: Sequence[tuple[Asked, Row]], nimg: int, checkpoint: Path) -> None:
-        rows = [
-            {
-                "nimg": nimg,
-                "kimg": nimg / 1000,
-                "checkpoint": checkpoint.name,
-                "asked": asked.name,
-                **asdict(row),
-            }
-            for asked, row in found
+    def _write(
+        self,
+        found: Sequence[tuple[Asked, Row]],
+        failed: Mapping[str, str],
+        nimg: int,
+        checkpoint: Path,
+    ) -> None:
+        place = {"nimg": nimg, "kimg": nimg / 1000, "checkpoint": checkpoint.name}
+        found = sorted(found, key=lambda pair: [a.name for a in self.asked].index(pair[0].name))
+        rows = [{**place, "asked": asked.name, **asdict(row)} for asked, row in found]
+        failures = [
+            {**place, "asked": name, "metric": name, "value": None, "error": trouble}
+            for name, trouble in failed.items()
         ]
-        append_rows(self.folder / METRICS_FILE, rows)
+        for name, trouble in failed.items():
+            self._tell(
+                f"kimg {nimg / 1000:.1f}: {name} could not be measured: {trouble}; the training"
+                " goes on"
+            )
+        append_rows(self.folder / METRICS_FILE, [*rows, *failures])
         for row in rows:
             for each in self.also:
                 each(row)
         best = self._best_row()
         for _, number in found:
             error = "" if number.stderr is None else f" ± {number.stderr:.2g}"
-            self.tell(f"kimg {nimg / 1000:.1f}: {number.metric} {number.value:.4f}{error}")
+            self._tell(f"kimg {nimg / 1000:.1f}: {number.metric} {number.value:.4f}{error}")
         if best is not None and self._is_new(best):
             self._keep(best)
-            self.tell(f"kimg {nimg / 1000:.1f}: the best so far, kept as {BEST}")
+            self._tell(f"kimg {nimg / 1000:.1f}: the best so far, kept as {BEST}")
 
     def _best_row(self) -> Measured | None:
         """Row with the best value of the first metric, among those whose checkpoint is there.
@@ -244,28 +291,65 @@ def _first_of_each(rows: Sequence[Measured], asked: str) -> list[Measured]:
     return list(first.values())
 
 
-def measure_all(asked: Sequence[Asked], inputs: Inputs, run: Run) -> list[tuple[Asked, Row]]:
-    """Measure several metrics; those of equally many images look at the same ones.
-
-    Returns
-    -------
-    list
-        Rows in the order of `asked`, each with what it belongs to; empty in all processes but the
-        first.
-    """
+def groups_of(asked: Sequence[Asked]) -> list[list[Asked]]:
+    """Metrics that look at the same images together, in the order of their first."""
     groups: dict[Any, list[Asked]] = {}
     for each in asked:
         settings = each.settings
         reals = settings.reals if isinstance(settings, RealSettings) else "first"
         shared = (settings.num, reals) if isinstance(settings, FeatureSettings) else each.name
         groups.setdefault(shared, []).append(each)
-    found: list[tuple[Asked, Row]] = []
-    for group in groups.values():
-        found += _measure_group(group, inputs, run)
-    return sorted(found, key=lambda pair: asked.index(pair[0]))
+    return list(groups.values())
 
 
-def _measure_group(group: Sequence[Asked], inputs: Inputs, run: Run) -> list[tuple[Asked, Row]]:
+def _in_batches(group: Sequence[Asked], batch: int) -> list[Asked]:
+    """The same metrics, looking at so many images at a time; a pair is two."""
+    sizes = [
+        max(1, batch // 2) if isinstance(each.settings, PplSettings) else batch for each in group
+    ]
+    return [
+        replace(each, settings=replace(each.settings, batch=size))
+        for each, size in zip(group, sizes, strict=True)
+    ]
+
+
+def _attempt(work: Callable[[], Result], processes: Processes) -> tuple[Result | None, str, bool]:
+    """What `work` gives in all processes, or why it failed in one, and whether memory was full."""
+    value, trouble, full = None, "", False
+    try:
+        with processes.failing_together():
+            value = work()
+        return value, "", False
+    except ProcessEndedError:
+        raise
+    except FailedTogetherError:
+        pass
+    except Exception as error:  # noqa: BLE001 - whatever it is, a training is not lost for it
+        full = is_out_of_memory(error)
+        trouble = "out of memory" if full else _in_one_line(error)
+    # By here, what the exception held is gone.
+    told = processes.of_all((trouble, full))
+    return None, next(trouble for trouble, _ in told if trouble), any(full for _, full in told)
+
+
+def _names(group: Sequence[Asked]) -> str:
+    return ", ".join(each.name for each in group)
+
+
+def _in_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"[:300]
+
+
+def measure_group(group: Sequence[Asked], inputs: Inputs, run: Run) -> list[tuple[Asked, Row]]:
+    """Measure metrics of `groups_of`, which look at the same images.
+
+    Returns
+    -------
+    list
+        Rows in the order of `group`, each with what it belongs to; empty in all processes but the
+        first.
+    """
     owners: list[Asked] = []
     requests = []
     for each in group:

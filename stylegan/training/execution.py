@@ -1,6 +1,7 @@
 """How steps are computed. Changes speed and memory; and rounding, where `exact` says no."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import torch
 
@@ -45,6 +46,13 @@ class Execution:
     def name(self) -> str:
         """What a checkpoint says of it: 'fp32', 'bf16+compile'."""
         return self.precision + ("+compile" if self.compile else "")
+
+    @classmethod
+    def named(cls, name: str) -> "Execution":
+        """What `name` tells; the default where it tells nothing that is known."""
+        precision, _, rest = name.partition("+")
+        known = [each for each in get_args(Precision) if each == precision]
+        return cls(precision=known[0], compile=rest == "compile") if known else cls()
 
     def shares(self, point: TrainingPoint, config: Config, runtime: Runtime) -> list[Share]:
         """Passes of this process over its part of the minibatch.

@@ -13,6 +13,7 @@ from stylegan.configs import Config
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.training.schedule import training_points
+from stylegan.training.settings import RunSettings
 from stylegan.training.units import size_text
 from stylegan_eval.cache import cache_dir
 from stylegan_eval.images import open_images, read_batches
@@ -65,61 +66,42 @@ def _bytes_of(network: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
-def snapshot_interval(config: Config, snapshot_kimg: float | None) -> float:
-    """Thousands of images between checkpoints; None for a twentieth of the length."""
-    return snapshot_kimg or max(config.schedule.total_kimg / 20, 1.0)
-
-
 def sheet_columns(config: Config) -> int:
     """Images in a row of a sample sheet, and rows."""
     return max(2, min(8, 1024 // config.resolution))
 
 
-def run_files(
-    config: Config, out: Path, *, snapshot_kimg: float | None, keep: int, keeps_best: bool
-) -> list[Written]:
-    """What a run will have written into its folder at the end.
-
-    Parameters
-    ----------
-    config : Config
-        What is trained.
-    out : Path
-        The run's folder.
-    snapshot_kimg : float or None
-        See `RunSettings`.
-    keep : int
-        Checkpoints that are kept.
-    keeps_best : bool
-        Whether the best checkpoint is kept beside them.
-    """
-    interval = snapshot_interval(config, snapshot_kimg)
-    snapshots = math.ceil(config.schedule.total_kimg / interval) + 1
+def run_files(config: Config, settings: RunSettings, nimg: int = 0) -> list[Written]:
+    """What a run that begins after `nimg` images will have written into its folder at the end."""
+    out, interval = settings.out, settings.interval(config) * 1000
+    total = config.schedule.total_kimg * 1000
+    # That at the end may lie between two intervals; a fresh run begins with one.
+    snapshots = math.ceil(total / interval) - int(nimg // interval) + (nimg == 0)
     # An old checkpoint goes when the new one is there.
-    checkpoints = min(keep + 1, snapshots) + keeps_best
+    checkpoints = min(settings.keep + 1, snapshots) + bool(settings.metrics.metrics)
+    checkpoints += settings.snapshot_minutes > 0
     pixels = (sheet_columns(config) * config.resolution) ** 2
     channels = config.network.num_channels
+    ticks = _ticks(config, nimg)
     return [
         Written(what="checkpoints", count=checkpoints, size=checkpoint_bytes(config), folder=out),
         # PNG hardly compresses noise, but does not enlarge it.
         Written(what="sample sheets", count=snapshots + 1, size=channels * pixels, folder=out),
-        Written(what="log", count=_ticks(config), size=_LOG_BYTES_PER_TICK, folder=out),
+        Written(what="log", count=ticks, size=_LOG_BYTES_PER_TICK, folder=out),
     ]
 
 
-def _ticks(config: Config) -> int:
+def _ticks(config: Config, nimg: int) -> int:
     ticks, since = 1, 0.0
-    for point in training_points(config):
+    for point in training_points(config, nimg):
         since += point.minibatch * config.schedule.minibatch_repeats / 1000
         if since >= point.tick_kimg:
             ticks, since = ticks + 1, 0.0
     return ticks
 
 
-def prepared_images(data: Path, cache: Path | None) -> tuple[Written, int]:
-    """The copy of a data set that the first run on it makes, and the side of its images in pixels.
-
-    The copy has all levels, in 8 bits, not compressed.
+def prepared_images(data: Path, cache: Path | None) -> Written:
+    """The copy of a data set that the first run on it makes: all levels, 8 bits, not compressed.
 
     Raises
     ------
@@ -131,8 +113,7 @@ def prepared_images(data: Path, cache: Path | None) -> tuple[Written, int]:
         sizes = [size for size in (first.shape[-1] >> lod for lod in range(30)) if size >= 4]
         total = sum(first.shape[0] * size**2 for size in sizes) * len(files)
     folder = (cache or cache_dir()) / "pyramids"
-    written = Written(what="prepared images", count=1, size=total, folder=folder)
-    return written, int(first.shape[-1])
+    return Written(what="prepared images", count=1, size=total, folder=folder)
 
 
 def shortage(files: Sequence[Written], folder: Path) -> str | None:

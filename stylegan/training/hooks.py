@@ -57,8 +57,13 @@ class RunLog:
 
     def line(self, text: str) -> None:
         """Append one line of words, with the time."""
-        with self.text.open("a") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {printable(text)}\n")
+        add_line(self.text, text)
+
+
+def add_line(log: Path, text: str) -> None:
+    """Append one line to a ``train.log``, with the time."""
+    with log.open("a") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {printable(text)}\n")
 
 
 def say(text: str) -> None:

@@ -43,6 +43,7 @@ class MetricSettings:
 
     metrics: str = choice("", "Measure at checkpoints, the first decides which is best.pt.")
     metrics_every: float = choice(0.0, "At the first checkpoint of every so many kimg; 0: at each.")
+    metrics_batch: int = choice(32, "Images at a time; less where memory is full.")
     metrics_features: Features = choice("inception", "Feature network; only Inception gives FID.")
     ppl_distance: DistanceName = choice("auto", "Perceptual distance of ppl.")
     ppl_crop: Crop = choice("face", "Crop of ppl.")
@@ -50,6 +51,8 @@ class MetricSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.metrics_every < float("inf"):
             raise UserError(f"--metrics-every must be 0 or more kimg, got {self.metrics_every}")
+        if self.metrics_batch < 1:
+            raise UserError(f"--metrics-batch must be at least 1, got {self.metrics_batch}")
         if self.metrics_features not in get_args(Features):
             raise UserError(f"--metrics-features: expected one of {', '.join(get_args(Features))}")
 

@@ -172,21 +172,7 @@ class Monitor:
         CollapseError
             The training has collapsed, and `on_collapse` is 'stop'.
         """
-        if self.told:
-            return
-        signs = list(
-            signs_of_collapse(
-                self._latest(),
-                limit=self.limit,
-                best_spread=self.best_spread.item(),
-                steps=self.steps,
-            )
-        )
-        signs += [
-            f"weights of {name} are not finite"
-            for name, network in state.networks.items()
-            if not torch.stack([p.isfinite().all() for p in network.parameters()]).all()
-        ]
+        signs = [] if self.told else self.signs(state)
         if not signs:
             return
         self.told = True
@@ -203,6 +189,23 @@ class Monitor:
         )
         self.tell(text)
         raise CollapseError(text)
+
+    def signs(self, state: TrainState) -> list[str]:
+        """Signs of collapse so far, in words."""
+        signs = list(
+            signs_of_collapse(
+                self._latest(),
+                limit=self.limit,
+                best_spread=self.best_spread.item(),
+                steps=self.steps,
+            )
+        )
+        signs += [
+            f"weights of {name} are not finite"
+            for name, network in state.networks.items()
+            if not torch.stack([p.isfinite().all() for p in network.parameters()]).all()
+        ]
+        return signs
 
     def _latest(self) -> list[Look]:
         rows = [Look(*row) for row in self.kept.tolist()]

@@ -1,13 +1,16 @@
-"""What a command line asks for: a configuration, a plan, or several processes."""
+"""What a command line asks for: a training, its plan, or several processes."""
 
 import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+import torch
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
@@ -15,65 +18,93 @@ from torch.distributed.run import main as torchrun
 from stylegan.checkpoint import load_config
 from stylegan.config_file import config_text, read_config
 from stylegan.configs import CONFIGS, Config
-from stylegan.datasets.reals import label_size
 from stylegan.opening import open_networks
 from stylegan.presets import apply_preset, with_options
+from stylegan.provenance import Provenance
 from stylegan.runtime import Runtime
-from stylegan.training.cost import micro_batches
+from stylegan.training.attempt import TEXT_LOG
 from stylegan.training.describe import describe_plan, make_plan
+from stylegan.training.evaluate import check_metrics
+from stylegan.training.execution import Execution
 from stylegan.training.footprint import prepared_images, run_files
-from stylegan.training.images import open_together
-from stylegan.training.run import check_sizes
-from stylegan.training.settings import RunSettings
+from stylegan.training.images import RealSet, look_at, open_together
+from stylegan.training.metric_names import MetricSettings
+from stylegan.training.run import (
+    Beginning,
+    check,
+    check_free,
+    fresh,
+    holds_run,
+    initial,
+    resumed,
+    run,
+)
+from stylegan.training.settings import RUN_FILE, RunSettings, read_settings
+from stylegan.training.warmup import BUDGET
 from stylegan_eval.command import STOP_SIGNALS
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import check_not_held, check_writable
 from stylegan_eval.loading import pick_device
+from stylegan_eval.processes import Processes
 
 _CHANNELS = 3  # of the images that are read
 DEFAULT_PRESET = "paper-ffhq-1gpu"
+_Settings = TypeVar("_Settings", RunSettings, Execution, MetricSettings)
+_NOWHERE = Path()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What options say of a configuration; None where they are silent.
+    """What options say of a training; None where they are silent."""
 
-    Attributes
-    ----------
-    config : str or Path or None
-        Row of Table 1, or a file of a whole configuration.
-    preset : str or None
-        Data set and scale.
-    resolution : int or None
-        In pixels.
-    kimg : float or None
-        Length.
-    mirror : bool or None
-        Whether to mirror real images.
-    labels : bool
-        Whether the networks take the labels of the data.
-    data, cache : Path or None
-        Images, which decide what nothing else does; and where prepared ones are kept.
-    """
-
-    config: str | Path | None = None
+    config: str | Path | None = None  # row of Table 1, or a file of a whole configuration
     preset: str | None = None
     resolution: int | None = None
     kimg: float | None = None
     mirror: bool | None = None
-    labels: bool = False
+    labels: bool = False  # whether the networks take those of the data
     data: Path | None = None
     cache: Path | None = None
+    out: Path | None = None
+    resume: Path | None = None  # a checkpoint, or a run's folder
+    auto: bool = False  # resume `out` where it holds a run
+    init: Path | None = None  # a file of networks, a run's folder, or Path("demo")
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of RunSettings
+    execution: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
-    def resolve(self, trained: Config | None, runtime: Runtime) -> Config:
-        """Row, preset and options as one configuration; what is not given is `trained`'s.
+    def begin(self, look: Callable[[Path], RealSet], runtime: Runtime, *, taken: bool) -> Beginning:
+        """Where the training begins; all processes come here together.
 
-        All processes come here together.
-
-        Raises
-        ------
-        UserError
-            No such preset, a file that holds no configuration, or the data have no labels.
+        Parameters
+        ----------
+        look : callable
+            Opens the real images.
+        taken : bool
+            Whether `out` holds a run.
         """
+        source = self.out if self.auto and taken else self.resume
+        if source is not None:
+            if not source.is_file() and not holds_run(source):
+                raise UserError(f"no run to resume in {source}: it holds no checkpoint-*.pt")
+            return resumed(
+                source,
+                lambda trained: self.resolve(trained, look),
+                lambda provenance: self._settings_of_run(source, provenance),
+                runtime,
+            )
+        check_free(self.out or _NOWHERE, taken=taken)
+        settings = self._changed(
+            RunSettings(out=self.out or _NOWHERE, data=self.data or _NOWHERE, warmup=BUDGET)
+        )
+        if self.init is not None:
+            return initial(
+                self.init, lambda trained: self.resolve(trained, look), settings, runtime
+            )
+        return fresh(self.resolve(None, look), settings)
+
+    def resolve(self, trained: Config | None, look: Callable[[Path], RealSet]) -> Config:
+        """Row, preset and options as one configuration; what is not given is `trained`'s."""
         resolution, row = self.resolution, self.config
         if isinstance(row, Path):
             config = read_config(row)
@@ -82,13 +113,13 @@ class Wanted:
         else:
             config = apply_preset(CONFIGS[row or "F"], self.preset or DEFAULT_PRESET)
             if resolution is None and self.preset is None and self.data is not None:
-                resolution = open_together(self.data, self.cache, runtime).resolution
+                resolution = look(self.data).resolution
         config = with_options(
             config,
             resolution=resolution,
             total_kimg=self.kimg,
             mirror=self.mirror,
-            label_size=self._label_size(runtime) if self.labels else None,
+            label_size=self._label_size(look) if self.labels else None,
         )
         if (channels := config.network.num_channels) != _CHANNELS:
             raise UserError(
@@ -97,79 +128,109 @@ class Wanted:
             )
         return config
 
-    def _label_size(self, runtime: Runtime) -> int | None:
+    def _label_size(self, look: Callable[[Path], RealSet]) -> int | None:
         if self.data is None:
             return None
-        size = label_size(open_together(self.data, self.cache, runtime).labels)
-        if size == 0:
+        if (size := look(self.data).label_size) == 0:
             raise UserError(f"{self.data} has no labels: add a dataset.json, or leave out --cond")
         return size
 
-
-def config_lines(revise: Callable[[Config | None], Config], source: Path | None) -> str:
-    """What ``--print-config`` prints; parameters are those of `plan_lines`.
-
-    Raises
-    ------
-    UserError
-        A checkpoint, data or a configuration cannot be read.
-    """
-    return config_text(revise(_trained(source)))
-
-
-def _trained(source: Path | None) -> Config | None:
-    """Configuration of a checkpoint or run, if there is one to go on from."""
-    if source is None:
-        return None
-    return load_config(open_networks(source)[1])[0]
-
-
-def plan_lines(
-    revise: Callable[[Config | None], Config],
-    source: Path | None,
-    runtime: Runtime,
-    settings: RunSettings,
-) -> Sequence[str]:
-    """What ``--dry-run`` prints.
-
-    Parameters
-    ----------
-    revise : callable
-        Turns a checkpoint's configuration, or None, into what the user asks for.
-    source : Path or None
-        Checkpoint or run to go on from.
-    runtime : Runtime
-        Device, and how many processes there would be.
-    settings : RunSettings
-        `out` and `data` are ``Path()`` where they are not known.
-
-    Raises
-    ------
-    UserError
-        A checkpoint or data cannot be read, or the minibatch does not divide.
-    """
-    config, execution = revise(_trained(source)), settings.execution
-    if settings.memory_limit is not None:
-        table = micro_batches(
-            config, settings.memory_limit, execution=execution, world=runtime.world
+    def _settings_of_run(self, source: Path, provenance: Provenance) -> RunSettings:
+        """Settings of a run that goes on: from its folder, else the checkpoint, and the options."""
+        beside = source if source.is_dir() else source.parent
+        out = self.out or beside
+        remembered = RunSettings(
+            out=out,
+            data=self.data or _NOWHERE,
+            execution=Execution.named(provenance.execution[-1][1]),
+            warmup=BUDGET,
         )
-        execution = replace(execution, at_a_time=table)
-    out = None if settings.out == Path() else settings.out
-    files = []
+        folder = out if (out / RUN_FILE).is_file() else beside
+        if (folder / RUN_FILE).is_file():
+            try:
+                remembered = replace(read_settings(folder), out=out)
+            except UserError:
+                if self.data is None:
+                    raise
+        data = self.data or remembered.data
+        if data == _NOWHERE:
+            raise UserError(
+                f"no {RUN_FILE} beside {source} says on which images it was trained: name them with"
+                " --data ZIP|DIR"
+            )
+        if not data.exists():
+            raise UserError(
+                f"{data}, on which {source} was trained, is not there: name the same images with"
+                " --data ZIP|DIR"
+            )
+        return self._changed(replace(remembered, data=data))
+
+    def _changed(self, settings: RunSettings) -> RunSettings:
+        """`settings` with the options that were given."""
+        return replace(
+            _with(settings, self.settings),
+            execution=_with(settings.execution, self.execution),
+            metrics=_with(settings.metrics, self.metrics),
+        )
+
+
+def _with(settings: _Settings, options: Mapping[str, Any]) -> _Settings:
+    return replace(settings, **{key: value for key, value in options.items() if value is not None})
+
+
+def config_lines(wanted: Wanted) -> str:
+    """What ``--print-config`` prints."""
+    source = wanted.resume or wanted.init
+    trained = None if source is None else load_config(open_networks(source)[1])[0]
+    return config_text(wanted.resolve(trained, cache(partial(look_at, cache=wanted.cache))))
+
+
+def train_as(wanted: Wanted, runtime: Runtime) -> Path:
+    """Train; the last checkpoint."""
+
+    def look(path: Path) -> RealSet:
+        return RealSet.of(open_together(path, wanted.cache, runtime), path)
+
+    out = wanted.out or wanted.resume
+    assert out is not None
+    return run(out, partial(wanted.begin, look, runtime), runtime)
+
+
+def plan_lines(wanted: Wanted, runtime: Runtime) -> Iterator[str]:
+    """What ``--dry-run`` prints, after the checks that the run would make.
+
+    `runtime` stands for the processes that there would be; this is one.
+    """
+    out, look = wanted.out, cache(partial(look_at, cache=wanted.cache))
     if out is not None:
-        files += run_files(
-            config,
-            out,
-            snapshot_kimg=settings.snapshot_kimg,
-            keep=settings.keep,
-            keeps_best=bool(settings.metrics.metrics),
-        )
-    if settings.data != Path():
-        prepared, side = prepared_images(settings.data, settings.cache)
-        files.append(prepared)
-        check_sizes(config, side, settings.data, fixed=source is not None)
-    plan = make_plan(config, execution, runtime, budget=settings.warmup)
-    return list(describe_plan(plan, files, out))
+        check_writable(out / TEXT_LOG)
+        check_not_held(out / TEXT_LOG)
+    begun = wanted.begin(look, Runtime(runtime.device), taken=out is not None and holds_run(out))
+    config, settings = begun.config, begun.settings
+    if settings.data != _NOWHERE:
+        check(begun, look(settings.data), runtime)
+        check_metrics(settings.metrics.asked(), settings.data, config.resolution, runtime.device)
+    files = run_files(config, settings, begun.nimg) if out is not None else []
+    if settings.data != _NOWHERE:
+        files.append(prepared_images(settings.data, settings.cache))
+    execution = settings.execution_of(config, runtime.world)
+    plan = make_plan(config, execution, runtime, budget=settings.warmup, nimg=begun.nimg)
+    yield from describe_plan(plan, files, out)
+
+
+def processes_to_plan(runtime: Runtime, gpus: int | None) -> Runtime:
+    """The processes that `launch` would start, for `plan_lines`: as fast as each of them."""
+    if gpus is None or runtime.world > 1:
+        return runtime
+    if runtime.device.type == "cuda":
+        pick_device(f"cuda:{gpus - 1}")
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(_threads(gpus))
+    return replace(runtime, processes=Processes(world=gpus))
+
+
+def _threads(processes: int) -> int:
+    return max(1, (os.cpu_count() or 1) // processes)
 
 
 def launch(arguments: Sequence[str], processes: int, device: str) -> int:
@@ -190,7 +251,7 @@ def launch(arguments: Sequence[str], processes: int, device: str) -> int:
         pick_device(f"cuda:{processes - 1}")
     # A process that fails says why; the launcher would add a page on how it ended.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(_threads(processes)))
     # Signals that go on to the processes, and how long these may save: who sent one decides when to
     # kill, not a limit of 30 seconds. By the environment, as PyTorch 2.6 has no such options.
     known = [each.name for each in STOP_SIGNALS if signal.getsignal(each) != signal.SIG_IGN]

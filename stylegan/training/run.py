@@ -1,9 +1,14 @@
-"""A run: a folder, a data set and a training that can be stopped and continued."""
+"""A run: a folder, a data set and a training that can be stopped and continued.
 
-from collections.abc import Callable
-from dataclasses import replace
+What begins is decided by `fresh`, `initial` and `resumed` alone, and refused by `check`: a plan
+goes through the same, so it is a plan of what runs.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from stylegan import __version__
 from stylegan.checkpoint import (
@@ -16,65 +21,63 @@ from stylegan.checkpoint import (
     read_checkpoint,
 )
 from stylegan.configs import Config, diff
-from stylegan.datasets.pyramid import Pyramid
-from stylegan.datasets.reals import label_size
 from stylegan.networks.compiled import check_toolchain
 from stylegan.opening import DEMO, open_networks
 from stylegan.provenance import Provenance
 from stylegan.runtime import Runtime
-from stylegan.training.attempt import Attempt
+from stylegan.training.attempt import TEXT_LOG, Attempt
 from stylegan.training.hooks import say
-from stylegan.training.images import open_together
+from stylegan.training.images import RealSet, open_together
 from stylegan.training.schedule import phases
-from stylegan.training.settings import RunSettings
+from stylegan.training.settings import RunSettings, read_run
 from stylegan.training.state import TrainState
 from stylegan_eval.command import note
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import sha256_of
+from stylegan_eval.files import held, sha256_of
 from stylegan_eval.precision import check_precision
 
 
-def start_run(config: Config, settings: RunSettings, runtime: Runtime) -> Path:
-    """Train from fresh weights.
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """Where a training begins."""
 
-    Returns
-    -------
-    Path
-        The last checkpoint.
-
-    Raises
-    ------
-    UserError
-        The folder holds a run already, or data and configuration do not fit.
-    """
-    return _start(config, settings, runtime, lambda: _fresh(config, settings, runtime))
+    config: Config
+    settings: RunSettings
+    provenance: Provenance  # `data` is empty where any images will do
+    state: Callable[[Runtime], TrainState]
+    nimg: int = 0
+    fixed: bool = False  # the networks are there already: no option can change them
 
 
-def start_from(
-    source: Path,
-    revise: Callable[[Config], Config],
-    settings: RunSettings,
-    runtime: Runtime,
-) -> Path:
-    """Train networks further that a checkpoint holds, as a new run.
+class Begin(Protocol):
+    """Decides where to begin."""
 
-    Growth goes on from the level that they were trained to, optimizers begin anew.
+    def __call__(self, *, taken: bool) -> Beginning:
+        """`taken`: whether the folder holds a run already."""
 
-    Parameters
-    ----------
-    source : Path
-        A file of networks, a run's folder (then its newest checkpoint), or ``Path("demo")``.
-    revise : callable
-        Turns the checkpoint's configuration into what the user asks for.
-    settings : RunSettings
-        The new run's.
-    runtime : Runtime
-        Device and processes.
 
-    Raises
-    ------
-    UserError
-        The checkpoint cannot be read or has other networks, or as `start_run`.
+def fresh(config: Config, settings: RunSettings) -> Beginning:
+    """Begin with fresh weights."""
+    return Beginning(
+        config=config,
+        settings=settings,
+        provenance=Provenance(
+            seed=settings.seed,
+            data="",
+            version=__version__,
+            execution=((0, settings.execution.name),),
+        ),
+        state=lambda runtime: TrainState.fresh(config, runtime, settings.seed),
+    )
+
+
+def initial(
+    source: Path, revise: Callable[[Config], Config], settings: RunSettings, runtime: Runtime
+) -> Beginning:
+    """Begin a new run with the networks of a file, a run's folder, or ``Path("demo")``.
+
+    Growth goes on from the level that they were trained to, optimizers begin anew. `revise` turns
+    their configuration into what the user asks for.
     """
     path, tree = _read(source, runtime) if _is_run(source) else open_networks(source)
     trained, _ = load_config(tree)
@@ -88,41 +91,35 @@ def start_from(
             )
     grown = config.resolution >> int(tree["lod"])
     config = replace(config, schedule=replace(config.schedule, initial_resolution=grown))
+    begun = fresh(config, settings)
 
-    def first() -> tuple[TrainState, Provenance]:
-        state, provenance = _fresh(config, settings, runtime)
-        load_networks(tree, state)
-        return state, replace(provenance, init=sha256_of(path))
+    def state(runtime: Runtime) -> TrainState:
+        found = begun.state(runtime)
+        load_networks(tree, found)
+        return found
 
-    return _start(config, settings, runtime, first, fixed=True)
+    provenance = replace(begun.provenance, init=sha256_of(path))
+    return replace(begun, state=state, provenance=provenance, fixed=True)
 
 
-def resume_run(
+def resumed(
     checkpoint: Path,
     revise: Callable[[Config], Config],
-    settings: RunSettings,
+    settings: Callable[[Provenance], RunSettings],
     runtime: Runtime,
-) -> Path:
-    """Continue from a checkpoint as if the run had never stopped.
+) -> Beginning:
+    """Go on from a checkpoint, or from the newest in a run's folder that can be read.
 
     Parameters
     ----------
-    checkpoint : Path
-        A checkpoint, or a run's folder: then its newest that can be read.
     revise : callable
         Turns the checkpoint's configuration into what the user asks for; only the length may
         differ.
-    settings : RunSettings
-        Its seed is replaced by the run's own.
-    runtime : Runtime
-        Device and processes, of which there may be another number than before.
-
-    Raises
-    ------
-    UserError
-        The checkpoint is missing, damaged, of another configuration or of other data.
+    settings : callable
+        Settings that the run's folder, the checkpoint and the options give; the seed is the
+        checkpoint's.
     """
-    _, tree = _read(checkpoint, runtime)
+    path, tree = _read(checkpoint, runtime)
     trained, provenance = load_config(tree)
     config = revise(trained)
     changes = diff(trained, config)
@@ -134,48 +131,109 @@ def resume_run(
             f"the checkpoint was trained with {key} {old}, not {new}: leave the option out to "
             "continue it, or start anew without --resume"
         )
-    pyramid = _open(config, settings, runtime, fixed=True)
-    if provenance.data not in (pyramid.digest, pyramid.earlier_digest):
+    chosen = replace(settings(provenance), seed=provenance.seed)
+    _check_same_run(chosen.out, path, trained, provenance)
+    nimg = int(tree["nimg"])
+    return Beginning(
+        config=config,
+        settings=chosen,
+        provenance=provenance.going_on(nimg, chosen.execution.name),
+        state=lambda runtime: load_state(tree, runtime),
+        nimg=nimg,
+        fixed=True,
+    )
+
+
+def _check_same_run(out: Path, checkpoint: Path, trained: Config, provenance: Provenance) -> None:
+    """Refuse to go on from the checkpoint of one run in the folder of another."""
+    if not holds_run(out) or checkpoint.resolve().parent == out.resolve():
+        return
+    same = False
+    with suppress(UserError):  # then nothing is known of its run
+        config, settings = read_run(out)
+        changes = diff(config, trained)
+        changes.pop("schedule.total_kimg", None)
+        same = not changes and settings.seed == provenance.seed
+    if not same:
+        raise UserError(
+            f"{out} holds another run than {checkpoint}: choose another folder with --out"
+        )
+
+
+def check(begun: Beginning, reals: RealSet, runtime: Runtime) -> None:
+    """Refuse what cannot be trained: precision, images or minibatch do not fit.
+
+    `runtime` may stand for more processes than there are.
+    """
+    config, settings = begun.config, begun.settings
+    check_precision(settings.execution.precision, runtime.device.type)
+    if settings.execution.compile:
+        check_toolchain(runtime.device)
+    check_fit(config, reals, fixed=begun.fixed)
+    settings.execution.check(config, runtime)
+    if begun.provenance.data not in ("", *reals.digests):
         raise UserError(
             f"{settings.data} is not the data this run was trained on: "
             "give the same file with --data, or start anew without --resume"
         )
-    settings = replace(settings, seed=provenance.seed)
-    provenance = replace(provenance, data=pyramid.digest)
-    provenance = provenance.going_on(int(tree["nimg"]), settings.execution.name)
-    return Attempt(config, settings, runtime, pyramid, provenance).train(load_state(tree, runtime))
 
 
-def _start(
-    config: Config,
-    settings: RunSettings,
-    runtime: Runtime,
-    first: Callable[[], tuple[TrainState, Provenance]],
-    *,
-    fixed: bool = False,
-) -> Path:
-    taken = settings.out.is_dir() and bool(checkpoints_in(settings.out))
-    if runtime.any(said=taken):
+def check_free(out: Path, *, taken: bool) -> None:
+    """Refuse to start a run where there is one."""
+    if taken:
         raise UserError(
-            f"{settings.out} already holds a run: continue it with --resume, "
+            f"{out} already holds a run: continue it with --resume, "
             "or choose another folder with --out"
         )
-    pyramid = _open(config, settings, runtime, fixed=fixed)
-    state, provenance = first()
-    provenance = replace(provenance, data=pyramid.digest)
-    return Attempt(config, settings, runtime, pyramid, provenance).train(state)
 
 
-def _fresh(
-    config: Config, settings: RunSettings, runtime: Runtime
-) -> tuple[TrainState, Provenance]:
-    provenance = Provenance(
-        seed=settings.seed,
-        data="",
-        version=__version__,
-        execution=((0, settings.execution.name),),
-    )
-    return TrainState.fresh(config, runtime, settings.seed), provenance
+def holds_run(out: Path) -> bool:
+    """Whether a folder has checkpoints."""
+    return out.is_dir() and bool(checkpoints_in(out))
+
+
+def run(out: Path, begin: Begin, runtime: Runtime) -> Path:
+    """Train in a folder that no other process has meanwhile; the last checkpoint.
+
+    All processes come here together.
+    """
+    with _alone(out, runtime) as taken:
+        begun = begin(taken=taken)
+        settings = begun.settings
+        pyramid = open_together(settings.data, settings.cache, runtime)
+        check(begun, RealSet.of(pyramid, settings.data), runtime)
+        provenance = replace(begun.provenance, data=pyramid.digest)
+        attempt = Attempt(begun.config, settings, runtime, pyramid, provenance)
+        return attempt.train(begun.state(runtime))
+
+
+@contextmanager
+def _alone(out: Path, runtime: Runtime) -> Iterator[bool]:
+    """Have a folder to ourselves, then look whether it holds a run; all processes refuse together.
+
+    Whoever looked first might find a run that another process has made since.
+    """
+    with ExitStack() as stack:
+        trouble = ""
+        if runtime.is_first:
+            try:
+                stack.enter_context(held(out / TEXT_LOG))
+            except UserError as error:
+                trouble = str(error)
+        trouble = runtime.processes.of_first(trouble)
+        if trouble:
+            raise UserError(trouble)
+        yield runtime.processes.of_first(holds_run(out))
+
+
+def start_run(config: Config, settings: RunSettings, runtime: Runtime) -> Path:
+    """Train from fresh weights; the last checkpoint."""
+
+    def begin(*, taken: bool) -> Beginning:
+        check_free(settings.out, taken=taken)
+        return fresh(config, settings)
+
+    return run(settings.out, begin, runtime)
 
 
 def _is_run(source: Path) -> bool:
@@ -195,18 +253,7 @@ def _read(source: Path, runtime: Runtime) -> tuple[Path, dict[str, Any]]:
     return runtime.processes.of_first(path), tree
 
 
-def _open(config: Config, settings: RunSettings, runtime: Runtime, *, fixed: bool) -> Pyramid:
-    """Open the images, which the first process prepares, and check that all fits."""
-    check_precision(settings.execution.precision, runtime.device.type)
-    if settings.execution.compile:
-        check_toolchain(runtime.device)
-    pyramid = open_together(settings.data, settings.cache, runtime)
-    check_fit(config, pyramid, settings.data, fixed=fixed)
-    settings.execution.check(config, runtime)
-    return pyramid
-
-
-def check_fit(config: Config, pyramid: Pyramid, data: Path, *, fixed: bool = False) -> None:
+def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
     """Refuse a data set that the configuration cannot be trained on; say if it is shrunk.
 
     Parameters
@@ -219,14 +266,15 @@ def check_fit(config: Config, pyramid: Pyramid, data: Path, *, fixed: bool = Fal
     UserError
         Too few images or too small ones, or labels of another size.
     """
-    check_sizes(config, pyramid.resolution, data, fixed=fixed)
+    data = reals.path
+    check_sizes(config, reals.resolution, data, fixed=fixed)
     largest = max(point.minibatch for point in phases(config))
-    if len(pyramid) < largest:
+    if reals.count < largest:
         raise UserError(
-            f"{data} holds {len(pyramid)} images, fewer than the minibatch of "
+            f"{data} holds {reals.count} images, fewer than the minibatch of "
             f"{largest}: use more images or a preset with smaller minibatches"
         )
-    wanted, there = config.network.label_size, label_size(pyramid.labels)
+    wanted, there = config.network.label_size, reals.label_size
     if wanted and wanted != there:
         raise UserError(
             f"{data} has labels of {there} numbers, the networks take {wanted}: use the data that"

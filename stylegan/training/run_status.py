@@ -17,6 +17,7 @@ from stylegan.training.evaluate import METRICS_FILE, read_best
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, is_held
 from stylegan_eval.json_lines import read_rows
+from stylegan_eval.processes import PROCESS_ENDED
 
 State = Literal["running", "finished", "stopped"]
 # Words of train.log: of a process that begins, and of one that ends before its time.
@@ -68,6 +69,8 @@ class RunStatus:
         Seed of all randomness.
     rows, metrics : list of dict
         Rows of the log and of the metrics, in order.
+    unmeasured : list of dict
+        Rows of what could not be measured, with an ``error``, since the last that could.
     damaged : int
         Lines of both that cannot be read.
     best : dict or None
@@ -90,6 +93,7 @@ class RunStatus:
     seed: int
     rows: list[dict[str, Any]]
     metrics: list[dict[str, Any]]
+    unmeasured: list[dict[str, Any]]
     damaged: int
     best: dict[str, Any] | None
     checkpoints: list[Path]
@@ -121,6 +125,9 @@ def read_status(folder: Path) -> RunStatus:
     config, data, seed = _settings(folder)
     rows, damaged = read_rows(folder / "log.jsonl")
     metrics, damaged_metrics = read_rows(folder / METRICS_FILE)
+    measured = [row for row in metrics if "error" not in row]
+    last = max((row["nimg"] for row in measured), default=-1)
+    done = {(row["nimg"], row.get("asked")) for row in measured}
     nimg = int(rows[-1]["nimg"]) if rows else 0
     state: State = "finished" if nimg >= config.schedule.total_kimg * 1000 else "stopped"
     log = folder / "train.log"
@@ -130,7 +137,14 @@ def read_status(folder: Path) -> RunStatus:
         data=data,
         seed=seed,
         rows=rows,
-        metrics=metrics,
+        metrics=measured,
+        unmeasured=[
+            row
+            for row in metrics
+            if "error" in row
+            and row["nimg"] >= last
+            and (row["nimg"], row.get("asked")) not in done
+        ],
         damaged=damaged + damaged_metrics,
         best=read_best(folder),
         checkpoints=checkpoints_in(folder),
@@ -166,7 +180,7 @@ def last_trouble(log: Path) -> str:
         _, _, words = line.partition("  ")  # after the time
         if _BEGINS.match(words):
             trouble = ""
-        elif words.startswith(_TROUBLE):
+        elif words.startswith(_TROUBLE) and not (trouble and words.endswith(PROCESS_ENDED)):
             trouble = words
     return trouble
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from stylegan import __version__
-from stylegan.configs import Config, config_to_dict
+from stylegan.configs import Config, config_from_dict, config_to_dict
+from stylegan.training.cost import micro_batches
 from stylegan.training.execution import Execution
 from stylegan.training.metric_names import MetricSettings
 from stylegan.training.monitor import OnCollapse
@@ -31,6 +32,9 @@ class RunSettings:
     snapshot_kimg : float or None
         Thousands of images between checkpoints with a sample sheet; None for a twentieth of the
         length, but at least one.
+    snapshot_minutes : float
+        A checkpoint more, which the next one replaces, before so many minutes of training could be
+        lost; 0 for none.
     keep : int
         Checkpoints to keep; older ones are deleted.
     cache : Path or None
@@ -53,6 +57,7 @@ class RunSettings:
     data: Path
     seed: int = 0
     snapshot_kimg: float | None = None
+    snapshot_minutes: float = 20.0
     keep: int = 3
     cache: Path | None = None
     execution: Execution = field(default_factory=Execution)
@@ -61,6 +66,17 @@ class RunSettings:
     tensorboard: bool | None = None
     memory_limit: int | None = None
     warmup: float = 0.0
+
+    def interval(self, config: Config) -> float:
+        """Thousands of images between checkpoints."""
+        return self.snapshot_kimg or max(config.schedule.total_kimg / 20, 1.0)
+
+    def execution_of(self, config: Config, world: int) -> Execution:
+        """How steps are computed: in passes that fit into the memory limit, if there is one."""
+        if self.memory_limit is None:
+            return self.execution
+        table = micro_batches(config, self.memory_limit, execution=self.execution, world=world)
+        return replace(self.execution, at_a_time=table)
 
 
 def write_settings(config: Config, settings: RunSettings) -> None:
@@ -84,23 +100,23 @@ def write_settings(config: Config, settings: RunSettings) -> None:
 
 
 def read_settings(folder: Path) -> RunSettings:
-    """Settings that a run's folder remembers.
+    """Settings that a run's folder remembers."""
+    return read_run(folder)[1]
 
-    Raises
-    ------
-    UserError
-        There is no run, or its file is damaged.
-    """
+
+def read_run(folder: Path) -> tuple[Config, RunSettings]:
+    """Configuration and settings that a run's folder remembers."""
     path = folder / RUN_FILE
     if not path.is_file():
         raise UserError(f"no run to resume in {folder}: {path.name} is missing")
     try:
         tree = json.loads(path.read_text())
-        return RunSettings(
+        return config_from_dict(tree["config"]), RunSettings(
             out=folder,
             data=Path(tree["data"]),
             seed=int(tree["seed"]),
             snapshot_kimg=None if (kimg := tree["snapshot_kimg"]) is None else float(kimg),
+            snapshot_minutes=float(tree.get("snapshot_minutes", RunSettings.snapshot_minutes)),
             keep=int(tree["keep"]),
             execution=_execution(tree["execution"]),
             metrics=MetricSettings(**tree["metrics"]),
@@ -109,8 +125,10 @@ def read_settings(folder: Path) -> RunSettings:
             memory_limit=tree["memory_limit"],
             warmup=float(tree["warmup"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged: give --data and the checkpoint by name") from error
+    except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged: name the images with --data, and give other options anew"
+        ) from error
 
 
 def _execution(tree: dict[str, Any]) -> Execution:

@@ -28,6 +28,10 @@ def status_lines(status: RunStatus) -> Iterator[str]:
         yield from _last_row(status.rows[-1])
     for name, text in (("metrics", _metrics(status)), ("checkpoints", _checkpoints(status))):
         yield _line(name, text)
+    if status.unmeasured:
+        row = status.unmeasured[-1]
+        text = f"{row.get('asked')} at kimg {row['nimg'] / 1000:.1f}: {row['error']}"
+        yield _line("not measured", click.style(text, fg="red"))
     if status.damaged:
         lines = "1 line" if status.damaged == 1 else f"{status.damaged} lines"
         yield _line("damaged", f"{lines} of log.jsonl or metrics.jsonl, left out here")

@@ -75,7 +75,7 @@ def read_run(folder: Path) -> TrainingRun:
         folder=folder,
         settings=dict(flat(config)) | dict(flat(tree)),
         log=read_rows(folder / LOG)[0],
-        metrics=read_rows(folder / METRICS)[0],
+        metrics=[row for row in read_rows(folder / METRICS)[0] if "error" not in row],
     )
 
 

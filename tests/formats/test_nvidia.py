@@ -15,7 +15,8 @@ from stylegan.opening import load_for_evaluation, open_networks
 from stylegan.runtime import Runtime
 from stylegan.sample import main as sample
 from stylegan.train import main as train
-from stylegan.training.run import start_from
+from stylegan.training.run import initial
+from stylegan.training.run import run as run_training
 from stylegan.training.settings import RunSettings
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
@@ -255,7 +256,12 @@ def test_training_goes_on_from_it(official, data32, tmp_path):
     settings = RunSettings(
         out=tmp_path / "run", data=data32, seed=0, snapshot_kimg=1, cache=tmp_path / "cache"
     )
-    start_from(official("F"), one_step, settings, Runtime.choose("cpu"))
+    runtime = Runtime.choose("cpu")
+    run_training(
+        settings.out,
+        lambda *, taken: initial(official("F"), one_step, settings, runtime),
+        runtime,
+    )
     _, after = open_networks(tmp_path / "run")
     before = read_nvidia(official("F"))
     assert after["provenance"]["init"] == sha256_of(official("F"))

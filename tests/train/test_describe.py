@@ -29,6 +29,8 @@ from stylegan.training.footprint import (
     run_files,
     shortage,
 )
+from stylegan.training.metric_names import MetricSettings
+from stylegan.training.settings import RunSettings
 from stylegan.training.warmup import PhaseSpeed
 from stylegan_eval.processes import Processes
 
@@ -64,7 +66,7 @@ def test_first_moments_are_stored_where_they_matter(tiny):
 
 def test_a_run_writes_no_more_than_was_announced(finished, tiny):
     """The fixture takes a checkpoint every 0.2 kimg and keeps three."""
-    files = run_files(tiny, finished, snapshot_kimg=0.2, keep=3, keeps_best=False)
+    files = run_files(tiny, RunSettings(out=finished, data=Path(), snapshot_kimg=0.2))
     checkpoints, sheets, log = files
     assert [item.what for item in files] == ["checkpoints", "sample sheets", "log"]
     pictures = list(finished.glob("*.png"))
@@ -78,16 +80,24 @@ def test_a_run_writes_no_more_than_was_announced(finished, tiny):
 
 def test_the_best_checkpoint_is_one_more(tiny):
     plain, best = (
-        run_files(tiny, Path("run"), snapshot_kimg=0.1, keep=2, keeps_best=keeps)[0].count
-        for keeps in (False, True)
+        run_files(
+            tiny,
+            RunSettings(
+                out=Path("run"),
+                data=Path(),
+                snapshot_kimg=0.1,
+                keep=2,
+                metrics=MetricSettings(metrics=metrics),
+            ),
+        )[0].count
+        for metrics in ("", "fid10k")
     )
     assert (plain, best) == (3, 4)
 
 
 def test_prepared_images_take_what_was_announced(data, tmp_path):
     open_pyramid(data, cache=tmp_path, progress=False)
-    announced, side = prepared_images(data, tmp_path)
-    assert side == 16
+    announced = prepared_images(data, tmp_path)
     files = [path for path in announced.folder.rglob("*.npy") if path.is_file()]
     headers = 128 * len(files)
     assert announced.total == sum(path.stat().st_size for path in files) - headers > 0
@@ -116,7 +126,7 @@ def test_what_was_not_timed_is_marked(tiny):
 
 
 def test_a_run_starts_with_few_lines(tiny, tmp_path):
-    files = run_files(tiny, tmp_path, snapshot_kimg=None, keep=3, keeps_best=False)
+    files = run_files(tiny, RunSettings(out=tmp_path, data=Path()))
     lines = list(summary(plan_of(tiny, measured=3, world=2), files, tmp_path))
     assert [line.split(":")[0] for line in lines] == ["on", "memory", "length", "writes"]
     assert "cpu, 2 processes, fp32" in lines[0]

@@ -16,7 +16,7 @@ from stylegan.runtime import stream_seed
 from stylegan.training.draws import StepRandom
 from stylegan.training.loop import draw_cutoff, draw_ws, spread, train
 from stylegan.training.partition import shares
-from stylegan.training.run import resume_run, start_run
+from stylegan.training.run import resumed, run, start_run
 from stylegan.training.schedule import active_levels
 from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
@@ -120,7 +120,11 @@ def test_a_run_can_be_made_longer(finished, data, cache, runtime, tmp_path, tiny
     def longer(trained):
         return replace(trained, schedule=replace(trained.schedule, total_kimg=0.8))
 
-    path = resume_run(finished, longer, settings, runtime)
+    def begin(*, taken):
+        assert not taken
+        return resumed(finished, longer, lambda _provenance: settings, runtime)
+
+    path = run(settings.out, begin, runtime)
     tree = read_checkpoint(path)
     assert tree["nimg"] >= 800
     assert tree["provenance"]["seed"] == 5
@@ -179,3 +183,29 @@ def test_spread_is_the_standard_deviation_over_the_minibatch():
     images = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(spread(images), images.std(dim=0).mean())
     assert spread(images[:1]) == 0
+
+
+def test_a_checkpoint_by_time_changes_nothing_but_which_files_exist(
+    finished, tiny, data, cache, runtime, tmp_path
+):
+    """After every look, here; the fixture takes none in its few seconds."""
+    out = tmp_path / "run"
+    settings = RunSettings(
+        out=out, data=data, seed=5, snapshot_kimg=0.2, cache=cache, snapshot_minutes=1e-6
+    )
+    start_run(tiny, settings, runtime)
+    assert {path.name for path in out.iterdir()} == {path.name for path in finished.iterdir()}
+    for path in finished.glob("fakes-*.png"):
+        assert (out / path.name).read_bytes() == path.read_bytes()
+    for path in checkpoints_in(finished):
+        expected = weights(load_state(read_checkpoint(path), runtime))
+        assert_same(weights(load_state(read_checkpoint(out / path.name), runtime)), expected)
+    rows, expected = (
+        [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        for folder in (out, finished)
+    )
+    clocks = ("img_per_s", "seconds", "peak_memory_mib")
+    for row in (*rows, *expected):
+        for key in clocks:
+            del row[key]
+    assert rows == expected
