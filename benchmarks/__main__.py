@@ -119,6 +119,10 @@ def run(
     except UserError as error:
         raise click.UsageError(str(error)) from error
     if dry_run:
+        if data is not None:
+            from benchmarks.request import check_trainable
+
+            check_trainable(asked, lines, data)
         _print_plan(asked, lines, seeds, throughput, device)
         return
     if data is None:

@@ -3,22 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from benchmarks.attributes import train_classifiers
 from benchmarks.folder import ResultsFolder, open_folder
 from benchmarks.jobs import Asked, Measurement, Wanted, cells_of
-from benchmarks.runner import Job, Means, jobs_of
+from benchmarks.runner import Job, Means, curve_metric, jobs_of
 from benchmarks.tables import Line
 from stylegan.runtime import Runtime
+from stylegan.training.evaluate import check_reals
 from stylegan.training.execution import Execution
+from stylegan.training.images import look_at as look_at_reals
+from stylegan.training.metric_names import MetricSettings
+from stylegan.training.run import check_fit
 from stylegan_eval.content import content_digest
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import locked, sha256_of
 from stylegan_eval.images import open_images
 from stylegan_eval.processes import Processes
+from stylegan_eval.settings.images import Features
 
 _NO_CLASSIFIERS = "no attribute classifiers: name a file with --classifiers"
 
@@ -54,6 +59,20 @@ def look_at(data: Path) -> tuple[str, str]:
         return content_digest(files), f"{data.name}, {len(files):,d} images"
 
 
+def check_trainable(asked: Asked, lines: Sequence[Line], data: Path) -> None:
+    """Refuse images, or a number of processes, that some row could not be trained with."""
+    runtime = Runtime(torch.device("cpu"), Processes(world=asked.gpus))
+    protocol, reals = asked.scale.protocol, look_at_reals(data)
+    metrics = MetricSettings(
+        metrics=curve_metric(protocol), metrics_features=cast(Features, protocol.features)
+    )
+    for network in dict.fromkeys(line.network for line in lines):
+        config = asked.config(network)
+        Execution().check(config, runtime)
+        check_fit(config, reals)
+        check_reals(metrics.asked(), data, config.resolution)
+
+
 def prepare(
     asked: Asked, lines: Sequence[Line], seeds: Sequence[int], means: Means, out: Path
 ) -> Prepared:
@@ -77,9 +96,7 @@ def prepare(
     UserError
         The data or the folder cannot be used, or minibatches do not divide over the processes.
     """
-    for line in lines:
-        processes = Runtime(torch.device("cpu"), Processes(world=asked.gpus))
-        Execution().check(asked.config(line.network), processes)
+    check_trainable(asked, lines, means.data)
     digest, images = look_at(means.data)
     folder = open_folder(out, digest, images)
     cells = cells_of(asked, lines, seeds, digest)

@@ -19,6 +19,7 @@ from benchmarks.claims import claimed
 from benchmarks.folder import ResultsFolder, write_json
 from benchmarks.jobs import Asked, Measurement, Training, Wanted
 from benchmarks.reading import FINISHED
+from benchmarks.scales import Protocol
 from stylegan.configs import config_to_dict
 from stylegan.training.attempt import TEXT_LOG
 from stylegan_eval.errors import UserError
@@ -86,6 +87,11 @@ def jobs_of(cells: Sequence[Wanted], name_of: Callable[[Measurement], str]) -> l
         Job(training=training, measurements=tuple(measurements.items()))
         for training, measurements in gathered.values()
     ]
+
+
+def curve_metric(protocol: Protocol) -> str:
+    """What a training measures on its way, by the name that `stylegan-train` knows."""
+    return f"{'fid' if protocol.features == 'inception' else 'fd'}{protocol.curve_num}"
 
 
 class Runner:
@@ -195,10 +201,8 @@ class Runner:
         arguments = ["--resume", "auto", "--config", str(config), "--data", str(self._means.data)]
         arguments += ["--seed", str(training.seed), "--out", str(folder), "--warmup", "0"]
         arguments += ["--precision", training.precision, "--device", self._means.device]
-        arguments += ["--metrics", f"fid{protocol.curve_num}"]
-        if protocol.features != "inception":
-            arguments[-1] = f"fd{protocol.curve_num}"
-            arguments += ["--metrics-features", protocol.features]
+        arguments += ["--metrics", curve_metric(protocol)]
+        arguments += ["--metrics-features", protocol.features]
         every = training.config.schedule.total_kimg / protocol.curve_points
         arguments += ["--metrics-every", f"{every:g}"]
         if self._asked.gpus > 1:

@@ -68,15 +68,7 @@ def check_metrics(
     """
     if asked:
         check_cache()
-    if any(reals_needed(each.settings) for each in asked):
-        with open_images(data) as files:
-            check_size(files, (resolution, resolution))
-            for each in asked:
-                if reals_needed(each.settings) > len(files):
-                    raise UserError(
-                        f"--metrics: {each.name} needs {reals_needed(each.settings)} real images,"
-                        f" {data} holds {len(files)}: ask for fewer or give more data"
-                    )
+    check_reals(asked, data, resolution)
     tried = set()
     for each in asked:
         network = network_of(each.settings)
@@ -93,6 +85,20 @@ def check_metrics(
             # The options of `stylegan-eval` have longer names here.
             message = re.sub(r"--(crop|distance)\b", r"--ppl-\1", message)
             raise UserError(message.replace("--features", "--metrics-features")) from error
+
+
+def check_reals(asked: Sequence[Asked], data: Path, resolution: int) -> None:
+    """The part of `check_metrics` that looks at the real images alone."""
+    if not any(reals_needed(each.settings) for each in asked):
+        return
+    with open_images(data) as files:
+        check_size(files, (resolution, resolution))
+        for each in asked:
+            if reals_needed(each.settings) > len(files):
+                raise UserError(
+                    f"--metrics: {each.name} needs {reals_needed(each.settings)} real images,"
+                    f" {data} holds {len(files)}: ask for fewer or give more data"
+                )
 
 
 @dataclass(kw_only=True)
