@@ -84,9 +84,8 @@ def test_a_plan_is_of_what_runs(name, finished, data, data64, tiny, cache, tmp_p
     if name == "newest":
         shutil.copytree(finished, out)
     there = {path.name for path in out.iterdir()} if out.exists() else set()
-    words = dict(
-        finished=finished, newest=newest_checkpoint(finished), config=config, data64=data64
-    )
+    words = {"finished": finished, "newest": newest_checkpoint(finished), "config": config}
+    words["data64"] = data64
     options = [word.format(**words) for word in BEGINNINGS[name]]
     options = ["efficientnet-lite0" if word == "NETWORK" else word for word in options]
     options += ["--out", str(out), "--cache", str(cache), "--warmup", "0.2", "--no-tensorboard"]
@@ -152,7 +151,7 @@ def test_a_plan_is_of_what_runs(name, finished, data, data64, tiny, cache, tmp_p
 
 def test_a_plan_refuses_what_the_run_would(finished, data, data64, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
-    few, wide, other = (tmp_path / f"{name}.zip" for name in ("few", "wide", "other"))
+    few, other = tmp_path / "few.zip", tmp_path / "other.zip"
     write_archive(few, ((np.full((16, 16, 3), i, np.uint8), None) for i in range(5)))
     write_archive(other, ((np.full((16, 16, 3), i, np.uint8), None) for i in range(64)))
     wide_images = tmp_path / "wide"
