@@ -158,12 +158,13 @@ class Measurements:
         if not self.asked:
             return
         run = Run(device=self.device, processes=processes_from_environment())
-        due = run.processes.is_first and self._due(state.nimg, last=last)
-        if not run.processes.agree(answer=due):
+        names = self._due(state.nimg, last=last) if run.processes.is_first else []
+        names = run.processes.of_first(names)
+        if not names:
             return
         found: list[tuple[Asked, Row]] = []
         failed: dict[str, str] = {}
-        for group in groups_of(self.asked):
+        for group in groups_of([each for each in self.asked if each.name in names]):
             rows, trouble = self._measure(group, checkpoint, run)
             found += rows
             failed |= {each.name: trouble for each in group if trouble}
@@ -209,12 +210,18 @@ class Measurements:
             if read_checkpoint(self.folder / str(best["checkpoint"]))["nimg"] == best["nimg"]:
                 self._keep(best)
 
-    def _due(self, nimg: int, *, last: bool) -> bool:
-        rows, _ = read_rows(self.folder / METRICS_FILE)
-        done = max((int(row["nimg"]) for row in rows if "error" not in row), default=0)
-        if nimg <= done:
-            return False
-        return last or self.every == 0 or nimg // (self.every * 1000) > done // (self.every * 1000)
+    def _due(self, nimg: int, *, last: bool) -> list[str]:
+        """Names of the metrics to measure now, each by when it was last measured."""
+        done = dict.fromkeys((each.name for each in self.asked), 0)
+        for row in read_rows(self.folder / METRICS_FILE)[0]:
+            if "error" not in row and row.get("asked") in done:
+                done[row["asked"]] = max(done[row["asked"]], int(row["nimg"]))
+        every = self.every * 1000
+        return [
+            name
+            for name, then in done.items()
+            if nimg > then and (last or every == 0 or nimg // every > then // every)
+        ]
 
     def _write(
         self,

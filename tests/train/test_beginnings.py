@@ -228,7 +228,6 @@ def test_of_two_in_one_folder_one_wins_and_is_untouched(
     ]
     ends = [process.communicate() for process in both]
     statuses = [process.returncode for process in both]
-    errors = [line for _, err in ends for line in err.splitlines() if "error:" in line]
     losers = [k for k in (0, 1) if statuses[k] != 0]
     # The later may come so late that there is nothing left to do for it.
     allowed = ("resume", "auto")
@@ -239,22 +238,19 @@ def test_of_two_in_one_folder_one_wins_and_is_untouched(
         assert all(
             re.search("in use by another process|already holds a run", line) for line in said
         )
-    assert all("Traceback" not in error for error in errors)
+    assert processes > 1 or all("Traceback" not in err for _, err in ends)  # torchrun has its own
     # All that is there is of one run.
     winner = next(k for k in (0, 1) if statuses[k] == 0)
     provenances = [read_checkpoint(path)["provenance"] for path in checkpoints_in(out)]
     assert len({provenance["seed"] for provenance in provenances}) == 1
-    if "resume" not in (first, second):
+    if "resume" not in (first, second) and losers:
         assert (
             provenances[0]["seed"]
             == json.loads((out / "run.json").read_text())["seed"]
             == 8 + winner
         )
-    assert (
-        read_checkpoint(newest_checkpoint(out))["nimg"] == 704
-        if "resume" in (first, second)
-        else 128
-    )
+    length = 704 if "resume" in (first, second) else 128
+    assert read_checkpoint(newest_checkpoint(out))["nimg"] == length
     rows = [row["nimg"] for row in read_rows(out / "log.jsonl")[0]]
     assert rows == sorted(set(rows))
 
