@@ -105,8 +105,8 @@ def test_a_plan_is_of_what_runs(name, finished, data, data64, tiny, cache, tmp_p
 
     tree, log = read_checkpoint(newest_checkpoint(out)), (out / "train.log").read_text()
     trained = config_from_dict(tree["config"])
-    start = int(read_checkpoint(newest_checkpoint(finished))["nimg"]) if "resume" in name else 0
-    start = 640 if name == "newest" else start
+    goes_on = name in ("resume", "newest")
+    start = int(read_checkpoint(newest_checkpoint(finished))["nimg"]) if goes_on else 0
     # The same phases from the same resolution on, the same steps, passes and processes.
     expected = [
         (round(max(point.nimg, start) / 1000, 1), point.resolution, point.minibatch)

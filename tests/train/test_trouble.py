@@ -241,7 +241,7 @@ for name, error in errors.items():
             told.append([name, *_attempt(work, processes)])
 told.append(_attempt(lambda: processes.of_first(processes.rank), processes))
 Path(f"{sys.argv[1]}/{processes.rank}.json").write_text(json.dumps(told))
-Runtime.join("cpu").exit(0)
+Runtime.join("cpu").processes.exit(0)
 """
 
 
