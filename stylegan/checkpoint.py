@@ -164,7 +164,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def checked(tree: dict[str, Any], path: Path) -> dict[str, Any]:
     """A dictionary that is ours, if whatever is in it can be trained on."""
-    with parsing(path, "a damaged checkpoint, use another one"):
+    with parsing(path, "a damaged checkpoint", "use another one"):
         _check(tree)
     return tree
 

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from stylegan.configs import Config, config_from_dict, config_to_dict
 from stylegan_eval.errors import UserError
+from stylegan_eval.untrusted import parsing
 
 # Of a file; a configuration takes 3 kB.
 _LARGEST = 2**20
@@ -29,15 +30,13 @@ def read_config(path: Path) -> Config:
     UserError
         No such file, no JSON, or not a configuration that can be trained.
     """
-    try:
+    with parsing(path, "cannot be read as a configuration"):
         size = path.stat().st_size if path.is_file() else None
         if size is None:
             raise UserError(f"{path}: no such file: give a row A to F, or a JSON file")
         if size > _LARGEST:
             raise UserError(f"{path}: {size} bytes are no configuration: expected a few kB of JSON")
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a configuration: {error}") from error
     return config_from_text(text, str(path))
 
 
@@ -49,16 +48,10 @@ def config_from_text(text: str, where: str) -> Config:
     UserError
         It is no JSON, or not a configuration that can be trained.
     """
-    try:
+    with parsing(where, "not JSON", "stylegan-train --print-config shows what is expected"):
         tree = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{where}: not JSON ({error}): stylegan-train --print-config shows what is expected"
-        ) from error
-    try:
+    with parsing(where, "no configuration"):
         return config_from_dict(tree)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
 
 
 def _refuse(constant: str) -> NoReturn:

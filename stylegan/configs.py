@@ -352,7 +352,7 @@ def _dataclass_from(kind: type[T], tree: Mapping[str, Any]) -> T:
     known = fields(kind)  # type: ignore[arg-type]
     missing = {entry.name for entry in known if _WRITTEN_IF_OTHER not in entry.metadata} - set(tree)
     if unknown or missing:
-        wrong = ", ".join(sorted(unknown | missing))
+        wrong = ", ".join(sorted(str(key)[:40] for key in unknown | missing))
         raise UserError(f"configuration: {kind.__name__} has unknown or missing keys: {wrong}")
     return kind(**{key: _value_from(hints[key], key, value) for key, value in tree.items()})
 

@@ -9,9 +9,6 @@ blocks in their order, has the same bits every time. The jackknife leaves out bl
 import hashlib
 import json
 import shutil
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -26,6 +23,7 @@ from numpy.typing import NDArray
 from stylegan_eval.cache import cache_dir
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, check_writable
+from stylegan_eval.npy import read_npz
 from stylegan_eval.processes import Processes
 from stylegan_eval.progress import progress_bar
 from stylegan_eval.results import PACKAGE
@@ -38,11 +36,6 @@ Tick = Callable[[int], object]
 # of GPUs; a block's scatter costs as much as a dozen images, so few images make few blocks.
 BLOCK_COUNTS = ((40, 10_240), (20, 640), (10, 320))
 WORK_FORMAT = "stylegan-eval-work/1"
-# What NumPy raises for a damaged or foreign file: it takes the bytes at their word.
-_DAMAGED = (
-    OSError, ValueError, EOFError, LookupError, TypeError, SyntaxError, MemoryError, RuntimeError,
-    NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile,
-)  # fmt: skip
 
 
 def split(num: int) -> list[range]:
@@ -72,9 +65,8 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
 def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
     """Read the arrays of `path`; None when there is no such file or it is damaged."""
     try:
-        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
-    except _DAMAGED:
+        return read_npz(path)
+    except (UserError, OSError):
         return None
 
 

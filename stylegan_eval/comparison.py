@@ -18,6 +18,7 @@ from stylegan_eval.files import atomic_write
 from stylegan_eval.names import csv_text, from_csv_text
 from stylegan_eval.noise import known
 from stylegan_eval.results import COLUMNS, note_lines, read_table
+from stylegan_eval.untrusted import parsing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,18 +126,19 @@ def read_results(path: Path) -> list[dict[str, str]]:
     text = read_table(path)
     if not text:
         raise UserError(f"{path}: no results in it")
-    rows = []
-    try:
-        for row in csv.DictReader(io.StringIO(text), strict=True):
+    rows: list[dict[str, str]] = []
+    lines = csv.DictReader(io.StringIO(text), strict=True)
+    while True:
+        what = f"result {len(rows) + 1} cannot be read"
+        with parsing(path, what, "mend or remove its line"):
+            row = next(lines, None)
+            if row is None:
+                break
             if None in row or None in row.values():
                 raise ValueError(f"not {len(COLUMNS)} cells")
             for column in ("value", "stderr"):
                 float(row[column] or "nan")
             rows.append({name: from_csv_text(cell) for name, cell in row.items()})
-    except (ValueError, csv.Error) as error:
-        raise UserError(
-            f"{path}: result {len(rows) + 1} cannot be read ({error}): mend or remove its line"
-        ) from error
     if not rows:
         raise UserError(f"{path}: no results in it")
     return rows

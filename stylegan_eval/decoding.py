@@ -1,8 +1,9 @@
 """Image bytes to pixels: every mode becomes 8-bit RGB by one set of rules."""
 
+import contextlib
 import io
-import struct
 import zlib
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import ExifTags, Image
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.image_kinds import FORMATS, START_BYTES, plugin_of
+from stylegan_eval.untrusted import parsing
 
 MAX_PIXELS = 2**28
 """Larger images are refused before decoding. Pillow's own limit, 178,956,970, is the lower."""
@@ -28,11 +30,6 @@ _TRANSPOSED = {
     8: Image.Transpose.ROTATE_90,
 }
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-# What Pillow's decoders raise for damaged data.
-_DAMAGED = (
-    OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError,
-    AttributeError, MemoryError, RuntimeError, struct.error, zlib.error,
-)  # fmt: skip
 
 
 class Header(NamedTuple):
@@ -104,24 +101,19 @@ def decode(data: bytes, where: str) -> np.ndarray:
 
 def _pixels(data: bytes, where: str) -> np.ndarray:
     image = _open(io.BytesIO(data), where)
-    try:
+    with parsing(where, "damaged or truncated image"), _bounded(where):
         image.load()
         if (method := _orientation(image)) is not None:
             image = image.transpose(method)
         pixels = np.asarray(_to_rgb(image, where))  # [H, W, 3]
-    except _TOO_LARGE as error:
-        raise UserError(_too_large(where)) from error
-    except _DAMAGED as error:
-        raise UserError(f"{where}: damaged or truncated image ({error})") from error
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # [3, H, W]
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
     """How EXIF says that the pixels are to be turned."""
-    try:
+    with contextlib.suppress(UserError), parsing("EXIF"):
         return _TRANSPOSED.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except _DAMAGED:
-        return None
+    return None
 
 
 def _without_metadata(data: bytes) -> bytes | None:
@@ -162,12 +154,8 @@ def _may_turn(kind: bytes, text: bytes) -> bool:
 
 
 def _open(stream: BinaryIO, where: str) -> Image.Image:
-    try:
+    with parsing(where, "not an image, or damaged from its first bytes on"), _bounded(where):
         image = _identified(stream, where)
-    except _TOO_LARGE as error:
-        raise UserError(_too_large(where)) from error
-    except _DAMAGED as error:
-        raise UserError(f"{where}: not an image, or damaged from its first bytes on") from error
     if image.width * image.height > MAX_PIXELS:
         raise UserError(_too_large(where))
     return image
@@ -183,6 +171,15 @@ def _identified(stream: BinaryIO, where: str) -> Image.Image:
         raise UserError(f"{where}: {plugin.format} image; to read it: pip install {plugin.package}")
     plugin.register()
     return Image.open(stream, formats=[plugin.format])
+
+
+@contextlib.contextmanager
+def _bounded(where: str) -> Iterator[None]:
+    """Tell what Pillow says of too many pixels as we do."""
+    try:
+        yield
+    except _TOO_LARGE as error:
+        raise UserError(_too_large(where)) from error
 
 
 def _too_large(where: str) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
+from stylegan_eval.untrusted import parsing
 
 # One entry of metadata: safetensors writes several in any order.
 ENTRY = "attribute_directions"
@@ -68,20 +69,17 @@ def read_directions(path: Path) -> Directions:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; {MAKE}")
-    try:
-        with safe_open(path, framework="np") as content:
-            metadata = content.metadata() or {}
-            tensors = {name: content.get_tensor(name).copy() for name in content.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: not a safetensors file, or damaged ({error})") from error
+    with (
+        parsing(path, "not a safetensors file, or damaged"),
+        safe_open(path, framework="np") as content,
+    ):
+        metadata = content.metadata() or {}
+        tensors = {name: content.get_tensor(name).copy() for name in content.keys()}  # noqa: SIM118
     if ENTRY not in metadata:
         raise UserError(f"{path}: holds something else, expected attribute directions: {MAKE}")
-    try:
+    with parsing(path, "no attribute directions", MAKE):
         found = _directions(json.loads(metadata[ENTRY]), tensors)
         check(found)
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
-        said = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise UserError(f"{path}: no attribute directions ({said}): {MAKE}") from error
     return found
 
 

@@ -1,8 +1,7 @@
 """The file of path lengths: every pair's, where a result holds but their mean."""
 
+import contextlib
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,13 @@ from numpy.typing import NDArray
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import check_writable
+from stylegan_eval.untrusted import parsing
+from stylegan_eval.zip_guard import open_zip
 
 FORMAT = "stylegan-eval-distances/1"
 SUFFIX = ".npz"
 _ABOUT = "about"
+_MAKE = "stylegan-eval ppl --distances FILE.npz writes one"
 _ABOUT_BYTES = 2**16
 
 
@@ -70,11 +72,14 @@ def write_distances(path: Path, distances: Distances) -> None:
 
 def looks_like_distances(path: Path) -> bool:
     """Whether a file says of itself that it is of this kind; statistics are .npz files too."""
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{_ABOUT}.npy") as about:
-            return FORMAT.partition("/")[0].encode() in about.read(_ABOUT_BYTES)
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, NotImplementedError, zlib.error):
-        return False
+    with (
+        contextlib.suppress(UserError),
+        parsing(path),
+        open_zip(path) as archive,
+        archive.open(f"{_ABOUT}.npy") as about,
+    ):
+        return FORMAT.partition("/")[0].encode() in about.read(_ABOUT_BYTES)
+    return False
 
 
 def read_distances(path: Path) -> Distances:
@@ -88,22 +93,19 @@ def read_distances(path: Path) -> Distances:
     from stylegan_eval.blocks import load_arrays  # with PyTorch
 
     arrays = load_arrays(path) or {}
-    try:
+    with parsing(path, "not a file of path lengths", _MAKE):
         about = json.loads(bytes(arrays[_ABOUT].astype(np.uint8)))
         if about["format"] != FORMAT:
-            raise ValueError(f"the format is {about['format']}, not {FORMAT}")
+            raise UserError(
+                f"not a file of path lengths (the format is {about['format']!s:.60}, not"
+                f" {FORMAT}): {_MAKE}"
+            )
         lengths = {str(name): arrays[str(at)] for at, name in enumerate(about["metrics"])}
         if any(x.ndim != 1 or x.dtype != np.float64 or len(x) < 2 for x in lengths.values()):
-            raise ValueError("its arrays are no path lengths")
+            raise UserError(f"not a file of path lengths (its arrays are none): {_MAKE}")
         return Distances(
             lengths=lengths,
             generator=str(about["generator"]),
             generator_digest=str(about["generator_digest"]),
             seed=int(about["seed"]),
         )
-    except (KeyError, ValueError, TypeError) as error:
-        said = error if type(error) is ValueError else "damaged, or another kind of file"
-        raise UserError(
-            f"{path}: not a file of path lengths ({said}): stylegan-eval ppl --distances FILE.npz"
-            " writes one"
-        ) from error

@@ -1,11 +1,10 @@
 """Images of a folder or a zip, read in one fixed order."""
 
+import contextlib
 import hashlib
 import os
 import stat
-import struct
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -30,16 +29,12 @@ from stylegan_eval.labels import (
     unused_labels,
 )
 from stylegan_eval.parallel import map_ordered
-from stylegan_eval.zip_guard import check_directory, check_entry, check_name
+from stylegan_eval.untrusted import parsing
+from stylegan_eval.zip_guard import check_entry, check_name, open_zip
 
 MAX_FILE_BYTES = 2**30
 CHANGED = "has changed since it was opened: start the command again when nothing writes to it"
 _DECODING_THREADS = 8
-# What zipfile raises for a damaged entry.
-_UNREADABLE = (
-    OSError, zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, LookupError, ValueError,
-    struct.error,
-)  # fmt: skip
 
 
 class _Entry(NamedTuple):
@@ -132,11 +127,9 @@ class _Zip(_Source):
         info = self._opened().getinfo(name)
         if stat.S_ISLNK(info.external_attr >> 16):
             return b""
-        try:
-            with self.open(name) as stream:
-                return stream.read(START_BYTES)
-        except (NotImplementedError, *_UNREADABLE):
-            return b""
+        with contextlib.suppress(UserError), parsing(name), self.open(name) as stream:
+            return stream.read(START_BYTES)
+        return b""
 
     def close(self) -> None:
         if self._file is not None and self._owner == os.getpid():
@@ -149,8 +142,7 @@ class _Zip(_Source):
             if self._stamp not in (None, stamp):
                 raise UserError(f"{self.path}: {CHANGED}")
             self._stamp = stamp
-            check_directory(self.path)
-            self._file = zipfile.ZipFile(self.path)
+            self._file = open_zip(self.path)
             self._owner = os.getpid()
         return self._file
 
@@ -244,11 +236,8 @@ class ImageFiles:
             It cannot be read or is not an image.
         """
         where = f"{self.path}: {self.names[index]}"
-        try:
-            with self._source.open(self.names[index]) as stream:
-                return read_header(stream, where)
-        except _UNREADABLE as error:
-            raise UserError(f"{where}: cannot be read ({error})") from error
+        with parsing(where, "cannot be read"), self._source.open(self.names[index]) as stream:
+            return read_header(stream, where)
 
 
 def open_images(path: Path) -> ImageFiles:
@@ -266,14 +255,12 @@ def open_images(path: Path) -> ImageFiles:
     """
     if not path.exists():
         raise UserError(f"{path} does not exist; expected a folder of images or a zip")
-    try:
+    with parsing(path, "cannot be opened"):
         if path.is_dir():
             return _listed(_Folder(path))
         if not zipfile.is_zipfile(path):
             raise UserError(f"{path} is neither a folder nor a zip (or the zip is truncated)")
         return _listed(_Zip(path))
-    except _UNREADABLE as error:
-        raise UserError(f"{path}: cannot be opened ({error})") from error
 
 
 def _listed(source: _Folder | _Zip) -> ImageFiles:
@@ -310,10 +297,8 @@ def _listed(source: _Folder | _Zip) -> ImageFiles:
 
 
 def _read(source: _Folder | _Zip, name: str, size: int) -> bytes:
-    try:
+    with parsing(f"{source.path}: {name}", "cannot be read"):
         return source.read(name, size)
-    except _UNREADABLE as error:
-        raise UserError(f"{source.path}: {name}: cannot be read ({error})") from error
 
 
 def read_batches(files: ImageFiles, indices: Iterable[int], batch: int) -> Iterator[np.ndarray]:

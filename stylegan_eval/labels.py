@@ -11,6 +11,7 @@ import numpy as np
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.names import leaves_folder
+from stylegan_eval.untrusted import parsing
 
 DATASET_JSON = "dataset.json"
 _MOST_BYTES = 2**27
@@ -60,12 +61,8 @@ def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
     where : str
         The file, for messages.
     """
-    try:
+    with parsing(where, "not valid JSON"):
         content = json.loads(data, object_pairs_hook=_once)
-    except MemoryError as error:
-        raise UserError(f"{where}: takes more memory than there is") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: not valid JSON ({error})") from error
     if not isinstance(content, dict):
         raise UserError(f'{where}: expected a JSON object with "labels"')
     attributes = content.get("attributes") or ()
@@ -146,9 +143,11 @@ def _label_array(
     missing = [name for name, key in zip(names, keys, strict=True) if key is None]
     if missing:
         unused = next((name for name in by_name if name not in set(keys)), None)
-        named = "" if unused is None else f"; {unused!r}, say, has a label and is no image here"
+        named = (
+            "" if unused is None else f"; {unused!r:.200}, say, has a label and is no image here"
+        )
         raise UserError(
-            f"{where}: {len(missing)} of {len(names)} images have no label, {missing[0]} first"
+            f"{where}: {len(missing)} of {len(names)} images have no label, {missing[0]:.200} first"
             f'{named}: add them, or write "labels": null'
         )
     labels = [by_name[key] for key in keys if key is not None]

@@ -18,6 +18,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, check_writable, locked
 from stylegan_eval.names import csv_text
 from stylegan_eval.noise import known
+from stylegan_eval.untrusted import parsing
 
 PACKAGE = "stylegan-bench"
 
@@ -187,13 +188,11 @@ def read_table(path: Path) -> str:
         The file is not such a table: nothing will be appended to it.
     """
     check_writable(path)
-    try:
+    if not path.exists():
+        return ""
+    with parsing(path, "cannot be read as a table of results"):
         text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark before the text
         header = next(csv.reader(io.StringIO(text)), [])
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as a table of results ({error})") from error
     if text and header != list(COLUMNS):
         missing = ", ".join(name for name in COLUMNS if name not in header) or "none"
         foreign = ", ".join(name for name in header if name not in COLUMNS) or "none"

@@ -17,6 +17,7 @@ from stylegan_eval.blocks import Key, load_arrays, save_arrays
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import check_writable, sha256_of
 from stylegan_eval.statistics import FeatureStats
+from stylegan_eval.untrusted import parsing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,12 +135,11 @@ def _semidefinite(cov: NDArray[np.float64]) -> bool:
 def _about(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, Any]:
     if "about" not in arrays:
         return {}
-    try:
+    damaged = f"{path}: its own account (about) is damaged: make the file again"
+    with parsing(path, "its own account (about) is damaged: make the file again"):
         about = json.loads(str(arrays["about"]))
         expected = {"count": int, "detector": str, "content": str}
         fits = all(isinstance(about[name], kind) for name, kind in expected.items())
         if fits and about["count"] >= 2:
             return dict(about)
-    except (ValueError, TypeError, KeyError):
-        pass
-    raise UserError(f"{path}: its own account (about) is damaged: make the file again")
+    raise UserError(damaged)

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.names import printable
 
 _LONGEST = 200
 
 
 @contextlib.contextmanager
-def parsing(where: str | Path, expected: str = "damaged") -> Iterator[None]:
-    """Refuse, as ``WHERE: EXPECTED (reason)``, what the block cannot make sense of.
+def parsing(where: str | Path, expected: str = "damaged", advice: str = "") -> Iterator[None]:
+    """Refuse, as ``WHERE: EXPECTED (reason): ADVICE``, what the block cannot make sense of.
 
     Every exception is caught: parsers take the bytes at their word, and no list of what zipfile,
     NumPy, Pillow, safetensors, tarfile or json raise for damaged bytes has ever been complete. The
@@ -27,7 +28,8 @@ def parsing(where: str | Path, expected: str = "damaged") -> Iterator[None]:
     except MemoryError as error:
         raise UserError(f"{where}: takes more memory than there is") from error
     except Exception as error:
-        raise UserError(f"{where}: {expected} ({reason(error)})") from error
+        line = f"{where}: {expected} ({reason(error)})"
+        raise UserError(f"{line}: {advice}" if advice else line) from error
 
 
 def reason(error: BaseException) -> str:
@@ -38,6 +40,5 @@ def reason(error: BaseException) -> str:
         text = error.strerror
     else:
         text = str(error)
-    words = " ".join(text.split())
-    words = "".join(c if c.isprintable() else "?" for c in words)[:_LONGEST]
+    words = printable(" ".join(text.split())[:_LONGEST])
     return words or type(error).__name__

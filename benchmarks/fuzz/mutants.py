@@ -76,7 +76,7 @@ def _nested(depth: int) -> Any:
     return value
 
 
-_ODD = (
+_ODD: tuple[Any, ...] = (
     *(None, True, -1, 0, 1, 2, 10**10, 10**30, 2**63, math.nan, math.inf, -math.inf, 1e308, 0.5),
     *("", "x", "0", "\0\x1b[31m", "a" * 5000, "../x", "/etc/passwd", "\ud800", "nan", "²"),
     *([], {}, [[]], [1, 2], [[4, 8], [8, 4]], {"a": 1}, {"": {}}, [None] * 3, _nested(30)),

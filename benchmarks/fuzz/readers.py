@@ -31,6 +31,7 @@ from stylegan.training.evaluate import read_best
 from stylegan.training.run_status import read_status
 from stylegan.training.settings import RunSettings, read_settings, write_settings
 from stylegan.training.state import TrainState
+from stylegan.training.status_text import status_lines
 from stylegan_eval.classifiers.classifier import (
     AttributeRecord,
     ClassifierRecord,
@@ -62,6 +63,7 @@ class Reader:
     read: Callable[[Path], object]
     mutate: tuple[Mutate, ...] = ()  # beside `mutants.of_bytes`
     saved: bool = False  # whether `mutants.of_saved` applies
+    memory: int = 2**30  # beyond what the process has before
     share: float = 1  # of all copies: less where reading takes long
 
 
@@ -173,14 +175,8 @@ def _official(folder: Path) -> Path:
 
 def _statistics(folder: Path) -> Path:
     features = torch.randn(20, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    stats = FeatureStats.empty(4, "x") if hasattr(FeatureStats, "empty") else None
     path = folder / "stats.npz"
-    if stats is None:
-        about = json.dumps({"count": 20, "detector": "x", "content": "y"})
-        array = features.numpy()
-        np.savez(path, mu=array.mean(0), sigma=np.cov(array.T), about=np.array(about))
-    else:
-        write_stats(path, stats, {"content": "y"})
+    write_stats(path, FeatureStats.of(features, "x"), {"content": "y"})
     return path
 
 
@@ -310,7 +306,7 @@ def _read_run(path: Path) -> object:
 
 def _read_status(path: Path) -> object:
     """What `stylegan-train status` reads: it also computes what is left."""
-    return status_text(read_status(path.parent))
+    return list(status_lines(read_status(path.parent)))
 
 
 def _table(folder: Path) -> Path:
@@ -356,6 +352,7 @@ def _latents(folder: Path) -> Path:
     return path
 
 
+_DECODED = 2**32  # images have up to 2^28 pixels, whatever their files have
 _SAFETENSORS = (mutants.of_safetensors,)
 _ARRAYS = (mutants.of_zip(mutants.of_npy), mutants.of_zip(mutants.of_bytes))
 
@@ -399,9 +396,14 @@ READERS: Mapping[str, Reader] = {
         make=_png,
         read=lambda path: decode(path.read_bytes(), str(path)),
         mutate=(mutants.of_chunks,) * 2,
+        memory=_DECODED,
     ),
     **{
-        kind: Reader(make=_of_format(kind), read=lambda path: decode(path.read_bytes(), str(path)))
+        kind: Reader(
+            make=_of_format(kind),
+            read=lambda path: decode(path.read_bytes(), str(path)),
+            memory=_DECODED,
+        )
         for kind in ("JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
     },
     "configuration": Reader(make=_config_file, read=read_config, mutate=(mutants.of_json,) * 3),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stylegan_eval import npy
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
 
@@ -32,9 +33,8 @@ def read_npy(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[np
         The file holds something else.
     """
     try:
-        with path.open("rb") as file:
-            values = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = npy.read_npy(path)
+    except UserError as error:
         raise UserError(f"cannot read {what} from {path}: not a .npy file of numbers") from error
     wanted = "[" + ", ".join("N" if n is None else str(n) for n in shape) + "]"
     fits = values.ndim == len(shape) and all(

@@ -18,6 +18,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, is_held
 from stylegan_eval.json_lines import read_rows
 from stylegan_eval.processes import PROCESS_ENDED
+from stylegan_eval.untrusted import parsing
 
 State = Literal["running", "finished", "stopped"]
 # Words of train.log: of a process that begins, and of one that ends before its time.
@@ -162,13 +163,10 @@ def _settings(folder: Path) -> tuple[Config, str, int]:
         raise UserError(
             f"{folder}: {what}: expected one that stylegan-train --out wrote, with a run.json"
         )
-    try:
+    advice = "the run's checkpoints are not concerned"
+    with parsing(path, "is damaged or of another version", advice):
         tree = json.loads(path.read_text(encoding="utf-8"))
         return config_from_dict(tree["config"]), str(tree["data"]), int(tree["seed"])
-    except (UserError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged or of another version: the run's checkpoints are not concerned"
-        ) from error
 
 
 def last_trouble(log: Path) -> str:

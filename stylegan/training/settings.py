@@ -13,8 +13,10 @@ from stylegan.training.metric_names import MetricSettings
 from stylegan.training.monitor import OnCollapse
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
+from stylegan_eval.untrusted import parsing
 
 RUN_FILE = "run.json"
+_AGAIN = "name the images with --data, and give other options anew"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +111,7 @@ def read_run(folder: Path) -> tuple[Config, RunSettings]:
     path = folder / RUN_FILE
     if not path.is_file():
         raise UserError(f"no run to resume in {folder}: {path.name} is missing")
-    try:
+    with parsing(path, "is damaged", _AGAIN):
         tree = json.loads(path.read_text())
         return config_from_dict(tree["config"]), RunSettings(
             out=folder,
@@ -125,10 +127,6 @@ def read_run(folder: Path) -> tuple[Config, RunSettings]:
             memory_limit=tree["memory_limit"],
             warmup=float(tree["warmup"]),
         )
-    except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path} is damaged: name the images with --data, and give other options anew"
-        ) from error
 
 
 def _execution(tree: dict[str, Any]) -> Execution:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -24,6 +24,7 @@ from stylegan_eval.classifiers.network import build_network
 from stylegan_eval.classifiers.official import are_official, load_official
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, sha256_of
+from stylegan_eval.untrusted import parsing
 
 # One entry of metadata: safetensors writes several in any order.
 ENTRY = "attribute_classifiers"
@@ -64,18 +65,16 @@ def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
         return load_official(path, device)
     if not path.is_file():
         raise UserError(f"{path}: no such file; make one with stylegan-eval classifiers train")
-    try:
-        with safe_open(path, framework="pt") as content:
-            metadata = content.metadata() or {}
-            record = _record(metadata, path)
-            # Copies: what it returns are views of the file.
-            tensors = {name: content.get_tensor(name).clone() for name in content.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not a safetensors file, or damaged ({error})") from error
-    try:
+    with (
+        parsing(path, "not a safetensors file, or damaged"),
+        safe_open(path, framework="pt") as content,
+    ):
+        metadata = content.metadata() or {}
+        record = _record(metadata, path)
+        # Copies: what it returns are views of the file.
+        tensors = {name: content.get_tensor(name).clone() for name in content.keys()}  # noqa: SIM118
+    with parsing(path):
         network = build_network(record.architecture, record.resolution, len(record.attributes))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     _check_weights(network.state_dict(), tensors, path)
     network.load_state_dict(tensors, assign=True)
     network.eval().requires_grad_(requires_grad=False)
@@ -110,14 +109,12 @@ def _record(metadata: Mapping[str, str], path: Path) -> ClassifierRecord:
             f"{path}: holds other weights, expected attribute classifiers:"
             " make them with stylegan-eval classifiers train"
         )
-    try:
+    with parsing(path, "its record cannot be read", "train it again"):
         tree = json.loads(metadata[ENTRY])
         if tree.pop("format") != FORMAT:
             raise ValueError(f"expected format {FORMAT}")
         attributes = tuple(_from(AttributeRecord, entry) for entry in tree.pop("attributes"))
         record = _from(ClassifierRecord, {**tree, "attributes": attributes})
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path}: its record cannot be read ({error}): train it again") from error
     if not 1 <= len(record.attributes) <= MOST_ATTRIBUTES:
         raise UserError(f"{path}: names {len(record.attributes)} attributes")
     return record

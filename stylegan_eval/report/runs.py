@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stylegan_eval.errors import UserError
 from stylegan_eval.json_lines import read_rows
 from stylegan_eval.report.measured import Measured, from_log
+from stylegan_eval.untrusted import parsing
 
 SETTINGS, LOG, METRICS = "run.json", "log.jsonl", "metrics.jsonl"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)(?:_(\d{3}))?\.pt")
@@ -64,16 +64,14 @@ def read_run(folder: Path) -> TrainingRun:
         Its settings cannot be read.
     """
     path = folder / SETTINGS
-    try:
+    with parsing(path, "cannot be read as the settings of a run"):
         tree = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(tree, dict) or not isinstance(tree.get("config"), dict):
             raise ValueError("no configuration in it")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as the settings of a run ({error})") from error
-    config = tree.pop("config")
+        settings = dict(flat(tree.pop("config"))) | dict(flat(tree))
     return TrainingRun(
         folder=folder,
-        settings=dict(flat(config)) | dict(flat(tree)),
+        settings=settings,
         log=read_rows(folder / LOG)[0],
         metrics=[row for row in read_rows(folder / METRICS)[0] if "error" not in row],
     )

@@ -2,17 +2,13 @@
 
 import collections
 import pickle
-import re
 import struct
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.fuzz_pickle import main as fuzz
-from benchmarks.fuzz_pickle import spoiled
 from stylegan_eval.errors import UserError
 from stylegan_eval.pickles.machine import read_pickle
 from stylegan_eval.pickles.networks import read_networks
@@ -103,14 +99,3 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path):
         read_pickle(path)
     with pytest.raises(UserError, match="no such file"):
         read_pickle(tmp_path / "no.pkl")
-
-
-def test_the_fuzzer_counts_what_became_of_each_copy(tmp_path):
-    path = tmp_path / "D.pkl"
-    path.write_bytes(pickles.dumps(pickles.stylegan_discriminator("F")))
-    done = CliRunner().invoke(fuzz, [str(path), "--count", "20"])
-    assert done.exit_code == 0, done.output
-    counts = [int(number) for number in re.findall(r"(\d+) (?:read|refused)", done.stdout)]
-    assert sum(counts) == 20
-    copies = {spoiled(path.read_bytes(), np.random.default_rng([0, k])) for k in range(20)}
-    assert len(copies) == 20

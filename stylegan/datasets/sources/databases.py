@@ -21,6 +21,7 @@ from stylegan.datasets.sources.source import (
 )
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import MAX_FILE_BYTES
+from stylegan_eval.untrusted import parsing
 
 if TYPE_CHECKING:
     import lmdb
@@ -42,16 +43,17 @@ class _Values:
 
     def fetch(self, index: int, where: str) -> bytes:
         # One at a time: without a lock file there is no table of readers to share.
-        try:
-            with self.reading, self.database.begin(buffers=True) as reading:
-                value: Any = reading.get(self.keys[index])
-                if value is None:
-                    raise UserError(f"{where}: missing from the database")
-                if len(value) > MAX_FILE_BYTES:
-                    raise UserError(f"{where}: files of at most 1 GiB are read")
-                return bytes(value)
-        except _failure() as error:
-            raise UserError(f"{where}: cannot be read ({error})") from error
+        with (
+            parsing(where, "cannot be read"),
+            self.reading,
+            self.database.begin(buffers=True) as reading,
+        ):
+            value: Any = reading.get(self.keys[index])
+            if value is None:
+                raise UserError(f"{where}: missing from the database")
+            if len(value) > MAX_FILE_BYTES:
+                raise UserError(f"{where}: files of at most 1 GiB are read")
+            return bytes(value)
 
     def close(self) -> None:
         self.database.close()
@@ -76,7 +78,7 @@ def open_database(path: Path) -> EncodedImages:
     data = path / DATA_FILE if path.is_dir() else path
     database = _opened(data)
     try:
-        with database.begin() as reading:
+        with parsing(data, "cannot be read"), database.begin() as reading:
             length = reading.get(_LENGTH_KEY)
             entries = int(reading.stat()["entries"])
             check_count(entries, data)
@@ -92,36 +94,23 @@ def open_database(path: Path) -> EncodedImages:
             digest=digest_of_files([data]),
             store=_Values(keys, database),
         )
-    except _failure() as error:
-        database.close()
-        raise UserError(f"{data}: cannot be read ({error})") from error
     except BaseException:
         database.close()
         raise
-
-
-def _failure() -> type[Exception]:
-    """What the library raises."""
-    failure: type[Exception] = needed("lmdb", "lmdb", "an LMDB").Error
-    return failure
 
 
 def _opened(data: Path) -> "lmdb.Environment":
     library = needed("lmdb", "lmdb", "an LMDB")
     check_ordinary(data)
     verifier = needed("lmdb.verify", "lmdb 3 or newer", "an LMDB")
-    try:
+    with parsing(data, "not an LMDB that can be read here"):
         faults = verifier.verify(str(data), subdir=False)
-    except verifier.VerifyError as error:
-        raise UserError(f"{data}: not an LMDB that can be read here ({error})") from error
     if faults:
         raise UserError(f"{data}: damaged LMDB ({faults[0]})")
-    try:
+    with parsing(data, "cannot be opened"):
         database: lmdb.Environment = library.open(
             str(data), subdir=False, readonly=True, lock=False, create=False, readahead=False
         )
-    except library.Error as error:
-        raise UserError(f"{data}: cannot be opened ({error})") from error
     return database
 
 

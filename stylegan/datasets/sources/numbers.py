@@ -6,6 +6,7 @@ import numpy as np
 
 from stylegan.datasets.sources.source import MAX_LABEL_BYTES
 from stylegan_eval.errors import UserError
+from stylegan_eval.npy import read_npy
 
 _LARGEST_CLASS = 2**31 - 1
 
@@ -31,12 +32,8 @@ def read_numbers(path: Path, count: int) -> np.ndarray:
     """
     if path.stat().st_size > MAX_LABEL_BYTES:
         raise UserError(f"{path}: more than {MAX_LABEL_BYTES >> 20} MiB of labels")
-    try:
-        # Mapped: an array that is larger than its file is refused before memory is taken.
-        labels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:
-        raise UserError(f"{path}: expected an array in NumPy's format ({error})") from error
-    if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "fiub":
+    labels = read_npy(path)
+    if labels.dtype.kind not in "fiub":
         raise UserError(f"{path}: expected one array of numbers")
     if labels.ndim not in (1, 2) or len(labels) != count or labels.size == 0:
         raise UserError(f"{path}: labels of shape {labels.shape}; expected [{count}, L]")

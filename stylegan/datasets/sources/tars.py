@@ -25,6 +25,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.image_kinds import START_BYTES, left_out_as, left_out_line
 from stylegan_eval.images import MAX_FILE_BYTES
 from stylegan_eval.labels import unused_labels
+from stylegan_eval.untrusted import parsing
 from stylegan_eval.zip_guard import check_name
 
 SUFFIX = ".tar"
@@ -33,7 +34,6 @@ _BLOCK = tarfile.BLOCKSIZE
 _MAX_HEADER = 2**20  # bytes of a long name or of extended headers
 _MAX_LABEL = 2**20
 _LARGEST_CLASS = 2**31 - 1
-_DAMAGED = (tarfile.TarError, OSError, ValueError, EOFError, LookupError, OverflowError)
 
 
 class _Place(NamedTuple):
@@ -155,24 +155,22 @@ def _samples(path: Path, number: int, descriptor: int, left_out: Counter[str]) -
 def _members(path: Path) -> Iterator[tuple[str, int, int]]:
     """Name, place and size of each ordinary file."""
     total = path.stat().st_size
-    try:
-        with (
-            _Headers(io.FileIO(path)) as stream,
-            tarfile.open(fileobj=stream, mode="r:", errorlevel=2) as tar,
-        ):
-            count = 0
-            while (member := tar.next()) is not None:
-                vars(tar)["members"].clear()  # it would keep them all
-                count += 1
-                if count > 4 * MAX_IMAGES:
-                    raise UserError(f"{path}: too many members")
-                _check_member(member, total, f"{path}: {member.name}")
-                if member.isreg():
-                    yield member.name, member.offset_data, member.size
-            stream.seek(tar.offset)
-            end = stream.read(_BLOCK)
-    except _DAMAGED as error:
-        raise UserError(f"{path}: damaged, truncated or packed tar ({error})") from error
+    with (
+        parsing(path, "damaged, truncated or packed tar"),
+        _Headers(io.FileIO(path)) as stream,
+        tarfile.open(fileobj=stream, mode="r:", errorlevel=2) as tar,
+    ):
+        count = 0
+        while (member := tar.next()) is not None:
+            vars(tar)["members"].clear()  # it would keep them all
+            count += 1
+            if count > 4 * MAX_IMAGES:
+                raise UserError(f"{path}: too many members")
+            _check_member(member, total, f"{path}: {member.name}")
+            if member.isreg():
+                yield member.name, member.offset_data, member.size
+        stream.seek(tar.offset)
+        end = stream.read(_BLOCK)
     if end != bytes(_BLOCK):
         raise UserError(f"{path}: damaged or truncated tar: no end where one was expected")
 
@@ -196,10 +194,8 @@ def _bounded(size: int, most: int, where: str) -> int:
 def _label(descriptor: int, start: int, size: int, where: str) -> int | None:
     """The class that a .cls or .json member holds; None if it holds none."""
     text = os.pread(descriptor, _bounded(size, _MAX_LABEL, where), start)
-    try:
+    with parsing(where, "expected a whole number or JSON"):
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: expected a whole number or JSON ({error})") from error
     if isinstance(value, dict):
         if "label" not in value:
             return None
