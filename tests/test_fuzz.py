@@ -16,9 +16,9 @@ SLOW = {"status by run.json", "status by the log"}
 
 @pytest.mark.parametrize("name", READERS)
 def test_damaged_files_are_read_or_refused_in_a_line(name):
-    counts, _, failures = fuzz(name, READERS[name], seed=1, count=3 if name in SLOW else 40)
+    counts, _, failures = fuzz(name, READERS[name], seed=1, count=3 if name in SLOW else 25)
     assert failures == []
-    assert sum(counts.values()) == (3 if name in SLOW else 40)
+    assert sum(counts.values()) == (3 if name in SLOW else 25)
 
 
 def test_copies_are_functions_of_the_seed_and_differ(tmp_path):
@@ -58,7 +58,7 @@ def die(_path):
 
 
 BROKEN = {
-    "a traceback": (lambda path: path.read_bytes().decode("utf-16-be")[7**9], "IndexError"),
+    "a traceback": (lambda _path: [][7], "IndexError"),
     "memory": (fill, "memory"),
     "lines": (several_lines, "no line"),
     "death": (die, "ended by SIGSEGV"),

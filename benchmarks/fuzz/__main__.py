@@ -78,7 +78,7 @@ def _child(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which ends the process, whatever it is in
     scratch, slowest = path.parent.parent, 0.0
-    with (scratch / "outcomes").open("a", encoding="utf-8") as file:
+    with (scratch / "outcomes").open("a", buffering=1, encoding="utf-8") as file:
         for k in copies:
             path.write_bytes(copy_of(name, reader, data, seed, k, scratch))
             state[: _STATE.size] = _STATE.pack(k, slowest)
@@ -101,6 +101,8 @@ def fuzz(name: str, reader: Reader, seed: int, count: int) -> tuple[Counter[str]
         reader.read(path)  # also imports what it needs
         failures: list[str] = []
         slowest, first = 0.0, 0
+        outcomes = path.parent.parent / "outcomes"
+        outcomes.touch()
         with mmap.mmap(-1, _STATE.size) as state:
             while first < count:
                 child = os.fork()
@@ -118,7 +120,7 @@ def fuzz(name: str, reader: Reader, seed: int, count: int) -> tuple[Counter[str]
                 if ended != 0:
                     failures.append(f"copy {k}: {_ending(ended)}")
         counts: Counter[str] = Counter()
-        for line in (path.parent.parent / "outcomes").read_text(encoding="utf-8").splitlines():
+        for line in outcomes.read_text(encoding="utf-8").splitlines():
             k, found = json.loads(line)
             if found in ("read", "refused"):
                 counts[found] += 1

@@ -2,7 +2,6 @@
 
 import io
 import json
-import struct
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import torch
 from PIL import Image
 
 from benchmarks.fuzz import mutants
+from benchmarks.fuzz.foreign import IMAGE, example, huangzh13, official, record
 from benchmarks.fuzz.mutants import Mutate
 from stylegan.checkpoint import checkpoint_path, load_state, read_checkpoint, save_checkpoint
 from stylegan.config_file import config_text, read_config
@@ -51,8 +51,6 @@ from stylegan_eval.stats_file import read_stats, write_stats
 from stylegan_eval.weights import read_weights
 
 CPU = torch.device("cpu")
-_RNG = np.random.default_rng(0)
-_IMAGE = _RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,90 +87,6 @@ def _network(folder: Path) -> Path:
     return path
 
 
-def _foreign(folder: Path, *, as_zip: bool) -> Path:
-    """Generator in huangzh13's layout, the smallest."""
-    width, path = 4, folder / "foreign.pth"
-    tree: dict[str, Any] = {}
-    for k in range(2):
-        tree[f"g_mapping.map.dense{k}.weight"] = torch.randn(
-            width, width, generator=torch.Generator().manual_seed(k)
-        )
-        tree[f"g_mapping.map.dense{k}.bias"] = torch.zeros(width)
-    for i, block in enumerate(("init_block", "blocks.0")):
-        at = f"g_synthesis.{block}"
-        if i == 0:
-            tree |= {f"{at}.const": torch.ones(1, width, 4, 4), f"{at}.bias": torch.zeros(width)}
-            second = "conv"
-        else:
-            tree |= {f"{at}.conv0_up.weight": torch.ones(width, width, 3, 3)}
-            tree |= {f"{at}.conv0_up.bias": torch.zeros(width)}
-            taps = torch.tensor([1.0, 2.0, 1.0]) / 4
-            tree[f"{at}.conv0_up.intermediate.kernel"] = torch.outer(taps, taps)[None, None]
-            second = "conv1"
-        tree |= {f"{at}.{second}.weight": torch.ones(width, width, 3, 3)}
-        tree |= {f"{at}.{second}.bias": torch.ones(width)}
-        for k in (1, 2):
-            tree[f"{at}.epi{k}.top_epi.noise.weight"] = torch.ones(width)
-            tree[f"{at}.epi{k}.style_mod.lin.weight"] = torch.ones(2 * width, width)
-            tree[f"{at}.epi{k}.style_mod.lin.bias"] = torch.ones(2 * width)
-        tree[f"g_synthesis.to_rgb.{i}.weight"] = torch.ones(3, width, 1, 1)
-        tree[f"g_synthesis.to_rgb.{i}.bias"] = torch.ones(3)
-    torch.save(tree, path, _use_new_zipfile_serialization=as_zip)
-    return path
-
-
-_DTYPE = (
-    b"cnumpy\ndtype\n(X\2\0\0\0f4\x89\x88tR(K\3X\1\0\0\0<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
-)
-
-
-def _pickled(value: Any) -> bytes:
-    """Opcodes of plain values and arrays."""
-    if isinstance(value, dict):
-        pairs = b"".join(_pickled(k) + _pickled(v) for k, v in value.items())
-        return b"}(" + pairs + b"u"
-    if isinstance(value, list | tuple):
-        inner = b"".join(map(_pickled, value))
-        return b"](" + inner + b"e" if isinstance(value, list) else b"(" + inner + b"t"
-    if isinstance(value, str):
-        return b"X" + struct.pack("<L", len(value)) + value.encode()
-    if isinstance(value, np.ndarray):
-        state = b"(K\1" + _pickled(value.shape) + _DTYPE + b"\x89B"
-        raw = value.astype("<f4").tobytes()
-        made = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0tC\1btR"
-        return made + state + struct.pack("<L", len(raw)) + raw + b"tb"
-    if isinstance(value, int):
-        return b"J" + struct.pack("<l", value)
-    assert value is None
-    return b"N"
-
-
-def _official(folder: Path) -> Path:
-    """A discriminator of 8x8 as NVIDIA's pickles hold it."""
-    C = 4
-    shapes = {
-        "FromRGB_lod0": (1, 1, 3, C), "FromRGB_lod1": (1, 1, 3, C), "8x8/Conv0": (3, 3, C, C),
-        "8x8/Conv1_down": (3, 3, C, C), "4x4/Conv": (3, 3, C + 1, C), "4x4/Dense0": (16 * C, C),
-        "4x4/Dense1": (C, 1),
-    }  # fmt: skip
-    variables: list[tuple[str, Any]] = [("lod", np.zeros((), np.float32))]
-    for name, shape in shapes.items():
-        variables.append((f"{name}/weight", np.ones(shape, np.float32)))
-        variables.append((f"{name}/bias", np.zeros(shape[-1], np.float32)))
-    state = {
-        "version": 3,
-        "name": "D",
-        "static_kwargs": {"resolution": 8, "fmap_max": C, "num_channels": 3, "label_size": 0},
-        "components": {},
-        "build_func_name": "D_basic",
-        "variables": variables,
-    }
-    path = folder / "network.pkl"
-    made = b"\x80\x03cdnnlib.tflib.network\nNetwork\n)\x81" + _pickled(state) + b"b."
-    path.write_bytes(made)
-    return path
-
-
 def _statistics(folder: Path) -> Path:
     features = torch.randn(20, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     path = folder / "stats.npz"
@@ -188,14 +102,14 @@ def _distances(folder: Path) -> Path:
 
 
 def _labelled(path: Path) -> Path:
-    write_archive(path, ((_IMAGE + k, k % 2) for k in range(3)))
+    write_archive(path, ((IMAGE + k, k % 2) for k in range(3)))
     return path
 
 
 def _of_format(kind: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         path = folder / f"x.{kind.lower()}"
-        Image.fromarray(_IMAGE).save(path, kind)
+        Image.fromarray(IMAGE).save(path, kind)
         return path
 
     return make
@@ -203,7 +117,7 @@ def _of_format(kind: str) -> Callable[[Path], Path]:
 
 def _png(folder: Path) -> Path:
     path = folder / "x.png"
-    path.write_bytes(encode_png(_IMAGE))
+    path.write_bytes(encode_png(IMAGE))
     return path
 
 
@@ -221,48 +135,21 @@ def _tar(folder: Path) -> Path:
     path = folder / "x.tar"
     with tarfile.open(path, "w") as file:
         for k in range(2):
-            for ending, data in (("png", encode_png(_IMAGE)), ("json", b'{"label": 1}')):
+            for ending, data in (("png", encode_png(IMAGE)), ("json", b'{"label": 1}')):
                 info = tarfile.TarInfo(f"{k:05d}.{ending}")
                 info.size = len(data)
                 file.addfile(info, io.BytesIO(data))
     return path
 
 
-def _record(data: bytes) -> bytes:
-    import google_crc32c
-
-    def masked(part: bytes) -> bytes:
-        crc = google_crc32c.value(part)
-        return struct.pack("<L", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-    length = struct.pack("<Q", len(data))
-    return length + masked(length) + data + masked(data)
-
-
-def _example() -> bytes:
-    """tf.train.Example of an image [3, 8, 8]: features "shape" and "data"."""
-
-    def field(number: int, data: bytes) -> bytes:
-        size = len(data)
-        prefix = bytes([size & 127 | 128, size >> 7]) if size > 127 else bytes([size])
-        return bytes([number << 3 | 2]) + prefix + data
-
-    shape = field(3, field(1, bytes([3, 8, 8])))
-    pixels = field(1, field(1, _IMAGE.transpose(2, 0, 1).tobytes()))
-    entries = (("data", pixels), ("shape", shape))
-    return field(
-        1, b"".join(field(1, field(1, n.encode()) + field(2, value)) for n, value in entries)
-    )
-
-
 def _tfrecords(folder: Path) -> Path:
     path = folder / "x.tfrecords"
-    path.write_bytes(_record(_example()) * 2)
+    path.write_bytes(record(example()) * 2)
     return path
 
 
 def _of_records(_data: bytes, rng: np.random.Generator) -> bytes:
-    return _record(mutants.of_bytes(_example(), rng)) + _record(_example())
+    return record(mutants.of_bytes(example(), rng)) + record(example())
 
 
 def _database(folder: Path) -> Path:
@@ -270,7 +157,7 @@ def _database(folder: Path) -> Path:
 
     with lmdb.open(str(folder), map_size=2**20) as found, found.begin(write=True) as writing:
         writing.put(b"length", b"1")
-        writing.put(b"8-00000", encode_png(_IMAGE))
+        writing.put(b"8-00000", encode_png(IMAGE))
     (folder / "lock.mdb").unlink()
     return folder / "data.mdb"
 
@@ -364,19 +251,19 @@ READERS: Mapping[str, Reader] = {
         saved=True,
     ),
     "networks": Reader(
-        make=lambda folder: _foreign(folder, as_zip=True),
+        make=lambda folder: huangzh13(folder, as_zip=True),
         read=open_networks,
         mutate=(mutants.of_zip(mutants.of_bytes),),
         saved=True,
     ),
-    "old PyTorch": Reader(make=lambda folder: _foreign(folder, as_zip=False), read=open_networks),
+    "old PyTorch": Reader(make=lambda folder: huangzh13(folder, as_zip=False), read=open_networks),
     "weights": Reader(
-        make=lambda folder: _foreign(folder, as_zip=True), read=read_weights, saved=True
+        make=lambda folder: huangzh13(folder, as_zip=True), read=read_weights, saved=True
     ),
     "network file": Reader(make=_network, read=read_network, mutate=_SAFETENSORS),
     "weights as safetensors": Reader(make=_network, read=read_weights, mutate=_SAFETENSORS),
-    "pickle": Reader(make=_official, read=read_nvidia),
-    "pickled classifier": Reader(make=_official, read=lambda path: load_classifier(path, CPU)),
+    "pickle": Reader(make=official, read=read_nvidia),
+    "pickled classifier": Reader(make=official, read=lambda path: load_classifier(path, CPU)),
     "statistics": Reader(make=_statistics, read=read_stats, mutate=_ARRAYS),
     "path lengths": Reader(make=_distances, read=read_distances, mutate=_ARRAYS),
     "zip": Reader(
