@@ -28,7 +28,8 @@ def parsing(where: str | Path, expected: str = "damaged", advice: str = "") -> I
     except MemoryError as error:
         raise UserError(f"{where}: takes more memory than there is") from error
     except Exception as error:
-        line = f"{where}: {expected} ({reason(error)})"
+        verb = expected.startswith("is ")
+        line = f"{where}{'' if verb else ':'} {expected} ({reason(error)})"
         raise UserError(f"{line}: {advice}" if advice else line) from error
 
 
