@@ -20,7 +20,8 @@ from stylegan_eval.settings.images import (
 from stylegan_eval.settings.ls import LsSettings
 from stylegan_eval.settings.ppl import PplSettings
 
-_GENERATED = ("ckpt", "generator", "images")
+_GENERATOR = ("ckpt", "generator", "range")
+_GENERATED = (*_GENERATOR, "images")
 _COMPARED = (*_GENERATED, "data", "weights")
 
 
@@ -88,13 +89,13 @@ METRICS: Mapping[str, Entry] = MappingProxyType(
         "ppl": Entry(
             place="stylegan_eval.evaluation.ppl:evaluate",
             settings=PplSettings,
-            inputs=("ckpt", "generator", "weights", "distances"),
+            inputs=(*_GENERATOR, "weights", "distances"),
             help="Perceptual path length in z and in w.",
         ),
         "ls": Entry(
             place="stylegan_eval.evaluation.ls:evaluate",
             settings=LsSettings,
-            inputs=("ckpt", "generator", "classifiers"),
+            inputs=(*_GENERATOR, "classifiers"),
             help="Linear separability of attributes in z and in w.",
         ),
         "all": Entry(

@@ -14,7 +14,7 @@ from stylegan_eval.settings.directions import DirectionsSettings
 if TYPE_CHECKING:
     from stylegan_eval.evaluation.directions import FoundDirections
 
-_INPUTS = ("ckpt", "generator", "classifiers", "device")
+_INPUTS = ("ckpt", "generator", "range", "classifiers", "device")
 
 
 def _find(out: Path, csv: Path | None, as_json: bool, **values: Any) -> None:
@@ -65,7 +65,10 @@ def table(found: "FoundDirections", settings: DirectionsSettings) -> str:
 
 
 def _notes(found: "FoundDirections", samples: int) -> list[str]:
-    notes = [f"no direction for {each.name}: {each.error}" for each in found.details if each.error]
+    notes = [
+        *found.notes,
+        *(f"no direction for {each.name}: {each.error}" for each in found.details if each.error),
+    ]
     few = [
         f"{flips.name} was tried on {flips.lacking.count} images without and {flips.having.count}"
         " with it: there were no more among the fresh ones"

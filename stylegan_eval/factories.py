@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -22,8 +22,10 @@ from torch import Tensor, nn
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import sha256_of
-from stylegan_eval.guarded import guard, told
+from stylegan_eval.guarded import guard
 from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
+from stylegan_eval.trial import Range
+from stylegan_eval.user_code import reason, told
 
 # How deep in the attributes of an object its weights are looked for.
 _DEEPEST = 5
@@ -62,7 +64,9 @@ class PlainGenerator:
         return self.draw(ws[:, 0])
 
 
-def generator_from(spec: str, device: torch.device) -> LoadedGenerator:
+def generator_from(
+    spec: str, device: torch.device, value_range: Range | None = None
+) -> LoadedGenerator:
     """Make the generator that `spec` names. Runs the code it names.
 
     Parameters
@@ -73,6 +77,8 @@ def generator_from(spec: str, device: torch.device) -> LoadedGenerator:
         the attributes ``z_dim`` and ``resolution``.
     device : torch.device
         Where it shall be.
+    value_range : (float, float), optional
+        Of the images' values, where it is not about [-1, 1].
 
     Raises
     ------
@@ -85,19 +91,20 @@ def generator_from(spec: str, device: torch.device) -> LoadedGenerator:
         made, digest = _made(spec, device)
     where = f"--generator {spec}"
     if isinstance(made, LoadedGenerator):
-        return replace(made, generator=guard(made.generator, where, device))
+        return guard(made, where, device, value_range)
     if isinstance(made, nn.Module):
         made.eval()
         for parameter in made.parameters():  # a scripted module lacks requires_grad_
             parameter.requires_grad = False
     generator = _as_generator(made, spec)
-    return LoadedGenerator(
-        generator=guard(generator, where, device),
+    loaded = LoadedGenerator(
+        generator=generator,
         description=spec,
         sha256=digest,
         mirrored=False,
         maps=not isinstance(generator, PlainGenerator),
     )
+    return guard(loaded, where, device, value_range)
 
 
 def _made(spec: str, device: torch.device) -> tuple[Any, str]:
@@ -113,10 +120,7 @@ def _made(spec: str, device: torch.device) -> tuple[Any, str]:
     try:
         factory = getattr(importlib.import_module(module_name), name)
     except Exception as error:  # whatever the module does when it is imported
-        said = next(iter(str(error).splitlines()), "")
-        raise UserError(
-            f"--generator {spec}: cannot be imported ({type(error).__name__}: {said})"
-        ) from error
+        raise UserError(f"--generator {spec}: cannot be imported ({reason(error)})") from error
     try:
         inspect.signature(factory).bind(device)
     except (TypeError, ValueError) as error:

@@ -1,6 +1,7 @@
 """Options of the command lines: made from settings classes, and those of all inputs."""
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -61,6 +62,22 @@ def parse_weights(
     return files
 
 
+def parse_range(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[float, float] | None:
+    """LOW,HIGH -> two numbers."""
+    if value is None:
+        return None
+    try:
+        low, high = (float(end) for end in value.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        message = f"expected two numbers LOW,HIGH such as 0,1 or 0,255, got {value!r:.60}"
+        raise click.BadParameter(message, ctx, param)
+    return low, high
+
+
 INPUTS: Mapping[str, click.Option] = {
     "ckpt": click.Option(
         ["--ckpt"],
@@ -71,6 +88,12 @@ INPUTS: Mapping[str, click.Option] = {
         ["--generator"],
         metavar="MODULE:FACTORY",
         help="Instead: a function device -> generator, or a TorchScript file. Runs its code.",
+    ),
+    "range": click.Option(
+        ["--range"],
+        metavar="LOW,HIGH",
+        callback=parse_range,
+        help="Values of the images of --generator, black and white: 0,1 or 0,255.  [default: -1,1]",
     ),
     "images": click.Option(
         ["--images"], type=FILE, help="Instead: generated images, a folder or a zip (fid: or .npz)."

@@ -89,6 +89,12 @@ class LoadedGenerator:
         Whether w is more than z or the normalised z, so that truncation has a meaning.
     settings, origin : mapping
         Configuration by name, each as JSON; and how it came about, in words. For reports.
+    notes : sequence of str
+        What every result must say of it.
+    impure : str
+        Why an image is no function of its latent and noise, and what to do; empty where it is one.
+    details : mapping
+        What else its images depend on, for results and the key of unfinished work.
     """
 
     generator: ImageGenerator
@@ -99,3 +105,6 @@ class LoadedGenerator:
     maps: bool = True
     settings: Mapping[str, str] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    impure: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)

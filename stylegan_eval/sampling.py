@@ -181,15 +181,25 @@ def draw(
     UserError
         Images of another shape than the generator says.
     """
-    size = generator.resolution
     with torch.inference_mode(), strict_float32(device.type):
         z = latents(seed, indices, generator.z_dim).to(device)
         ws = generator.mapping(z)
         noise = noise_maps(seed, indices, generator.noise_shapes, device)
         images = generator.synthesis(ws, noise)
-    if images.shape != (len(indices), 3, size, size):
-        raise UserError(
-            f"the generator drew images of shape {list(images.shape)}, expected"
-            f" {[len(indices), 3, size, size]}: only RGB generators can be measured"
-        )
+    check_shape(images, len(indices), generator.resolution)
     return z, ws, images
+
+
+def check_shape(images: Tensor, count: int, size: int) -> None:
+    """Refuse images that are not [count, 3, size, size]."""
+    expected = [count, 3, size, size]
+    if (shape := list(images.shape)) == expected:
+        return
+    fix = "only RGB generators can be measured"
+    if shape == [count, size, size, 3]:
+        fix = "put the channels first, images.permute(0, 3, 1, 2)"
+    elif shape == [count, 1, size, size]:
+        fix += ", repeat the channel of grey ones, images.expand(-1, 3, -1, -1)"
+    elif shape[:2] == expected[:2] and images.ndim == 4:
+        fix = "its attribute resolution says so"
+    raise UserError(f"the generator drew images of shape {shape}, expected {expected}: {fix}")

@@ -15,14 +15,14 @@ from stylegan_eval.classifiers.storage import load_classifier
 from stylegan_eval.directions import Directions
 from stylegan_eval.errors import UserError
 from stylegan_eval.evaluation.provenance import where
-from stylegan_eval.evaluation.sources import generator_key, load_named_generator
+from stylegan_eval.evaluation.sources import generator_key, load_pure_generator
 from stylegan_eval.image_pass import GeneratedImages, collect
 from stylegan_eval.metrics.directions import Direction, find
 from stylegan_eval.metrics.flips import Flips, Mover
 from stylegan_eval.metrics.ls import choose_attributes
 from stylegan_eval.metrics.ls_collector import LsCollector, check
 from stylegan_eval.protocols import LoadedGenerator
-from stylegan_eval.results import PACKAGE, Row
+from stylegan_eval.results import PACKAGE, Row, one_note
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.directions import DirectionsSettings
 
@@ -41,12 +41,15 @@ class FoundDirections:
         One per row of `directions`.
     rows : tuple of Row
         One per direction and strength.
+    notes : sequence of str
+        What must be known of the generator.
     """
 
     directions: Directions
     details: tuple[Direction, ...]
     flips: tuple[Flips, ...]
     rows: tuple[Row, ...]
+    notes: Sequence[str] = ()
 
 
 def evaluate(inputs: Inputs, settings: DirectionsSettings, run: Run) -> FoundDirections | None:
@@ -63,7 +66,7 @@ def evaluate(inputs: Inputs, settings: DirectionsSettings, run: Run) -> FoundDir
         Something of the inputs cannot be used, or no attribute has a direction.
     """
     start = time.perf_counter()
-    loaded = load_named_generator(inputs, run.device)
+    loaded = load_pure_generator(inputs, run.device, "directions")
     classifier = _classifier(inputs, settings, loaded, run)
     key = generator_key(loaded, settings, run.device)
     images = GeneratedImages(
@@ -87,6 +90,8 @@ def evaluate(inputs: Inputs, settings: DirectionsSettings, run: Run) -> FoundDir
         "detector": f"classifiers-{classifier.record.architecture}",
         "weights_sha256": classifier.sha256,
         "precision": "fp32",
+        "note": one_note(*loaded.notes),
+        "details": loaded.details,
         "seconds": round(time.perf_counter() - start, 1),
         **where(run),
     }
@@ -100,6 +105,7 @@ def evaluate(inputs: Inputs, settings: DirectionsSettings, run: Run) -> FoundDir
             for each in flips
             for number in range(len(each.strengths))
         ),
+        notes=loaded.notes,
     )
 
 
@@ -211,6 +217,7 @@ def _row(
         num=lacking.count + having.count,
         protocol=protocol(settings, strength),
         details={
+            **about["details"],
             "share": f"{direction.share:.4f}",
             "accuracy": f"{direction.accuracy:.4f}",
             "added": f"{lacking.turned[number]:.4f}",
@@ -220,6 +227,6 @@ def _row(
             "others": f"{flips.others[number]:.4f}",
             "sklearn": sklearn.__version__,
         },
-        note="; ".join(missing),
-        **about,
+        note=one_note(about["note"], *missing),
+        **{key: said for key, said in about.items() if key not in ("note", "details")},
     )

@@ -1,6 +1,5 @@
 """`stylegan-eval ls`: separability of a generator's latents, as rows."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from stylegan_eval.classifiers.classifier import AttributeClassifier
 from stylegan_eval.classifiers.storage import load_classifier
 from stylegan_eval.errors import UserError
 from stylegan_eval.evaluation.images import evaluate as evaluate_images
-from stylegan_eval.evaluation.provenance import about_fakes, where
+from stylegan_eval.evaluation.provenance import about_fakes, make_row, where
 from stylegan_eval.evaluation.sources import Fakes
 from stylegan_eval.metrics.image_metric import Value
 from stylegan_eval.metrics.ls import (
@@ -23,7 +22,7 @@ from stylegan_eval.metrics.ls import (
     protocol,
 )
 from stylegan_eval.metrics.ls_collector import LsCollector, check
-from stylegan_eval.results import Row, one_note
+from stylegan_eval.results import Row
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.ls import LsSettings
 
@@ -67,33 +66,21 @@ class Separability:
 
     def rows(self, parts: Sequence[Arrays], fakes: Fakes, run: Run) -> list[Row]:
         """Fit the SVMs."""
-        start = time.perf_counter()
         names = self.classifier.attributes
         spaces = measure(parts, names, self.settings)
-        seconds = round(time.perf_counter() - start, 1)
+        fakes_about = about_fakes(fakes, self.inputs)
         about: dict[str, Any] = {
+            **fakes_about,
+            "details": {**fakes_about["details"], "sklearn": sklearn.__version__},
+            "protocol": protocol(self.settings, names),
             "num": self.settings.num,
             "seed": self.settings.seed,
             "detector": f"classifiers-{self.classifier.record.architecture}",
             "weights_sha256": self.classifier.sha256,
             "precision": "fp32",
-            "seconds": seconds,
-            **about_fakes(fakes, self.inputs),
             **where(run),
         }
-        return [
-            Row(
-                metric=value.name,
-                value=value.value,
-                stderr=value.stderr,
-                note=one_note(*value.notes),
-                protocol=protocol(self.settings, names),
-                details={"sklearn": sklearn.__version__, **value.details},
-                **about,
-            )
-            for space in spaces
-            for value in self._values(space)
-        ]
+        return [make_row(value, about) for space in spaces for value in self._values(space)]
 
     def _values(self, space: SpaceSeparation) -> Iterator[Value]:
         name = metric_name(space.space, self.settings)

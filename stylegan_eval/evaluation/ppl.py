@@ -8,11 +8,17 @@ from stylegan_eval.blocks import Run
 from stylegan_eval.distances import Distances, check_distances_path, write_distances
 from stylegan_eval.errors import UndefinedMetricError
 from stylegan_eval.evaluation.provenance import where
-from stylegan_eval.evaluation.sources import generator_key, load_named_generator
+from stylegan_eval.evaluation.sources import generator_key, load_pure_generator
+from stylegan_eval.guarded import GuardedGenerator
+from stylegan_eval.metrics.path_pairs import rounding_share
 from stylegan_eval.metrics.ppl import PathLength, load_chosen, measure
+from stylegan_eval.protocols import LoadedGenerator
 from stylegan_eval.results import Row, one_note
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.ppl import PplSettings
+
+# From here on the error of a path length is as large as its error bars.
+_LARGEST_SHARE = 0.05
 
 
 def evaluate(inputs: Inputs, settings: PplSettings, run: Run) -> list[Row]:
@@ -35,14 +41,14 @@ def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], lis
     """Load generator and distance; calling what is returned does the work."""
     if inputs.distances is not None:
         check_distances_path(inputs.distances)
-    loaded = load_named_generator(inputs, run.device)
+    loaded = load_pure_generator(inputs, run.device, "ppl")
     if not loaded.smooth:
         raise UndefinedMetricError(
             f"{inputs.ckpt} is conditional: its label jumps from one z to the next, so paths in z"
             " have no length; measure fid or pr"
         )
     weights = inputs.weights_of("lpips-vgg")
-    distance, note = load_chosen(settings, weights, loaded.generator.resolution, run)
+    distance, chosen = load_chosen(settings, weights, loaded.generator.resolution, run)
     about = {
         "num": settings.num,
         "seed": settings.seed,
@@ -51,9 +57,11 @@ def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], lis
         "description": loaded.description,
         "detector": distance.name,
         "weights_sha256": distance.weights_sha256,
+        "details": loaded.details,
         "precision": "fp32",
         **where(run),
     }
+    note = one_note(chosen, *loaded.notes, _rounding(loaded, settings, run))
     key = generator_key(loaded, settings, run.device)
 
     def work() -> list[Row]:
@@ -65,6 +73,20 @@ def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], lis
         return [_row(length, note, about, seconds) for length in lengths]
 
     return work
+
+
+def _rounding(loaded: LoadedGenerator, settings: PplSettings, run: Run) -> str:
+    """Say where the generator's arithmetic is too coarse for finite differences: 16-bit floats."""
+    # A network of a known kind computes in float32.
+    if "finite" not in settings.derivatives or not isinstance(loaded.generator, GuardedGenerator):
+        return ""
+    share = rounding_share(loaded.generator, settings, run.device)
+    if share < _LARGEST_SHARE:
+        return ""
+    return (
+        f"about {share:.0%} of the finite differences is rounding in the generator, not its path:"
+        " use --derivative exact, a larger --epsilon, or float32"
+    )
 
 
 def _all(lengths: Sequence[PathLength], about: Mapping[str, Any]) -> Distances:

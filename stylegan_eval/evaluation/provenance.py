@@ -27,6 +27,8 @@ def about_fakes(fakes: Fakes | StoredStats | None, inputs: Inputs) -> dict[str, 
         "generator": fakes.name,
         "generator_digest": fakes.digest,
         "description": fakes.description,
+        "note": fakes.note,
+        "details": fakes.details,
     }
 
 
@@ -38,14 +40,14 @@ def where(run: Run) -> dict[str, Any]:
 
 
 def make_row(value: Value, about: Mapping[str, Any]) -> Row:
-    """Row of a value; its time is set later. A note of `about` is one of each of its values."""
+    """Row of a value; its time is set later. Note and details of `about` join the value's."""
     protocol = {**about["protocol"], **value.protocol}
     note = one_note(about.get("note", ""), *value.notes)
+    details = {**about.get("details", {}), **value.details}
     return Row(
         metric=value.name,
         value=value.value,
         stderr=value.stderr,
-        details=value.details,
         seconds=0.0,
-        **{**about, "protocol": protocol, "note": note},
+        **{**about, "protocol": protocol, "details": details, "note": note},
     )

@@ -1,8 +1,8 @@
 """What a command line names as generated and as real images, opened and described."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from stylegan_eval.image_pass import FileImages, GeneratedImages, Source
 from stylegan_eval.images import ImageFiles, open_images
 from stylegan_eval.loading import load_generator
 from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
+from stylegan_eval.results import one_note
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.images import Variant
 from stylegan_eval.variants import vary
@@ -38,6 +39,10 @@ class Fakes:
         Whether training mirrored the real images.
     generator : ImageGenerator or None
         What draws them; None for files.
+    note : str
+        What every result must say of them.
+    details : mapping
+        What else they depend on, for results.
     """
 
     source: Source
@@ -48,6 +53,8 @@ class Fakes:
     size: tuple[int, int]
     mirrored: bool
     generator: ImageGenerator | None = None
+    note: str = ""
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_named_generator(inputs: Inputs, device: torch.device) -> LoadedGenerator:
@@ -60,11 +67,34 @@ def load_named_generator(inputs: Inputs, device: torch.device) -> LoadedGenerato
     """
     if inputs.ckpt is not None and inputs.generator is not None:
         raise UserError("--ckpt and --generator both name a generator: leave one out")
+    _check_range(inputs)
     if inputs.ckpt is not None:
         return load_generator(inputs.ckpt, device)
     if inputs.generator is not None:
-        return generator_from(inputs.generator, device)
+        return generator_from(inputs.generator, device, inputs.range)
     raise UserError("--ckpt is missing: name the generator to measure (or --generator)")
+
+
+def _check_range(inputs: Inputs) -> None:
+    if inputs.range is not None and inputs.generator is None:
+        raise UserError(
+            "--range says what the values of --generator's images are: leave it out, other images"
+            " say that themselves"
+        )
+
+
+def load_pure_generator(inputs: Inputs, device: torch.device, metric: str) -> LoadedGenerator:
+    """As `load_named_generator`, for what needs images as functions of latent and noise.
+
+    Raises
+    ------
+    UserError
+        They are not.
+    """
+    loaded = load_named_generator(inputs, device)
+    if loaded.impure:
+        raise UserError(f"no {metric}: {loaded.impure}")
+    return loaded
 
 
 @contextlib.contextmanager
@@ -88,6 +118,7 @@ def open_fakes(
         return
     if inputs.ckpt is not None or inputs.generator is not None:
         raise UserError("--images replaces the generator: leave out --ckpt and --generator")
+    _check_range(inputs)
     variant.check_absent("--images are drawn already")
     with open_images(inputs.images) as files:
         if settings.num > len(files):
@@ -129,6 +160,8 @@ def _drawn(
         size=(generator.resolution, generator.resolution),
         mirrored=loaded.mirrored,
         generator=generator,
+        note=one_note(*loaded.notes),
+        details=loaded.details | ({"batch": str(settings.batch)} if loaded.impure else {}),
     )
 
 
@@ -140,6 +173,7 @@ def generator_key(loaded: LoadedGenerator, settings: Sampling, device: torch.dev
         "batch": settings.batch,
         "device": device.type,
         "torch": torch.__version__,
+        **loaded.details,
     }
 
 

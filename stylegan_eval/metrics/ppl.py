@@ -173,12 +173,16 @@ def summarise(
             protocol=_protocol(kind, how, settings),
             off_limit=off_limit,
             pair_off_limit=pair_off_limit,
-            note="" if off_limit is None else _compared(off_limit, pair_off_limit),
+            note=_note(trimmed.mean, off_limit, pair_off_limit),
             distances=values,
         )
 
 
-def _compared(off_limit: float, pair_off_limit: float | None) -> str:
+def _note(value: float, off_limit: float | None, pair_off_limit: float | None) -> str:
+    if value == 0:
+        return "the images do not change along the paths: does the generator round them?"
+    if off_limit is None:
+        return ""
     return f"{off_limit:+.1e} off its limit; single pairs {pair_off_limit:.1e} (median)"
 
 

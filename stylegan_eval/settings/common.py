@@ -20,6 +20,8 @@ class Inputs:
         Checkpoint of the generator.
     generator : str or None
         Instead of a checkpoint: ``package.module:factory``, which returns a generator.
+    range : (float, float) or None
+        Of the values of the images of ``generator``; None for about [-1, 1].
     images : Path or None
         Instead of a generator: a folder or a zip of generated images.
     data : Path or None
@@ -37,6 +39,7 @@ class Inputs:
 
     ckpt: Path | None = None
     generator: str | None = None
+    range: tuple[float, float] | None = None
     images: Path | None = None
     data: Path | None = None
     weights: Mapping[str, Path] = field(default_factory=dict)

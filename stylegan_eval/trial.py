@@ -1,0 +1,109 @@
+"""What a few images of a generator tell: noise of its own, dependence on the batch, their range."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from stylegan_eval.errors import UserError
+
+# Numbers of images -> images [N, 3, H, W] in float32; the key seeds the global random numbers.
+Draw = Callable[[Sequence[int], bytes], Tensor]
+Range = tuple[float, float]
+FIRST = 16  # images in which a value below 0 must appear
+
+
+def change(a: Tensor, b: Tensor) -> float:
+    """Root mean square of a - b, by the standard deviation of the values of `a`."""
+    square = (a.double() - b.double()).square().mean()
+    return math.sqrt(float(square)) / max(float(a.double().std()), 1e-30)
+
+
+def own_noise(draw: Draw, pair: Tensor, eps: float) -> tuple[float, bool]:
+    """By how much two draws of the same images differ, and whether in spite of equal seeds.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws again.
+    pair : Tensor
+        Images 0 and 1, drawn with the key ``a``.
+    eps : float
+        Relative step of the coarsest type that takes part.
+    """
+    rounding = 32 * eps
+    noise = change(pair, draw(range(2), b"b"))
+    if noise <= rounding:
+        return 0.0, False
+    return noise, change(pair, draw(range(2), b"a")) > rounding
+
+
+def batch_dependence(pair: Tensor, alone: Tensor, noise: float, eps: float) -> float:
+    """By how much images differ that are drawn alone; 0 if by noise and rounding only.
+
+    Another batch size takes other kernels, whose rounding the layers magnify: half the digits.
+    """
+    found = change(pair, alone)
+    return found if found > max(math.sqrt(eps), 2 * noise) else 0.0
+
+
+def has_negative(images: Tensor) -> bool:
+    """Whether values go below 0 by more than an overshoot of what is in [0, 1]."""
+    least, most = float(images.min()), float(images.max())
+    return least < -max(most, 0.0) / 8
+
+
+def range_note(images: Tensor, named: Range | None, where: str) -> str:
+    """What is odd about the values of images, as drawn; empty where nothing is.
+
+    Parameters
+    ----------
+    images : Tensor
+        [N, 3, H, W].
+    named : (float, float), optional
+        The range that the user says they have; [-1, 1] otherwise.
+    where : str
+        What draws them, for the message.
+
+    Raises
+    ------
+    UserError
+        They lie far outside.
+    """
+    low, high = named or (-1.0, 1.0)
+    least, most = float(images.min()), float(images.max())
+    shown = f"values from {least:.3g} to {most:.3g}"
+    meant = f"[{low:g}, {high:g}]"
+    positive = not has_negative(images)
+    sizes = to_unit(images, (low, high)).abs()
+    if float(sizes.mean()) > 4 or (named is None and positive and most > 8):
+        fix = "LOW,HIGH"
+        if positive and most <= 70_000:
+            fix = "0,1" if most <= 8 else "0,255" if most <= 300 else "0,65535"
+        raise UserError(
+            f"{where}: the images have {shown}, far outside of {meant}: use --range {fix}"
+        )
+    if named is None and positive:
+        return (
+            f"no value below 0 in the first {len(images)} images ({shown}), taken as {meant}: if"
+            " they are in [0, 1], use --range 0,1"
+        )
+    if (share := float((sizes > 1.5).double().mean())) > 0.1:
+        return (
+            f"{share:.0%} of the values of the first images lie well outside of {meant} ({shown})"
+            " and are cut off: name their range with --range LOW,HIGH"
+        )
+    if named is None and 0.4 < max(-least, most) <= 0.55:
+        return (
+            f"the first images have {shown}, half of {meant}: if that is all of their range, use"
+            " --range -0.5,0.5"
+        )
+    if named and 0 < most - least < (high - low) / 20:
+        return f"the first images have {shown}, little of --range {low:g},{high:g}"
+    return ""
+
+
+def to_unit(images: Tensor, given: Range) -> Tensor:
+    """Images of the given range -> [-1, 1]."""
+    low, high = given
+    return images if given == (-1.0, 1.0) else (images - low) * (2 / (high - low)) - 1
