@@ -129,6 +129,10 @@ def _made(spec: str, device: torch.device) -> tuple[Any, str]:
         ) from error
     with told(f"--generator {spec}"):
         made = factory(device)
+        return made, _digest(spec, factory, made)
+
+
+def _digest(spec: str, factory: Any, made: Any) -> str:
     digest = hashlib.sha256(spec.encode())
     source = inspect.getsourcefile(inspect.unwrap(factory)) if callable(factory) else None
     if source is not None:
@@ -137,7 +141,7 @@ def _made(spec: str, device: torch.device) -> tuple[Any, str]:
         digest.update(key.encode())
         flat = value.detach().cpu().contiguous().flatten()
         digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return made, digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _weights(made: Any) -> Iterator[tuple[str, Tensor]]:
@@ -187,6 +191,10 @@ def _scripted(path: Path, device: torch.device) -> nn.Module:
             )
     except (RuntimeError, ValueError, OSError) as error:
         first = next(iter(str(error).splitlines()), "").partition(". ")[0]
+        if "constants.pkl" in first:
+            first = (
+                "weights without code: give what they are of as --ckpt, or a factory that builds it"
+            )
         raise UserError(f"--generator {path}: not a TorchScript file ({first})") from error
     return module
 

@@ -196,9 +196,11 @@ def _tried(
     to_uint8(image)  # refuses what is not finite
     pair = again(range(2), b"a")
     noise, unseeded = own_noise(again, pair, eps)
-    batch = batch_dependence(pair, torch.cat([image.float(), again([1], b"a")]), noise, eps)
+    alone = torch.cat([image.float(), again([1], b"a")])
+    batch = 0.0 if unseeded else batch_dependence(pair, alone, noise, eps)
     more = guarded.value_range is None and not has_negative(pair)
-    first = torch.cat([pair, again(range(2, FIRST), b"a")]) if more else pair
+    others = range(2, FIRST if more else 2, 2)
+    first = torch.cat([pair, *(again([at, at + 1], b"a") for at in others)])
     notes = [range_note(first, guarded.value_range, guarded.where)]
     impure = ""
     if noise:
@@ -222,7 +224,7 @@ def _tried(
         impure = impure or (
             f"{guarded.where}: an image depends on the others of its batch (drawn alone, it differs"
             f" by {batch:.1%} of the spread of the values): put the generator in evaluation mode,"
-            " .eval()"
+            " .eval(), and draw no noise by the place in the batch"
         )
     named = guarded.value_range
     return replace(

@@ -111,10 +111,10 @@ def one_note(*notes: str) -> str:
 
 
 def note_lines(noted: Iterable[tuple[str, str]]) -> list[str]:
-    """Lines of the notes of (name, note): equal notes share one, empty ones have none."""
+    """Lines of the notes of (name, note): equal notes share one, also with their parts (ls_w/hat)."""
     names: dict[str, list[str]] = {}
     for name, note in noted:
-        if note:
+        if note and name.rpartition("/")[0] not in names.get(note, []):
             names.setdefault(note, []).append(name)
     return [f"{', '.join(dict.fromkeys(of))}: {note}" for note, of in names.items()]
 

@@ -61,7 +61,7 @@ def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], lis
         "precision": "fp32",
         **where(run),
     }
-    note = one_note(chosen, *loaded.notes, _rounding(loaded, settings, run))
+    note, rounding = one_note(chosen, *loaded.notes), _rounding(loaded, settings, run)
     key = generator_key(loaded, settings, run.device)
 
     def work() -> list[Row]:
@@ -70,7 +70,15 @@ def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], lis
         seconds = round(time.perf_counter() - start, 1)
         if inputs.distances is not None and lengths:
             write_distances(inputs.distances, _all(lengths, about))
-        return [_row(length, note, about, seconds) for length in lengths]
+        return [
+            _row(
+                length,
+                one_note(note, rounding if "epsilon" in length.protocol else ""),
+                about,
+                seconds,
+            )
+            for length in lengths
+        ]
 
     return work
 

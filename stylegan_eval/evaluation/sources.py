@@ -9,7 +9,7 @@ import torch
 
 from stylegan_eval.blocks import Key
 from stylegan_eval.content import content_digest
-from stylegan_eval.errors import UserError
+from stylegan_eval.errors import UndefinedMetricError, UserError
 from stylegan_eval.factories import generator_from
 from stylegan_eval.image_pass import FileImages, GeneratedImages, Source
 from stylegan_eval.images import ImageFiles, open_images
@@ -88,12 +88,14 @@ def load_pure_generator(inputs: Inputs, device: torch.device, metric: str) -> Lo
 
     Raises
     ------
-    UserError
+    UndefinedMetricError
         They are not.
     """
     loaded = load_named_generator(inputs, device)
     if loaded.impure:
-        raise UserError(f"no {metric}: {loaded.impure}")
+        raise UndefinedMetricError(
+            f"{metric} takes images as functions of their latents; {loaded.impure}"
+        )
     return loaded
 
 
@@ -161,7 +163,7 @@ def _drawn(
         mirrored=loaded.mirrored,
         generator=generator,
         note=one_note(*loaded.notes),
-        details=loaded.details | ({"batch": str(settings.batch)} if loaded.impure else {}),
+        details={**loaded.details, **({"batch": str(settings.batch)} if loaded.impure else {})},
     )
 
 

@@ -162,8 +162,9 @@ def summarise(
         off_limit = pair_off_limit = None
         if how == "finite" and f"{kind}-exact" in distances:
             limit = distances[f"{kind}-exact"]
-            off_limit = trimmed.mean / trimmed_mean(limit).mean - 1
-            pair_off_limit = float(np.median(np.abs(values / limit - 1)))
+            with np.errstate(divide="ignore", invalid="ignore"):  # a generator that rounds
+                off_limit = float(np.divide(trimmed.mean, trimmed_mean(limit).mean)) - 1
+                pair_off_limit = float(np.median(np.abs(values / limit - 1)))
         yield PathLength(
             metric=metric_name(kind, how, settings, distance),
             value=trimmed.mean,

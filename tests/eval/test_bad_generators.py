@@ -62,6 +62,24 @@ def made_by(tmp_path, monkeypatch):
             "synthesis=lambda ws, noise: torch.full((1, 3, 8, 8), torch.nan)",
             "pixels that are not finite",
         ),
+        (
+            "synthesis=lambda ws, noise: torch.zeros(len(ws), 8, 8, 3)",
+            r"put the channels first, images.permute\(0, 3, 1, 2\)",
+        ),
+        (
+            "synthesis=lambda ws, noise: torch.zeros(len(ws), 1, 8, 8)",
+            r"repeat the channel of grey ones, images.expand\(-1, 3, -1, -1\)",
+        ),
+        ("synthesis=lambda ws, noise: {'sample': ws}", "gives dict, expected a tensor: return it"),
+        ("synthesis=lambda ws, noise: torch.zeros(1, 3, 8, 8) * 1j", "gives torch.complex64"),
+        (
+            "synthesis=lambda ws, noise: torch.nn.Module()(ws)",
+            'NotImplementedError: Module .Module. is missing the required "forward" function',
+        ),
+        (
+            "synthesis=lambda ws, noise: torch.nn.Linear(2, 2).load_state_dict({})",
+            r"Error\(s\) in loading state_dict for Linear: Missing key",
+        ),
         ("synthesis=lambda ws, noise: [][0]", r"failed with IndexError: .* \(hostile.py, line 12"),
     ],
 )

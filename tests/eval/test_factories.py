@@ -88,6 +88,42 @@ def test_torchscript_is_read(tmp_path):
     assert len(loaded.sha256) == 64
 
 
+class Failing(Affine):
+    def forward(self, z):
+        if z.shape[0] > 0:
+            raise ValueError("latents of unit length, please")
+        return self.layer(z)
+
+
+class Misshapen(Affine):
+    def forward(self, z):
+        return self.layer(z[:, :3])
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (Failing, r"ValueError: latents of unit length, please \(test_factories.py, line \d+\)"),
+        (Misshapen, r"RuntimeError: .*mat1 and mat2 shapes.* \(\w+.py, line \d+\)"),
+    ],
+)
+def test_what_fails_inside_torchscript_keeps_its_reason(tmp_path, network, reason):
+    path = tmp_path / "generator.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(network()).save(str(path))
+    with pytest.raises(UserError, match=reason) as told:
+        generator_from(str(path), CPU)
+    assert "\n" not in str(told.value)
+    assert "TorchScript interpreter" not in str(told.value)
+
+
+def test_weights_without_code_are_told_from_torchscript(tmp_path):
+    torch.save(Affine().state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(UserError, match=r"weights without code: .* --ckpt, or a factory"):
+        generator_from(str(tmp_path / "weights.pt"), CPU)
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

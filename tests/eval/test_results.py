@@ -142,7 +142,13 @@ def test_many_results_are_a_table_with_parts_below_their_whole():
 def test_equal_notes_share_a_line(capsys):
     assert one_note("few", "", "few", "noisy") == "few; noisy"
     assert one_note("") == ""
-    notes = {"fid50k": "few", "is50k": "", "kid50k": "few", "ppl_wend": "few; noisy"}
+    notes = {
+        "fid50k": "few",
+        "is50k": "",
+        "kid50k": "few",
+        "kid50k/part": "few",
+        "ppl_wend": "few; noisy",
+    }
     report([replace(ROW, metric=m, note=n) for m, n in notes.items()], None, as_json=False)
     assert capsys.readouterr().err.splitlines() == [
         "note: fid50k, kid50k: few",
