@@ -111,7 +111,7 @@ def one_note(*notes: str) -> str:
 
 
 def note_lines(noted: Iterable[tuple[str, str]]) -> list[str]:
-    """Lines of the notes of (name, note): equal notes share one, also with their parts (ls_w/hat)."""
+    """Lines of the notes of (name, note): equal ones share a line, parts (ls_w/hat) add none."""
     names: dict[str, list[str]] = {}
     for name, note in noted:
         if note and name.rpartition("/")[0] not in names.get(note, []):
