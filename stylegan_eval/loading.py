@@ -6,9 +6,7 @@ from pathlib import Path
 import torch
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.guarded import guard
 from stylegan_eval.protocols import LoadedGenerator
-from stylegan_eval.results import PACKAGE
 
 LOADERS = "stylegan_eval.loaders"
 NETWORKS = "stylegan_eval.networks"
@@ -72,8 +70,7 @@ def load_generator(path: Path, device: torch.device) -> LoadedGenerator:
             continue
         loaded: LoadedGenerator | None = load(path, device)
         if loaded is not None:
-            ours = entry.dist is not None and entry.dist.name == PACKAGE
-            return loaded if ours else guard(loaded, str(path), device)
+            return loaded
         tried.append(entry.name)
     raise UserError(
         f"{path}: not a checkpoint of a known kind; tried: {', '.join(tried) or 'none installed'}"
