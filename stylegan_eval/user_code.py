@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stylegan_eval.command import is_out_of_memory
-from stylegan_eval.errors import UserError
+from stylegan_eval.errors import UserError, is_out_of_memory
 
 # TorchScript names the place in its own words, and the reason after them.
 _PLACE = re.compile(r'File "([^"]+)", line (\d+)')
