@@ -1,11 +1,14 @@
-"""Trainings killed at random moments and continued, against one that never stopped.
+"""Trainings stopped and killed at random moments and continued, against one that never stopped.
 
 ``python -m benchmarks.kill_trial --kills 50 --processes 1``: a small configuration F that grows
-through several resolutions is trained once undisturbed, then again and again killed (SIGKILL, to
-all processes or to one of several) and continued by ``--resume auto``. Every third kill waits for
-a checkpoint that is being written; the others come at a random moment. After each kill every
-checkpoint in the folder is read; at the end of each training all weights, moments and counts must
-equal the undisturbed ones bit for bit.
+through several resolutions is trained once undisturbed, then again and again stopped (SIGTERM,
+SIGINT, SIGUSR1, SIGHUP) or killed (SIGKILL) and continued by ``--resume auto``. A signal comes to
+the process that was started (a launcher, where several train), to all at once, to one of several,
+or to one that reads images ahead. Every third waits for a checkpoint that is being written; the
+others come at a random moment. After each, no process may be left, a training that was asked to
+stop must have saved, and every checkpoint in the folder is read; at the end of each training all
+weights, moments and counts, and all rows of the log and of the metrics, must equal the undisturbed
+ones.
 """
 
 import contextlib
@@ -17,9 +20,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -27,42 +31,64 @@ import torch
 from torch import Tensor
 
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
+from stylegan.config_file import config_text
+from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
+from stylegan.presets import apply_preset, with_options
+from stylegan.training.evaluate import METRICS_FILE
+from stylegan_eval.json_lines import read_rows
+
+_MARK = "STYLEGAN_KILL_TRIAL"  # in the environment of all processes of a training
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGKILL)
+# Of the rows: what is measured by the clock.
+CLOCKED = {"img_per_s", "seconds", "peak_memory_mib", "date", "processes"}
 
 
 @dataclass
 class Trial:
-    """A training to be killed.
-
-    Attributes
-    ----------
-    folder : Path
-        Where data and runs go.
-    processes : int
-        Processes that train together.
-    kimg : float
-        Length; growth from 8x8 to 64x64 takes 1.2 kimg.
-    snapshot_kimg : float
-        Between checkpoints.
-    seen : Counter
-        What the kills met.
-    """
+    """A training to be killed, in `folder`."""
 
     folder: Path
     processes: int = 1
-    kimg: float = 1.6
+    workers: int = 0  # that read images ahead, in each process
+    metrics: str = ""
+    kimg: float = 1.6  # growth from 8x8 to 64x64 takes 1.2
     snapshot_kimg: float = 0.03
     seen: Counter[str] = field(default_factory=Counter)
+    _left: list[tuple[signal.Signals, str]] = field(default_factory=list)
 
-    def command(self, out: Path) -> list[str]:
+    def command(self, out: Path, launcher: Sequence[str]) -> list[str]:
         """Command line that starts or continues the training in `out`."""
-        several = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-        launcher = [*several, str(self.processes)] if self.processes > 1 else []
-        options = ["--config", "F", "--preset", "tiny-16", "--resolution", "64", "--seed", "7"]
+        options = ["--config", str(self.config()), "--seed", "7", "--workers", str(self.workers)]
         options += ["--data", str(self.data()), "--cache", str(self.folder / "cache")]
-        options += ["--kimg", str(self.kimg), "--snapshot-kimg", str(self.snapshot_kimg)]
-        options += ["--device", "cpu", "--warmup", "0", "--resume", "auto", "--out", str(out)]
-        return [sys.executable, *launcher, "-m", "stylegan.train", *options]
+        options += ["--snapshot-kimg", str(self.snapshot_kimg), "--device", "cpu", "--warmup", "0"]
+        if self.metrics:
+            options += ["--metrics", self.metrics, "--metrics-every", "0.4"]
+            options += ["--metrics-features", "efficientnet-lite0"]
+        return [sys.executable, *launcher, *options, "--resume", "auto", "--out", str(out)]
+
+    def launchers(self) -> list[list[str]]:
+        """Ways to start the training."""
+        module = ["-m", "stylegan.train"]
+        if self.processes == 1:
+            return [module]
+        several = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+        return [
+            [*several, str(self.processes), *module],
+            [*module, "--gpus", str(self.processes)],
+        ]
+
+    def config(self) -> Path:
+        """F at 64x64, with a row of the log every 0.1 kimg."""
+        path = self.folder / "config.json"
+        if not path.exists():
+            config = apply_preset(CONFIGS["F"], "tiny-16")
+            config = with_options(config, resolution=64, total_kimg=self.kimg)
+            schedule = replace(config.schedule, tick_kimg=tuple((8 << k, 0.1) for k in range(4)))
+            path.write_text(config_text(replace(config, schedule=schedule)))
+        return path
 
     def data(self) -> Path:
         """200 images of 64x64 of coarse noise."""
@@ -73,25 +99,26 @@ class Trial:
             write_archive(path, ((image, None) for image in images))
         return path
 
-    def start(self, out: Path) -> subprocess.Popen[bytes]:
+    def start(self, out: Path, launcher: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start or continue, in a process group of its own."""
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", _MARK: str(out)}
+        environment["STYLEGAN_CACHE"] = str(self.folder / "cache")
         with (self.folder / "stderr.txt").open("ab") as stderr:
             return subprocess.Popen(
-                self.command(out),
+                self.command(out, launcher),
                 env=environment,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 start_new_session=True,
             )
 
-    def finish(self, out: Path) -> dict[str, Tensor]:
-        """Train to the end without a kill; everything that the last checkpoint holds."""
-        self._check(self.start(out))
-        return everything_in(newest_checkpoint(out))
+    def finish(self, out: Path) -> dict[str, Any]:
+        """Train to the end without a kill; all that must be equal."""
+        self._check(self.start(out, self.launchers()[0]))
+        return everything_in(newest_checkpoint(out)) | rows_in(out)
 
     def kill_once(self, out: Path, rng: random.Random, *, while_writing: bool) -> bool:
-        """Start or continue, then kill; False when the training came to its end before.
+        """Start or continue, then stop or kill; False when the training came to its end before.
 
         Raises
         ------
@@ -99,42 +126,80 @@ class Trial:
             A checkpoint cannot be read.
         """
         logged = _size(out / "train.log")
-        process = self.start(out)
-        early = not while_writing and rng.random() < 0.2
-        if early:
+        process = self.start(out, rng.choice(self.launchers()))
+        trains = False
+        if not while_writing and rng.random() < 0.2:
             time.sleep(rng.uniform(0, 4))  # perhaps before the first step
-        elif _until(process, lambda: _size(out / "train.log") != logged):  # it trains
+        else:
+            trains = _until(process, lambda: _size(out / "train.log") > logged)
             time.sleep(rng.uniform(0, 1.0))
             if while_writing:
                 _until(process, lambda: any(out.glob(".checkpoint-*.tmp")))
         if process.poll() is not None:
             self._check(process)
             return False
-        self._kill(process, rng)
+        number, target = self._kinds(rng)
+        self._send(process.pid, number, target, rng)
+        process.wait()
+        self._wait_for_all(out)
+        self.seen["kills"] += 1
+        self.seen[f"{number.name} to {target}"] += 1
         self._look(out)
+        if trains and number != signal.SIGKILL and not self._saved(out):
+            raise click.ClickException(f"{out}: not saved after {number.name} to {target}")
         return True
 
-    def _kill(self, process: subprocess.Popen[bytes], rng: random.Random) -> None:
-        """SIGKILL to all processes, or to one of several: then the launcher ends the others."""
-        below = descendants(process.pid)
-        if below and rng.random() < 0.5:
-            self.seen["one of several processes"] += 1
-            victims = [rng.choice(below)]
+    def _kinds(self, rng: random.Random) -> tuple[signal.Signals, str]:
+        """A signal and whom to send it to; every pair comes before one comes again."""
+        targets = ["the process started", "all"]
+        targets += ["one of several"] if self.processes > 1 else []
+        targets += ["a worker"] if self.workers else []
+        if not self._left:
+            self._left = [(number, target) for number in SIGNALS for target in targets]
+            rng.shuffle(self._left)
+        return self._left.pop()
+
+    def _send(self, pid: int, number: int, target: str, rng: random.Random) -> None:
+        below = descendants(pid)
+        processes = children_of(pid) if self.processes > 1 else [pid]
+        if target == "all":
+            victims = [pid, *below]
+        elif target == "one of several" and processes:
+            victims = [rng.choice(processes)]
+        elif target == "a worker" and (workers := [w for p in processes for w in children_of(p)]):
+            _send(number, [rng.choice(workers)])
+            time.sleep(rng.uniform(0, 1.0))  # the training goes on, until
+            number, victims = signal.SIGTERM, [pid]
         else:
-            victims = [process.pid, *below]
-        for pid in victims:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        process.wait()
-        while any(is_alive(pid) for pid in below):
-            time.sleep(0.01)
+            victims = [pid]
+        _send(number, victims)
+
+    def _wait_for_all(self, out: Path) -> None:
+        """Wait until none is left of the processes that were started, and those that these started.
+
+        Raises
+        ------
+        ClickException
+            Some are after a minute.
+        """
+        mark = f"{_MARK}={out}".encode()
+        end = time.monotonic() + 60
+        while left := [pid for pid in _processes() if mark in _environment(pid) and is_alive(pid)]:
+            if time.monotonic() > end:
+                raise click.ClickException(f"{out}: processes {left} are left")
+            time.sleep(0.02)
+
+    def _saved(self, out: Path) -> bool:
+        """Whether the training that ended last says that it saved, or came to its end."""
+        last = (out / "train.log").read_text().splitlines()[-1]
+        nimg = read_checkpoint(newest_checkpoint(out))["nimg"]
+        return "stopped by signal" in last or nimg >= self.kimg * 1000
 
     def _check(self, process: subprocess.Popen[bytes]) -> None:
         if process.wait() != 0:
             raise click.ClickException((self.folder / "stderr.txt").read_text()[-2000:])
 
     def _look(self, out: Path) -> None:
-        self.seen["kills"] += 1
         if not out.is_dir():
             self.seen["before the folder was made"] += 1
             return
@@ -149,10 +214,34 @@ class Trial:
             self.seen["newest checkpoint in a fade"] += 1
 
 
+def children_of(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _send(number: int, victims: Sequence[int]) -> None:
+    for pid in victims:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
 def descendants(pid: int) -> list[int]:
     """Processes that a process has started, and those that these have."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [each for child in map(int, children) for each in (child, *descendants(child))]
+    return [each for child in children_of(pid) for each in (child, *descendants(child))]
 
 
 def is_alive(pid: int) -> bool:
@@ -178,6 +267,15 @@ def everything_in(path: Path) -> dict[str, Tensor]:
     return found
 
 
+def rows_in(out: Path) -> dict[str, Any]:
+    """Rows of the log and of the metrics by their place, without what a clock says."""
+    return {
+        f"{name} {place}": {key: row[key] for key in row.keys() - CLOCKED}
+        for name in ("log.jsonl", METRICS_FILE)
+        for place, row in enumerate(read_rows(out / name)[0])
+    }
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
@@ -194,23 +292,25 @@ def _until(process: subprocess.Popen[bytes], condition: Callable[[], bool]) -> b
 @click.command(context_settings={"show_default": True})
 @click.option("--kills", type=click.IntRange(min=1), default=50, help="How many.")
 @click.option("--processes", type=click.IntRange(min=1), default=1, help="In each training.")
+@click.option("--workers", type=click.IntRange(min=0), default=0, help="That read images ahead.")
 @click.option("--seed", default=0, help="Of the moments.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder.  [default: a temporary one]")
-def main(kills: int, processes: int, seed: int, out: Path | None) -> None:
+def main(kills: int, processes: int, workers: int, seed: int, out: Path | None) -> None:
     """Kill trainings and continue them; exit with 1 if a bit differs."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     with tempfile.TemporaryDirectory() as temporary:
-        trial = Trial(out or Path(temporary), processes)
+        trial = Trial(out or Path(temporary), processes, workers, "fd40,pr40")
         trial.folder.mkdir(parents=True, exist_ok=True)
         click.echo(f"{processes} process(es), {trial.kimg} kimg; first without a kill")
         differing = killed_and_compared(trial, kills, random.Random(seed))
-    for name, count in trial.seen.items():
+    for name, count in sorted(trial.seen.items()):
         click.echo(f"{count:6d}  {name}")
-    click.echo(f"{differing:6d}  tensors that differ")
+    click.echo(f"{differing:6d}  tensors or rows that differ")
     sys.exit(1 if differing else 0)
 
 
 def killed_and_compared(trial: Trial, kills: int, rng: random.Random) -> int:
-    """Kill `kills` times in as many trainings as it takes; count the tensors that differ."""
+    """Kill `kills` times in as many trainings as it takes; count tensors and rows that differ."""
     expected = trial.finish(trial.folder / "whole")
     differing, run = 0, 0
     while trial.seen["kills"] < kills:
@@ -220,10 +320,18 @@ def killed_and_compared(trial: Trial, kills: int, rng: random.Random) -> int:
             if not trial.kill_once(out, rng, while_writing=trial.seen["kills"] % 3 == 2):
                 break
         found = trial.finish(out)
-        assert found.keys() == expected.keys()
         trial.seen["trainings compared"] += 1
-        trial.seen["tensors compared"] += len(found)
-        differing += sum(not torch.equal(found[key], value) for key, value in expected.items())
+        for place in expected.keys() | found.keys():
+            one, other = expected.get(place), found.get(place)
+            if isinstance(one, Tensor) and isinstance(other, Tensor):
+                trial.seen["tensors compared"] += 1
+                equal = torch.equal(one, other)
+            else:
+                trial.seen["rows compared"] += 1
+                equal = one == other
+            if not equal:
+                click.echo(f"{out}: {place} differs: {one!s:.300} and {other!s:.300}", err=True)
+                differing += 1
     return differing
 
 

@@ -139,6 +139,8 @@ def save_checkpoint(
         "labels": labels,
         "networks": {name: network.state_dict() for name, network in state.networks.items()},
         "optimizers": {"G": state.optimizer_G.tree(), "D": state.optimizer_D.tree()},
+        "snapshot_nimg": state.snapshot_nimg,
+        "log": {"nimg": state.log_nimg, "looks": state.log_looks, "sums": state.log_sums},
     }
     with atomic_write(path) as temporary:
         try:
@@ -205,6 +207,18 @@ def _check(tree: Mapping[str, Any]) -> None:
             raise UserError(f"{name} is {_kind(value)}, expected a tensor of float32")
     check_tensors({name: list(value.shape) for name, value in tensors.items()}, config, PARTS)
     _check_optimizers(tree["optimizers"], config)
+    log = _log(tree)
+    for count in (log["nimg"], log["looks"], tree.get("snapshot_nimg", nimg)):
+        if type(count) is not int or not 0 <= count <= nimg:
+            raise UserError(f"a count of its log is {count!r:.40}, expected 0 to {nimg}")
+    for name, value in dict(log["sums"]).items():
+        _check_tensor(f"sum of {name!s:.40}", value, [])
+
+
+def _log(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the next row of the log will be made of; checkpoints before it was kept begin one."""
+    log: Mapping[str, Any] = tree.get("log", {"nimg": tree["nimg"], "looks": 0, "sums": {}})
+    return log
 
 
 def _check_optimizers(trees: Mapping[str, Any], config: Config) -> None:
@@ -246,6 +260,9 @@ def load_state(tree: dict[str, Any], runtime: Runtime) -> TrainState:
     state.optimizer_G.load_tree(tree["optimizers"]["G"])
     state.optimizer_D.load_tree(tree["optimizers"]["D"])
     state.nimg, state.lod = int(tree["nimg"]), float(tree["lod"])
+    state.snapshot_nimg, log = tree.get("snapshot_nimg", state.nimg), _log(tree)
+    state.log_nimg, state.log_looks = log["nimg"], log["looks"]
+    state.log_sums = {key: value.to(runtime.device) for key, value in log["sums"].items()}
     return state
 
 

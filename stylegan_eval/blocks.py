@@ -172,6 +172,11 @@ class Run:
         """Remove the blocks under this key when the run is finished: they are not needed."""
         self._stores.append(self._store(key))
 
+    @property
+    def receipt(self) -> Path | None:
+        """File that says, until `finish`, which rows were appended to a table (`append_csv`)."""
+        return self._stores[0] / "appended.csv" if self._stores else None
+
     def finish(self) -> None:
         """Remove the work of this run: the result is out."""
         self.processes.wait()

@@ -52,7 +52,7 @@ def _command(name: str, entry: Entry) -> click.Command:
         work = open_run(named.device)
         rows = measure(entry, named, settings, work)
         if work.processes.is_first:
-            results.report(rows, csv, as_json=as_json)
+            results.report(rows, csv, work.receipt, as_json=as_json)
         work.finish()
 
     return click.Command(

@@ -36,7 +36,7 @@ def _find(out: Path, csv: Path | None, as_json: bool, **values: Any) -> None:
         for note in _notes(found, settings.samples):
             say(f"note: {note}", err=True)
         if csv is not None:
-            results.append_csv(csv, found.rows)
+            results.append_csv(csv, found.rows, run.receipt)
     run.finish()
 
 

@@ -10,10 +10,18 @@ from stylegan_eval.files import atomic_write
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append rows in one go; what is infinite or not a number becomes null, as JSON has no word."""
-    lines = [json.dumps(_plain(row), allow_nan=False) + "\n" for row in rows]
+    """Append all rows or none; what is infinite or not a number is null: JSON has no word for it.
+
+    A row that a kill cuts is none; several are not cut between two.
+    """
+    text = "".join(json.dumps(_plain(row), allow_nan=False) + "\n" for row in rows)
+    if len(rows) > 1:
+        before = path.read_bytes() if path.exists() else b""
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(before + text.encode())
+        return
     with path.open("a", encoding="utf-8") as file:
-        file.write("".join(lines))
+        file.write(text)
 
 
 def read_rows(path: Path) -> tuple[list[dict[str, Any]], int]:

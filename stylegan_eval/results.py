@@ -147,7 +147,9 @@ def _value(row: Row) -> str:
     return f"{row.value:.4f} ± {row.stderr:{'.2g' if row.stderr < 100 else '.0f'}}"
 
 
-def report(rows: Sequence[Row], path: Path | None, *, as_json: bool) -> None:
+def report(
+    rows: Sequence[Row], path: Path | None, receipt: Path | None = None, *, as_json: bool
+) -> None:
     """Print results to stdout and their notes to stderr; append them to a table if there is one."""
     if as_json:
         click.echo(to_json(rows))
@@ -156,7 +158,7 @@ def report(rows: Sequence[Row], path: Path | None, *, as_json: bool) -> None:
     for line in note_lines((row.metric, row.note) for row in rows):
         say(f"note: {line}", err=True)
     if path is not None:
-        append_csv(path, rows)
+        append_csv(path, rows, receipt)
 
 
 def to_json(rows: Sequence[Row]) -> str:
@@ -203,10 +205,12 @@ def read_table(path: Path) -> str:
     return text
 
 
-def append_csv(path: Path, rows: Sequence[Row]) -> None:
+def append_csv(path: Path, rows: Sequence[Row], receipt: Path | None = None) -> None:
     """Append rows to a CSV file, with a header when it is new; all or nothing.
 
-    Several processes may append to one file at a time.
+    Several processes may append to one file at a time. With a `receipt`, a file among the work that
+    gave the rows, they are appended once: work whose command was killed after it had appended them
+    gives them again.
 
     Raises
     ------
@@ -217,13 +221,15 @@ def append_csv(path: Path, rows: Sequence[Row]) -> None:
         text = read_table(path)
         added = io.StringIO()
         writer = csv.DictWriter(added, COLUMNS, lineterminator="\n")
-        if not text:
-            writer.writeheader()
-        elif not text.endswith("\n"):
-            added.write("\n")
         writer.writerows(_cells(row) for row in rows)
+        # A path may hold bytes that are no text.
+        new = added.getvalue().encode(errors="backslashreplace").decode()
+        if receipt is not None:
+            if receipt.exists() and receipt.read_text(encoding="utf-8") in text:
+                return
+            with atomic_write(receipt) as temporary:
+                temporary.write_text(new, encoding="utf-8")
+        header = "" if text else ",".join(COLUMNS) + "\n"
+        gap = "\n" if text and not text.endswith("\n") else ""
         with atomic_write(path) as temporary:
-            # A path may hold bytes that are no text.
-            temporary.write_text(
-                text + added.getvalue(), encoding="utf-8", errors="backslashreplace"
-            )
+            temporary.write_text(text + gap + header + new, encoding="utf-8")

@@ -89,11 +89,9 @@ class Progress:
     def __init__(self, log: RunLog, config: Config, costs: list[PhaseCost], nimg: int) -> None:
         self.log = log
         self.remaining = RemainingTime(costs)
-        self.tick_nimg = nimg
+        self.timed_nimg = nimg  # images shown at `tick_time`
         self.tick_time = time.monotonic()
         self.start_time = self.tick_time
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
         self.total = config.schedule.total_kimg
         self.bar = progress_bar(
             total=self.total,
@@ -104,18 +102,18 @@ class Progress:
 
     def __call__(self, state: TrainState, point: TrainingPoint, terms: Terms) -> None:
         """Add the terms up; at the end of a tick, log their means and move the bar."""
+        sums = state.log_sums
         for key, term in terms.items():
-            self.sums[key] = self.sums[key] + term if key in self.sums else term.clone()
-        self.count += 1
-        shown = state.nimg - self.tick_nimg
-        if shown < point.tick_kimg * 1000 and state.nimg < self.total * 1000:
+            sums[key] = sums[key] + term if key in sums else term.clone()
+        state.log_looks += 1
+        if state.nimg - state.log_nimg < point.tick_kimg * 1000 and state.nimg < self.total * 1000:
             return
         # One answer of the device for all.
-        sums: list[float] = torch.stack(list(self.sums.values())).tolist()
-        means = {key: total / self.count for key, total in zip(self.sums, sums, strict=True)}
+        totals: list[float] = torch.stack(list(sums.values())).tolist()
+        means = {key: total / state.log_looks for key, total in zip(sums, totals, strict=True)}
         skipped_G, skipped_D = int(state.skipped_G), int(state.skipped_D)
         now = time.monotonic()
-        rate = shown / (now - self.tick_time)
+        rate = (state.nimg - self.timed_nimg) / (now - self.tick_time)
         left = self.remaining.seconds(state.nimg, rate)
         row = {
             "nimg": state.nimg,
@@ -142,8 +140,8 @@ class Progress:
             status += f", {skipped_G + skipped_D} steps skipped"
         self.bar.set_postfix_str(status.removeprefix(", "), refresh=False)
         self.bar.update(min(state.nimg / 1000, self.total) - self.bar.n)
-        self.sums, self.count = {}, 0
-        self.tick_nimg, self.tick_time = state.nimg, now
+        state.log_sums, state.log_looks, state.log_nimg = {}, 0, state.nimg
+        self.timed_nimg, self.tick_time = state.nimg, now
 
     @contextmanager
     def paused(self) -> Iterator[None]:

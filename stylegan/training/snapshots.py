@@ -89,13 +89,14 @@ class Snapshots:
             self.measurements.restore(state.nimg)
         if state.nimg == 0:
             self._save(state, path)
-        elif path.exists():
+        elif path.exists() and state.nimg == state.snapshot_nimg:
             self._measure(state, path, last=False)
         self.saved_time = self.looked_time = time.monotonic()
 
     def __call__(self, state: TrainState) -> None:
         """Save and measure."""
         path = checkpoint_path(self.settings.out, state.nimg)
+        state.snapshot_nimg = state.nimg
         self._save(state, path)
         self._measure(state, path, last=False)
         self.saved_time = self.looked_time = time.monotonic()
@@ -135,6 +136,7 @@ class Snapshots:
         """Save what is not, measure it when the training is over; whether nothing is left to do."""
         path = existing_checkpoint(self.settings.out, state.nimg)
         if state.nimg != self.saved_nimg:
+            state.snapshot_nimg = state.nimg if finished else state.snapshot_nimg
             self._save(state, path)
         return finished and self._measure(state, path, last=True)
 

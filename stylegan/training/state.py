@@ -1,7 +1,7 @@
 """All that changes during training."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -32,6 +32,10 @@ class TrainState:
         Real images shown.
     lod : float
         Level of detail trained last, or about to be trained first.
+    log_nimg, log_looks, log_sums
+        Images shown at the last row of the log; looks at the schedule since, sums of their terms.
+    snapshot_nimg : int
+        Images shown at the last snapshot that was due by kimg: not made for a signal, or by time.
     """
 
     G: Generator
@@ -44,6 +48,10 @@ class TrainState:
     optimizer_D: Adam
     lod: float
     nimg: int = 0
+    log_nimg: int = 0
+    log_looks: int = 0
+    log_sums: dict[str, Tensor] = field(default_factory=dict)
+    snapshot_nimg: int = 0
 
     @classmethod
     def fresh(cls, config: Config, runtime: Runtime, seed: int) -> "TrainState":

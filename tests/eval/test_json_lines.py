@@ -1,6 +1,8 @@
 """JSON lines of a run: whole rows, and none from the future."""
 
 import json
+import subprocess
+import sys
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,3 +51,22 @@ def test_nothing_to_drop_leaves_the_file_alone(tmp_path):
     before = path.stat().st_ino
     drop_rows_after(path, 16)
     assert path.stat().st_ino == before
+
+
+def test_rows_that_belong_together_are_there_together(tmp_path):
+    """A real limit on file sizes cuts the write, as a kill may."""
+    path = tmp_path / "metrics.jsonl"
+    append_rows(path, [{"nimg": 8, "metric": "fid"}])
+    rows = [{"nimg": 16, "metric": f"{k}", "note": "x" * 3000} for k in range(4)]
+    program = (
+        "import json, resource, signal, sys; from pathlib import Path;"
+        "from stylegan_eval.json_lines import append_rows;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000));"
+        "append_rows(Path(sys.argv[1]), json.loads(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", program, path, json.dumps(rows)]
+    assert subprocess.run(command, capture_output=True).returncode != 0
+    assert read_rows(path) == ([{"nimg": 8, "metric": "fid"}], 0)
+    append_rows(path, rows)
+    assert read_rows(path)[0][1:] == rows

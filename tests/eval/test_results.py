@@ -5,8 +5,11 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
+from stylegan_eval.blocks import Run
 from stylegan_eval.comparison import read_results
 from stylegan_eval.errors import UserError
 from stylegan_eval.results import (
@@ -172,3 +175,32 @@ def test_a_name_is_no_formula_in_a_spreadsheet_and_reads_back(tmp_path, name):
     assert written["value"] == "-1.5"
     [row] = read_results(path)
     assert row["generator"] == name
+
+
+def test_work_that_goes_on_after_a_kill_appends_its_rows_once(tmp_path):
+    """Killed before the table, between the table and the end; measured again at will."""
+    table, key = tmp_path / "results.csv", {"a": 1}
+
+    def measured(seconds):
+        run = Run(device=torch.device("cpu"), folder=tmp_path / "work")
+        run.map_blocks(key, [range(1)], lambda *_: {"x": np.zeros(1)}, "work")
+        return run, replace(ROW, seconds=seconds)
+
+    def count():
+        return len(table.read_text().splitlines()) - 1
+
+    run, row = measured(1.0)
+    run.receipt.write_text("another row\n")  # the kill came before the table
+    append_csv(table, [row], run.receipt)
+    assert count() == 1
+    run, row = measured(2.0)  # it came before the end
+    append_csv(table, [row], run.receipt)
+    assert count() == 1
+    append_csv(tmp_path / "other.csv", [row], run.receipt)
+    assert (tmp_path / "other.csv").exists()
+    run.finish()
+    run, row = measured(3.0)
+    append_csv(table, [row], run.receipt)
+    assert count() == 2
+    run.finish()
+    assert not list((tmp_path / "work").iterdir())

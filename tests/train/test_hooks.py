@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from stylegan.checkpoint import checkpoint_path, load_state, read_checkpoint, save_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
+from stylegan.provenance import Provenance
 from stylegan.training.cost import phase_costs
 from stylegan.training.hooks import Every, Progress, RunLog
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
+from stylegan_eval.json_lines import read_rows
 
 
 @pytest.fixture
@@ -49,6 +52,39 @@ def test_a_row_is_the_mean_of_its_looks(progress, state, config, tmp_path):
     assert [row["nimg"] for row in rows] == [128, 256]
     assert [row["grad_norm_D"] for row in rows] == [None, None]
     assert rows[0]["skipped_G"] == 0
+
+
+def test_rows_do_not_depend_on_where_a_run_was_stopped(config, runtime, tmp_path):
+    """In the middle of a tick, at its end, and twice within one."""
+    values = torch.rand(13, generator=torch.Generator().manual_seed(0)).tolist()
+
+    def rows(name, stops):
+        state = TrainState.fresh(config, runtime, seed=1)
+        for number, value in enumerate(values):
+            if number in {0, *stops}:
+                path = checkpoint_path(tmp_path / name, state.nimg)
+                save_checkpoint(path, state, config, Provenance(seed=1, data="", version=""))
+                state = load_state(read_checkpoint(path), runtime)
+                log = RunLog(tmp_path / name, state.nimg)
+                progress = Progress(log, config, phase_costs(config), state.nimg)
+            look(progress, state, config, loss_D=value)
+        kept = ("nimg", "loss_D", "lod", "minibatch")
+        return [{key: row[key] for key in kept} for row in read_rows(log.jsonl)[0]]
+
+    whole = rows("whole", [])
+    assert len(whole) == 3
+    assert rows("stopped", [2, 4, 5, 7, 11]) == whole
+
+
+def test_speed_is_that_of_this_attempt(config, state, tmp_path):
+    """Not of images that were shown before it began."""
+    state.nimg, state.log_looks, state.log_sums = 96, 3, {"loss_D": torch.tensor(3.0)}
+    progress = Progress(RunLog(tmp_path, 96), config, phase_costs(config), 96)
+    progress.tick_time -= 1000
+    look(progress, state, config, loss_D=5.0)
+    (row,), _ = read_rows(tmp_path / "log.jsonl")
+    assert row["loss_D"] == 2.0
+    assert row["img_per_s"] == pytest.approx(32 / 1000, rel=0.05)
 
 
 def test_terms_may_change_in_place_after_the_look(progress, state, config, tmp_path):

@@ -41,10 +41,11 @@ def copy_of(finished, tmp_path):
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_at_random_moments_it_ends_as_the_run_never_stopped(processes, tmp_path):
     """`python -m benchmarks.kill_trial` does this fifty times."""
-    trial = Trial(tmp_path, processes=processes, kimg=0.4)
+    trial = Trial(tmp_path, processes=processes, workers=2, kimg=0.4)
     assert killed_and_compared(trial, 2, random.Random()) == 0
     assert trial.seen["kills"] == 2
     assert trial.seen["tensors compared"] > 300
+    assert trial.seen["rows compared"] >= 4
 
 
 @pytest.mark.parametrize(
