@@ -35,6 +35,7 @@ def main() -> None:
       stylegan-data prepare ~/photos photos.zip --resolution 128
       stylegan-data inspect photos.zip
       stylegan-data export photos.zip photos-ada/
+      stylegan-data cache verify
     """
 
 
@@ -205,6 +206,7 @@ def inspect(place: str) -> None:
     from stylegan.datasets.sources.detect import open_source
     from stylegan.datasets.sources.files import Files
     from stylegan.datasets.survey import survey
+    from stylegan_eval.content import content_digest
 
     source = open_source(place)
     try:
@@ -214,7 +216,10 @@ def inspect(place: str) -> None:
         _echo("images", str(len(source)))
         if isinstance(source, Files) and source.files.left_out:
             _echo("left out", source.files.left_out)
-        _echo("digest", source.digest)
+        _echo(
+            "digest",
+            content_digest(source.files) if isinstance(source, Files) else source.digest,
+        )
         _echo("sizes", _counts(sizes))
         _echo("modes", _counts(found.modes))
         _echo_labels(source)
@@ -228,6 +233,52 @@ def inspect(place: str) -> None:
             say(f"          run: stylegan-data prepare {place} OUT.zip")
     finally:
         source.close()
+
+
+@main.group()
+def cache() -> None:
+    """What is kept between runs: prepared images, avatars, digests, statistics."""
+
+
+@cache.command()
+@click.option("--cache", "folder", type=_PATH, help="The folder, if not the usual one.")
+def verify(folder: Path | None) -> None:
+    """Read all of the cache and check it; status 1 when something is damaged.
+
+    Commands check what they read of it in any case; of files whose size and times are as they were,
+    they read no more than they need. What is damaged is made again when it is wanted.
+
+    \b
+    Example:
+      stylegan-data cache verify
+    """
+    from stylegan.datasets.pyramid import check_pyramid, prepared_in
+    from stylegan_eval.cache import cache_dir, is_kept, kept_in
+    from stylegan_eval.content import changed_behind, folders_remembered
+    from stylegan_eval.errors import UserError
+    from stylegan_eval.reals_cache import cached_files, is_as_written
+
+    place, total, damaged = folder or cache_dir(), 0, 0
+    for what, entries, whole in (
+        ("sets of prepared images", prepared_in(place), check_pyramid),
+        ("drawn sets", kept_in(place / "avatars"), is_kept),
+        ("statistics", cached_files(place), is_as_written),
+    ):
+        wrong = [entry for entry in entries if not whole(entry)]
+        for entry in wrong:
+            say(f"{entry}: damaged")
+        say(f"{what}: {len(entries)}, {len(wrong)} damaged")
+        total, damaged = total + len(entries), damaged + len(wrong)
+    remembered = folders_remembered(place)
+    changed = [path for each in remembered for path in changed_behind(each)]
+    for path in changed:
+        say(f"{path}: has changed, and its times have not")
+    say(f"folders whose content is remembered: {len(remembered)}, {len(changed)} files changed")
+    if damaged or changed:
+        raise UserError(
+            f"{damaged} of {total} entries in {place} are damaged, {len(changed)} files of data"
+            " have changed: what was made of them is made again when it is wanted"
+        )
 
 
 def _echo(name: str, text: str) -> None:

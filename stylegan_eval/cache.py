@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stylegan_eval.command import tell
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write, check_writable, copy_file
+from stylegan_eval.files import atomic_write, check_writable, copy_file, sha256_of
 
 
 def cache_dir() -> Path:
@@ -69,6 +69,16 @@ def fetch_file(cached: Path, target: Path) -> bool:
         return True
     tell(f"note: {cached} has changed since it was made: it is made again")
     return False
+
+
+def kept_in(folder: Path) -> list[Path]:
+    """Files with a digest from `keep_file`."""
+    return sorted(path.with_suffix("") for path in folder.glob("*.sha256"))
+
+
+def is_kept(cached: Path) -> bool:
+    """Whether a file is there and has the digest that `keep_file` noted."""
+    return cached.is_file() and sha256_of(cached) == kept_digest(cached)
 
 
 def kept_digest(cached: Path) -> str | None:

@@ -33,7 +33,7 @@ def content_digest(files: ImageFiles, cache: Path | None = None) -> str:
     if not files.path.is_dir():
         return files.digest
     known_path = _index_path(files.path, cache or cache_dir())
-    known = _read_index(known_path)
+    _, known = _read_index(known_path)
     stamps = files.stamps
     newest = max(stamp[2] for stamp in stamps.values())
     if 0 <= time.time_ns() - newest < _TICK:
@@ -56,7 +56,7 @@ def content_digest(files: ImageFiles, cache: Path | None = None) -> str:
     files.remember(digests)
     if index != known:
         with contextlib.suppress(UserError):  # the next command reads the files again
-            _write_index(known_path, index)
+            _write_index(known_path, files.path.resolve(), index)
     return digest.hexdigest()
 
 
@@ -83,20 +83,43 @@ def _index_path(folder: Path, cache: Path) -> Path:
     return cache / "digests" / f"{key[:32]}.json"
 
 
-def _write_index(path: Path, index: _Index) -> None:
-    text = json.dumps(index)
+def folders_remembered(cache: Path) -> list[Path]:
+    """Files in which `content_digest` keeps what it knows of a folder."""
+    return sorted((cache / "digests").glob("*.json"))
+
+
+def changed_behind(remembered: Path) -> list[Path]:
+    """Read all files of a folder that is remembered and name those that changed behind their times.
+
+    Where there are such files, the folder is forgotten.
+    """
+    folder, known = _read_index(remembered)
+    changed = []
+    for name in follow(known, f"check of {folder.name}", len(known), unit="file"):
+        path = folder / name
+        with contextlib.suppress(OSError):  # moved or removed
+            *stamp, digest = known[name]
+            if list(stamp_of(path.stat())) == stamp and sha256_of(path) != digest:
+                changed.append(path)
+    if changed:
+        remembered.unlink(missing_ok=True)
+    return changed
+
+
+def _write_index(path: Path, folder: Path, index: _Index) -> None:
+    text = json.dumps({"folder": str(folder), "files": index})
     with atomic_write(path) as temporary:
         temporary.write_text(f"{_digest(text)}\n{text}", encoding="utf-8")
 
 
-def _read_index(path: Path) -> Mapping[str, list[object]]:
-    """What is known of the files of a folder: nothing, if it is damaged or of an older version."""
-    try:
+def _read_index(path: Path) -> tuple[Path, Mapping[str, list[object]]]:
+    """A folder and what is known of its files: nothing, if damaged or of an older version."""
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         digest, text = path.read_text(encoding="utf-8").split("\n", 1)
-        known: _Index = json.loads(text) if digest == _digest(text) else {}
-    except (OSError, ValueError):
-        return {}
-    return known
+        if digest == _digest(text):
+            found = json.loads(text)
+            return Path(found["folder"]), found["files"]
+    return Path(), {}
 
 
 def _digest(text: str) -> str:

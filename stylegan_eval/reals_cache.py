@@ -106,13 +106,19 @@ def read_entry(path: Path) -> tuple[Entry, Arrays] | None:
         key, digest = dict(about["key"]), about["sha256"]
     except (KeyError, TypeError, ValueError):
         return None
-    whole = digest == _digest(arrays) and path == _path(key)
+    whole = digest == _digest(arrays) and path.name == _path(key).name
     return Entry(path=path, key=key, whole=whole), arrays
 
 
-def cached_files() -> Sequence[Path]:
+def is_as_written(path: Path) -> bool:
+    """Whether a file of the cache is one, and whole."""
+    found = read_entry(path)
+    return found is not None and found[0].whole
+
+
+def cached_files(cache: Path | None = None) -> Sequence[Path]:
     """All files of the cache, sorted by name."""
-    folder = reals_folder()
+    folder = reals_folder() if cache is None else cache / "reals"
     return sorted(folder.glob("*.npz")) if folder.is_dir() else []
 
 

@@ -176,13 +176,24 @@ def _is_whole(folder: Path, digest: str, *, progress: bool) -> bool:
     return True
 
 
-def check_pyramid(folder: Path, *, progress: bool) -> bool:
-    """Read all images of a pyramid and tell whether each is as it was made."""
-    try:
+def prepared_in(cache: Path) -> list[Path]:
+    """Folders of the pyramids in a cache; those of earlier versions are not read any more."""
+    folders = sorted((cache / "pyramids").glob("[!.]*"))
+    return [folder for folder in folders if (folder / CHECKSUMS).exists()]
+
+
+def check_pyramid(folder: Path, *, progress: bool = True) -> bool:
+    """Read all images of a pyramid and tell whether each is as it was made.
+
+    One that is not is made again when it is wanted.
+    """
+    with contextlib.suppress(*_DAMAGED):
         _, levels, checksums = _opened(folder)
-        return _as_made(levels, checksums, np.arange(len(levels[0])), progress=progress)
-    except _DAMAGED:
-        return False
+        if _as_made(levels, checksums, np.arange(len(levels[0])), progress=progress):
+            return True
+    with contextlib.suppress(OSError):
+        (folder / ABOUT).unlink()
+    return False
 
 
 def _as_made(

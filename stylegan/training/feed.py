@@ -21,6 +21,7 @@ from stylegan.runtime import Runtime
 from stylegan.training.execution import Execution
 from stylegan.training.schedule import training_points
 from stylegan_eval.command import STOP_SIGNALS
+from stylegan_eval.errors import UserError
 from stylegan_eval.parallel import work_for_parent
 
 
@@ -31,14 +32,20 @@ class RealImages(Protocol):
         """Elements of the endless order of images."""
 
 
-class _Requests(Dataset[RawBatch]):
-    """`RealImages` as PyTorch's loader wants it."""
+class _Requests(Dataset[RawBatch | UserError]):
+    """`RealImages` as PyTorch's loader wants it; what is to be told comes as it is.
+
+    Raised in a worker, it would arrive as a traceback.
+    """
 
     def __init__(self, reals: RealImages) -> None:
         self._reals = reals
 
-    def __getitem__(self, part: Slice) -> RawBatch:
-        return self._reals[part]
+    def __getitem__(self, part: Slice) -> RawBatch | UserError:
+        try:
+            return self._reals[part]
+        except UserError as error:
+            return error
 
 
 def slices(config: Config, nimg: int, execution: Execution, runtime: Runtime) -> Iterator[Slice]:
@@ -63,7 +70,7 @@ def feed(
     parts = slices(config, nimg, execution, runtime)
     pinned = runtime.device.type == "cuda"
     if execution.workers == 0:
-        yield from _loader(reals, parts, pin_memory=pinned)
+        yield from map(_whole, _loader(reals, parts, pin_memory=pinned))
         return
     ahead: deque[Slice] = deque()  # given to workers and not yet yielded
     workers: list[BaseProcess] = []
@@ -73,10 +80,10 @@ def feed(
     )  # fmt: skip
     try:
         with _out_of_reach_of_signals(workers):
-            batches: Iterator[RawBatch] = iter(loader)
+            batches: Iterator[RawBatch | UserError] = iter(loader)
         for batch in batches:
             ahead.popleft()
-            yield batch
+            yield _whole(batch)
         return
     except (RuntimeError, OSError, EOFError):
         ended = wait([worker.sentinel for worker in workers], timeout=1)
@@ -92,7 +99,13 @@ def feed(
     logging.getLogger(__name__).warning(
         "%s; from here on the training process reads images itself", _said(death)
     )
-    yield from _loader(reals, chain(ahead, parts), pin_memory=pinned)
+    yield from map(_whole, _loader(reals, chain(ahead, parts), pin_memory=pinned))
+
+
+def _whole(batch: RawBatch | UserError) -> RawBatch:
+    if isinstance(batch, UserError):
+        raise batch
+    return batch
 
 
 def _noting(parts: Iterator[Slice], ahead: deque[Slice]) -> Iterator[Slice]:
@@ -101,7 +114,9 @@ def _noting(parts: Iterator[Slice], ahead: deque[Slice]) -> Iterator[Slice]:
         yield part
 
 
-def _loader(reals: RealImages, parts: Iterator[Slice], **options: Any) -> DataLoader[RawBatch]:
+def _loader(
+    reals: RealImages, parts: Iterator[Slice], **options: Any
+) -> DataLoader[RawBatch | UserError]:
     return DataLoader(
         _Requests(reals),
         batch_size=None,

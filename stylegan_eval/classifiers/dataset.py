@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylegan_eval.classifiers.network import SMALLEST, shrink
+from stylegan_eval.content import content_digest
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import ImageFiles, read_batches
 from stylegan_eval.progress import progress_bar
@@ -85,7 +86,7 @@ def read_labelled(
             start += len(part)
             bar.update(len(part))
     return LabelledImages(
-        images=images, labels=torch.from_numpy(labels), names=names, digest=files.digest
+        images=images, labels=torch.from_numpy(labels), names=names, digest=content_digest(files)
     )
 
 

@@ -1,14 +1,20 @@
+import hashlib
+import os
 import subprocess
 import sys
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from stylegan.data import main
+from stylegan.datasets.pyramid import open_pyramid
+from stylegan_eval.blocks import save_arrays
 from stylegan_eval.cache import cache_dir
 from stylegan_eval.command import ErrorLineCommand, ErrorLineGroup
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import sha256_of
 from stylegan_eval.images import open_images
 from tests.data.samples import (
     dataset_json,
@@ -39,7 +45,7 @@ def assert_one_error_line(result, complaint):
 # --- help
 
 
-@pytest.mark.parametrize("command", ["", "avatars", "prepare", "export", "inspect"])
+@pytest.mark.parametrize("command", ["", "avatars", "prepare", "export", "inspect", "cache verify"])
 def test_help_has_an_example_and_imports_nothing_heavy(command):
     script = (
         "import sys\n"
@@ -116,6 +122,58 @@ def test_inspect_lists_classes_and_shortens_long_lists(tmp_path):
     assert "and 5 more" in text
     assert "and 2 more" in text
     assert "  class 0          0.022" in text
+
+
+def test_the_whole_cache_is_verified(tmp_path, cache):
+    source = write_folder(tmp_path / "x", pngs(5, 16))
+    stable = source / "002.png"
+    pyramid = open_pyramid(source, progress=False)
+    run("avatars", tmp_path / "a.zip", "--count", 2, "--resolution", 8, "--workers", 1)
+    save_arrays(cache / "reals" / "1.npz", {"x": np.ones(3)})  # no statistics
+    whole = run("cache", "verify")
+    assert whole.exit_code == 1
+    assert whole.stdout.splitlines() == [
+        "sets of prepared images: 1, 0 damaged",
+        "drawn sets: 1, 0 damaged",
+        f"{cache / 'reals' / '1.npz'}: damaged",
+        "statistics: 1, 1 damaged",
+        "folders whose content is remembered: 1, 0 files changed",
+    ]
+    (cache / "reals" / "1.npz").unlink()
+    assert (done := run("cache", "verify", "--cache", cache)).exit_code == 0, done.stderr
+    (kept,) = cache.rglob("*.zip")
+    for path in (pyramid.folder / "0008.npy", kept):
+        data = bytearray(path.read_bytes())
+        data[-70] ^= 1
+        path.write_bytes(data)
+    # A disk that loses bits changes no times: as if it had been remembered so.
+    index = next((cache / "digests").iterdir())
+    text = index.read_text().split("\n", 1)[1]
+    text = text.replace(sha256_of(stable), sha256_of(source / "003.png"))
+    index.write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}")
+    found = run("cache", "verify")
+    assert found.exit_code == 1
+    assert found.stdout.splitlines() == [
+        f"{pyramid.folder}: damaged",
+        "sets of prepared images: 1, 1 damaged",
+        f"{kept}: damaged",
+        "drawn sets: 1, 1 damaged",
+        "statistics: 0, 0 damaged",
+        f"{stable}: has changed, and its times have not",
+        "folders whose content is remembered: 1, 1 files changed",
+    ]
+    assert found.stderr.startswith(f"error: 2 of 2 entries in {cache} are damaged, 1 files")
+    open_pyramid(source, progress=False)
+    run("avatars", tmp_path / "a.zip", "--count", 2, "--resolution", 8, "--workers", 1)
+    assert run("cache", "verify").exit_code == 0
+
+
+def test_a_folder_shows_the_digest_that_trainings_and_metrics_say(tmp_path):
+    source = write_folder(tmp_path / "x", pngs(3))
+    before = run("inspect", source).stdout
+    assert open_pyramid(source, progress=False).digest in before
+    os.utime(source / "000.png", (1, 1))  # the same content
+    assert run("inspect", source).stdout == before
 
 
 # --- bad input: one line, exit status 1, nothing left

@@ -1,3 +1,4 @@
+import os
 import sys
 import tarfile
 
@@ -262,3 +263,42 @@ def test_small_images_are_left_out_when_asked(tmp_path):
     assert (made.resolution, made.count) == (8, 4)
     with open_images(tmp_path / "b.zip") as found:
         np.testing.assert_array_equal(found.read(0), np.rint(area_mean(chw(noise(16, 16, 0)), 8)))
+
+
+# --- what decides whether a preparation that was killed goes on
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "LMDB"])
+def test_a_change_that_keeps_size_and_time_is_another_digest(tmp_path, kind):
+    if kind == "folder":
+        place = write_folder(tmp_path / "x", pngs(2))
+        file = place / "001.png"
+    elif kind == "tar":
+        file = place = write_tar(
+            tmp_path / "x.tar", [tar_member(name, data) for name, data in pngs(2).items()]
+        )
+    else:
+        place = write_lmdb(tmp_path / "db", rosinality([noise(16, 16, n) for n in range(2)]))
+        file = place / "data.mdb"
+
+    def digest():
+        source = open_source(place)
+        source.close()
+        return source.digest
+
+    before = digest()
+    assert digest() == before
+    status = file.stat()
+    with file.open("r+b") as stream:
+        stream.write(stream.read(1))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert digest() != before
+
+
+def test_a_tar_that_changes_while_it_is_read_is_refused(tmp_path):
+    path = write_tar(tmp_path / "x.tar", [tar_member(name, data) for name, data in pngs(2).items()])
+    source = open_source(path)
+    source.read(0)
+    write_tar(path, [tar_member(name, pngs(3)["002.png"]) for name in pngs(2)])
+    with pytest.raises(UserError, match="has changed since it was opened"):
+        source.read(1)

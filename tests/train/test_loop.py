@@ -2,12 +2,21 @@
 
 import itertools
 import json
+import zipfile
 from dataclasses import replace
 
 import pytest
 import torch
 
-from stylegan.checkpoint import checkpoints_in, load_config, load_state, read_checkpoint
+from stylegan.checkpoint import (
+    Provenance,
+    checkpoint_path,
+    checkpoints_in,
+    load_config,
+    load_state,
+    read_checkpoint,
+    save_checkpoint,
+)
 from stylegan.configs import CONFIGS
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
@@ -20,6 +29,9 @@ from stylegan.training.run import resumed, run, start_run
 from stylegan.training.schedule import active_levels
 from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
+from stylegan_eval.content import content_digest
+from stylegan_eval.errors import UserError
+from stylegan_eval.images import open_images
 
 
 def short(row, **schedule):
@@ -106,8 +118,6 @@ def test_stopped_and_resumed_at_any_look_is_the_same_run(data, cache, runtime, t
             should_stop=lambda: next(looks) % 3 == 2,
         )  # fmt: skip
         # Through the disk, as a real stop goes.
-        from stylegan.checkpoint import Provenance, checkpoint_path, save_checkpoint
-
         path = checkpoint_path(tmp_path / "parts", state.nimg)
         save_checkpoint(path, state, config, Provenance(seed=3, data="", version=""))
         state = load_state(read_checkpoint(path), runtime)
@@ -128,6 +138,33 @@ def test_a_run_can_be_made_longer(finished, data, cache, runtime, tmp_path, tiny
     tree = read_checkpoint(path)
     assert tree["nimg"] >= 800
     assert tree["provenance"]["seed"] == 5
+
+
+def test_a_run_on_a_folder_goes_on_after_an_earlier_version(data, cache, runtime, tmp_path, tiny):
+    """Which knew data by the times of its files, not by what they hold."""
+    with zipfile.ZipFile(data) as file:
+        file.extractall(tmp_path / "folder")
+    with open_images(tmp_path / "folder") as files:
+        earlier, content = files.digest, content_digest(files)
+    config = replace(tiny, schedule=replace(tiny.schedule, total_kimg=0.03))
+    for known in (earlier, "0" * 64):
+        path = checkpoint_path(tmp_path / known[:8], 0)
+        provenance = Provenance(seed=3, data=known, version="")
+        save_checkpoint(path, TrainState.fresh(config, runtime, 3), config, provenance)
+
+    def go_on(path):
+        settings = RunSettings(out=path.parent, data=tmp_path / "folder", cache=cache)
+
+        def begin(*, taken):
+            assert taken
+            return resumed(path, lambda trained: trained, lambda _provenance: settings, runtime)
+
+        return run(settings.out, begin, runtime)
+
+    with pytest.raises(UserError, match="is not the data this run was trained on"):
+        go_on(path)
+    last = go_on(checkpoint_path(tmp_path / earlier[:8], 0))
+    assert read_checkpoint(last)["provenance"]["data"] == content
 
 
 def test_folder_of_a_run(finished):

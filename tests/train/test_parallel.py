@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training.execution import Execution
 from stylegan.training.feed import feed, slices
+from stylegan_eval.errors import UserError
 from stylegan_eval.processes import Processes
 from tests.train import two_processes
 
@@ -158,6 +160,17 @@ def test_images_read_ahead_are_those_read_in_time(labelled, cache, runtime, capl
     for first, second in zip(left, in_time, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert "ended by SIGKILL (out of memory?); from here on the training process" in caplog.text
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_image_is_one_line_also_from_a_worker(labelled, tmp_path, runtime, workers):
+    config = apply_preset(CONFIGS["F"], "tiny-16")
+    pyramid = open_pyramid(labelled, cache=tmp_path)
+    reals = Reals(pyramid, seed=0, mirror=True)
+    np.load(pyramid.folder / "0008.npy", mmap_mode="r+")[:] = 0
+    with pytest.raises(UserError) as error:
+        next(feed(reals, config, 0, Execution(workers=workers), runtime))
+    assert re.fullmatch(rf"{pyramid.folder}: image \d+ of 8x8 is damaged [^\n]*", str(error.value))
 
 
 WORKERS = """

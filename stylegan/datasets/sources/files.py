@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,8 +48,9 @@ class Files:
 
     @property
     def digest(self) -> str:
-        """See `ImageFiles.digest`."""
-        return self.files.digest
+        """Changes with any file, whatever its time of modification; nothing is read for it."""
+        stamps = sorted(self.files.stamps.items())
+        return hashlib.sha256(f"{self.files.digest} {stamps!a}".encode()).hexdigest()
 
     def size(self, index: int) -> int:
         """Bytes of file number `index`."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from stylegan_eval.decoding import Header
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import stamp_of
 
 MAX_IMAGES = 2**24
 """Larger sets are refused before their names are gathered."""
@@ -93,11 +94,10 @@ def check_ordinary(path: Path) -> None:
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
-    """SHA-256 over name, size and time of modification of each file."""
+    """SHA-256 over name, size, times and inode of each file, so that any change of it shows."""
     digest = hashlib.sha256()
     for path in paths:
-        status = path.stat()
-        line = f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        line = f"{path.name}\0{stamp_of(path.stat())}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 

@@ -22,8 +22,9 @@ from stylegan.datasets.sources.source import (
 )
 from stylegan_eval.command import note
 from stylegan_eval.errors import UserError
+from stylegan_eval.files import Stamp, stamp_of
 from stylegan_eval.image_kinds import START_BYTES, left_out_as, left_out_line
-from stylegan_eval.images import MAX_FILE_BYTES
+from stylegan_eval.images import CHANGED, MAX_FILE_BYTES
 from stylegan_eval.labels import unused_labels
 from stylegan_eval.untrusted import parsing
 from stylegan_eval.zip_guard import check_name
@@ -54,12 +55,15 @@ class _Members:
 
     files: tuple[Path, ...]
     places: tuple[_Place, ...]
+    stamps: tuple[Stamp, ...]  # of the files, when they were listed
 
     def fetch(self, index: int, where: str) -> bytes:
         file, start, size = self.places[index]
         with self.files[file].open("rb") as stream:
             stream.seek(start)
             data = stream.read(size)
+            if stamp_of(os.fstat(stream.fileno())) != self.stamps[file]:
+                raise UserError(f"{where}: {CHANGED}")
         if len(data) < size:
             raise UserError(f"{where}: the tar has become shorter")
         return data
@@ -91,6 +95,7 @@ def open_tars(path: Path) -> EncodedImages:
         not fit.
     """
     files = files_ending_in(path, SUFFIX) if path.is_dir() else [path]
+    stamps = tuple(stamp_of(file.stat()) for file in files)
     samples: list[_Sample] = []
     left_out: Counter[str] = Counter()
     for number, file in enumerate(files):
@@ -113,6 +118,7 @@ def open_tars(path: Path) -> EncodedImages:
         store=_Members(
             tuple(files),
             tuple(sample.image for sample in samples),
+            stamps,
         ),
         labels=np.array(labels, dtype=np.int64) if labels else None,
     )
