@@ -180,7 +180,8 @@ def _with(settings: _Settings, options: Mapping[str, Any]) -> _Settings:
 
 def config_lines(wanted: Wanted) -> str:
     """What ``--print-config`` prints."""
-    source = wanted.resume or wanted.init
+    goes_on = wanted.auto and wanted.out is not None and holds_run(wanted.out)
+    source = wanted.out if goes_on else wanted.resume or wanted.init
     trained = None if source is None else load_config(open_networks(source)[1])[0]
     return config_text(wanted.resolve(trained, cache(partial(look_at, cache=wanted.cache))))
 

@@ -109,7 +109,8 @@ class Snapshots:
         assert self.reports is not None
         now = time.monotonic()
         look, self.looked_time = now - self.looked_time, now
-        if now + look - self.saved_time < 60 * self.settings.snapshot_minutes:
+        due = now + look - self.saved_time >= 60 * self.settings.snapshot_minutes
+        if not due or state.nimg == self.saved_nimg:
             return
         # The monitor will say so at the end of the tick, in all processes.
         if not self.monitor.told and self.monitor.signs(state):

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -24,6 +25,7 @@ from benchmarks.scales import SCALES
 from benchmarks.tables import TABLES
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.data import main as data_main
+from stylegan.datasets.archive import write_archive
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -258,6 +260,31 @@ def test_a_dry_run_tells_what_each_row_takes_and_writes_nothing(tmp_path, monkey
     assert "GPU-days" in result.output
     assert "published times on V100s" in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "message"),
+    [
+        (75, 16, "16x16 images, too small for networks of 32x32"),
+        (75, 64, "the data is 64x64, the generator draws 32x32"),
+        (7, 32, "7 images, fewer than the minibatch of 8"),
+        (63, 32, "fd64 needs 64 real images"),
+        (75, 48, "not a power of two"),
+    ],
+)
+def test_images_that_no_row_can_be_trained_on_are_refused_not_planned(
+    count, size, message, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
+    images = (np.full((size, size, 3), k, np.uint8) for k in range(count))
+    write_archive(tmp_path / "images.zip", ((image, None) for image in images))
+    arguments = ["run", "table1", "--scale", "tiny-32", "--data", str(tmp_path / "images.zip")]
+    for more in (["--dry-run"], ["--out", str(tmp_path / "out"), "--device", "cpu"]):
+        result = CliRunner().invoke(main, [*arguments, *more])
+        assert result.exit_code == 1
+        assert message in result.stderr.splitlines()[-1]
+        assert not result.stdout
+    assert not (tmp_path / "out").exists()
 
 
 def test_list_names_everything_and_says_how_a_folder_stands(undisturbed, monkeypatch, tmp_path):
