@@ -106,8 +106,9 @@ def test_a_folder_is_as_large_as_planned(tmp_path):
     checkpoint = start_run(config, settings, Runtime.choose("cpu")).stat().st_size
     real = sum(path.stat().st_size for path in settings.out.iterdir())
     planned = training_storage(config, keep=1)
-    # The plan counts a checkpoint that is written while the one before it is still there.
-    assert real <= planned - checkpoint <= 1.1 * real
+    # The plan counts a checkpoint that is written while the one before it is still there, and one
+    # by time.
+    assert real <= planned - 2 * checkpoint <= 1.1 * real
 
 
 def test_storage_grows_by_each_checkpoint_that_is_kept():
