@@ -237,7 +237,7 @@ def main(
         --out runs/ffhq
 
     The run's folder receives checkpoint-*.pt, sample sheets fakes-*.png, log.jsonl and train.log.
-    Ctrl-C and SIGTERM save a checkpoint first.
+    Ctrl-C, SIGTERM and SIGUSR1 save a checkpoint first.
     """
     if ctx.invoked_subcommand is not None:
         return

@@ -4,8 +4,12 @@ On a terminal it is drawn often. In a log, where nothing draws over what was the
 drawn every ten seconds, and work of less than ten seconds leaves nothing.
 """
 
+import errno
+import io
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
@@ -66,6 +70,49 @@ def progress_bar(
         dynamic_ncols=True,
         bar_format=bar_format,
     )
+
+
+class _Lasting(io.FileIO):
+    """A stream that goes nowhere once its reader, a pipe or a terminal, is gone."""
+
+    def write(self, data: Any, /) -> int:
+        """Write to who is there."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return memoryview(data).nbytes
+
+
+@contextmanager
+def lasting_stderr() -> Iterator[None]:
+    """Let the work in the block outlive who reads its stderr.
+
+    `tee` dies of the Ctrl-C after which a training saves, and a terminal may be gone.
+    """
+    before = sys.stderr
+    try:
+        raw = _Lasting(before.fileno(), "w", closefd=False)
+    except (OSError, ValueError):  # it is no file
+        yield
+        return
+    before.flush()
+    sys.stderr = io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=before.encoding,
+        errors=before.errors,
+        line_buffering=True,
+        write_through=True,
+    )
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = before
 
 
 def follow(

@@ -163,3 +163,36 @@ def test_errors_are_told_all_the_same(tmp_path):
     assert found.returncode in (1, 2)
     assert len(found.stderr.splitlines()) >= 1
     assert "rror" in found.stderr
+
+
+LASTING = """
+import sys
+from stylegan_eval.progress import lasting_stderr, progress_bar
+with lasting_stderr():
+    bar = progress_bar(total=3, desc="\u00e9")
+    print("begun", file=sys.stderr, flush=True)
+    input()
+    for _ in range(3):
+        print("a line that nobody reads", file=sys.stderr)
+        bar.update()
+    bar.close()
+print("done")
+"""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_work_outlives_who_reads_its_progress(kind):
+    """As `tee` that dies of a Ctrl-C, and as a connection that breaks."""
+    reader, writer = os.pipe() if kind == "pipe" else pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", LASTING],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=writer, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(writer)
+    seen = b""
+    while b"begun" not in seen:
+        seen += os.read(reader, 4096)
+    os.close(reader)
+    assert process.communicate("\n")[0] == "done\n"
+    assert process.returncode == 0

@@ -32,6 +32,7 @@ from stylegan.training.tensorboard import is_installed, open_tensorboard
 from stylegan_eval.command import handling
 from stylegan_eval.errors import UserError, is_out_of_memory
 from stylegan_eval.precision import computing_in
+from stylegan_eval.progress import lasting_stderr
 from stylegan_eval.sampling import latents
 
 TEXT_LOG = "train.log"
@@ -93,6 +94,7 @@ class Attempt:
             check_metrics(self._asked, settings.data, self._config.resolution, runtime.device)
         stop = StopSignals()
         with ExitStack() as stack:
+            stack.enter_context(lasting_stderr())
             stack.enter_context(self._errors_in_log(state))
             reports = self._open_reports(stack, start) if runtime.is_first else None
             snapshots = Snapshots(
