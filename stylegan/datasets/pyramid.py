@@ -246,7 +246,8 @@ def _build(files: ImageFiles, digest: str, folder: Path, *, progress: bool) -> N
                 bar.update(len(images))
         np.save(temporary / CHECKSUMS, checksums)
         about = {"content": digest, "count": len(files), "resolution": resolution}
-        _write_about(temporary, {**about, "stamps": _stamps(temporary)})
+        text = json.dumps({**about, "stamps": _stamps(temporary)})
+        (temporary / ABOUT).write_text(text, encoding="utf-8")
 
 
 def _append_levels(images: np.ndarray, outputs: Sequence[BinaryIO]) -> list[list[int]]:
@@ -320,7 +321,7 @@ def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
 
 def _check_space(files: ImageFiles, folder: Path, needed: int) -> None:
     try:
-        check_writable(folder / ABOUT)
+        check_writable(folder)
     except UserError as error:
         raise UserError(f"{error}: choose another folder with --cache or STYLEGAN_CACHE") from error
     above = folder
