@@ -323,7 +323,8 @@ def main(
 def _what_to_resume(resume: Path | None, out: Path | None) -> tuple[Path | None, Path | None]:
     """What to go on from, None for auto; and the run's folder, if that says it."""
     if resume not in (_NEWEST, _AUTO):
-        return resume, out or (run_folder(resume) if resume else None)
+        folder = run_folder(resume) if resume else None  # which refuses what cannot be resumed
+        return resume, out or folder
     if out is None:
         raise click.UsageError("resume what? Give --out DIR or --resume CKPT")
     return (out if resume == _NEWEST else None), out
