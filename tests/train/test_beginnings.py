@@ -304,9 +304,9 @@ def test_a_run_file_beside_a_checkpoint_says_the_rest(finished, data, cache, tmp
         train(*F16, "--data", data, "--cache", cache, "--out", other, "--kimg", "0.01").exit_code
         == 0
     )
-    before = {path: path.read_bytes() for path in other.iterdir()}
+    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
     refused("holds another run than", "--resume", checkpoint, "--out", other, "--cache", cache)
-    assert {path: path.read_bytes() for path in other.iterdir()} == before
+    assert {p: p.read_bytes() for p in other.rglob("*") if p.is_file()} == before
 
 
 def test_data_of_another_machine_are_asked_for(finished, data, cache, tmp_path):
