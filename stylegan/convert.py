@@ -19,6 +19,13 @@ WHICH = {
     "d": {"D": "D"},
 }
 
+ENDINGS = {
+    "safetensors": (".safetensors",),
+    "onnx": (".onnx",),
+    "pt2": (".pt2",),
+    "torchscript": (".pt", ".ts", ".pth", ".torchscript"),
+}
+
 
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
 @click.argument("source", metavar="SRC", type=NetworkPath())
@@ -33,7 +40,7 @@ WHICH = {
 @click.option(
     "--to",
     "kind",
-    type=click.Choice(["safetensors", "onnx", "pt2", "torchscript"]),
+    type=click.Choice(list(ENDINGS)),
     default="safetensors",
     help="Kind of OUT; all but safetensors are programs that draw images from z, given psi.",
 )
@@ -52,6 +59,11 @@ def main(source: Path, out: Path | None, which: str, kind: str, describe: bool) 
     """
     if describe == (out is not None):
         raise click.UsageError("give a file to write, or --describe, and not both")
+    endings = ENDINGS[kind]
+    if out is not None and out.suffix and out.suffix.lower() not in endings:
+        raise click.UsageError(
+            f"{out}: --to {kind} is written to a file that ends in {' or '.join(endings)}"
+        )
     if out is None:
         for label, said in _description(source):
             say(f"{label:10s}{said}".rstrip())

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from stylegan_eval.command import ErrorLineGroup, power_of_two, say
+from stylegan_eval.option_types import CSV
 
 if TYPE_CHECKING:
     from stylegan.datasets.sources.source import Source
 
 _PATH = click.Path(path_type=Path)
+_FILES = (
+    ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".npz", ".npy", ".tfrecords", ".lmdb",
+    ".mdb", ".parquet", ".hdf5", ".h5", ".png", ".jpg", ".jpeg", ".csv", ".json",
+)  # fmt: skip
 _MAX_ROWS = 40  # labels that `inspect` lists
 _SHOWN = 5  # sizes and modes that it lists
 
@@ -42,6 +47,14 @@ def main() -> None:
 def _zip_name(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
     if value.suffix.lower() != ".zip":
         raise click.BadParameter(f"{value} must end in .zip", ctx, param)
+    return value
+
+
+def _set_name(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse for a folder what would be taken for a file of another kind."""
+    if value is not None and value.suffix.lower() in _FILES:
+        message = f"{value} is to be a folder, or to end in .zip; other files are not written"
+        raise click.BadParameter(message, ctx, param)
     return value
 
 
@@ -84,7 +97,7 @@ def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> 
 
 @main.command()
 @click.argument("src", type=str)
-@click.argument("out", type=_PATH, required=False)
+@click.argument("out", type=_PATH, callback=_set_name, required=False)
 @click.option(
     "--resolution",
     type=int,
@@ -115,7 +128,7 @@ def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> 
 )
 @click.option("--download", is_flag=True, help="Let torchvision fetch what is missing.")
 @click.option("--dry-run", is_flag=True, help="Decode every image, tell what is wrong, and stop.")
-@click.option("--report", type=_PATH, help="With --dry-run: a CSV with a line for each image.")
+@click.option("--report", type=CSV, help="With --dry-run: a CSV with a line for each image.")
 @_workers
 def prepare(
     src: str,
@@ -168,7 +181,7 @@ def prepare(
 
 @main.command()
 @click.argument("src", type=str)
-@click.argument("out", type=_PATH)
+@click.argument("out", type=_PATH, callback=_set_name)
 @click.option(
     "--layout",
     type=click.Choice(["stylegan2-ada"]),
@@ -207,6 +220,7 @@ def inspect(place: str) -> None:
     from stylegan.datasets.sources.files import Files
     from stylegan.datasets.survey import survey
     from stylegan_eval.content import content_digest
+    from stylegan_eval.images import prepare_command
 
     source = open_source(place)
     try:
@@ -230,7 +244,7 @@ def inspect(place: str) -> None:
             "training", "can be trained on as it is" if fault is None else f"not as it is: {fault}"
         )
         if fault is not None:
-            say(f"          run: stylegan-data prepare {place} OUT.zip")
+            say(f"          run: {prepare_command(place)}")
     finally:
         source.close()
 

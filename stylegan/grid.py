@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
 
 
@@ -25,8 +26,19 @@ def image_grid(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(sheet.reshape(rows * H, columns * W, C))
 
 
+def picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    """An image [H, W, C] as Pillow has it: grey, grey and alpha, RGB or RGBA."""
+    channels = pixels.shape[2]
+    if channels > 4:
+        raise UserError(
+            f"images of {channels} channels are no picture: stylegan-sample export writes them to"
+            " a .npy file"
+        )
+    return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if channels == 1 else pixels))
+
+
 def save_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write [H, W, 3] or [H, W, 1] as PNG, whole or not at all."""
+    """Write [H, W, C] as PNG, whole or not at all."""
+    shown = picture(image)
     with atomic_write(path) as temporary:
-        pixels = image[:, :, 0] if image.shape[2] == 1 else image
-        Image.fromarray(pixels).save(temporary, format="PNG")
+        shown.save(temporary, format="PNG")

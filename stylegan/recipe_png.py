@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from stylegan.grid import picture
 from stylegan.recipe import Recipe
 
 KEYWORD = "Command"  # of the PNG's text
@@ -50,7 +50,6 @@ def png_of(image: NDArray[np.uint8], command: str) -> bytes:
     """
     text = PngInfo()
     text.add_text(KEYWORD, command)  # as iTXt where Latin-1 does not hold it
-    pixels = image[:, :, 0] if image.shape[2] == 1 else image
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", pnginfo=text)
+    picture(image).save(buffer, format="PNG", pnginfo=text)
     return buffer.getvalue()

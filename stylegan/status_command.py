@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from stylegan_eval.command import ErrorLineCommand, say
+from stylegan_eval.option_types import CSV, PNG
 
 
 @click.command("status", cls=ErrorLineCommand)
@@ -12,14 +13,14 @@ from stylegan_eval.command import ErrorLineCommand, say
 @click.option(
     "-o",
     "picture",
-    type=click.Path(path_type=Path),
+    type=PNG,
     metavar="PNG",
     help="Also draw losses, scores, metric, speed, memory and the newest sample sheet.",
 )
 @click.option(
     "--csv",
     "table",
-    type=click.Path(path_type=Path),
+    type=CSV,
     metavar="CSV",
     help="Also write the ticks as a table, with the metrics measured by then.",
 )

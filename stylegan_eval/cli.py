@@ -11,7 +11,8 @@ from stylegan_eval.classifiers.command import classifiers
 from stylegan_eval.command import ErrorLineGroup
 from stylegan_eval.compare_command import compare
 from stylegan_eval.directions_command import directions
-from stylegan_eval.options import FILE, INPUTS, options_of
+from stylegan_eval.option_types import CSV
+from stylegan_eval.options import INPUTS, options_of
 from stylegan_eval.report_command import report
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.stats_command import stats
@@ -32,7 +33,7 @@ def main() -> None:
 
 def _outputs() -> list[click.Parameter]:
     return [
-        click.Option(["--csv"], type=FILE, help="Append the result to this table."),
+        click.Option(["--csv"], type=CSV, help="Append the result to this table."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON."),
     ]
 

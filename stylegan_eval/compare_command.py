@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from stylegan_eval.command import ErrorLineCommand, say
+from stylegan_eval.option_types import CSV
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -17,7 +18,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     metavar="COLUMN",
     help="Compare rows that differ in this column all the same (precision, num, ...).",
 )
-@click.option("--csv", "out", type=click.Path(path_type=Path), help="Write the comparison here.")
+@click.option("--csv", "out", type=CSV, help="Write the comparison here.")
 def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None) -> None:
     """Lay results of the same metrics side by side; the newest row of each table counts.
 

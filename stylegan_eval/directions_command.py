@@ -7,7 +7,8 @@ import click
 
 from stylegan_eval.command import ErrorLineCommand, say
 from stylegan_eval.files import check_writable
-from stylegan_eval.options import FILE, INPUTS, options_of
+from stylegan_eval.option_types import CSV, SAFETENSORS
+from stylegan_eval.options import INPUTS, options_of
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.directions import DirectionsSettings
 
@@ -88,10 +89,13 @@ directions = ErrorLineCommand(
     params=[
         *(INPUTS[key] for key in _INPUTS),
         click.Option(
-            ["--out"], type=FILE, required=True, help="File of directions to write (.safetensors)."
+            ["--out"],
+            type=SAFETENSORS,
+            required=True,
+            help="File of directions to write (.safetensors).",
         ),
         *options_of(DirectionsSettings),
-        click.Option(["--csv"], type=FILE, help="Append the shares to this table."),
+        click.Option(["--csv"], type=CSV, help="Append the shares to this table."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the shares as JSON."),
     ],
 )

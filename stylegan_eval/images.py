@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import shlex
 import stat
 import zipfile
 from collections import Counter
@@ -339,9 +340,13 @@ def _differs(
 ) -> str:
     return (
         f"{files.path}: {files.names[index]} is {found[2]}x{found[1]}, others are"
-        f" {expected[2]}x{expected[1]}; make them equal with: stylegan-data prepare"
-        f" {files.path} OUT.zip"
+        f" {expected[2]}x{expected[1]}; make them equal with: {prepare_command(files.path)}"
     )
+
+
+def prepare_command(path: Path | str) -> str:
+    """The command that makes a set of images of one size of `path`, as a shell takes it."""
+    return f"stylegan-data prepare {shlex.quote(str(path))} OUT.zip"
 
 
 def _is_wanted(name: str, source: _Folder | _Zip) -> bool:

@@ -1,7 +1,10 @@
 """Values of command-line options that later code can trust: finite numbers and seeds."""
 
 import math
+import os
 import re
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -30,6 +33,28 @@ class Number(click.FloatRange):
         return float(super().convert(number, param, ctx))
 
 
+class OutFile(click.Path):
+    """A file to write whose ending, where it has one, says what it is."""
+
+    def __init__(self, *endings: str) -> None:
+        super().__init__(path_type=Path)
+        self.endings = endings
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Refuse an ending that names something else."""
+        path = Path(value)
+        if path.suffix and path.suffix.lower() not in self.endings:
+            expected = " or ".join(self.endings)
+            self.fail(f"{path} is to end in {expected}, which is what is written", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PNG, NPY, CSV, SAFETENSORS = map(OutFile, (".png", ".npy", ".csv", ".safetensors"))
 PSI = Number(-LARGEST_PSI, LARGEST_PSI)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from stylegan_eval.command import ErrorLineCommand, NetworkPath, tell
+from stylegan_eval.option_types import OutFile
 from stylegan_eval.options import FILE, options_of
 from stylegan_eval.settings.images import Features
 from stylegan_eval.settings.report import ReportSettings
@@ -12,7 +13,14 @@ from stylegan_eval.settings.report import ReportSettings
 
 @click.command(cls=ErrorLineCommand)
 @click.argument("inputs", type=FILE, nargs=-1, metavar="DIR_OR_CSV...")
-@click.option("-o", "out", type=FILE, default=Path("report.html"), show_default=True, help="Page.")
+@click.option(
+    "-o",
+    "out",
+    type=OutFile(".html", ".htm"),
+    default=Path("report.html"),
+    show_default=True,
+    help="Page.",
+)
 @click.option(
     "--data", type=FILE, help="Real images, a folder or a zip: shows the nearest of each sample."
 )

@@ -15,6 +15,7 @@ from stylegan.datasets.sources.files import Files
 from stylegan.datasets.sources.source import Source
 from stylegan.datasets.survey import survey
 from stylegan_eval.errors import UserError
+from stylegan_eval.images import prepare_command
 from stylegan_eval.parallel import map_ordered
 from stylegan_eval.progress import follow
 
@@ -46,9 +47,7 @@ def export_ada(
     source = open_source(src)
     try:
         if (fault := survey(source, progress=progress).fault()) is not None:
-            raise UserError(
-                f"{src}: {fault}; make a set that fits with: stylegan-data prepare {src} OUT.zip"
-            )
+            raise UserError(f"{src}: {fault}; make a set that fits with: {prepare_command(src)}")
         labels = label_list(source, range(len(source)))
         stored = _stored(source, workers or os.cpu_count() or 1)
         images = follow(stored, "export", len(source), shown=progress)

@@ -32,7 +32,7 @@ from stylegan_eval.files import (
     check_writable,
     locked,
 )
-from stylegan_eval.images import ImageFiles, open_images, read_batches
+from stylegan_eval.images import ImageFiles, open_images, prepare_command, read_batches
 from stylegan_eval.progress import follow, progress_bar
 
 FORMAT_VERSION = 2
@@ -216,8 +216,7 @@ def _fitting_size(files: ImageFiles, *, progress: bool) -> int:
     found = survey(files, progress=progress)
     if (fault := found.fault()) is not None:
         raise UserError(
-            f"{files.path}: {fault}; make a set that fits with:"
-            f" stylegan-data prepare {files.path} OUT.zip"
+            f"{files.path}: {fault}; make a set that fits with: {prepare_command(files.path)}"
         )
     return found.smallest_side
 

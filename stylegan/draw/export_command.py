@@ -26,7 +26,7 @@ from stylegan_eval.command import ErrorLineCommand
 @options.psi
 @options.cutoff
 @options.noise_seed
-@options.out
+@options.out_npy
 def export_command(
     source: options.Source,
     latents_path: Path | None,

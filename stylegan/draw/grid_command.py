@@ -16,7 +16,7 @@ from stylegan_eval.option_types import SeedRange
 @options.psi
 @options.cutoff
 @options.noise
-@options.out
+@options.out_png
 def grid_command(
     source: options.Source,
     seeds: list[int],

@@ -15,7 +15,7 @@ from stylegan_eval.command import ErrorLineCommand
 @recipe_options
 @directions_option
 @options.device
-@options.out
+@options.out_png
 def image_command(
     ckpt: Path,
     seed: int,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from stylegan_eval.command import NetworkPath
-from stylegan_eval.option_types import PSI, SEED, Number
+from stylegan_eval.option_types import NPY, PNG, PSI, SEED, Number
 
 NOISE = ("fixed", "random", "none")
 
@@ -41,7 +41,8 @@ class_ = click.option(
 noise = click.option("--noise", type=click.Choice(NOISE), default="fixed", help="Noise inputs.")
 batch = click.option("--batch", type=click.IntRange(min=1), default=16, help="Images at a time.")
 noise_seed = click.option("--seed", type=SEED, default=0, help="Seed of --noise random.")
-out = click.argument("out", type=click.Path(path_type=Path))
+out_png = click.argument("out", type=PNG)
+out_npy = click.argument("out", type=NPY)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from stylegan_eval.command import ErrorLineCommand
     help="Images per minibatch, whose standard deviation D sees.  [default: all at once]",
 )
 @options.device
-@options.out
+@options.out_npy
 def scores_command(
     ckpt: Path, images_path: Path, lod: float | None, batch: int | None, device: str, out: Path
 ) -> None:

@@ -76,7 +76,7 @@ def paint(
 )
 @words.crop_option("the whole image")
 @words.noise_seed
-@options.out
+@options.out_png
 def figure_2(
     source: options.Source,
     seed: int,
@@ -103,7 +103,7 @@ def figure_2(
 @words.seeds_option("--destinations", DESTINATIONS, "Rows, which take them.")
 @words.layers_option(Mixing.ranges, "Layers taken in each row, or in all.")
 @click.option("--psi", type=PSI, default=Mixing.psi, help="Truncation of all layers; 1 is none.")
-@options.out
+@options.out_png
 def figure_3(
     source: options.Source,
     sources: list[int],
@@ -136,7 +136,7 @@ def figure_3(
 @click.option("--psi", type=PSI, default=NoiseDetail.psi, help="Truncation of all layers.")
 @words.crop_option("650,180,256,256 of 1024x1024, scaled")
 @words.noise_seed
-@options.out
+@options.out_png
 def figure_4(
     source: options.Source,
     seeds: list[int],
@@ -161,7 +161,7 @@ def figure_4(
 @words.seeds_option("--mirrored", NoiseComponents.mirrored, "Those of them flipped left to right.")
 @words.layers_option(NoiseComponents.ranges, "Layers with noise, in each of 4 halves.")
 @click.option("--psi", type=PSI, default=NoiseComponents.psi, help="Truncation of all layers.")
-@options.out
+@options.out_png
 def figure_5(
     source: options.Source,
     seeds: list[int],
@@ -183,7 +183,7 @@ def figure_5(
 @click.option(
     "--psis", type=_NUMBERS, default=words.with_commas(Truncation.psis), help="A column each."
 )
-@options.out
+@options.out_png
 def figure_8(source: options.Source, seeds: list[int], psis: tuple[float, ...], out: Path) -> None:
     """Truncation: from an image through the average of W to its opposite."""
     from stylegan.figures.truncation import draw_truncation

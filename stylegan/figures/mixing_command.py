@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 )
 @words.noise_seed
 @words.seeding
-@options.out
+@options.out_png
 def mixing_command(
     source: options.Source,
     sources: list[int],

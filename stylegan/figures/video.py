@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from stylegan.figures.canvas import Pixels
+from stylegan.grid import picture
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write, check_writable
 
@@ -66,7 +67,8 @@ def write_video(path: Path, frames: Iterable[Pixels], *, fps: float, loop: bool)
     path : Path
         The file.
     frames : iterable of ndarray
-        uint8 [H, W, C], at least one, all of one even size, C 1 or 3.
+        uint8 [H, W, C], at least one, all of one even size, C from 1 to 4; MP4 has
+        alpha over white.
     fps : float
         Frames per second; GIF rounds a frame's time to hundredths of a second, APNG to
         thousandths.
@@ -88,12 +90,17 @@ def write_video(path: Path, frames: Iterable[Pixels], *, fps: float, loop: bool)
             _write_apng(temporary, frames, fps, loop=loop)
 
 
-def _image(frame: Pixels) -> Image.Image:
-    return Image.fromarray(frame[:, :, 0] if frame.shape[2] == 1 else frame)
+def _opaque(frame: Pixels) -> Pixels:
+    """[H, W, 3], what is transparent over white."""
+    if frame.shape[2] in (1, 3):
+        return np.broadcast_to(frame, (*frame.shape[:2], 3))
+    rgba = picture(frame).convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
 
 
 def _write_gif(temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: bool) -> None:
-    images = map(_image, frames)
+    images = map(picture, frames)
     first = next(images)
     # Forever is 0; a GIF that does not say is shown once.
     repeats = {"loop": 0} if loop else {}
@@ -102,7 +109,7 @@ def _write_gif(temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: b
 
 
 def _write_apng(temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: bool) -> None:
-    first, *others = map(_image, frames)
+    first, *others = map(picture, frames)
     first.save(
         temporary,
         "PNG",
@@ -137,9 +144,8 @@ def _send(frames: Iterable[Pixels], encoder: IO[bytes]) -> bool:
     """Hand all frames over; False where the encoder went away."""
     whole = True
     for frame in frames:
-        rgb = np.broadcast_to(frame, (*frame.shape[:2], 3))
         try:
-            encoder.write(rgb.tobytes())
+            encoder.write(_opaque(frame).tobytes())
         except BrokenPipeError:
             whole = False
             break

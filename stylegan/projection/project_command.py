@@ -8,6 +8,7 @@ import click
 from stylegan.draw import options
 from stylegan.projection.settings import ProjectionSettings
 from stylegan_eval.command import ErrorLineCommand, say
+from stylegan_eval.option_types import NPY, PNG
 from stylegan_eval.options import options_of
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ _FILE = click.Path(path_type=Path)
 @click.option("--weights", type=_FILE, help="VGG16 of torchvision, for --distance lpips-vgg.")
 @click.option(
     "--save",
-    type=_FILE,
+    type=NPY,
     metavar="WS.npy",
     help="Write what was found, float32 [1, layers, w_dim], for export --ws.",
 )
 @click.argument("image", type=_FILE)
-@click.argument("out", type=_FILE)
+@click.argument("out", type=PNG)
 def project_command(
     image: Path, out: Path, save: Path | None, weights: Path | None, **values: Any
 ) -> None:

@@ -8,6 +8,7 @@ import click
 from stylegan_eval.command import ErrorLineCommand, ErrorLineGroup, say
 from stylegan_eval.errors import UserError
 from stylegan_eval.files import check_writable
+from stylegan_eval.option_types import SAFETENSORS
 from stylegan_eval.options import FILE, INPUTS, options_of
 from stylegan_eval.settings.classifiers import TrainSettings
 
@@ -51,7 +52,7 @@ classifiers.add_command(
                 help="Images with a dataset.json of 0/1 attributes.",
             ),
             click.Option(
-                ["--out"], type=FILE, required=True, help="File to write (.safetensors)."
+                ["--out"], type=SAFETENSORS, required=True, help="File to write (.safetensors)."
             ),
             *options_of(TrainSettings),
             INPUTS["device"],

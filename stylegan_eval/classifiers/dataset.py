@@ -11,7 +11,7 @@ from torch import Tensor
 from stylegan_eval.classifiers.network import SMALLEST, shrink
 from stylegan_eval.content import content_digest
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import ImageFiles, read_batches
+from stylegan_eval.images import ImageFiles, prepare_command, read_batches
 from stylegan_eval.progress import progress_bar
 
 FEWEST_IMAGES = 100
@@ -96,7 +96,7 @@ def _size(files: ImageFiles) -> int:
     if height != width or height < SMALLEST or height & (height - 1):
         raise UserError(
             f"{files.path}: images are {width}x{height}, expected squares of a power of two from"
-            f" {SMALLEST} pixels: make them so with stylegan-data prepare {files.path} OUT.zip"
+            f" {SMALLEST} pixels: make them so with {prepare_command(files.path)}"
         )
     return int(height)
 

@@ -131,7 +131,8 @@ def _chosen(files: ImageFiles, settings: FeatureSettings, fakes: Fakes | StoredS
         check_count(files, settings.num)
     trained = False
     if isinstance(fakes, Fakes):
-        check_size(files, fakes.size)
+        what = "the generator draws" if fakes.generator is not None else "--images are"
+        check_size(files, fakes.size, what)
         trained = fakes.mirrored and not full
     mirror = trained if settings.mirror == "auto" else settings.mirror == "yes"
     indices = range(len(files) if full else settings.num)

@@ -12,7 +12,7 @@ from stylegan_eval.content import content_digest
 from stylegan_eval.errors import UndefinedMetricError, UserError
 from stylegan_eval.factories import generator_from
 from stylegan_eval.image_pass import FileImages, GeneratedImages, Source
-from stylegan_eval.images import ImageFiles, open_images
+from stylegan_eval.images import ImageFiles, open_images, prepare_command
 from stylegan_eval.loading import load_generator
 from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.results import one_note
@@ -185,21 +185,19 @@ def image_size(files: ImageFiles) -> tuple[int, int]:
     return height, width
 
 
-def check_size(files: ImageFiles, size: tuple[int, int]) -> None:
-    """Check that real images are of the size of generated ones.
-
-    Raises
-    ------
-    UserError
-        They are not; says what to do.
-    """
+def check_size(files: ImageFiles, size: tuple[int, int], what: str = "the generator draws") -> None:
+    """Check that real images are of the size of generated ones, which `what` names."""
     height, width = image_size(files)
     if (height, width) == size:
         return
-    fix = f"stylegan-data prepare {files.path} OUT.zip --resolution {size[0]}"
+    side, wanted = size[0], f"{size[1]}x{size[0]}"
     if min(height, width) < min(size):
-        fix = "images are never enlarged, give larger ones"
-    raise UserError(f"the data is {width}x{height}, the generator draws {size[1]}x{size[0]}: {fix}")
+        fix = f"images are never enlarged, give real ones of {wanted} or larger"
+    elif size[0] == size[1] and side >= 4 and not side & (side - 1):
+        fix = f"{prepare_command(files.path)} --resolution {side}"
+    else:
+        fix = f"give real images of {wanted}; prepare makes squares of a power of two only"
+    raise UserError(f"the data is {width}x{height}, {what} {wanted}: {fix}")
 
 
 def check_count(files: ImageFiles, num: int) -> None:

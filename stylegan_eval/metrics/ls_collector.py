@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stylegan_eval.blocks import Arrays
 from stylegan_eval.classifiers.classifier import AttributeClassifier
+from stylegan_eval.classifiers.network import SMALLEST
 from stylegan_eval.errors import UserError
 from stylegan_eval.image_pass import BlockCollector, Samples
 
@@ -89,8 +90,11 @@ def check(classifier: AttributeClassifier, resolution: int) -> None:
         They are for larger ones.
     """
     if resolution % classifier.resolution:
+        fitting = resolution & -resolution  # its largest divisor that is a power of two
+        remedy = f"train them with --resolution {fitting}"
+        if fitting < SMALLEST:
+            remedy = f"classifiers need a generator of a multiple of {SMALLEST} pixels"
         raise UserError(
             f"the generator draws {resolution}x{resolution}, the classifiers read"
-            f" {classifier.resolution}x{classifier.resolution}: train them with --resolution"
-            f" {resolution & -resolution}"
+            f" {classifier.resolution}x{classifier.resolution}: {remedy}"
         )

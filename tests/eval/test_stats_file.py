@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.frechet import frechet_distance
 from stylegan_eval.statistics import FeatureStats
 from stylegan_eval.stats_file import read_stats, write_stats
+from tests.data.samples import write_zip
 
 
 @pytest.fixture
@@ -85,3 +88,14 @@ def test_missing_and_truncated_files_are_refused(tmp_path, stats):
     (tmp_path / "s.npz").write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match="not a file of statistics"):
         read_stats(tmp_path / "s.npz")
+
+
+@pytest.mark.parametrize("name", ["mu", "mu.npy", "sigma"])
+def test_a_member_that_is_no_array_is_refused_in_one_line(tmp_path, stats, name):
+    path = tmp_path / "s.npz"
+    np.savez(path, mu=stats.mean, sigma=stats.cov)
+    with zipfile.ZipFile(path) as file:
+        members = {entry: file.read(entry) for entry in file.namelist()}
+    del members[f"{name.removesuffix('.npy')}.npy"]
+    with pytest.raises(UserError, match="not a"):
+        read_stats(write_zip(tmp_path / "bad.npz", members | {name: b"text"}))

@@ -16,6 +16,7 @@ from stylegan.figures.interpolation import Path, arc, frame_count, positions
 from stylegan.figures.latents import latents_of
 from stylegan.figures.settings import Film
 from stylegan.figures.video import check_video, write_video
+from stylegan.grid import save_png
 from stylegan.networks.generator import build_generator
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.path_length import slerp
@@ -161,17 +162,22 @@ def test_gif_holds_every_frame_in_256_colours(frames, loop, tmp_path):
         assert np.abs(frame.astype(int) - wanted).mean() < 10
 
 
-def test_mp4_holds_every_frame(frames, tmp_path):
+def mp4_frames(path, count, height, width):
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
-    path = tmp_path / "film.mp4"
-    write_video(path, iter(frames), fps=12.5, loop=False)
-    assert ffmpeg.count_frames_and_secs(path) == (9, 9 / 12.5)
     raw = subprocess.run(
         [ffmpeg.get_ffmpeg_exe(), "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"],
         capture_output=True,
         check=True,
     ).stdout
-    found = np.frombuffer(raw, np.uint8).reshape(9, 64, 128, 3)
+    return np.frombuffer(raw, np.uint8).reshape(count, height, width, 3)
+
+
+def test_mp4_holds_every_frame(frames, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    path = tmp_path / "film.mp4"
+    write_video(path, iter(frames), fps=12.5, loop=False)
+    assert ffmpeg.count_frames_and_secs(path) == (9, 9 / 12.5)
+    found = mp4_frames(path, 9, 64, 128)
     assert order(found, frames) == list(range(9))
     for frame, wanted in zip(found, frames, strict=True):
         assert np.abs(frame.astype(int) - wanted).mean() < 10  # colours at half the resolution
@@ -225,3 +231,23 @@ def test_a_gif_is_refused_where_players_would_slow_it_down(tmp_path):
     with pytest.raises(UserError, match="at most 50"):
         check_video(tmp_path / "film.gif", 60)
     check_video(tmp_path / "film.apng", 60)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_mp4_has_alpha_over_white(channels, tmp_path):
+    frame = np.zeros((16, 16, channels), np.uint8)
+    frame[:, 8:] = 200
+    frame[:, 8:, -1] = 255
+    write_video(tmp_path / "film.mp4", [frame] * 3, fps=10, loop=False)
+    for shown in mp4_frames(tmp_path / "film.mp4", 3, 16, 16):
+        assert np.abs(shown[:, :7].astype(int) - 255).max() <= 6
+        assert np.abs(shown[:, 9:].astype(int) - 200).max() <= 6
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif", "apng"])
+def test_images_of_five_channels_are_refused_in_one_line(kind, tmp_path):
+    with pytest.raises(UserError, match="5 channels are no picture: stylegan-sample export"):
+        write_video(tmp_path / f"x.{kind}", [np.zeros((8, 8, 5), np.uint8)] * 2, fps=5, loop=False)
+    with pytest.raises(UserError, match="5 channels are no picture"):
+        save_png(tmp_path / "x.png", np.zeros((8, 8, 5), np.uint8))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,68 @@
+"""Advice on data, followed as a shell would."""
+
+import shlex
+
+import pytest
+from click.testing import CliRunner
+
+from stylegan.data import main
+from stylegan.datasets.pyramid import open_pyramid
+from stylegan_eval.errors import UserError
+from stylegan_eval.evaluation.sources import check_size
+from stylegan_eval.images import open_images, read_batches
+from tests.data.samples import encoded, noise, pngs, write_folder
+
+
+def followed(message, out):
+    """Run the command that a message ends in, in the place of OUT.zip."""
+    command = message[message.index("stylegan-data ") :].replace("OUT.zip", str(out))
+    done = CliRunner().invoke(main, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    return out
+
+
+def refused(run):
+    with pytest.raises(UserError) as error:
+        run()
+    return str(error.value)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "my photos (1) & 'more'"
+
+
+def test_images_of_unlike_sizes_can_be_prepared_as_is_said(tmp_path, folder):
+    files = pngs(3, 64) | {"x.png": encoded(noise(80, 70))}
+    with open_images(write_folder(folder, files)) as images:
+        message = refused(lambda: list(read_batches(images, range(4), 2)))
+    assert len(open_pyramid(followed(message, tmp_path / "a.zip"), progress=False)) == 4
+    message = refused(lambda: open_pyramid(folder, progress=False))
+    assert "x.png" in message or "differ in size" in message
+    assert len(open_pyramid(followed(message, tmp_path / "b.zip"), progress=False)) == 4
+    done = CliRunner().invoke(main, ["inspect", str(folder)])
+    followed(done.stdout.strip(), tmp_path / "c.zip")
+    done = CliRunner().invoke(main, ["export", str(folder), str(tmp_path / "no.zip")])
+    followed(done.stderr.strip(), tmp_path / "d.zip")
+
+
+def test_real_images_can_be_made_as_large_as_generated_ones_as_is_said(tmp_path, folder):
+    with open_images(write_folder(folder, pngs(2, 64))) as images:
+        message = refused(lambda: check_size(images, (16, 16)))
+    with open_images(followed(message, tmp_path / "x.zip")) as made:
+        check_size(made, (16, 16))
+
+
+@pytest.mark.parametrize(
+    ("size", "advice"),
+    [
+        ((50, 50), "give real images of 50x50; prepare makes squares of a power of two only"),
+        ((32, 16), "give real images of 16x32; prepare makes"),
+        ((128, 128), "images are never enlarged, give real ones of 128x128 or larger"),
+    ],
+)
+def test_no_command_is_advised_that_cannot_help(folder, size, advice):
+    with open_images(write_folder(folder, pngs(2, 64))) as images:
+        message = refused(lambda: check_size(images, size, "--images are"))
+    assert message.startswith(f"the data is 64x64, --images are {size[1]}x{size[0]}: {advice}")
+    assert "stylegan-data" not in message

@@ -1,0 +1,99 @@
+"""The ending of a file that a command writes says what is in it, or is refused at once."""
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from stylegan.convert import main as convert
+from stylegan.data import main as data
+from stylegan.sample import main as sample
+from stylegan.train import main as train
+from stylegan_eval.cli import main as evaluate
+
+WRITERS = [
+    (sample, "grid --ckpt demo", ".png"),
+    (sample, "image --ckpt demo", ".png"),
+    (sample, "mixing --ckpt demo", ".png"),
+    *((sample, f"figure {name} --ckpt demo", ".png") for name in "23458"),
+    (sample, "project --ckpt demo face.png", ".png"),
+    (sample, "project --ckpt demo face.png out.png --save", ".npy"),
+    (sample, "export --ckpt demo --latents z.npy", ".npy"),
+    (sample, "scores --ckpt demo --images x.npy", ".npy"),
+    (sample, "interpolate --ckpt demo", ".mp4"),
+    (convert, "demo", ".safetensors"),
+    (convert, "demo --to onnx", ".onnx"),
+    (convert, "demo --to pt2", ".pt2"),
+    (convert, "demo --to torchscript", ".pt"),
+    (train, "status run -o", ".png"),
+    (train, "status run --csv", ".csv"),
+    (data, "avatars", ".zip"),
+    (data, "prepare images --dry-run --report", ".csv"),
+    (evaluate, "fid --ckpt demo --csv", ".csv"),
+    (evaluate, "compare --csv", ".csv"),
+    (evaluate, "directions --ckpt demo --csv", ".csv"),
+    (evaluate, "directions --ckpt demo --out", ".safetensors"),
+    (evaluate, "classifiers train --data x.zip --out", ".safetensors"),
+    (evaluate, "report . -o", ".html"),
+]
+OTHERS = [".png", ".npy", ".jpg", ".csv", ".onnx", ".safetensors", ".html", ".gif", ".zip"]
+KIN = {".mp4": {".gif", ".png"}}  # other kinds that the command writes
+
+
+@pytest.mark.parametrize(("command", "line", "ending"), WRITERS)
+def test_an_ending_of_another_kind_is_refused_before_any_work(
+    tmp_path, monkeypatch, command, line, ending
+):
+    monkeypatch.chdir(tmp_path)
+    for other in OTHERS:
+        if other == ending or other in KIN.get(ending, ()):
+            continue
+        done = CliRunner().invoke(command, [*line.split(), f"out{other}"])
+        assert done.exit_code == 2, done.output
+        assert ending in done.stderr
+        assert f"out{other}" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["prepare", "export"])
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tfrecords", ".png", ".npz", ".7z"])
+def test_a_set_of_images_is_a_zip_or_a_folder(tmp_path, command, ending):
+    done = CliRunner().invoke(data, [command, str(tmp_path), str(tmp_path / f"x{ending}")])
+    assert done.exit_code == 2
+    assert "is to be a folder, or to end in .zip" in done.stderr
+
+
+def options_that_write(command, names=()):
+    """Paths of all commands that do not name what is read."""
+    if isinstance(command, click.Group):
+        for name, part in command.commands.items():
+            yield from options_that_write(part, (*names, name))
+        return
+    for param in command.params:
+        if param.name in ("out", "save", "table", "picture", "report", "csv"):
+            yield (*names, param.name), param
+
+
+def test_no_command_writes_a_file_without_looking_at_its_ending():
+    unchecked = [
+        "/".join(name)
+        for command in (sample, train, data, evaluate, convert)
+        for name, param in options_that_write(command)
+        if isinstance(param.type, click.Path) and type(param.type) is click.Path
+        and param.callback is None
+    ]  # fmt: skip
+    # A folder; whatever --to says; checked with the rest of what it needs.
+    assert sorted(unchecked) == ["out", "stats/out"]
+
+
+@pytest.mark.parametrize("name", ["sheet.png", "SHEET.PNG", "sheet"])
+def test_the_right_ending_in_any_case_or_none_is_written(tmp_path, name):
+    out = tmp_path / name
+    done = CliRunner().invoke(
+        sample, ["grid", "--ckpt", "demo", "--seeds", "0", "--device", "cpu", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    with Image.open(out) as image:
+        assert image.format == "PNG"
+        assert np.asarray(image).shape == (64, 64, 3)
