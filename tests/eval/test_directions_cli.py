@@ -157,7 +157,7 @@ def without_mapping(tmp_path):
         ("--ckpt {A} --classifiers {good} --out {out}", 1, "has no mapping network"),
         ("--ckpt {small} --classifiers {good} --out {out}", 1, "draws 8x8"),
         ("--ckpt {fake} --classifiers {good} --out {tmp}", 1, "is a folder"),
-        ("--ckpt {fake} --classifiers {good} --out {out} --csv {fake}", 1, "columns are FAKE 16"),
+        ("--ckpt {fake} --classifiers {good} --out {out} --csv {small}", 1, "columns are FAKE 8"),
         ("--ckpt {fake} --classifiers {good} --out {out} --attributes hat", 1, "know no 'hat'"),
         ("--ckpt {fake} --classifiers {good} --out {out} --check-seed 0", 1, "--check-seed 0"),
         ("--ckpt {fake} --classifiers {good} --out {out} --normal odd", 2, "'odd'"),

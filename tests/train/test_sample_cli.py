@@ -124,7 +124,7 @@ def test_bad_input_is_one_line(args, status, message, finished, official, tmp_pa
     for name, array in arrays.items():
         np.save(tmp_path / f"{name}.npy", array)
     names = {name: tmp_path / f"{name}.npy" for name in arrays}
-    names |= {"ckpt": ckpt, "broken": broken, "tmp": tmp_path, "out": tmp_path / "out.file"}
+    names |= {"ckpt": ckpt, "broken": broken, "tmp": tmp_path, "out": tmp_path / "out"}
     names["B"] = official("B")
     result = run(*(arg.format(**names) for arg in args.split()))
     assert result.exit_code == status
@@ -133,7 +133,7 @@ def test_bad_input_is_one_line(args, status, message, finished, official, tmp_pa
     if status == 1:
         assert result.stderr.startswith("error: ")
         assert len(result.stderr.splitlines()) == 1
-    assert not (tmp_path / "out.file").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_help_imports_no_torch():
