@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from stylegan.formats import genforce, huangzh13, rosinality
 from stylegan.formats.assembly import Imported
 from stylegan_eval.errors import UserError
@@ -14,6 +16,7 @@ from stylegan_eval.errors import UserError
 # What the layouts with several networks in a file call them.
 _PARTS = ("generator_smooth", "g_running", "generator", "discriminator")
 _PARALLEL = "module."  # before every name that torch.nn.DataParallel saved
+_AVERAGED = ("ema", "running", "smooth", "avg", "average")  # in the name of an averaged state
 
 
 def read_peer(tree: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
@@ -63,17 +66,42 @@ def import_peer(tree: Mapping[str, Any], path: Path) -> Imported | None:
 
 
 def _parts(tree: Mapping[str, Any]) -> dict[str, Mapping[Any, Any]]:
-    """States by the name that the file gives them; a file that is one state gives it none."""
+    """States by the name that the file gives them; a file that is one state gives it none.
+
+    A state under a name of the user's own (``g_ema``, ``state_dict``, ``model``) is one, too: the
+    averaged one where there are several.
+    """
     models = tree.get("models")
     inner = models if isinstance(models, Mapping) else tree
     parts = {name: inner[name] for name in _PARTS if isinstance(inner.get(name), Mapping)}
-    return {name: _bare(state) for name, state in (parts or {"": inner}).items()}
+    if parts:
+        return {name: _bare(state) for name, state in parts.items()}
+    named = {str(name): _bare(state) for name, state in inner.items() if isinstance(state, Mapping)}
+    known = {name: state for name, state in named.items() if _layout(state) is not None}
+    if known:
+        averaged = [n for n in known if any(word in n.lower() for word in _AVERAGED)]
+        generators = [name for name, state in known.items() if _draws(state)]
+        chosen = [name for name in averaged if name in generators] or generators or list(known)
+        return {"": known[chosen[0]]}
+    if len(named) == 1:  # {"state_dict": {"generator": ...}}
+        (only,) = named.values()
+        if any(isinstance(state, Mapping) for state in only.values()):
+            return _parts(only)
+    state = _bare(inner)
+    if any(isinstance(value, Tensor) for value in state.values()):  # beside a step, settings, ...
+        state = {n: value for n, value in state.items() if isinstance(value, Tensor | None)}
+    return {"": state}
 
 
 def _bare(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
     if state and all(isinstance(name, str) and name.startswith(_PARALLEL) for name in state):
         return {name.removeprefix(_PARALLEL): value for name, value in state.items()}
     return state
+
+
+def _draws(state: Mapping[Any, Any]) -> bool:
+    layouts = (rosinality, huangzh13, genforce)
+    return any(layout.is_generator(state) for layout in layouts)
 
 
 def _layout(state: Mapping[Any, Any]) -> str | None:

@@ -87,6 +87,11 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path) -> Imported:
 
 def _generator(weights: Weights) -> tuple[NetworkConfig, int, State]:
     """Configuration, number of resolutions, and state but for w_avg."""
+    if f"{_name(1)}.conv1.conv.weight_orig" in weights:
+        raise weights.refuse(
+            "is of an older version of that code (before July 2019), whose networks are others: no"
+            " blur, noise and normalisation in another order: use a file of a newer version"
+        )
     blocks = weights.count(r"generator\.to_rgb\.(\d+)\..*")
     depth = weights.count(r"style\.(\d+)\..*") // 2
     colours = weights.shape("generator.to_rgb.0.conv.weight_orig", 4)[0]

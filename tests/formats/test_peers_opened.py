@@ -10,7 +10,8 @@ from stylegan.convert import main as convert
 from stylegan.opening import open_networks
 from stylegan.sample import main as sample
 from stylegan.train import main as train
-from tests.formats import peers_genforce, peers_huangzh13
+from stylegan_eval.errors import UserError
+from tests.formats import peers_genforce, peers_huangzh13, peers_rosinality
 from tests.formats import peers_rosinality as peer
 
 STATES = {
@@ -72,3 +73,48 @@ def test_tensors_of_no_known_layout_are_refused(tmp_path):
     result = run(convert, "--describe", path)
     assert result.exit_code == 1
     assert "holds tensors of no layout that is known" in result.output
+
+
+WRAPPINGS = {
+    "g_ema": lambda state: {"g_ema": state},
+    "state_dict": lambda state: {"state_dict": state},
+    "model": lambda state: {"model": state, "epoch": 3, "args": {"lr": 0.1}},
+    "averaged among others": lambda state: {
+        "net": {name: value * 2 for name, value in state.items()},
+        "net_ema": state,
+        "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]},
+    },
+    "parallel": lambda state: {"g_ema": {f"module.{name}": v for name, v in state.items()}},
+    "beside extra entries": lambda state: {**state, "step": 7, "loss": 0.5, "config": {"a": 1}},
+    "parts within": lambda state: {"state_dict": {"g_ema": state, "iteration": 4}},
+}
+GENERATORS = {
+    "rosinality": lambda: peers_rosinality.generator((8, 8, 4), fused_from=2),
+    "genforce": lambda: peers_genforce.generator((8, 8, 4)),
+    "huangzh13": lambda: peers_huangzh13.generator((8, 8, 4)),
+}
+
+
+@pytest.mark.parametrize("layout", GENERATORS)
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_a_state_under_any_name_is_found(tmp_path, layout, wrapping):
+    state = GENERATORS[layout]()
+    torch.save(state, tmp_path / "bare.pt")
+    torch.save(WRAPPINGS[wrapping](state), tmp_path / "wrapped.pt")
+    bare, wrapped = (open_networks(tmp_path / f"{n}.pt")[1] for n in ("bare", "wrapped"))
+    assert bare["networks"].keys() == wrapped["networks"].keys()
+    for name, value in bare["networks"]["G_ema"].items():
+        assert torch.equal(value, wrapped["networks"]["G_ema"][name])
+
+
+def test_files_of_an_older_version_are_told_apart(tmp_path):
+    """Before July 2019 a layer's convolution stood alone, with no blur behind it."""
+    state = {}
+    for name, value in GENERATORS["rosinality"]().items():
+        if ".weight_flip" not in name and ".conv1.2." not in name:
+            state[name.replace("conv1.1.conv", "conv1.conv").replace("conv1.0.", "conv1.conv.")] = (
+                value
+            )
+    torch.save({"generator": state, "g_running": state}, tmp_path / "old.model")
+    with pytest.raises(UserError, match=r"g_running is of an older version of that code \(before"):
+        open_networks(tmp_path / "old.model")
