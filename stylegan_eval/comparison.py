@@ -8,7 +8,7 @@ dates may differ: these are what one compares, or what must not matter.
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +90,7 @@ def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparis
         else:
             kept.append(_line(metric, rows, list(columns)))
             notes += [(f"{metric} in {name}", row["note"]) for name, row in rows.items()]
+            notes.append((metric, _chosen_apart(rows.values())))
     if not kept and not refused:
         raise UserError(f"no metric is in two of: {', '.join(columns)}")
     import pandas as pd
@@ -150,6 +151,17 @@ def _differences(rows: Mapping[str, Mapping[str, str]], column: str) -> list[str
         return []
     shown = ", ".join(f"{_short(value, column)} in {name}" for name, value in values.items())
     return [f"{column} is {shown}"]
+
+
+def _chosen_apart(rows: Collection[Mapping[str, str]]) -> str:
+    """A note where the rows are of other real images, which their errors hold fixed."""
+    seeds = dict.fromkeys(row["seed"] for row in rows if "reals=random" in row["protocol"].split())
+    if len(seeds) < 2:
+        return ""
+    return (
+        f"the real images were chosen by seeds {', '.join(seeds)}: the errors leave out how far"
+        " that moves the values; one seed gives the same ones to all"
+    )
 
 
 def _short(value: str, column: str) -> str:

@@ -64,6 +64,7 @@ class _Block:
         self._collector = collector
         self._moments = StatsAccumulator(collector.detector.identity)
         self._vectors: list[NDArray[np.float32]] = []
+        self._positions: list[int] = []
         self._classes: list[ClassSums] = []
 
     def add(self, samples: Samples) -> None:
@@ -73,6 +74,7 @@ class _Block:
             self._moments.add(features)
         if "vectors" in collector.kinds:
             self._vectors.append(features.float().cpu().numpy())
+            self._positions.extend(samples.positions)
         if "classes" in collector.kinds:
             split = split_of(samples.positions, collector.num, collector.splits)
             logits = collector.detector.logits(features)
@@ -86,7 +88,7 @@ class _Block:
             arrays["mean"] = stats.mean
             arrays["scatter"] = pack(stats.scatter)
         if self._vectors:
-            arrays["vectors"] = np.concatenate(self._vectors)
+            arrays["vectors"] = np.concatenate(self._vectors)[np.argsort(self._positions)]
         if self._classes:
             sums = reduce(add, self._classes)
             arrays["probability"] = sums.probability

@@ -21,7 +21,7 @@ class Samples:
 
     Attributes
     ----------
-    positions : range
+    positions : sequence of int
         Numbers of the images within the pass.
     images : Tensor
         uint8 [n, 3, H, W].
@@ -33,7 +33,7 @@ class Samples:
         [n, L, w_dim].
     """
 
-    positions: range
+    positions: Sequence[int]
     images: Tensor
     raw: Tensor | None = None
     z: Tensor | None = None
@@ -44,7 +44,7 @@ class Source(Protocol):
     """Images with numbers."""
 
     def batches(self, positions: range) -> Iterator[Samples]:
-        """Yield the images with these numbers, in order."""
+        """Yield the images with these numbers, each once."""
 
 
 class BlockCollector(Protocol):
@@ -95,7 +95,7 @@ class GeneratedImages:
 
 @dataclass(frozen=True, kw_only=True)
 class FileImages:
-    """Images of files, in the order of `indices`, flipped at random when `mirror`."""
+    """Images of files, number i of a pass being `indices[i]`; flipped at random when `mirror`."""
 
     files: ImageFiles
     indices: Sequence[int]
@@ -104,16 +104,19 @@ class FileImages:
     batch: int
 
     def batches(self, positions: range) -> Iterator[Samples]:
-        """Yield the images at these places of `indices`."""
-        wanted = self.indices[positions.start : positions.stop]
-        start = positions.start
+        """Yield the images at these places of `indices`, in the order of the files."""
+        order = sorted(positions, key=self.indices.__getitem__)
+        wanted = [self.indices[position] for position in order]
+        start = 0
         for images in read_batches(self.files, wanted, self.batch):
-            part = range(start, start + len(images))
+            part = slice(start, start + len(images))
             start = part.stop
             if self.mirror:
-                flags = mirror_flags(self.seed, self.indices[part.start : part.stop])
+                flags = mirror_flags(self.seed, wanted[part])
                 images = np.where(flags[:, None, None, None], images[..., ::-1], images)
-            yield Samples(positions=part, images=torch.from_numpy(np.ascontiguousarray(images)))
+            yield Samples(
+                positions=order[part], images=torch.from_numpy(np.ascontiguousarray(images))
+            )
 
 
 def pass_key(key: Key, collectors: Sequence[Collector]) -> Key:

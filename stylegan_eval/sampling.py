@@ -34,6 +34,17 @@ def random_stream(seed: int, index: int, stream: Stream) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
+def random_choice(seed: int, total: int, num: int) -> list[int]:
+    """Numbers of `num` of `total` images, at random, without repetition, in random order.
+
+    A choice begins with every smaller one of the same seed. The generator is NumPy's RandomState,
+    whose numbers no version of NumPy changes, and by which torch-fidelity shuffles.
+    """
+    key = seed if seed < 2**32 else [seed % 2**32, seed >> 32]
+    order: list[int] = np.random.RandomState(key).permutation(total)[:num].tolist()
+    return order
+
+
 def latents(
     seed: int, indices: Sequence[int], z_dim: int, stream: Stream = Stream.LATENT
 ) -> Tensor:

@@ -2,11 +2,10 @@
 
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,7 +32,7 @@ from stylegan_eval.command import handling
 from stylegan_eval.errors import UserError, is_out_of_memory
 from stylegan_eval.precision import computing_in
 from stylegan_eval.progress import lasting_stderr
-from stylegan_eval.sampling import latents
+from stylegan_eval.sampling import latents, random_choice
 
 TEXT_LOG = "train.log"
 _LABELS_KEPT = 4096
@@ -101,7 +100,7 @@ class Attempt:
                 settings=settings,
                 config=self._config,
                 provenance=self._provenance,
-                labels=self._labels(_LABELS_KEPT),
+                labels=self._labels(sorted(self._chosen(_LABELS_KEPT))),
                 monitor=self._monitor(state, reports),
                 measurements=self._measurements(reports),
                 reports=reports,
@@ -249,17 +248,22 @@ class Attempt:
         columns = sheet_columns(self._config)
         count = columns**2
         z = latents(self._settings.seed, range(count), self._config.network.z_dim)
-        reals = np.array(self._pyramid.level(self._offset)[:count])
+        chosen = self._chosen(count)
+        reals = self._pyramid.level(self._offset)[chosen]
         save_png(self._settings.out / "reals.png", image_grid(reals, columns))
         device = self._runtime.device
-        return SampleSheet(self._settings.out, z.to(device), columns, labels=self._labels(count))
+        labels = self._labels(chosen)
+        return SampleSheet(self._settings.out, z.to(device), columns, labels=labels)
 
-    def _labels(self, count: int) -> Tensor | None:
-        """Labels [min(count, N), label_size] of images at equal distances in the data set."""
+    def _chosen(self, count: int) -> list[int]:
+        """Numbers of real images at random: those of a sorted set are of one kind at its start."""
+        return random_choice(self._settings.seed, len(self._pyramid), count)
+
+    def _labels(self, chosen: Sequence[int]) -> Tensor | None:
+        """Labels [n, label_size] of these images."""
         labels = self._pyramid.labels
         if self._config.network.label_size == 0 or labels is None:
             return None
-        chosen = np.linspace(0, len(labels) - 1, min(count, len(labels))).round().astype(int)
         return torch.from_numpy(as_rows(labels[chosen], self._config.network.label_size))
 
 

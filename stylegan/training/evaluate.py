@@ -309,7 +309,7 @@ def groups_of(asked: Sequence[Asked]) -> list[list[Asked]]:
     groups: dict[Any, list[Asked]] = {}
     for each in asked:
         settings = each.settings
-        reals = settings.reals if isinstance(settings, RealSettings) else "first"
+        reals = settings.reals if isinstance(settings, RealSettings) else "random"
         shared = (settings.num, reals) if isinstance(settings, FeatureSettings) else each.name
         groups.setdefault(shared, []).append(each)
     return list(groups.values())

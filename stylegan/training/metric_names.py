@@ -163,6 +163,6 @@ def reals_needed(settings: Sampling) -> int:
     """Number of real images that the metric compares with, at least."""
     if not isinstance(settings, RealSettings):
         return 0
-    if settings.reals == "first":
+    if settings.reals != "full":
         return settings.num
     return settings.subset_size if isinstance(settings, KidSettings) else 2

@@ -9,8 +9,8 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.evaluation.sources import (
     Fakes,
     Reals,
-    check_count,
     check_size,
+    choose_reals,
     open_fakes,
     pick_reals,
     statistics_file,
@@ -126,17 +126,13 @@ def _open_reals(inputs: Inputs) -> ImageFiles:
 def _chosen(files: ImageFiles, settings: FeatureSettings, fakes: Fakes | StoredStats) -> Reals:
     """The real images that the settings ask for."""
     assert isinstance(settings, RealSettings)
-    full = settings.reals == "full"
-    if not full:
-        check_count(files, settings.num)
     trained = False
     if isinstance(fakes, Fakes):
         what = "the generator draws" if fakes.generator is not None else "--images are"
         check_size(files, fakes.size, what)
-        trained = fakes.mirrored and not full
+        trained = fakes.mirrored and settings.reals != "full"
     mirror = trained if settings.mirror == "auto" else settings.mirror == "yes"
-    indices = range(len(files) if full else settings.num)
-    return pick_reals(files, indices, settings.reals, settings, mirror=mirror)
+    return choose_reals(files, settings.num, settings.reals, settings, mirror=mirror)
 
 
 def _check_enough(settings: FeatureSettings, reals: int) -> None:

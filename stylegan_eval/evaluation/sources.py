@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from stylegan_eval.images import ImageFiles, open_images, prepare_command
 from stylegan_eval.loading import load_generator
 from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.results import one_note
+from stylegan_eval.sampling import random_choice
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.images import Variant
 from stylegan_eval.variants import vary
@@ -129,14 +130,20 @@ def open_fakes(
                 f" use --num {len(files)} or give more"
             )
         digest = content_digest(files)
+        num, total = settings.num, len(files)
         yield Fakes(
             source=FileImages(
-                files=files, indices=range(settings.num), mirror=False, seed=0, batch=settings.batch
+                files=files,
+                # Also of all images in random order: blocks and splits are random samples.
+                indices=random_choice(settings.seed, total, num),
+                mirror=False,
+                seed=0,
+                batch=settings.batch,
             ),
-            key={"content": digest, "which": "first", "batch": settings.batch},
+            key={"content": digest, "which": _random(settings.seed), "batch": settings.batch},
             name=str(inputs.images),
             digest=digest,
-            description="images",
+            description="images" if num == total else f"{num} of {total} images, at random",
             size=image_size(files),
             mirrored=False,
         )
@@ -235,6 +242,36 @@ class Reals:
     num: int
     key: Key
     rule: str
+
+
+def choose_reals(
+    files: ImageFiles, num: int, rule: str, settings: Sampling, *, mirror: bool
+) -> Reals:
+    """Choose real images: `num`, or all of them by the rule ``full``.
+
+    Raises
+    ------
+    UserError
+        There are fewer than `num`.
+    """
+    total = len(files)
+    if rule == "full":
+        return pick_reals(files, range(total), rule, settings, mirror=mirror)
+    check_count(files, num)
+    indices: Sequence[int] = range(num)
+    which = rule
+    if num == total:  # all of them by any rule: one entry of the cache
+        rule, which = "all", "full"
+    elif rule == "random":
+        # Sorted for the disk's sake: no metric depends on the order of real images.
+        indices = sorted(random_choice(settings.seed, total, num))
+        which = _random(settings.seed)
+    return replace(pick_reals(files, indices, which, settings, mirror=mirror), rule=rule)
+
+
+def _random(seed: int) -> str:
+    """For keys: what `random_choice` chooses. Another algorithm must have another name."""
+    return f"random of seed {seed}"
 
 
 def pick_reals(

@@ -8,7 +8,7 @@ from stylegan_eval.blocks import Run
 from stylegan_eval.detectors import load_detector
 from stylegan_eval.errors import UserError
 from stylegan_eval.evaluation.images import files_features
-from stylegan_eval.evaluation.sources import check_count, pick_reals
+from stylegan_eval.evaluation.sources import choose_reals
 from stylegan_eval.features import FeatureCollector
 from stylegan_eval.images import open_images
 from stylegan_eval.settings.common import Inputs
@@ -35,7 +35,7 @@ def write_statistics(out: Path, inputs: Inputs, settings: StatsSettings, run: Ru
     inputs.check_weights(settings.features)
     with open_images(inputs.data) as files:
         num = settings.num or len(files)
-        check_count(files, num)
+        reals = choose_reals(files, num, settings.reals, settings, mirror=settings.mirror)
         if num < 2:
             raise UserError(f"a covariance needs two images or more, got {num}")
         detector = load_detector(
@@ -45,8 +45,6 @@ def write_statistics(out: Path, inputs: Inputs, settings: StatsSettings, run: Ru
             run.device,
             settings.precision,
         )
-        rule = "full" if num == len(files) else "first"
-        reals = pick_reals(files, range(num), rule, settings, mirror=settings.mirror)
         collector = FeatureCollector(detector=detector, kinds=("moments",), num=num)
         features = files_features(reals, collector, run)
     if run.processes.is_first:

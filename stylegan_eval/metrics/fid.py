@@ -1,8 +1,8 @@
 """Fréchet distance between the features of generated and of real images.
 
 With Inception's pool3 features it is the FID of the paper (Section 2.1): 50,000 generated images
-without truncation against the first 50,000 real ones, flipped at random when training flipped
-them, everything quantised to bytes. With other features it is called by the network's name.
+without truncation against 50,000 real ones chosen at random, flipped at random when training
+flipped them, everything quantised to bytes. With other features it is called by the network's name.
 
 References
 ----------

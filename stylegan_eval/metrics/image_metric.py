@@ -123,10 +123,11 @@ def count_and_k(num: int, k: int) -> str:
 
 
 def suffix(settings: FeatureSettings) -> str:
-    """Say which real images where it is not the first ones: ``_full``, ``_floor``."""
+    """Say which real images where it is no random choice: ``_full``, ``_first``, ``_floor``."""
     if isinstance(settings, FidSettings) and settings.floor:
         return "_floor"
-    return "_full" if isinstance(settings, RealSettings) and settings.reals == "full" else ""
+    reals = settings.reals if isinstance(settings, RealSettings) else "random"
+    return "" if reals == "random" else f"_{reals}"
 
 
 def marks(settings: FeatureSettings, detector: Detector, *, usual: str) -> str:

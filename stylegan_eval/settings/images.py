@@ -18,12 +18,14 @@ Features = Literal[
 _CLASSIFIERS = ("inception", "efficientnet-lite0")
 Resize = Literal["tf1", "clean", "pytorch-fid"]
 Mirror = Literal["auto", "yes", "no"]
-Reals = Literal["first", "full"]
+Reals = Literal["random", "first", "full"]
 RESIZE_HELP = (
     "How images reach Inception's 299x299: as TensorFlow 1, as clean-fid, or as pytorch-fid."
 )
 MIRROR_HELP = "Flip real images at random; auto: when training did, but never with --reals full."
-REALS_HELP = "Real images: the first --num of them, or all (fid50k_full)."
+REALS_HELP = (
+    "Real images: --num of them at random, the first --num by name, or all of them (fid50k_full)."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,7 @@ class GeneratedSettings(FeatureSettings):
 class RealSettings(GeneratedSettings):
     """What generated images are compared with."""
 
-    reals: Reals = choice("first", REALS_HELP)
+    reals: Reals = choice("random", REALS_HELP)
     mirror: Mirror = choice("auto", MIRROR_HELP)
 
 
@@ -130,8 +132,10 @@ class FidSettings(RealSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.floor and self.reals == "full":
-            raise UserError("--floor compares halves of the real images: leave out --reals full")
+        if self.floor and self.reals != "random":
+            raise UserError(
+                f"--floor compares random halves of the real images: leave out --reals {self.reals}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +212,10 @@ class StatsSettings(FeatureSettings):
 
     _least: ClassVar[int] = 0
 
-    num: int = choice(0, "Images, the first ones; 0 for all.")
+    num: int = choice(0, "Images; 0 for all.")
+    reals: Literal["random", "first"] = choice(
+        "random", "Which, where fewer are taken than there are: at random, or the first by name."
+    )
     mirror: bool = choice(default=False, text="Flip images at random.")
 
 

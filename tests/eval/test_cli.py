@@ -91,7 +91,7 @@ def test_a_checkpoint_is_measured(tmp_path, ckpt, image_folder, cache):
     assert len(rows) == 2
     assert float(rows[0]["value"]) == pytest.approx(float(rows[1]["value"]), rel=1e-6)
     assert rows[0]["protocol"] == (
-        "resize=bilinear-antialias-128 quantisation=round-half-up mirror=no reals=first"
+        "resize=bilinear-antialias-128 quantisation=round-half-up mirror=no reals=all"
     )
 
 

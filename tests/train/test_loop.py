@@ -5,8 +5,10 @@ import json
 import zipfile
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from stylegan.checkpoint import (
     Provenance,
@@ -176,6 +178,16 @@ def test_folder_of_a_run(finished):
     rows = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
     assert rows[-1]["nimg"] >= 600
     assert {"lod", "loss_G", "loss_D", "img_per_s", "skipped_G"} <= rows[-1].keys()
+
+
+def test_the_sheet_of_reals_shows_random_images(finished, data):
+    sheet = np.asarray(Image.open(finished / "reals.png"))  # [8 * 16, 8 * 16, 3]
+    cells = sheet.reshape(8, 16, 8, 16, 3).transpose(0, 2, 4, 1, 3).reshape(64, 3, 16, 16)
+    with open_images(data) as files:
+        numbers = {files.read(index).tobytes(): index for index in range(len(files))}
+    shown = [numbers[cell.tobytes()] for cell in cells]
+    assert len(set(shown)) == 64
+    assert np.bincount(np.array(shown) // 100).min() > 5  # of each third of 300 names
 
 
 def test_a_step_with_infinite_gradients_is_skipped_and_counted(data, cache, runtime):

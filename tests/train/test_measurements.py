@@ -265,7 +265,7 @@ def test_two_processes_share_the_work_and_one_writes(saved, data32, tmp_path):
 @pytest.mark.parametrize(
     ("name", "entry", "expected"),
     [
-        ("fid10k", "fid", {"num": 10_000, "reals": "first", "features": "inception"}),
+        ("fid10k", "fid", {"num": 10_000, "reals": "random", "features": "inception"}),
         ("fid", "fid", {"num": 50_000}),
         ("fid50k_full", "fid", {"num": 50_000, "reals": "full"}),
         ("kid1234", "kid", {"num": 1234, "subset_size": 1000}),
