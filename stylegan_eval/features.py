@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stylegan_eval.blocks import Arrays
 from stylegan_eval.errors import UserError
 from stylegan_eval.image_pass import Samples
-from stylegan_eval.metrics.scores import ClassSums, class_sums, split_of
+from stylegan_eval.metrics.scores import ClassSums, class_sums, pieces_of, split_of
 from stylegan_eval.metrics.uncertainty import GROUPS
 from stylegan_eval.protocols import Detector
 from stylegan_eval.statistics import FeatureStats, StatsAccumulator, pack, unpack
@@ -51,8 +51,13 @@ class FeatureCollector:
     @property
     def identity(self) -> str:
         """Network and kinds."""
-        splits = f" splits={self.splits}" if "classes" in self.kinds else ""
-        return f"{self.detector.identity} {'+'.join(self.kinds)}{splits}"
+        pieces = f" pieces={self.pieces}" if "classes" in self.kinds else ""
+        return f"{self.detector.identity} {'+'.join(self.kinds)}{pieces}"
+
+    @property
+    def pieces(self) -> int:
+        """Parts of the splits; see `scores.pieces_of`."""
+        return pieces_of(self.num, self.splits)
 
     def begin(self) -> "_Block":
         """Start a block."""
@@ -76,9 +81,9 @@ class _Block:
             self._vectors.append(features.float().cpu().numpy())
             self._positions.extend(samples.positions)
         if "classes" in collector.kinds:
-            split = split_of(samples.positions, collector.num, collector.splits)
+            piece = split_of(samples.positions, collector.num, collector.pieces)
             logits = collector.detector.logits(features)
-            self._classes.append(class_sums(logits, split, collector.splits))
+            self._classes.append(class_sums(logits, piece, collector.pieces))
 
     def arrays(self) -> Arrays:
         arrays: dict[str, NDArray[Any]] = {}

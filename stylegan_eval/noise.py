@@ -21,6 +21,15 @@ def known(stderr: float | None, value: float) -> float | None:
     return stderr
 
 
+def rate_stderr(share: float, count: int) -> float:
+    """Standard error of a share of `count` independent cases, never 0.
+
+    Half a case of either kind is added (Jeffreys' prior): none of 1000 is 0 ± 0.0007.
+    """
+    p = (share * count + 0.5) / (count + 1)
+    return math.sqrt(p * (1 - p) / count)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One cell: a number per seed.

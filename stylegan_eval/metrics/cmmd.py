@@ -6,6 +6,8 @@ Jayasumana et al., Rethinking FID: Towards a Better Evaluation Metric, 2024, Sec
 Gretton et al., A Kernel Two-Sample Test, 2012, equation 5.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -15,9 +17,12 @@ from stylegan_eval.metrics.image_metric import (
     ImageMetric,
     Value,
     count_name,
+    error_details,
     marks,
     suffix,
 )
+from stylegan_eval.metrics.mmd_variance import FEWEST, Across, MmdVariance, Within, mmd_variance
+from stylegan_eval.noise import known
 from stylegan_eval.settings.images import CmmdSettings
 
 SIGMA = 10.0
@@ -25,8 +30,8 @@ SCALE = 1000.0
 TILE = 2048
 
 
-def kernel_sum(a: Tensor, b: Tensor, sigma: float = SIGMA) -> float:
-    """Sum over all pairs of exp(-|a - b|^2 / (2 sigma^2)) - 1, tile by tile in float64.
+def kernel_sums(a: Tensor, b: Tensor, sigma: float = SIGMA) -> Across:
+    """Sums over pairs of exp(-|a - b|^2 / (2 sigma^2)) - 1, tile by tile in float64.
 
     The kernel of embeddings of length 1 lies within 2 % of 1; without the 1 nothing of it is
     lost in the differences of such sums.
@@ -34,22 +39,26 @@ def kernel_sum(a: Tensor, b: Tensor, sigma: float = SIGMA) -> float:
     Parameters
     ----------
     a, b : Tensor
-        [n, D] and [m, D], on one device. Rows of `a` may be shared out: sums add.
+        [n, D] and [m, D], on one device. Rows of `a` may be shared out.
     sigma : float
         Width of the kernel.
     """
-    total = torch.zeros((), dtype=torch.float64, device=a.device)
+    rows, columns = (torch.zeros(len(x), dtype=torch.float64, device=a.device) for x in (a, b))
+    squares = torch.zeros((), dtype=torch.float64, device=a.device)
     for row in range(0, len(a), TILE):
         x = a[row : row + TILE].double()
         for column in range(0, len(b), TILE):
             y = b[column : column + TILE].double()
-            squares = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * (x @ y.T)
-            total += torch.expm1(squares.clamp_(min=0).div_(-2 * sigma**2)).sum()
-    return float(total)
+            apart = x.square().sum(dim=1)[:, None] + y.square().sum(dim=1) - 2 * (x @ y.T)
+            kernel = torch.expm1(apart.clamp_(min=0).div_(-2 * sigma**2))
+            rows[row : row + TILE] += kernel.sum(dim=1)
+            columns[column : column + TILE] += kernel.sum(dim=0)
+            squares += kernel.square_().sum()
+    return Across(rows=rows, columns=columns, squares=float(squares))
 
 
 def combine(xx: float, yy: float, xy: float, counts: tuple[int, int]) -> float:
-    """Squared MMD of three `kernel_sum`, each pair of one set counted twice and with itself.
+    """Squared MMD of three sums over pairs, each pair of one set counted twice and with itself.
 
     In this biased estimate the diagonals stay in, as in the original.
     """
@@ -57,7 +66,9 @@ def combine(xx: float, yy: float, xy: float, counts: tuple[int, int]) -> float:
     return xx / n**2 + yy / m**2 - 2 * xy / (n * m)
 
 
-def cmmd(x: Tensor, y: Tensor, sigma: float = SIGMA, scale: float = SCALE) -> float:
+def cmmd(
+    x: Tensor, y: Tensor, sigma: float = SIGMA, scale: float = SCALE
+) -> tuple[float, float | None, float | None]:
     """CMMD of two sets of CLIP embeddings.
 
     Parameters
@@ -71,8 +82,10 @@ def cmmd(x: Tensor, y: Tensor, sigma: float = SIGMA, scale: float = SCALE) -> fl
 
     Returns
     -------
-    float
+    value : float
         0 or more, but for rounding: 0 if and only if the sets are the same.
+    stderr, stderr_redrawn : float or None
+        Standard errors with y fixed and redrawn; None where a set is too small.
 
     Raises
     ------
@@ -81,8 +94,20 @@ def cmmd(x: Tensor, y: Tensor, sigma: float = SIGMA, scale: float = SCALE) -> fl
     """
     if not len(x) or not len(y):
         raise UserError(f"CMMD needs images on both sides, there are {len(x)} and {len(y)}")
-    xx, yy, xy = (kernel_sum(a, b, sigma) for a, b in ((x, x), (y, y), (x, y)))
-    return scale * combine(xx, yy, xy, (len(x), len(y)))
+    counts = (len(x), len(y))
+    xx, yy, xy = (kernel_sums(a, b, sigma) for a, b in ((x, x), (y, y), (x, y)))
+    totals = xx.rows.sum(), yy.rows.sum(), xy.rows.sum()
+    value = scale * combine(float(totals[0]), float(totals[1]), float(totals[2]), counts)
+    if min(counts) < FEWEST:
+        return value, None, None
+    # An image's kernel with itself is 0 here.
+    fakes, reals = (Within(rows=sums.rows, squares=sums.squares) for sums in (xx, yy))
+    parts = MmdVariance(*(max(part, 0.0) for part in mmd_variance(fakes, reals, xy)))
+    stderr, redrawn = (
+        known(scale * math.sqrt(variance), value)
+        for variance in (parts.generated(*counts), parts.both(*counts))
+    )
+    return value, stderr, redrawn
 
 
 def of_images(settings: CmmdSettings, gathered: Gathered) -> list[Value]:
@@ -90,7 +115,16 @@ def of_images(settings: CmmdSettings, gathered: Gathered) -> list[Value]:
     fake, real = (torch.from_numpy(x).to(gathered.device) for x in gathered.vectors())
     own = marks(settings, gathered.detector, usual="clip-vitl14-336")
     name = f"cmmd{count_name(settings.num)}{suffix(settings)}{own}"
-    return [Value(name=name, value=cmmd(fake, real), protocol={"sigma": f"{SIGMA:g}"})]
+    value, stderr, redrawn = cmmd(fake, real)
+    return [
+        Value(
+            name=name,
+            value=value,
+            stderr=stderr,
+            protocol={"sigma": f"{SIGMA:g}"},
+            details=error_details(redrawn) if stderr else {},
+        )
+    ]
 
 
 METRIC = ImageMetric(fake=("vectors",), real=("vectors",), values=of_images)

@@ -13,7 +13,7 @@ from stylegan_eval.settings.images import IsSettings
 def inception_score(settings: IsSettings, gathered: Gathered) -> list[Value]:
     """Mean over the splits; papers print the splits' standard deviation beside it."""
     assert gathered.fake.classes is not None
-    score = scores.inception_score(gathered.fake.classes)
+    score = scores.inception_score(gathered.fake.classes, settings.splits)
     value = Value(
         name=inception_name("is", "is", settings, gathered.detector),
         value=score.mean,

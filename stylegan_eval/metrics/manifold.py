@@ -9,6 +9,7 @@ Kynkäänniemi et al., Improved Precision and Recall Metric, 2019, equations 1 a
 Naeem et al., Reliable Fidelity and Diversity Metrics, 2020, equations 1 to 6.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.noise import rate_stderr
 
 TILE = 1024
 
@@ -39,12 +41,17 @@ class Manifold:
         Real balls that hold a generated image, over k, on average; may exceed 1.
     coverage : float
         Share of real balls that hold a generated image.
+    precision_stderr, density_stderr : float
+        Standard errors; given the real images, generated ones fall into their balls independently.
+        Recall and coverage have none: whether a real image is reached depends on all of them.
     """
 
     precision: float
     recall: float
     density: float
     coverage: float
+    precision_stderr: float
+    density_stderr: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,18 +188,34 @@ def cross(
 
 def summarise(parts: Cross, real_radii: Tensor, k: int, inside: Inside) -> Manifold:
     """Shares, from the merged blocks of all generated images."""
+    holders, count = parts.holders, len(parts.holders)
+    total, squares = int(holders.sum()), int(holders.square().sum())  # whole: no order matters
+    precision = float((holders > 0).double().mean())
+    variance = (squares - total**2 / count) / max(count - 1, 1)
+    # Equal counts tell no spread: then as if each image were held by k balls or none.
+    spread = math.sqrt(max(variance, 0.0) / count) / k
     return Manifold(
-        precision=float((parts.holders > 0).double().mean()),
+        precision=precision,
         recall=float(parts.recalled.double().mean()),
-        density=float(parts.holders.double().mean()) / k,
+        density=total / count / k,
         coverage=float(inside(parts.nearest, real_radii).double().mean()),
+        precision_stderr=rate_stderr(precision, count),
+        density_stderr=spread or rate_stderr(precision, count),
     )
 
 
-def _measure(real: Tensor, fake: Tensor, k: int, inside: Inside) -> Manifold:
+def measure(real: Tensor, fake: Tensor, k: int, inside: Inside) -> tuple[Manifold, str]:
+    """All four numbers, and a note where balls have no radius."""
     real_radii, fake_radii = radii(real, k), radii(fake, k)
     parts = cross(real, fake, real_radii, fake_radii, inside)
-    return summarise(parts, real_radii, k, inside)
+    empty = [
+        f"{int((found == 0).sum())} of {len(found)} {name} images"
+        for name, found in (("real", real_radii), ("generated", fake_radii))
+        if bool((found == 0).any())
+    ]
+    holds = "nothing" if inside is OPEN else "copies alone"
+    note = f"{' and '.join(empty)} have {k} copies or more: their balls hold {holds}"
+    return summarise(parts, real_radii, k, inside), note if empty else ""
 
 
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
@@ -215,7 +238,7 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     UserError
         One side has not more than k images.
     """
-    measured = _measure(real, fake, k, CLOSED)
+    measured, _ = measure(real, fake, k, CLOSED)
     return measured.precision, measured.recall
 
 
@@ -234,4 +257,4 @@ def prdc(real: Tensor, fake: Tensor, k: int = 5) -> Manifold:
     UserError
         One side has not more than k images.
     """
-    return _measure(real, fake, k, OPEN)
+    return measure(real, fake, k, OPEN)[0]

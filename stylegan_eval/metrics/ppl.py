@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_eval.blocks import Arrays, Key, Run, Tick, split
-from stylegan_eval.metrics.path_length import perceptual_size, trimmed_mean
+from stylegan_eval.metrics.path_length import TrimmedMean, perceptual_size, trimmed_mean
 from stylegan_eval.metrics.path_pairs import Camera, measure_pairs
 from stylegan_eval.perceptual import check_image_size, load_distance, why_not_lpips
 from stylegan_eval.perceptual.distance import Embedding, PerceptualDistance
@@ -37,6 +37,8 @@ from stylegan_eval.protocols import ImageGenerator
 from stylegan_eval.settings.ppl import PplSettings
 
 OFFICIAL_EPSILON = 1e-4
+# With more, the error was 0.85 of the true one or better for every law tried, normal to Pareto.
+_FEW_CARRIERS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +167,7 @@ def summarise(
             with np.errstate(divide="ignore", invalid="ignore"):  # a generator that rounds
                 off_limit = float(np.divide(trimmed.mean, trimmed_mean(limit).mean)) - 1
                 pair_off_limit = float(np.median(np.abs(values / limit - 1)))
+        compared = _note(trimmed.mean, off_limit, pair_off_limit)
         yield PathLength(
             metric=metric_name(kind, how, settings, distance),
             value=trimmed.mean,
@@ -174,7 +177,7 @@ def summarise(
             protocol=_protocol(kind, how, settings),
             off_limit=off_limit,
             pair_off_limit=pair_off_limit,
-            note=_note(trimmed.mean, off_limit, pair_off_limit),
+            note="; ".join(filter(None, (compared, _unreliable(trimmed, len(values))))),
             distances=values,
         )
 
@@ -185,6 +188,15 @@ def _note(value: float, off_limit: float | None, pair_off_limit: float | None) -
     if off_limit is None:
         return ""
     return f"{off_limit:+.1e} off its limit; single pairs {pair_off_limit:.1e} (median)"
+
+
+def _unreliable(trimmed: TrimmedMean, pairs: int) -> str:
+    if trimmed.carriers >= _FEW_CARRIERS:
+        return ""
+    return (
+        f"the standard error is unreliable: it rests on about {trimmed.carriers:.0f} of {pairs}"
+        " pairs; measure more pairs"
+    )
 
 
 def _protocol(kind: str, how: str, settings: PplSettings) -> dict[str, str]:

@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import manifold
-from stylegan_eval.metrics.manifold import CLOSED, cross, prdc, precision_recall, radii, summarise
+from stylegan_eval.metrics.manifold import (
+    CLOSED,
+    OPEN,
+    cross,
+    measure,
+    prdc,
+    precision_recall,
+    radii,
+    summarise,
+)
+from stylegan_eval.noise import rate_stderr
 
 
 def features(count, dim=16, shift=0.0, seed=0):
@@ -106,6 +116,42 @@ def test_repeated_images_are_neighbours_at_distance_zero():
     assert radii(real, 3).tolist() == [0] * 40
     assert precision_recall(real, real[:5].repeat(4, 1)) == (1.0, 0.5)
     assert prdc(real, real, 3).precision == 0
+
+
+@pytest.mark.parametrize(("inside", "words"), [(OPEN, "nothing"), (CLOSED, "copies alone")])
+def test_balls_without_radius_are_noted(inside, words):
+    real, fake = features(12), features(9, seed=1)
+    assert measure(real, fake, 3, inside)[1] == ""
+    real[:5] = real[0]
+    _, note = measure(real, fake, 3, inside)
+    assert note == f"5 of 12 real images have 3 copies or more: their balls hold {words}"
+    _, note = measure(real, fake[:1].repeat(9, 1), 3, inside)
+    assert note.startswith("5 of 12 real images and 9 of 9 generated images have 3 copies")
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.5, 4.0, 40.0])
+def test_errors_are_those_of_repeated_samples(shift):
+    """Generated images redrawn; also where most or all of them lie in no ball."""
+    real = features(150, dim=3)
+    found = []
+    for seed in range(100):
+        one, _ = measure(real, features(100, dim=3, seed=seed + 1) + shift, 3, OPEN)
+        found.append((one.precision, one.precision_stderr, one.density, one.density_stderr))
+    precision, precision_stderr, density, density_stderr = np.transpose(found)
+    for values, errors in ((precision, precision_stderr), (density, density_stderr)):
+        assert errors.min() > 0
+        if values.any() and np.count_nonzero(values) > 50:
+            # 100 repetitions know a standard deviation to 7 %.
+            assert 0.8 < np.mean(errors) / np.std(values, ddof=1) < 1.35
+        else:
+            assert np.mean(errors) > np.std(values, ddof=1) * 0.8
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_rate_without_exceptions_has_an_error(share):
+    """About what makes such a rate likely: a chance of 1 / n leaves it out in 37 % of samples."""
+    assert 0.5 / 1000 < rate_stderr(share, 1000) < 1.5 / 1000
+    assert rate_stderr(0.5, 1000) == pytest.approx((0.25 / 1000) ** 0.5)
 
 
 def test_balls_on_a_line():

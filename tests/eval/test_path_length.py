@@ -153,6 +153,21 @@ def test_standard_error_agrees_with_the_jackknife():
     assert trimmed_mean(x).stderr == pytest.approx(jackknife, rel=0.2)
 
 
+def test_an_error_that_rests_on_few_distances_is_told():
+    rng = np.random.default_rng(3)
+    for draw, pairs, few in [
+        (lambda n: rng.standard_normal(n), 100, False),
+        (lambda n: rng.lognormal(0, 0.5, n), 400, False),
+        (lambda n: rng.lognormal(0, 2, n), 100, True),
+        (lambda n: rng.pareto(1.5, n), 100, True),
+        (lambda n: rng.pareto(1.5, n), 5000, False),
+        (lambda n: rng.standard_normal(n), 10, True),
+    ]:
+        found = [trimmed_mean(draw(pairs)).carriers for _ in range(50)]
+        assert (np.median(found) < 10) == few, pairs
+    assert trimmed_mean(np.ones(50)).carriers == 50
+
+
 def test_values_that_are_not_finite_are_refused():
     with pytest.raises(UserError, match="path lengths are not finite"):
         trimmed_mean(np.array([1.0, np.nan, 2.0]))

@@ -15,7 +15,13 @@ from stylegan_eval.blocks import Run
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.path_length import slerp
 from stylegan_eval.metrics.path_pairs import Camera, measure_pairs
-from stylegan_eval.metrics.ppl import choose_distance, load_chosen, measure, metric_name
+from stylegan_eval.metrics.ppl import (
+    choose_distance,
+    load_chosen,
+    measure,
+    metric_name,
+    summarise,
+)
 from stylegan_eval.perceptual import load_distance
 from stylegan_eval.perceptual import lpips as lpips_module
 from stylegan_eval.sampling import latents, noise_maps, path_positions
@@ -254,6 +260,13 @@ def test_both_derivatives_are_compared(run):
     assert "off its limit" in finite.note
     assert exact.off_limit is None
     assert exact.note == ""
+
+
+@pytest.mark.parametrize(("sigma", "noted"), [(0.2, False), (2.0, True)])
+def test_an_error_that_rests_on_few_pairs_is_noted(sigma, noted):
+    values = np.random.default_rng(0).lognormal(0, sigma, 100)
+    [found] = summarise({"wfull-exact": values}, settings_of(space="w"), Pixels())
+    assert ("the standard error is unreliable" in found.note) == noted
 
 
 def test_path_length_is_measured_in_the_middle_of_the_image(run):

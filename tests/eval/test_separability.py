@@ -218,6 +218,22 @@ def test_standard_error_is_that_of_repeated_experiments():
     assert np.mean(errors) == pytest.approx(np.std(scores), rel=0.15)
 
 
+@pytest.mark.parametrize("mistakes", [0.3, 1.0, 3.0])
+def test_perfect_agreement_has_an_error(mistakes):
+    """Of 2,000 images one is misjudged now and then, mostly none."""
+    rng = np.random.default_rng(6)
+    off = mistakes / 2000
+    runs = [
+        rng.multinomial(100, [0.5 - off, off / 2, off / 2, 0.5], size=20).reshape(20, 1, 2, 2)
+        for _ in range(400)
+    ]
+    scores = [separability([conditional_entropy(run.sum(axis=0)[0])]) for run in runs]
+    errors = [score_stderr(run.astype(np.float64)) for run in runs]
+    perfect = [error for score, error in zip(scores, errors, strict=True) if score == 1]
+    assert min(perfect) > np.std(scores) / 3
+    assert 0.8 < np.mean(errors) / np.std(scores) < 3
+
+
 def test_equal_blocks_have_no_error_and_one_block_knows_none():
     block = np.array([[[30.0, 5.0], [5.0, 60.0]]])  # [A, 2, 2]
     assert score_stderr(np.stack([block] * 10)) == pytest.approx(0, abs=1e-12)
