@@ -17,6 +17,7 @@ from torch import Tensor
 
 from stylegan_eval.classifiers.classifier import AttributeClassifier
 from stylegan_eval.directions import Directions
+from stylegan_eval.noise import rate_stderr
 from stylegan_eval.precision import strict_float32
 from stylegan_eval.progress import follow, progress_bar
 from stylegan_eval.protocols import ImageGenerator
@@ -48,8 +49,9 @@ class Side:
 
     @property
     def variance(self) -> Shares:
-        """[K], of the share that turned, over other images."""
-        return self.turned * (1 - self.turned) / max(self.count, 1)
+        """[K], of the share that turned, over other images; see `noise.rate_stderr`."""
+        errors = [rate_stderr(share, max(self.count, 1)) for share in self.turned.tolist()]
+        return np.square(errors)
 
 
 @dataclass(frozen=True, kw_only=True)

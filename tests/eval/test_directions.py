@@ -213,7 +213,7 @@ def test_moving_at_right_angles_changes_nothing(settings):
     ):
         assert not flips.rate.any()
         assert not flips.others.any()
-        assert not flips.stderr.any()
+        assert (flips.stderr > 0).all()  # of none of so many
 
 
 def test_a_side_without_images_is_unknown_and_not_zero(settings):

@@ -64,7 +64,8 @@ def test_what_the_mapping_untwists_is_separable_in_w_alone(blocks, settings):
 def test_perfect_separation_scores_1(blocks, settings):
     chosen = dataclasses.replace(settings, attributes="twisted, linear")
     z, w = measure(blocks, NAMES, chosen, progress=False)
-    assert (w.score, w.stderr) == (1, 0)
+    assert w.score == 1
+    assert 0 < w.stderr < 0.05  # of agreement without exception
     assert z.score == pytest.approx(2, rel=0.02)
     assert [a.name for a in z.attributes] == ["twisted", "linear"]
 
