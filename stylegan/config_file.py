@@ -50,7 +50,7 @@ def config_from_text(text: str, where: str) -> Config:
     """
     with parsing(where, "not JSON", "stylegan-train --print-config shows what is expected"):
         tree = json.loads(text, parse_constant=_refuse)
-    with parsing(where, "no configuration"):
+    with parsing(where):
         return config_from_dict(tree)
 
 

@@ -96,13 +96,10 @@ def read_distances(path: Path) -> Distances:
     with parsing(path, "not a file of path lengths", _MAKE):
         about = json.loads(bytes(arrays[_ABOUT].astype(np.uint8)))
         if about["format"] != FORMAT:
-            raise UserError(
-                f"not a file of path lengths (the format is {about['format']!s:.60}, not"
-                f" {FORMAT}): {_MAKE}"
-            )
+            raise ValueError(f"the format is {about['format']!s:.60}, not {FORMAT}")
         lengths = {str(name): arrays[str(at)] for at, name in enumerate(about["metrics"])}
         if any(x.ndim != 1 or x.dtype != np.float64 or len(x) < 2 for x in lengths.values()):
-            raise UserError(f"not a file of path lengths (its arrays are none): {_MAKE}")
+            raise ValueError("its arrays are no path lengths")
         return Distances(
             lengths=lengths,
             generator=str(about["generator"]),

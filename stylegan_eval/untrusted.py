@@ -11,26 +11,31 @@ _LONGEST = 200
 
 
 @contextlib.contextmanager
-def parsing(where: str | Path, expected: str = "damaged", advice: str = "") -> Iterator[None]:
+def parsing(where: str | Path, expected: str = "", advice: str = "") -> Iterator[None]:
     """Refuse, as ``WHERE: EXPECTED (reason): ADVICE``, what the block cannot make sense of.
 
     Every exception is caught: parsers take the bytes at their word, and no list of what zipfile,
     NumPy, Pillow, safetensors, tarfile or json raise for damaged bytes has ever been complete. The
-    block must therefore hold the parsing of one file and nothing else. A `UserError` keeps its
-    words and gets the file's name where it lacks it; signals and exits pass.
+    block must therefore hold the parsing of one file and nothing else. A `UserError` that names the
+    file passes, another one is the reason; signals and exits pass.
     """
     try:
         yield
     except UserError as error:
         if str(where) in str(error):
             raise
-        raise UserError(f"{where}: {error}") from error
+        if not expected:
+            raise UserError(f"{where}: {error}") from error
+        raise UserError(_line(where, expected, str(error), advice)) from error
     except MemoryError as error:
         raise UserError(f"{where}: takes more memory than there is") from error
     except Exception as error:
-        verb = expected.startswith("is ")
-        line = f"{where}{'' if verb else ':'} {expected} ({reason(error)})"
-        raise UserError(f"{line}: {advice}" if advice else line) from error
+        raise UserError(_line(where, expected or "damaged", reason(error), advice)) from error
+
+
+def _line(where: str | Path, expected: str, why: str, advice: str) -> str:
+    colon = "" if expected.startswith("is ") else ":"
+    return f"{where}{colon} {expected} ({why})" + (f": {advice}" if advice else "")
 
 
 def reason(error: BaseException) -> str:
