@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand, say
+from stylegan_eval.command import ErrorLineCommand
 from stylegan_eval.option_types import CSV, PNG
 
 
@@ -34,7 +34,7 @@ def status_command(folder: Path, picture: Path | None, table: Path | None) -> No
 
     status = read_status(folder)
     for line in status_lines(status):
-        say(line)
+        click.echo(line)
     if picture is not None:
         from stylegan.training.status_picture import draw_status
 

@@ -84,7 +84,7 @@ class _Arguments(ErrorLineGroup):
 )
 @click.option(
     "--snapshot-minutes",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     metavar="MIN",
     help="And a checkpoint, which the next replaces, before so much work could be lost; 0: none."
     "  [default: 20]",

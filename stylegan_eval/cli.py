@@ -1,5 +1,6 @@
 """`stylegan-eval`: a subcommand per metric of the catalogue, its options made from the settings."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,23 @@ from stylegan_eval.report_command import report
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.stats_command import stats
 
+_OFFICIAL = re.compile(r"(fid|kid|is|pr)(\d{1,6})k3?(_full)?")
 
-@click.group(cls=ErrorLineGroup)
+
+class _Metrics(ErrorLineGroup):
+    """Takes the official names too: fid50k_full is fid -n 50000 --reals full."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand."""
+        if match := _OFFICIAL.fullmatch(args[0]):
+            number = ["-n", str(int(match[2]) * 1000)]
+            args = [match[1], *number, *(["--reals", "full"] if match[3] else []), *args[1:]]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Metrics)
 def main() -> None:
     """Measure image generators. Results go to stdout, progress to stderr.
 

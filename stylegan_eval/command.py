@@ -161,26 +161,70 @@ def note(line: str) -> None:
     printed = ctx.meta.setdefault(_NOTES, set())
     if line not in printed:
         printed.add(line)
-        click.echo(f"note: {' '.join(line.splitlines())}", err=True)
+        say(f"note: {' '.join(line.splitlines())}", err=True)
 
 
-def _add_quiet(command: click.Command) -> None:
-    """Give a command the option ``--quiet``, unless it has it."""
-    if not any("--quiet" in param.opts for param in command.params):
-        said = "No progress; results, notes and errors only."
-        command.params.append(
-            click.Option(
-                ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_set_quiet, help=said
-            )
-        )
+def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"{ctx.find_root().info_name} {version('stylegan-bench')}")
+        ctx.exit()
+
+
+def _add_common(command: click.Command) -> None:
+    """Give a command ``--quiet``, ``--version`` and ``-h``, unless it has them."""
+    command.context_settings.setdefault("help_option_names", ["-h", "--help"])
+    if any("--quiet" in param.opts for param in command.params):
+        return
+    quiet = click.Option(
+        ["-q", "--quiet"],
+        is_flag=True,
+        expose_value=False,
+        callback=_set_quiet,
+        help="No progress; results, notes and errors only.",
+    )
+    version = click.Option(
+        ["--version"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_show_version,
+        help="Show the version and exit.",
+    )
+    command.params += [quiet, version]
+
+
+# What other tools of the field call an option.
+_ALIASES = {
+    "--network": "--ckpt",
+    "--trunc": "--psi",
+    "--outdir": "--out",
+    "--cfg": "--config",
+    "--batch-size": "--batch",
+}
+
+
+def _without_aliases(command: click.Command, args: list[str]) -> list[str]:
+    known = {flag for param in command.params for flag in param.opts}
+    words = []
+    for word in args:
+        name, equals, value = word.partition("=")
+        taken = _ALIASES.get(name, "") in known and name not in known
+        words.append(_ALIASES[name] + equals + value if taken else word)
+    return words
 
 
 class ErrorLineCommand(click.Command):
-    """A click command whose errors are one line each (see `error_lines`), with ``--quiet``."""
+    """A click command whose errors are one line each (see `error_lines`), with common options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _add_quiet(self)
+        _add_common(self)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, with the names that other tools give to options."""
+        return super().parse_args(ctx, _without_aliases(self, args))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -191,17 +235,34 @@ class ErrorLineCommand(click.Command):
 class ErrorLineGroup(click.Group):
     """A click group whose subcommands' errors are one line each (see `error_lines`).
 
-    It and all its commands have ``--quiet``.
+    It and all its commands have the common options.
     """
+
+    command_class = ErrorLineCommand
+    group_class = type
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _add_quiet(self)
+        _add_common(self)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add a command."""
-        _add_quiet(cmd)
+        _add_common(cmd)
+        for param in cmd.params:  # a line of help that the group has already
+            if isinstance(param, click.Option) and "--version" in param.opts:
+                param.hidden = True
         super().add_command(cmd, name)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, with the names that other tools give to options."""
+        return super().parse_args(ctx, _without_aliases(self, args))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand, with the names that other tools give to its options."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, rest if command is None else _without_aliases(command, rest)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the command line and run."""

@@ -1,6 +1,7 @@
 """The one place where what a parser raises on untrusted bytes becomes a `UserError`."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.names import printable
 
 _LONGEST = 200
+_OBJECT = re.compile(r" ?<[\w.]+( object at 0x[0-9a-f]+| name=.*)>")  # the text of an open file
 
 
 @contextlib.contextmanager
@@ -45,6 +47,6 @@ def reason(error: BaseException) -> str:
     elif isinstance(error, OSError) and error.strerror:
         text = error.strerror
     else:
-        text = str(error)
+        text = _OBJECT.sub("", str(error))
     words = printable(" ".join(text.split())[:_LONGEST])
     return words or type(error).__name__

@@ -117,6 +117,17 @@ def test_names_of_strangers_do_not_command_the_terminal(tmp_path):
         assert not set("\x1b\x07") & set(done.output), words
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_answers_to_h_and_version(name, tmp_path):
+    group, *words = name.split()
+    shown = [CliRunner().invoke(COMMANDS[group], [*words, flag]) for flag in ("-h", "--help")]
+    assert shown[0].output == shown[1].output
+    assert shown[0].output.startswith("Usage:")
+    done = CliRunner().invoke(COMMANDS[group], [*words, "--version"], prog_name=group)
+    assert done.exit_code == 0
+    assert done.output == f"{group} {stylegan.__version__}\n"
+
+
 def on_terminal(arguments):
     """What a command writes to stderr where that is a terminal of 80 columns."""
     ours, its = pty.openpty()

@@ -7,6 +7,7 @@ import click
 
 from stylegan.training.run_status import PhaseTime, RunStatus
 from stylegan.training.units import duration
+from stylegan_eval.names import printable
 
 _COLOUR = {"running": "green", "finished": "green", "stopped": "yellow"}
 _TERMS = ("loss_D", "loss_G", "score_real", "score_fake", "r1", "gp", "fake_spread")
@@ -15,23 +16,23 @@ _TERMS = ("loss_D", "loss_G", "score_real", "score_fake", "r1", "gp", "fake_spre
 def status_lines(status: RunStatus) -> Iterator[str]:
     """Lines to print; colours are there for `click.echo` to take away where nobody looks."""
     config = status.config
-    yield click.style(str(status.folder), bold=True)
+    yield _style(status.folder, bold=True)
     mirror = ", mirrored" if config.mirror else ""
     size = f"{config.resolution}x{config.resolution}"
     yield _line("configuration", f"{config.name} ({config.change}), {size}{mirror}")
-    yield _line("data", f"{status.data}, seed {status.seed}")
+    yield _line("data", f"{printable(str(status.data))}, seed {status.seed}")
     yield _line("state", _state(status))
     if status.trouble and status.state == "running":
-        yield _line("trouble", click.style(status.trouble, fg="red"))
+        yield _line("trouble", _style(status.trouble, fg="red"))
     yield _line("progress", _progress(status))
     if status.rows:
         yield from _last_row(status.rows[-1])
     for name, text in (("metrics", _metrics(status)), ("checkpoints", _checkpoints(status))):
-        yield _line(name, text)
+        yield _line(name, printable(text))
     if status.unmeasured:
         row = status.unmeasured[-1]
         text = f"{row.get('asked')} at kimg {row['nimg'] / 1000:.1f}: {row['error']}"
-        yield _line("not measured", click.style(text, fg="red"))
+        yield _line("not measured", _style(text, fg="red"))
     if status.damaged:
         lines = "1 line" if status.damaged == 1 else f"{status.damaged} lines"
         yield _line("damaged", f"{lines} of log.jsonl or metrics.jsonl, left out here")
@@ -44,22 +45,26 @@ def _line(name: str, text: str) -> str:
     return f"  {name:<14} {text}"
 
 
+def _style(text: object, **style: Any) -> str:
+    return click.style(printable(str(text)), **style)
+
+
 def _state(status: RunStatus) -> str:
-    name = click.style(status.state, fg=_COLOUR[status.state])
+    name = _style(status.state, fg=_COLOUR[status.state])
     if status.state == "running":
         ago = "" if status.quiet is None else f", its last tick was {duration(status.quiet)} ago"
         return f"{name}: a process holds the run{ago}"
     if status.state == "finished":
         return name
-    go_on = f"continue with stylegan-train --resume --out {status.folder}"
+    go_on = f"continue with stylegan-train --resume --out {printable(str(status.folder))}"
     if not status.trouble:
         return f"{name} without a word, killed perhaps: {go_on}"
     if status.trouble.startswith("stopped "):
-        name = click.style(status.trouble, fg=_COLOUR["stopped"])
+        name = _style(status.trouble, fg=_COLOUR["stopped"])
         return name if "--resume" in status.trouble else f"{name}; {go_on}"
     if status.trouble.startswith("training collapsed"):
-        return f"{name}: {status.trouble}"  # which says what to do
-    return f"{name}: {status.trouble}; {go_on}"
+        return f"{name}: {printable(status.trouble)}"  # which says what to do
+    return f"{name}: {printable(status.trouble)}; {go_on}"
 
 
 def _progress(status: RunStatus) -> str:

@@ -177,7 +177,7 @@ def test_command_trains_and_shows(folder, tmp_path):
         ("--epochs", "0", "--epochs must be at least 1, got 0"),
         ("--batch", "1", "--batch must be at least 2, got 1"),
         ("--lrate", "nan", "--lrate must be above 0"),
-        ("--seed", "-1", "--seed must be from 0"),
+        ("--seed", "-1", "--seed must be 0 to"),
         ("--architecture", "big", "unknown architecture 'big'"),
         ("--data", "nowhere", "nowhere does not exist"),
         ("--out", ".", "it is a folder"),

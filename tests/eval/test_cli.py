@@ -252,3 +252,15 @@ def test_weights_are_named_once(tmp_path):
 )
 def test_all_refuses_too_few_images_without_naming_options_it_lacks(metrics, num, message):
     assert_refused(run("all", "--metrics", metrics, "-n", num, "--subset-size", 2), message)
+
+
+def test_names_of_other_tools_are_understood(ckpt, image_folder):
+    data = ["--data", image_folder("reals", 1000), *LITE, "--json"]
+    ours = run("kid", "-n", 1000, "--subset-size", 50, "--batch", 50, "--ckpt", ckpt, *data)
+    theirs = run("kid1k", "--subset-size", 50, "--batch-size=50", "--network", ckpt, *data)
+    assert ours.exit_code == theirs.exit_code == 0, theirs.stderr
+    [one], [other] = (json.loads(done.stdout)["results"] for done in (ours, theirs))
+    assert one["value"] == other["value"]
+    refused = run("pr50k3_full", "--network", ckpt, "--trunc", "0.5", *data)
+    assert "--psi" not in refused.stderr
+    assert refused.exit_code == 1

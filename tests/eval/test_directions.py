@@ -277,7 +277,7 @@ def test_the_strength_asked_for_joins_the_curve():
         ({"strength": float("nan")}, "--strength must be above 0"),
         ({"apart": -1}, "--apart must be a number from 0 on"),
         ({"apart": float("nan")}, "--apart must be a number from 0 on"),
-        ({"check_seed": -1}, "--check-seed must be from 0"),
+        ({"check_seed": -1}, "--check-seed must be 0 to"),
         ({"seed": 1}, "--check-seed 1 would move the images"),
     ],
 )

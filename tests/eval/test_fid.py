@@ -243,7 +243,7 @@ def test_names_pin_the_protocol():
     [
         ({"num": 1}, "--num must be at least 2, got 1"),
         ({"batch": 0}, "--batch must be at least 1, got 0"),
-        ({"seed": -1}, "--seed must be from 0"),
+        ({"seed": -1}, "--seed must be 0 to"),
         ({"features": "efficientnet-lite0", "resize": "pytorch-fid"}, "--resize applies to"),
         ({"floor": True, "reals": "full"}, "leave out --reals full"),
     ],

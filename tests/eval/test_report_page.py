@@ -287,7 +287,7 @@ def test_what_cannot_be_reported_leaves_no_page(tmp_path):
         ([table, "--data", tmp_path, "--samples", 0], "ask for some (--samples)"),
         ([table, "--device", "tpu"], "--device must be"),
         ([table, "--samples", 257], "--samples must be from 0 to 256, got 257"),
-        ([table, "--seed", -1], "--seed must be from 0"),
+        ([table, "--seed", -1], "--seed must be 0 to"),
     ]:
         refused = run(*args, "-o", out)
         assert refused.exit_code == 1, args

@@ -216,7 +216,7 @@ def test_unlike_ones_are_not_compared(image_folder, tmp_path):
     [
         ("--generator {layered} --mixing 7", 1, "has 6 layers"),
         ("--generator {layered} --mixing 0", 1, "--mixing must be at least 1"),
-        ("--generator {layered} --psi nan", 1, "--psi must be a number"),
+        ("--generator {layered} --psi nan", 1, "--psi must be -100 to 100"),
         ("--generator {layered} --psi some", 2, "--psi"),
         ("--generator {plain} --psi 0.7", 1, "needs a mapping network"),
         ("--generator {plain} --mixing 2", 1, "has 1 layers"),

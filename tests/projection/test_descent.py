@@ -225,7 +225,7 @@ def test_a_network_of_one_w_is_told():
         ({"lrate": float("nan")}, "--lrate must be a number from 0 on"),
         ({"lrate": 0.0}, "--lrate must be above 0"),
         ({"perturbation": float("inf")}, "--perturbation must be a number"),
-        ({"seed": -1}, "--seed must be from 0"),
+        ({"seed": -1}, "--seed must be 0 to"),
     ],
 )
 def test_unfit_settings_are_refused(values, message):
