@@ -27,8 +27,8 @@ def parsing(where: str | Path, expected: str = "", advice: str = "") -> Iterator
         if str(where) in str(error):
             raise
         if not expected:
-            raise UserError(f"{where}: {error}") from error
-        raise UserError(_line(where, expected, str(error), advice)) from error
+            raise UserError(f"{where}: {reason(error, 5 * _LONGEST)}") from error
+        raise UserError(_line(where, expected, reason(error), advice)) from error
     except MemoryError as error:
         raise UserError(f"{where}: takes more memory than there is") from error
     except Exception as error:
@@ -40,7 +40,7 @@ def _line(where: str | Path, expected: str, why: str, advice: str) -> str:
     return f"{where}{colon} {expected} ({why})" + (f": {advice}" if advice else "")
 
 
-def reason(error: BaseException) -> str:
+def reason(error: BaseException, longest: int = _LONGEST) -> str:
     """What an exception says, as one printable line of bounded length."""
     if isinstance(error, KeyError) and error.args:
         text = f"no {error.args[0]!r:.60}"
@@ -48,5 +48,5 @@ def reason(error: BaseException) -> str:
         text = error.strerror
     else:
         text = _OBJECT.sub("", str(error))
-    words = printable(" ".join(text.split())[:_LONGEST])
+    words = printable(" ".join(text.split())[:longest])
     return words or type(error).__name__
