@@ -18,6 +18,10 @@ class UserError(Exception):
     as ``error: ...`` and exit with status 1; no traceback.
     """
 
+    def __init__(self, message: str) -> None:
+        # Names from files may hold ends of lines.
+        super().__init__(" ".join(message.splitlines()))
+
 
 class UndefinedMetricError(UserError):
     """A metric that is not defined for these images; `stylegan-eval all` leaves it out."""

@@ -1,12 +1,15 @@
 """The one writer and reader of a run's JSON lines: rows of numbers that know their `nimg`."""
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stylegan_eval.errors import UserError
 from stylegan_eval.files import atomic_write
+from stylegan_eval.untrusted import parsing
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -59,13 +62,12 @@ def _lines(path: Path) -> list[str]:
 
 
 def _row_of(line: str) -> dict[str, Any] | None:
-    try:
+    row = None
+    with contextlib.suppress(UserError), parsing("row"):
         row = json.loads(line)
-    except ValueError:
-        return None
     if not isinstance(row, dict) or not isinstance(row.get("nimg"), int | float):
         return None
-    return row
+    return row if 0 <= row["nimg"] < 2**63 else None  # nor NaN
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,8 +49,8 @@ def fill(path):
         raise UserError(f"{path}: hidden") from error
 
 
-def several_lines(path):
-    raise UserError(f"{path}: a\nb")
+def a_long_line(path):
+    raise UserError(f"{path}: " + "a" * 2000)
 
 
 def die(_path):
@@ -60,7 +60,7 @@ def die(_path):
 BROKEN = {
     "a traceback": (lambda _path: [][7], "IndexError"),
     "memory": (fill, "memory"),
-    "lines": (several_lines, "no line"),
+    "length": (a_long_line, "no line"),
     "death": (die, "ended by SIGSEGV"),
     "time": (hang, "took too long"),
 }

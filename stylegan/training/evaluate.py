@@ -36,6 +36,7 @@ from stylegan_eval.results import Row
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.images import FeatureSettings, RealSettings
 from stylegan_eval.settings.ppl import PplSettings
+from stylegan_eval.untrusted import parsing
 
 Measured = Mapping[str, Any]
 Result = TypeVar("Result")
@@ -287,12 +288,11 @@ class Measurements:
 
 def read_best(folder: Path) -> dict[str, Any] | None:
     """What ``best.json`` says of ``best.pt``; None where either is missing or damaged."""
-    try:
+    with suppress(UserError), parsing(folder / BEST_FILE):
         best = json.loads((folder / BEST_FILE).read_text(encoding="utf-8"))
         float(best["value"]), str(best["asked"]), str(best["metric"]), float(best["kimg"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return dict(best) if (folder / BEST).is_file() else None
+        return dict(best) if (folder / BEST).is_file() else None
+    return None
 
 
 def _first_of_each(rows: Sequence[Measured], asked: str) -> list[Measured]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,3 +71,20 @@ def test_rows_that_belong_together_are_there_together(tmp_path):
     assert read_rows(path) == ([{"nimg": 8, "metric": "fid"}], 0)
     append_rows(path, rows)
     assert read_rows(path)[0][1:] == rows
+
+
+DAMAGED = (
+    "[" * 100_000,
+    '{"nimg": NaN}',
+    '{"nimg": 1e999}',
+    '{"nimg": -1}',
+    "9" * 5000,
+    '{"nimg": "1"}',
+)
+
+
+@pytest.mark.parametrize("line", DAMAGED)
+def test_damaged_lines_are_counted_and_no_rows(tmp_path, line):
+    path = tmp_path / "log.jsonl"
+    path.write_text(f'{{"nimg": 1}}\n{line}\n{{"nimg": 2}}\n')
+    assert read_rows(path) == ([{"nimg": 1}, {"nimg": 2}], 1)
