@@ -241,7 +241,7 @@ def _wait_until_free(log: Path) -> None:
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """A temporary name for a table, which becomes `path` if it was written."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
     temporary.parent.mkdir(parents=True, exist_ok=True)
     temporary.unlink(missing_ok=True)  # of a runner that was killed
     yield temporary

@@ -2,6 +2,8 @@
 
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -16,9 +18,14 @@ SLOW = {"status by run.json", "status by the log"}
 
 @pytest.mark.parametrize("name", READERS)
 def test_damaged_files_are_read_or_refused_in_a_line(name):
-    counts, _, failures = fuzz(name, READERS[name], seed=1, count=3 if name in SLOW else 25)
+    if name in SLOW:  # they use autograd, which no process may that was forked from its user
+        command = [sys.executable, "-m", "benchmarks.fuzz", name, "--seed", "1", "--count", "3"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return
+    counts, _, failures = fuzz(name, READERS[name], seed=1, count=25)
     assert failures == []
-    assert sum(counts.values()) == (3 if name in SLOW else 25)
+    assert sum(counts.values()) == 25
 
 
 def test_copies_are_functions_of_the_seed_and_differ(tmp_path):

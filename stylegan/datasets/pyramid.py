@@ -319,6 +319,8 @@ def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def _check_space(files: ImageFiles, folder: Path, needed: int) -> None:
+    if folder.is_dir():  # another process has finished first
+        return
     try:
         check_writable(folder)
     except UserError as error:

@@ -221,7 +221,7 @@ def test_sigterm_saves_and_leaves(avatars, tmp_path):
         (
             ["run", "table1", "--scale", "tiny-32", "--data", "x", "--seeds", "1,x", "--out", "o"],
             2,
-            "'1,x' is no list of seeds",
+            "1,x is not a list of seeds",
         ),
         (["run", "table1", "--scale", "tiny-32", "--data", "x"], 2, "where to? Give --out DIR"),
         (["run", "table1", "--scale", "tiny-32"], 2, "trained on what? Give --data"),

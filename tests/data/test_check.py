@@ -60,7 +60,7 @@ def test_a_dry_run_names_every_file_with_trouble_and_writes_only_the_report(tmp_
     }
     assert (found["small.png"]["width"], found["small.png"]["height"]) == ("9", "4")
     assert found["small.png"]["trouble"] == "too small for 8"
-    assert found["text.png"]["trouble"] == "not an image, or damaged from its first bytes on"
+    assert found["text.png"]["trouble"].startswith("not an image, or damaged from")
     assert [found[f"00{n}.png"]["trouble"] for n in range(3)] == [""] * 3
     assert [path for path in everything_below(tmp_path) if "/" not in path] == ["r.csv", "src"]
 

@@ -118,7 +118,7 @@ BAD = [
 
 @pytest.mark.parametrize(("args", "status", "message"), BAD)
 def test_what_cannot_be_drawn_is_told_in_one_line(args, status, message, files, tmp_path):
-    out = tmp_path / "out.file"
+    out = tmp_path / "out.png"
     names = files | {"out": out}
     names["other"] = write_attributes(tmp_path / "other", files["growing"])
     names["narrow"] = write_attributes(tmp_path / "narrow", files["F"], width=16)

@@ -180,9 +180,9 @@ def test_truncation_of_given_ws_is_that_of_the_ws_of_z(networks, tmp_path):
     common = ("--ckpt", networks / "F.safetensors", "--psi", 0.5)
     for name in ("latents", "ws"):
         file = tmp_path / f"{'z' if name == 'latents' else name}.npy"
-        done = run("export", *common, f"--{name}", file, tmp_path / f"{name}.out")
+        done = run("export", *common, f"--{name}", file, tmp_path / f"{name}.npy")
         assert done.exit_code == 0, done.stderr
-    one, other = (np.load(tmp_path / f"{name}.out") for name in ("latents", "ws"))
+    one, other = (np.load(tmp_path / f"{name}.npy") for name in ("latents", "ws"))
     np.testing.assert_allclose(one, other, atol=1e-4)
 
 
