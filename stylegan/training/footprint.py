@@ -111,7 +111,8 @@ def prepared_images(data: Path, cache: Path | None) -> Written:
     with open_images(data) as files:
         ((first,),) = read_batches(files, range(1), 1)
         sizes = [size for size in (first.shape[-1] >> lod for lod in range(30)) if size >= 4]
-        total = sum(first.shape[0] * size**2 for size in sizes) * len(files)
+        image = sum(first.shape[0] * size**2 + 4 for size in sizes)  # with a checksum each
+        total = image * len(files)
     folder = (cache or cache_dir()) / "pyramids"
     return Written(what="prepared images", count=1, size=total, folder=folder)
 

@@ -179,7 +179,7 @@ def test_a_failed_row_says_why_and_does_not_stop_the_others(undisturbed, avatars
     assert ended.returncode == 1
     found = [o for o in read_outcomes(read_folder(out)) if o.request.kimg == 0.4]
     assert [(o.line, o.state) for o in found] == [("A", "failed"), ("F", "done")]
-    assert "no run to resume in" in found[0].reason
+    assert "is damaged" in found[0].reason
     assert found[0].reason in ended.stdout
     assert "Traceback" not in ended.stderr
 

@@ -122,9 +122,9 @@ def test_bad_input(conditional, finished, cache, tmp_path):
     out = tmp_path / "x.png"
     refused("classes 0 to 2, not 3", sample, "grid", "--ckpt", conditional, "--class", 3, out)
     refused("is unconditional", sample, "grid", "--ckpt", finished, "--class", 0, out)
-    images = tmp_path / "x.npy"
+    images, scores = tmp_path / "x.npy", tmp_path / "scores.npy"
     np.save(images, np.zeros((4, 3, 16, 16), np.float32))
-    refused("is conditional", sample, "scores", "--ckpt", conditional, "--images", images, out)
+    refused("is conditional", sample, "scores", "--ckpt", conditional, "--images", images, scores)
     plain = tmp_path / "plain.zip"
     write_archive(plain, ((np.full((16, 16, 3), k, np.uint8), None) for k in range(20)))
     options = ["--config", "F", "--preset", "tiny-16", "--cache", cache, "--out", tmp_path / "r"]

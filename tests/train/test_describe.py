@@ -72,7 +72,7 @@ def test_a_run_writes_no_more_than_was_announced(finished, tiny):
     pictures = list(finished.glob("*.png"))
     assert len(pictures) <= sheets.count == 5  # those of one kimg share a name
     assert max(picture.stat().st_size for picture in pictures) <= sheets.size
-    assert len(list(finished.glob("checkpoint-*.pt"))) <= checkpoints.count == 4
+    assert len(list(finished.glob("checkpoint-*.pt"))) <= checkpoints.count == 5  # and one by time
     rows = (finished / "log.jsonl").read_text().splitlines()
     assert log.count - 1 <= len(rows) <= log.count
     assert sum(len(row) for row in rows) <= log.total
@@ -92,7 +92,7 @@ def test_the_best_checkpoint_is_one_more(tiny):
         )[0].count
         for metrics in ("", "fid10k")
     )
-    assert (plain, best) == (3, 4)
+    assert (plain, best) == (4, 5)
 
 
 def test_prepared_images_take_what_was_announced(data, tmp_path):
