@@ -1,5 +1,6 @@
 """Real images on their way from the disk to the steps, read ahead of them."""
 
+import errno
 import logging
 import multiprocessing
 import signal
@@ -13,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from stylegan.configs import Config
 from stylegan.datasets.reals import RawBatch, Slice
@@ -23,6 +24,8 @@ from stylegan.training.schedule import training_points
 from stylegan_eval.command import STOP_SIGNALS
 from stylegan_eval.errors import UserError
 from stylegan_eval.parallel import work_for_parent
+
+_FULL = "/dev/shm is full, docker run --shm-size 1g gives a container more"
 
 
 class RealImages(Protocol):
@@ -43,9 +46,15 @@ class _Requests(Dataset[RawBatch | UserError]):
 
     def __getitem__(self, part: Slice) -> RawBatch | UserError:
         try:
-            return self._reals[part]
+            batch = self._reals[part]
         except UserError as error:
             return error
+        if get_worker_info() is not None:
+            # Without room for it, a batch on its way to the training is lost without a word.
+            for tensor in batch:
+                if tensor.numel():
+                    tensor.share_memory_()  # type: ignore[no-untyped-call]
+        return batch
 
 
 def slices(config: Config, nimg: int, execution: Execution, runtime: Runtime) -> Iterator[Slice]:
@@ -85,19 +94,24 @@ def feed(
             ahead.popleft()
             yield _whole(batch)
         return
-    except (RuntimeError, OSError, EOFError):
+    except (RuntimeError, OSError, EOFError) as error:
         ended = wait([worker.sentinel for worker in workers], timeout=1)
         dead = [worker for worker in workers if worker.sentinel in ended]
-        if not dead:
+        if dead:
+            dead[0].join()
+            reason = f"a process that reads images ahead (--workers) ended {_how(dead[0])}"
+        elif "shared memory" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
+            reason = f"no room for images read ahead (--workers): {_FULL}"
+        elif isinstance(error, OSError):  # no process can be started; or it comes again below
+            reason = f"images cannot be read ahead (--workers): {error.strerror or error}"
+        else:
             raise
-        dead[0].join()
-        death = dead[0].exitcode
     finally:
         batches = iter(())  # the ordinary end
         for worker in workers:
             worker.kill()
     logging.getLogger(__name__).warning(
-        "%s; from here on the training process reads images itself", _said(death)
+        "%s; from here on the training process reads images itself", reason
     )
     yield from map(_whole, _loader(reals, chain(ahead, parts), pin_memory=pinned))
 
@@ -150,10 +164,10 @@ def _work_for_parent(_number: int) -> None:
     work_for_parent()
 
 
-def _said(status: int | None) -> str:
-    said = "a process that reads images ahead (--workers) ended"
+def _how(worker: BaseProcess) -> str:
+    status = worker.exitcode
     if status is None or status >= 0:
-        return f"{said} with status {status}"
+        return f"with status {status}"
     name = signal.Signals(-status).name
-    reason = {"SIGKILL": " (out of memory?)", "SIGBUS": " (is /dev/shm full? docker --shm-size)"}
-    return f"{said} by {name}{reason.get(name, '')}"
+    reason = {"SIGKILL": " (out of memory?)", "SIGBUS": f" ({_FULL}?)"}
+    return f"by {name}{reason.get(name, '')}"

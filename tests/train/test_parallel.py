@@ -229,6 +229,28 @@ def test_workers_leave_signals_to_the_training_and_end_with_it(method, labelled,
         time.sleep(0.01)
 
 
+NO_ROOM = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+NO_ROOM += ['mount -t tmpfs -o size={}k none /dev/shm && exec "$@"', "sh"]
+
+
+@pytest.mark.skipif(
+    subprocess.run([*NO_ROOM[:4], "true"], capture_output=True).returncode != 0,
+    reason="no namespaces here",
+)
+@pytest.mark.parametrize("size", [4, 64])
+def test_without_shared_memory_the_training_reads_images_itself(size, labelled, cache, tmp_path):
+    """As in a container that has 64 MB of it: PyTorch would drop batches, and wait for them."""
+    script = tmp_path / "workers.py"
+    script.write_text(WORKERS)
+    done = subprocess.run(
+        [*(word.format(size) for word in NO_ROOM), sys.executable, script, labelled, cache, "fork"],
+        input="\n\n", capture_output=True, text=True,
+        env=ENV | {"PYTHONPATH": str(SCRIPT.parents[2])},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[1:] == ["True"], done.stderr
+    assert "no room for images read ahead (--workers): /dev/shm is full" in done.stderr
+
+
 def test_a_worker_is_given_the_place_of_the_images_not_the_images(labelled, cache):
     reals = Reals(open_pyramid(labelled, cache=cache), seed=0, mirror=True, labelled=True)
     sent = ForkingPickler.dumps(reals)
