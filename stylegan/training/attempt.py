@@ -95,6 +95,7 @@ class Attempt:
         with ExitStack() as stack:
             stack.enter_context(lasting_stderr())
             stack.enter_context(self._errors_in_log(state))
+            stack.enter_context(handling(stop))
             reports = self._open_reports(stack, start) if runtime.is_first else None
             snapshots = Snapshots(
                 settings=settings,
@@ -107,7 +108,6 @@ class Attempt:
                 runtime=runtime,
                 stop=stop,
             )
-            stack.enter_context(handling(stop))
             # Published numbers were made in float32; TF32 keeps 10 bits of the mantissa, not 23.
             stack.enter_context(computing_in(settings.execution.precision, runtime.device.type))
             snapshots.begin(state)
