@@ -205,11 +205,17 @@ _ALIASES = {
 }
 
 
-def _without_aliases(command: click.Command, args: list[str]) -> list[str]:
+def _words(command: click.Command, args: list[str]) -> list[str]:
+    """Translate aliases; refuse empty words, which as paths would be the current folder."""
     known = {flag for param in command.params for flag in param.opts}
-    words = []
-    for word in args:
+    words: list[str] = []
+    for i, word in enumerate(args):
         name, equals, value = word.partition("=")
+        if not word or (name.startswith("--") and equals and not value):
+            option = name or (args[i - 1] if i and args[i - 1].startswith("-") else "an argument")
+            raise click.UsageError(
+                f"{option} is empty: expected a value (is a variable of the shell not set?)"
+            )
         taken = _ALIASES.get(name, "") in known and name not in known
         words.append(_ALIASES[name] + equals + value if taken else word)
     return words
@@ -224,7 +230,7 @@ class ErrorLineCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line, with the names that other tools give to options."""
-        return super().parse_args(ctx, _without_aliases(self, args))
+        return super().parse_args(ctx, _words(self, args))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -255,14 +261,14 @@ class ErrorLineGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line, with the names that other tools give to options."""
-        return super().parse_args(ctx, _without_aliases(self, args))
+        return super().parse_args(ctx, _words(self, args))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the subcommand, with the names that other tools give to its options."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command, rest if command is None else _without_aliases(command, rest)
+        return name, command, rest if command is None else _words(command, rest)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the command line and run."""

@@ -97,3 +97,24 @@ def test_the_right_ending_in_any_case_or_none_is_written(tmp_path, name):
     with Image.open(out) as image:
         assert image.format == "PNG"
         assert np.asarray(image).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "name"),
+    [
+        (evaluate, ["fid", "--images", "", "--data", "x"], "--images"),
+        (evaluate, ["fid", "--images", "x", "--data="], "--data"),
+        (evaluate, ["report", ""], "an argument"),
+        (train, ["--data", "x.zip", "--out", ""], "--out"),
+        (train, ["status", ""], "an argument"),
+        (data, ["prepare", "", "x.zip"], "an argument"),
+        (sample, ["grid", "--ckpt", "", "x.png"], "--ckpt"),
+        (convert, ["demo", ""], "an argument"),
+    ],
+)
+def test_an_empty_word_is_not_the_current_folder(tmp_path, monkeypatch, command, words, name):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 2
+    assert f"{name} is empty: expected a value" in done.stderr
+    assert not list(tmp_path.iterdir())
