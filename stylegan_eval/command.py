@@ -208,11 +208,15 @@ _ALIASES = {
 def _words(command: click.Command, args: list[str]) -> list[str]:
     """Translate aliases; refuse empty words, which as paths would be the current folder."""
     known = {flag for param in command.params for flag in param.opts}
+    may_be_empty = {flag for p in command.params if p.default == "" for flag in p.opts}
     words: list[str] = []
     for i, word in enumerate(args):
         name, equals, value = word.partition("=")
         if not word or (name.startswith("--") and equals and not value):
             option = name or (args[i - 1] if i and args[i - 1].startswith("-") else "an argument")
+            if option in may_be_empty:
+                words.append(word)
+                continue
             raise click.UsageError(
                 f"{option} is empty: expected a value (is a variable of the shell not set?)"
             )

@@ -327,3 +327,17 @@ def test_a_file_of_labels_in_a_wrong_place_is_told(tmp_path):
                                             "set/dataset.json": b"{}"})  # fmt: skip
     done = run(data_command, "inspect", source)
     assert "set/dataset.json: no labels are read from it; expected dataset.json" in done.stderr
+
+
+def test_images_beside_a_tar_are_the_set_that_metrics_see(tmp_path):
+    image = encoded(noise(8, 8))
+    (tmp_path / "set").mkdir()
+    write_tar(tmp_path / "set" / "a.tar", [tar_member("x.png", image)])
+    (tmp_path / "set" / "cats").mkdir()
+    for k in range(3):
+        (tmp_path / "set" / "cats" / f"{k}.png").write_bytes(image)
+    done = run(data_command, "prepare", tmp_path / "set", tmp_path / "out.zip")
+    assert done.exit_code == 0, done.output
+    assert "left out: 1 .tar" in done.stderr
+    with open_images(tmp_path / "out.zip") as prepared, open_images(tmp_path / "set") as seen:
+        assert len(prepared) == len(seen) == 3

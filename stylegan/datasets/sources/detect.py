@@ -11,6 +11,7 @@ from stylegan.datasets.sources.tars import open_tars
 from stylegan.datasets.sources.tfrecords import SUFFIX as TFRECORD_SUFFIX
 from stylegan.datasets.sources.tfrecords import is_tfrecord, open_tfrecords
 from stylegan.datasets.sources.torchvision_sets import PREFIX, open_torchvision
+from stylegan_eval.command import note
 from stylegan_eval.errors import UserError
 
 _START_BYTES = 512
@@ -68,11 +69,22 @@ def _opened(path: Path) -> Source:
 
 def _opened_folder(path: Path) -> Source:
     if (path / DATA_FILE).exists():
-        return open_database(path)
+        return _alone(open_database(path), path)
     if any(path.glob(f"*{TFRECORD_SUFFIX}")):
-        return open_tfrecords(path)
+        return _alone(open_tfrecords(path), path)
     if attribute_list(path) is not None:
         return open_celeba(path)
-    if any(path.glob(f"*{TAR_SUFFIX}")) and not has_images(path):
+    if any(path.glob(f"*{TAR_SUFFIX}")) and not _holds_images(path):
         return open_tars(path)
     return open_files(path)
+
+
+def _holds_images(path: Path) -> bool:
+    below = (each for each in path.rglob("*") if each.is_dir())
+    return any(has_images(folder) for folder in (path, *below))
+
+
+def _alone(source: Source, path: Path) -> Source:
+    if _holds_images(path):
+        note(f"{path}: image files beside {source.kind} are left out: prepare them by themselves")
+    return source
