@@ -50,7 +50,7 @@ class OutFile(click.Path):
         path = Path(value)
         if path.suffix and path.suffix.lower() not in self.endings:
             expected = " or ".join(self.endings)
-            self.fail(f"{path} is to end in {expected}, which is what is written", param, ctx)
+            self.fail(f"{path} must end in {expected}: that is the format written", param, ctx)
         return super().convert(value, param, ctx)
 
 

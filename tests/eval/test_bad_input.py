@@ -202,7 +202,7 @@ def test_labels_that_cannot_be_learnt(tmp_path):
         train = ["classifiers", "train", "--data", data, "--resolution", 8, "--epochs", 1]
         assert_refused(run(*train, "--out", out), message)
     before = data.read_bytes()
-    assert_refused(run(*train, "--out", data), "is to end in .safetensors", status=2)
+    assert_refused(run(*train, "--out", data), "must end in .safetensors", status=2)
     assert data.read_bytes() == before
     assert not out.exists()
 

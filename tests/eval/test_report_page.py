@@ -296,7 +296,8 @@ def test_what_cannot_be_reported_leaves_no_page(tmp_path):
         assert not out.exists()
     assert run("-o", out).exit_code == 2
     refused = run(table, "-o", table)
-    assert "would overwrite what is to be reported" in refused.stderr
+    assert refused.exit_code == 2
+    assert "must end in .html or .htm" in refused.stderr
     assert run(table, "-o", tmp_path).exit_code == 1
 
 
