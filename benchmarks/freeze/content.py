@@ -79,7 +79,7 @@ def _json_lines(text: str) -> Iterator[str]:
     try:
         trees = [json.loads(text)]
     except ValueError:
-        trees = [json.loads(line) for line in text.splitlines()]
+        trees = [json.loads(line) for line in text.splitlines() if line.startswith(("{", "["))]
     for tree in trees:
         yield json.dumps(_without_times(tree), indent=1)
 
