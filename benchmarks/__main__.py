@@ -8,12 +8,13 @@ import click
 
 from benchmarks.scales import SCALES
 from benchmarks.tables import TABLES, Line, chosen_lines
-from stylegan_eval.command import EXIT_ERROR, ErrorLineGroup
+from stylegan_eval.cli.options import Number, SeedRange
+from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineGroup
 from stylegan_eval.errors import UserError
-from stylegan_eval.option_types import Number, SeedRange
 
 if TYPE_CHECKING:
     from benchmarks.jobs import Asked
+
 
 _PATH = click.Path(path_type=Path)
 
@@ -138,8 +139,8 @@ def run(
     runner = Runner(prepared.folder, asked, prepared.means, lambda line: click.echo(line, err=True))
     runner.work(prepared.jobs, force=force)
 
+    from benchmarks.folder import read_outcomes
     from benchmarks.listing import request_lines
-    from benchmarks.reading import read_outcomes
 
     outcomes = read_outcomes(prepared.folder, asked.name)
     for line in request_lines(outcomes):
@@ -151,8 +152,8 @@ def run(
 def _print_plan(
     asked: "Asked", lines: Sequence[Line], seeds: Sequence[int], name: str, device: str
 ) -> None:
-    from benchmarks.plan.lines import plan_lines
     from benchmarks.plan.machine import throughput_named
+    from benchmarks.plan.table import plan_lines
 
     networks = dict.fromkeys(line.network for line in lines)
     trainings = [
@@ -168,8 +169,7 @@ def _print_plan(
 @click.option("--out", type=_PATH, metavar="DIR", help="Folder to write.  [default: DIR/report]")
 def report(folder: Path, out: Path | None) -> None:
     """Write what DIR holds as a page, Markdown, tables and pictures."""
-    from benchmarks.folder import read_folder
-    from benchmarks.reading import read_outcomes
+    from benchmarks.folder import read_folder, read_outcomes
 
     results = read_folder(folder)
     outcomes = read_outcomes(results)

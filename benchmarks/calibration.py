@@ -17,19 +17,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.marks import write_between
-from stylegan_eval.command import ErrorLineCommand
-from stylegan_eval.files import atomic_write
-from stylegan_eval.metrics import manifold
+from benchmarks.demo.network import write_between
+from stylegan_eval.engine.command import ErrorLineCommand
+from stylegan_eval.engine.files import atomic_write
+from stylegan_eval.engine.statistics import (
+    FeatureStats,
+    class_sums,
+    inception_score,
+    pieces_of,
+    split_of,
+)
+from stylegan_eval.metrics import precision_recall
 from stylegan_eval.metrics.cmmd import cmmd
-from stylegan_eval.metrics.frechet import FrechetTo
-from stylegan_eval.metrics.kernel import kernel_distance
+from stylegan_eval.metrics.fid import FrechetTo, estimate
+from stylegan_eval.metrics.kid import kernel_distance
 from stylegan_eval.metrics.path_length import trimmed_mean
-from stylegan_eval.metrics.scores import class_sums, inception_score, pieces_of, split_of
 from stylegan_eval.metrics.separability import conditional_entropy, score_stderr, separability
-from stylegan_eval.metrics.uncertainty import estimate
-from stylegan_eval.statistics import FeatureStats
-from stylegan_eval.words import with_error
+from stylegan_eval.results.formatting import with_error
 
 DIM = 16
 NAME = "calibration"
@@ -96,7 +100,7 @@ def of_features(fake: Floats, real: Floats, rng: np.random.Generator) -> dict[st
         *(v / v.norm(dim=1, keepdim=True).clamp(min=1e-9) for v in (x, y))
     )
     found["cmmd"] = (value, _number(stderr), _number(redrawn))
-    balls, _ = manifold.measure(y, x, 3, manifold.OPEN)
+    balls, _ = precision_recall.measure(y, x, 3, precision_recall.OPEN)
     found["precision"] = (balls.precision, balls.precision_stderr, _NONE)
     found["density"] = (balls.density, balls.density_stderr, _NONE)
     for splits in (1, 2, 10):

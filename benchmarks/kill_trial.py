@@ -36,7 +36,7 @@ from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
 from stylegan.training.evaluate import METRICS_FILE
-from stylegan_eval.json_lines import read_rows
+from stylegan_eval.engine.json_lines import read_rows
 
 _MARK = "STYLEGAN_KILL_TRIAL"  # in the environment of all processes of a training
 

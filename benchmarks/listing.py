@@ -1,15 +1,14 @@
-"""What there is and how it stands, in words."""
+"""Scales, tables, rows and the progress of requests as lines of text."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from benchmarks.folder import ResultsFolder
+from benchmarks.folder import ResultsFolder, read_outcomes
 from benchmarks.outcomes import Outcome, State, Training
 from benchmarks.plan.machine import quick_estimates
-from benchmarks.reading import read_outcomes
 from benchmarks.scales import SCALES, training_config
 from benchmarks.tables import NETWORKS, TABLES
-from stylegan.training.units import duration
+from stylegan_eval.results.formatting import short_duration
 
 _STATES: tuple[State, ...] = ("done", "running", "failed", "waiting")
 
@@ -36,13 +35,15 @@ def listing(device: str) -> Iterator[str]:
         yield f"  {table.name + ' --rows':34s}  {head}"
         for line in table.lines:
             times = "  ".join(
-                f"{duration(seconds[f'{line.network} {name}']):>{width}s}"
+                f"{short_duration(seconds[f'{line.network} {name}']):>{width}s}"
                 for name, width in widths.items()
             )
             yield f"  {line.key:16s} {_short(line.label or 'F'):17s}  {times}"
         networks = {line.network for line in table.lines}
         totals = {name: sum(seconds[f"{n} {name}"] for n in networks) for name in SCALES}
-        times = "  ".join(f"{duration(totals[name]):>{width}s}" for name, width in widths.items())
+        times = "  ".join(
+            f"{short_duration(totals[name]):>{width}s}" for name, width in widths.items()
+        )
         yield f"  {'in all':34s}  {times}"
         yield ""
     yield "Tables share trainings: what one has trained, the others only measure."

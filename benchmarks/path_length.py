@@ -21,13 +21,12 @@ from stylegan.configs import CONFIGS, Config
 from stylegan.networks.generator import Generator, GeneratorAtLod, build_generator
 from stylegan.opening import load_for_evaluation
 from stylegan.presets import apply_preset
-from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.engine.command import ErrorLineCommand
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.path_length import trimmed_mean
-from stylegan_eval.metrics.path_pairs import Camera, measure_pairs
-from stylegan_eval.perceptual import SMALLEST_IMAGE, load_distance
-from stylegan_eval.perceptual.distance import PerceptualDistance
-from stylegan_eval.settings.ppl import PplSettings
+from stylegan_eval.metrics.path_length import Camera, measure_pairs, trimmed_mean
+from stylegan_eval.networks import SMALLEST_IMAGE, load_distance
+from stylegan_eval.networks.lpips import PerceptualDistance
+from stylegan_eval.settings.others import PplSettings
 
 EPSILONS = (1e-3, 1e-4, 1e-5)
 Line = tuple[str, str, tuple[float, ...], float]  # kind, method, errors, seconds per pair

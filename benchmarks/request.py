@@ -1,5 +1,6 @@
-"""From a question on the command line to jobs: opens data and folder, and keeps the question."""
+"""From a request to jobs, with the attribute classifiers that they need."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,23 +8,54 @@ from typing import Any, cast
 
 import torch
 
-from benchmarks.attributes import train_classifiers
 from benchmarks.folder import ResultsFolder, open_folder
 from benchmarks.jobs import Asked, Measurement, Wanted, cells_of
+from benchmarks.processes import call, claimed
 from benchmarks.runner import Job, Means, curve_metric, jobs_of
 from benchmarks.tables import Line
 from stylegan.runtime import Runtime
+from stylegan.training.batches import look_at as look_at_reals
 from stylegan.training.evaluate import check_reals
-from stylegan.training.execution import Execution
-from stylegan.training.images import look_at as look_at_reals
 from stylegan.training.metric_names import MetricSettings
+from stylegan.training.partition import Execution
 from stylegan.training.run import check_fit
-from stylegan_eval.content import content_digest
+from stylegan_eval.engine.command import tell
+from stylegan_eval.engine.files import locked, sha256_of
+from stylegan_eval.engine.processes import Processes
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import locked, sha256_of
-from stylegan_eval.images import open_images
-from stylegan_eval.processes import Processes
-from stylegan_eval.settings.images import Features
+from stylegan_eval.images.content import content_digest
+from stylegan_eval.images.files import open_images
+from stylegan_eval.settings.common import Features
+
+_LOOK_EVERY = 2.0
+
+
+def train_classifiers(folder: ResultsFolder, data: Path, device: str) -> Path:
+    """Attribute classifiers of a folder, trained on its data by the first who needs them.
+
+    Raises
+    ------
+    UserError
+        They cannot be trained: the data has no attributes, say.
+    """
+    path = folder.classifiers
+    while not path.exists():
+        with claimed(folder.claims, "classifiers") as claim:
+            if claim is not None and not path.exists():
+                tell("training attribute classifiers")
+                _train(path, data, device, folder.log("classifiers"))
+        if claim is None:
+            time.sleep(_LOOK_EVERY)
+    return path
+
+
+def _train(path: Path, data: Path, device: str, log: Path) -> None:
+    arguments = ["classifiers", "train", "--data", str(data), "--out", str(path)]
+    arguments += ["--epochs", "8", "--skip-constant", "--device", device]
+    ended = call("stylegan_eval", arguments, log)
+    if ended.status != 0:
+        raise UserError(f"no attribute classifiers: {ended.reason}")
+
 
 _NO_CLASSIFIERS = "no attribute classifiers: name a file with --classifiers"
 

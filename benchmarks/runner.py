@@ -1,6 +1,6 @@
 """Train and measure what a request asks for, one network after the other, until all is there.
 
-Several runners may share a folder: each takes what no living one has (`benchmarks.claims`). A
+Several runners may share a folder: each takes what no living one has (`benchmarks.processes`). A
 runner that is stopped or killed is continued by any other, from the last checkpoint.
 """
 
@@ -14,17 +14,15 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.child import call
-from benchmarks.claims import claimed
-from benchmarks.folder import ResultsFolder, write_json
+from benchmarks.folder import FINISHED, ResultsFolder, write_json
 from benchmarks.jobs import Asked, Measurement, Training, Wanted
-from benchmarks.reading import FINISHED
+from benchmarks.processes import call, claimed
 from benchmarks.scales import Protocol
 from stylegan.configs import config_to_dict
-from stylegan.training.attempt import TEXT_LOG
+from stylegan.training.trainer import TEXT_LOG
+from stylegan_eval.engine.files import is_held
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import is_held
-from stylegan_eval.loading import pick_device
+from stylegan_eval.generators.loading import pick_device
 
 Say = Callable[[str], None]
 _PATIENCE = 120.0

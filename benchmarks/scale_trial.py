@@ -19,15 +19,14 @@ from typing import Any
 import click
 import pandas as pd
 
-from benchmarks.child import call
-from benchmarks.claims import claimed
 from benchmarks.folder import read_json, write_json
+from benchmarks.processes import call, claimed
 from stylegan.configs import CONFIGS, Config, config_from_dict, config_to_dict
 from stylegan.presets import apply_preset
 from stylegan.training.evaluate import METRICS_FILE
-from stylegan_eval.command import ErrorLineGroup
+from stylegan_eval.engine.command import ErrorLineGroup
+from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
-from stylegan_eval.json_lines import read_rows
 
 _POINTS = 4  # distances along a run
 _USAGE, _DONE = "usage.json", "done.json"

@@ -7,7 +7,7 @@ from typing import Literal
 
 from stylegan.configs import CONFIGS, Config
 from stylegan_eval.errors import UserError
-from stylegan_eval.published import Place, published_values
+from stylegan_eval.results.published import Place, published_values
 
 Dataset = Literal["ffhq", "celebahq", "lsun-bedroom", "lsun-cat", "lsun-car"]
 Space = Literal["", "z", "w"]

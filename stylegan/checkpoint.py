@@ -18,13 +18,13 @@ from stylegan.configs import Config, config_from_dict, config_to_dict
 from stylegan.network_file import PARTS, check_tensors, networks_on_meta
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
-from stylegan.provenance import Provenance, provenance_from_dict, provenance_to_dict
 from stylegan.runtime import Runtime
+from stylegan.snapshot import Provenance, provenance_from_dict, provenance_to_dict
 from stylegan.training.state import TrainState
+from stylegan_eval.engine.files import atomic_write
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write
 from stylegan_eval.pickles.torch_files import is_torch_zip, read_torch
-from stylegan_eval.untrusted import parsing
 
 FORMAT = "stylegan-checkpoint/2"
 _KEYS = {"config", "provenance", "nimg", "lod", "networks", "optimizers", "labels"}

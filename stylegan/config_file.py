@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from stylegan.configs import Config, config_from_dict, config_to_dict
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.untrusted import parsing
 
 # Of a file; a configuration takes 3 kB.
-_LARGEST = 2**20
+_LARGEST_FILE = 2**20
 
 
 def config_text(config: Config) -> str:
@@ -34,7 +34,7 @@ def read_config(path: Path) -> Config:
         size = path.stat().st_size if path.is_file() else None
         if size is None:
             raise UserError(f"{path}: no such file: give a row A to F, or a JSON file")
-        if size > _LARGEST:
+        if size > _LARGEST_FILE:
             raise UserError(f"{path}: {size} bytes are no configuration: expected a few kB of JSON")
         text = path.read_text(encoding="utf-8")
     return config_from_text(text, str(path))

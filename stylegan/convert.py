@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand, NetworkPath, say
+from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath, say
 
 if TYPE_CHECKING:
     from stylegan_eval.pickles.networks import PickledNetwork
@@ -77,8 +77,8 @@ def _convert(source: Path, out: Path, which: str, kind: str) -> None:
 
     from stylegan.network_file import NO_FACTS, save_network
     from stylegan.opening import network_of, open_networks
+    from stylegan_eval.engine.files import check_writable
     from stylegan_eval.errors import UserError
-    from stylegan_eval.files import check_writable
 
     check_writable(out)
     path, tree = open_networks(source)
@@ -114,8 +114,8 @@ def _export(tree: dict[str, Any], out: Path, kind: str) -> None:
 def _description(source: Path) -> Iterator[tuple[str, str]]:
     """Lines of `--describe`; of a pickle also what this toolkit has no network for."""
     from stylegan.formats.nvidia import is_pickle
-    from stylegan.info_command import lines
     from stylegan.opening import located, open_networks
+    from stylegan.sample.cli import lines
     from stylegan_eval.errors import UserError
 
     path = located(source)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from stylegan_eval.command import ErrorLineGroup, power_of_two, say
-from stylegan_eval.option_types import CSV
+from stylegan_eval.cli.options import CSV
+from stylegan_eval.engine.command import ErrorLineGroup, power_of_two, say
 
 if TYPE_CHECKING:
     from stylegan.datasets.sources.source import Source
@@ -158,7 +158,7 @@ def prepare(
       stylegan-data prepare car_lmdb/ cars.zip --crop lsun-wide --filter lanczos
       stylegan-data prepare animals.zip animals-64.zip --resolution 64 --labels-from-folders
     """
-    from stylegan.datasets.plan import Choices
+    from stylegan.datasets.survey import Choices
 
     choices = Choices(resolution=resolution, resample=resample, crop=crop, skip_small=skip_small)
     labels: Literal["source", "folders"] = "folders" if labels_from_folders else "source"
@@ -199,7 +199,7 @@ def export(src: str, out: Path, layout: str, workers: int) -> None:
     Example:
       stylegan-data export faces.zip faces-ada.zip --layout stylegan2-ada
     """
-    from stylegan.datasets.export import export_ada
+    from stylegan.datasets.prepare import export_ada
 
     count = export_ada(src, out, workers=workers)
     say(f"{out}: {count} images in the layout of {layout}")
@@ -216,11 +216,11 @@ def inspect(place: str) -> None:
     Example:
       stylegan-data inspect faces.zip
     """
-    from stylegan.datasets.sources.detect import open_source
+    from stylegan.datasets.sources import open_source
     from stylegan.datasets.sources.files import Files
     from stylegan.datasets.survey import survey
-    from stylegan_eval.content import content_digest
-    from stylegan_eval.images import prepare_command
+    from stylegan_eval.images.content import content_digest
+    from stylegan_eval.images.files import prepare_command
 
     source = open_source(place)
     try:
@@ -267,10 +267,10 @@ def verify(folder: Path | None) -> None:
       stylegan-data cache verify
     """
     from stylegan.datasets.pyramid import check_pyramid, prepared_in
-    from stylegan_eval.cache import cache_dir, is_kept, kept_in
-    from stylegan_eval.content import changed_behind, folders_remembered
+    from stylegan_eval.engine.cache import cache_dir, is_kept, kept_in
     from stylegan_eval.errors import UserError
-    from stylegan_eval.reals_cache import cached_files, is_as_written
+    from stylegan_eval.images.content import changed_behind, folders_remembered
+    from stylegan_eval.metrics.features import cached_files, is_as_written
 
     place, total, damaged = folder or cache_dir(), 0, 0
     for what, entries, whole in (

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from stylegan.configs import Config, config_from_dict, config_to_dict
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
-from stylegan.provenance import Provenance, provenance_from_dict, provenance_to_dict
+from stylegan.snapshot import Provenance, provenance_from_dict, provenance_to_dict
+from stylegan_eval.engine.files import atomic_write
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write
-from stylegan_eval.untrusted import parsing
 
 FORMAT = "stylegan-network/1"
 # One entry of metadata: safetensors writes several in any order.

@@ -28,7 +28,7 @@ from stylegan.checkpoint import (
 )
 from stylegan.configs import config_to_dict, flat
 from stylegan.formats.nvidia import is_pickle, read_nvidia
-from stylegan.formats.peers import read_peer
+from stylegan.formats.torch_files import read_peer
 from stylegan.network_file import (
     FORMAT,
     NO_FACTS,
@@ -39,13 +39,12 @@ from stylegan.network_file import (
     is_safetensors,
     read_network,
 )
-from stylegan.networks.conditional import DrawsLabels
-from stylegan.networks.generator import GeneratorAtLod
-from stylegan.provenance import Provenance, provenance_to_dict
+from stylegan.networks.generator import DrawsLabels, GeneratorAtLod
+from stylegan.snapshot import Provenance, provenance_to_dict
+from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import sha256_of
 from stylegan_eval.pickles.torch_files import is_torch_legacy
-from stylegan_eval.protocols import ImageGenerator, LoadedGenerator
 
 DEMO = "demo"  # ./demo is a file or folder of the user
 DEMO_FILE = "demo-64.safetensors"

@@ -7,8 +7,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from stylegan_eval.loading import pick_device
-from stylegan_eval.processes import Processes, all_alive, processes_from_environment
+from stylegan_eval.engine.processes import Processes, all_alive, processes_from_environment
+from stylegan_eval.generators.loading import pick_device
 
 
 @dataclass(frozen=True)

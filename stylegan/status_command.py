@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand
-from stylegan_eval.option_types import CSV, PNG
+from stylegan_eval.cli.options import CSV, PNG
+from stylegan_eval.engine.command import ErrorLineCommand
 
 
 @click.command("status", cls=ErrorLineCommand)
@@ -29,8 +29,7 @@ def status_command(folder: Path, picture: Path | None, table: Path | None) -> No
 
     Reads the run's folder alone, so it works beside a live run and long after it.
     """
-    from stylegan.training.run_status import read_status
-    from stylegan.training.status_text import status_lines
+    from stylegan.training.status import read_status, status_lines
 
     status = read_status(folder)
     for line in status_lines(status):
@@ -41,7 +40,7 @@ def status_command(folder: Path, picture: Path | None, table: Path | None) -> No
         draw_status(status, picture)
         click.echo(f"drew {picture}", err=True)
     if table is not None:
-        from stylegan.training.run_status import write_table
+        from stylegan.training.status import write_table
 
         write_table(status, table)
         click.echo(f"wrote {table}", err=True)

@@ -15,8 +15,8 @@ from stylegan.train_options import (
     run_folder,
     size,
 )
-from stylegan_eval.command import ErrorLineGroup, NetworkPath, power_of_two
-from stylegan_eval.option_types import SEED, Number
+from stylegan_eval.cli.options import SEED, Number
+from stylegan_eval.engine.command import ErrorLineGroup, NetworkPath, power_of_two
 
 if TYPE_CHECKING:
     from stylegan.runtime import Runtime

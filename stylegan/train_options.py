@@ -26,7 +26,7 @@ class RowOrFile(click.ParamType[str | Path]):
 
 def size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """Callback of an option such as 10GiB."""
-    from stylegan.training.units import size_option
+    from stylegan_eval.results.formatting import size_option
 
     return size_option(ctx, param, value)
 

@@ -16,14 +16,17 @@ ALLOWED = {
     "stylegan": {"stylegan_eval"},
     "benchmarks": {"stylegan", "stylegan_eval"},
 }
+# The folders of stylegan_eval, each above those before it: it may import from them alone.
+LAYERS = (
+    *("errors", "settings", "engine", "pickles", "images", "generators", "results"),
+    *("networks", "classifiers", "metrics", "report", "cli", "__main__"),
+)
 COMMANDS = (
     "stylegan.convert",
     "stylegan.data",
     "stylegan.train",
     "stylegan.status_command",
-    "stylegan.info_command",
-    "stylegan.sample",
-    "stylegan.draw.image_command",
+    "stylegan.sample.cli",
     "stylegan.explore.command",
     "stylegan_eval.cli",
     "benchmarks.__main__",
@@ -41,6 +44,16 @@ def imported(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module
+
+
+def imported_names(path):
+    """Modules, and names of modules that may be modules themselves."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
 
 
 def calls(path):
@@ -62,6 +75,52 @@ def test_dependencies_point_one_way():
             if top in PACKAGES and top != package and top not in ALLOWED[package]:
                 wrong.append(f"{path.relative_to(ROOT)} imports {module}")
     assert wrong == []
+
+
+def folder_of(path):
+    """The folder of a module, counted from the top: ('stylegan', 'training')."""
+    return path.relative_to(ROOT).parts[:-1]
+
+
+def test_every_folder_is_a_package_and_the_top_is_seen_at_a_glance():
+    assert [p for p in SOURCES if not (p.parent / "__init__.py").exists()] == []
+    top = {
+        path.relative_to(ROOT / "stylegan_eval").parts[0]
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "stylegan_eval")
+    }
+    assert {name.removesuffix(".py") for name in top} == {*LAYERS, "__init__"}
+
+
+def test_no_arrow_between_folders_of_the_evaluation_runs_upwards():
+    wrong = []
+    for path in SOURCES:
+        if folder_of(path)[0] != "stylegan_eval":
+            continue
+        inside = path.relative_to(ROOT / "stylegan_eval").with_suffix("").parts
+        for module in imported(path):
+            parts = module.split(".")
+            if parts[0] == "stylegan_eval" and inside[0] in LAYERS:
+                above = LAYERS[LAYERS.index(inside[0]) + 1 :]
+                wrong += [f"{path.relative_to(ROOT)} imports {module}"] * (
+                    len(parts) > 1 and parts[1] in above
+                )
+    assert wrong == []
+
+
+def test_no_circle_of_imports_between_files():
+    modules = {}
+    for path in SOURCES:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    arrows = {
+        name: {module for module in imported_names(path) if module in modules and module != name}
+        for name, path in modules.items()
+    }
+    # Files that import nothing of the rest are taken away until none is left.
+    while done := [name for name, needs in arrows.items() if not needs]:
+        arrows = {name: needs.difference(done) for name, needs in arrows.items() if needs}
+    assert arrows == {}
 
 
 def test_every_draw_names_its_generator():

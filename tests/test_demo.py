@@ -10,7 +10,7 @@ from PIL import Image
 
 def test_demo_from_nothing_to_a_row_and_a_picture(tmp_path):
     out = tmp_path / "demo"
-    command = [sys.executable, "-m", "benchmarks.demo", "--out", str(out)]
+    command = [sys.executable, "-m", "benchmarks.demo.__main__", "--out", str(out)]
     command += ["--count", "128", "--kimg", "0.1", "--num", "64"]
     env = os.environ | {"OMP_NUM_THREADS": "1", "STYLEGAN_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)

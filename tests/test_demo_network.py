@@ -7,8 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks.demo_network import apart, commands, main, training_command, with_values
-from benchmarks.demo_page import PAGE, page
+from benchmarks.demo.network import PAGE, apart, commands, main, page, training_command, with_values
 from stylegan.config_file import config_text
 from stylegan.configs import CONFIGS
 from stylegan.data import main as avatars
@@ -92,7 +91,7 @@ def test_made_then_checked(tmp_path, monkeypatch):
 
 
 def test_the_page_is_that_of_the_network():
-    """Where they differ: python -m benchmarks.demo_network page."""
+    """Where they differ: python -m benchmarks.demo.network page."""
     assert PAGE.read_text(encoding="utf-8") == page(demo_path())
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from stylegan.convert import main as convert
 from stylegan.data import main as data
-from stylegan.sample import main as sample
+from stylegan.sample.cli import main as sample
 from stylegan.train import main as train
 from stylegan_eval.cli import main as evaluate
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stylegan_eval.engine.files import atomic_folder, atomic_write, copy_file, sha256_of, sweep
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_folder, atomic_write, copy_file, sha256_of, sweep
 
 
 def test_the_name_changes_only_when_the_block_succeeds(tmp_path):

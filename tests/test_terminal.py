@@ -16,10 +16,10 @@ import benchmarks.__main__
 import stylegan.convert
 import stylegan.data
 import stylegan.explore.command
-import stylegan.sample
+import stylegan.sample.cli
 import stylegan.train
 import stylegan_eval.cli
-from stylegan_eval.option_types import Number
+from stylegan_eval.cli.options import Number
 
 COMMANDS = {
     "benchmarks": benchmarks.__main__.main,
@@ -27,7 +27,7 @@ COMMANDS = {
     "stylegan-data": stylegan.data.main,
     "stylegan-eval": stylegan_eval.cli.main,
     "stylegan-explore": stylegan.explore.command.main,
-    "stylegan-sample": stylegan.sample.main,
+    "stylegan-sample": stylegan.sample.cli.main,
     "stylegan-train": stylegan.train.main,
 }
 
@@ -178,7 +178,7 @@ def test_errors_are_told_all_the_same(tmp_path):
 
 LASTING = """
 import sys
-from stylegan_eval.progress import lasting_stderr, progress_bar
+from stylegan_eval.engine.progress import lasting_stderr, progress_bar
 with lasting_stderr():
     bar = progress_bar(total=3, desc="\u00e9")
     print("begun", file=sys.stderr, flush=True)

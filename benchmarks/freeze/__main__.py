@@ -19,9 +19,9 @@ import click
 
 from benchmarks.freeze.cases import CASES, MODULES
 from benchmarks.freeze.content import content_of, stable_text
-from stylegan_eval.command import EXIT_ERROR, ErrorLineGroup
+from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineGroup
+from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write
 
 _SHOWN = 40  # lines of a difference
 

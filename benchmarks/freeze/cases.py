@@ -115,7 +115,7 @@ MODULES: Mapping[str, str] = MappingProxyType(
         "stylegan-data": "stylegan.data",
         "stylegan-eval": "stylegan_eval",
         "stylegan-explore": "stylegan.explore.command",
-        "stylegan-sample": "stylegan.sample",
+        "stylegan-sample": "stylegan.sample.cli",
         "stylegan-train": "stylegan.train",
         "benchmarks": "benchmarks",
     }

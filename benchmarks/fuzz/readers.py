@@ -19,19 +19,18 @@ from stylegan.checkpoint import checkpoint_path, load_state, read_checkpoint, sa
 from stylegan.config_file import config_text, read_config
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import encode_png, write_archive
-from stylegan.datasets.sources.detect import open_source
-from stylegan.draw.arrays import read_npy, write_npy
+from stylegan.datasets.sources import open_source
 from stylegan.formats.nvidia import read_nvidia
 from stylegan.network_file import read_network, save_network
 from stylegan.opening import network_of, open_networks
+from stylegan.png import read_npy, write_npy
 from stylegan.presets import apply_preset, with_options
-from stylegan.provenance import Provenance
 from stylegan.runtime import Runtime
+from stylegan.snapshot import Provenance
 from stylegan.training.evaluate import read_best
-from stylegan.training.run_status import read_status
 from stylegan.training.settings import RunSettings, read_settings, write_settings
 from stylegan.training.state import TrainState
-from stylegan.training.status_text import status_lines
+from stylegan.training.status import read_status, status_lines
 from stylegan_eval.classifiers.classifier import (
     AttributeRecord,
     ClassifierRecord,
@@ -39,16 +38,16 @@ from stylegan_eval.classifiers.classifier import (
 )
 from stylegan_eval.classifiers.network import build_network
 from stylegan_eval.classifiers.storage import load_classifier, save_classifier
-from stylegan_eval.decoding import decode
-from stylegan_eval.directions import Directions, read_directions, write_directions
-from stylegan_eval.distances import Distances, read_distances, write_distances
-from stylegan_eval.json_lines import append_rows, read_rows
-from stylegan_eval.report.finding import find
-from stylegan_eval.report.runs import read_run
-from stylegan_eval.results import Row, append_csv
-from stylegan_eval.statistics import FeatureStats
-from stylegan_eval.stats_file import read_stats, write_stats
-from stylegan_eval.weights import read_weights
+from stylegan_eval.engine.json_lines import append_rows, read_rows
+from stylegan_eval.engine.statistics import FeatureStats
+from stylegan_eval.engine.stats_file import read_stats, write_stats
+from stylegan_eval.images.decoding import decode
+from stylegan_eval.networks.weights import read_weights
+from stylegan_eval.report.data import find
+from stylegan_eval.results.directions_file import Directions, read_directions, write_directions
+from stylegan_eval.results.path_length_file import Distances, read_distances, write_distances
+from stylegan_eval.results.results import Row, append_csv
+from stylegan_eval.results.run_folder import read_run
 
 CPU = torch.device("cpu")
 

@@ -1,10 +1,14 @@
-"""``python -m benchmarks.plan``: the model of time beside the published ones."""
+"""`python -m benchmarks.plan`: the time model beside the published training times."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand
+from benchmarks.scales import SCALES, training_config
+from benchmarks.tables import NETWORKS, Dataset
+from stylegan.configs import Config
+from stylegan_eval.engine.command import ErrorLineCommand
 
 
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
@@ -15,9 +19,8 @@ from stylegan_eval.command import ErrorLineCommand
 )
 def main(count: Path | None) -> None:
     """Print how far the model is off each published training time on V100 GPUs."""
-    from benchmarks.plan.known import known_trainings
+    from benchmarks.plan.model import write_work
     from benchmarks.plan.official import check_line, check_table, parameters_line
-    from benchmarks.plan.work import write_work
 
     if count is not None:
         for line in write_work(known_trainings(), count):
@@ -28,6 +31,19 @@ def main(count: Path | None) -> None:
     click.echo()
     for line in check_table():
         click.echo(line)
+
+
+# They differ in the loss; all other data sets have the loss of one of them.
+_DATASETS: tuple[Dataset, ...] = ("ffhq", "celebahq")
+
+
+def known_trainings() -> Iterator[tuple[str, Config]]:
+    """Every network of the tables at every scale with either loss, with a name."""
+    for scale in SCALES.values():
+        for dataset in _DATASETS:
+            for network in NETWORKS:
+                config = training_config(network, scale, dataset)
+                yield f"{network} {scale.name} {dataset}", config
 
 
 if __name__ == "__main__":

@@ -16,15 +16,15 @@ from benchmarks.plan.model import (
     given_throughput,
     size_lengths,
     training_seconds,
+    work_of,
 )
 from benchmarks.plan.official import v100
-from benchmarks.plan.work import work_of
 from stylegan import __version__
 from stylegan.configs import CONFIGS, Config
 from stylegan.presets import apply_preset
-from stylegan_eval.cache import cache_dir
+from stylegan_eval.engine.cache import cache_dir
+from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write
 
 _BUDGET = 4.0  # seconds of steps
 _KEPT = 86400.0  # seconds; tomorrow the machine may have other work
@@ -128,9 +128,9 @@ def measure_throughput(device: str = "auto", *, budget: float = _BUDGET) -> Thro
     """
     from stylegan.runtime import Runtime
     from stylegan.training.cost import PhaseCost
-    from stylegan.training.execution import Execution
+    from stylegan.training.partition import Execution
     from stylegan.training.schedule import training_point
-    from stylegan.training.warmup import measure_phases, trial_steps
+    from stylegan.training.speed import measure_phases, trial_steps
 
     runtime = Runtime.choose(device)
     config = _trial_config(runtime.device.type)

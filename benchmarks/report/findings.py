@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.report.tables import Column, Section
-from stylegan_eval.noise import (
+from stylegan_eval.results.formatting import number, probability, with_error
+from stylegan_eval.results.significance import (
     LEVEL,
     SIGNS,
     Agreement,
@@ -18,7 +19,6 @@ from stylegan_eval.noise import (
     pooled_pairs,
     pooled_spread,
 )
-from stylegan_eval.words import number, probability, with_error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,21 +1,293 @@
-"""Writes a report: CSV, Markdown, one page and its pictures."""
+"""Write a report as CSV, Markdown and one HTML page."""
 
-from collections.abc import Sequence
+import html
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.outcomes import Outcome
-from benchmarks.report.frames import results_frame, tables_frame
-from benchmarks.report.markdown import markdown
-from benchmarks.report.page import page
-from benchmarks.report.pictures import draw_pictures, slugs
-from benchmarks.report.tables import sections
-from stylegan_eval.files import atomic_write
-from stylegan_eval.loading import pick_device
-from stylegan_eval.names import csv_text
+from benchmarks.report.findings import family, findings
+from benchmarks.report.pictures import Pictures, draw_pictures, slugs
+from benchmarks.report.tables import (
+    Cell,
+    Column,
+    Line,
+    Section,
+    cell_troubles,
+    cell_value,
+    facts,
+    legend,
+    published_words,
+    sections,
+)
+from stylegan_eval.engine.files import atomic_write
+from stylegan_eval.engine.names import csv_text
+from stylegan_eval.generators.loading import pick_device
+from stylegan_eval.report import shell
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_RESULT_COLUMNS = (
+    *("table", "scale", "dataset", "kimg", "data", "line", "label", "space", "metric"),
+    *("condition", "seed", "state", "reason", "value", "stderr", "measured_as", "protocol"),
+    *("published", "training", "network", "trained_kimg", "training_seconds", "machine"),
+)
+_SUMMARY_COLUMNS = (
+    *("table", "scale", "dataset", "kimg", "line", "label", "space", "metric", "condition"),
+    *("measured_as", "mean", "std", "n", "measuring_stderr", "published", "published_unit"),
+    *("failed", "running", "waiting", "reason"),
+)
+_INTRO = """<p class="note">Karras, Laine, Aila: <cite>A Style-Based Generator Architecture for \
+Generative Adversarial Networks</cite>, CVPR 2019. Click a column's heading to sort by it.</p>"""
+_FOOTER = """<p>The same in tables.csv (one row per cell), results.csv (one row per cell and seed) \
+and report.md.</p>"""
+
+
+def results_frame(outcomes: Sequence[Outcome]) -> "pd.DataFrame":
+    """Every cell of every seed, one row each, in the order given."""
+    import pandas as pd
+
+    return pd.DataFrame([_result(outcome) for outcome in outcomes], columns=list(_RESULT_COLUMNS))
+
+
+def _result(o: Outcome) -> dict[str, object]:
+    of_request = ("table", "scale", "dataset", "kimg", "data")
+    row: dict[str, object] = {name: vars(o.request)[name] for name in of_request}
+    row |= {name: value for name, value in vars(o).items() if name in _RESULT_COLUMNS}
+    row["training"] = "" if o.training is None else o.training.name
+    if o.training is not None:
+        row["network"] = o.training.network
+        row["trained_kimg"] = o.training.kimg
+        row["training_seconds"] = o.training.seconds
+        row["machine"] = o.training.machine
+    return row
+
+
+def tables_frame(parts: Sequence[Section]) -> "pd.DataFrame":
+    """One row per cell: mean and spread over seeds beside the published number."""
+    import pandas as pd
+
+    rows = [
+        _summary(part, line, column, cell)
+        for part in parts
+        for line in part.lines
+        for column, cell in zip(part.columns, line.cells, strict=True)
+        if cell is not None
+    ]
+    return pd.DataFrame(rows, columns=list(_SUMMARY_COLUMNS))
+
+
+def _summary(part: Section, line: Line, column: Column, cell: Cell) -> dict[str, object]:
+    sample, request = cell.sample, part.request
+    row: dict[str, object] = {
+        "table": request.table,
+        "scale": request.scale,
+        "dataset": request.dataset,
+        "kimg": request.kimg,
+        "line": line.key,
+        "label": line.label,
+        "space": line.space,
+        "metric": column.metric,
+        "condition": column.condition,
+        "measured_as": "; ".join(dict.fromkeys(o.measured_as for o in cell.done)),
+        "n": 0 if sample is None else len(sample.values),
+        "published": cell.published,
+        "published_unit": column.published_unit,
+        "reason": "; ".join(dict.fromkeys(o.reason for o in cell.outcomes if o.reason)),
+    }
+    row |= {state: len(cell.seeds(state)) for state in ("failed", "running", "waiting")}
+    if sample is not None:
+        row |= {"mean": sample.mean, "std": sample.std, "measuring_stderr": sample.measuring}
+    return row
+
+
+def markdown(parts: Sequence[Section], pictures: Sequence[Pictures]) -> str:
+    """The whole report.
+
+    Parameters
+    ----------
+    parts : sequence of Section
+        Its sections.
+    pictures : sequence of Pictures
+        Those of each section.
+    """
+    blocks = ["# The paper's tables, measured"]
+    for section, drawn in zip(parts, pictures, strict=True):
+        blocks += _markdown_section(section, drawn)
+    return "\n\n".join(blocks) + "\n"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is, on one line, also inside a table."""
+    one_line = " ".join(text.split())
+    marked = re.sub(r"([\\`*_\[\]|#~])", r"\\\1", one_line)
+    return html.escape(marked, quote=False)
+
+
+def _markdown_section(section: Section, pictures: Pictures) -> list[str]:
+    blocks = [f"## {plain(section.request.title)}", _code(section.request.command)]
+    blocks.append("\n".join(f"- {plain(word)}: {plain(said)}" for word, said in facts(section)))
+    blocks.append("\n".join(_markdown_table(section)))
+    blocks.append("\n".join(plain(said) + "  " for said in legend(section)).rstrip())
+    found = findings(section)
+    if found:
+        blocks.append("### What differs by more than noise")
+        blocks += [plain(family(section))] if family(section) else []
+        for column in found:
+            blocks.append(f"**{plain(column.heading)}**, from best to worst: {plain(column.order)}")
+            blocks.append("\n".join(f"- {plain(said)}" for said in column.sentences))
+    if pictures.samples:
+        blocks.append("### Samples, the same latents for each network, not truncated")
+        for picture in pictures.samples:
+            blocks.append(
+                f"{plain(picture.caption)}\n\n![{plain(picture.alt)}]({picture.name})"
+                if picture.png is not None
+                else f"{plain(picture.caption)}: {plain(picture.alt)}"
+            )
+    if pictures.curves:
+        blocks.append("### Training")
+        blocks += [f"![{plain(picture.alt)}]({picture.name})" for picture in pictures.curves]
+    return [block for block in blocks if block]
+
+
+def _code(command: str) -> str:
+    return "\n".join("    " + line for line in command.splitlines())
+
+
+def _markdown_table(section: Section) -> list[str]:
+    shown = [published_words(section, at) for at in range(len(section.columns))]
+    head = ["", ""]
+    for column, published in zip(section.columns, shown, strict=True):
+        head += [plain(column.heading), *([plain(column.paper_heading)] if published else [])]
+    rows = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
+    for line in section.lines:
+        row = [plain(line.key), plain(line.label + (f", {line.space}" if line.space else ""))]
+        for cell, published in zip(line.cells, shown, strict=True):
+            row.append(_cell(cell, section.common_n))
+            if published:
+                row.append(published.get(line.key, ""))
+        rows.append(row)
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def _cell(cell: Cell | None, common_n: int | None) -> str:
+    if cell is None:
+        return ""
+    said = [cell_value(cell, common_n), *(words for _, words in cell_troubles(cell))]
+    return "; ".join(plain(words) for words in said if words)
+
+
+def page(parts: Sequence[Section], pictures: Sequence[Pictures]) -> str:
+    """The whole page.
+
+    Parameters
+    ----------
+    parts : sequence of Section
+        Its sections.
+    pictures : sequence of Pictures
+        Those of each section.
+    """
+    names = slugs(parts)
+    return shell.page(
+        "The paper's tables, measured",
+        intro=f"{_INTRO}\n{_contents(parts, names)}",
+        main="\n".join(map(_section, parts, names, pictures)),
+        footer=_FOOTER,
+    )
+
+
+def _contents(parts: Sequence[Section], names: Sequence[str]) -> str:
+    if len(parts) < 2:
+        return "" if parts else "<p>Nothing is measured yet.</p>"
+    entries = (
+        (name, f"{shell.text(part.request.title)}, {shell.text(part.request.scale)}")
+        for part, name in zip(parts, names, strict=True)
+    )
+    return shell.contents("Tables", entries)
+
+
+def _section(section: Section, name: str, pictures: Pictures) -> str:
+    request = section.request
+    return shell.section(
+        name,
+        request.title,
+        f"<pre><code>{shell.text(request.command)}</code></pre>",
+        shell.terms(facts(section)),
+        _table(section),
+        *map(shell.note, legend(section)),
+        _findings(section),
+        _samples(pictures),
+        _curves(pictures),
+    )
+
+
+def _table(section: Section) -> str:
+    shown = [published_words(section, at) for at in range(len(section.columns))]
+    heads = [shell.head("line", "number"), shell.head("as the paper calls it", "text")]
+    for column, published in zip(section.columns, shown, strict=True):
+        heads.append(shell.head(shell.text(column.heading), "number", "number"))
+        if published:
+            words = shell.text(column.paper_heading)
+            heads.append(shell.head(words, "number", "number published"))
+    rows = (_row(at, line, shown, section.common_n) for at, line in enumerate(section.lines))
+    return shell.table(section.request.title, heads, rows)
+
+
+def _row(
+    at: int, line: Line, shown: Sequence[Mapping[str, str]], common_n: int | None
+) -> list[str]:
+    space = f" <span>in {shell.text(line.space)}</span>" if line.space else ""
+    cells = [
+        shell.row_name(shell.text(line.key), str(at)),
+        shell.cell(f"{shell.text(line.label)}{space}", line.label, "label"),
+    ]
+    for cell, published in zip(line.cells, shown, strict=True):
+        cells.append(_measured(cell, common_n))
+        if published:
+            words = published.get(line.key, "")
+            cells.append(shell.cell(words, words, "number published"))
+    return cells
+
+
+def _measured(cell: Cell | None, common_n: int | None) -> str:
+    if cell is None:
+        return shell.cell("", "", "number")
+    key = "" if cell.sample is None else repr(cell.sample.mean)
+    value = cell_value(cell, common_n)
+    said = [f'<span class="value">{shell.text(value)}</span>'] if value else []
+    said += [
+        f'<span class="{state}">{shell.text(words)}</span>' for state, words in cell_troubles(cell)
+    ]
+    return shell.cell("".join(said), key, "number")
+
+
+def _findings(section: Section) -> str:
+    found = findings(section)
+    if not found:
+        return ""
+    parts = ["<h3>What differs by more than noise</h3>", shell.note(family(section))]
+    for column in found:
+        parts.append(f"<h4>{shell.text(column.heading)}</h4>")
+        parts.append(f"<p>From best to worst: {shell.text(column.order)}</p>")
+        parts.append(shell.items(column.sentences))
+    return "\n".join(part for part in parts if part)
+
+
+def _samples(pictures: Pictures) -> str:
+    if not pictures.samples:
+        return ""
+    shown = "\n".join(shell.figure(picture, "samples") for picture in pictures.samples)
+    said = "The same latents for each network, not truncated (psi 1), uncurated."
+    return f'<h3>Samples</h3>\n{shell.note(said)}\n<div class="sheets">{shown}</div>'
+
+
+def _curves(pictures: Pictures) -> str:
+    if not pictures.curves:
+        return ""
+    shown = "\n".join(shell.figure(picture, "curves") for picture in pictures.curves)
+    return f"<h3>Training</h3>\n{shown}"
 
 
 def write_report(outcomes: Sequence[Outcome], out: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import click
 
-from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.engine.command import ErrorLineCommand
 
 FEATURES = ("--features", "efficientnet-lite0")
 FILE = click.Path(path_type=Path, exists=True)

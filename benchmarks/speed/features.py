@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan_eval.detectors.inception import InceptionV3, load_inception
-from stylegan_eval.metrics.frechet import frechet_distance
+from stylegan_eval.engine.statistics import FeatureStats
+from stylegan_eval.metrics.fid import frechet_distance
+from stylegan_eval.networks.inception import InceptionV3, load_inception
 from stylegan_eval.settings.common import Precision
-from stylegan_eval.statistics import FeatureStats
 
 BATCH = 32
 IMAGE_SIZE = 256

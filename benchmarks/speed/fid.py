@@ -26,7 +26,7 @@ import torch
 from benchmarks.speed.features import random_inception_state
 from benchmarks.speed.fid_sides import Outcome
 from stylegan.datasets.avatars import make_avatars
-from stylegan_eval.command import ErrorLineCommand
+from stylegan_eval.engine.command import ErrorLineCommand
 
 # Ours, and what it is held against: the same protocol elsewhere, or the same in float32.
 PAIRS = (

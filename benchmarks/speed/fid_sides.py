@@ -81,12 +81,12 @@ def ours(folders: tuple[Path, Path], weights: Path, resize: str, precision: str)
     """`stylegan-eval fid --images ... --data ...`, with an empty cache."""
     from typing import cast
 
-    from stylegan_eval.evaluation.images import evaluate
-    from stylegan_eval.evaluation.run import open_run
     from stylegan_eval.metrics.fid import METRIC
-    from stylegan_eval.metrics.image_metric import ImageMetric, Request
+    from stylegan_eval.metrics.image_metrics import evaluate
+    from stylegan_eval.metrics.measure import open_run
+    from stylegan_eval.metrics.naming import ImageMetric, Request
     from stylegan_eval.settings.common import Inputs, Precision
-    from stylegan_eval.settings.images import FidSettings, Resize
+    from stylegan_eval.settings.image_metrics import FidSettings, Resize
 
     def run(watch: Stopwatch) -> float:
         inputs = Inputs(images=folders[0], data=folders[1], weights={"": weights}, device="cpu")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stylegan_eval.files import atomic_folder, atomic_write
-from stylegan_eval.labels import DATASET_JSON
+from stylegan_eval.engine.files import atomic_folder, atomic_write
+from stylegan_eval.images.labels import DATASET_JSON
 
 Label = int | Sequence[float] | None
 """A class, a list of numbers, or nothing; the same kind for all images of an archive."""

@@ -7,18 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stylegan.datasets.crops import fits
-from stylegan.datasets.plan import Choices, Plan, make_plan
 from stylegan.datasets.prepare import LabelSource
-from stylegan.datasets.sources.detect import open_source
+from stylegan.datasets.resize import fits
+from stylegan.datasets.sources import open_source
 from stylegan.datasets.sources.source import Source
-from stylegan.datasets.survey import summary
-from stylegan_eval.decoding import Header
+from stylegan.datasets.survey import Choices, Plan, make_plan, summary
+from stylegan_eval.engine.files import atomic_write
+from stylegan_eval.engine.names import csv_text
+from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write
-from stylegan_eval.names import csv_text
-from stylegan_eval.parallel import map_ordered
-from stylegan_eval.progress import follow
+from stylegan_eval.images.decoding import Header
+from stylegan_eval.images.parallel import map_ordered
 
 COLUMNS = ("file", "bytes", "width", "height", "mode", "trouble")
 

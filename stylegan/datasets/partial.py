@@ -19,10 +19,10 @@ from typing import BinaryIO
 from PIL import Image
 
 from stylegan.datasets.archive import Label, dataset_json, image_name, zip_entry
-from stylegan_eval.command import Terminated
+from stylegan_eval.engine.files import check_free, check_writable, held
+from stylegan_eval.engine.signals import Terminated
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import check_free, check_writable, held
-from stylegan_eval.labels import DATASET_JSON
+from stylegan_eval.images.labels import DATASET_JSON
 
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _LOCAL_SIGNATURE = b"PK\x03\x04"

@@ -19,21 +19,21 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from stylegan.datasets.resample import halve, to_uint8
+from stylegan.datasets.resize import halve, to_uint8
 from stylegan.datasets.survey import MIN_RESOLUTION, survey
-from stylegan_eval.cache import cache_dir
-from stylegan_eval.command import tell
-from stylegan_eval.content import content_digest, is_new
-from stylegan_eval.errors import UserError
-from stylegan_eval.files import (
+from stylegan_eval.engine.cache import cache_dir
+from stylegan_eval.engine.command import tell
+from stylegan_eval.engine.files import (
     FolderTakenError,
     atomic_folder,
     atomic_write,
     check_writable,
     locked,
 )
-from stylegan_eval.images import ImageFiles, open_images, prepare_command, read_batches
-from stylegan_eval.progress import follow, progress_bar
+from stylegan_eval.engine.progress import follow, progress_bar
+from stylegan_eval.errors import UserError
+from stylegan_eval.images.content import content_digest, is_new
+from stylegan_eval.images.files import ImageFiles, open_images, prepare_command, read_batches
 
 FORMAT_VERSION = 2
 ABOUT = "about.json"

@@ -1,4 +1,4 @@
-"""What a set of images is like, and whether training can read it as it is."""
+"""Read the headers of a data set, and plan its size and crops."""
 
 import os
 from collections import Counter
@@ -7,9 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from stylegan_eval.decoding import Header
-from stylegan_eval.parallel import map_ordered
-from stylegan_eval.progress import follow
+from stylegan.datasets.resize import (
+    WIDE_RESOLUTION,
+    Crop,
+    Resample,
+    crop_side,
+    fits,
+    natural_crop,
+    shrinks,
+)
+from stylegan.datasets.sources.source import Source
+from stylegan_eval.engine.command import note
+from stylegan_eval.engine.progress import follow
+from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import Header
+from stylegan_eval.images.parallel import map_ordered
 
 MIN_RESOLUTION = 4
 
@@ -93,4 +105,118 @@ def summary(names: Sequence[str], headers: tuple[Header, ...]) -> Survey:
         smallest=names[smallest],
         smallest_side=sides[smallest],
         headers=headers,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """What the user may choose.
+
+    Attributes
+    ----------
+    resolution : int or None
+        Power of two; None means the largest that needs no enlarging (512 for "lsun-wide").
+    resample : "box" or "lanczos"
+        See `resample.shrink`.
+    crop : Crop or None
+        See `crops.cropped`; None means the one that belongs to the data set.
+    skip_small : bool
+        Leave out images that would need enlarging, instead of refusing the set; "lsun-wide"
+        always does.
+    """
+
+    resolution: int | None = None
+    resample: Resample = "box"
+    crop: Crop | None = None
+    skip_small: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done.
+
+    Attributes
+    ----------
+    resolution : int
+        In pixels.
+    crop : Crop
+        See `crops.cropped`.
+    kept : tuple of int
+        Numbers of the images that are taken, ascending.
+    filtered : bool
+        Whether an image has to be shrunk.
+    """
+
+    resolution: int
+    crop: Crop
+    kept: tuple[int, ...]
+    filtered: bool
+
+
+def make_plan(source: Source, found: Survey, choices: Choices) -> Plan:
+    """Decide on crop and resolution, and which images are taken.
+
+    Raises
+    ------
+    UserError
+        An image is too small and may not be left out, or all are.
+    """
+    crop = choices.crop or natural_crop(source.kind, found.sizes)
+    skip = choices.skip_small or crop == "lsun-wide"
+    resolution = choices.resolution or _default_resolution(crop, found, skip=skip)
+    kept = tuple(
+        index
+        for index, header in enumerate(found.headers)
+        if fits(crop, header.width, header.height, resolution)
+    )
+    if not kept or (len(kept) < len(found.headers) and not skip):
+        raise UserError(_too_small(source, found, crop, resolution))
+    if choices.resolution is None and crop == "centre":
+        _note_small(source, found, resolution)
+    shapes = {(found.headers[index].width, found.headers[index].height) for index in kept}
+    filtered = any(shrinks(crop, width, height, resolution) for width, height in shapes)
+    return Plan(resolution, crop, kept, filtered)
+
+
+def _default_resolution(crop: Crop, found: Survey, *, skip: bool) -> int:
+    if crop == "lsun-wide":
+        return WIDE_RESOLUTION
+    sides = [crop_side(crop, header.width, header.height) for header in found.headers]
+    usable = [side for side in sides if side >= MIN_RESOLUTION or not skip]
+    return max(MIN_RESOLUTION, 1 << (min(usable, default=MIN_RESOLUTION).bit_length() - 1))
+
+
+def _note_small(source: Source, found: Survey, resolution: int) -> None:
+    """Name the image that lowers the resolution below what half of the images allow."""
+    sides = sorted(min(header.width, header.height) for header in found.headers)
+    usual = 1 << (sides[len(sides) // 2].bit_length() - 1)
+    if resolution < usual:
+        fewer = sum(side < usual for side in sides)
+        smallest = found.headers[list(source.names).index(found.smallest)]
+        note(
+            f"{source.path}: {found.smallest} is {smallest.width}x{smallest.height}, so all images"
+            f" become {resolution}x{resolution}; --resolution {usual} --skip-small leaves out the"
+            f" {fewer} of {len(sides)} that are smaller than {usual}"
+        )
+
+
+def _too_small(source: Source, found: Survey, crop: Crop, resolution: int) -> str:
+    if crop != "centre":
+        bad = next(
+            index
+            for index, header in enumerate(found.headers)
+            if not fits(crop, header.width, header.height, resolution)
+        )
+        header = found.headers[bad]
+        return (
+            f"{source.path}: {source.names[bad]} is {header.width}x{header.height}, which the crop"
+            f" {crop} to {resolution} does not fit: choose another --crop or --resolution"
+        )
+    side = found.smallest_side
+    smallest = f"{source.path}: {found.smallest} is only {side} pixels on its shorter side"
+    if side < MIN_RESOLUTION:
+        return f"{smallest}; at least {MIN_RESOLUTION} are needed: remove it, or use --skip-small"
+    return (
+        f"{smallest}, below {resolution}, and images are never enlarged: remove it, use"
+        f" --skip-small, or ask for at most {1 << (side.bit_length() - 1)}"
     )

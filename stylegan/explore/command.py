@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from stylegan.draw import options
-from stylegan.recipe_options import directions_option
-from stylegan_eval.command import ErrorLineCommand, print_anything, say, terminable
+from stylegan.sample import options
+from stylegan.sample.options import directions_option
+from stylegan_eval.engine.command import ErrorLineCommand, print_anything, say
+from stylegan_eval.engine.signals import terminable
 
 
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
@@ -23,7 +24,7 @@ def main(
     directions: Path | None,
     host: str,
     port: int,
-    opens: bool,  # noqa: FBT001 - a flag of the command line
+    opens: bool,
     device: str,
 ) -> None:
     """Serve a page to explore a network: seeds, truncation, mixing, noise, attributes.
@@ -36,14 +37,14 @@ def main(
     """
     print_anything()
     with terminable():
-        from stylegan.explore.server import check_installed, listen
+        from stylegan.explore.site import check_installed, listen
 
         check_installed()
         with listen(host, port) as listener:
             from stylegan.explore.site import serve
-            from stylegan.recipe_png import Source
             from stylegan.runtime import Runtime
-            from stylegan.subject import directions_path, open_subject
+            from stylegan.sample.recipe import Source
+            from stylegan.sample.subject import directions_path, open_subject
 
             found = directions_path(ckpt, directions)
             subject = open_subject(ckpt, Runtime.choose(device).device, found)

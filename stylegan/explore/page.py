@@ -8,7 +8,7 @@ from nicegui import ui
 from stylegan.explore.controls import Controls
 from stylegan.explore.studio import Easel, Studio, address, file_name
 from stylegan.explore.widgets import unbroken
-from stylegan.recipe import Recipe
+from stylegan.sample.recipe import Recipe
 
 MOST_KEPT = 12  # pictures in the strip
 CRISP = 256  # pixels up to which an image is enlarged by whole pixels

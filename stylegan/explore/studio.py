@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
-from stylegan.recipe import Recipe
-from stylegan.recipe_png import Source, png_of
-from stylegan.subject import Subject, draw_recipe
+from stylegan.sample.recipe import Recipe, Source, png_of
+from stylegan.sample.subject import Subject, draw_recipe
 from stylegan_eval.errors import UserError, is_out_of_memory
 
 KEPT = 32  # images

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from stylegan.checkpoint import load_config, load_generator
 from stylegan.networks.generator import Generator, GeneratorAtLod, truncate
+from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write
 
 Kind = Literal["onnx", "pt2", "torchscript"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

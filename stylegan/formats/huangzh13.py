@@ -12,8 +12,17 @@ from typing import Any
 import torch
 
 from stylegan.configs import NetworkConfig
-from stylegan.formats.assembly import Imported, drawn_noise, mean_w, trained_blocks
-from stylegan.formats.weights import State, Weights, fit_widths, take_mapping, with_mapping
+from stylegan.formats.weights import (
+    Imported,
+    State,
+    Weights,
+    drawn_noise,
+    fit_widths,
+    mean_w,
+    take_mapping,
+    trained_blocks,
+    with_mapping,
+)
 
 LAYOUT = "huangzh13"
 _EMBEDDING = "class_embedding.weight"

@@ -15,8 +15,15 @@ import torch
 from torch import Tensor
 
 from stylegan.configs import NetworkConfig
-from stylegan.formats.assembly import Imported, drawn_noise, mean_w, trained_blocks
-from stylegan.formats.weights import State, Weights, fit_widths
+from stylegan.formats.weights import (
+    Imported,
+    State,
+    Weights,
+    drawn_noise,
+    fit_widths,
+    mean_w,
+    trained_blocks,
+)
 from stylegan_eval.errors import UserError
 
 LAYOUT = "rosinality"

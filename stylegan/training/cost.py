@@ -7,13 +7,12 @@ import torch
 
 from stylegan.configs import Config, IntTable
 from stylegan.runtime import Runtime
-from stylegan.training.execution import Execution
-from stylegan.training.partition import shares
+from stylegan.training.partition import Execution, shares
 from stylegan.training.rehearsal import Rehearsal
 from stylegan.training.schedule import TrainingPoint, phases
-from stylegan.training.units import size_text
+from stylegan_eval.engine.processes import Processes
 from stylegan_eval.errors import UserError
-from stylegan_eval.processes import Processes
+from stylegan_eval.results.formatting import size_text
 
 
 @dataclass(frozen=True, kw_only=True)

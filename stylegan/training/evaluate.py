@@ -13,30 +13,30 @@ import torch
 from stylegan.checkpoint import read_checkpoint
 from stylegan.training.metric_names import Asked, MetricSettings, network_of, reals_needed
 from stylegan.training.state import TrainState
-from stylegan_eval.blocks import Run
-from stylegan_eval.cache import check_cache
-from stylegan_eval.catalogue import METRICS
-from stylegan_eval.detectors import load_detector
-from stylegan_eval.errors import UserError, is_out_of_memory
-from stylegan_eval.evaluation.images import evaluate
-from stylegan_eval.evaluation.run import at, measure
-from stylegan_eval.evaluation.sources import check_size
-from stylegan_eval.files import atomic_write, copy_file
-from stylegan_eval.images import open_images
-from stylegan_eval.json_lines import append_rows, drop_rows_after, read_rows
-from stylegan_eval.metrics.image_metric import Gathered, Request, Value
-from stylegan_eval.metrics.ppl import load_chosen
-from stylegan_eval.processes import (
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.cache import check_cache
+from stylegan_eval.engine.files import atomic_write, copy_file
+from stylegan_eval.engine.json_lines import append_rows, drop_rows_after, read_rows
+from stylegan_eval.engine.processes import (
     FailedTogetherError,
     ProcessEndedError,
     Processes,
     processes_from_environment,
 )
-from stylegan_eval.results import Row
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.errors import UserError, is_out_of_memory
+from stylegan_eval.images.files import open_images
+from stylegan_eval.metrics import METRICS
+from stylegan_eval.metrics.image_metrics import evaluate
+from stylegan_eval.metrics.measure import at, measure
+from stylegan_eval.metrics.naming import Gathered, Request, Value
+from stylegan_eval.metrics.ppl import load_chosen
+from stylegan_eval.metrics.sources import check_size
+from stylegan_eval.networks import load_detector
+from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.settings.images import FeatureSettings, RealSettings
-from stylegan_eval.settings.ppl import PplSettings
-from stylegan_eval.untrusted import parsing
+from stylegan_eval.settings.image_metrics import FeatureSettings, RealSettings
+from stylegan_eval.settings.others import PplSettings
 
 Measured = Mapping[str, Any]
 Result = TypeVar("Result")

@@ -1,26 +1,58 @@
-"""The training algorithm: alternate steps of D and G along the schedule."""
+"""The training loop: steps of D and G."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from stylegan.configs import Config, LossConfig
 from stylegan.datasets.reals import RawBatch, process_reals
+from stylegan.networks.compiled import CompiledDiscriminator, CompiledSynthesis
 from stylegan.networks.generator import Generator, mix_styles
 from stylegan.runtime import Runtime
 from stylegan.training import losses
-from stylegan.training.draws import StepRandom
-from stylegan.training.execution import Execution
-from stylegan.training.feed import RealImages, feed
-from stylegan.training.forward import Forward
-from stylegan.training.optimizer import ema_beta, update_ema
-from stylegan.training.partition import Share
-from stylegan.training.reduction import Tally
+from stylegan.training.batches import RealImages, feed
+from stylegan.training.optimizer import Tally, ema_beta, update_ema
+from stylegan.training.partition import Execution, Share
+from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import TrainingPoint, training_point
 from stylegan.training.state import TrainState
+
+Images = Callable[[Tensor, Sequence[Tensor], float], Tensor]
+Scores = Callable[[Tensor, Tensor | None, float], Tensor]
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Forward passes.
+
+    Attributes
+    ----------
+    images : callable
+        (ws, noise, lod) -> images; see `Synthesis.forward`.
+    scores : callable
+        (images, labels, lod) -> scores; see `Discriminator.forward`. Differentiable once.
+    scores_twice : callable
+        The same, differentiable twice.
+    """
+
+    images: Images
+    scores: Scores
+    scores_twice: Scores
+
+    @classmethod
+    def of(cls, state: TrainState, execution: Execution) -> "Forward":
+        """Forward passes of G and D."""
+        dtype = execution.dtype
+        scores_twice: Scores = partial(state.D, dtype=dtype)
+        if not execution.compile:
+            return cls(partial(state.G.synthesis, dtype=dtype), scores_twice, scores_twice)
+        images: Images = partial(CompiledSynthesis(state.G), dtype=dtype)
+        return cls(images, partial(CompiledDiscriminator(state.D), dtype=dtype), scores_twice)
+
 
 Terms = Mapping[str, Tensor]
 Hook = Callable[[TrainState, TrainingPoint, Terms], None]

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, get_args
 
-from stylegan_eval.catalogue import METRICS
 from stylegan_eval.errors import UserError
-from stylegan_eval.settings.common import Sampling, choice
-from stylegan_eval.settings.images import (
-    Features,
+from stylegan_eval.metrics import METRICS
+from stylegan_eval.settings.common import Features, Sampling, choice
+from stylegan_eval.settings.image_metrics import (
     FeatureSettings,
     KidSettings,
     PrdcSettings,
     PrSettings,
     RealSettings,
 )
-from stylegan_eval.settings.ppl import Crop, DistanceName, PplSettings
+from stylegan_eval.settings.others import Crop, DistanceName, PplSettings
 
 _OF_IMAGES = re.compile(r"(fid|fd|kid|kd|is|pr|prdc|cmmd)(\d+k?)?(_full)?")
 _PPL = re.compile(r"ppl(\d+k?)?_([zw])(full|end)")
@@ -77,7 +76,7 @@ class Asked:
     name : str
         As given: ``fid10k``.
     entry : str
-        Its name in `stylegan_eval.catalogue.METRICS`.
+        Its name in `stylegan_eval.metrics.METRICS`.
     settings : Sampling
         Its protocol.
     """

@@ -1,16 +1,90 @@
-"""Adam and the moving average of weights, with the official arithmetic, on flat vectors."""
+"""Adam as in TensorFlow, the moving average, and sums of gradients over processes."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stylegan.configs import ScheduleConfig
-from stylegan.training.flat import Flat
+from stylegan.runtime import Runtime
 
+_ALIGNMENT = 16  # elements; no weight begins in the middle of a cache line
 # From here on float32 cannot count, and 1 - beta^step is 1: PyTorch's corrections vanish.
 _FOREVER = 2.0**24
+# Places for terms behind the mean w.
+NUM_TERMS = 8
+
+
+class Flat:
+    """All weights of a network, and their gradients, each in one vector.
+
+    The network's parameters become views of `weights` and their ``.grad`` views of `gradients`, so
+    one call steps the optimizer, moves the average, clears the gradients or adds them up over all
+    processes. Numbers that travel with the gradients follow them, in `tail`.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On its final device, in its final memory format.
+    tail : int
+        Numbers to travel along.
+
+    Attributes
+    ----------
+    weights : Tensor
+        [P]; gaps between parameters hold zeros.
+    buffer : Tensor
+        [P + tail]: gradients, then `tail`; empty for a network that is not trained.
+    """
+
+    def __init__(self, network: nn.Module, *, tail: int = 0) -> None:
+        self._places: dict[str, tuple[int, nn.Parameter]] = {}
+        offset = 0
+        for name, parameter in network.named_parameters():
+            self._places[name] = (offset, parameter)
+            offset += -(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT
+        some = next(network.parameters())
+        self.weights = torch.zeros(offset, device=some.device, dtype=some.dtype)
+        trained = any(p.requires_grad for p in network.parameters())
+        size = offset + tail if trained else 0
+        self.buffer = torch.zeros(size, device=some.device, dtype=some.dtype)
+        gradients = self.views(self.gradients) if trained else {}
+        for name, view in self.views(self.weights).items():
+            _, parameter = self._places[name]
+            view.copy_(parameter.detach())
+            parameter.data = view
+            if parameter.requires_grad:
+                parameter.grad = gradients[name]
+
+    @property
+    def gradients(self) -> Tensor:
+        """[P]."""
+        return self.buffer[: len(self.weights)]
+
+    @property
+    def tail(self) -> Tensor:
+        """[tail]."""
+        return self.buffer[len(self.weights) :]
+
+    def views(self, vector: Tensor) -> dict[str, Tensor]:
+        """`vector` [P] cut into the shapes and memory formats of the parameters, by name."""
+        return {
+            name: vector.as_strided(parameter.shape, parameter.stride(), offset)
+            for name, (offset, parameter) in self._places.items()
+        }
+
+    def load(self, vector: Tensor, values: Mapping[str, Tensor]) -> None:
+        """Write `values`, by the names of the parameters, into `vector` [P].
+
+        Raises
+        ------
+        KeyError
+            A parameter has no value.
+        """
+        for name, view in self.views(vector).items():
+            view.copy_(values[name])
 
 
 class Adam(torch.optim.Adam):
@@ -114,3 +188,55 @@ def update_ema(average: Flat, network: Flat, beta: float) -> None:
     average <- network + beta * (average - network), as the official code has it.
     """
     average.weights.lerp_(network.weights, 1 - beta)
+
+
+class Tally:
+    """Sum over passes and processes, in one vector that travels once.
+
+    A pass adds its gradients by itself, through ``backward``; its other numbers go behind them. A
+    gradient that is not finite in one process is not finite in the sum, so all processes leave
+    the step out together.
+
+    Parameters
+    ----------
+    flat : Flat
+        Its gradients are cleared.
+    """
+
+    def __init__(self, flat: Flat) -> None:
+        self._flat = flat
+        self._names: tuple[str, ...] = ()
+        flat.buffer.zero_()
+
+    def add(self, w_mean: Tensor, terms: Mapping[str, Tensor], weight: float) -> None:
+        """Add means over a pass, which counts for `weight` of the minibatch.
+
+        Parameters
+        ----------
+        w_mean : Tensor
+            [w_dim].
+        terms : mapping
+            Scalars; the same names in every pass.
+        weight : float
+            All weights of all processes add up to 1.
+        """
+        self._names = tuple(terms)
+        numbers = torch.cat([w_mean, torch.stack([term.detach() for term in terms.values()])])
+        self._flat.tail[: len(numbers)].add_(numbers, alpha=weight)
+
+    def total(self, runtime: Runtime) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add up over the processes; the gradients are then those of the whole minibatch.
+
+        Returns
+        -------
+        w_mean : Tensor
+            [w_dim].
+        terms : dict
+            Scalars on the device.
+        """
+        runtime.add_up(self._flat.buffer)
+        numbers = self._flat.tail.clone()
+        count = len(self._names)
+        w_dim = len(numbers) - NUM_TERMS
+        values = numbers[w_dim : w_dim + count].unbind()
+        return numbers[:w_dim], dict(zip(self._names, values, strict=True))

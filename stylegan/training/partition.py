@@ -1,16 +1,20 @@
-"""Who works on which images of a minibatch, and how many at a time.
+"""Split minibatches into per-rank micro-batches, and say how they are computed."""
 
-A minibatch is divided only between whole groups of the minibatch standard deviation, so networks,
-losses and gradients are the same functions however it is divided: over processes, or into passes
-whose gradients add up. The official code forms its groups inside each GPU's part as well; which
-images meet in a group is random either way.
-"""
+from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, get_args
 
-import numpy as np
-
+from stylegan.configs import Config, IntTable, at_resolution
+from stylegan.training.schedule import TrainingPoint, phases
 from stylegan_eval.errors import UserError
+from stylegan_eval.settings.common import Precision
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from stylegan.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Share:
         Group m of the minibatch holds places m, m + N/G, m + 2 N/G, ...; the share keeps that
         order, so `minibatch_stddev` finds the same groups in it.
         """
+        import numpy as np
+
         stride = self.minibatch // self.group_size
         return (np.arange(self.group_size)[:, None] * stride + np.array(self.groups)).reshape(-1)
 
@@ -86,3 +92,76 @@ def shares(
     mine = range(rank * total // world, (rank + 1) * total // world)
     step = len(mine) if at_a_time is None else max(1, at_a_time // G)
     return [Share(minibatch, G, mine[i : i + step]) for i in range(0, len(mine), step)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """What a user may choose of the computation.
+
+    Attributes
+    ----------
+    precision : {'fp32', 'tf32', 'bf16'}
+        Of convolutions. Statistics, losses, penalties, weights and their updates are float32.
+    compile : bool
+        Whether `torch.compile` makes what needs no second derivative.
+    grad_accum : int
+        Passes into which a process divides its part of a minibatch.
+    at_a_time : table
+        Most images in a pass, by resolution; takes precedence over `grad_accum`.
+    workers : int
+        Processes that read images ahead; 0 reads between steps.
+    """
+
+    precision: Precision = "fp32"
+    compile: bool = False
+    grad_accum: int = 1
+    at_a_time: IntTable = ()
+    workers: int = 0
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of activations and of weights as applied."""
+        from stylegan_eval.engine.precision import network_dtype  # with PyTorch
+
+        return network_dtype(self.precision)
+
+    @property
+    def name(self) -> str:
+        """What a checkpoint says of it: 'fp32', 'bf16+compile'."""
+        return self.precision + ("+compile" if self.compile else "")
+
+    @classmethod
+    def named(cls, name: str) -> Execution:
+        """What `name` tells; the default where it tells nothing that is known."""
+        precision, _, rest = name.partition("+")
+        known = [each for each in get_args(Precision) if each == precision]
+        return cls(precision=known[0], compile=rest == "compile") if known else cls()
+
+    def shares(self, point: TrainingPoint, config: Config, runtime: Runtime) -> list[Share]:
+        """Passes of this process over its part of the minibatch.
+
+        Raises
+        ------
+        UserError
+            The minibatch does not divide.
+        """
+        own = point.minibatch // runtime.world
+        at_a_time = at_resolution(self.at_a_time, point.resolution, -(-own // self.grad_accum))
+        return shares(
+            point.minibatch,
+            config.network.mbstd_group_size,
+            rank=runtime.rank,
+            world=runtime.world,
+            at_a_time=at_a_time,
+        )
+
+    def check(self, config: Config, runtime: Runtime) -> None:
+        """Refuse a configuration of which some phase does not divide over the processes.
+
+        Raises
+        ------
+        UserError
+            The minibatch does not divide.
+        """
+        for point in phases(config):
+            self.shares(point, config, runtime)

@@ -16,14 +16,10 @@ from stylegan.configs import Config
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
-from stylegan.training.draws import StepRandom
-from stylegan.training.execution import Execution
-from stylegan.training.flat import Flat
-from stylegan.training.forward import Forward
-from stylegan.training.loop import Pass, Step, discriminator_step, generator_step
-from stylegan.training.optimizer import Adam
-from stylegan.training.partition import Share, shares
-from stylegan.training.reduction import NUM_TERMS
+from stylegan.training.loop import Forward, Pass, Step, discriminator_step, generator_step
+from stylegan.training.optimizer import NUM_TERMS, Adam, Flat
+from stylegan.training.partition import Execution, Share, shares
+from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 

@@ -20,15 +20,13 @@ from stylegan.config_file import config_text, read_config
 from stylegan.configs import CONFIGS, Config
 from stylegan.opening import open_networks
 from stylegan.presets import apply_preset, with_options
-from stylegan.provenance import Provenance
 from stylegan.runtime import Runtime
-from stylegan.training.attempt import TEXT_LOG
-from stylegan.training.describe import describe_plan, make_plan
+from stylegan.snapshot import Provenance
+from stylegan.training.batches import RealSet, look_at, open_together
 from stylegan.training.evaluate import check_metrics
-from stylegan.training.execution import Execution
-from stylegan.training.footprint import prepared_images, run_files
-from stylegan.training.images import RealSet, look_at, open_together
 from stylegan.training.metric_names import MetricSettings
+from stylegan.training.partition import Execution
+from stylegan.training.plan import describe_plan, make_plan, prepared_images, run_files
 from stylegan.training.run import (
     Beginning,
     check,
@@ -40,12 +38,13 @@ from stylegan.training.run import (
     run,
 )
 from stylegan.training.settings import RUN_FILE, RunSettings, read_settings
-from stylegan.training.warmup import BUDGET
-from stylegan_eval.command import STOP_SIGNALS
+from stylegan.training.speed import BUDGET
+from stylegan.training.trainer import TEXT_LOG
+from stylegan_eval.engine.files import check_not_held, check_writable
+from stylegan_eval.engine.processes import Processes
+from stylegan_eval.engine.signals import STOP_SIGNALS
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import check_not_held, check_writable
-from stylegan_eval.loading import pick_device
-from stylegan_eval.processes import Processes
+from stylegan_eval.generators.loading import pick_device
 
 _CHANNELS = 3  # of the images that are read
 DEFAULT_PRESET = "paper-ffhq-1gpu"

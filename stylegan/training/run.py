@@ -23,18 +23,18 @@ from stylegan.checkpoint import (
 from stylegan.configs import Config, diff
 from stylegan.networks.compiled import check_toolchain
 from stylegan.opening import DEMO, open_networks
-from stylegan.provenance import Provenance
 from stylegan.runtime import Runtime
-from stylegan.training.attempt import TEXT_LOG, Attempt
+from stylegan.snapshot import Provenance
+from stylegan.training.batches import RealSet, open_together
 from stylegan.training.hooks import say
-from stylegan.training.images import RealSet, open_together
 from stylegan.training.schedule import phases
 from stylegan.training.settings import RunSettings, read_run
 from stylegan.training.state import TrainState
-from stylegan_eval.command import note
+from stylegan.training.trainer import TEXT_LOG, Attempt
+from stylegan_eval.engine.command import note
+from stylegan_eval.engine.files import held, sha256_of
+from stylegan_eval.engine.precision import check_precision
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import held, sha256_of
-from stylegan_eval.precision import check_precision
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,12 @@ from typing import Any
 from stylegan import __version__
 from stylegan.configs import Config, config_from_dict, config_to_dict
 from stylegan.training.cost import micro_batches
-from stylegan.training.execution import Execution
 from stylegan.training.metric_names import MetricSettings
 from stylegan.training.monitor import OnCollapse
+from stylegan.training.partition import Execution
+from stylegan_eval.engine.files import atomic_write
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write
-from stylegan_eval.untrusted import parsing
 
 RUN_FILE = "run.json"
 _AGAIN = "name the images with --data, and give other options anew"

@@ -16,17 +16,16 @@ from stylegan.checkpoint import (
     save_checkpoint,
 )
 from stylegan.configs import Config
-from stylegan.provenance import Provenance
 from stylegan.runtime import Runtime
+from stylegan.snapshot import Provenance
 from stylegan.training.evaluate import Measurements
-from stylegan.training.hooks import Progress, RunLog, SampleSheet
+from stylegan.training.hooks import Progress, RunLog, SampleSheet, TensorBoard
 from stylegan.training.loop import Terms
 from stylegan.training.monitor import Monitor
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
-from stylegan.training.tensorboard import TensorBoard
-from stylegan_eval.command import Terminated
+from stylegan_eval.engine.signals import Terminated
 from stylegan_eval.errors import UserError
 
 

@@ -9,9 +9,7 @@ from stylegan.configs import Config
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator, build_discriminator, build_generator
 from stylegan.runtime import Runtime, stream_seed
-from stylegan.training.flat import Flat
-from stylegan.training.optimizer import Adam
-from stylegan.training.reduction import NUM_TERMS
+from stylegan.training.optimizer import NUM_TERMS, Adam, Flat
 from stylegan.training.schedule import TrainingPoint, active_levels, training_point
 
 

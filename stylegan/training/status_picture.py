@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from stylegan.training.run_status import RunStatus
+from stylegan.training.status import RunStatus
+from stylegan_eval.engine.files import atomic_write, check_writable
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write, check_writable
-from stylegan_eval.plotting import STYLES, empty_figure, number_in, say, title_and_grid
+from stylegan_eval.results.plotting import STYLES, empty_figure, number_in, say, title_and_grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""A trained classifier, with what is known about it."""
+"""A trained attribute classifier, and the table of what is known about it."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from stylegan_eval.classifiers.network import ClassifierNetwork, shrink
-from stylegan_eval.precision import strict_float32
+from stylegan_eval.engine.precision import strict_float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,3 +142,27 @@ class AttributeClassifier:
             x = shrink(images.to(self.device).float(), self.resolution)
             logits: Tensor = self.network(x)
         return logits
+
+
+def table(record: ClassifierRecord) -> str:
+    """Where the classifier comes from; a line per attribute; the means."""
+    attributes = record.attributes
+    if record.images == 0:  # of others, who do not say
+        size = f"{record.resolution}x{record.resolution}"
+        return "\n".join([f"{record.architecture}, {size}, accuracies unknown", *record.names])
+    width = max(len(name) for name in (*record.names, "attribute"))
+    size = f"{record.resolution}x{record.resolution}"
+    trained = f"{record.epochs} epochs of {record.images - record.held_out} images"
+    lines = [
+        f"{record.architecture}, {size}, {trained}, seed {record.seed}",
+        f"tested on {record.held_out} other images",
+        f"{'attribute':{width}}  share  accuracy  balanced",
+    ]
+    lines += [
+        f"{a.name:{width}}  {a.share:5.3f}  {a.accuracy:8.3f}  {a.balanced_accuracy:8.3f}"
+        for a in attributes
+    ]
+    accuracy = sum(a.accuracy for a in attributes) / len(attributes)
+    balanced = sum(a.balanced_accuracy for a in attributes) / len(attributes)
+    lines.append(f"{'mean':{width}}  {'':5}  {accuracy:8.3f}  {balanced:8.3f}")
+    return "\n".join(lines)

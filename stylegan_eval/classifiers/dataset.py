@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylegan_eval.classifiers.network import SMALLEST, shrink
-from stylegan_eval.content import content_digest
+from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import ImageFiles, prepare_command, read_batches
-from stylegan_eval.progress import progress_bar
+from stylegan_eval.images.content import content_digest
+from stylegan_eval.images.files import ImageFiles, prepare_command, read_batches
 
 FEWEST_IMAGES = 100
 MOST_ATTRIBUTES = 1000

@@ -25,8 +25,8 @@ from stylegan_eval.classifiers.classifier import (
     ClassifierRecord,
 )
 from stylegan_eval.classifiers.network import LARGEST, SMALLEST, ClassifierNetwork
+from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import sha256_of
 from stylegan_eval.pickles.networks import PickledNetwork, read_networks
 
 ARCHITECTURE = "official"

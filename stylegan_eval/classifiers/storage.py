@@ -22,9 +22,9 @@ from stylegan_eval.classifiers.classifier import (
 from stylegan_eval.classifiers.dataset import MOST_ATTRIBUTES
 from stylegan_eval.classifiers.network import build_network
 from stylegan_eval.classifiers.official import are_official, load_official
+from stylegan_eval.engine.files import atomic_write, sha256_of
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import atomic_write, sha256_of
-from stylegan_eval.untrusted import parsing
 
 # One entry of metadata: safetensors writes several in any order.
 ENTRY = "attribute_classifiers"

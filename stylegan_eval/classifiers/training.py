@@ -16,12 +16,12 @@ from stylegan_eval.classifiers.classifier import (
 )
 from stylegan_eval.classifiers.dataset import LabelledImages, read_labelled, to_float
 from stylegan_eval.classifiers.network import ClassifierNetwork, build_network
+from stylegan_eval.engine.files import PACKAGE
+from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import ImageFiles
-from stylegan_eval.precision import strict_float32
-from stylegan_eval.progress import progress_bar
-from stylegan_eval.results import PACKAGE
-from stylegan_eval.settings.classifiers import TrainSettings
+from stylegan_eval.images.files import ImageFiles
+from stylegan_eval.settings.others import TrainSettings
 
 HELD_OUT_SHARE = 10  # every tenth image
 # What the random streams of one seed are for.

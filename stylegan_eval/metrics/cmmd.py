@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.image_metric import (
+from stylegan_eval.metrics.mmd_variance import FEWEST, Across, MmdVariance, Within, mmd_variance
+from stylegan_eval.metrics.naming import (
     Gathered,
     ImageMetric,
     Value,
@@ -21,9 +22,8 @@ from stylegan_eval.metrics.image_metric import (
     marks,
     suffix,
 )
-from stylegan_eval.metrics.mmd_variance import FEWEST, Across, MmdVariance, Within, mmd_variance
-from stylegan_eval.noise import known
-from stylegan_eval.settings.images import CmmdSettings
+from stylegan_eval.results.significance import known
+from stylegan_eval.settings.image_metrics import CmmdSettings
 
 SIGMA = 10.0
 SCALE = 1000.0

@@ -1,23 +1,188 @@
-"""Kernel Inception Distance; with other features the kernel distance of that network.
+"""Kernel Inception Distance."""
 
-References
-----------
-Binkowski et al., Demystifying MMD GANs, 2018, Section 4.
-"""
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from stylegan_eval.metrics.image_metric import (
-    Gathered,
-    ImageMetric,
-    Value,
-    error_details,
-    inception_name,
-)
-from stylegan_eval.metrics.kernel import kernel_distance
-from stylegan_eval.metrics.mmd_variance import FEWEST
-from stylegan_eval.sampling import Stream, random_stream
-from stylegan_eval.settings.images import KidSettings
+from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.sampling import Stream, random_stream
+from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.mmd_variance import FEWEST, Across, MmdVariance, Within, mmd_variance
+from stylegan_eval.metrics.naming import Gathered, ImageMetric, Value, error_details, inception_name
+from stylegan_eval.settings.image_metrics import KidSettings, subset_size_for
+
+# Relative spread of a kernel of float32 features that cannot be told from none.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelDistance:
+    """Estimates over random subsets of `subset_size` images of each side."""
+
+    values: NDArray[np.float64]  # [subsets]; unbiased, so slightly negative values are possible
+    variance: MmdVariance | None  # of the features; None with subsets of 3 images or fewer
+    subset_size: int
+    counts: tuple[int, int]  # generated and real images
+
+    @property
+    def mean(self) -> float:
+        """The distance."""
+        return float(self.values.mean())
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the subsets' values, as papers and peers print it."""
+        return float(self.values.std())
+
+    @property
+    def stderr(self) -> float | None:
+        """Standard error of the mean: generated images and subsets redrawn, real images fixed."""
+        return self._root(None if self.variance is None else self.variance.generated(*self.counts))
+
+    @property
+    def stderr_redrawn(self) -> float | None:
+        """Standard error with the real images redrawn as well."""
+        return self._root(None if self.variance is None else self.variance.both(*self.counts))
+
+    def _root(self, of_all: float | None) -> float | None:
+        """Root of the variance of the estimate from all pairs, and of the choice of subsets.
+
+        All subsets would average to the estimate from all pairs. One of them varies as that of
+        `subset_size` images; what it varies more than that of all is due to which it is.
+        """
+        if self.variance is None or of_all is None:
+            return None
+        one, whole = (self.variance.both(*n) for n in ((self.subset_size,) * 2, self.counts))
+        error = math.sqrt(of_all + (one - whole) / len(self.values))
+        return error or None  # features without spread say nothing
+
+
+def unbiased_mmd2(x: Tensor, y: Tensor) -> float:
+    """Unbiased squared MMD with the kernel (x.y / D + 1)^3.
+
+    Parameters
+    ----------
+    x, y : Tensor
+        float32 or float64 [m, D], on one device.
+
+    Returns
+    -------
+    float
+        Mean over pairs of different vectors within x and within y, less twice that across.
+    """
+    return _mmd2(*_kernels(x, y))
+
+
+def _kernels(x: Tensor, y: Tensor) -> list[Tensor]:
+    """Kernel float64 [m, m] within x, within y and across."""
+    dim = x.shape[1]
+    with strict_float32(x.device.type):
+        pairs = ((x, x), (y, y), (x, y))
+        return [(a @ b.T).double().div_(dim).add_(1).pow_(3) for a, b in pairs]
+
+
+def _mmd2(xx: Tensor, yy: Tensor, xy: Tensor) -> float:
+    m = len(xy)
+    within = xx.sum() - xx.trace() + yy.sum() - yy.trace()
+    return float(within / (m * (m - 1)) - 2 * xy.sum() / m**2)
+
+
+def _variance(xx: Tensor, yy: Tensor, xy: Tensor) -> MmdVariance:
+    """Variances from the kernels of a subset, which are overwritten."""
+    middle = xy.mean()
+    for kernel in (xx, yy, xy):
+        kernel -= middle
+    fakes, reals = (
+        Within(rows=kernel.sum(dim=1), squares=float(kernel.square().sum()))
+        for kernel in (xx.fill_diagonal_(0), yy.fill_diagonal_(0))
+    )
+    across = Across(rows=xy.sum(dim=1), columns=xy.sum(dim=0), squares=float(xy.square().sum()))
+    found = mmd_variance(fakes, reals, across)
+    return found if max(found) > (_ROUNDING * float(middle)) ** 2 else MmdVariance(*[0.0] * 5)
+
+
+def random_subsets(
+    counts: tuple[int, int], subsets: int, subset_size: int, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Draw numbers of images, without repetition within a subset, for both sides in turn.
+
+    Raises
+    ------
+    UserError
+        One side has fewer images than a subset.
+    """
+    if subset_size < 2 or subsets < 1:
+        raise UserError(
+            f"a kernel distance needs a subset of 2 images or more, got {subsets} subsets of"
+            f" {subset_size}"
+        )
+    if min(counts) < subset_size:
+        raise UserError(
+            f"subsets of {subset_size} images need that many generated and real ones, there are"
+            f" {counts[0]} and {counts[1]}: use --subset-size {subset_size_for(min(counts))}, or"
+            " more images"
+        )
+    for _ in range(subsets):
+        first, second = (rng.choice(count, subset_size, replace=False) for count in counts)
+        yield first, second
+
+
+def kernel_distance_of(
+    fake: Tensor, real: Tensor, indices: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]
+) -> KernelDistance:
+    """Kernel distance over given subsets: pairs of numbers of fake and real images."""
+    values, variances, size = [], [], 0
+    for first, second in indices:
+        x = fake[torch.from_numpy(first).to(fake.device)]
+        y = real[torch.from_numpy(second).to(real.device)]
+        kernels = _kernels(x, y)
+        values.append(_mmd2(*kernels))
+        size = len(first)
+        if size >= FEWEST:
+            variances.append(_variance(*kernels))
+    # Estimates of what is near 0 may be negative; variances are not.
+    means = np.maximum(np.mean(variances, axis=0), 0) if variances else None
+    return KernelDistance(
+        values=np.array(values),
+        variance=None if means is None else MmdVariance(*means.tolist()),
+        subset_size=size,
+        counts=(len(fake), len(real)),
+    )
+
+
+def kernel_distance(
+    fake: Tensor,
+    real: Tensor,
+    *,
+    rng: np.random.Generator,
+    subsets: int = 100,
+    subset_size: int = 1000,
+) -> KernelDistance:
+    """Kernel distance over random subsets.
+
+    Parameters
+    ----------
+    fake, real : Tensor
+        Features float32 or float64 [N, D], on one device.
+    rng : np.random.Generator
+        Draws the subsets; nothing else is random.
+    subsets : int
+        How many.
+    subset_size : int
+        Images of each side in one.
+
+    Raises
+    ------
+    UserError
+        Fewer images than a subset.
+    """
+    counts = (len(fake), len(real))
+    return kernel_distance_of(fake, real, random_subsets(counts, subsets, subset_size, rng))
 
 
 def kid(settings: KidSettings, gathered: Gathered) -> list[Value]:

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan_eval.blocks import Arrays
 from stylegan_eval.classifiers.classifier import AttributeClassifier
 from stylegan_eval.classifiers.network import SMALLEST
+from stylegan_eval.engine.blocks import Arrays
 from stylegan_eval.errors import UserError
-from stylegan_eval.image_pass import BlockCollector, Samples
+from stylegan_eval.metrics.image_pass import BlockCollector, Samples
 
 Space = Literal["z", "w"]
 Array = NDArray[np.float32]

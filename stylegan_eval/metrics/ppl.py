@@ -1,40 +1,34 @@
-"""Perceptual path length: how fast images change along interpolated latents (Section 4.1).
+"""Perceptual path length: from settings to rows."""
 
-The squared perceptual distance of two images a step epsilon apart on a path between two latents,
-divided by epsilon^2, averaged over pairs of latents without the outermost percent on either side.
-Paths are great circles in Z and straight lines in W, without truncation; ``full`` measures
-anywhere on them, ``end`` at their beginning. Both images of a pair share their noise. Here every
-pair has noise of its own; the official code draws it anew for each minibatch.
-
-``exact`` takes the limit of epsilon to 0: the squared length of the derivative of the embedding
-along the path. It costs what a finite difference costs and is free of two errors of that: the
-kinks of the networks between the two points, and rounding, which dividing by epsilon magnifies
-10,000 times. For 256 pairs of a trained network at 32x32, held against float64, differences in
-float32 are off by 6e-3 to 8e-3 (median of single pairs) and 3e-3 to 7e-3 (mean); derivatives in
-float32 by 2e-6 and up to 2e-4, with 2e-2 the most for a single pair, where a kink falls on the
-other side (docs/metrics.md). Another batch size changes rounding, and with it results by about half
-as much.
-
-References
-----------
-Karras et al., A Style-Based Generator Architecture for GANs, 2019, equations 2 and 3.
-metrics/perceptual_path_length.py of the official StyleGAN.
-"""
-
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stylegan_eval.blocks import Arrays, Key, Run, Tick, split
-from stylegan_eval.metrics.path_length import TrimmedMean, perceptual_size, trimmed_mean
-from stylegan_eval.metrics.path_pairs import Camera, measure_pairs
-from stylegan_eval.perceptual import check_image_size, load_distance, why_not_lpips
-from stylegan_eval.perceptual.distance import Embedding, PerceptualDistance
-from stylegan_eval.protocols import ImageGenerator
-from stylegan_eval.settings.ppl import PplSettings
+from stylegan_eval.engine.blocks import Arrays, Key, Run, Tick, split
+from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
+from stylegan_eval.errors import UndefinedMetricError
+from stylegan_eval.generators.guarded import GuardedGenerator
+from stylegan_eval.metrics.path_length import (
+    Camera,
+    TrimmedMean,
+    measure_pairs,
+    perceptual_size,
+    rounding_share,
+    trimmed_mean,
+)
+from stylegan_eval.metrics.provenance import where
+from stylegan_eval.metrics.sources import generator_key, load_pure_generator
+from stylegan_eval.networks import check_image_size, load_distance, why_not_lpips
+from stylegan_eval.networks.lpips import Embedding, PerceptualDistance
+from stylegan_eval.results.path_length_file import Distances, check_distances_path, write_distances
+from stylegan_eval.results.results import Row, one_note
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.settings.others import PplSettings
 
 OFFICIAL_EPSILON = 1e-4
 # With more, the error was 0.85 of the true one or better for every law tried, normal to Pareto.
@@ -295,3 +289,104 @@ def load_chosen(
     name, note = choose_distance(settings, weights, run)
     check_image_size(name, size, size)
     return load_distance(name, weights, run.device), note
+
+
+# From here on the error of a path length is as large as its error bars.
+_LARGEST_SHARE = 0.05
+
+
+def evaluate(inputs: Inputs, settings: PplSettings, run: Run) -> list[Row]:
+    """Measure the path lengths that are asked for.
+
+    Returns
+    -------
+    list of Row
+        Empty in all processes but the first.
+
+    Raises
+    ------
+    UserError
+        Something of the inputs cannot be used.
+    """
+    return prepare(inputs, settings, run)()
+
+
+def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], list[Row]]:
+    """Load generator and distance; calling what is returned does the work."""
+    if inputs.distances is not None:
+        check_distances_path(inputs.distances)
+    loaded = load_pure_generator(inputs, run.device, "ppl")
+    if not loaded.smooth:
+        raise UndefinedMetricError(
+            f"{inputs.ckpt} is conditional: its label jumps from one z to the next, so paths in z"
+            " have no length; measure fid or pr"
+        )
+    weights = inputs.weights_of("lpips-vgg")
+    distance, chosen = load_chosen(settings, weights, loaded.generator.resolution, run)
+    about = {
+        "num": settings.num,
+        "seed": settings.seed,
+        "generator": str(inputs.ckpt or inputs.generator or ""),
+        "generator_digest": loaded.sha256,
+        "description": loaded.description,
+        "detector": distance.name,
+        "weights_sha256": distance.weights_sha256,
+        "details": loaded.details,
+        "precision": "fp32",
+        **where(run),
+    }
+    note, rounding = one_note(chosen, *loaded.notes), _rounding(loaded, settings, run)
+    key = generator_key(loaded, settings, run.device)
+
+    def work() -> list[Row]:
+        start = time.perf_counter()
+        lengths = measure(loaded.generator, distance, settings, run, key)
+        seconds = round(time.perf_counter() - start, 1)
+        if inputs.distances is not None and lengths:
+            write_distances(inputs.distances, _all(lengths, about))
+        return [
+            _row(
+                length,
+                one_note(note, rounding if "epsilon" in length.protocol else ""),
+                about,
+                seconds,
+            )
+            for length in lengths
+        ]
+
+    return work
+
+
+def _rounding(loaded: LoadedGenerator, settings: PplSettings, run: Run) -> str:
+    """Say where the generator's arithmetic is too coarse for finite differences: 16-bit floats."""
+    # A network of a known kind computes in float32.
+    if "finite" not in settings.derivatives or not isinstance(loaded.generator, GuardedGenerator):
+        return ""
+    share = rounding_share(loaded.generator, settings, run.device)
+    if share < _LARGEST_SHARE:
+        return ""
+    return (
+        f"about {share:.0%} of the finite differences is rounding in the generator, not its path:"
+        " use --derivative exact, a larger --epsilon, or float32"
+    )
+
+
+def _all(lengths: Sequence[PathLength], about: Mapping[str, Any]) -> Distances:
+    return Distances(
+        lengths={length.metric: length.distances for length in lengths},
+        generator=about["generator"],
+        generator_digest=about["generator_digest"],
+        seed=about["seed"],
+    )
+
+
+def _row(length: PathLength, note: str, about: dict[str, Any], seconds: float) -> Row:
+    return Row(
+        metric=length.metric,
+        value=length.value,
+        stderr=length.stderr,
+        protocol=length.protocol,
+        note=one_note(note, length.note),
+        seconds=seconds,
+        **about,
+    )

@@ -15,13 +15,13 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.engine.zip_guard import check_entry, check_locator, open_zip
 from stylegan_eval.errors import UserError
 from stylegan_eval.pickles.machine import ForeignNamesError, interpret
 from stylegan_eval.pickles.source import Source
 from stylegan_eval.pickles.tensors import tensors_of
 from stylegan_eval.pickles.values import Unknown
-from stylegan_eval.untrusted import parsing
-from stylegan_eval.zip_guard import check_entry, check_locator, open_zip
 
 # The number 0x1950a86a20f9469cfc6c as a pickle of protocol 2: files before PyTorch 1.6 begin so.
 LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")

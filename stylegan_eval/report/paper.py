@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from stylegan_eval.published import Place, Published, has_published_unit, published_numbers
-from stylegan_eval.report.measured import Measured
 from stylegan_eval.report.subjects import Subject
+from stylegan_eval.results.measured import Measured
+from stylegan_eval.results.published import Place, Published, has_published_unit, published_numbers
 
 _OFFICIAL = "classifiers-official"
 _MAIN = "FFHQ"  # of the paper's two data sets the one that has all numbers

@@ -3,20 +3,24 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from stylegan_eval.noise import LEVEL, SIGNS
 from stylegan_eval.report import shell
-from stylegan_eval.report.attributes import Attributes, attributes_of, charts_of
-from stylegan_eval.report.measured import Measured, higher_is_better
 from stylegan_eval.report.paper import beside
+from stylegan_eval.report.shell import code
 from stylegan_eval.report.subjects import Subject
-from stylegan_eval.report.summary import Line, letters, lines_of, order, protocol, unlike, value
-
-_BREAKS = str.maketrans({"[": "<wbr>[", ",": ",<wbr>", "/": "/<wbr>"})
-
-
-def code(name: str) -> str:
-    """A name of a metric or a setting, which may be broken where it has joints."""
-    return f"<code>{shell.text(name).translate(_BREAKS)}</code>"
+from stylegan_eval.report.tables import (
+    Attributes,
+    Line,
+    attributes_of,
+    charts_of,
+    letters,
+    lines_of,
+    order,
+    protocol,
+    unlike,
+    value,
+)
+from stylegan_eval.results.measured import Measured, higher_is_better
+from stylegan_eval.results.significance import LEVEL, SIGNS
 
 
 def subject_heads(subjects: Sequence[Subject], *, moves: bool = False) -> list[str]:

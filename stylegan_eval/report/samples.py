@@ -1,23 +1,168 @@
-"""Samples of each generator from the same latents, and what their files say of them."""
+"""Samples of generators and their nearest real images."""
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.protocols import LoadedGenerator
+from stylegan_eval.engine.sampling import draw, to_uint8
 from stylegan_eval.errors import UserError
-from stylegan_eval.loading import NETWORKS, load_generator
-from stylegan_eval.protocols import LoadedGenerator
-from stylegan_eval.report.neighbours import Nearest, Neighbourhood
+from stylegan_eval.generators.loading import NETWORKS, load_generator
+from stylegan_eval.images.files import ImageFiles, open_images
+from stylegan_eval.metrics.features import FeatureCollector
+from stylegan_eval.metrics.image_metrics import files_features
+from stylegan_eval.metrics.precision_recall import distances
+from stylegan_eval.metrics.sources import pick_reals
+from stylegan_eval.networks import load_detector
+from stylegan_eval.report import shell
 from stylegan_eval.report.subjects import Subject
-from stylegan_eval.sampling import draw, to_uint8
+from stylegan_eval.results.formatting import number
+from stylegan_eval.settings.common import Sampling
 
+if TYPE_CHECKING:
+    from stylegan_eval.engine.protocols import Detector
+
+
+_TILE = 4096
+_COMPARED = 1000  # real images whose own nearest neighbours give the scale
 _SIDE = 128  # pixels of an image on the page, at most
 _AT_A_TIME = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nearest:
+    """The nearest real image of a sample.
+
+    Attributes
+    ----------
+    name : str
+        Its file.
+    distance : float
+        Euclidean, between features.
+    image : ndarray
+        uint8 [3, H, W].
+    """
+
+    name: str
+    distance: float
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Real images and their features. Made by `open_neighbourhood`.
+
+    Attributes
+    ----------
+    files : ImageFiles
+        The images.
+    detector : Detector
+        Who sees them.
+    vectors : Tensor
+        float32 [N, D].
+    typical : float
+        Median distance of a real image from the nearest other one.
+    """
+
+    files: ImageFiles
+    detector: "Detector"
+    vectors: Tensor
+    typical: float
+
+    def nearest(self, images: Tensor) -> list[Nearest]:
+        """Find the nearest real image of each of uint8 images [S, 3, H, W]."""
+        found, at = nearest_of(self.detector(images).to(self.vectors.device), self.vectors)
+        return [
+            Nearest(name=self.files.names[index], distance=distance, image=self.files.read(index))
+            for distance, index in zip(found.tolist(), at.tolist(), strict=True)
+        ]
+
+    def close(self) -> None:
+        """Close the files."""
+        self.files.close()
+
+
+def open_neighbourhood(
+    data: Path, features: str, weights: Path | None, device: torch.device
+) -> Neighbourhood:
+    """Look at all real images, or find in the cache what was seen in them.
+
+    Parameters
+    ----------
+    data : Path
+        Folder or zip.
+    features : str
+        One of `detectors.DETECTORS`.
+    weights : Path or None
+        Of the feature network; None for the official ones.
+    device : torch.device
+        Where to compute.
+
+    Raises
+    ------
+    UserError
+        Images or weights cannot be had.
+    """
+    files = open_images(data)
+    detector = load_detector(features, "tf1", weights, device)
+    run = Run(device=device)
+    reals = pick_reals(files, range(len(files)), "full", Sampling(num=max(len(files), 2)),
+                       mirror=False)  # fmt: skip
+    collector = FeatureCollector(detector=detector, kinds=("vectors",), num=len(files))
+    vectors = files_features(reals, collector, run).vectors
+    run.finish()
+    assert vectors is not None
+    known = torch.from_numpy(vectors).to(device)
+    return Neighbourhood(files, detector, known, typical_distance(known))
+
+
+def nearest_of(samples: Tensor, reals: Tensor, leave: int = 0) -> tuple[Tensor, Tensor]:
+    """Distance and number of the nearest real image.
+
+    Parameters
+    ----------
+    samples : Tensor
+        [S, D].
+    reals : Tensor
+        [N, D] on the same device.
+    leave : int
+        How many nearer ones are passed over: 1 where samples are among the reals.
+
+    Returns
+    -------
+    distances : Tensor
+        float32 [S].
+    indices : Tensor
+        int64 [S].
+    """
+    centre = reals.mean(dim=0, dtype=torch.float64)
+    best: list[tuple[Tensor, Tensor]] = []
+    for start in range(0, len(reals), _TILE):
+        tile = distances(samples, reals[start : start + _TILE], centre)  # [S, tile]
+        few = tile.topk(min(leave + 1, tile.shape[1]), dim=1, largest=False)
+        best.append((few.values, few.indices + start))
+    values = torch.cat([found for found, _ in best], dim=1)
+    order = values.argsort(dim=1, stable=True)[:, leave : leave + 1]
+    indices = torch.cat([at for _, at in best], dim=1)
+    return values.gather(1, order)[:, 0], indices.gather(1, order)[:, 0]
+
+
+def typical_distance(reals: Tensor) -> float:
+    """Median distance of real images, evenly chosen, from the nearest other one; NaN for one."""
+    if len(reals) < 2:
+        return float("nan")
+    chosen = torch.linspace(0, len(reals) - 1, min(len(reals), _COMPARED)).long()
+    return float(nearest_of(reals[chosen.to(reals.device)], reals, leave=1)[0].median())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,3 +269,83 @@ def as_png(image: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def samples_part(opened: Mapping[str, Opened], reals: Neighbourhood | None, seed: int) -> str:
+    """Samples of each generator.
+
+    Parameters
+    ----------
+    opened : mapping
+        By label; those that could not be opened say why.
+    reals : Neighbourhood or None
+        Where the nearest real images were looked for.
+    seed : int
+        Of the latents.
+    """
+    if not opened:
+        return ""
+    dims = {one.z_dim for one in opened.values() if one.images is not None}
+    said = f"Seed {seed}, not truncated, uncurated."
+    if len(opened) > 1 and dims:
+        said += (
+            " Image by image the same latents for all."
+            if len(dims) == 1
+            else " Image by image the same latents for those whose latents are equally long."
+        )
+    return shell.section(
+        "samples",
+        "Samples" if reals is None else "Samples and their nearest real images",
+        shell.note(said),
+        shell.note(_scale(reals)),
+        *(_gallery(label, one) for label, one in opened.items()),
+    )
+
+
+def _scale(reals: Neighbourhood | None) -> str:
+    if reals is None:
+        return (
+            "For the nearest real image below each sample, name the real images: stylegan-eval"
+            " report ... --data IMAGES."
+        )
+    typical = (
+        f" A copy has distance 0; real images are {number(reals.typical)} from their nearest"
+        " neighbour (median)."
+        if math.isfinite(reals.typical)
+        else ""
+    )
+    return (
+        f"Below each sample its nearest among {len(reals.files):,} images of {reals.files.path}, by"
+        f" the distance of features of {reals.detector.name}.{typical}"
+    )
+
+
+def _gallery(label: str, one: Opened) -> str:
+    heading = f"<h3>{shell.text(label)}</h3>"
+    if one.images is None:
+        return f'{heading}<p class="failed">No samples: {shell.text(one.trouble)}</p>'
+    size = one.images.shape[-1]
+    cells = []
+    for at, image in enumerate(one.images):
+        shown = _image(as_png(image), f"sample {at} of {label}")
+        if one.near:
+            near = one.near[at]
+            what = f"nearest real image, {near.name}"
+            shown += _image(as_png(near.image), what)
+            shown += f"<figcaption>{number(near.distance)}</figcaption>"
+        cells.append(f"<figure>{shown}</figure>")
+    kinds = "gallery small" if size <= 64 else "gallery"
+    said = ""
+    if one.near:
+        distances = sorted(near.distance for near in one.near)
+        said = shell.note(f"Median distance {number(distances[len(distances) // 2])}.")
+        if one.near[0].image.shape[-1] != size:
+            said += shell.note(
+                f"The real images are {one.near[0].image.shape[-1]} pixels wide, the samples"
+                f" {size}: that alone makes them differ."
+            )
+    return f'{heading}{said}<div class="{kinds}">{"".join(cells)}</div>'
+
+
+def _image(png: bytes, alt: str) -> str:
+    return f'<img src="{shell.data_uri(png)}" alt="{shell.text(alt)}">'

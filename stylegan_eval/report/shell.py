@@ -12,6 +12,9 @@ from importlib import resources
 from string import Template
 from typing import Literal
 
+_BREAKS = str.maketrans({"[": "<wbr>[", ",": ",<wbr>", "/": "/<wbr>"})
+
+
 Order = Literal["", "text", "number"]
 
 # Nothing may be fetched; of scripts and styles only the two that are written here may act.
@@ -195,3 +198,8 @@ def figure(picture: Picture, kind: str) -> str:
     else:
         inner = f'<img src="{picture.uri}" alt="{text(picture.alt)}">'
     return f'<figure class="{kind}">{caption}{inner}</figure>'
+
+
+def code(name: str) -> str:
+    """A name of a metric or a setting, which may be broken where it has joints."""
+    return f"<code>{text(name).translate(_BREAKS)}</code>"

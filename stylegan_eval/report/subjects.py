@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stylegan_eval.report.measured import Measured
-from stylegan_eval.report.runs import TrainingRun
+from stylegan_eval.results.measured import Measured
+from stylegan_eval.results.run_folder import TrainingRun
 
 REAL_IMAGES = "real images"
 

@@ -7,6 +7,17 @@ from typing import Any, ClassVar, Literal
 
 from stylegan_eval.errors import UserError
 
+Features = Literal[
+    "inception",
+    "efficientnet-lite0",
+    "vgg16",
+    "dinov2-vits14",
+    "dinov2-vitb14",
+    "dinov2-vitl14",
+    "clip-vitl14-336",
+]
+
+
 Precision = Literal["fp32", "tf32", "bf16"]
 
 

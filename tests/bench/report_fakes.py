@@ -8,7 +8,7 @@ from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training.state import TrainState
-from stylegan_eval.json_lines import append_rows
+from stylegan_eval.engine.json_lines import append_rows
 
 
 def request(**changed):

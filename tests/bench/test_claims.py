@@ -10,13 +10,13 @@ import time
 
 import pytest
 
-from benchmarks import claims
-from benchmarks.claims import claimed, is_claimed
+from benchmarks import processes
+from benchmarks.processes import claimed, is_claimed
 
 _HOLD = """
 import sys, time
 from pathlib import Path
-from benchmarks.claims import claimed
+from benchmarks.processes import claimed
 with claimed(Path(sys.argv[1]), "row") as claim:
     print("none" if claim is None else claim.generation, flush=True)
     time.sleep(60 if claim is not None else 0)
@@ -103,9 +103,9 @@ def _elsewhere(folder, age):
 
 
 def test_a_claim_of_another_machine_counts_while_it_is_fresh(tmp_path):
-    _elsewhere(tmp_path, age=claims.DEAD_AFTER / 2)
+    _elsewhere(tmp_path, age=processes.DEAD_AFTER / 2)
     assert is_claimed(tmp_path, "row")
-    _elsewhere(tmp_path, age=claims.DEAD_AFTER * 2)
+    _elsewhere(tmp_path, age=processes.DEAD_AFTER * 2)
     assert not is_claimed(tmp_path, "row")
     with claimed(tmp_path, "row") as claim:
         assert claim is not None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.demo_directions import (
+from benchmarks.demo.directions import (
     ATTRIBUTES,
     PAGE,
     RATES,
@@ -19,14 +19,14 @@ from benchmarks.demo_directions import (
     read_rates,
     said,
 )
-from benchmarks.marks import between
-from stylegan.draw.options import Source
-from stylegan.draw.painter import open_painter
+from benchmarks.demo.network import between
 from stylegan.opening import demo_directions_path, demo_path
+from stylegan.sample.options import Source
+from stylegan.sample.painter import open_painter
 from stylegan_eval.cli import main as evaluate
-from stylegan_eval.directions import read_directions
-from stylegan_eval.files import sha256_of
-from stylegan_eval.sampling import latents
+from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.engine.sampling import latents
+from stylegan_eval.results.directions_file import read_directions
 
 
 def rate(value=0.5, stderr=0.05, **other):
@@ -71,7 +71,7 @@ def test_most_verdicts_on_glasses_and_smiles_turn_both_ways():
 
 
 def test_the_page_has_the_rates_of_the_table():
-    """Where they differ: python -m benchmarks.demo_directions page."""
+    """Where they differ: python -m benchmarks.demo.directions page."""
     text = PAGE.read_text(encoding="utf-8")
     assert between(text, "rates", said(read_rates(RATES))) == text
 

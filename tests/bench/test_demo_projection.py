@@ -5,8 +5,8 @@ from pathlib import Path
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks.demo_projection import AVATAR, PAGE, PICTURES, SEED, commands, shown
-from stylegan.sample import main
+from benchmarks.demo.projection import AVATAR, PAGE, PICTURES, SEED, commands, shown
+from stylegan.sample.cli import main
 
 
 def test_the_page_shows_each_command_with_its_picture():

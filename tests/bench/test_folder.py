@@ -5,10 +5,16 @@ import json
 import pytest
 
 import benchmarks.folder
-from benchmarks.folder import FORMAT, open_folder, read_folder
-from benchmarks.reading import read_outcomes, read_training, read_value
+from benchmarks.folder import (
+    FORMAT,
+    open_folder,
+    read_folder,
+    read_outcomes,
+    read_training,
+    read_value,
+)
 from stylegan_eval.errors import UserError
-from stylegan_eval.results import Row, append_csv
+from stylegan_eval.results.results import Row, append_csv
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.marks import between, write_between
+from benchmarks.demo.network import between, write_between
 from stylegan_eval.errors import UserError
 
 BEGIN, END = "<!-- sums: written by a command -->", "<!-- end of sums -->"

@@ -12,13 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.plan.__main__ import main
-from benchmarks.plan.lines import plan_lines
 from benchmarks.plan.model import (
     Throughput,
     given_throughput,
+    shipped_work,
     size_lengths,
+    sizes,
     training_amounts,
     training_seconds,
+    work_key,
 )
 from benchmarks.plan.official import (
     FLOP_ONLY_FITTED,
@@ -32,7 +34,7 @@ from benchmarks.plan.official import (
     v100,
     worst,
 )
-from benchmarks.plan.work import shipped_work, sizes, work_key
+from benchmarks.plan.table import plan_lines
 from stylegan.configs import CONFIGS
 from stylegan.presets import PRESETS, apply_preset, with_options
 from stylegan.training.cost import phase_lengths

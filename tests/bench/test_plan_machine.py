@@ -80,7 +80,7 @@ def test_estimates_of_what_is_known_need_no_pytorch(own_cache):
     path.write_text(json.dumps({"name": "this", "flop_per_s": 1e10}))
     program = (
         "import sys\n"
-        "from benchmarks.plan.known import known_trainings\n"
+        "from benchmarks.plan.__main__ import known_trainings\n"
         "from benchmarks.plan.machine import quick_estimates\n"
         "found = quick_estimates(dict(known_trainings()), 'cpu')\n"
         "assert len(found) > 30 and min(found.values()) > 0\n"

@@ -6,14 +6,21 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
-from benchmarks.plan.known import known_trainings
-from benchmarks.plan.storage import training_storage
-from benchmarks.plan.work import count_work, shipped_work, sizes, work_key, work_of, write_work
+from benchmarks.plan.__main__ import known_trainings
+from benchmarks.plan.model import (
+    count_work,
+    shipped_work,
+    sizes,
+    training_storage,
+    work_key,
+    work_of,
+    write_work,
+)
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
 from stylegan.runtime import Runtime
-from stylegan.training.footprint import checkpoint_bytes
+from stylegan.training.plan import checkpoint_bytes
 from stylegan.training.run import start_run
 from stylegan.training.settings import RunSettings
 

@@ -4,10 +4,9 @@ import re
 
 import pytest
 
-from benchmarks.report.page import page
 from benchmarks.report.pictures import Pictures
 from benchmarks.report.tables import sections
-from benchmarks.report.write import write_report
+from benchmarks.report.write import page, write_report
 from tests import browser
 from tests.bench.report_fakes import cells, outcome, request, untrained
 from tests.elements import Elements

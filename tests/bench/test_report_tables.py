@@ -5,8 +5,8 @@ import io
 import pandas as pd
 import pytest
 
-from benchmarks.report.frames import results_frame, tables_frame
 from benchmarks.report.tables import sections
+from benchmarks.report.write import results_frame, tables_frame
 from tests.bench.report_fakes import cells, outcome, request, training
 
 

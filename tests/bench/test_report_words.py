@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.report.findings import family, findings, sentence
-from benchmarks.report.tables import Column, sections
-from benchmarks.report.words import (
+from benchmarks.report.tables import (
+    Column,
     cell_troubles,
     cell_value,
     legend,
     published_words,
+    sections,
 )
-from stylegan_eval.noise import Comparison
-from stylegan_eval.words import duration, number, with_error
+from stylegan_eval.results.formatting import duration, number, with_error
+from stylegan_eval.results.significance import Comparison
 from tests.bench.report_fakes import cells, outcome
 
 FID = Column(metric="fid", condition="")

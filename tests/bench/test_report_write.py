@@ -9,13 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.report.grids import COLUMNS, IMAGES, as_png, draw_samples, sheets
-from benchmarks.report.markdown import plain
-from benchmarks.report.write import write_report
+from benchmarks.report.pictures import COLUMNS, IMAGES, as_png, draw_samples, sheets
+from benchmarks.report.write import plain, write_report
 from stylegan.checkpoint import load_generator, newest_checkpoint, read_checkpoint
+from stylegan_eval.engine.sampling import latents, noise_maps, to_uint8
 from stylegan_eval.errors import UserError
-from stylegan_eval.plotting import running_mean
-from stylegan_eval.sampling import latents, noise_maps, to_uint8
+from stylegan_eval.results.plotting import running_mean
 from tests.bench.report_fakes import cells, outcome, training, untrained
 
 CPU = torch.device("cpu")

@@ -18,9 +18,8 @@ import torch
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
-from benchmarks.child import call
-from benchmarks.folder import read_folder
-from benchmarks.reading import FINISHED, read_outcomes
+from benchmarks.folder import FINISHED, read_folder, read_outcomes
+from benchmarks.processes import call
 from benchmarks.scales import SCALES
 from benchmarks.tables import TABLES
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint

@@ -7,7 +7,7 @@ from benchmarks.scales import SCALES, training_config
 from benchmarks.tables import NETWORKS, TABLES, chosen_lines, published
 from stylegan.configs import CONFIGS, diff
 from stylegan_eval.errors import UserError
-from stylegan_eval.published import published_values
+from stylegan_eval.results.published import published_values
 
 
 def test_every_published_number_has_its_cell():

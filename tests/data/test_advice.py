@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from stylegan.data import main
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan_eval.errors import UserError
-from stylegan_eval.evaluation.sources import check_size
-from stylegan_eval.images import open_images, read_batches
+from stylegan_eval.images.files import open_images, read_batches
+from stylegan_eval.metrics.sources import check_size
 from tests.data.samples import encoded, noise, pngs, write_folder
 
 

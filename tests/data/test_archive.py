@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from stylegan.datasets.archive import image_name, write_archive
+from stylegan_eval.engine.files import FolderTakenError, atomic_folder
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import FolderTakenError, atomic_folder
-from stylegan_eval.images import open_images
+from stylegan_eval.images.files import open_images
 from tests.data.samples import everything_below, noise
 
 

@@ -11,9 +11,9 @@ import pytest
 from stylegan.datasets import avatars
 from stylegan.datasets.avatar_recipe import draw_face
 from stylegan.datasets.avatars import ATTRIBUTES, make_avatars, render, sample_attributes
-from stylegan.datasets.resample import area_mean
+from stylegan.datasets.resize import area_mean
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import open_images
+from stylegan_eval.images.files import open_images
 from tests.data.samples import everything_below, write_zip
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "avatars_32.npz"

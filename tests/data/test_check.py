@@ -11,8 +11,8 @@ from PIL import Image
 
 from stylegan.data import main
 from stylegan.datasets.archive import encode_png
-from stylegan_eval.content import content_digest
-from stylegan_eval.images import open_images
+from stylegan_eval.images.content import content_digest
+from stylegan_eval.images.files import open_images
 from tests.data.samples import (
     dataset_json,
     encoded,

@@ -10,12 +10,12 @@ from click.testing import CliRunner
 
 from stylegan.data import main
 from stylegan.datasets.pyramid import open_pyramid
-from stylegan_eval.blocks import save_arrays
-from stylegan_eval.cache import cache_dir
-from stylegan_eval.command import ErrorLineCommand, ErrorLineGroup
+from stylegan_eval.engine.blocks import save_arrays
+from stylegan_eval.engine.cache import cache_dir
+from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup
+from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import sha256_of
-from stylegan_eval.images import open_images
+from stylegan_eval.images.files import open_images
 from tests.data.samples import (
     dataset_json,
     encoded,

@@ -15,9 +15,9 @@ from PIL import Image, features
 
 from stylegan.data import main as data_command
 from stylegan_eval.cli import main as eval_command
-from stylegan_eval.decoding import decode
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import open_images
+from stylegan_eval.images.decoding import decode
+from stylegan_eval.images.files import open_images
 from tests.data.hostile import text_bomb
 from tests.data.samples import dataset_json, encoded, noise, pngs, write_folder, write_zip
 from tests.data.set_writers import tar_member, write_tar
@@ -76,7 +76,7 @@ def test_names_of_known_endings_are_not_opened(tmp_path):
         "import sys, pathlib\n"
         "opened = []\n"
         "sys.addaudithook(lambda event, a: opened.append(str(a[0])) if event == 'open' else None)\n"
-        "from stylegan_eval.images import open_images\n"
+        "from stylegan_eval.images.files import open_images\n"
         "open_images(pathlib.Path(sys.argv[1]))\n"
         "print([name for name in opened if name.startswith(sys.argv[1])])"
     )
@@ -136,8 +136,8 @@ HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heicmiaf"
 
 @pytest.mark.parametrize("name", ["a.heic", "a", "a.HEIF"])
 def test_a_format_that_needs_a_package_names_it(tmp_path, name, monkeypatch):
-    monkeypatch.setattr("stylegan_eval.image_kinds.find_spec", lambda _module: None)
-    monkeypatch.setattr("stylegan_eval.image_kinds._known_suffixes", frozenset)
+    monkeypatch.setattr("stylegan_eval.images.image_kinds.find_spec", lambda _module: None)
+    monkeypatch.setattr("stylegan_eval.images.image_kinds._known_suffixes", frozenset)
     ending = ".heif" if name.endswith("F") else ".heic"
     done = run(
         data_command, "inspect", write_folder(tmp_path, {"0": pngs(1)["000.png"], name: HEIC})

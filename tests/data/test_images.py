@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan_eval.decoding import decode
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import open_images, read_batches
+from stylegan_eval.images.decoding import decode
+from stylegan_eval.images.files import open_images, read_batches
 from tests.data.samples import dataset_json, encoded, noise, pngs, write_folder, write_zip
 
 

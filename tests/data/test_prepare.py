@@ -4,11 +4,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from stylegan.data import main
-from stylegan.datasets.plan import Choices
 from stylegan.datasets.prepare import prepare
-from stylegan.datasets.resample import area_mean, centre_square, halve, shrink
+from stylegan.datasets.resize import area_mean, centre_square, halve, shrink
+from stylegan.datasets.survey import Choices
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import open_images
+from stylegan_eval.images.files import open_images
 from tests.data.samples import (
     dataset_json,
     encoded,

@@ -11,9 +11,9 @@ import pytest
 
 from stylegan.datasets import pyramid as pyramids
 from stylegan.datasets.pyramid import check_pyramid, open_pyramid
-from stylegan_eval.content import content_digest
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import open_images
+from stylegan_eval.images.content import content_digest
+from stylegan_eval.images.files import open_images
 from tests.data.samples import (
     dataset_json,
     encoded,

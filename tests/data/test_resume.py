@@ -10,9 +10,9 @@ import pytest
 
 from stylegan.datasets.archive import encode_png, write_encoded
 from stylegan.datasets.partial import Content, write_resumable
-from stylegan.datasets.plan import Choices
 from stylegan.datasets.prepare import prepare
-from stylegan_eval.command import Terminated
+from stylegan.datasets.survey import Choices
+from stylegan_eval.engine.signals import Terminated
 from stylegan_eval.errors import UserError
 from tests.data.samples import everything_below, noise, pngs, write_folder
 
@@ -161,7 +161,7 @@ def stopped_preparation(source, out, resample):
         "import os, sys\n"
         "from pathlib import Path\n"
         "from stylegan.datasets import archive, prepare\n"
-        "from stylegan.datasets.plan import Choices\n"
+        "from stylegan.datasets.survey import Choices\n"
         "done = []\n"
         "def encode(image):\n"
         "    done.append(image)\n"

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylegan.datasets.crops import cropped, fits
-from stylegan.datasets.plan import Choices
 from stylegan.datasets.prepare import prepare
-from stylegan.datasets.resample import area_mean
-from stylegan.datasets.sources.detect import open_source
+from stylegan.datasets.resize import area_mean, cropped, fits
+from stylegan.datasets.sources import open_source
+from stylegan.datasets.survey import Choices
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import open_images
+from stylegan_eval.images.files import open_images
 from tests.data.samples import dataset_json, encoded, everything_below, noise, pngs, write_folder
 from tests.data.set_writers import (
     celeba_list,

@@ -12,7 +12,7 @@ from stylegan.datasets.prepare import prepare
 from stylegan.datasets.sources.example import ExampleError, parse_example
 from stylegan.datasets.sources.tfrecords import open_tfrecords
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import open_images
+from stylegan_eval.images.files import open_images
 from tests.data import tfrecord_writer as writer
 from tests.data.samples import noise
 

@@ -11,10 +11,10 @@ import torchvision.datasets as layouts
 from scipy.io import savemat
 
 from stylegan.datasets.prepare import prepare
-from stylegan.datasets.sources.detect import open_source
+from stylegan.datasets.sources import open_source
 from stylegan.datasets.sources.torchvision_sets import SETS
-from stylegan_eval.decoding import decode
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import decode
 from tests.data.samples import encoded, noise, write_folder
 
 CLASSES = ("ant", "bee", "cow")

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from benchmarks.speed.features import random_inception_state
-from stylegan_eval.detectors.vgg16 import Vgg16
+from stylegan_eval.networks.vgg16 import Vgg16
 from tests.eval import parity
 
 

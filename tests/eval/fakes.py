@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stylegan_eval.files import sha256_of
-from stylegan_eval.protocols import LoadedGenerator
+from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.engine.protocols import LoadedGenerator
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stylegan_eval.blocks import Run
-from stylegan_eval.catalogue import METRICS
-from stylegan_eval.evaluation.run import measure
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.metrics import METRICS
+from stylegan_eval.metrics.measure import measure
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.settings.images import FidSettings
+from stylegan_eval.settings.image_metrics import FidSettings
 
 # Images of each kind: few are enough, for distances are no less exact with fewer.
 COUNT = 3

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from stylegan_eval.classifiers.storage import save_classifier
 from stylegan_eval.classifiers.training import train
 from stylegan_eval.cli import main
-from stylegan_eval.comparison import compare_tables
-from stylegan_eval.images import open_images
-from stylegan_eval.settings.classifiers import TrainSettings
-from stylegan_eval.settings.everything import AllSettings
+from stylegan_eval.images.files import open_images
+from stylegan_eval.results.comparison import compare_tables
+from stylegan_eval.settings.image_metrics import AllSettings
+from stylegan_eval.settings.others import TrainSettings
 from tests.eval import fakes
 from tests.eval.labelled import draw, write
 

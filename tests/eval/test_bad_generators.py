@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.factories import generator_from
+from stylegan_eval.generators.factories import generator_from
 
 CPU = torch.device("cpu")
 HEAD = """

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from stylegan_eval.cli import main
-from stylegan_eval.command import STOP_SIGNALS
-from stylegan_eval.results import COLUMNS
+from stylegan_eval.engine.signals import STOP_SIGNALS
+from stylegan_eval.results.results import COLUMNS
 
 LITE = ["--features", "efficientnet-lite0", "--device", "cpu"]
 
@@ -278,7 +278,7 @@ def test_full_memory_is_told_in_a_line(same, monkeypatch, error):
     def fails(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr("stylegan_eval.evaluation.run.evaluate", fails)
+    monkeypatch.setattr("stylegan_eval.metrics.measure.evaluate", fails)
     assert_refused(run(*same), "out of memory: use a smaller --batch")
 
 
@@ -293,7 +293,7 @@ def python(code, **environment):
 
 SLEEPS = """
 import sys, time, click
-from stylegan_eval.command import ErrorLineGroup
+from stylegan_eval.engine.command import ErrorLineGroup
 @click.group(cls=ErrorLineGroup)
 def main(): pass
 @main.command()

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan_eval.blocks import Run, load_arrays, save_arrays, split, split_all
+from stylegan_eval.engine.blocks import Run, load_arrays, save_arrays, split, split_all
+from stylegan_eval.engine.processes import Processes, processes_from_environment
 from stylegan_eval.errors import UserError
-from stylegan_eval.processes import Processes, processes_from_environment
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
@@ -139,7 +139,7 @@ def test_a_killed_run_goes_on_with_equal_bits(tmp_path):
     script.write_text(
         "import sys, time, numpy as np, torch\n"
         "from pathlib import Path\n"
-        "from stylegan_eval.blocks import Run, split\n"
+        "from stylegan_eval.engine.blocks import Run, split\n"
         "def compute(block, tick):\n"
         "    print(block.start, flush=True)\n"
         "    time.sleep(0.05)\n"

@@ -11,20 +11,20 @@ from click.testing import CliRunner
 from PIL import Image
 from torch_fidelity.metric_isc import isc_features_to_metric
 
-from stylegan_eval.blocks import Run
 from stylegan_eval.cli import main
-from stylegan_eval.content import content_digest
-from stylegan_eval.evaluation.images import files_features
-from stylegan_eval.evaluation.named_images import open_named
-from stylegan_eval.evaluation.sources import choose_reals
-from stylegan_eval.features import FeatureCollector, gathered
-from stylegan_eval.image_pass import collect
-from stylegan_eval.images import open_images
-from stylegan_eval.metrics import cmmd, fid, inception_score, kid, prdc, precision_recall
-from stylegan_eval.metrics.image_metric import Gathered, Request
-from stylegan_eval.sampling import mirror_flags, random_choice
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.sampling import mirror_flags, random_choice
+from stylegan_eval.images.content import content_digest
+from stylegan_eval.images.files import open_images
+from stylegan_eval.metrics import cmmd, fid, inception_score, kid, precision_recall
+from stylegan_eval.metrics.features import FeatureCollector, gathered
+from stylegan_eval.metrics.image_metrics import files_features
+from stylegan_eval.metrics.image_pass import collect
+from stylegan_eval.metrics.named_images import open_named
+from stylegan_eval.metrics.naming import Gathered, Request
+from stylegan_eval.metrics.sources import choose_reals
 from stylegan_eval.settings.common import Inputs, Sampling
-from stylegan_eval.settings.images import (
+from stylegan_eval.settings.image_metrics import (
     CmmdSettings,
     FidSettings,
     IsSettings,
@@ -92,7 +92,7 @@ def measured(images, data, num=TAKEN, **choice):
         Request(metric=fid.METRIC, settings=FidSettings(**common)),
         Request(metric=kid.METRIC, settings=KidSettings(**common, subset_size=100, subsets=20)),
         Request(metric=precision_recall.METRIC, settings=PrSettings(**common)),
-        Request(metric=prdc.METRIC, settings=PrdcSettings(**common)),
+        Request(metric=precision_recall.METRIC, settings=PrdcSettings(**common)),
         Request(metric=cmmd.METRIC, settings=CmmdSettings(**common)),
         Request(metric=inception_score.METRIC, settings=IsSettings(**scores, splits=8)),
     ]

@@ -11,8 +11,8 @@ from stylegan_eval.classifiers.dataset import read_labelled
 from stylegan_eval.classifiers.network import architectures, build_network, shrink
 from stylegan_eval.classifiers.training import check_loss, learning_rate, split, train
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import open_images
-from stylegan_eval.settings.classifiers import TrainSettings
+from stylegan_eval.images.files import open_images
+from stylegan_eval.settings.others import TrainSettings
 from tests.eval.labelled import NAMES, draw, write
 
 CPU = torch.device("cpu")

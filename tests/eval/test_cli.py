@@ -8,9 +8,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from stylegan_eval.catalogue import METRICS
 from stylegan_eval.cli import main
-from stylegan_eval.files import sha256_of
+from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.metrics import METRICS
 
 LITE = ["--features", "efficientnet-lite0", "--device", "cpu"]
 

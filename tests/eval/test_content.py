@@ -7,9 +7,9 @@ import zipfile
 import pytest
 from PIL import Image
 
-from stylegan_eval.content import content_digest
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import open_images
+from stylegan_eval.images.content import content_digest
+from stylegan_eval.images.files import open_images
 
 
 @pytest.fixture(autouse=True)

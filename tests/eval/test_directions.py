@@ -7,17 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan_eval.blocks import Run
-from stylegan_eval.directions import Directions
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
-from stylegan_eval.evaluation.directions import metric_name, protocol
-from stylegan_eval.image_pass import GeneratedImages, collect
-from stylegan_eval.metrics.directions import covariance_normal, find
-from stylegan_eval.metrics.flips import Mover
+from stylegan_eval.metrics.directions import Mover, covariance_normal, find
+from stylegan_eval.metrics.flip import metric_name, protocol
+from stylegan_eval.metrics.image_pass import GeneratedImages, collect
 from stylegan_eval.metrics.ls_collector import LsCollector
 from stylegan_eval.metrics.separability import fit_hyperplane, svm_predictions
-from stylegan_eval.sampling import latents
-from stylegan_eval.settings.directions import DirectionsSettings
+from stylegan_eval.results.directions_file import Directions
+from stylegan_eval.settings.others import DirectionsSettings
 from tests.eval.twisted import CPU, NAMES, TwistedGenerator, classifier
 
 

@@ -15,14 +15,14 @@ from stylegan.configs import CONFIGS
 from stylegan.network_file import NetworkFile, save_network
 from stylegan.networks.generator import build_generator
 from stylegan.presets import apply_preset
-from stylegan.provenance import Provenance
+from stylegan.snapshot import Provenance
 from stylegan_eval.classifiers.classifier import TrainedClassifier
 from stylegan_eval.classifiers.network import build_network
 from stylegan_eval.classifiers.storage import save_classifier
 from stylegan_eval.cli import main
-from stylegan_eval.directions import read_directions
-from stylegan_eval.files import sha256_of
-from stylegan_eval.sampling import draw
+from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.engine.sampling import draw
+from stylegan_eval.results.directions_file import read_directions
 from tests.eval.fakes import LinearGenerator
 from tests.eval.twisted import NAMES
 from tests.eval.twisted import classifier as twisted

@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from stylegan_eval.directions import ENTRY, Directions, read_directions, write_directions
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.directions_file import (
+    ENTRY,
+    Directions,
+    read_directions,
+    write_directions,
+)
 
 
 def example(**changes):

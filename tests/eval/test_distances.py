@@ -7,14 +7,14 @@ import pytest
 from click.testing import CliRunner
 
 from stylegan_eval.cli import main
-from stylegan_eval.distances import (
+from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.path_length import trimmed_mean
+from stylegan_eval.results.path_length_file import (
     Distances,
     looks_like_distances,
     read_distances,
     write_distances,
 )
-from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.path_length import trimmed_mean
 
 GIVEN = Distances(
     lengths={"ppl_wfull[x,nocrop]": np.array([1.0, 2.5]), "ppl_zend": np.arange(3.0)},

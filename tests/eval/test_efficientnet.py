@@ -3,10 +3,10 @@ import sys
 import pytest
 import torch
 
-from stylegan_eval.detectors import load_detector
-from stylegan_eval.detectors.efficientnet import load_efficientnet
-from stylegan_eval.detectors.preprocess import efficientnet_input
 from stylegan_eval.errors import UserError
+from stylegan_eval.networks import load_detector
+from stylegan_eval.networks.efficientnet import load_efficientnet
+from stylegan_eval.networks.preprocess import efficientnet_input
 
 CPU = torch.device("cpu")
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
-from stylegan_eval.factories import generator_from
-from stylegan_eval.sampling import draw
+from stylegan_eval.generators.factories import generator_from
 
 CPU = torch.device("cpu")
 

@@ -5,22 +5,20 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan_eval.blocks import Run
-from stylegan_eval.detectors.official import OFFICIAL_WEIGHTS
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.sampling import draw, mirror_flags, to_uint8
+from stylegan_eval.engine.statistics import FeatureStats
+from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
-from stylegan_eval.evaluation.named_images import open_named
-from stylegan_eval.features import FeatureCollector, ImageFeatures, gathered
-from stylegan_eval.image_pass import FileImages, GeneratedImages, collect
-from stylegan_eval.images import open_images
-from stylegan_eval.metrics.fid import METRIC, fid
-from stylegan_eval.metrics.frechet import FrechetTo, frechet_distance
-from stylegan_eval.metrics.image_metric import Gathered, Request, inception_name
-from stylegan_eval.metrics.uncertainty import influence_variance
-from stylegan_eval.sampling import draw, mirror_flags, to_uint8
+from stylegan_eval.images.files import open_images
+from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
+from stylegan_eval.metrics.fid import METRIC, FrechetTo, fid, frechet_distance, influence_variance
+from stylegan_eval.metrics.image_pass import FileImages, GeneratedImages, collect
+from stylegan_eval.metrics.named_images import open_named
+from stylegan_eval.metrics.naming import Gathered, Request, inception_name
+from stylegan_eval.networks import OFFICIAL_WEIGHTS
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.settings.images import FidSettings
-from stylegan_eval.statistics import FeatureStats
-from stylegan_eval.stats_file import StoredStats
+from stylegan_eval.settings.image_metrics import FidSettings
 from tests.eval.fakes import LinearGenerator, PixelDetector
 
 CPU = torch.device("cpu")

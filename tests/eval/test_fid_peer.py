@@ -3,12 +3,12 @@ import pytest
 import torch
 from PIL import Image
 
-from stylegan_eval.blocks import Run
-from stylegan_eval.catalogue import METRICS
-from stylegan_eval.evaluation.run import measure
-from stylegan_eval.sampling import draw, to_uint8
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.sampling import draw, to_uint8
+from stylegan_eval.metrics import METRICS
+from stylegan_eval.metrics.measure import measure
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.settings.images import FidSettings
+from stylegan_eval.settings.image_metrics import FidSettings
 from tests.eval.fakes import LinearGenerator
 
 NUM = 6

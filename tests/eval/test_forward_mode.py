@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylegan_eval.forward_mode import NoDerivativeError, derivative
+from stylegan_eval.metrics.forward_mode import NoDerivativeError, derivative
 
 
 def tensors(*shapes):

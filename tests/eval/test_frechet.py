@@ -7,8 +7,8 @@ import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan_eval.metrics.frechet import FrechetTo, frechet_distance
-from stylegan_eval.statistics import FeatureStats
+from stylegan_eval.engine.statistics import FeatureStats
+from stylegan_eval.metrics.fid import FrechetTo, frechet_distance
 
 FOLDER = Path(__file__).parents[1] / "golden"
 ARRAYS = np.load(FOLDER / "fid.npz")

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from stylegan_eval.detectors.inception import load_inception
-from stylegan_eval.detectors.preprocess import half_pixel_inception_input, tf1_inception_input
 from stylegan_eval.errors import UserError
+from stylegan_eval.networks.inception import load_inception
+from stylegan_eval.networks.preprocess import half_pixel_inception_input, tf1_inception_input
 
 CPU = torch.device("cpu")
 SIZES = [32, 64, 256, 299, 1024]

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stylegan_eval.engine.statistics import class_sums, inception_score, pieces_of, split_of
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.scores import class_sums, inception_score, pieces_of, split_of
 
 
 def logits(count, classes=20, scale=3.0, seed=0):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.kernel import (
+from stylegan_eval.metrics.kid import (
     kernel_distance,
     kernel_distance_of,
     random_subsets,

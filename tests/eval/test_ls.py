@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan_eval.blocks import Run
+from stylegan_eval.engine.blocks import Run
 from stylegan_eval.errors import UserError
-from stylegan_eval.image_pass import GeneratedImages, Samples, collect
+from stylegan_eval.metrics.image_pass import GeneratedImages, Samples, collect
 from stylegan_eval.metrics.ls import choose_attributes, measure, metric_name, protocol
 from stylegan_eval.metrics.ls_collector import LsCollector, check
-from stylegan_eval.settings.ls import LsSettings
+from stylegan_eval.settings.others import LsSettings
 from tests.eval.twisted import CPU, NAMES, EveryBrokenNetwork, TwistedGenerator, classifier
 
 

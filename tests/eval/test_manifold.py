@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics import manifold
-from stylegan_eval.metrics.manifold import (
+from stylegan_eval.metrics import precision_recall as manifold
+from stylegan_eval.metrics.precision_recall import (
     CLOSED,
     OPEN,
     cross,
@@ -16,7 +16,7 @@ from stylegan_eval.metrics.manifold import (
     radii,
     summarise,
 )
-from stylegan_eval.noise import rate_stderr
+from stylegan_eval.results.significance import rate_stderr
 
 
 def features(count, dim=16, shift=0.0, seed=0):
@@ -91,11 +91,11 @@ def test_tiles_and_blocks_do_not_matter(monkeypatch):
     blocks = range(25), range(25, 26), range(26, 70)
     assert torch.equal(torch.cat([radii(fake, 3, rows) for rows in blocks]), fake_radii)
     first, *rest = (
-        cross(real, fake, real_radii, fake_radii, manifold.OPEN, rows) for rows in blocks
+        cross(real, fake, real_radii, fake_radii, precision_recall.OPEN, rows) for rows in blocks
     )
     for part in rest:
         first = first.merge(part)
-    assert summarise(first, real_radii, 3, manifold.OPEN) == whole
+    assert summarise(first, real_radii, 3, precision_recall.OPEN) == whole
 
 
 @pytest.mark.parametrize("tile", [5, 64, 2048])

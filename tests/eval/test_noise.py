@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from stylegan_eval.noise import (
+from stylegan_eval.results.significance import (
     Comparison,
     Sample,
     agreement,

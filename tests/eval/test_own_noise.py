@@ -12,12 +12,12 @@ import torch
 from click.testing import CliRunner
 
 from stylegan_eval.cli import main
+from stylegan_eval.engine.sampling import draw, to_uint8
 from stylegan_eval.errors import UserError
-from stylegan_eval.factories import generator_from
-from stylegan_eval.metrics.path_pairs import Camera, measure_pairs, rounding_share
-from stylegan_eval.perceptual import load_distance
-from stylegan_eval.sampling import draw, to_uint8
-from stylegan_eval.settings.ppl import PplSettings
+from stylegan_eval.generators.factories import generator_from
+from stylegan_eval.metrics.path_length import Camera, measure_pairs, rounding_share
+from stylegan_eval.networks import load_distance
+from stylegan_eval.settings.others import PplSettings
 
 CPU = torch.device("cpu")
 LITE = ["--features", "efficientnet-lite0", "--device", "cpu"]
@@ -164,8 +164,8 @@ def test_a_block_has_the_same_bits_in_another_process_without_the_others(tmp_pat
     (tmp_path / "kinds.py").write_text(NOISY)
     program = (
         "import sys, torch\n"
-        "from stylegan_eval.factories import generator_from\n"
-        "from stylegan_eval.image_pass import GeneratedImages\n"
+        "from stylegan_eval.generators.factories import generator_from\n"
+        "from stylegan_eval.metrics.image_pass import GeneratedImages\n"
         "device = torch.device('cpu')\n"
         "images = GeneratedImages(generator=generator_from('kinds:make', device).generator, seed=3,"
         " batch=4, device=device)\n"

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.settings.everything import AllSettings
+from stylegan_eval.settings.image_metrics import AllSettings
 from tests.eval.parity import rows_of
 
 NUM = 8

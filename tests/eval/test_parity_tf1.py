@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.settings.everything import AllSettings
-from stylegan_eval.settings.images import IsSettings
+from stylegan_eval.settings.image_metrics import AllSettings, IsSettings
 from tests.eval.parity import COUNT, distance_in_span, read_images, rows_of
 
 pytestmark = pytest.mark.parametrize("case", [32, 64, 128, 256, 1024], indirect=True)

@@ -8,16 +8,15 @@ import pytest
 import torch
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.forward_mode import derivative
-from stylegan_eval.perceptual import (
+from stylegan_eval.metrics.forward_mode import derivative
+from stylegan_eval.networks import (
     SMALLEST_IMAGE,
     check_image_size,
     load_distance,
     why_not_lpips,
 )
-from stylegan_eval.perceptual.distance import head_roots, squared_norm, unit_channels
-from stylegan_eval.perceptual.lpips import BACKBONE_URL
-from stylegan_eval.perceptual.packaged import packaged_file
+from stylegan_eval.networks.lpips import BACKBONE_URL, head_roots, squared_norm, unit_channels
+from stylegan_eval.networks.weights import packaged_file
 
 CPU = torch.device("cpu")
 NAMES = ("lpips-vgg", "st-lpips-vgg", "st-lpips-alex")

@@ -11,10 +11,10 @@ from benchmarks.path_length import in_float64, random_generator
 from benchmarks.path_length import main as benchmark
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
-from stylegan_eval.blocks import Run
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.sampling import latents, noise_maps, path_positions
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.path_length import slerp
-from stylegan_eval.metrics.path_pairs import Camera, measure_pairs
+from stylegan_eval.metrics.path_length import Camera, measure_pairs, slerp
 from stylegan_eval.metrics.ppl import (
     choose_distance,
     load_chosen,
@@ -22,10 +22,9 @@ from stylegan_eval.metrics.ppl import (
     metric_name,
     summarise,
 )
-from stylegan_eval.perceptual import load_distance
-from stylegan_eval.perceptual import lpips as lpips_module
-from stylegan_eval.sampling import latents, noise_maps, path_positions
-from stylegan_eval.settings.ppl import PplSettings
+from stylegan_eval.networks import load_distance
+from stylegan_eval.networks import lpips as lpips_module
+from stylegan_eval.settings.others import PplSettings
 from tests.eval.fakes import LinearGenerator
 
 CPU = torch.device("cpu")

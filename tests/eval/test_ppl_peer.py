@@ -6,9 +6,9 @@ What it leaves out (noise, crop, styles) is not used here; the distances of all 
 import pytest
 import torch
 
-from stylegan_eval.metrics.path_pairs import Camera, measure_pairs
-from stylegan_eval.sampling import latents
-from stylegan_eval.settings.ppl import PplSettings
+from stylegan_eval.engine.sampling import latents
+from stylegan_eval.metrics.path_length import Camera, measure_pairs
+from stylegan_eval.settings.others import PplSettings
 from tests.eval.fakes import LinearGenerator
 from tests.eval.test_ppl import Normalising, Pixels
 

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from stylegan_eval.detectors import load_detector
-from stylegan_eval.detectors.inception import load_inception
-from stylegan_eval.detectors.network import CPU_IMAGES
+from stylegan_eval.engine.precision import computing_in, strict_float32
 from stylegan_eval.errors import UserError
-from stylegan_eval.precision import computing_in, strict_float32
+from stylegan_eval.networks import load_detector
+from stylegan_eval.networks.inception import load_inception
+from stylegan_eval.networks.network import CPU_IMAGES
 
 CPU = torch.device("cpu")
 

@@ -13,9 +13,9 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 COMMAND = """
 import atexit, os, sys, time
 import click
-from stylegan_eval.command import ErrorLineGroup
+from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.errors import UserError
-from stylegan_eval.processes import processes_from_environment
+from stylegan_eval.engine.processes import processes_from_environment
 
 @click.group(cls=ErrorLineGroup)
 def main(): pass

@@ -5,13 +5,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from stylegan_eval import reals_cache
-from stylegan_eval.blocks import Run
-from stylegan_eval.cache_command import cache
-from stylegan_eval.evaluation.images import files_features
-from stylegan_eval.evaluation.sources import pick_reals
-from stylegan_eval.features import FeatureCollector
-from stylegan_eval.images import open_images
+from stylegan_eval.cli.commands import cache
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.images.files import open_images
+from stylegan_eval.metrics import features
+from stylegan_eval.metrics.features import FeatureCollector
+from stylegan_eval.metrics.image_metrics import files_features
+from stylegan_eval.metrics.sources import pick_reals
 from stylegan_eval.settings.common import Sampling
 from tests.eval.fakes import PixelDetector
 
@@ -139,7 +139,7 @@ def test_the_cache_is_listed_verified_and_cleared(look, folder):
     (folder / ".0123.npz.99.tmp").write_text("half-written")
     assert "removed 3 statistics" in run("clear").stdout
     assert list(folder.iterdir()) == []
-    assert len(reals_cache.cached_files()) == 0
+    assert len(features.cached_files()) == 0
 
 
 def test_unfinished_work_is_listed_and_cleared_by_itself(look):

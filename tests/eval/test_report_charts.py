@@ -12,9 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import stylegan_eval.report
-from stylegan_eval.plotting import STYLES
-from stylegan_eval.report.charts import Curve, Values, bars, curves, histogram
-from stylegan_eval.report.svg import INK
+from stylegan_eval.report.charts import INK, Curve, Values, bars, curves, histogram
+from stylegan_eval.results.plotting import STYLES
 
 CSS = (Path(stylegan_eval.report.__file__).parent / "page.css").read_text()
 NUMBERS = np.array([1.0, 2.0, 3.0, 100.0])

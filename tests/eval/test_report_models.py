@@ -8,18 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from stylegan_eval.engine.statistics import FeatureStats
+from stylegan_eval.engine.stats_file import write_stats
 from stylegan_eval.errors import UserError
-from stylegan_eval.report.attributes import attributes_of
-from stylegan_eval.report.finding import find
+from stylegan_eval.report.curves import best_of
+from stylegan_eval.report.data import find
 from stylegan_eval.report.paper import beside, quantity_of
 from stylegan_eval.report.provenance import batches_of, compare_settings, files_of
-from stylegan_eval.report.runs import read_run
 from stylegan_eval.report.subjects import Named, subjects_of
-from stylegan_eval.report.summary import letters, lines_of, order, protocol, unlike, value
-from stylegan_eval.report.training import best_of
-from stylegan_eval.results import append_csv
-from stylegan_eval.statistics import FeatureStats
-from stylegan_eval.stats_file import write_stats
+from stylegan_eval.report.tables import (
+    attributes_of,
+    letters,
+    lines_of,
+    order,
+    protocol,
+    unlike,
+    value,
+)
+from stylegan_eval.results.results import append_csv
+from stylegan_eval.results.run_folder import read_run
 from tests.eval.report_fakes import DIGESTS, measured, row, subjects, write_run
 
 

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from stylegan_eval.cli import main
-from stylegan_eval.distances import Distances, write_distances
-from stylegan_eval.files import sha256_of
-from stylegan_eval.results import append_csv
+from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.results.path_length_file import Distances, write_distances
+from stylegan_eval.results.results import append_csv
 from tests import browser
 from tests.bench.report_fakes import untrained
 from tests.elements import Elements

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan_eval.detectors.preprocess import (
+from stylegan_eval.networks.preprocess import (
     INCEPTION_INPUT,
     clean_inception_input,
     half_pixel_inception_input,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan_eval.blocks import Run
-from stylegan_eval.comparison import read_results
+from stylegan_eval.engine.blocks import Run
 from stylegan_eval.errors import UserError
-from stylegan_eval.results import (
+from stylegan_eval.results.comparison import read_results
+from stylegan_eval.results.results import (
     COLUMNS,
     Row,
     append_csv,
@@ -120,7 +120,7 @@ def test_many_processes_append_to_one_table(tmp_path):
         "import sys\n"
         "from pathlib import Path\n"
         "from tests.eval.test_results import ROW\n"
-        "from stylegan_eval.results import append_csv\n"
+        "from stylegan_eval.results.results import append_csv\n"
         "for _ in range(10):\n"
         "    append_csv(Path(sys.argv[1]), [ROW])\n"
     )

@@ -7,9 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan_eval.errors import UserError
-from stylegan_eval.image_pass import GeneratedImages
-from stylegan_eval.sampling import (
+from stylegan_eval.engine.sampling import (
     Stream,
     draw,
     latents,
@@ -18,6 +16,8 @@ from stylegan_eval.sampling import (
     random_stream,
     to_uint8,
 )
+from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.image_pass import GeneratedImages
 from tests.eval.fakes import LinearGenerator
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from benchmarks.speed.everything import Job
 from benchmarks.speed.fid import Timing, line_of, write_folders
 from benchmarks.speed.fid_sides import Outcome, Stopwatch, peak_memory
 from stylegan_eval.cli import main
-from stylegan_eval.images import open_images
+from stylegan_eval.images.files import open_images
 
 
 def timing(wall, value=8.0, memory=100.0):

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stylegan_eval.engine.statistics import FeatureStats, StatsAccumulator, pack, unpack
 from stylegan_eval.errors import UserError
-from stylegan_eval.statistics import FeatureStats, StatsAccumulator, pack, unpack
 
 
 def draw(seed, count, dim=5, offset=1e3):

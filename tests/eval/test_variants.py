@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from stylegan_eval.cli import main
+from stylegan_eval.engine.protocols import LoadedGenerator
+from stylegan_eval.engine.sampling import Stream, draw, latents
 from stylegan_eval.errors import UserError
-from stylegan_eval.protocols import LoadedGenerator
-from stylegan_eval.sampling import Stream, draw, latents
-from stylegan_eval.settings.images import FidSettings, Variant
-from stylegan_eval.variants import CENTRE_LATENTS, mean_ws, owners, vary
+from stylegan_eval.generators.variants import CENTRE_LATENTS, mean_ws, owners, vary
+from stylegan_eval.settings.image_metrics import FidSettings, Variant
 
 CPU = torch.device("cpu")
 LITE = ["--features", "efficientnet-lite0", "--device", "cpu"]

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from stylegan_eval.detectors import load_detector
-from stylegan_eval.detectors.vgg16 import load_vgg16
 from stylegan_eval.errors import UserError
+from stylegan_eval.networks import load_detector
+from stylegan_eval.networks.vgg16 import load_vgg16
 
 CPU = torch.device("cpu")
 

@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import save_file
 
-from stylegan_eval.detectors import load_detector
-from stylegan_eval.detectors.clip import Normed, build_clip, clip_input, read_clip
-from stylegan_eval.detectors.network import place
-from stylegan_eval.detectors.pillow import pillow_bicubic
-from stylegan_eval.detectors.vit import build_dinov2, dinov2_input, resample_positions
 from stylegan_eval.errors import UserError
+from stylegan_eval.networks import load_detector
+from stylegan_eval.networks.clip import Normed, build_clip, clip_input, read_clip
+from stylegan_eval.networks.network import place
+from stylegan_eval.networks.preprocess import pillow_bicubic
+from stylegan_eval.networks.vit import build_dinov2, dinov2_input, resample_positions
 
 CPU = torch.device("cpu")
 WIDTH, DEPTH, HEADS = 24, 3, 2

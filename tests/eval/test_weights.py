@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.weights import fetch
+from stylegan_eval.networks.weights import fetch
 
 CONTENT = bytes(range(256)) * 9000  # more than one chunk
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -8,9 +8,9 @@ import torch
 from stylegan.configs import Config
 from stylegan.network_file import NetworkFile, save_network
 from stylegan.networks.generator import build_generator
-from stylegan.provenance import Provenance
-from stylegan_eval.directions import Directions, write_directions
-from stylegan_eval.files import sha256_of
+from stylegan.snapshot import Provenance
+from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.results.directions_file import Directions, write_directions
 from tests.train import golden
 
 CPU = torch.device("cpu")

@@ -7,9 +7,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from stylegan.recipe import Move, Recipe
-from stylegan.recipe_png import KEYWORD, Source, png_of
-from stylegan.sample import main
+from stylegan.sample.cli import main
+from stylegan.sample.recipe import KEYWORD, Move, Recipe, Source, png_of
 from tests.explore.networks import write_attributes
 
 

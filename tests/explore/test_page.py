@@ -10,11 +10,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from stylegan.recipe import Recipe
-from stylegan.recipe_options import parse_recipe
-from stylegan.recipe_png import KEYWORD
-from stylegan.sample import main as sample
-from stylegan.subject import draw_recipe, open_subject
+from stylegan.sample.cli import main as sample
+from stylegan.sample.options import parse_recipe
+from stylegan.sample.recipe import KEYWORD, Recipe
+from stylegan.sample.subject import draw_recipe, open_subject
 from tests import browser
 from tests.explore.networks import CPU
 from tests.explore.served import serving, stop

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan.draw.painter import Painter
-from stylegan.recipe import Mix, Move, Recipe, layer_word, number_word
-from stylegan.recipe_options import parse_recipe
-from stylegan.subject import check_fits, draw_recipe, open_subject, ws_of
+from stylegan.sample.options import parse_recipe
+from stylegan.sample.painter import Painter
+from stylegan.sample.recipe import Mix, Move, Recipe, layer_word, number_word
+from stylegan.sample.subject import check_fits, draw_recipe, open_subject, ws_of
+from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
-from stylegan_eval.sampling import latents
 from tests.explore.networks import CPU
 
 SEEDS = st.integers(0, 2**63 - 1)

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from stylegan.explore.studio import KEPT, Easel, Studio, address
-from stylegan.recipe import Mix, Recipe
-from stylegan.recipe_options import parse_recipe
-from stylegan.recipe_png import Source, png_of
-from stylegan.subject import draw_recipe, open_subject
+from stylegan.sample.options import parse_recipe
+from stylegan.sample.recipe import Mix, Recipe, Source, png_of
+from stylegan.sample.subject import draw_recipe, open_subject
 from stylegan_eval.errors import UserError
 from tests.explore.networks import CPU
 

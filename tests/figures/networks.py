@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stylegan.draw.painter import Painter
-from stylegan_eval.sampling import to_uint8
+from stylegan.sample.painter import Painter
+from stylegan_eval.engine.sampling import to_uint8
 from tests.train import golden
 
 

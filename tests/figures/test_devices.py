@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan.draw.painter import Painter
-from stylegan.figures.interpolation import Path, positions
-from stylegan.figures.mixing import mix_layers
 from stylegan.networks.generator import Generator
+from stylegan.sample.figures import mix_layers
+from stylegan.sample.film import Path, positions
+from stylegan.sample.painter import Painter
 from tests.train import fake_device, golden
 
 

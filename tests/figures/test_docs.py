@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from stylegan.sample import main
+from stylegan.sample.cli import main
 from tests.figures.networks import nearly_equal
 
 DOCS = Path(__file__).parents[2] / "docs"

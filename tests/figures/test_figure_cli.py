@@ -8,11 +8,18 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from stylegan.figures.latents import latents_of, official_latents
-from stylegan.figures.mixing import draw_mixing
-from stylegan.figures.noise_components import draw_noise_components
-from stylegan.figures.noise_detail import draw_noise_detail
-from stylegan.figures.settings import (
+from stylegan.opening import open_networks
+from stylegan.sample.cli import main
+from stylegan.sample.figures import (
+    draw_mixing,
+    draw_noise_components,
+    draw_noise_detail,
+    draw_truncation,
+    draw_uncurated,
+    latents_of,
+    official_latents,
+)
+from stylegan.sample.settings import (
     DESTINATIONS,
     LAYOUTS,
     SOURCES,
@@ -22,10 +29,6 @@ from stylegan.figures.settings import (
     Truncation,
     Uncurated,
 )
-from stylegan.figures.truncation import draw_truncation
-from stylegan.figures.uncurated import draw_uncurated
-from stylegan.opening import open_networks
-from stylegan.sample import main
 from tests.figures import networks
 
 

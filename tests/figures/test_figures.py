@@ -9,13 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stylegan.draw.painter import Painter
-from stylegan.figures.canvas import scaled_box, table
-from stylegan.figures.latents import latents_of, official_batch, official_latents
-from stylegan.figures.mixing import draw_mixing, mix_layers
-from stylegan.figures.noise_components import draw_noise_components
-from stylegan.figures.noise_detail import Deviation, draw_noise_detail
-from stylegan.figures.settings import (
+from stylegan.networks.generator import build_generator
+from stylegan.sample.canvas import scaled_box, table
+from stylegan.sample.figures import (
+    Deviation,
+    draw_mixing,
+    draw_noise_components,
+    draw_noise_detail,
+    draw_truncation,
+    draw_uncurated,
+    latents_of,
+    mix_layers,
+    official_batch,
+    official_latents,
+    places,
+)
+from stylegan.sample.painter import Painter
+from stylegan.sample.settings import (
     DESTINATIONS,
     LAYOUTS,
     OFFICIAL_DETAIL,
@@ -26,11 +36,8 @@ from stylegan.figures.settings import (
     Truncation,
     Uncurated,
 )
-from stylegan.figures.truncation import draw_truncation
-from stylegan.figures.uncurated import draw_uncurated, places
-from stylegan.networks.generator import build_generator
+from stylegan_eval.engine.sampling import latents, noise_maps
 from stylegan_eval.errors import UserError
-from stylegan_eval.sampling import latents, noise_maps
 from tests.figures.networks import (
     Colours,
     bytes_of,

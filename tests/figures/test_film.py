@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
-from stylegan.draw.painter import Painter
-from stylegan.figures.film import film
-from stylegan.figures.interpolation import Path, arc, frame_count, positions
-from stylegan.figures.latents import latents_of
-from stylegan.figures.settings import Film
-from stylegan.figures.video import check_video, write_video
-from stylegan.grid import save_png
 from stylegan.networks.generator import build_generator
+from stylegan.png import save_png
+from stylegan.sample.figures import latents_of
+from stylegan.sample.film import Path, arc, film, frame_count, positions
+from stylegan.sample.painter import Painter
+from stylegan.sample.settings import Film
+from stylegan.sample.video import check_video, write_video
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.path_length import slerp
 from tests.figures.networks import official

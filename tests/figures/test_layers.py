@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan.figures.layers import NAMES, noise_layers, parse_layers, style_layers
-from stylegan.figures.settings import LAYOUTS, Mixing, NoiseComponents
+from stylegan.sample.layers import NAMES, noise_layers, parse_layers, style_layers
+from stylegan.sample.settings import LAYOUTS, Mixing, NoiseComponents
 from stylegan_eval.errors import UserError
 
 SIZES = st.integers(2, 12).map(lambda b: 1 << b)  # 4 to 4096

@@ -11,12 +11,12 @@ import torch
 from stylegan.checkpoint import load_generator
 from stylegan.configs import config_to_dict
 from stylegan.formats.export import KINDS, export_generator
-from stylegan.formats.peers import read_peer
+from stylegan.formats.torch_files import read_peer
 from stylegan.networks.generator import GeneratorAtLod, TruncatedGenerator, build_generator
-from stylegan.provenance import Provenance, provenance_to_dict
+from stylegan.snapshot import Provenance, provenance_to_dict
+from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
-from stylegan_eval.factories import generator_from
-from stylegan_eval.sampling import draw
+from stylegan_eval.generators.factories import generator_from
 from tests.formats import peers_rosinality
 from tests.train import golden
 

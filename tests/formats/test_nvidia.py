@@ -13,13 +13,13 @@ from stylegan.formats.nvidia import read_nvidia
 from stylegan.network_file import read_network
 from stylegan.opening import load_for_evaluation, open_networks
 from stylegan.runtime import Runtime
-from stylegan.sample import main as sample
+from stylegan.sample.cli import main as sample
 from stylegan.train import main as train
 from stylegan.training.run import initial
 from stylegan.training.run import run as run_training
 from stylegan.training.settings import RunSettings
+from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import sha256_of
 from tests.formats import official_pickles as pickles
 from tests.train import golden
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stylegan.checkpoint import load_config, load_discriminator, load_generator, load_networks
-from stylegan.formats.peers import import_peer, read_peer
+from stylegan.formats.torch_files import import_peer, read_peer
 from stylegan.runtime import Runtime
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError

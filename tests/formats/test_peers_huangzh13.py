@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stylegan.checkpoint import load_config, load_discriminator, load_generator
-from stylegan.formats.peers import read_peer
+from stylegan.formats.torch_files import read_peer
 from stylegan_eval.errors import UserError
 from tests.formats import peers_huangzh13 as peer
 from tests.formats.imported import discriminator_of, generator_of, inputs

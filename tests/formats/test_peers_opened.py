@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from stylegan.checkpoint import load_config
 from stylegan.convert import main as convert
 from stylegan.opening import open_networks
-from stylegan.sample import main as sample
+from stylegan.sample.cli import main as sample
 from stylegan.train import main as train
 from stylegan_eval.errors import UserError
 from tests.formats import peers_genforce, peers_huangzh13, peers_rosinality

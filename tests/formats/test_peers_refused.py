@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stylegan.checkpoint import load_generator
-from stylegan.formats.peers import read_peer
+from stylegan.formats.torch_files import read_peer
 from stylegan_eval.errors import UserError
 from tests.formats import peers_genforce, peers_huangzh13, peers_rosinality
 

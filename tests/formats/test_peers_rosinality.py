@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stylegan.checkpoint import check_parts, load_config, load_discriminator, load_generator
-from stylegan.formats.peers import read_peer
+from stylegan.formats.torch_files import read_peer
 from stylegan.network_file import save_network
 from stylegan.opening import network_of, open_networks
 from stylegan_eval.errors import UserError

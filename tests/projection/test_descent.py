@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan.draw.painter import Painter
-from stylegan.projection.descent import Centre, Objective, centre, objective, project, seen
-from stylegan.projection.settings import ProjectionSettings
+from stylegan.sample.painter import Painter
+from stylegan.sample.projection import Centre, Objective, centre, objective, project, seen
+from stylegan.sample.settings import ProjectionSettings
+from stylegan_eval.engine.sampling import Stream, latents
 from stylegan_eval.errors import UserError
-from stylegan_eval.perceptual import load_distance
-from stylegan_eval.sampling import Stream, latents
+from stylegan_eval.networks import load_distance
 from tests.train import golden
 
 CPU = torch.device("cpu")

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan.draw.painter import Painter
 from stylegan.networks.generator import Generator
-from stylegan.projection.descent import Centre, objective, project
-from stylegan.projection.settings import ProjectionSettings
-from stylegan.projection.target import as_tensor
+from stylegan.sample.painter import Painter
+from stylegan.sample.projection import Centre, as_tensor, objective, project
+from stylegan.sample.settings import ProjectionSettings
 from tests.train import fake_device, golden
 
 

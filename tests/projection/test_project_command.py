@@ -12,9 +12,9 @@ from PIL import Image
 
 from stylegan.checkpoint import Provenance
 from stylegan.network_file import NetworkFile, save_network
-from stylegan.projection.target import as_tensor, fitted
-from stylegan.sample import main
-from stylegan_eval.sampling import to_uint8
+from stylegan.sample.cli import main
+from stylegan.sample.projection import as_tensor, fitted
+from stylegan_eval.engine.sampling import to_uint8
 from tests.train import golden
 
 
@@ -191,7 +191,7 @@ def test_a_terminated_projection_leaves_nothing(networks, picture, tmp_path):
     folder.mkdir()
     with Image.open(picture) as image:
         image.resize((48, 48)).save(folder / "face.png")
-    words = [sys.executable, "-m", "stylegan.sample", "project", "--steps", "1000000"]
+    words = [sys.executable, "-m", "stylegan.sample.cli", "project", "--steps", "1000000"]
     words += ["--ckpt", str(networks / "F.safetensors"), "--save", str(folder / "w.npy")]
     words += [str(folder / "face.png"), str(folder / "out.png")]
     pipe = subprocess.PIPE

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan.projection.schedule import noise_factor, rate_factor
+from stylegan.sample.projection import noise_factor, rate_factor
 
 SHARES = st.floats(0, 1)
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from stylegan.configs import CONFIGS, Config
+from stylegan.formats.official import discriminator_state, generator_state
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
-from stylegan.official import discriminator_state, generator_state
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ROWS = tuple(CONFIGS)

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from stylegan.sample import main as sample
+from stylegan.sample.cli import main as sample
 from stylegan.train import main as train
 
 

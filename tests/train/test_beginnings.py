@@ -20,8 +20,8 @@ from stylegan.presets import with_options
 from stylegan.train import main
 from stylegan.training.schedule import phases, training_points
 from stylegan.training.settings import read_settings
-from stylegan_eval.files import held
-from stylegan_eval.json_lines import read_rows
+from stylegan_eval.engine.files import held
+from stylegan_eval.engine.json_lines import read_rows
 
 TRAIN = [sys.executable, "-m", "stylegan.train"]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -133,7 +133,7 @@ def test_a_plan_is_of_what_runs(name, finished, data, data64, tiny, cache, tmp_p
     per_pass = {row[1]: row[3] for row in table_of(lines)}
     for point in phases(trained):
         from stylegan.runtime import Runtime
-        from stylegan_eval.processes import Processes
+        from stylegan_eval.engine.processes import Processes
 
         runtime = Runtime("cpu", Processes(world=world))
         if point.resolution in per_pass:

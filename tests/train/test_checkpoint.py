@@ -17,8 +17,8 @@ from stylegan.checkpoint import (
 )
 from stylegan.networks.generator import GeneratorAtLod
 from stylegan.opening import load_for_evaluation
+from stylegan_eval.engine.sampling import latents, noise_maps
 from stylegan_eval.errors import UserError
-from stylegan_eval.sampling import latents, noise_maps
 
 CPU = torch.device("cpu")
 

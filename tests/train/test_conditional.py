@@ -11,12 +11,12 @@ from PIL import Image
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.datasets.archive import write_archive
 from stylegan.network_file import save_network
-from stylegan.networks.conditional import DrawsLabels, labels_of
+from stylegan.networks.generator import DrawsLabels, labels_of
 from stylegan.opening import load_for_evaluation, network_of
-from stylegan.sample import main as sample
+from stylegan.sample.cli import main as sample
 from stylegan.train import main as train
 from stylegan_eval.cli import main as evaluate
-from stylegan_eval.sampling import draw
+from stylegan_eval.engine.sampling import draw
 
 CPU = torch.device("cpu")
 

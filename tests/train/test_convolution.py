@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
-from benchmarks.speed import plain
+from benchmarks.speed import train_side
 from stylegan.networks import convolution
 from stylegan.networks.layers import conv_downsample_lrelu, conv_lrelu
 
@@ -34,9 +34,9 @@ shapes = st.tuples(*[st.integers(1, 4)] * 5)  # N, in, out, H / 2, W / 2
 @pytest.mark.parametrize(
     ("fast", "obvious", "size"),
     [
-        (conv_lrelu, plain.conv_lrelu, 1),
-        (conv_lrelu, plain.conv_lrelu, 3),
-        (conv_downsample_lrelu, plain.conv_downsample_lrelu, 3),
+        (conv_lrelu, train_side.conv_lrelu, 1),
+        (conv_lrelu, train_side.conv_lrelu, 3),
+        (conv_downsample_lrelu, train_side.conv_downsample_lrelu, 3),
     ],
 )
 def test_equals_the_obvious_layer(fast, obvious, size, shape, seed, layout):
@@ -94,5 +94,7 @@ def test_forward_mode():
     with forward_ad.dual_level():
         moving = convolution.convolve_lrelu(forward_ad.make_dual(x, direction), kernel, bias)
         found = forward_ad.unpack_dual(moving).tangent
-    _, expected = torch.func.jvp(lambda x: plain.conv_lrelu(x, kernel, bias), (x,), (direction,))
+    _, expected = torch.func.jvp(
+        lambda x: train_side.conv_lrelu(x, kernel, bias), (x,), (direction,)
+    )
     torch.testing.assert_close(found, expected)

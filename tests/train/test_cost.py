@@ -14,16 +14,14 @@ from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training.cost import RemainingTime, micro_batches, phase_costs, step_cost
-from stylegan.training.draws import StepRandom
-from stylegan.training.execution import Execution
-from stylegan.training.forward import Forward
-from stylegan.training.loop import Pass, Step, discriminator_step, generator_step
-from stylegan.training.partition import shares
+from stylegan.training.loop import Forward, Pass, Step, discriminator_step, generator_step
+from stylegan.training.partition import Execution, shares
+from stylegan.training.randomness import StepRandom
 from stylegan.training.rehearsal import Meter, Rehearsal
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
-from stylegan.training.units import duration, parse_size, size_option, size_text
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.formatting import parse_size, short_duration, size_option, size_text
 
 CPU = torch.device("cpu")
 BF16 = Execution(precision="bf16")
@@ -235,5 +233,5 @@ def test_an_option_takes_a_size():
 def test_sizes_and_durations_are_written_shortly():
     sizes = [size_text(n) for n in (512, 3.4 * 2**20, 12.3 * 2**30, 2**40)]
     assert sizes == ["512 B", "3.4 MiB", "12 GiB", "1.0 TiB"]
-    times = [duration(n) for n in (45, 720, 12240, 708480)]
+    times = [short_duration(n) for n in (45, 720, 12240, 708480)]
     assert times == ["45 s", "12 min", "3.4 h", "8.2 d"]

@@ -9,16 +9,16 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks.demo_network import LARGEST
+from benchmarks.demo.network import LARGEST
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.configs import config_to_dict, flat
 from stylegan.network_file import read_network, save_network
 from stylegan.opening import demo_path, load_for_evaluation, network_of
-from stylegan.sample import main as sample
+from stylegan.sample.cli import main as sample
 from stylegan.train import main as train
 from stylegan_eval.cli import main as evaluate
-from stylegan_eval.loading import load_generator
-from stylegan_eval.sampling import draw, to_uint8
+from stylegan_eval.engine.sampling import draw, to_uint8
+from stylegan_eval.generators.loading import load_generator
 
 CPU = torch.device("cpu")
 

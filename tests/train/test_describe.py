@@ -13,26 +13,24 @@ from stylegan.configs import CONFIGS
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan.runtime import Runtime
 from stylegan.training.cost import phase_costs
-from stylegan.training.describe import (
+from stylegan.training.metric_names import MetricSettings
+from stylegan.training.partition import Execution
+from stylegan.training.plan import (
     Plan,
+    Written,
     available_memory,
+    checkpoint_bytes,
     convolution_rate,
     describe_plan,
     make_plan,
-    summary,
-)
-from stylegan.training.execution import Execution
-from stylegan.training.footprint import (
-    Written,
-    checkpoint_bytes,
     prepared_images,
     run_files,
     shortage,
+    summary,
 )
-from stylegan.training.metric_names import MetricSettings
 from stylegan.training.settings import RunSettings
-from stylegan.training.warmup import PhaseSpeed
-from stylegan_eval.processes import Processes
+from stylegan.training.speed import PhaseSpeed
+from stylegan_eval.engine.processes import Processes
 
 CPU = torch.device("cpu")
 

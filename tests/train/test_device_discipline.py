@@ -16,10 +16,9 @@ from stylegan.networks.generator import Generator
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training import losses
-from stylegan.training.draws import StepRandom
-from stylegan.training.execution import Execution
-from stylegan.training.forward import Forward
-from stylegan.training.loop import Step, both_steps
+from stylegan.training.loop import Forward, Step, both_steps
+from stylegan.training.partition import Execution
+from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 from tests.train import fake_device

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
-from benchmarks.speed import plain
+from benchmarks.speed import train_side
 from stylegan.networks import epilogue
 from stylegan.networks.epilogue import adain, noise_bias_lrelu
 
@@ -43,7 +43,7 @@ def test_noise_bias_lrelu_equals_the_three_steps(shape, layout, shared):
     x, noise, weight, bias = activation_inputs(*shape, layout=layout, shared=shared)
     for chosen in ((x, noise, weight, bias), (x, None, None, bias)):
         ours = value_and_gradients(noise_bias_lrelu, *chosen)
-        expected = value_and_gradients(plain.noise_bias_lrelu, *chosen)
+        expected = value_and_gradients(train_side.noise_bias_lrelu, *chosen)
         torch.testing.assert_close(ours, expected)
 
 
@@ -55,7 +55,7 @@ def test_adain_equals_instance_norm(shape, layout, shared):
     with torch.no_grad():
         x += 3 * shared  # a mean beside the deviation
     ours = value_and_gradients(adain, x, scale, shift)
-    torch.testing.assert_close(ours, value_and_gradients(plain.adain, x, scale, shift))
+    torch.testing.assert_close(ours, value_and_gradients(train_side.adain, x, scale, shift))
 
 
 # PyTorch's own set-up of forward mode warns about torch.jit.
@@ -83,7 +83,7 @@ def test_forward_mode_along_a_part_of_the_inputs():
     for function, point in cases:
         found, expected = (
             torch.func.jvp(partial(function, module), (point,), (torch.ones_like(point),))
-            for module in (epilogue, plain)
+            for module in (epilogue, train_side)
         )
         torch.testing.assert_close(found, expected)
 

@@ -17,11 +17,11 @@ from stylegan.checkpoint import (
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset
-from stylegan.provenance import Provenance
 from stylegan.runtime import Runtime
+from stylegan.snapshot import Provenance
 from stylegan.train import main
 from stylegan.training.state import TrainState
-from stylegan_eval.report.runs import read_run
+from stylegan_eval.results.run_folder import read_run
 
 TINY = ["--config", "F", "--preset", "tiny-16", "--device", "cpu", "--warmup", "0"]
 

@@ -11,12 +11,12 @@ import torch
 from stylegan.checkpoint import checkpoint_path, load_state, read_checkpoint, save_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
-from stylegan.provenance import Provenance
+from stylegan.snapshot import Provenance
 from stylegan.training.cost import phase_costs
 from stylegan.training.hooks import Every, Progress, RunLog
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
-from stylegan_eval.json_lines import read_rows
+from stylegan_eval.engine.json_lines import read_rows
 
 
 @pytest.fixture

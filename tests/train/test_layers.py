@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 
-from benchmarks.speed import plain
+from benchmarks.speed import train_side
 from stylegan.networks.epilogue import adain
 from stylegan.networks.layers import (
     EqualizedConv,
@@ -31,13 +31,13 @@ def test_upsample_conv_in_both_orientations(transposed):
     x, weight = randn(2, 3, 5, 4), randn(6, 3, 3, 3)
     torch.testing.assert_close(
         upsample_conv(x, weight, transposed=transposed),
-        plain.upsample_conv(x, weight, transposed=transposed),
+        train_side.upsample_conv(x, weight, transposed=transposed),
     )
 
 
 def test_conv_downsample_lrelu():
     x, weight, bias = randn(2, 3, 6, 4), randn(5, 3, 3, 3), randn(5)
-    expected = plain.conv_downsample_lrelu(x, weight, bias)
+    expected = train_side.conv_downsample_lrelu(x, weight, bias)
     torch.testing.assert_close(conv_downsample_lrelu(x, weight, bias), expected)
 
 
@@ -46,13 +46,13 @@ def test_conv_downsample_lrelu():
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_blur_and_its_derivatives(layout):
     x = randn(2, 3, 5, 6).contiguous(memory_format=layout).requires_grad_()
-    torch.testing.assert_close(blur(x), plain.blur(x))
+    torch.testing.assert_close(blur(x), train_side.blur(x))
     assert torch.autograd.gradcheck(blur, x)
     assert torch.autograd.gradgradcheck(blur, x)
     tangent = randn(2, 3, 5, 6) + 1
     with forward_ad.dual_level():
         derivative = forward_ad.unpack_dual(blur(forward_ad.make_dual(x.detach(), tangent)))
-        torch.testing.assert_close(derivative.tangent, plain.blur(tangent))
+        torch.testing.assert_close(derivative.tangent, train_side.blur(tangent))
 
 
 def test_adain_sets_mean_and_deviation():
@@ -60,7 +60,7 @@ def test_adain_sets_mean_and_deviation():
     y = adain(x, scale, shift)
     torch.testing.assert_close(y.mean(dim=(2, 3)), shift)
     torch.testing.assert_close(y.std(dim=(2, 3), correction=0), scale.abs(), rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(y, plain.adain(x, scale, shift))
+    torch.testing.assert_close(y, train_side.adain(x, scale, shift))
 
 
 def test_minibatch_stddev_groups_are_strided():
@@ -95,6 +95,6 @@ def test_networks_on_plain_layers_are_the_same_networks(row):
         return G.synthesis(G.mapping(z), G.g.fixed_noise()), D(reals)
 
     fast = results()
-    with plain.plain_layers():
+    with train_side.plain_layers():
         torch.testing.assert_close(results(), fast, rtol=1e-10, atol=1e-10)
     assert torch.channels_last is not torch.contiguous_format

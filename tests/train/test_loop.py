@@ -24,16 +24,16 @@ from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset
 from stylegan.runtime import stream_seed
-from stylegan.training.draws import StepRandom
 from stylegan.training.loop import draw_cutoff, draw_ws, spread, train
 from stylegan.training.partition import shares
+from stylegan.training.randomness import StepRandom
 from stylegan.training.run import resumed, run, start_run
 from stylegan.training.schedule import active_levels
 from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
-from stylegan_eval.content import content_digest
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import open_images
+from stylegan_eval.images.content import content_digest
+from stylegan_eval.images.files import open_images
 
 
 def short(row, **schedule):

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stylegan.formats.official import discriminator_state, generator_state
 from stylegan.networks.layers import mean_pool, upsample_nearest
-from stylegan.official import discriminator_state, generator_state
 from stylegan.training import losses
 from tests.train import golden
 

@@ -23,10 +23,10 @@ from stylegan.network_file import (
     save_network,
 )
 from stylegan.opening import load_for_evaluation, network_of, open_networks
-from stylegan.sample import main as sample
+from stylegan.sample.cli import main as sample
 from stylegan.train import main as train
+from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
-from stylegan_eval.sampling import draw
 
 CPU = torch.device("cpu")
 FACTS = Facts(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.jobs import Asked, Training
-from benchmarks.plan.work import work_key
+from benchmarks.plan.model import work_key
 from benchmarks.scales import named_scale, training_config
 from benchmarks.tables import named_table
 from stylegan.configs import config_from_dict, config_to_dict

@@ -19,7 +19,7 @@ from stylegan.networks.generator import (
     truncate,
 )
 from stylegan.networks.layers import mean_pool, upsample_nearest
-from stylegan_eval.sampling import to_uint8
+from stylegan_eval.engine.sampling import to_uint8
 from tests.train import golden
 
 STYLED = ("C", "D", "E", "F")

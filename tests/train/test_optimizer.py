@@ -12,8 +12,7 @@ from torch import nn
 from stylegan.configs import CONFIGS, ScheduleConfig
 from stylegan.networks.generator import build_discriminator
 from stylegan.presets import apply_preset
-from stylegan.training.flat import Flat
-from stylegan.training.optimizer import Adam, ema_beta, update_ema
+from stylegan.training.optimizer import Adam, Flat, ema_beta, update_ema
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FLOAT64 = torch.float64

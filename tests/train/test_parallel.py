@@ -23,10 +23,10 @@ from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals, Slice
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
-from stylegan.training.execution import Execution
-from stylegan.training.feed import feed, slices
+from stylegan.training.batches import feed, slices
+from stylegan.training.partition import Execution
+from stylegan_eval.engine.processes import Processes
 from stylegan_eval.errors import UserError
-from stylegan_eval.processes import Processes
 from tests.train import two_processes
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
@@ -183,8 +183,8 @@ from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
-from stylegan.training.execution import Execution
-from stylegan.training.feed import feed
+from stylegan.training.partition import Execution
+from stylegan.training.batches import feed
 
 def digest(batch):
     return [int(part.double().sum()) for part in batch]

@@ -21,7 +21,7 @@ from stylegan.train import main
 from stylegan.training.monitor import CollapseError
 from stylegan.training.run import start_run
 from stylegan.training.settings import RunSettings, read_settings
-from stylegan_eval.files import is_held
+from stylegan_eval.engine.files import is_held
 
 TRAIN = [sys.executable, "-m", "stylegan.train"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

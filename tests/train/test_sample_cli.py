@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from stylegan.checkpoint import load_generator, newest_checkpoint, read_checkpoint
-from stylegan.sample import main
+from stylegan.sample.cli import main
 from tests.train import golden
 
 
@@ -138,7 +138,7 @@ def test_bad_input_is_one_line(args, status, message, finished, official, tmp_pa
 
 def test_help_imports_no_torch():
     program = "import sys; sys.argv = ['x', 'export', '--help']\n"
-    program += "try:\n import stylegan.sample as s; s.main()\n"
+    program += "try:\n import stylegan.sample.cli as s; s.main()\n"
     program += "finally:\n assert not {'torch', 'numpy'} & set(sys.modules), 'heavy import'\n"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -19,10 +19,10 @@ from PIL import Image
 from stylegan.checkpoint import newest_checkpoint
 from stylegan.status_command import status_command
 from stylegan.training.cost import PhaseCost
-from stylegan.training.run_status import last_trouble, phase_times, read_status
 from stylegan.training.schedule import TrainingPoint
-from stylegan_eval.files import held, is_held
-from stylegan_eval.json_lines import append_rows, read_rows
+from stylegan.training.status import last_trouble, phase_times, read_status
+from stylegan_eval.engine.files import held, is_held
+from stylegan_eval.engine.json_lines import append_rows, read_rows
 
 
 def show(*args, **options):

@@ -15,12 +15,11 @@ from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset
 from stylegan.training.cost import phase_costs
-from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet
+from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet, open_tensorboard
 from stylegan.training.loop import train
 from stylegan.training.state import TrainState
-from stylegan.training.tensorboard import open_tensorboard
+from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
-from stylegan_eval.sampling import latents
 
 
 def events(folder):

@@ -20,11 +20,10 @@ from stylegan.config_file import config_text
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
-from stylegan.provenance import Provenance
-from stylegan.training.run_status import read_status
+from stylegan.snapshot import Provenance
 from stylegan.training.state import TrainState
-from stylegan.training.status_text import status_lines
-from stylegan_eval.json_lines import read_rows
+from stylegan.training.status import read_status, status_lines
+from stylegan_eval.engine.json_lines import read_rows
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]

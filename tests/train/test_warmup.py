@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from stylegan.runtime import Runtime
 from stylegan.training.cost import PhaseCost, phase_costs
-from stylegan.training.execution import Execution
+from stylegan.training.partition import Execution
 from stylegan.training.schedule import TrainingPoint
+from stylegan.training.speed import measure_phases, trial_steps
 from stylegan.training.state import TrainState
-from stylegan.training.warmup import measure_phases, trial_steps
 
 CPU = Runtime(torch.device("cpu"))
 

@@ -11,11 +11,10 @@ from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset, with_options
 from stylegan.runtime import Runtime
-from stylegan.training.draws import StepRandom
-from stylegan.training.execution import Execution
-from stylegan.training.feed import feed
-from stylegan.training.forward import Forward
-from stylegan.training.loop import Step, both_steps
+from stylegan.training.batches import feed
+from stylegan.training.loop import Forward, Step, both_steps
+from stylegan.training.partition import Execution
+from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 

@@ -1,1 +1,90 @@
-"""Data sets in the layouts in which they are handed around, one reader for each."""
+"""Formats of data sets: detect which one a path holds, and open it."""
+
+from pathlib import Path
+
+from stylegan.datasets.sources.celeba import attribute_list, open_celeba
+from stylegan.datasets.sources.databases import DATA_FILE, is_database, open_database
+from stylegan.datasets.sources.files import Files, has_images, open_files, with_folder_classes
+from stylegan.datasets.sources.source import Source, check_ordinary
+from stylegan.datasets.sources.tars import SUFFIX as TAR_SUFFIX
+from stylegan.datasets.sources.tars import open_tars
+from stylegan.datasets.sources.tfrecords import SUFFIX as TFRECORD_SUFFIX
+from stylegan.datasets.sources.tfrecords import is_tfrecord, open_tfrecords
+from stylegan.datasets.sources.torchvision_sets import PREFIX, open_torchvision
+from stylegan_eval.engine.command import note
+from stylegan_eval.errors import UserError
+
+_START_BYTES = 512
+_TAR_MAGIC = b"ustar"
+_TAR_MAGIC_PLACE = 257
+
+
+def open_source(
+    place: Path | str, *, folder_classes: bool = False, download: bool = False
+) -> Source:
+    """Open a data set of any kind that is read.
+
+    Parameters
+    ----------
+    place : Path or str
+        A folder, a file, or ``torchvision:NAME:FOLDER``.
+    folder_classes : bool
+        Make a class of each first sub-folder, instead of other labels; of folders and zips only.
+    download : bool
+        Let torchvision fetch what is missing.
+
+    Raises
+    ------
+    UserError
+        Nothing that is read, damaged, or with labels that do not fit.
+    """
+    if str(place).startswith(PREFIX):
+        source: Source = open_torchvision(str(place), download=download)
+    else:
+        source = _opened(Path(place))
+    if not folder_classes:
+        return source
+    if not isinstance(source, Files):
+        source.close()
+        raise UserError(f"{place}: is {source.kind}, which has no sub-folders to make classes of")
+    return with_folder_classes(source)
+
+
+def _opened(path: Path) -> Source:
+    if path.is_dir():
+        return _opened_folder(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist; expected a data set")
+    check_ordinary(path)
+    with path.open("rb") as file:
+        start = file.read(_START_BYTES)
+    if is_database(start):
+        return open_database(path)
+    if start[_TAR_MAGIC_PLACE:].startswith(_TAR_MAGIC) or path.suffix == TAR_SUFFIX:
+        return open_tars(path)
+    if path.suffix == TFRECORD_SUFFIX or is_tfrecord(start):
+        return open_tfrecords(path)
+    return open_files(path)
+
+
+def _opened_folder(path: Path) -> Source:
+    if (path / DATA_FILE).exists():
+        return _alone(open_database(path), path)
+    if any(path.glob(f"*{TFRECORD_SUFFIX}")):
+        return _alone(open_tfrecords(path), path)
+    if attribute_list(path) is not None:
+        return open_celeba(path)
+    if any(path.glob(f"*{TAR_SUFFIX}")) and not _holds_images(path):
+        return open_tars(path)
+    return open_files(path)
+
+
+def _holds_images(path: Path) -> bool:
+    below = (each for each in path.rglob("*") if each.is_dir())
+    return any(has_images(folder) for folder in (path, *below))
+
+
+def _alone(source: Source, path: Path) -> Source:
+    if _holds_images(path):
+        note(f"{path}: image files beside {source.kind} are left out: prepare them by themselves")
+    return source

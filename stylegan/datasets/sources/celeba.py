@@ -8,10 +8,10 @@ import numpy as np
 
 from stylegan.datasets.sources.files import Files, has_images
 from stylegan.datasets.sources.source import MAX_LABEL_BYTES
-from stylegan_eval.command import note
+from stylegan_eval.engine.command import note
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import open_images
-from stylegan_eval.labels import unused_labels
+from stylegan_eval.images.files import open_images
+from stylegan_eval.images.labels import unused_labels
 
 _LISTS = (
     "list_attr_celeba.txt",

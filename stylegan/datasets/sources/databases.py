@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylegan.datasets.sources.encoded import EncodedImages
 from stylegan.datasets.sources.source import (
     MAX_IMAGES,
+    EncodedImages,
     check_count,
     check_ordinary,
     digest_of_files,
     needed,
 )
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.images import MAX_FILE_BYTES
-from stylegan_eval.untrusted import parsing
+from stylegan_eval.images.files import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     import lmdb

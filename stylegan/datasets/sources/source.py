@@ -1,17 +1,19 @@
-"""What every reader of a data set offers, and the limits that all share."""
+"""The protocol of a data source, and images that are encoded files."""
 
 import hashlib
 import importlib
+import io
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
 
 import numpy as np
 
-from stylegan_eval.decoding import Header
+from stylegan_eval.engine.files import stamp_of
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import stamp_of
+from stylegan_eval.images.decoding import Header, decode, read_header
 
 MAX_IMAGES = 2**24
 """Larger sets are refused before their names are gathered."""
@@ -131,3 +133,52 @@ def needed(module: str, package: str, what: str) -> ModuleType:
             f"reading {what} needs {package}, which is not installed:"
             ' pip install ".[datasets]" in the source folder'
         ) from error
+
+
+class Store(Protocol):
+    """Where encoded images are kept."""
+
+    def fetch(self, index: int, where: str) -> bytes:
+        """The file of image number `index`; `where` names it in messages."""
+
+    def close(self) -> None:
+        """Let go of what is open."""
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImages:
+    """Images of a `Store`, decoded when they are read. See `Source`."""
+
+    kind: str
+    path: Path
+    names: Sequence[str]
+    digest: str
+    store: Store
+    labels: np.ndarray | None = None
+    attributes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def size(self, index: int) -> int:
+        """Bytes of image number `index` as stored."""
+        return len(self._fetch(index))
+
+    def header(self, index: int) -> Header:
+        """Size and mode of image number `index`."""
+        return read_header(io.BytesIO(self._fetch(index)), self._where(index))
+
+    def read(self, index: int) -> np.ndarray:
+        """Image number `index` as uint8 [3, H, W]."""
+        return decode(self._fetch(index), self._where(index))
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        self.store.close()
+
+    def _where(self, index: int) -> str:
+        return f"{self.path}: {self.names[index]}"
+
+    def _fetch(self, index: int) -> bytes:
+        return self.store.fetch(index, self._where(index))

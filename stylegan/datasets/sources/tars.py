@@ -13,21 +13,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stylegan.datasets.sources.encoded import EncodedImages
 from stylegan.datasets.sources.source import (
     MAX_IMAGES,
+    EncodedImages,
     check_count,
     digest_of_files,
     files_ending_in,
 )
-from stylegan_eval.command import note
+from stylegan_eval.engine.command import note
+from stylegan_eval.engine.files import Stamp, stamp_of
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.engine.zip_guard import check_name
 from stylegan_eval.errors import UserError
-from stylegan_eval.files import Stamp, stamp_of
-from stylegan_eval.image_kinds import START_BYTES, left_out_as, left_out_line
-from stylegan_eval.images import CHANGED, MAX_FILE_BYTES
-from stylegan_eval.labels import unused_labels
-from stylegan_eval.untrusted import parsing
-from stylegan_eval.zip_guard import check_name
+from stylegan_eval.images.files import CHANGED, MAX_FILE_BYTES
+from stylegan_eval.images.image_kinds import START_BYTES, left_out_as, left_out_line
+from stylegan_eval.images.labels import unused_labels
 
 SUFFIX = ".tar"
 _LABELS = (".cls", ".json")

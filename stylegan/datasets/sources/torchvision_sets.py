@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from stylegan.datasets.sources.source import check_count, needed
-from stylegan_eval.decoding import Header
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import Header
 
 PREFIX = "torchvision:"
 # What torchvision raises for files that are missing, damaged or not the published ones.

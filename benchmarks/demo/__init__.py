@@ -1,0 +1,1 @@
+"""README's demo, and what made the network that the package carries."""

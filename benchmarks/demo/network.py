@@ -1,0 +1,372 @@
+"""Make, measure and check the network that the package carries, and write its page."""
+
+import json
+import math
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.demo.__main__ import MODULES
+from benchmarks.scales import AVATAR_ATTRIBUTES
+from stylegan.checkpoint import load_config
+from stylegan.configs import CONFIGS, Config
+from stylegan.network_file import Facts, NetworkFile, Score, read_network, save_network
+from stylegan.opening import DEMO, DEMO_FILE, demo_path, network_of, open_networks
+from stylegan.presets import PRESETS, apply_preset, with_options
+from stylegan_eval.engine.command import ErrorLineGroup
+from stylegan_eval.engine.files import atomic_write, copy_file, sha256_of
+from stylegan_eval.errors import UserError
+from stylegan_eval.images.files import open_images
+
+PAGE = Path(__file__).parents[2] / "docs" / "demo-network.md"
+
+_BEGINNING = """\
+# The network in the package
+
+Wherever a command takes a checkpoint, the name `demo` means a network that the package carries, so
+that there is something real to measure, sample and train further in the first minute:
+
+    stylegan-sample grid --ckpt demo --seeds 0-31 --psi 0.7 grid.png
+    stylegan-eval ppl --ckpt demo --distance st-lpips-alex --crop none -n 1000
+    stylegan-train --init demo --data own64.zip --kimg 100 --out runs/own
+    stylegan-sample info --ckpt demo
+
+A file or folder of that name is written `./demo`. It holds the moving average of the generator,
+which is what is sampled and measured, and generator and discriminator, from which training goes on;
+it has no optimizer state, so no run resumes from it.
+"""
+
+_END = """\
+`fd_efficientnet-lite0` is a Fréchet distance of features that a package ships, so that it needs no
+download: it is no FID and compares with nothing but itself. Its `_floor` is that between two halves
+of the real images, of fewer images, and so biased further upwards. The standard errors are those of
+other latents, on the same real images and with the same classifiers.
+
+## Measure it again
+
+    python -m benchmarks.demo.network check --data avatars64.zip --seed 1
+
+draws other latents, and exits with 1 if a score differs from the stated one by more than four
+standard errors of the difference. Scores without a standard error are shown and not judged.
+"""
+LARGEST = 8_000_000  # bytes that a package may carry
+WORST = 4.0  # standard errors between two measurements of one network
+# What commands call the files that users name themselves.
+DATA, CLASSIFIERS = "avatars64.zip", "attributes64.safetensors"
+PACKAGED = Path(__file__).parents[2] / "stylegan" / DEMO_FILE
+_METRICS = ("floor", "fid", "ppl", "ls")
+_FILE = click.Path(path_type=Path)
+
+
+def page(path: Path) -> str:
+    """Text of the page on a network file.
+
+    Raises
+    ------
+    UserError
+        The file cannot be read.
+    """
+    content = read_network(path)
+    return "\n".join([_BEGINNING, *_made(path, content), *_scores(content), _END])
+
+
+def _made(path: Path, content: NetworkFile) -> Iterator[str]:
+    config = content.config
+    yield "## How it was made\n"
+    yield f"    {content.facts.command}\n"
+    size = f"{config.resolution}x{config.resolution}"
+    kimg, lod = content.nimg / 1000, content.lod
+    yield f"Configuration {config.name} at {size}, {kimg:g} kimg, level of detail {lod:g};"
+    yield f"{path.stat().st_size:,} bytes, SHA-256 `{sha256_of(path)}`.\n"
+    for note in content.facts.note.split("; "):
+        name, colon, command = note.partition(": ")
+        yield f"`{name}`:\n\n    {command}\n" if colon else f"{note.capitalize()}.\n"
+
+
+def _scores(content: NetworkFile) -> Iterator[str]:
+    yield "## What it scores\n"
+    yield "| metric | value | standard error |\n|---|---|---|"
+    for score in content.facts.scores:
+        error = "" if score.stderr is None else f"{score.stderr:.2g}"
+        yield f"| `{score.metric}` | {score.value:.4g} | {error} |"
+    yield "\nmeasured by\n"
+    for command in dict.fromkeys(score.command for score in content.facts.scores):
+        yield f"    {command}"
+    yield ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Files that stand for the names in a command.
+
+    Attributes
+    ----------
+    ckpt, data, classifiers : Path
+        Network, real images, attribute classifiers.
+    """
+
+    ckpt: Path
+    data: Path
+    classifiers: Path
+
+
+def with_values(command: str, values: Mapping[str, str]) -> list[str]:
+    """Words of a command whose options have other values; an option that is absent stays so."""
+    words = shlex.split(command)
+    for place, word in enumerate(words[:-1]):
+        if word in values:
+            words[place + 1] = values[word]
+    return words
+
+
+def run(words: Sequence[str]) -> str:
+    """Print a command, run it with this Python and return what it prints.
+
+    Raises
+    ------
+    SystemExit
+        It failed; its own message is on the screen.
+    """
+    click.echo(f"$ {shlex.join(words)}")
+    command = [sys.executable, "-m", MODULES[words[0]], *words[1:]]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise SystemExit(done.returncode)
+    return done.stdout
+
+
+def measured(command: str, places: Places, seed: int | None = None) -> list[Score]:
+    """Scores of a command, which they remember as it was given.
+
+    Parameters
+    ----------
+    command : str
+        Of `stylegan-eval`, with the names that documents use.
+    places : Places
+        What stands for these names here.
+    seed : int, optional
+        Instead of the command's.
+
+    Raises
+    ------
+    SystemExit
+        It failed.
+    """
+    values = {
+        "--ckpt": str(places.ckpt),
+        "--data": str(places.data),
+        "--classifiers": str(places.classifiers),
+    }
+    if seed is not None:
+        values["--seed"] = str(seed)
+    rows = json.loads(run([*with_values(command, values), "--json"]))["results"]
+    return [
+        Score(metric=row["metric"], value=row["value"], stderr=row["stderr"], command=command)
+        for row in rows
+        if "/" not in row["metric"]
+    ]
+
+
+def commands(
+    metrics: Sequence[str], *, num: int, floor_num: int, pairs: int, ls_num: int
+) -> Iterator[str]:
+    """Yield what measures the network, with the names that documents use."""
+    compared = f"--data {DATA} --features efficientnet-lite0"
+    every = {
+        "floor": f"fid --floor --mirror yes {compared} -n {floor_num} --seed 0",
+        "fid": f"fid --ckpt {DEMO} {compared} -n {num} --seed 0",
+        "ppl": f"ppl --ckpt {DEMO} --distance st-lpips-alex --crop none -n {pairs} --seed 0",
+        "ls": (
+            f"ls --ckpt {DEMO} --classifiers {CLASSIFIERS} --attributes {AVATAR_ATTRIBUTES}"
+            f" -n {ls_num} --keep {ls_num // 2} --seed 0"
+        ),
+    }
+    for metric in metrics:
+        yield f"stylegan-eval {every[metric]}"
+
+
+def training_command(config: Config, seed: int, execution: Sequence[tuple[int, str]]) -> str:
+    """Command that trains a configuration; what no preset makes comes from a file."""
+    how = f"--config {config.name}.json"
+    for name in PRESETS:
+        row = CONFIGS.get(config.name)
+        length = config.schedule.total_kimg
+        if row and with_options(apply_preset(row, name), total_kimg=length) == config:
+            how = f"--config {config.name} --preset {name} --kimg {length:g}"
+    precision = execution[0][1].split()[0].rstrip(",")
+    return f"stylegan-train {how} --precision {precision} --data {DATA} --seed {seed} --out demo64"
+
+
+def classifiers_command(epochs: int) -> str:
+    """Command that trains the classifiers."""
+    train = f"stylegan-eval classifiers train --data {DATA} --epochs {epochs}"
+    return f"{train} --skip-constant --out {CLASSIFIERS}"
+
+
+def train_classifiers(command: str, places: Places) -> None:
+    """Train the classifiers unless they are there."""
+    if not places.classifiers.exists():
+        values = {"--data": str(places.data), "--out": str(places.classifiers)}
+        run(with_values(command, values))
+
+
+def apart(stated: Score, found: Score) -> float | None:
+    """How many standard errors of their difference two scores differ by; None where unknown."""
+    if stated.stderr is None or found.stderr is None:
+        return None
+    error = math.hypot(stated.stderr, found.stderr)
+    difference = abs(found.value - stated.value)
+    return difference / error if error > 0 else (math.inf if difference else 0.0)
+
+
+def check_size(path: Path) -> None:
+    """Refuse a file that is too large for the package.
+
+    Raises
+    ------
+    UserError
+        It is.
+    """
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise UserError(f"the file would have {size} bytes, more than {LARGEST}: choose another")
+
+
+@click.group(cls=ErrorLineGroup, context_settings={"show_default": True})
+def main() -> None:
+    """Measure and pack the network that the package carries, or measure it again."""
+
+
+@main.command()
+@click.argument("source", type=_FILE, metavar="RUN_FOLDER|CKPT")
+@click.option("--data", type=_FILE, required=True, help="Avatars at 64x64 with attributes.")
+@click.option("--out", type=_FILE, default=PACKAGED, help="File to write.")
+@click.option("--classifiers", type=_FILE, help="File of classifiers.  [default: beside the data]")
+@click.option("--metrics", default=",".join(_METRICS), help="Which to measure.")
+@click.option("--num", type=int, default=10_000, help="Images of the distance.")
+@click.option("--pairs", type=int, default=5000, help="Pairs of path length.")
+@click.option("--ls-num", type=int, default=10_000, help="Images of separability.")
+@click.option("--epochs", type=int, default=8, help="Of the classifiers' training.")
+def make(source: Path, data: Path, out: Path, classifiers: Path | None, **choices: Any) -> None:
+    """Measure the newest checkpoint of a run, and write it with its scores."""
+    metrics = choices["metrics"].split(",")
+    if unknown := sorted(set(metrics) - set(_METRICS)):
+        raise UserError(f"--metrics {unknown[0]}: expected some of {', '.join(_METRICS)}")
+    _, tree = open_networks(source)
+    config, provenance = load_config(tree)
+    with open_images(data) as files:
+        count = len(files)
+    size = config.resolution
+    note = f"{DATA}: stylegan-data avatars {DATA} --count {count} --resolution {size} --seed 0"
+    if tree["nimg"] < 1000 * config.schedule.total_kimg:
+        note = f"{note}; the training stopped at {tree['nimg'] / 1000:g} kimg"
+    train = classifiers_command(choices["epochs"])
+    if "ls" in metrics:
+        note = f"{note}; {CLASSIFIERS}: {train}"
+    facts = Facts(
+        command=training_command(config, provenance.seed, provenance.execution), note=note
+    )
+    classifiers = classifiers or data.parent / CLASSIFIERS
+    with tempfile.TemporaryDirectory() as folder:
+        packed = Path(folder) / DEMO_FILE  # measured is the form that users will have
+        save_network(packed, network_of(tree, facts))
+        check_size(packed)
+        places = Places(ckpt=packed, data=data, classifiers=classifiers)
+        if "ls" in metrics:
+            train_classifiers(train, places)
+        scores: list[Score] = []
+        for command in commands(
+            metrics,
+            num=choices["num"],
+            floor_num=min(choices["num"], count // 2),
+            pairs=choices["pairs"],
+            ls_num=choices["ls_num"],
+        ):
+            scores += measured(command, places)
+        save_network(packed, network_of(tree, replace(facts, scores=tuple(scores))))
+        check_size(packed)
+        with atomic_write(out) as temporary:
+            copy_file(packed, temporary)
+    for score in scores:
+        click.echo(f"{score.metric} {score.value:.4f} ± {score.stderr or math.nan:.2g}")
+    click.echo(f"{out}: {out.stat().st_size} bytes")
+
+
+@main.command()
+@click.option("--data", type=_FILE, required=True, help="The images that the file was made with.")
+@click.option("--ckpt", type=_FILE, help="Network file.  [default: the package's]")
+@click.option("--classifiers", type=_FILE, help="File of classifiers.  [default: beside the data]")
+@click.option("--seed", type=int, default=1, help="Of latents and noise.")
+def check(data: Path, ckpt: Path | None, classifiers: Path | None, seed: int) -> None:
+    """Measure the package's network with another seed, and compare with what it states.
+
+    Exits with 1 where a score is more than 4 standard errors away.
+    """
+    path = demo_path() if ckpt is None else ckpt
+    facts = read_network(path).facts
+    if not facts.scores:
+        raise UserError(f"{path} states no scores: make it with python -m benchmarks.demo.network")
+    places = Places(ckpt=path, data=data, classifiers=classifiers or data.parent / CLASSIFIERS)
+    train = facts.note.partition(f"{CLASSIFIERS}: ")[2]
+    if train:
+        train_classifiers(train, places)
+    stated = {score.metric: score for score in facts.scores}
+    found: dict[str, Score] = {}
+    for command in dict.fromkeys(score.command for score in facts.scores):
+        found |= {score.metric: score for score in measured(command, places, seed)}
+    beyond = []
+    click.echo(f"{'metric':42s}{'stated':>12s}{'seed ' + str(seed):>12s}{'apart':>8s}")
+    for metric, score in stated.items():
+        distance = apart(score, found[metric])
+        said = "unknown" if distance is None else f"{distance:.2f}"
+        click.echo(f"{metric:42s}{score.value:12.4f}{found[metric].value:12.4f}{said:>8s}")
+        if distance is not None and distance > WORST:
+            beyond.append(metric)
+    if beyond:
+        click.echo(f"more than {WORST:g} standard errors apart: {', '.join(beyond)}", err=True)
+        click.get_current_context().exit(1)
+
+
+@main.command("page")
+@click.option("--ckpt", type=_FILE, help="Network file.  [default: the package's]")
+@click.option("--out", type=_FILE, default=PAGE, help="File to write.")
+def write_page(ckpt: Path | None, out: Path) -> None:
+    """Write the page of the documentation from what the file says."""
+    text = page(demo_path() if ckpt is None else ckpt)
+    with atomic_write(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    click.echo(out)
+
+
+def between(text: str, name: str, lines: Iterable[str]) -> str:
+    """Text with these lines between the marks of a name.
+
+    Raises
+    ------
+    UserError
+        It has no such marks.
+    """
+    begin, end = f"<!-- {name}: written by a command -->", f"<!-- end of {name} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise UserError(f"there is no place for {name}: expected {begin} and {end}")
+    return "\n".join([before + begin, "", *lines, "", end + after])
+
+
+def write_between(path: Path, name: str, lines: Iterable[str]) -> None:
+    """Put lines between the marks of a file, whole or not at all; see `between`."""
+    text = between(path.read_text(encoding="utf-8"), name, lines)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""Drawing images from a checkpoint, and scoring them."""

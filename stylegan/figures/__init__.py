@@ -1,1 +1,0 @@
-"""The figures of the paper from any generator, style mixing, and interpolation."""

@@ -1,0 +1,114 @@
+"""Checkpoints of other PyTorch implementations, as our networks; the layout is told by its keys.
+
+Read already, by `pickles.torch_files`: tensors and plain values, of which nothing is trusted.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from stylegan.formats import genforce, huangzh13, rosinality
+from stylegan.formats.weights import Imported
+from stylegan_eval.errors import UserError
+
+# What the layouts with several networks in a file call them.
+_PARTS = ("generator_smooth", "g_running", "generator", "discriminator")
+_PARALLEL = "module."  # before every name that torch.nn.DataParallel saved
+_AVERAGED = ("ema", "running", "smooth", "avg", "average")  # in the name of an averaged state
+
+
+def read_peer(tree: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+    """Read networks of rosinality, genforce, Hammer or huangzh13.
+
+    Parameters
+    ----------
+    tree : mapping
+        What `path` holds.
+    path : Path
+        File, for messages.
+
+    Returns
+    -------
+    dict or None
+        What `opening.open_networks` gives; None where the layout is none of these.
+
+    Raises
+    ------
+    UserError
+        It is one of these and lacks a tensor, has a foreign one, or one of another shape or type
+        or with numbers that are not finite.
+    """
+    imported = import_peer(tree, path)
+    return None if imported is None else imported.tree()
+
+
+def import_peer(tree: Mapping[str, Any], path: Path) -> Imported | None:
+    """Like `read_peer`, in the precision of the file."""
+    parts = _parts(tree)
+    found = [layout for state in parts.values() if (layout := _layout(state)) is not None]
+    if not found:
+        return None
+    (layout, *others) = sorted(set(found))
+    if others:
+        raise UserError(f"{path}: mixes networks of the layouts of {layout} and {others[0]}")
+    if layout == rosinality.LAYOUT:
+        return rosinality.read(parts, path)
+    if layout == huangzh13.LAYOUT:
+        state, *more = parts.values()
+        if more:
+            raise UserError(f"{path}: holds {len(parts)} networks, expected a file for each")
+        if huangzh13.is_generator(state):
+            return huangzh13.read_generator(state, path)
+        return huangzh13.read_discriminator(state, path)
+    return genforce.read(parts, path, tree)
+
+
+def _parts(tree: Mapping[str, Any]) -> dict[str, Mapping[Any, Any]]:
+    """States by the name that the file gives them; a file that is one state gives it none.
+
+    A state under a name of the user's own (``g_ema``, ``state_dict``, ``model``) is one, too: the
+    averaged one where there are several.
+    """
+    models = tree.get("models")
+    inner = models if isinstance(models, Mapping) else tree
+    parts = {name: inner[name] for name in _PARTS if isinstance(inner.get(name), Mapping)}
+    if parts:
+        return {name: _bare(state) for name, state in parts.items()}
+    named = {str(name): _bare(state) for name, state in inner.items() if isinstance(state, Mapping)}
+    known = {name: state for name, state in named.items() if _layout(state) is not None}
+    if known:
+        averaged = [n for n in known if any(word in n.lower() for word in _AVERAGED)]
+        generators = [name for name, state in known.items() if _draws(state)]
+        chosen = [name for name in averaged if name in generators] or generators or list(known)
+        return {"": known[chosen[0]]}
+    if len(named) == 1:  # {"state_dict": {"generator": ...}}
+        (only,) = named.values()
+        if any(isinstance(state, Mapping) for state in only.values()):
+            return _parts(only)
+    state = _bare(inner)
+    if any(isinstance(value, Tensor) for value in state.values()):  # beside a step, settings, ...
+        state = {n: value for n, value in state.items() if isinstance(value, Tensor | None)}
+    return {"": state}
+
+
+def _bare(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    if state and all(isinstance(name, str) and name.startswith(_PARALLEL) for name in state):
+        return {name.removeprefix(_PARALLEL): value for name, value in state.items()}
+    return state
+
+
+def _draws(state: Mapping[Any, Any]) -> bool:
+    layouts = (rosinality, huangzh13, genforce)
+    return any(layout.is_generator(state) for layout in layouts)
+
+
+def _layout(state: Mapping[Any, Any]) -> str | None:
+    if rosinality.is_generator(state) or rosinality.is_discriminator(state):
+        return rosinality.LAYOUT
+    if huangzh13.is_generator(state) or huangzh13.is_discriminator(state):
+        return huangzh13.LAYOUT
+    if genforce.is_generator(state) or genforce.is_discriminator(state):
+        return genforce.LAYOUT
+    return None

@@ -1,1 +1,0 @@
-"""Projection: from an image to the w that draws it."""

@@ -1,0 +1,1 @@
+"""`stylegan-sample`: images, figures, films and projections of a generator."""

@@ -1,0 +1,5 @@
+"""`python -m stylegan.sample`."""
+
+from stylegan.sample.cli import main
+
+main()

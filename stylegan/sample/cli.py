@@ -1,0 +1,307 @@
+"""The command `stylegan-sample`: grid, image, export, scores, info and project."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stylegan.sample import options
+from stylegan.sample.figures_cli import figure_command, interpolate_command, mixing_command
+from stylegan.sample.options import directions_option, recipe_of, recipe_options
+from stylegan.sample.project_cli import project_command
+from stylegan.sample.recipe import Mix, Move, Noise
+from stylegan_eval.cli.options import SeedRange
+from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, NetworkPath, say
+
+
+@click.command("export", cls=ErrorLineCommand)
+@options.source
+@click.option(
+    "--latents",
+    "latents_path",
+    type=click.Path(path_type=Path),
+    help=".npy file, float [N, z_dim].",
+)
+@click.option(
+    "--ws",
+    "ws_path",
+    type=click.Path(path_type=Path),
+    help="Instead: .npy file, float [N, layers, w_dim], what `project --save` writes.",
+)
+@options.noise
+@options.psi
+@options.cutoff
+@options.seed_of_noise
+@options.out_npy
+def export_command(
+    source: options.Source,
+    latents_path: Path | None,
+    ws_path: Path | None,
+    noise: str,
+    psi: float,
+    cutoff: int,
+    seed: int,
+    out: Path,
+) -> None:
+    """Write the images of given latents, z or w, to the .npy file OUT.
+
+    float32 [N, C, H, W] at the native resolution of the level, about [-1, 1], not clamped.
+    `--noise fixed` takes the maps stored in the network.
+    """
+    import numpy as np
+    import torch
+
+    from stylegan.png import read_npy, write_npy
+    from stylegan.sample.painter import open_painter
+    from stylegan_eval.errors import UserError
+
+    if (latents_path is None) == (ws_path is None):
+        raise UserError("expected either --latents FILE or --ws FILE: name one of them")
+    painter = open_painter(source)
+    network = painter.network
+    if latents_path is not None:
+        ws = painter.ws(read_npy(latents_path, (None, network.z_dim), "latents"))
+    else:
+        assert ws_path is not None
+        rows = read_npy(ws_path, (None, network.num_ws, network.config.w_dim), "ws")
+        ws = torch.from_numpy(rows).to(painter.device)
+    ws = painter.truncated(ws, psi, cutoff)
+    images = painter.native(ws, painter.noise(noise, seed))
+    write_npy(out, np.concatenate([each.cpu().numpy() for each in images]))
+    click.echo(out)
+
+
+@click.command("grid", cls=ErrorLineCommand)
+@options.source
+@click.option("--seeds", type=SeedRange(), default="0-15", help="One image per seed.")
+@click.option("--columns", type=click.IntRange(min=1), help="Images in a row.  [default: square]")
+@options.psi
+@options.cutoff
+@options.noise
+@options.out_png
+def grid_command(
+    source: options.Source,
+    seeds: list[int],
+    columns: int | None,
+    psi: float,
+    cutoff: int,
+    noise: str,
+    out: Path,
+) -> None:
+    """Write a sheet of images to the PNG file OUT.
+
+    The latent of seed s is that of image s of `stylegan-eval --seed 0`.
+    """
+    import math
+
+    import numpy as np
+
+    from stylegan.png import image_grid, save_png
+    from stylegan.sample.painter import open_painter
+    from stylegan_eval.engine.sampling import latents
+
+    painter = open_painter(source)
+    z = latents(0, seeds, painter.network.z_dim).numpy()
+    ws = painter.truncated(painter.ws(z), psi, cutoff)
+    images = np.stack(list(painter.images(ws, painter.noise(noise))))  # [N, R, R, C]
+    columns = columns or math.ceil(math.sqrt(len(seeds)))
+    save_png(out, image_grid(images.transpose(0, 3, 1, 2), columns))
+    click.echo(out)
+
+
+@click.command("image", cls=ErrorLineCommand, context_settings={"show_default": True})
+@options.ckpt
+@recipe_options
+@directions_option
+@options.device
+@options.out_png
+def image_command(
+    ckpt: Path,
+    seed: int,
+    psi: float,
+    cutoff: int,
+    mix: Mix | None,
+    noise: Noise,
+    noise_seed: int,
+    moves: tuple[Move, ...],
+    number: int | None,
+    directions: Path | None,
+    device: str,
+    out: Path,
+) -> None:
+    """Write one image to the PNG file OUT, which says how it was made.
+
+    \b
+    stylegan-sample image --ckpt demo --seed 5 --psi 0.7 face.png
+    stylegan-sample image --ckpt demo --seed 5 --mix 8:4-7 --noise none mixed.png
+    stylegan-sample image --ckpt demo --seed 5 --move eyeglasses=2 --move smiling=-1 moved.png
+
+    Latents are truncated first, then mixed, then moved: a move of 1 is one standard deviation of w
+    whatever psi. The page of stylegan-explore shows such commands.
+    """
+    from stylegan.runtime import Runtime
+    from stylegan.sample.recipe import Source, png_of
+    from stylegan.sample.subject import directions_path, draw_recipe, open_subject
+    from stylegan_eval.engine.files import atomic_write, check_writable
+
+    recipe = recipe_of(seed, psi, cutoff, mix, noise, noise_seed, moves, number)
+    check_writable(out)
+    needed = directions_path(ckpt, directions) if recipe.moves else None
+    subject = open_subject(ckpt, Runtime.choose(device).device, needed)
+    source = Source(ckpt=ckpt, directions=directions, device=device)
+    data = png_of(draw_recipe(recipe, subject), source.command(recipe, out.name))
+    with atomic_write(out) as temporary:
+        temporary.write_bytes(data)
+    click.echo(out)
+
+
+@click.command("scores", cls=ErrorLineCommand)
+@options.ckpt
+@click.option(
+    "--images",
+    "images_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    help=".npy file, float [N, C, H, W] in [-1, 1].",
+)
+@options.lod
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    help="Images per minibatch, whose standard deviation D sees.  [default: all at once]",
+)
+@options.device
+@options.out_npy
+def scores_command(
+    ckpt: Path, images_path: Path, lod: float | None, batch: int | None, device: str, out: Path
+) -> None:
+    """Write the discriminator's scores, float32 [N, 1], to the .npy file OUT.
+
+    Images at full resolution are mean-pooled to the level; images at the level's own resolution
+    are taken as they are. Scores depend on the minibatch: D compares groups of 4 in it.
+    """
+    import numpy as np
+    import torch
+
+    from stylegan.checkpoint import load_discriminator
+    from stylegan.networks.layers import mean_pool
+    from stylegan.networks.synthesis import split_lod
+    from stylegan.opening import open_networks
+    from stylegan.png import read_npy, write_npy
+    from stylegan.runtime import Runtime
+    from stylegan_eval.engine.precision import strict_float32
+    from stylegan_eval.errors import UserError
+
+    runtime = Runtime.choose(device)
+    _, tree = open_networks(ckpt)
+    D = load_discriminator(tree, runtime.device)
+    if D.label_size:
+        raise UserError(f"{ckpt} is conditional: it scores an image for a label, not by itself")
+    lod = tree["lod"] if lod is None else lod
+    assert lod is not None
+    size = D.resolution >> split_lod(lod, D.resolution)[0]
+    channels = tree["config"]["network"]["num_channels"]
+    images = read_npy(images_path, (None, channels, None, None), "images")
+    if images.shape[2:] not in ((size, size), (D.resolution, D.resolution)):
+        got = "x".join(map(str, images.shape[2:]))
+        raise UserError(
+            f"{images_path} holds {got} images: at lod {lod:g} this network takes {size}x{size} "
+            f"or {D.resolution}x{D.resolution}"
+        )
+    batch = batch or len(images)
+    results = []
+    for start in range(0, len(images), batch):
+        part = torch.from_numpy(images[start : start + batch]).to(runtime.device)
+        if len(part) > D.mbstd_group_size and len(part) % D.mbstd_group_size:
+            raise UserError(
+                f"a minibatch of {len(part)} images does not divide into groups of "
+                f"{D.mbstd_group_size}: choose --batch so that it does"
+            )
+        with torch.inference_mode(), strict_float32(runtime.device.type):
+            part = mean_pool(part, part.shape[-1] // size)
+            results.append(D(part, lod=lod).cpu().numpy())
+    write_npy(out, np.concatenate(results))
+    click.echo(out)
+
+
+@click.command("info", cls=ErrorLineCommand)
+@click.option(
+    "--ckpt",
+    required=True,
+    type=NetworkPath(),
+    metavar="CKPT|demo",
+    help="Checkpoint or network file, a run's folder (then its newest), or the package's network.",
+)
+def info_command(ckpt: Path) -> None:
+    """Print what a file holds: networks, configuration, origin, and what it was measured to be.
+
+    `stylegan-train --init CKPT --print-config` prints the whole configuration.
+    """
+    from stylegan.opening import open_networks
+
+    path, tree = open_networks(ckpt)
+    for label, said in lines(path, tree):
+        say(f"{label:10s}{said}".rstrip())
+
+
+def lines(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Label and text of each line: what a dictionary of `open_networks` says of its file."""
+    from stylegan.checkpoint import load_config
+    from stylegan.opening import trained_for
+    from stylegan_eval.engine.files import sha256_of
+
+    config, provenance = load_config(tree)
+    yield "file", str(path)
+    yield "sha256", sha256_of(path)
+    yield "format", tree["format"]
+    yield "config", f"{config.name} ({config.change}), {config.resolution}x{config.resolution}"
+    yield "trained", f"{trained_for(tree)}, lod {tree['lod']:.2f}"
+    for name, state in sorted(tree["networks"].items()):
+        yield name, f"{sum(value.numel() for value in state.values()):,} numbers"
+    yield "seed", str(provenance.seed)
+    yield "data", provenance.data or "unknown"
+    yield "computed", ", ".join(f"{how} from image {nimg}" for nimg, how in provenance.execution)
+    yield "version", provenance.version
+    if provenance.init:
+        yield "init", provenance.init
+    facts = tree.get("facts")
+    if facts is None:
+        return
+    yield "command", facts.command or "unknown"
+    for score in facts.scores:
+        error = "" if score.stderr is None else f" ± {score.stderr:.2g}"
+        yield "score", f"{score.metric} {score.value:.4f}{error}"
+        yield "", f"$ {score.command}"
+    if facts.note:
+        yield "note", facts.note
+
+
+@click.group(cls=ErrorLineGroup, context_settings={"show_default": True})
+def main() -> None:
+    """Draw images from a checkpoint, or score them.
+
+    \b
+    stylegan-sample grid --ckpt runs/f32 --seeds 0-15 --psi 0.7 grid.png
+    stylegan-sample image --ckpt demo --seed 5 --psi 0.7 --mix 8:4-7 image.png
+    stylegan-sample figure 3 --ckpt runs/f32 mixing.png
+    stylegan-sample interpolate --ckpt runs/f32 --seeds 0-5 --loop walk.mp4
+    stylegan-sample export --ckpt runs/f32 --latents z.npy images.npy
+    stylegan-sample scores --ckpt runs/f32 --images images.npy scores.npy
+    stylegan-sample info --ckpt demo
+    """
+
+
+main.add_command(grid_command)
+main.add_command(image_command)
+main.add_command(figure_command)
+main.add_command(mixing_command)
+main.add_command(interpolate_command)
+main.add_command(export_command)
+main.add_command(scores_command)
+main.add_command(info_command)
+main.add_command(project_command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,342 @@
+"""The paper's figures 2, 3, 4, 5 and 8 and the mixing matrix, one function each."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from stylegan.sample.canvas import (
+    Box,
+    Pixels,
+    check_box,
+    crop,
+    empty,
+    paste,
+    resize,
+    scaled_box,
+    table,
+)
+from stylegan.sample.layers import Layers, noise_layers, style_layers
+from stylegan.sample.painter import Painter
+from stylegan.sample.settings import (
+    OFFICIAL_DETAIL,
+    OFFICIAL_RESOLUTION,
+    Mixing,
+    NoiseComponents,
+    NoiseDetail,
+    Truncation,
+    Uncurated,
+)
+from stylegan_eval.engine.sampling import latents
+from stylegan_eval.errors import UserError
+
+_LARGEST = 2**32 - 1
+DETAILS = 4
+_GAIN = 4  # grey levels of the picture for one of deviation
+PANELS = 4
+
+
+def official_batch(seed: int, count: int, z_dim: int) -> NDArray[np.float32]:
+    """Latents [count, z_dim] of one draw of NumPy's RandomState, as the official scripts have.
+
+    Raises
+    ------
+    UserError
+        RandomState takes no such seed.
+    """
+    if seed > _LARGEST:
+        raise UserError(f"seed {seed}: NumPy's RandomState takes 0 to {_LARGEST}")
+    return np.random.RandomState(seed).standard_normal((count, z_dim)).astype(np.float32)
+
+
+def official_latents(seeds: Sequence[int], z_dim: int) -> NDArray[np.float32]:
+    """Latents [N, z_dim]: of each seed, the first of its own RandomState."""
+    return np.concatenate([official_batch(seed, 1, z_dim) for seed in seeds])
+
+
+def latents_of(seeds: Sequence[int], z_dim: int, seeding: str) -> NDArray[np.float32]:
+    """Latents [N, z_dim] by 'official' seeds, or by those of 'grid'.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+        N seeds.
+    z_dim : int
+        Length of a latent.
+    seeding : str
+        'official': `official_latents`. 'grid': image s of `stylegan-eval --seed 0`, as in
+        `stylegan-sample grid`.
+    """
+    if seeding == "official":
+        return official_latents(seeds, z_dim)
+    return latents(0, seeds, z_dim).numpy()
+
+
+def mix_layers(source: Tensor, destination: Tensor, layers: range) -> Tensor:
+    """Rows `layers` of the source's ws, the others of the destination's: [..., L, w_dim]."""
+    index = torch.arange(destination.shape[-2], device=destination.device)[:, None]  # [L, 1]
+    return torch.where((index >= layers.start) & (index < layers.stop), source, destination)
+
+
+def row_ranges(ranges: Sequence[Layers], rows: int, num_layers: int) -> list[range]:
+    """Layers that take the source's style in each row of a table.
+
+    Raises
+    ------
+    UserError
+        There are neither as many as rows nor one, or the network has no such layer.
+    """
+    if len(ranges) not in (1, rows):
+        raise UserError(
+            f"{len(ranges)} layer ranges for {rows} destinations: give --layers one for each, or"
+            " one for all"
+        )
+    each = list(ranges) * (rows if len(ranges) == 1 else 1)
+    return [style_layers(layers, num_layers) for layers in each]
+
+
+def draw_mixing(
+    painter: Painter,
+    sources: NDArray[np.float32],
+    destinations: NDArray[np.float32],
+    settings: Mixing,
+) -> Pixels:
+    """Draw a table: sources along the top, destinations down the left side, mixtures between.
+
+    Parameters
+    ----------
+    painter : Painter
+        Of a network with styles.
+    sources, destinations : ndarray
+        Latents [S, z_dim] and [D, z_dim].
+    settings : Mixing
+        Layers, truncation, noise, gaps.
+
+    Returns
+    -------
+    ndarray
+        uint8 [H, W, C] of 1 + D rows and 1 + S columns.
+
+    Raises
+    ------
+    UserError
+        The network has no styles, or not these layers.
+    """
+    if not painter.network.g.uses_styles:
+        raise UserError(
+            "mixing needs a w for every layer, and this network has no styles: use one of"
+            " configuration C to F"
+        )
+    S, D = len(sources), len(destinations)
+    ranges = row_ranges(settings.ranges, D, painter.num_layers)
+    src, dst = (
+        painter.truncated(painter.ws(z), settings.psi, settings.cutoff)  # [S or D, L, w_dim]
+        for z in (sources, destinations)
+    )
+    mixtures = [mix_layers(src, dst[row], layers) for row, layers in enumerate(ranges)]
+    noise = painter.noise(settings.noise, settings.noise_seed)
+    images = list(painter.images(torch.cat([src, dst, *mixtures]), noise))
+    top: list[Pixels | None] = [None, *images[:S]]
+    rows = [[images[S + d], *images[S + D + d * S :][:S]] for d in range(D)]
+    return table([top, *rows], gap=settings.gap, ground=settings.ground)
+
+
+class Deviation:
+    """Standard deviation of each pixel's brightness over images, from running sums.
+
+    Brightness is the mean of the channels. The sums are whole numbers, so no digit is lost, and
+    no more than one image is held.
+    """
+
+    def __init__(self, height: int, width: int, channels: int) -> None:
+        self.count = 0
+        self.channels = channels
+        self.total = np.zeros((height, width), np.int64)
+        self.squares = np.zeros((height, width), np.int64)
+
+    def add(self, image: Pixels) -> None:
+        """Count an image [H, W, C]."""
+        brightness = image.sum(axis=2, dtype=np.int64)
+        self.count += 1
+        self.total += brightness
+        self.squares += brightness**2
+
+    def value(self) -> NDArray[np.float64]:
+        """Deviation [H, W] in grey levels, of these images themselves (no n - 1)."""
+        spread = self.count * self.squares - self.total**2
+        return np.sqrt(spread) / (self.count * self.channels)
+
+    def picture(self) -> Pixels:
+        """Four times the deviation, rounded and saturating: [H, W, C]."""
+        grey = np.clip(_GAIN * self.value() + 0.5, 0, 255).astype(np.uint8)
+        return np.repeat(grey[:, :, None], self.channels, axis=2)
+
+
+def check_noise(painter: Painter) -> None:
+    """Refuse a network without noise inputs.
+
+    Raises
+    ------
+    UserError
+        It has none.
+    """
+    if not painter.network.noise_shapes:
+        raise UserError(
+            "this figure shows noise inputs, which this network lacks: use one of configuration"
+            " E or F"
+        )
+
+
+def draw_noise_detail(painter: Painter, settings: NoiseDetail) -> Pixels:
+    """Draw Figure 4.
+
+    Returns
+    -------
+    ndarray
+        uint8 [rows R, 3 R, C]: of each seed an image, four details enlarged, the deviation.
+
+    Raises
+    ------
+    UserError
+        The network has no noise inputs, or the part does not lie within its images.
+    """
+    check_noise(painter)
+    size, channels = painter.network.resolution, painter.network.config.num_channels
+    box = settings.crop or scaled_box(OFFICIAL_DETAIL, OFFICIAL_RESOLUTION, size)
+    check_box(box, size)
+    ws = painter.ws(official_latents(settings.seeds, painter.network.z_dim))
+    ws = painter.truncated(ws, settings.psi)
+    noise = painter.fresh_noise(settings.noise_seed)
+    canvas = empty(len(settings.seeds) * size, 3 * size, channels)
+    half = size // 2
+    for row, w in enumerate(ws):  # [L, w_dim]
+        top = row * size
+        deviation = Deviation(size, size, channels)
+        repeated = w.expand(settings.count, -1, -1)
+        for i, image in enumerate(painter.images(repeated, noise, row * settings.count)):
+            deviation.add(image)
+            if i == 0:
+                paste(canvas, image, top, 0)
+            elif i <= DETAILS:
+                detail = resize(crop(image, box), half, half, Image.Resampling.NEAREST)
+                down, right = divmod(i - 1, 2)
+                paste(canvas, detail, top + down * half, size + right * half)
+        paste(canvas, deviation.picture(), top, 2 * size)
+    return canvas
+
+
+def draw_noise_components(painter: Painter, settings: NoiseComponents) -> Pixels:
+    """Draw Figure 5.
+
+    Returns
+    -------
+    ndarray
+        uint8 [2 R, columns R, C]. A column is one seed: above, the left half of the image with
+        noise in the first range beside the right half with noise in the second; below, likewise
+        the third and the fourth.
+
+    Raises
+    ------
+    UserError
+        The network has no noise inputs or not these layers, or there are not four ranges.
+    """
+    check_noise(painter)
+    if len(settings.ranges) != PANELS:
+        raise UserError(
+            f"figure 5 has 4 halves, not {len(settings.ranges)}: give --layers 4 ranges"
+        )
+    size = painter.network.resolution
+    ranges = [noise_layers(layers, painter.num_layers) for layers in settings.ranges]
+    ws = painter.ws(official_latents(settings.seeds, painter.network.z_dim))
+    ws = painter.truncated(ws, settings.psi)
+    columns = len(settings.seeds)
+    canvas = empty(2 * size, columns * size, painter.network.config.num_channels)
+    half = size // 2
+    for panel, layers in enumerate(ranges):
+        down, right = divmod(panel, 2)
+        images = painter.images(ws, painter.stored_noise(layers))
+        for column, (seed, image) in enumerate(zip(settings.seeds, images, strict=True)):
+            seen = image[:, ::-1] if seed in settings.mirrored else image
+            part = seen[:, right * half : (right + 1) * half]
+            paste(canvas, part, down * size, column * size + right * half)
+    return canvas
+
+
+def draw_truncation(painter: Painter, settings: Truncation) -> Pixels:
+    """Draw Figure 8.
+
+    Returns
+    -------
+    ndarray
+        uint8 [seeds R, psis R, C], with the noise that is stored in the network.
+
+    Raises
+    ------
+    UserError
+        The network has no mapping network.
+    """
+    if not painter.maps:
+        raise UserError(
+            "this figure moves w towards its average, which needs a mapping network: this network"
+            " has none"
+        )
+    ws = painter.ws(official_latents(settings.seeds, painter.network.z_dim))
+    columns = [painter.truncated(ws, psi) for psi in settings.psis]  # [seeds, L, w_dim] each
+    moved = torch.stack(columns, dim=1).flatten(0, 1)  # row by row
+    images = list(painter.images(moved, painter.stored_noise()))
+    across = len(columns)
+    return table([images[at : at + across] for at in range(0, len(images), across)])
+
+
+def places(settings: Uncurated, width: int, height: int) -> list[tuple[int, int, int]]:
+    """Left, top and lod of each image, column by column from the top.
+
+    Parameters
+    ----------
+    settings : Uncurated
+        Its rows and lods.
+    width, height : int
+        Size of an image at lod 0.
+
+    Raises
+    ------
+    UserError
+        A column's images would have no pixel.
+    """
+    found: list[tuple[int, int, int]] = []
+    left = 0
+    for lod in settings.lods:
+        if min(width, height) >> lod == 0:
+            raise UserError(f"lod {lod} leaves nothing of images of {width}x{height}: lower --lods")
+        rows = range(settings.rows << lod)
+        found += [(left, row * height >> lod, lod) for row in rows]
+        left += width >> lod
+    return found
+
+
+def draw_uncurated(painter: Painter, settings: Uncurated) -> Pixels:
+    """Draw Figure 2.
+
+    Returns
+    -------
+    ndarray
+        uint8 [rows H, sum of the columns' widths, C].
+    """
+    size = painter.network.resolution
+    box: Box = settings.crop or (0, 0, size, size)
+    check_box(box, size)
+    width, height = box[2:]
+    targets = places(settings, width, height)
+    z = official_batch(settings.seed, len(targets), painter.network.z_dim)
+    ws = painter.truncated(painter.ws(z), settings.psi, settings.cutoff)
+    across = sum(width >> lod for lod in settings.lods)
+    canvas = empty(settings.rows * height, across, painter.network.config.num_channels)
+    images = painter.images(ws, painter.fresh_noise(settings.noise_seed))
+    for image, (left, top, lod) in zip(images, targets, strict=True):
+        part = crop(image, box)
+        small = resize(part, width >> lod, height >> lod, Image.Resampling.LANCZOS)
+        paste(canvas, small, top, left)
+    return canvas

@@ -1,0 +1,302 @@
+"""Option types and options that the sampling commands share."""
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+
+from stylegan.sample.layers import Layers, parse_layers
+from stylegan.sample.recipe import Mix, Move, Noise, Recipe
+from stylegan_eval.cli.options import NPY, PNG, PSI, SEED, Number, SeedRange
+from stylegan_eval.engine.command import NetworkPath
+from stylegan_eval.errors import UserError
+
+NOISE = ("fixed", "random", "none")
+
+
+ckpt = click.option(
+    "--ckpt",
+    required=True,
+    type=NetworkPath(),
+    metavar="CKPT|demo",
+    help="Checkpoint or network file, a run's folder (then its newest), or the package's network.",
+)
+device = click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, cuda:N.")
+lod = click.option(
+    "--lod",
+    type=Number(min=0),
+    help="Level of detail, 0 is full size.  [default: what the checkpoint was trained to]",
+)
+psi = click.option("--psi", type=PSI, default=1.0, help="Truncation; 1 is none.")
+cutoff = click.option(
+    "--cutoff", type=click.IntRange(min=0), default=8, help="Layers that truncation touches."
+)
+class_ = click.option(
+    "--class",
+    "number",
+    type=click.IntRange(min=0),
+    metavar="K",
+    help="Class (or attribute) of a conditional network.  [default: drawn as in the training data]",
+)
+noise = click.option("--noise", type=click.Choice(NOISE), default="fixed", help="Noise inputs.")
+batch = click.option("--batch", type=click.IntRange(min=1), default=16, help="Images at a time.")
+seed_of_noise = click.option("--seed", type=SEED, default=0, help="Seed of --noise random.")
+out_png = click.argument("out", type=PNG)
+out_npy = click.argument("out", type=NPY)
+SEEDINGS = ("grid", "official")
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+# At most 19 digits: Python refuses to read numbers of thousands.
+_MIX = re.compile(r"([0-9]{1,19}):([0-9]{1,4})(?:-([0-9]{1,4}))?")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Which generator draws, and how it is run.
+
+    Attributes
+    ----------
+    ckpt : Path
+        Whatever `stylegan.opening.located` finds networks by.
+    number : int or None
+        The one class that a conditional network draws; None draws as in the training data.
+    lod : float or None
+        Level of detail; None is what the checkpoint was trained to.
+    batch : int
+        Images drawn at a time.
+    device : str
+        'auto', 'cpu', 'cuda' or 'cuda:N'.
+    """
+
+    ckpt: Path
+    number: int | None = None
+    lod: float | None = None
+    batch: int = 16
+    device: str = "auto"
+
+
+def source(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a `Source`, which the command gets as its argument `source`."""
+
+    # click calls commands by the names of their options.
+    @functools.wraps(command)
+    def wrapped(
+        *,
+        ckpt: Path,
+        number: int | None,
+        lod: float | None,
+        batch: int,
+        device: str,
+        **others: Any,
+    ) -> None:
+        command(
+            source=Source(ckpt=ckpt, number=number, lod=lod, batch=batch, device=device), **others
+        )
+
+    for option in (device, batch, lod, class_, ckpt):  # the last stands first in the help
+        option(wrapped)
+    return wrapped
+
+
+seeding = click.option(
+    "--seeding",
+    type=click.Choice(SEEDINGS),
+    default="grid",
+    help="Latent of a seed: that of `grid`, or that of the official scripts (RandomState).",
+)
+noise_seed = click.option("--noise-seed", type=SEED, default=0, help="Seed of random noise.")
+
+
+class LayerRange(click.ParamType[Layers]):
+    """'coarse', 'middle', 'fine', 'all', 'none', '4-7' or '5'."""
+
+    name = "layers"
+
+    def convert(
+        self, value: str | range, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Layers:
+        """Read one."""
+        if isinstance(value, range):
+            return value
+        try:
+            return parse_layers(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class CommaList(click.ParamType[tuple[Any, ...]]):
+    """One or more values of a type, with commas between.
+
+    Parameters
+    ----------
+    item : click.ParamType
+        Type of each value.
+    count : int, optional
+        How many there must be.
+    """
+
+    name = "list"
+
+    def __init__(self, item: click.ParamType[Any], count: int | None = None) -> None:
+        self.item = item
+        self.count = count
+
+    def convert(
+        self,
+        value: str | tuple[Any, ...],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[Any, ...]:
+        """Read them."""
+        if not isinstance(value, str):
+            return value
+        words = value.split(",")
+        if self.count not in (None, len(words)):
+            self.fail(f"{value!r} has {len(words)} values: expected {self.count}", param, ctx)
+        return tuple(self.item.convert(word.strip(), param, ctx) for word in words)
+
+
+def with_commas(values: tuple[object, ...]) -> str:
+    """Write values as an option takes them.
+
+    Examples
+    --------
+    >>> with_commas((1.0, 0.7, -0.5))
+    '1,0.7,-0.5'
+    """
+    return ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+
+
+def seeds_option(name: str, default: tuple[int, ...], text: str) -> Decorator:
+    """Option of seeds, such as 3,7 or 0-5."""
+    return click.option(name, type=SeedRange(), default=with_commas(default), help=text)
+
+
+def layers_option(default: tuple[Layers, ...], text: str) -> Decorator:
+    """Option of layer ranges: coarse, middle, fine, all, none or 4-7, with commas between."""
+    kind = CommaList(LayerRange())
+    return click.option("--layers", type=kind, default=with_commas(default), help=text)
+
+
+def crop_option(text: str) -> Decorator:
+    """Option of a part of an image."""
+    kind = CommaList(click.IntRange(min=0), 4)
+    return click.option(
+        "--crop", type=kind, metavar="X,Y,W,H", help=f"Part of the image shown.  [default: {text}]"
+    )
+
+
+class MixType(click.ParamType[Mix]):
+    """'8:4-7': seed 8 in layers 4 to 7; '8:4' in one layer."""
+
+    name = "seed:layers"
+
+    def convert(
+        self, value: str | Mix, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Mix:
+        """Read seed and layers."""
+        if isinstance(value, Mix):
+            return value
+        match = _MIX.fullmatch(value)
+        if match is None:
+            self.fail(f"{value!r:.60} is not a seed and layers such as 8:4-7", param, ctx)
+        seed, first, last = match.groups()
+        return Mix(seed=int(seed), first=int(first), last=int(last or first))
+
+
+class MoveType(click.ParamType[Move]):
+    """'eyeglasses=1.5': the attribute, and how many standard deviations."""
+
+    name = "attribute=amount"
+
+    def convert(
+        self, value: str | Move, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Move:
+        """Read name and amount."""
+        if isinstance(value, Move):
+            return value
+        name, _, amount = value.rpartition("=")
+        try:
+            return Move(name=name, amount=float(amount))
+        except ValueError:
+            self.fail(f"{value!r} is not an attribute and a number such as smiling=1.5", param, ctx)
+
+
+OPTIONS = (
+    click.option("--seed", type=int, default=0, help="Latent: image SEED of `grid --seeds`."),
+    psi,
+    cutoff,
+    click.option(
+        "--mix",
+        type=MixType(),
+        metavar="SEED:FIRST-LAST",
+        help="Draw these layers, the first being 0, from another latent.",
+    ),
+    noise,
+    click.option("--noise-seed", type=int, default=0, help="Seed of --noise random."),
+    click.option(
+        "--move",
+        "moves",
+        type=MoveType(),
+        multiple=True,
+        metavar="NAME=AMOUNT",
+        help="Move along an attribute, in standard deviations of w. May be repeated.",
+    ),
+    class_,
+)
+directions_option = click.option(
+    "--directions",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Attributes to move along, of `stylegan-eval directions`.  [default: demo's own for demo]",
+)
+
+
+def recipe_options(command: F) -> F:
+    """Give a click command the options of a recipe."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def recipe_of(
+    seed: int,
+    psi: float,
+    cutoff: int,
+    mix: Mix | None,
+    noise: Noise,
+    noise_seed: int,
+    moves: tuple[Move, ...],
+    number: int | None,
+) -> Recipe:
+    """Recipe that the values of `OPTIONS` say; see `Recipe`."""
+    return Recipe(
+        seed=seed,
+        psi=psi,
+        cutoff=cutoff,
+        mix=mix,
+        noise=noise,
+        noise_seed=noise_seed,
+        moves=moves,
+        number=number,
+    )
+
+
+def parse_recipe(words: Sequence[str]) -> Recipe:
+    """Read the words of a recipe, as `Recipe.words` has them.
+
+    Raises
+    ------
+    UserError
+        They are none.
+    """
+    command = recipe_options(click.Command("recipe", callback=recipe_of, add_help_option=False))
+    try:
+        with command.make_context("recipe", list(words)) as context:
+            return cast(Recipe, command.invoke(context))
+    except click.UsageError as error:
+        raise UserError(error.format_message()) from error

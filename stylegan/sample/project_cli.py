@@ -1,0 +1,137 @@
+"""`stylegan-sample project`: an image into W or W+."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stylegan.sample import options
+from stylegan.sample.settings import ProjectionSettings
+from stylegan_eval.cli.options import NPY, PNG, options_of
+from stylegan_eval.engine.command import ErrorLineCommand, say
+
+if TYPE_CHECKING:
+    from stylegan.sample.painter import Painter
+    from stylegan.sample.projection import Pixels, Projection
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("project", cls=ErrorLineCommand)
+@options.ckpt
+@options.class_
+@options.lod
+@options.device
+@click.option("--weights", type=_FILE, help="VGG16 of torchvision, for --distance lpips-vgg.")
+@click.option(
+    "--save",
+    type=NPY,
+    metavar="WS.npy",
+    help="Write what was found, float32 [1, layers, w_dim], for export --ws.",
+)
+@click.argument("image", type=_FILE)
+@click.argument("out", type=PNG)
+def project_command(
+    image: Path, out: Path, save: Path | None, weights: Path | None, **values: Any
+) -> None:
+    """Find the w whose image is nearest to IMAGE, and show both in the PNG file OUT.
+
+    By gradient descent from the mean of W on a perceptual distance and a little of the difference
+    of pixels; OUT shows target, projection and start beside each other. Noise inputs are those
+    stored in the network.
+
+    \b
+    stylegan-sample project --ckpt demo --space w+ face.png projected.png
+    """
+    from stylegan.png import save_png, write_npy
+    from stylegan.sample import projection
+    from stylegan.sample.painter import open_painter
+    from stylegan_eval.engine.files import check_writable
+    from stylegan_eval.engine.progress import progress_bar
+    from stylegan_eval.networks import load_distance
+
+    source = options.Source(**{key: values.pop(key) for key in ("ckpt", "number", "lod", "device")})
+    settings = ProjectionSettings(**values)
+    for path in (out, save):
+        if path is not None:
+            check_writable(path)
+    pixels = projection.read_square(image)
+    painter = open_painter(source)
+    size = _drawn_size(painter, settings)
+    origin = projection.centre(painter)
+    distance = load_distance(settings.distance, weights, painter.device)
+    if pixels.shape[1] != size:
+        came = pixels.shape[1]
+        how = "shrunk" if came > size else "enlarged, and so blurred,"
+        say(f"note: {image} is {how} from {came}x{came} to {size}x{size}", err=True)
+        pixels = projection.fitted(pixels, size)
+    aim = projection.objective(
+        painter, distance, projection.as_tensor(pixels, painter.device), settings.pixels
+    )
+    with progress_bar(desc="project", total=settings.steps, unit="step") as bar:
+
+        def watch(steps: int, least: float) -> None:
+            bar.set_postfix(distance=f"{least:.4f}", refresh=False)
+            bar.update(steps)
+
+        found = projection.project(painter, aim, origin, settings, watch)
+    picture = side_by_side(painter, pixels, found)
+    if save is not None:
+        write_npy(save, found.best.ws.cpu().numpy())
+    save_png(out, picture)
+    say(table(found, settings.distance))
+    for path in (out, save):
+        if path is not None:
+            click.echo(path)
+
+
+def _drawn_size(painter: "Painter", settings: ProjectionSettings) -> int:
+    """Height and width of the images at the painter's level of detail.
+
+    Raises
+    ------
+    UserError
+        They have one channel, or are too small for the perceptual distance.
+    """
+    from stylegan.networks.synthesis import split_lod
+    from stylegan_eval.errors import UserError
+    from stylegan_eval.networks import SMALLEST_IMAGE
+
+    network = painter.network
+    size = network.resolution >> split_lod(painter.lod, network.resolution)[0]
+    if network.config.num_channels != 3:
+        raise UserError("this network draws grey images: perceptual distances know colour alone")
+    smallest = SMALLEST_IMAGE[settings.distance]
+    if size < smallest:
+        raise UserError(
+            f"{settings.distance} compares images of {smallest}x{smallest} pixels and more, and the"
+            f" network draws {size}x{size}: use another --distance, --lod or network"
+        )
+    return size
+
+
+def side_by_side(painter: "Painter", pixels: "Pixels", found: "Projection") -> "Pixels":
+    """Target [3, S, S], projection and start beside each other: [S, W, 3]."""
+    import torch
+
+    from stylegan.sample.canvas import table as cells
+    from stylegan_eval.engine.sampling import to_uint8
+
+    ws = torch.cat([found.best.ws, found.start.ws])
+    (drawn,) = painter.native(ws, painter.stored_noise())
+    best, start = to_uint8(drawn).permute(0, 2, 3, 1).cpu().numpy()  # [S, S, 3] each
+    return cells([[pixels.transpose(1, 2, 0), best, start]], gap=max(pixels.shape[1] // 32, 1))
+
+
+def table(found: "Projection", distance: str) -> str:
+    """What the descent came to, in two lines under a header."""
+    width = max(len(distance), 8)
+    lines = [f"{'':10}  {distance:>{width}}  mean square of pixels"]
+    lines += [
+        f"{name:10}  {place.perceived:{width}.4f}  {place.pixels:21.4f}"
+        for name, place in (("mean of W", found.start), ("projection", found.best))
+    ]
+    return "\n".join(lines)
+
+
+project_command.params += options_of(ProjectionSettings)

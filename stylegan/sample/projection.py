@@ -1,0 +1,333 @@
+"""Projection of an image into W or W+ by gradient descent."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from stylegan.datasets.resize import resized
+from stylegan.networks.layers import mean_pool
+from stylegan.runtime import stream_seed
+from stylegan.sample.painter import Painter
+from stylegan.sample.settings import ProjectionSettings
+from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.sampling import Stream, latents
+from stylegan_eval.errors import UserError
+from stylegan_eval.generators.variants import CENTRE_LATENTS, CENTRE_SEED
+from stylegan_eval.images.decoding import decode
+from stylegan_eval.images.files import MAX_FILE_BYTES
+from stylegan_eval.networks.lpips import Embedding, squared_norm
+
+# Shares of the steps: rise of the rate, its fall at the end, and how long there is noise.
+WARM_UP, RAMP_DOWN, PERTURBED = 0.05, 0.25, 0.75
+# Perceptual networks were trained on images of about this size: larger ones are shrunk for them.
+SEEN = 256
+_BETAS = (0.9, 0.999)
+Watch = Callable[[int, float], object]
+Pixels = NDArray[np.uint8]
+
+
+def rate_factor(t: float) -> float:
+    """Learning rate over its peak.
+
+    Parameters
+    ----------
+    t : float
+        Share of the steps done, in [0, 1].
+
+    Returns
+    -------
+    float
+        Rises from 0 in a line, then 1, then falls to 0 as half a cosine.
+
+    Examples
+    --------
+    >>> [round(rate_factor(t), 3) for t in (0, 0.025, 0.05, 0.75, 0.875, 1)]
+    [0.0, 0.5, 1.0, 1.0, 0.5, 0.0]
+    """
+    fall = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / RAMP_DOWN))
+    return fall * min(1.0, t / WARM_UP)
+
+
+def noise_factor(t: float) -> float:
+    """Deviation of the noise over that of the first step: a parabola down to 0.
+
+    Parameters
+    ----------
+    t : float
+        Share of the steps done, in [0, 1].
+
+    Examples
+    --------
+    >>> [round(noise_factor(t), 3) for t in (0, 0.375, 0.75, 1)]
+    [1.0, 0.25, 0.0, 0.0]
+    """
+    return max(0.0, 1 - t / PERTURBED) ** 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Centre:
+    """Where W lies.
+
+    Attributes
+    ----------
+    mean : Tensor
+        [D].
+    radius : float
+        Root of the mean squared distance of w from it.
+    """
+
+    mean: Tensor
+    radius: float
+
+    @property
+    def deviation(self) -> float:
+        """Of an entry of w, on average."""
+        return self.radius / math.sqrt(len(self.mean))
+
+
+def centre(painter: Painter) -> Centre:
+    """Mean and radius of W, from 10,000 latents that are always the same.
+
+    Raises
+    ------
+    UserError
+        There is no mapping network, or all w are the same.
+    """
+    if not painter.maps:
+        raise UserError(
+            "there is no W to project into: this network has no mapping network (configurations C"
+            " to F have one)"
+        )
+    indices = range(CENTRE_LATENTS)
+    z = latents(CENTRE_SEED, indices, painter.network.z_dim, Stream.CENTRE).numpy()
+    # The same w in every layer: all of them at once would fill the memory.
+    parts = [painter.ws(z[start : start + 1000])[:, 0].double() for start in indices[::1000]]
+    w = torch.cat(parts)  # [N, D]
+    mean = w.mean(dim=0)
+    radius = float((w - mean).square().sum(dim=1).mean().sqrt())
+    if not 0 < radius < math.inf:
+        raise UserError("all w of this network are the same: train it first")
+    return Centre(mean=mean.float().clone(), radius=radius)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """How far the images of latents are from a target.
+
+    Attributes
+    ----------
+    synthesis : callable
+        ws [N, L, D] -> images [N, 3, S, S] in about [-1, 1], differentiable.
+    distance : Embedding
+        Perceptual.
+    target : Tensor
+        [1, 3, S, S] in [-1, 1].
+    weight : float
+        Of the mean squared difference of pixels.
+    """
+
+    synthesis: Callable[[Tensor], Tensor]
+    distance: Embedding
+    target: Tensor
+    weight: float
+
+    def embedded(self) -> Sequence[Tensor]:
+        """Embed the target, for `parts`."""
+        with torch.no_grad():
+            return self.distance.embed(seen(self.target))
+
+    def parts(self, ws: Tensor, embedded: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Perceptual distance, and mean squared difference of pixels, float64 [N] each."""
+        images = self.synthesis(ws)
+        apart = [
+            one - other
+            for one, other in zip(self.distance.embed(seen(images)), embedded, strict=True)
+        ]
+        pixels = (images - self.target).square().flatten(1).mean(dim=1, dtype=torch.float64)
+        return squared_norm(apart), pixels
+
+    def loss(self, perceived: Tensor, pixels: Tensor) -> Tensor:
+        """What is made small, [N]."""
+        return perceived + self.weight * pixels
+
+
+def seen(images: Tensor) -> Tensor:
+    """Images as the perceptual network gets them: of more than 256 pixels, means of blocks."""
+    return mean_pool(images, max(images.shape[-1] // SEEN, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A point on the way.
+
+    Attributes
+    ----------
+    ws : Tensor
+        [1, L, D].
+    perceived, pixels : float
+        Perceptual distance and mean squared difference of pixels from the target.
+    """
+
+    ws: Tensor
+    perceived: float
+    pixels: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projection:
+    """Where the descent began, and the nearest point on it.
+
+    Attributes
+    ----------
+    start, best : Place
+        At the mean of W, and where the loss was least.
+    """
+
+    start: Place
+    best: Place
+
+
+def objective(painter: Painter, distance: Embedding, target: Tensor, weight: float) -> Objective:
+    """Objective of a painter's generator at its level of detail, with its stored noise."""
+    noise = painter.network.g.fixed_noise(painter.lod)
+    return Objective(
+        synthesis=lambda ws: painter.network.synthesis(ws, noise, painter.lod),
+        distance=distance,
+        target=target,
+        weight=weight,
+    )
+
+
+def project(
+    painter: Painter,
+    aim: Objective,
+    origin: Centre,
+    settings: ProjectionSettings,
+    watch: Watch = lambda _steps, _distance: None,
+) -> Projection:
+    """Descend from the mean of W towards the target.
+
+    The loss of each step is that of w with noise on it, which grows less until there is none; the
+    w kept is the best of all that were looked at.
+
+    Parameters
+    ----------
+    painter : Painter
+        Its generator draws.
+    aim : Objective
+        See `objective`.
+    origin : Centre
+        See `centre`.
+    settings : ProjectionSettings
+        How.
+    watch : callable
+        Told of each step: 1, and the least perceptual distance so far.
+
+    Raises
+    ------
+    UserError
+        The loss is no number.
+    """
+    device, layers = painter.device, painter.network.num_ws
+    # Rows of layers that the level of detail leaves out stay where they are.
+    used = min(painter.num_layers, layers) if settings.space == "w+" else 1
+    rng = torch.Generator().manual_seed(stream_seed(settings.seed))
+    start = origin.mean.to(device).expand(1, layers, -1)
+    latent = start[:, :used].clone().requires_grad_()  # [1, used, D]
+    optimizer = torch.optim.Adam([latent], betas=_BETAS)
+    with strict_float32(device.type):
+        embedded = aim.embedded()
+        with torch.no_grad():
+            first, least = _look(aim, start, embedded)
+        best = first
+        for step in range(settings.steps):
+            t = step / settings.steps
+            optimizer.param_groups[0]["lr"] = (
+                settings.lrate * origin.deviation * rate_factor(t + 1 / settings.steps)
+            )
+            amount = settings.perturbation * origin.radius * noise_factor(t)
+            noise = torch.randn(latent.shape, generator=rng).to(device)
+            place, loss = _look(aim, _ws(latent + amount * noise, start), embedded)
+            (latent.grad,) = torch.autograd.grad(loss, latent)
+            optimizer.step()
+            if float(loss.detach()) < float(least):
+                best, least = place, loss.detach()
+            watch(1, best.perceived)
+        with torch.no_grad():
+            last, loss = _look(aim, _ws(latent, start), embedded)
+    return Projection(start=first, best=last if loss < least else best)
+
+
+def _ws(latent: Tensor, start: Tensor) -> Tensor:
+    """All rows of ws: one w [1, 1, D] in each, or many [1, used, D] with the rest of `start`."""
+    if latent.shape[1] == 1:
+        return latent.expand(-1, start.shape[1], -1)
+    return torch.cat([latent, start[:, latent.shape[1] :]], dim=1)
+
+
+def _look(aim: Objective, ws: Tensor, embedded: Sequence[Tensor]) -> tuple[Place, Tensor]:
+    """Where ws [1, L, D] are, and the loss there."""
+    perceived, pixels = aim.parts(ws, embedded)
+    loss = aim.loss(perceived, pixels).sum()
+    if not bool(torch.isfinite(loss)):
+        raise UserError(
+            f"the projection has diverged (the loss is {float(loss.detach())}): use a smaller"
+            " --lrate"
+        )
+    place = Place(
+        ws=ws.detach().clone(),  # the optimizer changes latents in place
+        perceived=float(perceived.detach()),
+        pixels=float(pixels.detach()),
+    )
+    return place, loss
+
+
+def read_square(path: Path) -> Pixels:
+    """Read an image that is as wide as high.
+
+    Returns
+    -------
+    ndarray
+        uint8 [3, S, S].
+
+    Raises
+    ------
+    UserError
+        No such file, not an image, or not square.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such image: name a file")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise UserError(f"{path}: files of at most 1 GiB are read")
+    pixels = decode(path.read_bytes(), str(path))
+    height, width = pixels.shape[1:]
+    if height != width:
+        raise UserError(
+            f"{path} is {width}x{height}: expected a square image, framed as those that the network"
+            " was trained on: crop it"
+        )
+    return pixels
+
+
+def fitted(pixels: Pixels, size: int) -> Pixels:
+    """Resample an image [3, S, S] to `size` pixels: area means down, bicubic up."""
+    if pixels.shape[1] >= size:
+        return resized(pixels, size, size, "box")
+    image = Image.fromarray(pixels.transpose(1, 2, 0))
+    larger = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+    return np.ascontiguousarray(larger.transpose(2, 0, 1))
+
+
+def as_tensor(pixels: Pixels, device: torch.device) -> Tensor:
+    """Bytes [3, S, S] to float32 [1, 3, S, S] whose bytes are these: the middle of their steps.
+
+    Generated images become bytes by floor(127.5 x + 128).
+    """
+    return (torch.from_numpy(pixels).to(device).float()[None] - 127.5) / 127.5

@@ -1,0 +1,218 @@
+"""The recipe of one image: all that its pixels depend on, as options and inside a PNG."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.settings.common import check_psi, check_seed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Noise = Literal["fixed", "random", "none"]
+NOISE: tuple[Noise, ...] = get_args(Noise)
+CUTOFF = 8  # the official default
+LARGEST_MOVE = 1000.0  # standard deviations of w
+KEYWORD = "Command"  # of the PNG's text
+
+
+def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as an assertion
+    if not condition:
+        raise UserError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """Another latent, which some layers are drawn from (style mixing, Section 3.1).
+
+    Attributes
+    ----------
+    seed : int
+        Of the other latent.
+    first, last : int
+        Layers that take it, counted from 0, both included.
+    """
+
+    seed: int
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        check_seed("the seed of --mix", self.seed)
+        _require(
+            0 <= self.first <= self.last,
+            f"--mix needs layers from 0 up, the first one first, not {self.first}-{self.last}",
+        )
+
+    def __str__(self) -> str:
+        layers = f"{self.first}-{self.last}" if self.first < self.last else str(self.first)
+        return f"{self.seed}:{layers}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """A step in W along the normal of an attribute's hyperplane.
+
+    Attributes
+    ----------
+    name : str
+        Of the attribute.
+    amount : float
+        In standard deviations of w along the normal; below 0 is away from the attribute.
+    """
+
+    name: str
+    amount: float
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), f"--move needs the name of an attribute before ={self.amount:g}")
+        _require(
+            abs(self.amount) <= LARGEST_MOVE,
+            f"--move {self.name} must be a number from {-LARGEST_MOVE:g} to {LARGEST_MOVE:g}",
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name}={number_word(self.amount)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one image is drawn. The defaults are those of `stylegan-sample grid`.
+
+    Attributes
+    ----------
+    seed : int
+        The latent is that of image `seed` of `stylegan-eval --seed 0`.
+    psi : float
+        Truncation; 1 is none.
+    cutoff : int
+        Layers that truncation touches, counted from the first.
+    mix : Mix, optional
+        Layers drawn from another latent.
+    noise : {"fixed", "random", "none"}
+        Noise inputs: the maps stored in the network, maps drawn from `noise_seed`, or none.
+    noise_seed : int
+        0 where `noise` is not "random".
+    moves : tuple of Move
+        Steps along attributes, each attribute once.
+    number : int, optional
+        Class of a conditional network; None draws it from the latent, as in the training data.
+
+    Raises
+    ------
+    UserError
+        A value is none of these.
+    """
+
+    seed: int = 0
+    psi: float = 1.0
+    cutoff: int = CUTOFF
+    mix: Mix | None = None
+    noise: Noise = "fixed"
+    noise_seed: int = 0
+    moves: tuple[Move, ...] = ()
+    number: int | None = None
+
+    def __post_init__(self) -> None:
+        check_seed("--seed", self.seed)
+        check_seed("--noise-seed", self.noise_seed)
+        check_psi(self.psi)
+        _require(self.cutoff >= 0, f"--cutoff must be at least 0, not {self.cutoff}")
+        _require(self.noise in NOISE, f"--noise must be {', '.join(NOISE)}, not {self.noise}")
+        _require(
+            self.noise == "random" or self.noise_seed == 0,
+            f"--noise-seed is for --noise random: leave it out with --noise {self.noise}",
+        )
+        _require(
+            self.number is None or self.number >= 0,
+            f"--class must be at least 0, not {self.number}",
+        )
+        names = [move.name for move in self.moves]
+        for name in names:
+            _require(names.count(name) == 1, f"--move {name} is given more than once: add them up")
+
+    def words(self) -> list[str]:
+        """Options of `stylegan-sample image` that make it again, those at their defaults left out.
+
+        Returns
+        -------
+        list of str
+            What `stylegan.sample.options.parse_recipe` reads; the seed is always there.
+        """
+        words = ["--seed", str(self.seed)]
+        if self.psi != 1:
+            words += ["--psi", number_word(self.psi)]
+        if self.cutoff != CUTOFF:
+            words += ["--cutoff", str(self.cutoff)]
+        if self.mix is not None:
+            words += ["--mix", str(self.mix)]
+        if self.noise != "fixed":
+            words += ["--noise", self.noise]
+        if self.noise_seed:
+            words += ["--noise-seed", str(self.noise_seed)]
+        for move in self.moves:
+            words += ["--move", str(move)]
+        if self.number is not None:
+            words += ["--class", str(self.number)]
+        return words
+
+
+def number_word(value: float) -> str:
+    """Shortest text that reads as this number: 1, 0.7, -1.5."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def layer_word(first: int, last: int) -> str:
+    """Sizes in pixels at which layers `first` to `last` work: 4x4, or 4x4 to 8x8."""
+    sizes = [4 << layer // 2 for layer in (first, last)]
+    return " to ".join(f"{size}x{size}" for size in dict.fromkeys(sizes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What images are drawn from, as the user named it.
+
+    Attributes
+    ----------
+    ckpt : Path
+        The network.
+    directions : Path, optional
+        File of attribute directions; None where none was named.
+    device : str
+        Name of the device, or "auto".
+    """
+
+    ckpt: Path
+    directions: Path | None
+    device: str
+
+    def command(self, recipe: Recipe, out: str) -> str:
+        """Command line that writes this recipe's image to the file `out`."""
+        words = ["stylegan-sample", "image", "--ckpt", str(self.ckpt)]
+        if self.directions is not None and recipe.moves:
+            words += ["--directions", str(self.directions)]
+        if self.device != "auto":
+            words += ["--device", self.device]
+        return shlex.join([*words, *recipe.words(), out])
+
+
+def png_of(image: NDArray[np.uint8], command: str) -> bytes:
+    """Encode an image [H, W, 3] or [H, W, 1], with its command as text.
+
+    The same image and command give the same bytes.
+    """
+    from PIL.PngImagePlugin import PngInfo  # heavy, and recipes belong to the command line
+
+    from stylegan.png import picture
+
+    text = PngInfo()
+    text.add_text(KEYWORD, command)  # as iTXt where Latin-1 does not hold it
+    buffer = io.BytesIO()
+    picture(image).save(buffer, format="PNG", pnginfo=text)
+    return buffer.getvalue()

@@ -1,0 +1,382 @@
+"""Plan of a run: phases, length, memory and disk usage."""
+
+import math
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stylegan.configs import CONFIGS, Config, diff
+from stylegan.networks.discriminator import Discriminator
+from stylegan.networks.generator import Generator
+from stylegan.runtime import Runtime
+from stylegan.training.cost import costs_left, phase_costs
+from stylegan.training.partition import Execution
+from stylegan.training.schedule import TrainingPoint, training_points
+from stylegan.training.settings import RunSettings
+from stylegan.training.speed import BUDGET, PhaseSpeed, measure_phases, trial_steps
+from stylegan_eval.engine.cache import cache_dir
+from stylegan_eval.images.files import open_images, read_batches
+from stylegan_eval.results.formatting import short_duration, size_text
+
+_LOG_BYTES_PER_TICK = 1500  # of log.jsonl, train.log and TensorBoard's events together
+# A GPU's libraries and the gaps in its allocator's memory come on top of what tensors take.
+_RESERVED = 1.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """Files of one kind.
+
+    Attributes
+    ----------
+    what : str
+        Their name.
+    count : int
+        How many there will be.
+    size : int
+        Bytes of each, at most.
+    folder : Path
+        Where.
+    """
+
+    what: str
+    count: int
+    size: int
+    folder: Path
+
+    @property
+    def total(self) -> int:
+        """Bytes of all."""
+        return self.count * self.size
+
+
+def checkpoint_bytes(config: Config) -> int:
+    """Bytes of the tensors in a checkpoint.
+
+    G, its average and D with their buffers; for G and D the second moment of each weight, and the
+    first where beta1 is not 0.
+    """
+    with torch.device("meta"):
+        G = Generator(config.network, config.resolution)
+        D = Discriminator(config.network, config.resolution)
+    moments = 1 if config.schedule.beta1 == 0 else 2
+    stored = 2 * _bytes_of(G) + _bytes_of(D)
+    return stored + moments * sum(p.nbytes for p in (*G.parameters(), *D.parameters()))
+
+
+def _bytes_of(network: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in network.state_dict().values())
+
+
+def sheet_columns(config: Config) -> int:
+    """Images in a row of a sample sheet, and rows."""
+    return max(2, min(8, 1024 // config.resolution))
+
+
+def run_files(config: Config, settings: RunSettings, nimg: int = 0) -> list[Written]:
+    """What a run that begins after `nimg` images will have written into its folder at the end."""
+    out, interval = settings.out, settings.interval(config) * 1000
+    total = config.schedule.total_kimg * 1000
+    # That at the end may lie between two intervals; a fresh run begins with one.
+    snapshots = math.ceil(total / interval) - int(nimg // interval) + (nimg == 0)
+    # An old checkpoint goes when the new one is there.
+    checkpoints = min(settings.keep + 1, snapshots) + bool(settings.metrics.metrics)
+    checkpoints += settings.snapshot_minutes > 0
+    pixels = (sheet_columns(config) * config.resolution) ** 2
+    channels = config.network.num_channels
+    ticks = _ticks(config, nimg)
+    return [
+        Written(what="checkpoints", count=checkpoints, size=checkpoint_bytes(config), folder=out),
+        # PNG hardly compresses noise, but does not enlarge it.
+        Written(what="sample sheets", count=snapshots + 1, size=channels * pixels, folder=out),
+        Written(what="log", count=ticks, size=_LOG_BYTES_PER_TICK, folder=out),
+    ]
+
+
+def _ticks(config: Config, nimg: int) -> int:
+    ticks, since = 1, 0.0
+    for point in training_points(config, nimg):
+        since += point.minibatch * config.schedule.minibatch_repeats / 1000
+        if since >= point.tick_kimg:
+            ticks, since = ticks + 1, 0.0
+    return ticks
+
+
+def prepared_images(data: Path, cache: Path | None) -> Written:
+    """The copy of a data set that the first run on it makes: all levels, 8 bits, not compressed.
+
+    Raises
+    ------
+    UserError
+        The images cannot be read.
+    """
+    with open_images(data) as files:
+        ((first,),) = read_batches(files, range(1), 1)
+        sizes = [size for size in (first.shape[-1] >> lod for lod in range(30)) if size >= 4]
+        image = sum(first.shape[0] * size**2 + 4 for size in sizes)  # with a checksum each
+        total = image * len(files)
+    folder = (cache or cache_dir()) / "pyramids"
+    return Written(what="prepared images", count=1, size=total, folder=folder)
+
+
+def shortage(files: Sequence[Written], folder: Path) -> str | None:
+    """One line when the disk of `folder` has no room for `files`; None when it has."""
+    needed, free = sum(item.total for item in files), free_space(folder)
+    if needed <= free:
+        return None
+    return (
+        f"a run needs up to {size_text(needed)} in {folder}, where {size_text(free)} are free: free"
+        " some, choose another disk with --out, or lower --keep"
+    )
+
+
+def free_space(folder: Path) -> int:
+    """Bytes free on the disk where `folder` is or will be."""
+    above = folder.absolute()
+    while not above.exists():
+        above = above.parent
+    return shutil.disk_usage(above).free
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A training with what it takes.
+
+    Attributes
+    ----------
+    config : Config
+        What is trained.
+    execution : Execution
+        How.
+    runtime : Runtime
+        Where.
+    speeds : sequence of PhaseSpeed
+        Every phase from `nimg` on.
+    nimg : int
+        Real images shown before.
+    free_memory : float
+        Bytes that the device has left; infinite where nobody knows.
+    """
+
+    config: Config
+    execution: Execution
+    runtime: Runtime
+    speeds: Sequence[PhaseSpeed]
+    free_memory: float
+    nimg: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Length of the training."""
+        return sum(speed.seconds for speed in self.speeds)
+
+    @property
+    def largest(self) -> PhaseSpeed:
+        """Phase that takes the most memory."""
+        return max(self.speeds, key=lambda speed: speed.cost.memory)
+
+
+def make_plan(
+    config: Config,
+    execution: Execution,
+    runtime: Runtime,
+    *,
+    budget: float = BUDGET,
+    nimg: int = 0,
+) -> Plan:
+    """Count what phases cost, and time what fits into `budget` seconds.
+
+    In one process; the speeds are those of all, if the others are as fast and what goes between
+    them takes no time.
+
+    Raises
+    ------
+    UserError
+        A minibatch does not divide over the processes, or a step does not fit into a GPU.
+    """
+    costs = list(costs_left(phase_costs(config, execution, runtime.world), nimg))
+    free_memory = available_memory(runtime.device)
+    with trial_steps(config, execution, runtime) as build:
+        # A process takes 1 / world of a step's operations.
+        rate = convolution_rate(runtime.device) * runtime.world
+        speeds = measure_phases(costs, build, rate=rate, budget=budget, memory=free_memory)
+    return Plan(
+        config=config,
+        execution=execution,
+        runtime=runtime,
+        speeds=speeds,
+        free_memory=free_memory,
+        nimg=nimg,
+    )
+
+
+def describe_plan(
+    plan: Plan, files: Sequence[Written] = (), out: Path | None = None
+) -> Iterator[str]:
+    """Lines on the chain from A, sizes, phases, memory, length and files.
+
+    Parameters
+    ----------
+    plan : Plan
+        What would be trained.
+    files : sequence of Written
+        What would be written.
+    out : Path, optional
+        Folder of the run, if it is known.
+    """
+    yield from _chain(plan.config)
+    yield ""
+    yield from _sizes(plan.config)
+    yield ""
+    yield "phases:"
+    yield from _table(plan.speeds)
+    yield ""
+    yield from summary(plan, files, out)
+
+
+def summary(plan: Plan, files: Sequence[Written] = (), out: Path | None = None) -> Iterator[str]:
+    """The same in a few lines: how, memory, length, files, warnings."""
+    runtime, execution, config = plan.runtime, plan.execution, plan.config
+    yield f"on:      {runtime.device.type}, {_processes(runtime.world)}, {execution.name}"
+    if not plan.speeds:
+        yield f"length:  nothing is left to do after {plan.nimg / 1000:g} kimg"
+        return
+    cost = plan.largest.cost
+    yield (
+        f"memory:  about {size_text(cost.memory)} in each process at {_size(cost.point)},"
+        f" {cost.at_a_time} images at a time"
+    )
+    steps = sum(1 for _ in training_points(config, plan.nimg))
+    steps *= config.schedule.minibatch_repeats
+    kimg = config.schedule.total_kimg - plan.nimg / 1000
+    timed = sum(speed.measured for speed in plan.speeds)
+    yield (
+        f"length:  about {short_duration(plan.seconds)} for {kimg:g} kimg in"
+        f" {steps:,d} steps; {_basis(timed, len(plan.speeds))}"
+    )
+    yield from _files(files)
+    sharing = runtime.world if runtime.device.type == "cpu" else 1
+    if cost.memory * _RESERVED * sharing > plan.free_memory:
+        yield (
+            f"warning: {runtime.device.type} has {size_text(plan.free_memory)} left: use"
+            " --memory-limit, --grad-accum or --precision bf16"
+        )
+    if out is not None and (message := shortage([f for f in files if f.folder == out], out)):
+        yield f"warning: {message}"
+
+
+def _basis(timed: int, phases: int) -> str:
+    if timed == phases:
+        return "all phases were timed"
+    if timed == 0:
+        return "no step fitted into the trial: as fast as one large convolution, so at least"
+    return f"{timed} of {phases} phases were timed, * follow from their operations"
+
+
+def _processes(world: int) -> str:
+    return "1 process" if world == 1 else f"{world} processes"
+
+
+def _size(point: TrainingPoint) -> str:
+    return f"{point.resolution}x{point.resolution}"
+
+
+def _table(speeds: Sequence[PhaseSpeed]) -> Iterator[str]:
+    yield (
+        "  from kimg  resolution  minibatch  at a time   lrate  GFLOP/img   memory"
+        "     img/s     time"
+    )
+    for speed in speeds:
+        cost, point = speed.cost, speed.cost.point
+        fades = " fade" if point.lod % 1 else ""
+        rate = f"{speed.img_per_s:.0f}" if speed.img_per_s >= 10 else f"{speed.img_per_s:.2f}"
+        yield (
+            f"{point.nimg / 1000:11.1f}  {f'{point.resolution}{fades}':>10s}  {point.minibatch:9d}"
+            f"  {cost.at_a_time:9d}  {point.lrate:6.4f}  {cost.flop_per_image / 1e9:9.2f}"
+            f"  {size_text(cost.memory):>7s}  {rate:>8s}  {short_duration(speed.seconds):>7s}"
+            f"{'' if speed.measured else ' *'}"
+        )
+
+
+def _files(files: Sequence[Written]) -> Iterator[str]:
+    label = "writes:"
+    for folder in dict.fromkeys(item.folder for item in files):
+        here = [item for item in files if item.folder == folder]
+        items = ", ".join(
+            f"{item.count} {item.what} of {size_text(item.size)}"
+            if item.count > 1 and item.what != "log"
+            else f"{item.what} {size_text(item.total)}"
+            for item in here
+        )
+        free = size_text(free_space(folder))
+        total = size_text(sum(item.total for item in here))
+        yield f"{label:8s} {folder}: {items}; at most {total}, {free} free"
+        label = ""
+
+
+def _chain(config: Config) -> Iterator[str]:
+    yield f"configuration {config.name}, as the chain from A:"
+    previous = CONFIGS["A"]
+    for row in CONFIGS.values():
+        yield f"  {row.name}  {row.change}"
+        for key, (old, new) in diff(previous, row).items():
+            yield f"       {key}: {old} -> {new}"
+        previous = row
+        if row.name == config.name:
+            break
+    changes = diff(previous, config)
+    if changes:
+        yield "  preset and options"
+        for key, (old, new) in changes.items():
+            yield f"       {key}: {_brief(old)} -> {_brief(new)}"
+
+
+def _sizes(config: Config) -> Iterator[str]:
+    with torch.device("meta"):
+        networks: dict[str, nn.Module] = {
+            "generator": Generator(config.network, config.resolution),
+            "discriminator": Discriminator(config.network, config.resolution),
+        }
+    yield "parameters:"
+    for name, network in networks.items():
+        yield f"  {name:14s} {sum(p.numel() for p in network.parameters()):12,d}"
+
+
+def available_memory(device: torch.device) -> float:
+    """Bytes that a device has left; infinite where nobody knows."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    path = Path("/proc/meminfo")
+    for line in path.read_text().splitlines() if path.exists() else ():
+        if line.startswith("MemAvailable:"):
+            return float(line.split()[1]) * 1024
+    return math.inf
+
+
+def convolution_rate(device: torch.device, seconds: float = 0.5) -> float:
+    """Floating-point operations per second of a typical convolution, measured for a moment."""
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(32, 64, 32, 32, generator=rng).to(device, memory_format=torch.channels_last)
+    weight = torch.randn(64, 64, 3, 3, generator=rng).to(device, memory_format=torch.channels_last)
+    flop = 2 * x.shape[0] * 32 * 32 * weight.numel()
+    # The first call chooses an algorithm.
+    _wait_for(nn.functional.conv2d(x, weight, padding=1))
+    start, calls = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        _wait_for(nn.functional.conv2d(x, weight, padding=1))
+        calls += 1
+    return calls * flop / (time.perf_counter() - start)
+
+
+def _wait_for(result: Tensor) -> None:
+    result[0, 0, 0, 0].item()  # a device computes in the background until a value is asked for
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

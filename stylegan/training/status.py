@@ -1,0 +1,391 @@
+"""Status of a run from its folder, as text."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import pandas as pd
+
+from stylegan.checkpoint import checkpoints_in
+from stylegan.configs import Config, config_from_dict
+from stylegan.training.cost import PhaseCost, phase_costs
+from stylegan.training.evaluate import METRICS_FILE, read_best
+from stylegan_eval.engine.files import atomic_write, is_held
+from stylegan_eval.engine.json_lines import read_rows
+from stylegan_eval.engine.names import printable
+from stylegan_eval.engine.processes import PROCESS_ENDED
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.errors import UserError
+from stylegan_eval.results.formatting import short_duration
+
+State = Literal["running", "finished", "stopped"]
+# Words of train.log: of a process that begins, and of one that ends before its time.
+_BEGINS = re.compile(r"config \S+, seed \d+, ")
+_TROUBLE = ("training collapsed", "stopped by signal", "error:")
+_COLOUR = {"running": "green", "finished": "green", "stopped": "yellow"}
+_TERMS = ("loss_D", "loss_G", "score_real", "score_fake", "r1", "gp", "fake_spread")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseTime:
+    """One phase of the schedule, and the time it took or will take.
+
+    Attributes
+    ----------
+    cost : PhaseCost
+        The phase.
+    fades : bool
+        Whether a resolution is faded in.
+    spent : float
+        Seconds of training so far, by the speeds in the log.
+    left : float or None
+        Seconds left; None while no speed is known.
+    img_per_s : float or None
+        Speed so far; None before its first tick.
+    current : bool
+        Whether the run is in it.
+    """
+
+    cost: PhaseCost
+    fades: bool
+    spent: float
+    left: float | None
+    img_per_s: float | None
+    current: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """What a run's folder tells.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder.
+    config : Config
+        What is trained.
+    data : str
+        Path of the real images.
+    seed : int
+        Seed of all randomness.
+    rows, metrics : list of dict
+        Rows of the log and of the metrics, in order.
+    unmeasured : list of dict
+        Rows of what could not be measured, with an ``error``, since the last that could.
+    damaged : int
+        Lines of both that cannot be read.
+    best : dict or None
+        What ``best.json`` says.
+    checkpoints : list of Path
+        Oldest first.
+    state : {'running', 'finished', 'stopped'}
+        Whether a process holds the run, or it is at its end, or neither.
+    trouble : str
+        The last trouble that its last process wrote down; empty where there was none.
+    quiet : float or None
+        Seconds since the last tick; None before the first.
+    phases : list of PhaseTime
+        The schedule.
+    """
+
+    folder: Path
+    config: Config
+    data: str
+    seed: int
+    rows: list[dict[str, Any]]
+    metrics: list[dict[str, Any]]
+    unmeasured: list[dict[str, Any]]
+    damaged: int
+    best: dict[str, Any] | None
+    checkpoints: list[Path]
+    state: State
+    trouble: str
+    quiet: float | None
+    phases: list[PhaseTime]
+
+    @property
+    def nimg(self) -> int:
+        """Images shown at the last tick."""
+        return int(self.rows[-1]["nimg"]) if self.rows else 0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left in all phases; None while no speed is known."""
+        known = [phase.left for phase in self.phases if phase.left is not None]
+        return sum(known) if len(known) == len(self.phases) else None
+
+
+def read_status(folder: Path) -> RunStatus:
+    """Read a run's folder; what is missing or damaged in it is left out.
+
+    Raises
+    ------
+    UserError
+        It is no run's folder.
+    """
+    config, data, seed = _settings(folder)
+    rows, damaged = read_rows(folder / "log.jsonl")
+    metrics, damaged_metrics = read_rows(folder / METRICS_FILE)
+    measured = [row for row in metrics if "error" not in row]
+    last = max((row["nimg"] for row in measured), default=-1)
+    done = {(row["nimg"], row.get("asked")) for row in measured}
+    nimg = int(rows[-1]["nimg"]) if rows else 0
+    state: State = "finished" if nimg >= config.schedule.total_kimg * 1000 else "stopped"
+    log = folder / "train.log"
+    return RunStatus(
+        folder=folder,
+        config=config,
+        data=data,
+        seed=seed,
+        rows=rows,
+        metrics=measured,
+        unmeasured=[
+            row
+            for row in metrics
+            if "error" in row
+            and row["nimg"] >= last
+            and (row["nimg"], row.get("asked")) not in done
+        ],
+        damaged=damaged + damaged_metrics,
+        best=read_best(folder),
+        checkpoints=checkpoints_in(folder),
+        state="running" if is_held(log) else state,
+        trouble=last_trouble(log),
+        quiet=time.time() - (folder / "log.jsonl").stat().st_mtime if rows else None,
+        phases=phase_times(phase_costs(config), rows),
+    )
+
+
+def _settings(folder: Path) -> tuple[Config, str, int]:
+    path = folder / "run.json"
+    if not path.is_file():
+        what = "no run's folder" if folder.is_dir() else "no folder"
+        raise UserError(
+            f"{folder}: {what}: expected one that stylegan-train --out wrote, with a run.json"
+        )
+    advice = "the run's checkpoints are not concerned"
+    with parsing(path, "is damaged or of another version", advice):
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return config_from_dict(tree["config"]), str(tree["data"]), int(tree["seed"])
+
+
+def last_trouble(log: Path) -> str:
+    """Last trouble that the last process wrote into the log, in its words; empty for none."""
+    if not log.is_file():
+        return ""
+    trouble = ""
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        _, _, words = line.partition("  ")  # after the time
+        if _BEGINS.match(words):
+            trouble = ""
+        elif words.startswith(_TROUBLE) and not (trouble and words.endswith(PROCESS_ENDED)):
+            trouble = words
+    return trouble
+
+
+def phase_times(costs: Sequence[PhaseCost], rows: Sequence[dict[str, Any]]) -> list[PhaseTime]:
+    """Time of each phase: what is over by the log, what is to come by the cost of its images.
+
+    Parameters
+    ----------
+    costs : sequence of PhaseCost
+        The whole training, in order.
+    rows : sequence of dict
+        Rows of the log, in order.
+    """
+    seconds = [0.0] * len(costs)
+    images = [0.0] * len(costs)
+    nimg, rate = 0, 0.0  # floating-point operations per second, of the latest phase with a tick
+    for row in rows:
+        speed = row.get("img_per_s")
+        shown, nimg = int(row["nimg"]) - nimg, int(row["nimg"])
+        if not isinstance(speed, int | float) or speed <= 0 or shown <= 0:
+            continue
+        # A tick may reach over several phases: its time goes to each by what its images cost.
+        parts = _overlaps(costs, nimg - shown, nimg)
+        flop = [part * cost.flop_per_image for part, cost in zip(parts, costs, strict=True)]
+        for at, part in enumerate(parts):
+            images[at] += part
+            seconds[at] += shown / speed * flop[at] / sum(flop)
+        at = _phase_at(costs, nimg - 1)
+        rate = images[at] / seconds[at] * costs[at].flop_per_image
+    current = _phase_at(costs, nimg)
+    return [
+        PhaseTime(
+            cost=cost,
+            fades=cost.point.lod % 1 > 0,
+            spent=seconds[at],
+            left=_seconds_left(cost, nimg, rate),
+            img_per_s=images[at] / seconds[at] if seconds[at] else None,
+            current=at == current,
+        )
+        for at, cost in enumerate(costs)
+    ]
+
+
+def _phase_at(costs: Sequence[PhaseCost], nimg: int) -> int:
+    return max(sum(1 for cost in costs if cost.point.nimg <= nimg) - 1, 0)
+
+
+def _overlaps(costs: Sequence[PhaseCost], start: int, stop: int) -> list[int]:
+    """Images start .. stop by phase; what lies beyond the end belongs to the last."""
+    begins = [cost.point.nimg for cost in costs]
+    ends = [*begins[1:], max(stop, begins[-1])]
+    return [
+        max(min(stop, end) - max(start, begin), 0) for begin, end in zip(begins, ends, strict=True)
+    ]
+
+
+def _seconds_left(cost: PhaseCost, nimg: int, rate: float) -> float | None:
+    left = cost.images - min(max(nimg - cost.point.nimg, 0), cost.images)
+    if left == 0:
+        return 0.0
+    return left * cost.flop_per_image / rate if rate > 0 else None
+
+
+def write_table(status: RunStatus, path: Path) -> None:
+    """Write the ticks as CSV, one row each; a metric stands in the first tick at or after it.
+
+    Raises
+    ------
+    UserError
+        The file cannot be written.
+    """
+    rows = [dict(row) for row in status.rows]
+    for measured in status.metrics:
+        later = [row for row in rows if row["nimg"] >= measured["nimg"]]
+        if later:
+            later[0][str(measured["metric"])] = measured["value"]
+    with atomic_write(path) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.6g")
+
+
+def status_lines(status: RunStatus) -> Iterator[str]:
+    """Lines to print; colours are there for `click.echo` to take away where nobody looks."""
+    config = status.config
+    yield _style(status.folder, bold=True)
+    mirror = ", mirrored" if config.mirror else ""
+    size = f"{config.resolution}x{config.resolution}"
+    yield _line("configuration", f"{config.name} ({config.change}), {size}{mirror}")
+    yield _line("data", f"{printable(str(status.data))}, seed {status.seed}")
+    yield _line("state", _state(status))
+    if status.trouble and status.state == "running":
+        yield _line("trouble", _style(status.trouble, fg="red"))
+    yield _line("progress", _progress(status))
+    if status.rows:
+        yield from _last_row(status.rows[-1])
+    for name, text in (("metrics", _metrics(status)), ("checkpoints", _checkpoints(status))):
+        yield _line(name, printable(text))
+    if status.unmeasured:
+        row = status.unmeasured[-1]
+        text = f"{row.get('asked')} at kimg {row['nimg'] / 1000:.1f}: {row['error']}"
+        yield _line("not measured", _style(text, fg="red"))
+    if status.damaged:
+        lines = "1 line" if status.damaged == 1 else f"{status.damaged} lines"
+        yield _line("damaged", f"{lines} of log.jsonl or metrics.jsonl, left out here")
+    yield ""
+    yield "   from kimg  phase                img/s       time       left"
+    yield from map(_phase, status.phases)
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:<14} {text}"
+
+
+def _style(text: object, **style: Any) -> str:
+    return click.style(printable(str(text)), **style)
+
+
+def _state(status: RunStatus) -> str:
+    name = _style(status.state, fg=_COLOUR[status.state])
+    if status.state == "running":
+        ago = (
+            ""
+            if status.quiet is None
+            else f", its last tick was {short_duration(status.quiet)} ago"
+        )
+        return f"{name}: a process holds the run{ago}"
+    if status.state == "finished":
+        return name
+    go_on = f"continue with stylegan-train --resume --out {printable(str(status.folder))}"
+    if not status.trouble:
+        return f"{name} without a word, killed perhaps: {go_on}"
+    if status.trouble.startswith("stopped "):
+        name = _style(status.trouble, fg=_COLOUR["stopped"])
+        return name if "--resume" in status.trouble else f"{name}; {go_on}"
+    if status.trouble.startswith("training collapsed"):
+        return f"{name}: {printable(status.trouble)}"  # which says what to do
+    return f"{name}: {printable(status.trouble)}; {go_on}"
+
+
+def _progress(status: RunStatus) -> str:
+    kimg, total = status.nimg / 1000, status.config.schedule.total_kimg
+    text = f"kimg {kimg:.1f} of {total:.1f} ({min(kimg / total, 1):.0%})"
+    if status.state != "finished" and status.left is not None:
+        text += f", {short_duration(status.left)} left"
+    return text if status.rows else f"{text}; no tick is over yet"
+
+
+def _last_row(row: dict[str, Any]) -> Iterator[str]:
+    size = row.get("resolution", "?")
+    yield _line(
+        "last tick",
+        f"lod {_number(row, 'lod', '.2f')}, {size}x{size}, minibatch {row.get('minibatch', '?')},"
+        f" learning rate {_number(row, 'lrate', 'g')}",
+    )
+    yield _line(
+        "speed",
+        f"{_number(row, 'img_per_s', '.1f')} img/s,"
+        f" peak memory {_number(row, 'peak_memory_mib', '.0f')} MiB",
+    )
+    shown = [f"{key} {_number(row, key, '.4g')}" for key in _TERMS if key in row]
+    if shown:
+        yield _line("losses", "  ".join(shown))
+    skipped = {name: row.get(f"skipped_{name}") or 0 for name in ("G", "D")}
+    if any(skipped.values()):
+        yield _line("skipped steps", f"G {skipped['G']:.0f}, D {skipped['D']:.0f}")
+
+
+def _number(row: dict[str, Any], key: str, how: str) -> str:
+    value = row.get(key)
+    return format(value, how) if isinstance(value, int | float) else "?"
+
+
+def _metrics(status: RunStatus) -> str:
+    if not status.metrics:
+        return "none measured"
+    newest = max(int(row["nimg"]) for row in status.metrics)
+    first: dict[Any, dict[str, Any]] = {}  # fid50k, not fid50k_inf
+    for row in status.metrics:
+        if row["nimg"] == newest:
+            first.setdefault(row.get("asked"), row)
+    said = [f"{row.get('metric')} {_number(row, 'value', '.4f')}" for row in first.values()]
+    text = f"kimg {newest / 1000:.1f}: {', '.join(said)}"
+    if status.best is not None:
+        best = status.best
+        text += f"; best {best['metric']} {best['value']:.4f} at kimg {best['kimg']:.1f}"
+    return text
+
+
+def _checkpoints(status: RunStatus) -> str:
+    if not status.checkpoints:
+        return "none"
+    text = f"{len(status.checkpoints)}, newest {status.checkpoints[-1].name}"
+    return text if status.best is None else f"{text}; best.pt of kimg {status.best['kimg']:.1f}"
+
+
+def _phase(phase: PhaseTime) -> str:
+    point = phase.cost.point
+    name = f"{'fade to ' if phase.fades else ''}{point.resolution}x{point.resolution}"
+    speed = "" if phase.img_per_s is None else f"{phase.img_per_s:.1f}"
+    spent = short_duration(phase.spent) if phase.spent else ""
+    left = "?" if phase.left is None else short_duration(phase.left) if phase.left else "done"
+    mark = ">" if phase.current and phase.left != 0 else " "
+    return (
+        f" {mark}{point.nimg / 1000:10.1f}  {name:<18} {speed:>7} {spent:>10} {left:>10}".rstrip()
+    )

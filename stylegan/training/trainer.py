@@ -1,0 +1,291 @@
+"""One attempt at a run: from a state to the end of the training, or until a signal comes."""
+
+import logging
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stylegan.checkpoint import checkpoints_in, existing_checkpoint
+from stylegan.configs import Config
+from stylegan.datasets.pyramid import Pyramid
+from stylegan.datasets.reals import Reals, as_rows
+from stylegan.png import image_grid, save_png
+from stylegan.runtime import Runtime
+from stylegan.snapshot import Provenance
+from stylegan.training.cost import PhaseCost, phase_costs
+from stylegan.training.evaluate import Measurements, check_metrics
+from stylegan.training.hooks import (
+    Every,
+    Progress,
+    RunLog,
+    SampleSheet,
+    add_line,
+    is_installed,
+    open_tensorboard,
+    say,
+)
+from stylegan.training.loop import Hook, train
+from stylegan.training.monitor import Monitor
+from stylegan.training.plan import make_plan, run_files, sheet_columns, summary
+from stylegan.training.schedule import training_point
+from stylegan.training.settings import RunSettings, write_settings
+from stylegan.training.snapshots import Reports, Snapshots, StopSignals
+from stylegan.training.state import TrainState
+from stylegan_eval.engine.precision import computing_in
+from stylegan_eval.engine.progress import lasting_stderr
+from stylegan_eval.engine.sampling import latents, random_choice
+from stylegan_eval.engine.signals import handling
+from stylegan_eval.errors import UserError, is_out_of_memory
+
+TEXT_LOG = "train.log"
+_LABELS_KEPT = 4096
+
+
+class Attempt:
+    """One process's part in a run.
+
+    Parameters
+    ----------
+    config : Config
+        What is trained.
+    settings : RunSettings
+        Where, how often, how.
+    runtime : Runtime
+        Device and processes.
+    pyramid : Pyramid
+        Real images.
+    provenance : Provenance
+        What checkpoints say of their making.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        settings: RunSettings,
+        runtime: Runtime,
+        pyramid: Pyramid,
+        provenance: Provenance,
+    ) -> None:
+        self._config, self._settings, self._runtime = config, settings, runtime
+        self._pyramid, self._provenance = pyramid, provenance
+        self._offset = (pyramid.resolution // config.resolution).bit_length() - 1
+        self._asked = settings.metrics.asked()
+        self._execution = settings.execution_of(config, runtime.world)
+
+    def train(self, state: TrainState) -> Path:
+        """Train to the end, or until a signal comes to any process.
+
+        Returns
+        -------
+        Path
+            The last checkpoint.
+
+        Raises
+        ------
+        UserError
+            The folder is in use or cannot be written, or what is to be measured cannot be.
+        CollapseError
+            The training has diverged.
+        SystemExit
+            A signal came; the checkpoint is written.
+        """
+        settings, runtime = self._settings, self._runtime
+        start, total = state.nimg, self._config.schedule.total_kimg
+        interval = settings.interval(self._config)
+        if runtime.is_first:
+            check_metrics(self._asked, settings.data, self._config.resolution, runtime.device)
+        stop = StopSignals()
+        with ExitStack() as stack:
+            stack.enter_context(lasting_stderr())
+            stack.enter_context(self._errors_in_log(state))
+            stack.enter_context(handling(stop))
+            reports = self._open_reports(stack, start) if runtime.is_first else None
+            snapshots = Snapshots(
+                settings=settings,
+                config=self._config,
+                provenance=self._provenance,
+                labels=self._labels(sorted(self._chosen(_LABELS_KEPT))),
+                monitor=self._monitor(state, reports),
+                measurements=self._measurements(reports),
+                reports=reports,
+                runtime=runtime,
+                stop=stop,
+            )
+            # Published numbers were made in float32; TF32 keeps 10 bits of the mantissa, not 23.
+            stack.enter_context(computing_in(settings.execution.precision, runtime.device.type))
+            snapshots.begin(state)
+            hooks: list[Hook] = [] if reports is None else [reports.progress]
+            hooks.append(snapshots.monitor)
+            hooks.append(Every(interval, start, snapshots))
+            if reports is not None and settings.snapshot_minutes:
+                hooks.append(snapshots.by_time)
+            train(
+                state,
+                self._reals(),
+                self._config,
+                seed=settings.seed,
+                runtime=runtime,
+                execution=self._execution,
+                hooks=hooks,
+                should_stop=lambda: stop.number is not None,
+            )
+            if not snapshots.end(state, finished=state.nimg >= total * 1000):
+                number = stop.number or signal.SIGTERM  # another process was told
+                snapshots.say_stopped(number)
+                raise SystemExit(128 + number)
+        return existing_checkpoint(settings.out, state.nimg)
+
+    def _open_reports(self, stack: ExitStack, start: int) -> Reports:
+        out, settings = self._settings.out, self._settings
+        for left in out.glob(".*.tmp"):  # by a process that was killed as it wrote
+            left.unlink()
+        write_settings(self._config, settings)
+        board = None
+        if settings.tensorboard or (settings.tensorboard is None and is_installed()):
+            board = open_tensorboard(out, start)
+            stack.callback(board.close)
+        log = RunLog(out, start, also=() if board is None else (board.row,))
+        costs = self._foretell(log) if settings.warmup and start == 0 else self._costs()
+        progress = Progress(log, self._config, costs, start)
+        stack.callback(progress.close)
+        stack.enter_context(_logging_to(progress.say))
+        log.line(
+            f"config {self._config.name}, seed {settings.seed}, {settings.execution.name},"
+            f" {self._runtime.world} process(es), from kimg {start / 1000:.1f}"
+        )
+        return Reports(log=log, progress=progress, sheet=self._sheet(), board=board)
+
+    def _costs(self) -> list[PhaseCost]:
+        return phase_costs(self._config, self._execution, self._runtime.world)
+
+    def _foretell(self, log: RunLog) -> list[PhaseCost]:
+        """Say what the training will take, and where it will write."""
+        settings, config = self._settings, self._config
+        plan = make_plan(config, self._execution, self._runtime, budget=settings.warmup)
+        for line in summary(plan, run_files(config, settings), settings.out):
+            say(line)
+            log.line(line)
+        return [speed.cost for speed in plan.speeds]
+
+    @contextmanager
+    def _errors_in_log(self, state: TrainState) -> Iterator[None]:
+        """Leave in the log what ended a run, for those who were not there.
+
+        A process that runs out of memory says so itself: the first knows only that it has ended.
+        """
+        try:
+            yield
+        except (UserError, MemoryError, RuntimeError, OSError) as error:
+            full = is_out_of_memory(error)
+            told = UserError(self._remedy(state)) if full else error
+            if full or self._runtime.is_first:
+                with suppress(OSError):
+                    add_line(self._settings.out / TEXT_LOG, f"error: {told}")
+            if told is not error:
+                raise told from error
+            raise
+
+    def _remedy(self, state: TrainState) -> str:
+        """What to do when memory is full, at this place of the training."""
+        config, execution, out = self._config, self._execution, self._settings.out
+        point = training_point(state.nimg, config)
+        images = max(share.size for share in execution.shares(point, config, self._runtime))
+        if images <= config.network.mbstd_group_size:
+            option = "--precision bf16" if execution.precision != "bf16" else "--workers 0"
+            advice = f"no pass can be smaller: use {option}, or a device with more memory"
+        elif self._settings.memory_limit is not None:
+            option = f"--memory-limit {self._settings.memory_limit // 2}"
+            advice = f"divide the minibatch into smaller passes with {option}"
+        else:
+            option = f"--grad-accum {2 * -(-point.minibatch // (self._runtime.world * images))}"
+            advice = f"divide the minibatch into smaller passes with {option} or --memory-limit"
+        size = f"{point.resolution}x{point.resolution}"
+        saved = checkpoints_in(out)
+        last = (
+            f"last checkpoint: {saved[-1].name}; continue with --resume --out {out} {option}"
+            if saved
+            else f"no checkpoint yet; start again with {option}"
+        )
+        return (
+            f"out of memory ({self._runtime.device.type}) at kimg {state.nimg / 1000:.1f}, {images}"
+            f" images of {size} at a time: {advice}; {last}"
+        )
+
+    def _monitor(self, state: TrainState, reports: Reports | None) -> Monitor:
+        # Terms are the same in all processes: they stop together, and the first says why. What
+        # stops a run is said as its error.
+        warns = self._settings.on_collapse == "warn"
+        return Monitor(
+            state,
+            loss=self._config.loss,
+            schedule=self._config.schedule,
+            folder=self._settings.out,
+            on_collapse=self._settings.on_collapse,
+            tell=reports.progress.say if warns and reports is not None else _silent,
+        )
+
+    def _measurements(self, reports: Reports | None) -> Measurements:
+        board = None if reports is None else reports.board
+        return Measurements(
+            folder=self._settings.out,
+            data=self._settings.data,
+            asked=self._asked,
+            every=self._settings.metrics.metrics_every,
+            batch=self._settings.metrics.metrics_batch,
+            device=self._runtime.device,
+            tell=_silent if reports is None else reports.progress.say,
+            also=() if board is None else (board.measured,),
+        )
+
+    def _reals(self) -> Reals:
+        return Reals(
+            self._pyramid,
+            seed=self._settings.seed,
+            mirror=self._config.mirror,
+            offset=self._offset,
+            labelled=self._config.network.label_size > 0,
+        )
+
+    def _sheet(self) -> SampleSheet:
+        """Sheet of fakes, with one of reals to compare."""
+        columns = sheet_columns(self._config)
+        count = columns**2
+        z = latents(self._settings.seed, range(count), self._config.network.z_dim)
+        chosen = self._chosen(count)
+        reals = self._pyramid.level(self._offset)[chosen]
+        save_png(self._settings.out / "reals.png", image_grid(reals, columns))
+        device = self._runtime.device
+        labels = self._labels(chosen)
+        return SampleSheet(self._settings.out, z.to(device), columns, labels=labels)
+
+    def _chosen(self, count: int) -> list[int]:
+        """Numbers of real images at random: those of a sorted set are of one kind at its start."""
+        return random_choice(self._settings.seed, len(self._pyramid), count)
+
+    def _labels(self, chosen: Sequence[int]) -> Tensor | None:
+        """Labels [n, label_size] of these images."""
+        labels = self._pyramid.labels
+        if self._config.network.label_size == 0 or labels is None:
+            return None
+        return torch.from_numpy(as_rows(labels[chosen], self._config.network.label_size))
+
+
+def _silent(_text: str) -> None:
+    """In processes that do not report."""
+
+
+@contextmanager
+def _logging_to(tell: Callable[[str], None]) -> Iterator[None]:
+    """Hand on what goes wrong below and is made up for."""
+    handler = logging.Handler()
+    handler.emit = lambda record: tell(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("stylegan")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

@@ -1,0 +1,397 @@
+"""Commands beside the metrics: stats, cache, compare, report, directions, classifiers."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stylegan_eval.cli.options import CSV, FILE, INPUTS, SAFETENSORS, OutFile, options_of
+from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, NetworkPath, say, tell
+from stylegan_eval.engine.files import check_writable
+from stylegan_eval.errors import UserError
+from stylegan_eval.settings.common import Features, Inputs
+from stylegan_eval.settings.image_metrics import StatsSettings
+from stylegan_eval.settings.others import DirectionsSettings, ReportSettings, TrainSettings
+
+if TYPE_CHECKING:
+    from stylegan_eval.metrics.flip import FoundDirections
+
+
+_SHOWN = ("num", "content", "which", "kind", "flips", "network")
+TABLE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.group(cls=ErrorLineGroup)
+def cache() -> None:
+    """Statistics of real images, and unfinished work."""
+
+
+@cache.command("list")
+def list_command() -> None:
+    """List what is kept: size, date and what it was computed from."""
+    from stylegan_eval.engine.cache import cache_dir
+    from stylegan_eval.metrics.features import cached_files, read_entry
+
+    lines = []
+    for path in cached_files():
+        found = read_entry(path)
+        if found is None:
+            lines.append((path, "damaged, or of another version"))
+            continue
+        key = {name: found[0].key.get(name, "?") for name in _SHOWN}
+        which = f"{key['num']} images {str(key['content'])[:8]} ({key['which']}"
+        text = f"{key['kind']} of {which}, flips {key['flips']}), {key['network']}"
+        lines.append((path, text if found[0].whole else f"damaged: {text}"))
+    unfinished = _unfinished()
+    for path, text in lines:
+        size, date = _size_and_date(path)
+        say(f"{path.stem[:8]}  {size:>9}  {date}  {text}")
+    for folder in unfinished:
+        files = list(folder.glob("*.npz"))
+        total = sum(file.stat().st_size for file in files)
+        say(f"{folder.name[:8]}  {_megabytes(total):>9}  unfinished, {len(files)} blocks")
+    say(f"{len(lines)} statistics, {len(unfinished)} unfinished runs in {cache_dir()}", err=True)
+
+
+@cache.command()
+def verify() -> None:
+    """Read every statistic and check its digest; status 1 when one is damaged.
+
+    stylegan-data cache verify checks the whole cache.
+    """
+    from stylegan_eval.metrics.features import cached_files, is_as_written
+
+    damaged = 0
+    paths = cached_files()
+    for path in paths:
+        if not is_as_written(path):
+            damaged += 1
+            say(f"{path}: damaged")
+    if damaged:
+        raise UserError(
+            f"{damaged} of {len(paths)} statistics are damaged: delete them, or run"
+            " stylegan-eval cache clear; damaged ones are never used"
+        )
+    say(f"{len(paths)} statistics, all whole")
+
+
+@cache.command()
+@click.argument("names", nargs=-1)
+@click.option("--unfinished", is_flag=True, help="Unfinished work alone.")
+def clear(names: tuple[str, ...], unfinished: bool) -> None:
+    """Remove all of it, or what begins with NAMES (as `list` shows them)."""
+    import shutil
+
+    from stylegan_eval.metrics.features import cached_files, reals_folder
+
+    statistics = [] if unfinished else [p for p in cached_files() if _named(p.stem, names)]
+    folders = [folder for folder in _unfinished() if _named(folder.name, names)]
+    if names and not statistics and not folders:
+        raise UserError(f"nothing in the cache begins with {' or '.join(names)}")
+    # What a killed run was writing; another may be writing now, and will say so.
+    torn = [] if names or unfinished else list(reals_folder().glob(".*.tmp"))
+    for path in [*statistics, *torn]:
+        path.unlink(missing_ok=True)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    say(f"removed {len(statistics)} statistics, {len(folders)} unfinished runs")
+
+
+def _named(name: str, beginnings: tuple[str, ...]) -> bool:
+    return not beginnings or name.startswith(beginnings)
+
+
+def _unfinished() -> list[Path]:
+    from stylegan_eval.engine.cache import cache_dir
+
+    folder = cache_dir() / "work"
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def _size_and_date(path: Path) -> tuple[str, str]:
+    from datetime import UTC, datetime
+
+    status = path.stat()
+    date = datetime.fromtimestamp(status.st_mtime, UTC)
+    return _megabytes(status.st_size), date.strftime("%Y-%m-%d %H:%M")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+@click.group(cls=ErrorLineGroup)
+def classifiers() -> None:
+    """Attribute classifiers, which linear separability needs.
+
+    \b
+    stylegan-data avatars avatars.zip --count 8000 --resolution 32
+    stylegan-eval classifiers train --data avatars.zip --out attributes.safetensors
+    """
+
+
+def _train(data: Path, out: Path, device: str, **values: Any) -> None:
+    settings = TrainSettings(**values)
+    if out.exists() and out.resolve() == data.resolve():
+        raise UserError(f"--out {out} would overwrite the images: name another file")
+    check_writable(out)
+
+    from stylegan_eval.classifiers import classifier, storage, training
+    from stylegan_eval.generators.loading import pick_device
+    from stylegan_eval.images.files import open_images
+
+    where = pick_device(device)
+    with open_images(data) as files:
+        trained = training.train(files, settings, where)
+    storage.save_classifier(out, trained)
+    say(classifier.table(trained.record))
+
+
+classifiers.add_command(
+    ErrorLineCommand(
+        "train",
+        callback=_train,
+        help="Train a classifier of all attributes; a tenth of the images tests it. Prints the"
+        " table of show.",
+        params=[
+            click.Option(
+                ["--data"], type=FILE, required=True,
+                help="Images with a dataset.json of 0/1 attributes.",
+            ),
+            click.Option(
+                ["--out"], type=SAFETENSORS, required=True, help="File to write (.safetensors)."
+            ),
+            *options_of(TrainSettings),
+            INPUTS["device"],
+        ],
+    )
+)  # fmt: skip
+
+
+@classifiers.command()
+@click.argument("file", type=FILE)
+def show(file: Path) -> None:
+    """Print what a file of classifiers holds, and how well each attribute is read.
+
+    Accuracies are of held-out images: overall, and balanced (0.5 is chance).
+    """
+    import torch
+
+    from stylegan_eval.classifiers import classifier, storage
+
+    loaded = storage.load_classifier(file, torch.device("cpu"))
+    say(f"{classifier.table(loaded.record)}\n\nsha256 {loaded.sha256}")
+
+
+@click.command(cls=ErrorLineCommand)
+@click.argument("tables", type=TABLE, nargs=-1, required=True, metavar="A.csv B.csv ...")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="COLUMN",
+    help="Compare rows that differ in this column all the same (precision, num, ...).",
+)
+@click.option("--csv", "out", type=CSV, help="Write the comparison here.")
+def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None) -> None:
+    """Lay results of the same metrics side by side; the newest row of each table counts.
+
+    Rows are refused (status 1) where they were measured under unlike protocols: the message says
+    what differs.
+    """
+    from stylegan_eval.engine.files import check_writable
+    from stylegan_eval.errors import UserError
+    from stylegan_eval.results.comparison import compare_tables, to_text, write_comparison
+
+    if out is not None:
+        if out.resolve() in [table.resolve() for table in tables]:
+            raise UserError(f"--csv {out} would overwrite the results in it: name another file")
+        check_writable(out)
+    comparison = compare_tables(tables, allow)
+    say(to_text(comparison))
+    if out is not None:
+        write_comparison(out, comparison)
+    for note in comparison.notes:
+        click.echo(f"note: {note}", err=True)
+    for problem in comparison.refused:
+        say(f"refused: {problem}", err=True)
+    if comparison.refused:
+        click.get_current_context().exit(1)
+
+
+_INPUTS = ("ckpt", "generator", "range", "classifiers", "device")
+
+
+def _find(out: Path, csv: Path | None, as_json: bool, **values: Any) -> None:
+    from stylegan_eval.metrics.flip import evaluate
+    from stylegan_eval.metrics.measure import open_run
+    from stylegan_eval.results import results
+    from stylegan_eval.results.directions_file import write_directions
+
+    inputs = Inputs(**{key: values.pop(key) for key in _INPUTS})
+    settings = DirectionsSettings(**values)
+    check_writable(out)
+    if csv is not None:
+        results.read_table(csv)
+    run = open_run(inputs.device)
+    found = evaluate(inputs, settings, run)
+    if found is not None:
+        write_directions(out, found.directions)
+        click.echo(results.to_json(found.rows) if as_json else table(found, settings))
+        for note in _notes(found, settings.samples):
+            say(f"note: {note}", err=True)
+        if csv is not None:
+            results.append_csv(csv, found.rows, run.receipt)
+    run.finish()
+
+
+def table(found: "FoundDirections", settings: DirectionsSettings) -> str:
+    """A line per attribute: the fit, then shares that turned when moved by each strength."""
+    strengths = settings.strengths
+    width = max(len(name) for name in ("attribute", *found.directions.names))
+    moves = [f"{sign}{strength:g}" for sign in "+-" for strength in strengths]
+    said = f"others by {settings.strength:g}"
+    lines = [
+        f"{'attribute':{width}}  share  accuracy  spread"
+        + "".join(f"{move:>6}" for move in moves)
+        + f"  {said}"
+    ]
+    by_name = {each.name: each for each in found.details}
+    for flips in found.flips:
+        fit = by_name[flips.name]
+        turned = [*flips.lacking.turned, *flips.having.turned]
+        others = flips.others[strengths.index(settings.strength)]
+        lines.append(
+            f"{fit.name:{width}}  {fit.share:5.3f}  {fit.accuracy:8.3f}  {fit.spread:6.3f}"
+            + "".join(f"{share:6.2f}" for share in turned)
+            + f"  {others:{len(said)}.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _notes(found: "FoundDirections", samples: int) -> list[str]:
+    notes = [
+        *found.notes,
+        *(f"no direction for {each.name}: {each.error}" for each in found.details if each.error),
+    ]
+    few = [
+        f"{flips.name} was tried on {flips.lacking.count} images without and {flips.having.count}"
+        " with it: there were no more among the fresh ones"
+        for flips in found.flips
+        if min(flips.lacking.count, flips.having.count) < samples
+    ]
+    return notes + few
+
+
+directions = ErrorLineCommand(
+    "directions",
+    callback=_find,
+    help="Find where in W each attribute lies: the normal of the hyperplane that linear"
+    " separability fits. Then move fresh images along it, and print the share whose verdict on the"
+    " attribute turns: of images without it by +1, +2, ... standard deviations of w, of images with"
+    " it by -1, -2, ...; and the share of verdicts on all other attributes that turned as well.",
+    params=[
+        *(INPUTS[key] for key in _INPUTS),
+        click.Option(
+            ["--out"],
+            type=SAFETENSORS,
+            required=True,
+            help="File of directions to write (.safetensors).",
+        ),
+        *options_of(DirectionsSettings),
+        click.Option(["--csv"], type=CSV, help="Append the shares to this table."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the shares as JSON."),
+    ],
+)
+
+
+@click.command(cls=ErrorLineCommand)
+@click.argument("inputs", type=FILE, nargs=-1, metavar="DIR_OR_CSV...")
+@click.option(
+    "-o",
+    "out",
+    type=OutFile(".html", ".htm"),
+    default=Path("report.html"),
+    show_default=True,
+    help="Page.",
+)
+@click.option(
+    "--data", type=FILE, help="Real images, a folder or a zip: shows the nearest of each sample."
+)
+@click.option(
+    "--ckpt",
+    "ckpts",
+    type=NetworkPath(),
+    multiple=True,
+    metavar="CKPT|demo",
+    help="Also this generator, or where a measured one has gone; may be said several times.",
+)
+@click.option("--weights", type=FILE, help="Of --features; by default the official file.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def report(
+    inputs: tuple[Path, ...],
+    out: Path,
+    data: Path | None,
+    ckpts: tuple[Path, ...],
+    samples: int,
+    seed: int,
+    features: Features,
+    weights: Path | None,
+    title: str,
+    device: str,
+) -> None:
+    """Write one self-contained page on results: tables of --csv, folders of trainings, or both.
+
+    \b
+    stylegan-eval report results.csv runs/f32 --data avatars.zip -o report.html
+    stylegan-eval report --ckpt demo
+
+    Files of `ppl --distances` beside a table are found by themselves.
+    """
+    import shlex
+    import sys
+
+    from stylegan_eval.report.page import ReportInputs, write_report
+
+    if not inputs and not ckpts:
+        raise click.UsageError("name a table of results, the folder of a training, or --ckpt")
+    write_report(
+        ReportInputs(
+            paths=inputs,
+            ckpts=ckpts,
+            data=data,
+            weights=weights,
+            device=device,
+            command=shlex.join(["stylegan-eval", *sys.argv[1:]]),
+        ),
+        out,
+        ReportSettings(title=title, samples=samples, seed=seed, features=features),
+        tell,
+    )
+    click.echo(out)
+
+
+report.params += options_of(ReportSettings)
+
+
+def _write(out: Path, **values: Any) -> None:
+    from stylegan_eval.metrics.image_metrics import write_statistics
+    from stylegan_eval.metrics.measure import open_run
+
+    inputs = Inputs(**{key: values.pop(key) for key in ("data", "weights", "device")})
+    run = open_run(inputs.device)
+    line = write_statistics(out, inputs, StatsSettings(**values), run)
+    if run.processes.is_first:
+        say(line)
+    run.finish()
+
+
+stats = ErrorLineCommand(
+    "stats",
+    callback=_write,
+    help="Write mu and sigma of the features of images to OUT.npz, for fid --data OUT.npz.",
+    params=[
+        click.Argument(["out"], type=FILE, metavar="OUT.npz"),
+        *(INPUTS[key] for key in ("data", "weights", "device")),
+        *options_of(StatsSettings),
+    ],
+)

@@ -1,0 +1,201 @@
+"""Options made from settings classes, and option types with checked values."""
+
+import dataclasses
+import math
+import os
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stylegan_eval.engine.command import NetworkPath
+from stylegan_eval.settings.common import LARGEST_PSI, SEEDS, Features
+
+# Those whose weights are files of their own.
+NETWORKS = (
+    *(name for name in typing.get_args(Features) if name != "efficientnet-lite0"),
+    "lpips-vgg",
+)
+FILE = click.Path(path_type=Path)
+MAX_SEEDS = 100_000
+SEED = click.IntRange(0, SEEDS - 1)
+_SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
+
+
+def options_of(settings: type) -> list[click.Parameter]:
+    """Return one option per field of a settings class."""
+    hints = typing.get_type_hints(settings)
+    options: list[click.Parameter] = []
+    for field in dataclasses.fields(settings):
+        choices = typing.get_args(hints[field.name])
+        flag = hints[field.name] is bool
+        options.append(
+            click.Option(
+                [*names_of(field.name), field.name],
+                default=field.default,
+                show_default=not flag,
+                is_flag=flag,
+                type=click.Choice(choices) if choices else hints[field.name],
+                help=field.metadata["help"],
+            )
+        )
+    return options
+
+
+def names_of(field: str) -> list[str]:
+    """Names of the option of a field; torchrun takes ``--num`` for its own ``--numa-binding``."""
+    return [f"--{field.replace('_', '-')}", *(["-n"] if field == "num" else [])]
+
+
+def parse_weights(
+    ctx: click.Context, param: click.Parameter, values: Sequence[str]
+) -> Mapping[str, Path]:
+    """FILE or NAME=FILE, several times -> files by the network's name ("" where none is said)."""
+    files: dict[str, Path] = {}
+    for value in values:
+        name, equals, file = value.partition("=")
+        if not equals or Path(value).exists():
+            name, file = "", value
+        if name and name not in NETWORKS:
+            message = f"no network is called {name}: expected one of {', '.join(NETWORKS)}"
+            raise click.BadParameter(message, ctx, param)
+        if name in files:
+            raise click.BadParameter(f"two files for {name or 'one network'}", ctx, param)
+        files[name] = Path(file)
+    return files
+
+
+def parse_range(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[float, float] | None:
+    """LOW,HIGH -> two numbers."""
+    if value is None:
+        return None
+    try:
+        low, high = (float(end) for end in value.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        message = f"expected two numbers LOW,HIGH such as 0,1 or 0,255, got {value!r:.60}"
+        raise click.BadParameter(message, ctx, param)
+    return low, high
+
+
+INPUTS: Mapping[str, click.Option] = {
+    "ckpt": click.Option(
+        ["--ckpt"],
+        type=NetworkPath(),
+        help="Checkpoint of the generator, or the name of one that a package carries (demo).",
+    ),
+    "generator": click.Option(
+        ["--generator"],
+        metavar="MODULE:FACTORY",
+        help="Instead: a function device -> generator, or a TorchScript file. Runs its code.",
+    ),
+    "range": click.Option(
+        ["--range"],
+        metavar="LOW,HIGH",
+        callback=parse_range,
+        help="Values of the images of --generator, black and white: 0,1 or 0,255.  [default: -1,1]",
+    ),
+    "images": click.Option(
+        ["--images"], type=FILE, help="Instead: generated images, a folder or a zip (fid: or .npz)."
+    ),
+    "data": click.Option(
+        ["--data"], type=FILE, help="Real images: a folder or a zip (fid: or .npz)."
+    ),
+    "weights": click.Option(
+        ["--weights"],
+        multiple=True,
+        metavar="[NAME=]FILE",
+        callback=parse_weights,
+        help="Weights of the feature network; NAME=FILE where there are several networks.",
+    ),
+    "classifiers": click.Option(
+        ["--classifiers"],
+        type=FILE,
+        help="Attribute classifiers (stylegan-eval classifiers), or a folder of the official ones.",
+    ),
+    "distances": click.Option(
+        ["--distances"],
+        type=FILE,
+        metavar="FILE.npz",
+        help="Also write every pair's path length here, for the histograms of a report.",
+    ),
+    "device": click.Option(
+        ["--device"], default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+    ),
+}
+
+
+class Number(click.FloatRange):
+    """A finite number in a range: click's own type takes NaN for any range."""
+
+    name = "number"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read one."""
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(f"{value!r:.60} is no finite number", param, ctx)
+        return float(super().convert(number, param, ctx))
+
+
+class OutFile(click.Path):
+    """A file to write whose ending, where it has one, says what it is."""
+
+    def __init__(self, *endings: str) -> None:
+        super().__init__(path_type=Path)
+        self.endings = endings
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Refuse an ending that names something else."""
+        path = Path(value)
+        if path.suffix and path.suffix.lower() not in self.endings:
+            expected = " or ".join(self.endings)
+            self.fail(f"{path} must end in {expected}: that is the format written", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PNG, NPY, CSV, SAFETENSORS = map(OutFile, (".png", ".npy", ".csv", ".safetensors"))
+PSI = Number(-LARGEST_PSI, LARGEST_PSI)
+
+
+class SeedRange(click.ParamType[list[int]]):
+    """'0-15', '3,7,11' or a mixture."""
+
+    name = "seeds"
+
+    def convert(
+        self, value: str | list[int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[int]:
+        """Expand to a list of seeds."""
+        if isinstance(value, list):
+            return value
+        seeds: list[int] = []
+        for part in value.split(","):
+            match = _SEEDS.fullmatch(part.strip())
+            if match is None:
+                self.fail(f"{value:.60} is not a list of seeds such as 0-15 or 3,7,11", param, ctx)
+            first, last = int(match[1]), int(match[2] or match[1])
+            if last >= SEEDS:
+                self.fail(f"{last} is too large: seeds are 0 to {SEEDS - 1}", param, ctx)
+            if last < first:
+                self.fail(f"{part.strip()!r} is no range of seeds: the first is larger", param, ctx)
+            if len(seeds) + last - first >= MAX_SEEDS:
+                self.fail(f"{value:.60} are more than {MAX_SEEDS:,} seeds", param, ctx)
+            seeds += range(first, last + 1)
+        return seeds

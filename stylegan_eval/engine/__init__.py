@@ -1,0 +1,1 @@
+"""What every measurement runs on: blocks of work, processes, files, random streams."""

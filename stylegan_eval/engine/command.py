@@ -1,0 +1,272 @@
+"""What all command lines share: errors as one line, exit statuses, and resolutions."""
+
+import contextlib
+import errno
+import io
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stylegan_eval.engine.names import printable
+from stylegan_eval.engine.signals import Terminated, terminable
+from stylegan_eval.errors import UserError, is_out_of_memory
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+_QUIET = "stylegan_eval.quiet"
+_NOTES = "stylegan_eval.notes"
+
+
+def print_anything() -> None:
+    """Write what the terminal's character set lacks as an escape, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def error_lines(ctx: click.Context) -> Iterator[None]:
+    """Turn a `UserError` or an `OSError` into one line on stderr and exit status 1.
+
+    Ctrl-C gives ``interrupted`` and status 130, SIGTERM ``terminated`` and 143, other signals to
+    stop likewise. Usage errors (status 2) are click's own.
+    """
+    try:
+        yield
+    except UserError as error:
+        _leave(ctx, f"error: {error}", EXIT_ERROR)
+    except OSError as error:
+        if is_out_of_memory(error):
+            _leave(ctx, f"error: out of memory: {_memory_remedy(ctx)}", EXIT_ERROR)
+        if error.errno == errno.EPIPE:  # The reader of our output left; click ends quietly.
+            raise
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _leave(ctx, f"error: {where}{error.strerror or error}", EXIT_ERROR)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        _leave(ctx, f"error: out of memory: {_memory_remedy(ctx)}", EXIT_ERROR)
+    except Terminated as stopped:
+        _leave(ctx, "terminated", 128 + stopped.number)
+    except KeyboardInterrupt:
+        _leave(ctx, "interrupted", EXIT_INTERRUPTED)
+
+
+def _memory_remedy(ctx: click.Context) -> str:
+    """What to do, by options that the command has."""
+    command = ctx.command
+    if isinstance(command, click.Group) and ctx.invoked_subcommand not in (None, "*"):
+        command = command.get_command(ctx, str(ctx.invoked_subcommand)) or command
+    options = {name for param in command.params for name in param.opts}
+    if "--grad-accum" in options:
+        return "use --grad-accum, --memory-limit or --precision bf16"
+    smaller = [name for name in ("--batch", "--num", "--size") if name in options]
+    return f"use a smaller {' or '.join(smaller)}" if smaller else "end other programs"
+
+
+def _leave(ctx: click.Context, line: str, status: int) -> None:
+    say(" ".join(line.splitlines()), err=True)
+    ctx.exit(status)
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """Print text that may hold names of strangers: nothing in it commands the terminal."""
+    click.echo(printable(str(text)), err=err)
+
+
+def _set_quiet(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value:
+        ctx.meta[_QUIET] = True
+
+
+def is_quiet() -> bool:
+    """Whether a command runs that was given ``--quiet``."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and bool(ctx.meta.get(_QUIET, False))
+
+
+def tell(line: str) -> None:
+    """Say on stderr what is being done, unless the command is to be quiet."""
+    if not is_quiet():
+        say(line, err=True)
+
+
+def note(line: str) -> None:
+    """Print a note on stderr: once in a command, by the first of its processes, never outside."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or os.environ.get("RANK", "0") != "0":
+        return
+    printed = ctx.meta.setdefault(_NOTES, set())
+    if line not in printed:
+        printed.add(line)
+        say(f"note: {' '.join(line.splitlines())}", err=True)
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"{ctx.find_root().info_name} {version('stylegan-bench')}")
+        ctx.exit()
+
+
+def _add_common(command: click.Command) -> None:
+    """Give a command ``--quiet``, ``--version`` and ``-h``, unless it has them."""
+    command.context_settings.setdefault("help_option_names", ["-h", "--help"])
+    if any("--quiet" in param.opts for param in command.params):
+        return
+    quiet = click.Option(
+        ["-q", "--quiet"],
+        is_flag=True,
+        expose_value=False,
+        callback=_set_quiet,
+        help="No progress; results, notes and errors only.",
+    )
+    version = click.Option(
+        ["--version"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_show_version,
+        help="Show the version and exit.",
+    )
+    command.params += [quiet, version]
+
+
+# What other tools of the field call an option.
+_ALIASES = {
+    "--network": "--ckpt",
+    "--trunc": "--psi",
+    "--outdir": "--out",
+    "--cfg": "--config",
+    "--batch-size": "--batch",
+}
+
+
+def _words(command: click.Command, args: list[str]) -> list[str]:
+    """Translate aliases; refuse empty words, which as paths would be the current folder."""
+    known = {flag for param in command.params for flag in param.opts}
+    may_be_empty = {flag for p in command.params if p.default == "" for flag in p.opts}
+    words: list[str] = []
+    for i, word in enumerate(args):
+        name, equals, value = word.partition("=")
+        if not word or (name.startswith("--") and equals and not value):
+            option = name or (args[i - 1] if i and args[i - 1].startswith("-") else "an argument")
+            if option in may_be_empty:
+                words.append(word)
+                continue
+            raise click.UsageError(
+                f"{option} is empty: expected a value (is a variable of the shell not set?)"
+            )
+        taken = _ALIASES.get(name, "") in known and name not in known
+        words.append(_ALIASES[name] + equals + value if taken else word)
+    return words
+
+
+class ErrorLineCommand(click.Command):
+    """A click command whose errors are one line each (see `error_lines`), with common options."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _add_common(self)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, with the names that other tools give to options."""
+        return super().parse_args(ctx, _words(self, args))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with error_lines(ctx):
+            return super().invoke(ctx)
+
+
+class ErrorLineGroup(click.Group):
+    """A click group whose subcommands' errors are one line each (see `error_lines`).
+
+    It and all its commands have the common options.
+    """
+
+    command_class = ErrorLineCommand
+    group_class = type
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _add_common(self)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command."""
+        _add_common(cmd)
+        for param in cmd.params:  # a line of help that the group has already
+            if isinstance(param, click.Option) and "--version" in param.opts:
+                param.hidden = True
+        super().add_command(cmd, name)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, with the names that other tools give to options."""
+        return super().parse_args(ctx, _words(self, args))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand, with the names that other tools give to its options."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, rest if command is None else _words(command, rest)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the command line and run."""
+        print_anything()
+        # What Pillow finds odd in a file is told in one line of ours, or is harmless.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        try:
+            return super().main(*args, **kwargs)
+        except SystemExit as ended:
+            if (
+                "stylegan_eval.engine.processes" in sys.modules
+            ):  # else this is no process of several
+                from stylegan_eval.engine.processes import end_if_joined
+
+                end_if_joined(ended.code)
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the subcommand."""
+        with error_lines(ctx), terminable():
+            return super().invoke(ctx)
+
+
+class NetworkPath(click.ParamType[Path]):
+    """A path, or the name of a network that a package carries; ./NAME is always a path."""
+
+    name = "path"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Make ./NAME absolute, since a `Path` forgets how it was written."""
+        del param, ctx
+        path = Path(value)
+        return path.absolute() if path.name == str(path) != str(value) else path
+
+
+def power_of_two(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    """Check a resolution: the callback of an option of type int.
+
+    Returns
+    -------
+    int or None
+        `value`, which is None or a power of two from 4 on.
+
+    Raises
+    ------
+    click.BadParameter
+        It is not (exit status 2).
+    """
+    if value is not None and (value < 4 or value & (value - 1)):
+        message = f"{value} is not a power of two: expected 4, 8, 16, 32, ..."
+        raise click.BadParameter(message, ctx, param)
+    return value

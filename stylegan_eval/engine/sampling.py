@@ -1,0 +1,216 @@
+"""Seed and index to latent, noise and flip; float images to bytes.
+
+Image i of a run depends on (seed, i) alone, so a result does not depend on batches, shards or
+on how many images were asked for.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.protocols import ImageGenerator
+from stylegan_eval.errors import UserError
+
+
+class Stream(IntEnum):
+    """What a random number is for; streams of one (seed, index) never overlap."""
+
+    LATENT = 0
+    NOISE = 1
+    MIRROR = 2
+    SUBSET = 3
+    PATH_T = 4
+    CENTRE = 5
+
+
+def random_stream(seed: int, index: int, stream: Stream) -> np.random.Generator:
+    """Philox keyed by (seed, index), its counter starting at (0, 0, 0, stream)."""
+    key = np.array([seed, index], dtype=np.uint64)
+    counter = np.array([0, 0, 0, stream], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def random_choice(seed: int, total: int, num: int) -> list[int]:
+    """Numbers of `num` of `total` images, at random, without repetition, in random order.
+
+    A choice begins with every smaller one of the same seed. The generator is NumPy's RandomState,
+    whose numbers no version of NumPy changes, and by which torch-fidelity shuffles.
+    """
+    key = seed if seed < 2**32 else [seed % 2**32, seed >> 32]
+    order: list[int] = np.random.RandomState(key).permutation(total)[:num].tolist()
+    return order
+
+
+def latents(
+    seed: int, indices: Sequence[int], z_dim: int, stream: Stream = Stream.LATENT
+) -> Tensor:
+    """Latents z ~ N(0, I) of the images with these indices.
+
+    Parameters
+    ----------
+    seed : int
+        0 to 2^63 - 1.
+    indices : sequence of int
+        N image numbers.
+    z_dim : int
+        Length of a latent.
+    stream : Stream
+        What for; other streams give other latents.
+
+    Returns
+    -------
+    Tensor
+        float32 [N, z_dim] on the CPU: the same numbers whatever the device.
+    """
+    z = np.empty((len(indices), z_dim), dtype=np.float32)
+    for row, index in zip(z, indices, strict=True):
+        random_stream(seed, index, stream).standard_normal(out=row, dtype=np.float32)
+    return torch.from_numpy(z)
+
+
+def noise_maps(
+    seed: int, indices: Sequence[int], shapes: Sequence[tuple[int, int]], device: torch.device
+) -> list[Tensor]:
+    """Noise ~ N(0, 1) of the images with these indices, one map per layer.
+
+    Drawn on the device, because 1024x1024 images take 2.8 million normals each: the numbers are
+    those of the kind of device (CPU or CUDA), not of the batch.
+
+    Parameters
+    ----------
+    seed : int
+        0 to 2^63 - 1.
+    indices : sequence of int
+        N image numbers.
+    shapes : sequence of (int, int)
+        (H, W) of each layer's map.
+    device : torch.device
+        Where to draw.
+
+    Returns
+    -------
+    list of Tensor
+        float32 [N, 1, H, W] per layer.
+    """
+    sizes = [height * width for height, width in shapes]
+    flat = torch.empty(len(indices), sum(sizes), device=device)
+    for row, index in zip(flat, indices, strict=True):
+        rng = torch.Generator(device)
+        rng.manual_seed(int(random_stream(seed, index, Stream.NOISE).integers(2**63)))
+        row.copy_(torch.randn(sum(sizes), generator=rng, device=device))
+    layers = torch.split(flat, sizes, dim=1)  # L times [N, H * W]
+    return [
+        layer.reshape(-1, 1, height, width)
+        for layer, (height, width) in zip(layers, shapes, strict=True)
+    ]
+
+
+def mirror_flags(seed: int, indices: Sequence[int]) -> np.ndarray:
+    """Whether the real image of each index is flipped left to right: bool [N], p = 1/2."""
+    draws = [random_stream(seed, index, Stream.MIRROR).random() for index in indices]
+    return np.array(draws) < 0.5
+
+
+def path_positions(seed: int, pairs: Sequence[int]) -> Tensor:
+    """Where on its path each pair of latents is measured.
+
+    Parameters
+    ----------
+    seed : int
+        0 to 2^63 - 1.
+    pairs : sequence of int
+        N pair numbers.
+
+    Returns
+    -------
+    Tensor
+        float32 [N] on the CPU, uniform in [0, 1).
+    """
+    draws = [random_stream(seed, pair, Stream.PATH_T).random(dtype=np.float32) for pair in pairs]
+    return torch.from_numpy(np.array(draws, dtype=np.float32))
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Quantise images in [-1, 1] as the official code does: floor(127.5 x + 128), saturating.
+
+    Parameters
+    ----------
+    images : Tensor
+        [N, C, H, W], any floating type.
+
+    Returns
+    -------
+    Tensor
+        uint8 [N, C, H, W].
+
+    Raises
+    ------
+    UserError
+        An image holds NaN or infinity.
+
+    References
+    ----------
+    dnnlib/tflib/tfutil.py, `convert_images_to_uint8`, of the official StyleGAN.
+    """
+    if not bool(torch.isfinite(images).all()):
+        raise UserError("the generator drew pixels that are not finite: it has diverged")
+    # Cast to uint8 drops the fraction, which is floor for what clamp leaves.
+    return (images.float() * 127.5 + 128).clamp_(0, 255).to(torch.uint8)
+
+
+def draw(
+    generator: ImageGenerator, seed: int, indices: Sequence[int], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw the images with these indices, in strict float32, without gradients.
+
+    Parameters
+    ----------
+    generator : ImageGenerator
+        On `device`.
+    seed : int
+        0 to 2^63 - 1.
+    indices : sequence of int
+        n image numbers.
+    device : torch.device
+        Where the generator is.
+
+    Returns
+    -------
+    z : Tensor
+        [n, z_dim].
+    ws : Tensor
+        [n, L, w_dim].
+    images : Tensor
+        [n, 3, R, R], about [-1, 1], not clamped.
+
+    Raises
+    ------
+    UserError
+        Images of another shape than the generator says.
+    """
+    with torch.inference_mode(), strict_float32(device.type):
+        z = latents(seed, indices, generator.z_dim).to(device)
+        ws = generator.mapping(z)
+        noise = noise_maps(seed, indices, generator.noise_shapes, device)
+        images = generator.synthesis(ws, noise)
+    check_shape(images, len(indices), generator.resolution)
+    return z, ws, images
+
+
+def check_shape(images: Tensor, count: int, size: int) -> None:
+    """Refuse images that are not [count, 3, size, size]."""
+    expected = [count, 3, size, size]
+    if (shape := list(images.shape)) == expected:
+        return
+    fix = "only RGB generators can be measured"
+    if shape == [count, size, size, 3]:
+        fix = "put the channels first, images.permute(0, 3, 1, 2)"
+    elif shape == [count, 1, size, size]:
+        fix += ", repeat the channel of grey ones, images.expand(-1, 3, -1, -1)"
+    elif shape[:2] == expected[:2] and images.ndim == 4:
+        fix = "its attribute resolution says so"
+    raise UserError(f"the generator drew images of shape {shape}, expected {expected}: {fix}")

@@ -1,0 +1,145 @@
+"""Mean and covariance of features in an `.npz`, as pytorch-fid and clean-fid keep them.
+
+``mu`` float64 [D], ``sigma`` float64 [D, D]; this toolkit adds ``about``, a JSON text with the
+number of images, the network and the images' content, which others ignore.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stylegan_eval.engine.blocks import Key, load_arrays, save_arrays
+from stylegan_eval.engine.files import check_writable, sha256_of
+from stylegan_eval.engine.statistics import FeatureStats
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredStats:
+    """Statistics read from a file; what `frechet_distance` needs.
+
+    Attributes
+    ----------
+    mean : ndarray
+        float64 [D].
+    cov : ndarray
+        float64 [D, D], symmetric.
+    count : int or None
+        Number of images, where the file says it.
+    detector : str
+        Identity of the feature network; empty where the file does not say it.
+    content : str
+        Digest of the images, or of the file.
+    """
+
+    mean: NDArray[np.float64]
+    cov: NDArray[np.float64]
+    count: int | None
+    detector: str
+    content: str
+
+
+def read_stats(path: Path) -> StoredStats:
+    """Read a file of statistics; runs no code of the file.
+
+    Raises
+    ------
+    UserError
+        Not such a file, shapes that do not fit, or numbers that are not those of a covariance.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; expected a file of statistics (.npz)")
+    arrays = load_arrays(path)
+    if arrays is None or not {"mu", "sigma"} <= arrays.keys():
+        found = "" if arrays is None else f" (it holds {', '.join(sorted(arrays)) or 'nothing'})"
+        raise UserError(f"{path}: not a file of statistics{found}; expected mu and sigma")
+    mean, cov = (_numbers(arrays[name], f"{path}: {name}") for name in ("mu", "sigma"))
+    if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
+        raise UserError(
+            f"{path}: mu is {list(mean.shape)}, sigma {list(cov.shape)}; expected [D] and [D, D]"
+        )
+    tolerance = 1e-6 * float(np.abs(cov).max(initial=0))
+    if np.abs(cov - cov.T).max(initial=0) > tolerance or cov.diagonal().min(initial=0) < -tolerance:
+        raise UserError(f"{path}: sigma is no covariance: not symmetric, or a negative variance")
+    if not _semidefinite(cov):
+        raise UserError(f"{path}: sigma is no covariance: it has negative eigenvalues")
+    about = _about(arrays, path)
+    return StoredStats(
+        mean=mean,
+        cov=(cov + cov.T) / 2,
+        count=about.get("count"),
+        detector=about.get("detector", ""),
+        content=about.get("content", sha256_of(path)),
+    )
+
+
+def check_new(path: Path) -> None:
+    """Check that statistics can be written to `path`.
+
+    Raises
+    ------
+    UserError
+        It exists already, or is not called ``.npz``.
+    """
+    if path.suffix != ".npz":
+        raise UserError(f"{path}: statistics are kept in a file that ends in .npz")
+    if path.exists():
+        raise UserError(f"{path} exists already: name another file, or delete it")
+    check_writable(path)
+
+
+def write_stats(path: Path, stats: FeatureStats, about: Key) -> None:
+    """Write statistics, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.npz``.
+    stats : FeatureStats
+        Of two images or more.
+    about : mapping
+        What is to be known of the images.
+
+    Raises
+    ------
+    UserError
+        The file exists already, or cannot be written.
+    """
+    check_new(path)
+    text = json.dumps({**about, "count": stats.count, "detector": stats.detector})
+    save_arrays(path, {"mu": stats.mean, "sigma": stats.cov, "about": np.array(text)})
+
+
+def _numbers(array: NDArray[Any], where: str) -> NDArray[np.float64]:
+    if array.dtype.kind not in "fiu":
+        raise UserError(f"{where} is of type {array.dtype}; expected numbers")
+    numbers = array.astype(np.float64)
+    if not np.isfinite(numbers).all():
+        raise UserError(f"{where} holds values that are not finite")
+    return numbers
+
+
+def _semidefinite(cov: NDArray[np.float64]) -> bool:
+    """Whether no eigenvalue of a symmetric [D, D] is negative, but for rounding to float32."""
+    slack = 1e-7 * float(np.trace(cov)) + np.finfo(np.float64).tiny
+    matrix = torch.from_numpy((cov + cov.T) / 2)
+    return not int(torch.linalg.cholesky_ex(matrix + slack * torch.eye(len(cov)))[1])
+
+
+def _about(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, Any]:
+    if "about" not in arrays:
+        return {}
+    damaged = f"{path}: its own account (about) is damaged: make the file again"
+    with parsing(path, "its own account (about) is damaged: make the file again"):
+        about = json.loads(str(arrays["about"]))
+        expected = {"count": int, "detector": str, "content": str}
+        fits = all(isinstance(about[name], kind) for name, kind in expected.items())
+        if fits and about["count"] >= 2:
+            return dict(about)
+    raise UserError(damaged)

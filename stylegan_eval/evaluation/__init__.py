@@ -1,1 +1,0 @@
-"""Drivers: from what a command line names to rows of results."""

@@ -1,0 +1,1 @@
+"""Generators of any origin, loaded and checked against the protocol."""

@@ -1,0 +1,212 @@
+"""Generators that are no checkpoint of a known kind: a factory in Python, or TorchScript.
+
+Both run the code that the user names; a checkpoint (`loading`) never does.
+"""
+
+import hashlib
+import importlib
+import inspect
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
+from stylegan_eval.errors import UserError
+from stylegan_eval.generators.guarded import guard
+from stylegan_eval.generators.trial import Range
+from stylegan_eval.generators.user_code import reason, told
+
+# How deep in the attributes of an object its weights are looked for.
+_DEEPEST = 5
+_PARTS = ("z_dim", "resolution", "noise_shapes", "mapping", "synthesis")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainGenerator:
+    """A generator without a mapping of its own: w is z, and no noise.
+
+    Attributes
+    ----------
+    draw : callable
+        z [N, z_dim] -> images [N, 3, R, R] in about [-1, 1].
+    z_dim : int
+        Length of a latent.
+    resolution : int
+        R.
+    """
+
+    draw: Callable[[Tensor], Tensor]
+    z_dim: int
+    resolution: int
+
+    @property
+    def noise_shapes(self) -> Sequence[tuple[int, int]]:
+        """None."""
+        return ()
+
+    def mapping(self, z: Tensor) -> Tensor:
+        """Z [N, z_dim] -> ws [N, 1, z_dim], the same numbers."""
+        return z[:, None]
+
+    def synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:  # noqa: ARG002
+        """Draw images [N, 3, R, R]."""
+        return self.draw(ws[:, 0])
+
+
+def generator_from(
+    spec: str, device: torch.device, value_range: Range | None = None
+) -> LoadedGenerator:
+    """Make the generator that `spec` names. Runs the code it names.
+
+    Parameters
+    ----------
+    spec : str
+        ``package.module:factory``, a callable ``device -> generator``; or a TorchScript file. The
+        generator has the parts of `protocols.ImageGenerator`, or is a callable z -> images with
+        the attributes ``z_dim`` and ``resolution``.
+    device : torch.device
+        Where it shall be.
+    value_range : (float, float), optional
+        Of the images' values, where it is not about [-1, 1].
+
+    Raises
+    ------
+    UserError
+        It cannot be imported or read, or what comes is no generator.
+    """
+    if Path(spec).is_file():
+        made, digest = _scripted(Path(spec), device), sha256_of(Path(spec))
+    else:
+        made, digest = _made(spec, device)
+    where = f"--generator {spec}"
+    if isinstance(made, LoadedGenerator):
+        return guard(made, where, device, value_range)
+    if isinstance(made, nn.Module):
+        made.eval()
+        for parameter in made.parameters():  # a scripted module lacks requires_grad_
+            parameter.requires_grad = False
+    generator = _as_generator(made, spec)
+    loaded = LoadedGenerator(
+        generator=generator,
+        description=spec,
+        sha256=digest,
+        mirrored=False,
+        maps=not isinstance(generator, PlainGenerator),
+    )
+    return guard(loaded, where, device, value_range)
+
+
+def _made(spec: str, device: torch.device) -> tuple[Any, str]:
+    """What the factory returns, and a digest of its code's file and of the weights."""
+    module_name, colon, name = spec.partition(":")
+    if not colon:
+        raise UserError(
+            f"--generator {spec}: neither a TorchScript file nor package.module:factory"
+        )
+    here = str(Path.cwd())
+    if here not in sys.path:  # as `python -m` has it; console scripts do not
+        sys.path.insert(0, here)
+    try:
+        factory = getattr(importlib.import_module(module_name), name)
+    except Exception as error:  # whatever the module does when it is imported
+        raise UserError(f"--generator {spec}: cannot be imported ({reason(error)})") from error
+    try:
+        inspect.signature(factory).bind(device)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"--generator {spec}: must be a function of one argument, the torch.device ({error})"
+        ) from error
+    with told(f"--generator {spec}"):
+        made = factory(device)
+        return made, _digest(spec, factory, made)
+
+
+def _digest(spec: str, factory: Any, made: Any) -> str:
+    digest = hashlib.sha256(spec.encode())
+    source = inspect.getsourcefile(inspect.unwrap(factory)) if callable(factory) else None
+    if source is not None:
+        digest.update(Path(source).read_bytes())
+    for key, value in _weights(made):
+        digest.update(key.encode())
+        flat = value.detach().cpu().contiguous().flatten()
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _weights(made: Any) -> Iterator[tuple[str, Tensor]]:
+    """Name and value of every tensor of a module, or of what another object holds.
+
+    Without them unfinished work of other weights would be taken up again: the code of a factory
+    that reads a checkpoint does not change with it.
+    """
+    todo: deque[tuple[str, Any, int]] = deque([("", made, 0)])
+    seen: dict[int, Any] = {}  # holds what it has seen, or another object may get its number
+    while todo:
+        name, value, depth = todo.popleft()
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            value = torch.from_numpy(np.ascontiguousarray(value))
+        if isinstance(value, Tensor):
+            yield name, value
+        elif depth <= _DEEPEST and not isinstance(value, type | ModuleType):
+            todo.extend((f"{name}.{key}", part, depth + 1) for key, part in _parts(value))
+
+
+def _parts(value: Any) -> Sequence[tuple[str, Any]]:
+    if isinstance(value, nn.Module):
+        return list(value.state_dict().items())
+    if isinstance(value, Mapping):
+        return [(str(key), part) for key, part in value.items()]
+    if isinstance(value, list | tuple):
+        return [(str(number), part) for number, part in enumerate(value)]
+    if inspect.ismethod(value):
+        return [("self", value.__self__)]
+    if inspect.isfunction(value):
+        closure = inspect.getclosurevars(value).nonlocals
+        return [*closure.items(), *vars(value).items()]
+    if isinstance(value, partial):
+        return [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
+    return list(vars(value).items()) if hasattr(value, "__dict__") else []
+
+
+def _scripted(path: Path, device: torch.device) -> nn.Module:
+    try:
+        with warnings.catch_warnings():  # deprecated, and what people have
+            warnings.simplefilter("ignore", FutureWarning)
+            module: nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
+                path, map_location=device
+            )
+    except (RuntimeError, ValueError, OSError) as error:
+        first = next(iter(str(error).splitlines()), "").partition(". ")[0]
+        if "constants.pkl" in first:
+            first = (
+                "weights without code: give what they are of as --ckpt, or a factory that builds it"
+            )
+        raise UserError(f"--generator {path}: not a TorchScript file ({first})") from error
+    return module
+
+
+def _as_generator(made: Any, spec: str) -> ImageGenerator:
+    lacking = [part for part in _PARTS if not hasattr(made, part)]
+    if not lacking:
+        generator: ImageGenerator = made
+        return generator
+    if callable(made) and hasattr(made, "z_dim") and hasattr(made, "resolution"):
+        return PlainGenerator(draw=made, z_dim=made.z_dim, resolution=made.resolution)
+    raise UserError(
+        f"--generator {spec}: gives {type(made).__name__}, which lacks {', '.join(lacking)};"
+        " a callable z -> images with z_dim and resolution will do too"
+    )

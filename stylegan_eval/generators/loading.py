@@ -1,0 +1,77 @@
+"""From what a command line names to a device and a generator."""
+
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import torch
+
+from stylegan_eval.engine.protocols import LoadedGenerator
+from stylegan_eval.errors import UserError
+
+LOADERS = "stylegan_eval.loaders"
+NETWORKS = "stylegan_eval.networks"
+
+
+def pick_device(name: str) -> torch.device:
+    """Device of this name; ``auto`` is CUDA when present, else the CPU.
+
+    Raises
+    ------
+    UserError
+        No such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got {name}") from error
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
+        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got {name}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices:"
+            " use --device cpu"
+        )
+    return device
+
+
+def load_generator(path: Path, device: torch.device) -> LoadedGenerator:
+    """Read a generator of any kind that an installed package can load.
+
+    A package declares its loader in the entry-point group ``stylegan_eval.loaders``: a function
+    ``(path, device) -> LoadedGenerator``, or None where the file is not of its kind. A package that
+    carries a network declares it in the group ``stylegan_eval.networks``: the name, and a function
+    that returns its path.
+
+    Parameters
+    ----------
+    path : Path
+        The checkpoint; a loader may also know folders. Or the bare name of a carried network, which
+        wins over a file of that name.
+    device : torch.device
+        Where the generator shall be.
+
+    Raises
+    ------
+    UserError
+        No such file, or no loader knows its kind.
+    """
+    for named in entry_points(group=NETWORKS, name=str(path)):
+        path = named.load()()
+    if not path.exists():
+        raise UserError(f"{path}: no such checkpoint")
+    tried = []
+    for entry in sorted(entry_points(group=LOADERS), key=lambda entry: entry.name):
+        try:
+            load = entry.load()
+        except (ImportError, AttributeError) as error:
+            tried.append(f"{entry.name} (cannot be imported: {error})")
+            continue
+        loaded: LoadedGenerator | None = load(path, device)
+        if loaded is not None:
+            return loaded
+        tried.append(entry.name)
+    raise UserError(
+        f"{path}: not a checkpoint of a known kind; tried: {', '.join(tried) or 'none installed'}"
+    )

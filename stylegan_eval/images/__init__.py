@@ -1,0 +1,1 @@
+"""Images as files: found, decoded, labelled and identified."""

@@ -1,0 +1,204 @@
+"""Image bytes to pixels: every mode becomes 8-bit RGB by one set of rules."""
+
+import contextlib
+import io
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.errors import UserError
+from stylegan_eval.images.image_kinds import FORMATS, START_BYTES, plugin_of
+
+MAX_PIXELS = 2**28
+"""Larger images are refused before decoding. Pillow's own limit, 178,956,970, is the lower."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_METADATA = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+_METADATA_BYTES = 2**20  # of a text or profile that Pillow reads, unpacked
+_TURNS = (b"Raw profile type exif", b"XML:com.adobe.xmp")  # texts that may hold an orientation
+_TRANSPOSED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+class Header(NamedTuple):
+    """What is known before decoding; sizes in pixels as stored (EXIF orientation not applied)."""
+
+    width: int
+    height: int
+    mode: str
+
+
+def read_header(stream: BinaryIO, where: str) -> Header:
+    """Size and mode of the image in `stream`; reads its first bytes only.
+
+    Parameters
+    ----------
+    where : str
+        File and entry, for messages.
+
+    Raises
+    ------
+    UserError
+        Not an image, or larger than `MAX_PIXELS`.
+    """
+    try:
+        image = _open(stream, where)
+    except UserError:
+        stream.seek(0)
+        light = _without_metadata(stream.read())
+        if light is None:
+            raise
+        image = _open(io.BytesIO(light), where)
+    return Header(image.width, image.height, image.mode)
+
+
+def decode(data: bytes, where: str) -> np.ndarray:
+    """Pixels of an image file as 8-bit RGB.
+
+    8-bit RGB comes out as stored. Greyscale becomes three equal channels, 16-bit grey is scaled
+    by 255/65535 and rounded (16-bit colour keeps its high bytes), alpha is composited over white,
+    palettes, CMYK and other colour spaces are converted, EXIF orientation is applied, and of
+    several frames the first is taken. Colour profiles and texts are ignored, of any size; metadata
+    that cannot be read turn nothing.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    where : str
+        File and entry, for messages.
+
+    Returns
+    -------
+    ndarray
+        uint8 [3, H, W], contiguous.
+
+    Raises
+    ------
+    UserError
+        Not an image, damaged or truncated, too large, or of a pixel type without a defined range.
+    """
+    try:
+        return _pixels(data, where)
+    except UserError:
+        light = _without_metadata(data)
+        if light is None:
+            raise
+        return _pixels(light, where)
+
+
+def _pixels(data: bytes, where: str) -> np.ndarray:
+    image = _open(io.BytesIO(data), where)
+    with parsing(where, "damaged or truncated image"), _bounded(where):
+        image.load()
+        if (method := _orientation(image)) is not None:
+            image = image.transpose(method)
+        pixels = np.asarray(_to_rgb(image, where))  # [H, W, 3]
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # [3, H, W]
+
+
+def _orientation(image: Image.Image) -> Image.Transpose | None:
+    """How EXIF says that the pixels are to be turned."""
+    with contextlib.suppress(UserError), parsing("EXIF"):
+        return _TRANSPOSED.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return None
+
+
+def _without_metadata(data: bytes) -> bytes | None:
+    """A PNG without texts and profiles but small ones that may turn it; None if it has no others.
+
+    Pillow refuses a file for a text that unpacks to more than a megabyte.
+    """
+    if not data.startswith(_PNG):
+        return None
+    parts, place, dropped = [_PNG], len(_PNG), False
+    while place + 12 <= len(data):
+        end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+        kind = data[place + 4 : place + 8]
+        if kind in _PNG_METADATA and not _may_turn(kind, data[place + 8 : end - 4]):
+            dropped = True
+        else:
+            parts.append(data[place:end])
+        place = end
+    return b"".join([*parts, data[place:]]) if dropped else None
+
+
+def _may_turn(kind: bytes, text: bytes) -> bool:
+    """Whether a chunk is a text of a size that Pillow reads and may hold an orientation."""
+    keyword, _, rest = text.partition(b"\0")
+    if keyword not in _TURNS or len(text) > _METADATA_BYTES:
+        return False
+    if kind == b"zTXt":
+        packed = rest[1:]
+    elif kind == b"iTXt" and rest[:1] == b"\1":
+        packed = rest[2:].split(b"\0", 2)[-1]
+    else:
+        return True
+    try:
+        unpacked = zlib.decompressobj().decompress(packed, _METADATA_BYTES + 1)
+    except zlib.error:
+        return False
+    return len(unpacked) <= _METADATA_BYTES
+
+
+def _open(stream: BinaryIO, where: str) -> Image.Image:
+    with parsing(where, "not an image, or damaged from its first bytes on"), _bounded(where):
+        image = _identified(stream, where)
+    if image.width * image.height > MAX_PIXELS:
+        raise UserError(_too_large(where))
+    return image
+
+
+def _identified(stream: BinaryIO, where: str) -> Image.Image:
+    start = stream.read(START_BYTES)
+    stream.seek(0)
+    plugin = plugin_of(start)
+    if plugin is None:
+        return Image.open(stream, formats=FORMATS)
+    if not plugin.installed:
+        raise UserError(f"{where}: {plugin.format} image; to read it: pip install {plugin.package}")
+    plugin.register()
+    return Image.open(stream, formats=[plugin.format])
+
+
+@contextlib.contextmanager
+def _bounded(where: str) -> Iterator[None]:
+    """Tell what Pillow says of too many pixels as we do."""
+    try:
+        yield
+    except _TOO_LARGE as error:
+        raise UserError(_too_large(where)) from error
+
+
+def _too_large(where: str) -> str:
+    return f"{where}: too many pixels; images of up to about 13,000 x 13,000 are accepted"
+
+
+def _to_rgb(image: Image.Image, where: str) -> Image.Image:
+    if image.mode == "F":
+        raise UserError(f"{where}: has float pixels; expected 8 or 16 bits per channel")
+    if image.mode.startswith("I"):
+        return _from_16_bits(image, where)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_16_bits(image: Image.Image, where: str) -> Image.Image:
+    values = np.asarray(image).astype(np.int64)  # [H, W]
+    if values.min() < 0 or values.max() > 65535:
+        raise UserError(f"{where}: has 32-bit pixels; expected 8 or 16 bits per channel")
+    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")

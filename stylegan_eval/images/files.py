@@ -1,0 +1,384 @@
+"""Images of a folder or a zip, read in one fixed order."""
+
+import contextlib
+import hashlib
+import os
+import shlex
+import stat
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self, cast
+
+import numpy as np
+
+from stylegan_eval.engine.command import note
+from stylegan_eval.engine.files import Stamp, stamp_of
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.engine.zip_guard import check_entry, check_name, open_zip
+from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import Header, decode, read_header
+from stylegan_eval.images.image_kinds import START_BYTES, left_out_as, left_out_line
+from stylegan_eval.images.labels import (
+    DATASET_JSON,
+    Labels,
+    check_size,
+    parse_dataset_json,
+    unused_labels,
+)
+from stylegan_eval.images.parallel import map_ordered
+
+MAX_FILE_BYTES = 2**30
+CHANGED = "has changed since it was opened: start the command again when nothing writes to it"
+_DECODING_THREADS = 8
+
+
+class _Entry(NamedTuple):
+    name: str  # relative posix path
+    size: int  # bytes
+    stamp: int  # CRC-32 in a zip, modification time in ns in a folder
+
+
+class _Source:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.left_out: Counter[str] = Counter()  # by their ending
+        self.lost_labels = ""  # a file of labels that is not where it should be
+        self.stamps: dict[str, Stamp] = {}  # of the files of a folder, when they were listed
+        self.digests: Mapping[str, str] = {}  # their SHA-256, once they are known
+
+
+class _Folder(_Source):
+    def entries(self) -> Iterator[_Entry]:
+        """Every image; the rest is counted in `left_out`."""
+        seen: set[tuple[int, int]] = set()
+        for folder, subfolders, names in os.walk(self.path, onerror=_raise, followlinks=True):
+            status = Path(folder).stat()
+            if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+                subfolders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            for name in names:
+                file = Path(folder, name)
+                relative = file.relative_to(self.path).as_posix()
+                if _is_wanted(relative, self):
+                    status = file.stat()
+                    if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
+                        raise UserError(f"{file}: is no ordinary file: remove it")
+                    self.stamps[relative] = stamp_of(status)
+                    yield _Entry(relative, status.st_size, status.st_mtime_ns)
+
+    def open(self, name: str) -> BinaryIO:
+        return (self.path / name).open("rb")
+
+    def read(self, name: str, size: int) -> bytes:
+        """Read a file that has not changed since it was listed."""
+        with self.open(name) as stream:
+            data = stream.read(size)
+            same = stamp_of(os.fstat(stream.fileno())) == self.stamps[name]
+        if not same and hashlib.sha256(data).hexdigest() != self.digests.get(name):
+            raise UserError(f"{self.path / name}: {CHANGED}")
+        return data
+
+    def start(self, name: str) -> bytes:
+        """The first bytes of a file that may be of any kind."""
+        return start_of(self.path / name)
+
+    def close(self) -> None:
+        pass
+
+
+class _Zip(_Source):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._file: zipfile.ZipFile | None = None
+        self._owner = 0  # process that opened it: a fork must not share the file position
+        self._stamp: Stamp | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_file": None, "_owner": 0}
+
+    def entries(self) -> Iterator[_Entry]:
+        """Every image; the rest is counted in `left_out`."""
+        total = self.path.stat().st_size
+        for info in self._opened().infolist():
+            where = f"{self.path}: {info.filename}"
+            check_name(info.filename, where)  # also of what is passed over
+            if info.is_dir() or not _is_wanted(info.filename, self):
+                continue
+            check_entry(info, total, where)
+            yield _Entry(info.filename, info.file_size, info.CRC)
+
+    def open(self, name: str) -> BinaryIO:
+        return cast(BinaryIO, self._opened().open(name))
+
+    def read(self, name: str, size: int) -> bytes:
+        """Read an entry whose CRC-32 is what the directory says."""
+        with self.open(name) as stream:
+            # Bounded, so an entry that lies about its size cannot fill the memory.
+            return stream.read(size)
+
+    def start(self, name: str) -> bytes:
+        """The first bytes of an entry that may be of any kind; none of a link."""
+        info = self._opened().getinfo(name)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            return b""
+        with contextlib.suppress(UserError), parsing(name), self.open(name) as stream:
+            return stream.read(START_BYTES)
+        return b""
+
+    def close(self) -> None:
+        if self._file is not None and self._owner == os.getpid():
+            self._file.close()
+        self._file = None
+
+    def _opened(self) -> zipfile.ZipFile:
+        if self._file is None or self._owner != os.getpid():
+            stamp = stamp_of(self.path.stat())
+            if self._stamp not in (None, stamp):
+                raise UserError(f"{self.path}: {CHANGED}")
+            self._stamp = stamp
+            self._file = open_zip(self.path)
+            self._owner = os.getpid()
+        return self._file
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """The images of one folder or zip, sorted by name. Made by `open_images`.
+
+    A context manager; may be pickled, and is then opened again where it arrives. Reading from
+    several threads is safe.
+    """
+
+    path: Path  # the folder or zip
+    names: tuple[str, ...]  # relative posix paths, sorted
+    labels: np.ndarray | None  # from ``dataset.json``: int64 [N] classes, or float32 [N, A]
+    attributes: tuple[str, ...]  # names of the A columns of `labels`, or none
+    digest: str
+    """SHA-256 over name, size and CRC-32 (zip) or modification time (folder) of every file.
+    ``dataset.json`` is one of them. `content_digest` looks at the content of folders too."""
+    _source: _Folder | _Zip
+    _sizes: Mapping[str, int]  # bytes of each file, unpacked
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def left_out(self) -> str:
+        """Files that are no images, by their endings; "" where there are none."""
+        return left_out_line(self._source.left_out, companions=True)
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """All files that count, ``dataset.json`` included; sorted."""
+        return tuple(self._sizes)
+
+    @property
+    def stamps(self) -> Mapping[str, Stamp]:
+        """What the file system said of each file of a folder when it was listed; none in a zip."""
+        return self._source.stamps
+
+    def remember(self, digests: Mapping[str, str]) -> None:
+        """Take files of a folder for unchanged while they have these SHA-256."""
+        self._source.digests = digests
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the zip; a later read opens it again."""
+        self._source.close()
+
+    def read(self, index: int) -> np.ndarray:
+        """Image number `index` as uint8 [3, H, W] RGB; `decoding.decode` has the rules.
+
+        Raises
+        ------
+        UserError
+            It cannot be read or decoded; names file and entry.
+        """
+        return decode(self.encoded(index), f"{self.path}: {self.names[index]}")
+
+    def encoded(self, index: int) -> bytes:
+        """The file of image number `index` as it is stored.
+
+        Raises
+        ------
+        UserError
+            It cannot be read; names file and entry.
+        """
+        name = self.names[index]
+        return _read(self._source, name, self._sizes[name])
+
+    def size(self, index: int) -> int:
+        """Bytes of the file of image number `index`."""
+        return self._sizes[self.names[index]]
+
+    def header(self, index: int) -> Header:
+        """Size and mode of image number `index`, without decoding it.
+
+        Raises
+        ------
+        UserError
+            It cannot be read or is not an image.
+        """
+        where = f"{self.path}: {self.names[index]}"
+        with parsing(where, "cannot be read"), self._source.open(self.names[index]) as stream:
+            return read_header(stream, where)
+
+
+def open_images(path: Path) -> ImageFiles:
+    """Open a folder (with its sub-folders) or a zip of images.
+
+    Files are taken by their ending in any case, those of an unknown ending by their first bytes;
+    what is hidden (a part of the path begins with a dot, or is ``__MACOSX``) is left out without
+    a word, the rest with a note. A ``dataset.json`` at the top gives labels.
+
+    Raises
+    ------
+    UserError
+        Missing, neither folder nor zip, damaged, without images, with duplicate names, or with a
+        ``dataset.json`` that does not fit.
+    """
+    if not path.exists():
+        raise UserError(f"{path} does not exist; expected a folder of images or a zip")
+    with parsing(path, "cannot be opened"):
+        if path.is_dir():
+            return _listed(_Folder(path))
+        if not zipfile.is_zipfile(path):
+            raise UserError(f"{path} is neither a folder nor a zip (or the zip is truncated)")
+        return _listed(_Zip(path))
+
+
+def _listed(source: _Folder | _Zip) -> ImageFiles:
+    path = source.path
+    entries = sorted(source.entries())
+    sizes = {entry.name: entry.size for entry in entries}
+    if len(sizes) < len(entries):
+        name, times = Counter(entry.name for entry in entries).most_common(1)[0]
+        raise UserError(f"{path}: {name} is there {times} times; names must be unique")
+    largest = max(entries, key=lambda entry: entry.size, default=None)
+    if largest is not None and largest.size > MAX_FILE_BYTES:
+        size = f"{largest.size / 2**30:.1f} GiB"
+        raise UserError(f"{path}: {largest.name}: {size}; files of at most 1 GiB are read")
+    names = tuple(name for name in sizes if name != DATASET_JSON)
+    left_out = left_out_line(source.left_out)
+    if not names:
+        others = f"; left out: {left_out}" if left_out else ""
+        raise UserError(f"{path}: no images; expected PNG, JPEG, WebP, TIFF or the like{others}")
+    if left_out:
+        note(f"{path}: left out: {left_out}")
+    labels = Labels()
+    if DATASET_JSON in sizes:
+        where = f"{path}: {DATASET_JSON}"
+        check_size(sizes[DATASET_JSON], len(names), where)
+        data = _read(source, DATASET_JSON, sizes[DATASET_JSON])
+        labels = parse_dataset_json(data, names, where)
+        if labels.unused:
+            note(f"{where}: {unused_labels(labels.unused)}")
+    elif source.lost_labels:
+        note(f"{path}: {source.lost_labels}: no labels are read from it; expected {DATASET_JSON}")
+    return ImageFiles(
+        path, names, labels.values, labels.attributes, _digest(entries), source, sizes
+    )
+
+
+def _read(source: _Folder | _Zip, name: str, size: int) -> bytes:
+    with parsing(f"{source.path}: {name}", "cannot be read"):
+        return source.read(name, size)
+
+
+def read_batches(files: ImageFiles, indices: Iterable[int], batch: int) -> Iterator[np.ndarray]:
+    """Decode images in the order of `indices`, several at a time in threads.
+
+    Parameters
+    ----------
+    batch : int
+        Images in each array; the last may have fewer.
+
+    Yields
+    ------
+    ndarray
+        uint8 [N, 3, H, W].
+
+    Raises
+    ------
+    UserError
+        An image cannot be read, or sizes differ.
+    """
+    threads = min(_DECODING_THREADS, os.cpu_count() or 1)
+    wanted = list(indices)
+    with ThreadPoolExecutor(threads) as pool:
+        images = map_ordered(pool, files.read, wanted, ahead=max(batch, threads))
+        first: tuple[int, ...] | None = None
+        done = 0
+        while block := list(islice(images, batch)):
+            first = first or block[0].shape
+            for number, image in enumerate(block, start=done):
+                if image.shape != first:
+                    raise UserError(_differs(files, wanted[number], image.shape, first))
+            done += len(block)
+            yield np.stack(block)  # [N, 3, H, W]
+
+
+def _differs(
+    files: ImageFiles, index: int, found: tuple[int, ...], expected: tuple[int, ...]
+) -> str:
+    return (
+        f"{files.path}: {files.names[index]} is {found[2]}x{found[1]}, others are"
+        f" {expected[2]}x{expected[1]}; make them equal with: {prepare_command(files.path)}"
+    )
+
+
+def prepare_command(path: Path | str) -> str:
+    """The command that makes a set of images of one size of `path`, as a shell takes it."""
+    return f"stylegan-data prepare {shlex.quote(str(path))} OUT.zip"
+
+
+def _is_wanted(name: str, source: _Folder | _Zip) -> bool:
+    if name == DATASET_JSON:
+        return True
+    if any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")):
+        return False
+    ending = left_out_as(name, lambda: source.start(name))
+    if ending is not None:
+        source.left_out[ending] += 1
+        if name.rpartition("/")[2].lower() == DATASET_JSON:
+            source.lost_labels = name
+    return ending is None
+
+
+def start_of(path: Path) -> bytes:
+    """The first bytes of an ordinary file that can be read, else none."""
+    try:
+        if not path.is_file():  # reading a pipe would never end
+            return b""
+        with path.open("rb") as stream:
+            return stream.read(START_BYTES)
+    except OSError:
+        return b""
+
+
+def _digest(entries: Iterable[_Entry]) -> str:
+    digest = hashlib.sha256()
+    for name, size, stamp in entries:
+        digest.update(f"{name}\0{size}\0{stamp}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,172 @@
+"""`dataset.json`: the labels beside a set of images, in the layout of stylegan2-ada."""
+
+import json
+import posixpath
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stylegan_eval.engine.names import leaves_folder
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.errors import UserError
+
+DATASET_JSON = "dataset.json"
+_MOST_BYTES = 2**27
+_SPARE_BYTES = 2**20
+_BYTES_PER_IMAGE = 2**16
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+class Labels(NamedTuple):
+    """What a file of labels says of N images."""
+
+    values: np.ndarray | None = None  # int64 [N] classes, or float32 [N, A]
+    attributes: tuple[str, ...] = ()  # names of the A columns, or none
+    unused: tuple[str, ...] = ()  # what it names beside the images
+
+
+def check_size(size: int, count: int, where: str) -> None:
+    """Check the size of a file of labels, in bytes, against the number of images it is for.
+
+    Raises
+    ------
+    UserError
+        It is larger than labels of so many images can be.
+    """
+    most = min(_MOST_BYTES, _SPARE_BYTES + count * _BYTES_PER_IMAGE)
+    if size > most:
+        raise UserError(
+            f"{where}: {size / 2**20:.0f} MiB of labels for {count} images;"
+            f" at most {most / 2**20:.0f} MiB are read"
+        )
+
+
+def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
+    """Labels in the order of `names`.
+
+    Names are compared as paths: ``a\\b.png`` and ``./a/b.png`` are ``a/b.png``; and where a name
+    has no label so, in any case and Unicode form that leaves no doubt.
+
+    Parameters
+    ----------
+    data : bytes
+        JSON object with ``"labels"``: null or a list of ``[name, label]``, a label being a class
+        (whole number from 0) or a list of numbers; and optionally ``"attributes"``: a list with
+        one name for each number.
+    names : sequence of str
+        The images, N of them.
+    where : str
+        The file, for messages.
+    """
+    with parsing(where, "not valid JSON"):
+        content = json.loads(data, object_pairs_hook=_once)
+    if not isinstance(content, dict):
+        raise UserError(f'{where}: expected a JSON object with "labels"')
+    attributes = content.get("attributes") or ()
+    if not isinstance(attributes, list | tuple) or not all(isinstance(a, str) for a in attributes):
+        raise UserError(f'{where}: "attributes" must be a list of names')
+    pairs = content.get("labels")
+    by_name = {} if pairs is None else _by_name(pairs, where)
+    keys = _keys(by_name, names)
+    labels = None if pairs is None else _label_array(by_name, names, keys, where)
+    columns = 0 if labels is None or labels.ndim == 1 else labels.shape[1]
+    if attributes and columns != len(attributes):
+        raise UserError(f"{where}: {len(attributes)} attributes named, {columns} in each label")
+    used = set(keys)
+    unused = tuple(name for name in by_name if name not in used)
+    return Labels(labels, tuple(attributes), unused)
+
+
+def unused_labels(names: Sequence[str]) -> str:
+    """Say that labels have no image."""
+    count = "1 label" if len(names) == 1 else f"{len(names):,} labels"
+    return f"{count} of files that are not there, {names[0]!r} first"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{name!r} is there twice")
+    return content
+
+
+def _by_name(pairs: Any, where: str) -> dict[str, Any]:
+    """Each label by the path that it is for."""
+    try:
+        pairs = pairs.items() if isinstance(pairs, dict) else pairs
+        listed = [(str(name), label) for name, label in pairs]
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{where}: "labels" must be null or a list of [name, label]') from error
+    by_name: dict[str, Any] = {}
+    for name, label in listed:
+        if leaves_folder(name):
+            raise UserError(f"{where}: names {name!r}, which is outside the set: remove it")
+        path = _path(name)
+        if by_name.setdefault(path, label) != label:
+            raise UserError(
+                f"{where}: two labels of {name!r}, {by_name[path]!r:.40} and {label!r:.40}:"
+                " leave one"
+            )
+    return by_name
+
+
+def _path(name: str) -> str:
+    return posixpath.normpath(name.replace("\\", "/"))
+
+
+def _keys(by_name: Mapping[str, Any], names: Sequence[str]) -> list[str | None]:
+    """Under which name each image has its label; None where there is none."""
+    keys: list[str | None] = [path if (path := _path(name)) in by_name else None for name in names]
+    if None not in keys:
+        return keys
+    spare = set(by_name) - set(keys)
+    alike = Counter(map(_folded, spare))
+    wanted = Counter(_folded(name) for name, key in zip(names, keys, strict=True) if key is None)
+    found = {_folded(name): name for name in spare if alike[_folded(name)] == 1}
+    return [
+        found.get(_folded(name)) if key is None and wanted[_folded(name)] == 1 else key
+        for name, key in zip(names, keys, strict=True)
+    ]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", _path(name)).casefold()
+
+
+def _label_array(
+    by_name: Mapping[str, Any], names: Sequence[str], keys: Sequence[str | None], where: str
+) -> np.ndarray:
+    missing = [name for name, key in zip(names, keys, strict=True) if key is None]
+    if missing:
+        unused = next((name for name in by_name if name not in set(keys)), None)
+        named = (
+            "" if unused is None else f"; {unused!r:.200}, say, has a label and is no image here"
+        )
+        raise UserError(
+            f"{where}: {len(missing)} of {len(names)} images have no label, {missing[0]:.200} first"
+            f'{named}: add them, or write "labels": null'
+        )
+    labels = [by_name[key] for key in keys if key is not None]
+    if all(_is_class(label) for label in labels):
+        return np.array(labels, dtype=np.int64)  # [N]
+    if all(_is_vector(label) for label in labels) and len({len(label) for label in labels}) == 1:
+        return np.array(labels, dtype=np.float32)  # [N, A]
+    raise UserError(
+        f"{where}: labels must all be whole numbers from 0, or all lists of equally many numbers"
+    )
+
+
+def _is_class(label: Any) -> bool:
+    return isinstance(label, int) and not isinstance(label, bool) and 0 <= label < 2**31
+
+
+def _is_vector(label: Any) -> bool:
+    return (
+        isinstance(label, list)
+        and len(label) > 0
+        and all(isinstance(x, int | float) and abs(x) <= _LARGEST for x in label)
+    )

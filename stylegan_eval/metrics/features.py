@@ -1,0 +1,321 @@
+"""Features of a set of images: collected, merged, cached."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import add
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylegan_eval.engine.blocks import Arrays, Key, key_digest, load_arrays, save_arrays
+from stylegan_eval.engine.cache import cache_dir
+from stylegan_eval.engine.protocols import Detector
+from stylegan_eval.engine.statistics import (
+    ClassSums,
+    FeatureStats,
+    StatsAccumulator,
+    class_sums,
+    pack,
+    pieces_of,
+    split_of,
+    unpack,
+)
+from stylegan_eval.engine.stats_file import StoredStats
+from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.image_pass import Samples
+
+GROUPS = 20
+
+
+Kind = Literal["moments", "vectors", "classes"]
+FORMAT = "stylegan-eval-reals/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureCollector:
+    """Runs one feature network once per image and keeps what the metrics ask of it.
+
+    Attributes
+    ----------
+    detector : Detector
+        The network.
+    kinds : tuple of str
+        ``moments``: mean and scatter of a block; ``vectors``: every feature vector; ``classes``:
+        the sums of the Inception Score.
+    num : int
+        Images 0 .. num - 1 are looked at.
+    splits : int
+        Into how many parts of equal size the Inception Score divides them.
+    """
+
+    detector: Detector
+    kinds: tuple[Kind, ...]
+    num: int
+    splits: int = 10
+
+    @property
+    def name(self) -> str:
+        """The network's."""
+        return self.detector.name
+
+    @property
+    def identity(self) -> str:
+        """Network and kinds."""
+        pieces = f" pieces={self.pieces}" if "classes" in self.kinds else ""
+        return f"{self.detector.identity} {'+'.join(self.kinds)}{pieces}"
+
+    @property
+    def pieces(self) -> int:
+        """Parts of the splits; see `scores.pieces_of`."""
+        return pieces_of(self.num, self.splits)
+
+    def begin(self) -> "_Block":
+        """Start a block."""
+        return _Block(self)
+
+
+class _Block:
+    def __init__(self, collector: FeatureCollector) -> None:
+        self._collector = collector
+        self._moments = StatsAccumulator(collector.detector.identity)
+        self._vectors: list[NDArray[np.float32]] = []
+        self._positions: list[int] = []
+        self._classes: list[ClassSums] = []
+
+    def add(self, samples: Samples) -> None:
+        collector = self._collector
+        features = collector.detector(samples.images)  # [n, D]
+        if "moments" in collector.kinds:
+            self._moments.add(features)
+        if "vectors" in collector.kinds:
+            self._vectors.append(features.float().cpu().numpy())
+            self._positions.extend(samples.positions)
+        if "classes" in collector.kinds:
+            piece = split_of(samples.positions, collector.num, collector.pieces)
+            logits = collector.detector.logits(features)
+            self._classes.append(class_sums(logits, piece, collector.pieces))
+
+    def arrays(self) -> Arrays:
+        arrays: dict[str, NDArray[Any]] = {}
+        if "moments" in self._collector.kinds:
+            stats = self._moments.result()
+            arrays["count"] = np.array(stats.count)
+            arrays["mean"] = stats.mean
+            arrays["scatter"] = pack(stats.scatter)
+        if self._vectors:
+            arrays["vectors"] = np.concatenate(self._vectors)[np.argsort(self._positions)]
+        if self._classes:
+            sums = reduce(add, self._classes)
+            arrays["probability"] = sums.probability
+            arrays["negentropy"] = sums.negentropy
+            arrays["images"] = sums.count
+        return arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFeatures:
+    """What was gathered of a set of images.
+
+    Attributes
+    ----------
+    blocks : sequence of FeatureStats
+        Moments of groups of neighbouring images; one for the whole of real images; may be empty.
+    stored : StoredStats or None
+        Moments read from a file, instead of blocks.
+    vectors : ndarray or None
+        float32 [N, D].
+    classes : ClassSums or None
+        Sums of the Inception Score.
+    """
+
+    blocks: Sequence[FeatureStats] = ()
+    stored: StoredStats | None = None
+    vectors: NDArray[np.float32] | None = None
+    classes: ClassSums | None = None
+
+    @cached_property
+    def moments(self) -> FeatureStats | StoredStats:
+        """Mean and covariance of all blocks together, or of the file."""
+        return self.stored or reduce(add, self.blocks)
+
+
+def gathered(
+    collector: FeatureCollector, parts: Sequence[Arrays], groups: int = GROUPS
+) -> ImageFeatures:
+    """Put the arrays of the blocks together, one block in memory at a time.
+
+    Parameters
+    ----------
+    collector : FeatureCollector
+        Who gathered them.
+    parts : sequence of mapping
+        Its arrays, block by block.
+    groups : int
+        To how many groups of neighbouring blocks moments are merged at most.
+
+    Raises
+    ------
+    UserError
+        Features that are not finite.
+    """
+    size = max(1, len(parts) // groups)  # blocks of a group
+    moments: list[FeatureStats] = []
+    vectors: list[NDArray[np.float32]] = []
+    classes: list[ClassSums] = []
+    for number, part in enumerate(parts):
+        if "moments" in collector.kinds:
+            stats = FeatureStats(
+                count=int(part["count"]),
+                mean=part["mean"],
+                scatter=unpack(part["scatter"]),
+                detector=collector.detector.identity,
+            )
+            if number % size:
+                moments[-1] += stats
+            else:
+                moments.append(stats)
+        if "vectors" in collector.kinds:
+            vectors.append(part["vectors"])
+        if "classes" in collector.kinds:
+            classes.append(
+                ClassSums(
+                    probability=part["probability"],
+                    negentropy=part["negentropy"],
+                    count=part["images"],
+                )
+            )
+    features = ImageFeatures(
+        blocks=moments,
+        vectors=np.concatenate(vectors) if vectors else None,
+        classes=reduce(add, classes) if classes else None,
+    )
+    if features.vectors is not None and not np.isfinite(features.vectors).all():
+        raise UserError("features hold values that are not finite: check images and weights")
+    if features.classes is not None and not np.isfinite(features.classes.negentropy).all():
+        raise UserError("class scores are not finite: check images and weights")
+    return features
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A file of the cache.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    key : mapping
+        What its numbers depend on.
+    whole : bool
+        Whether the numbers have the digest that the file says.
+    """
+
+    path: Path
+    key: Key
+    whole: bool
+
+
+def reals_folder() -> Path:
+    """Where the statistics of real images are kept."""
+    return cache_dir() / "reals"
+
+
+def find(key: Key, collector: FeatureCollector) -> ImageFeatures | None:
+    """What `collector` would gather of these images, if all of it is in the cache and whole.
+
+    Parameters
+    ----------
+    key : mapping
+        All that the images depend on.
+    collector : FeatureCollector
+        Its network and kinds.
+    """
+    found: dict[Kind, Arrays] = {}
+    for kind in collector.kinds:
+        whole_key = _key(key, collector, kind)
+        entry = read_entry(_path(whole_key))
+        if entry is None or not entry[0].whole or entry[0].key != whole_key:
+            return None
+        found[kind] = entry[1]
+    blocks = []
+    if moments := found.get("moments"):
+        blocks = [
+            FeatureStats(
+                count=int(moments["count"]),
+                mean=moments["mean"],
+                scatter=moments["scatter"],
+                detector=collector.detector.identity,
+            )
+        ]
+    vectors = found["vectors"]["vectors"] if "vectors" in found else None
+    return ImageFeatures(blocks=blocks, vectors=vectors)
+
+
+def keep(key: Key, collector: FeatureCollector, features: ImageFeatures) -> None:
+    """Write what was gathered, a file for each kind, each whole or not at all."""
+    for kind in collector.kinds:
+        arrays: dict[str, NDArray[Any]] = {}
+        if kind == "moments":
+            stats = reduce(add, features.blocks)
+            arrays = {
+                "count": np.array(stats.count), "mean": stats.mean, "scatter": stats.scatter
+            }  # fmt: skip
+        elif features.vectors is not None:
+            arrays = {"vectors": features.vectors}
+        whole_key = _key(key, collector, kind)
+        about = json.dumps({"key": whole_key, "sha256": _digest(arrays)})
+        save_arrays(_path(whole_key), {**arrays, "about": np.array(about)})
+
+
+def read_entry(path: Path) -> tuple[Entry, Arrays] | None:
+    """Read and check one file; None when it is absent or not of this cache."""
+    arrays = load_arrays(path)
+    if arrays is None:
+        return None
+    try:
+        about = json.loads(str(arrays.pop("about")))
+        key, digest = dict(about["key"]), about["sha256"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    whole = digest == _digest(arrays) and path.name == _path(key).name
+    return Entry(path=path, key=key, whole=whole), arrays
+
+
+def is_as_written(path: Path) -> bool:
+    """Whether a file of the cache is one, and whole."""
+    found = read_entry(path)
+    return found is not None and found[0].whole
+
+
+def cached_files(cache: Path | None = None) -> Sequence[Path]:
+    """All files of the cache, sorted by name."""
+    folder = reals_folder() if cache is None else cache / "reals"
+    return sorted(folder.glob("*.npz")) if folder.is_dir() else []
+
+
+def _key(key: Key, collector: FeatureCollector, kind: Kind) -> Key:
+    return {
+        "format": FORMAT,
+        **key,
+        "num": collector.num,
+        "network": collector.detector.identity,
+        "kind": kind,
+    }
+
+
+def _path(key: Key) -> Path:
+    return reals_folder() / f"{key_digest(key)[:32]}.npz"
+
+
+def _digest(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        value = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {value.dtype} {value.shape}\n".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()

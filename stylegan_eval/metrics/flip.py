@@ -1,0 +1,232 @@
+"""`stylegan-eval directions`: attribute directions of a generator, and how far they hold."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import sklearn
+
+from stylegan_eval.classifiers.classifier import AttributeClassifier
+from stylegan_eval.classifiers.storage import load_classifier
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.files import PACKAGE
+from stylegan_eval.engine.protocols import LoadedGenerator
+from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.directions import Direction, Flips, Mover, find
+from stylegan_eval.metrics.image_pass import GeneratedImages, collect
+from stylegan_eval.metrics.ls import choose_attributes
+from stylegan_eval.metrics.ls_collector import LsCollector, check
+from stylegan_eval.metrics.provenance import where
+from stylegan_eval.metrics.sources import generator_key, load_pure_generator
+from stylegan_eval.results.directions_file import Directions
+from stylegan_eval.results.results import Row, one_note
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.settings.others import DirectionsSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundDirections:
+    """Directions with what they were seen to do.
+
+    Attributes
+    ----------
+    directions : Directions
+        For a file.
+    details : tuple of Direction
+        All attributes asked for, also those without a direction.
+    flips : tuple of Flips
+        One per row of `directions`.
+    rows : tuple of Row
+        One per direction and strength.
+    notes : sequence of str
+        What must be known of the generator.
+    """
+
+    directions: Directions
+    details: tuple[Direction, ...]
+    flips: tuple[Flips, ...]
+    rows: tuple[Row, ...]
+    notes: Sequence[str] = ()
+
+
+def evaluate(inputs: Inputs, settings: DirectionsSettings, run: Run) -> FoundDirections | None:
+    """Draw and classify images, fit the hyperplanes, move fresh images along their normals.
+
+    Returns
+    -------
+    FoundDirections or None
+        None in all processes but the first.
+
+    Raises
+    ------
+    UserError
+        Something of the inputs cannot be used, or no attribute has a direction.
+    """
+    start = time.perf_counter()
+    loaded = load_pure_generator(inputs, run.device, "directions")
+    classifier = _classifier(inputs, settings, loaded, run)
+    key = generator_key(loaded, settings, run.device)
+    images = GeneratedImages(
+        generator=loaded.generator, seed=settings.seed, batch=settings.batch, device=run.device
+    )
+    collector = LsCollector(classifier=classifier, num=settings.num, spaces=("w",))
+    parts = collect(images, [collector], key, run, "generated images")[collector.name]
+    if not run.processes.is_first:
+        return None
+    details = find(parts, classifier.attributes, settings)
+    directions = _directions(details, settings, loaded, classifier)
+    mover = Mover(
+        generator=loaded.generator, classifier=classifier, settings=settings, device=run.device
+    )
+    flips = mover.measure(directions)
+    about = {
+        "seed": settings.seed,
+        "generator": str(inputs.ckpt or inputs.generator or ""),
+        "generator_digest": loaded.sha256,
+        "description": loaded.description,
+        "detector": f"classifiers-{classifier.record.architecture}",
+        "weights_sha256": classifier.sha256,
+        "precision": "fp32",
+        "note": one_note(*loaded.notes),
+        "details": loaded.details,
+        "seconds": round(time.perf_counter() - start, 1),
+        **where(run),
+    }
+    by_name = {each.name: each for each in details}
+    return FoundDirections(
+        directions=directions,
+        details=tuple(details),
+        flips=tuple(flips),
+        rows=tuple(
+            _row(by_name[each.name], each, number, settings, about)
+            for each in flips
+            for number in range(len(each.strengths))
+        ),
+        notes=loaded.notes,
+    )
+
+
+def _classifier(
+    inputs: Inputs, settings: DirectionsSettings, loaded: LoadedGenerator, run: Run
+) -> AttributeClassifier:
+    """Load the classifiers and check everything that can be before the work."""
+    if inputs.classifiers is None:
+        raise UserError(
+            "--classifiers is missing: stylegan-eval classifiers train --data LABELLED.zip makes"
+            " a file of them"
+        )
+    if not loaded.maps:
+        raise UserError(
+            f"directions lie in W, and {inputs.ckpt or inputs.generator} has no mapping network:"
+            " use another (configurations C to F have one)"
+        )
+    classifier = load_classifier(inputs.classifiers, run.device)
+    choose_attributes(settings.attributes, classifier.attributes)
+    check(classifier, loaded.generator.resolution)
+    return classifier
+
+
+def _directions(
+    details: Sequence[Direction],
+    settings: DirectionsSettings,
+    loaded: LoadedGenerator,
+    classifier: AttributeClassifier,
+) -> Directions:
+    """What a file shall hold.
+
+    Raises
+    ------
+    UserError
+        Nothing.
+    """
+    found = [each for each in details if not each.error]
+    if not found:
+        reasons = ", ".join(f"{each.name} ({each.error})" for each in details)
+        raise UserError(
+            f"no directions: {reasons}: draw more images (--num), or keep more (--keep)"
+        )
+    apart = f", apart {settings.apart:g}" if settings.normal == "covariance" else ""
+    said = (
+        f"{settings.normal} normals in w{apart}; {settings.num} images of seed {settings.seed},"
+        f" {settings.keep} kept; network: {loaded.description}; classifiers:"
+        f" {classifier.record.architecture}, sha256 {classifier.sha256};"
+        f" {PACKAGE} {version(PACKAGE)}"
+    )
+    return Directions(
+        names=tuple(each.name for each in found),
+        normals=np.stack([each.normal for each in found]).astype(np.float32),
+        spreads=np.array([each.spread for each in found], np.float32),
+        accuracies=np.array([each.accuracy for each in found], np.float32),
+        generator_digest=loaded.sha256,
+        description=said,
+    )
+
+
+def metric_name(settings: DirectionsSettings, strength: float, attribute: str) -> str:
+    """Name under this protocol: ``flip_w/smiling``; what differs from it in brackets."""
+    usual = DirectionsSettings
+    marks = []
+    if settings.normal != usual.normal:
+        marks.append(f"normal:{settings.normal}")
+    elif settings.apart != usual.apart:
+        marks.append(f"apart:{settings.apart:g}")
+    if strength != usual.strength:
+        marks.append(f"strength:{strength:g}")
+    return "flip_w" + (f"[{','.join(marks)}]" if marks else "") + f"/{attribute}"
+
+
+def protocol(settings: DirectionsSettings, strength: float) -> dict[str, str]:
+    """What a row must say about how it came about."""
+    said = {
+        "strength": f"{strength:g}",
+        "normal": settings.normal,
+        "fit": str(settings.num),
+        "keep": str(settings.keep),
+        "check-seed": str(settings.check_seed),
+        "layers": "all",
+    }
+    if settings.normal == "plain" or not settings.apart:
+        return said
+    # Only here does one attribute's direction depend on the others.
+    words = [word.strip() for word in settings.attributes.split(",") if word.strip()]
+    named = "+".join(sorted(words)).replace(" ", "-").replace("=", "-") or "all"
+    return said | {"apart": f"{settings.apart:g}", "attributes": named}
+
+
+def _row(
+    direction: Direction,
+    flips: Flips,
+    number: int,
+    settings: DirectionsSettings,
+    about: dict[str, Any],
+) -> Row:
+    strength = flips.strengths[number]
+    lacking, having = flips.lacking, flips.having
+    missing = [
+        f"no fresh image {what} it"
+        for side, what in ((lacking, "lacks"), (having, "has"))
+        if not side.count
+    ]
+    return Row(
+        metric=metric_name(settings, strength, direction.name),
+        value=float(flips.rate[number]),
+        stderr=float(flips.stderr[number]),
+        num=lacking.count + having.count,
+        protocol=protocol(settings, strength),
+        details={
+            **about["details"],
+            "share": f"{direction.share:.4f}",
+            "accuracy": f"{direction.accuracy:.4f}",
+            "added": f"{lacking.turned[number]:.4f}",
+            "added-of": str(lacking.count),
+            "removed": f"{having.turned[number]:.4f}",
+            "removed-of": str(having.count),
+            "others": f"{flips.others[number]:.4f}",
+            "sklearn": sklearn.__version__,
+        },
+        note=one_note(about["note"], *missing),
+        **{key: said for key, said in about.items() if key not in ("note", "details")},
+    )

@@ -1,0 +1,182 @@
+"""One pass over images that feeds every metric: each image is made once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stylegan_eval.engine.blocks import Arrays, Blocks, Key, Run, Tick, split_all
+from stylegan_eval.engine.protocols import ImageGenerator
+from stylegan_eval.engine.sampling import draw, mirror_flags, to_uint8
+from stylegan_eval.images.files import ImageFiles, read_batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """A batch of images, with where they come from if a generator drew them.
+
+    Attributes
+    ----------
+    positions : sequence of int
+        Numbers of the images within the pass.
+    images : Tensor
+        uint8 [n, 3, H, W].
+    raw : Tensor or None
+        float32 [n, 3, H, W], about [-1, 1], as the generator drew them.
+    z : Tensor or None
+        [n, z_dim].
+    ws : Tensor or None
+        [n, L, w_dim].
+    """
+
+    positions: Sequence[int]
+    images: Tensor
+    raw: Tensor | None = None
+    z: Tensor | None = None
+    ws: Tensor | None = None
+
+
+class Source(Protocol):
+    """Images with numbers."""
+
+    def batches(self, positions: range) -> Iterator[Samples]:
+        """Yield the images with these numbers, each once."""
+
+
+class BlockCollector(Protocol):
+    """What a collector gathers over one block."""
+
+    def add(self, samples: Samples) -> None:
+        """Take in a batch."""
+
+    def arrays(self) -> Arrays:
+        """What is to be kept of the block."""
+
+
+class Collector(Protocol):
+    """A consumer of images."""
+
+    @property
+    def name(self) -> str:
+        """Distinguishes it from other collectors of the pass."""
+
+    @property
+    def identity(self) -> str:
+        """All that its arrays depend on besides the images."""
+
+    @property
+    def num(self) -> int:
+        """It wants the images 0 .. num - 1."""
+
+    def begin(self) -> BlockCollector:
+        """Start a block."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedImages:
+    """Images of a generator; image i depends on (seed, i) alone."""
+
+    generator: ImageGenerator
+    seed: int
+    batch: int
+    device: torch.device
+
+    def batches(self, positions: range) -> Iterator[Samples]:
+        """Yield the images with these numbers; see `sampling.draw`."""
+        for start in range(positions.start, positions.stop, self.batch):
+            part = range(start, min(start + self.batch, positions.stop))
+            z, ws, raw = draw(self.generator, self.seed, part, self.device)
+            yield Samples(positions=part, images=to_uint8(raw), raw=raw, z=z, ws=ws)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileImages:
+    """Images of files, number i of a pass being `indices[i]`; flipped at random when `mirror`."""
+
+    files: ImageFiles
+    indices: Sequence[int]
+    mirror: bool
+    seed: int
+    batch: int
+
+    def batches(self, positions: range) -> Iterator[Samples]:
+        """Yield the images at these places of `indices`, in the order of the files."""
+        order = sorted(positions, key=self.indices.__getitem__)
+        wanted = [self.indices[position] for position in order]
+        start = 0
+        for images in read_batches(self.files, wanted, self.batch):
+            part = slice(start, start + len(images))
+            start = part.stop
+            if self.mirror:
+                flags = mirror_flags(self.seed, wanted[part])
+                images = np.where(flags[:, None, None, None], images[..., ::-1], images)
+            yield Samples(
+                positions=order[part], images=torch.from_numpy(np.ascontiguousarray(images))
+            )
+
+
+def pass_key(key: Key, collectors: Sequence[Collector]) -> Key:
+    """All that the blocks of a pass depend on: its images and who looks at them."""
+    return {**key, **{f"collector {c.name}": f"{c.identity} num={c.num}" for c in collectors}}
+
+
+def collect(
+    source: Source, collectors: Sequence[Collector], key: Key, run: Run, label: str
+) -> Mapping[str, Blocks]:
+    """Show every image to every collector that wants it, once.
+
+    Parameters
+    ----------
+    source : Source
+        Where images come from.
+    collectors : sequence of Collector
+        With different names.
+    key : mapping
+        All that the images depend on.
+    run : Run
+        Where; see `Run.map_blocks`.
+    label : str
+        For the progress bar.
+
+    Returns
+    -------
+    mapping
+        For each collector's name its arrays, block by block, in order; its blocks are those of
+        `split_all` over all collectors, up to its `num`. None in all processes but the first.
+    """
+    blocks = split_all(collector.num for collector in collectors)
+
+    def compute(block: range, tick: Tick) -> Arrays:
+        wanting = [collector for collector in collectors if block.stop <= collector.num]
+        begun = {collector.name: collector.begin() for collector in wanting}
+        for samples in source.batches(block):
+            for part in begun.values():
+                part.add(samples)
+            tick(len(samples.positions))
+        return {
+            f"{name}/{array}": value
+            for name, part in begun.items()
+            for array, value in part.arrays().items()
+        }
+
+    parts = run.map_blocks(pass_key(key, collectors), blocks, compute, label)
+    return {collector.name: _of(collector, blocks, parts) for collector in collectors}
+
+
+def _of(collector: Collector, blocks: Sequence[range], parts: Blocks) -> Blocks:
+    """The blocks of one collector."""
+    beginning = f"{collector.name}/"
+    seen = [number for number in range(len(parts)) if blocks[number].stop <= collector.num]
+
+    def read(number: int) -> dict[str, NDArray[Any]]:
+        return {
+            name.removeprefix(beginning): value
+            for name, value in parts[seen[number]].items()
+            if name.startswith(beginning)
+        }
+
+    return Blocks(len(seen), read)

@@ -1,0 +1,110 @@
+"""Measure one metric or `all`: open the run, dispatch, collect rows."""
+
+import importlib
+from typing import Any
+
+import torch
+
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.cache import check_cache
+from stylegan_eval.engine.command import say
+from stylegan_eval.engine.processes import processes_from_environment
+from stylegan_eval.errors import UndefinedMetricError, UserError
+from stylegan_eval.generators.loading import pick_device
+from stylegan_eval.metrics import METRICS, Entry, image_metrics, ppl
+from stylegan_eval.metrics.image_metrics import evaluate
+from stylegan_eval.metrics.ls import open_separability
+from stylegan_eval.metrics.naming import ImageMetric, Request
+from stylegan_eval.results.results import Row
+from stylegan_eval.settings.common import Inputs, Sampling
+from stylegan_eval.settings.image_metrics import AllSettings, FeatureSettings
+from stylegan_eval.settings.others import PplSettings
+
+
+def open_run(device: str) -> Run:
+    """Join the processes that torchrun started, if any, and pick this one's device.
+
+    Raises
+    ------
+    UserError
+        No such device, or an environment that is not torchrun's.
+    """
+    check_cache()
+    processes = processes_from_environment()
+    if processes.world > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
+        device = f"cuda:{processes.local_rank}"
+    return Run(device=pick_device(device), processes=processes)
+
+
+def measure(entry: Entry, inputs: Inputs, settings: Sampling, run: Run) -> list[Row]:
+    """Measure what a command line names by one metric of the catalogue.
+
+    Returns
+    -------
+    list of Row
+        Empty in all processes but the first.
+
+    Raises
+    ------
+    UserError
+        Something of the inputs cannot be used.
+    """
+    found = at(entry.place)
+    if isinstance(settings, PplSettings):
+        inputs.check_weights("lpips-vgg")
+    elif isinstance(settings, FeatureSettings) and not isinstance(settings, AllSettings):
+        inputs.check_weights(settings.features)
+    if not isinstance(found, ImageMetric):
+        rows: list[Row] = found(inputs, settings, run)
+        return rows
+    assert isinstance(settings, FeatureSettings)
+    return evaluate(inputs, [Request(metric=found, settings=settings)], run)
+
+
+def at(place: str) -> Any:
+    """Object at ``module:name``."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
+    """Measure all metrics that are chosen.
+
+    Returns
+    -------
+    list of Row
+        Empty in all processes but the first.
+
+    Raises
+    ------
+    UserError
+        Something of the inputs cannot be used; before the work where it can be known.
+    """
+    if "" in inputs.weights:
+        raise UserError(
+            "--weights: several networks take part, say whose file it is: inception=FILE,"
+            " vgg16=FILE, lpips-vgg=FILE"
+        )
+    asked, left_out = settings.chosen_with(
+        classifiers=inputs.classifiers is not None, images=inputs.images is not None
+    )
+    if inputs.distances is not None and "ppl" not in asked:
+        raise UserError("--distances keeps the lengths of ppl, which is not among --metrics")
+    requests = [
+        Request(metric=at(METRICS[name].place), settings=chosen)
+        for name, chosen in settings.of_images(asked).items()
+    ]
+    path_lengths = None
+    if "ppl" in asked:
+        try:
+            path_lengths = ppl.prepare(inputs, settings.of_ppl(), run)
+        except UndefinedMetricError as error:
+            if settings.names_metrics:
+                raise
+            left_out["ppl"] = str(error)
+    if run.processes.is_first:
+        for name, reason in left_out.items():
+            say(f"note: {name} is left out: {reason}", err=True)
+    consumers = [open_separability(inputs, settings.of_ls(), run)] if "ls" in asked else []
+    rows = image_metrics.evaluate(inputs, requests, run, consumers) if requests or consumers else []
+    return rows if path_lengths is None else rows + path_lengths()

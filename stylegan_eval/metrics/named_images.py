@@ -1,0 +1,175 @@
+"""Which images a command line names, opened and checked before any network is loaded."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.sampling import Stream, random_stream
+from stylegan_eval.engine.stats_file import StoredStats, read_stats
+from stylegan_eval.errors import UserError
+from stylegan_eval.images.files import ImageFiles, open_images
+from stylegan_eval.metrics.naming import Request
+from stylegan_eval.metrics.sources import (
+    Fakes,
+    Reals,
+    check_size,
+    choose_reals,
+    open_fakes,
+    pick_reals,
+    statistics_file,
+)
+from stylegan_eval.settings.common import Inputs, Sampling
+from stylegan_eval.settings.image_metrics import (
+    FeatureSettings,
+    FidSettings,
+    GeneratedSettings,
+    KidSettings,
+    PrdcSettings,
+    PrSettings,
+    RealSettings,
+    Variant,
+    subset_size_for,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """What the command line names as images.
+
+    Attributes
+    ----------
+    fakes : Fakes or StoredStats or None
+        Generated images; None where real ones take their place (a floor).
+    reals : Reals or StoredStats or None
+        Real images; None where no metric needs them.
+    reference : Reals or None
+        For a floor: the first half of the real images.
+    """
+
+    fakes: Fakes | StoredStats | None = None
+    reals: Reals | StoredStats | None = None
+    reference: Reals | None = None
+
+
+@contextlib.contextmanager
+def open_named(
+    inputs: Inputs, requests: Sequence[Request], sampling: Sampling, run: Run
+) -> Iterator[Named]:
+    """Open generated and real images, and refuse what can be refused before a network is loaded.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What the command line names.
+    requests : sequence of Request
+        Metrics of images, with equal choices of real ones.
+    sampling : Sampling
+        How many images are generated, and with which seed.
+    run : Run
+        Where.
+
+    Raises
+    ------
+    UserError
+        Something is missing, too small, too few or of another kind than the metrics need.
+    """
+    variant = _variant(requests)
+    compared = [request for request in requests if request.metric.real]
+    only_moments = requests and all(
+        r.metric.fake == r.metric.real == ("moments",) for r in requests
+    )
+    if any(map(statistics_file, (inputs.images, inputs.data))) and not only_moments:
+        raise UserError("a file of statistics holds mean and covariance: only fid can use it")
+    with contextlib.ExitStack() as stack:
+        if any(isinstance(r.settings, FidSettings) and r.settings.floor for r in requests):
+            if inputs.ckpt or inputs.generator or inputs.images:
+                raise UserError(
+                    "--floor compares real images with real ones: leave out --ckpt, --generator,"
+                    " and --images"
+                )
+            variant.check_absent("--floor draws no images")
+            yield _halves(stack.enter_context(_open_reals(inputs)), requests[0].settings)
+            return
+        fakes: Fakes | StoredStats
+        if (path := statistics_file(inputs.images)) is not None:
+            variant.check_absent("--images are drawn already")
+            fakes = read_stats(path)
+        else:
+            fakes = stack.enter_context(open_fakes(inputs, sampling, run.device, variant))
+        if not compared:
+            yield Named(fakes=fakes)
+        elif (path := statistics_file(inputs.data)) is not None:
+            yield Named(fakes=fakes, reals=read_stats(path))
+        else:
+            files = stack.enter_context(_open_reals(inputs))
+            reals = _chosen(files, compared[0].settings, fakes)
+            for request in compared:
+                _check_enough(request.settings, reals.num)
+            yield Named(fakes=fakes, reals=reals)
+
+
+def _variant(requests: Sequence[Request]) -> Variant:
+    """How the generator shall draw; all requests say the same."""
+    asked = [r.settings for r in requests if isinstance(r.settings, GeneratedSettings)]
+    return asked[0].variant if asked else Variant()
+
+
+def _open_reals(inputs: Inputs) -> ImageFiles:
+    if inputs.data is None:
+        raise UserError("--data is missing: name a folder or a zip of real images")
+    if statistics_file(inputs.data) is not None:
+        raise UserError("--floor needs images: --data is a file of statistics")
+    return open_images(inputs.data)
+
+
+def _chosen(files: ImageFiles, settings: FeatureSettings, fakes: Fakes | StoredStats) -> Reals:
+    """The real images that the settings ask for."""
+    assert isinstance(settings, RealSettings)
+    trained = False
+    if isinstance(fakes, Fakes):
+        what = "the generator draws" if fakes.generator is not None else "--images are"
+        check_size(files, fakes.size, what)
+        trained = fakes.mirrored and settings.reals != "full"
+    mirror = trained if settings.mirror == "auto" else settings.mirror == "yes"
+    return choose_reals(files, settings.num, settings.reals, settings, mirror=mirror)
+
+
+def _check_enough(settings: FeatureSettings, reals: int) -> None:
+    """Refuse all real images where they are fewer than the settings, made for `num`, allow."""
+    if isinstance(settings, KidSettings) and settings.subset_size > reals:
+        raise UserError(
+            f"the data has {reals} images, fewer than a subset of kid: use --subset-size"
+            f" {subset_size_for(reals)} or give more data"
+        )
+    if isinstance(settings, PrSettings | PrdcSettings) and settings.k >= reals:
+        raise UserError(
+            f"the data has {reals} images, --k {settings.k} needs {settings.k + 1} or more:"
+            " use a smaller --k or give more data"
+        )
+    if reals < 2:
+        raise UserError("the data has 1 image, two or more are needed: give more data")
+
+
+def _halves(files: ImageFiles, settings: FeatureSettings) -> Named:
+    """Two disjoint random sets of `num` real images each."""
+    assert isinstance(settings, RealSettings)
+    num = settings.num
+    if 2 * num > len(files):
+        raise UserError(
+            f"the data has {len(files)} images, --floor with --num {num} needs"
+            f" {2 * num}: use --num {len(files) // 2} or give more data"
+        )
+    order = random_stream(settings.seed, 0, Stream.SUBSET).permutation(len(files))
+    first, second = (
+        pick_reals(
+            files,
+            # Sorted for the disk's sake: statistics do not depend on the order.
+            sorted(int(i) for i in order[part * num : (part + 1) * num]),
+            f"half {part} of seed {settings.seed}",
+            settings,
+            mirror=settings.mirror == "yes",
+        )
+        for part in (0, 1)
+    )
+    return Named(reals=second, reference=first)

@@ -1,0 +1,167 @@
+"""What the metrics of images have in common: what they need, and how their names are made."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stylegan_eval.engine.protocols import Detector
+from stylegan_eval.metrics.features import ImageFeatures, Kind
+from stylegan_eval.networks import OFFICIAL_WEIGHTS
+from stylegan_eval.settings.image_metrics import (
+    FeatureSettings,
+    FidSettings,
+    GeneratedSettings,
+    RealSettings,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """A number before it becomes a row.
+
+    Attributes
+    ----------
+    name : str
+        Name of the metric.
+    value : float
+        The number.
+    stderr : float or None
+        Its standard error.
+    protocol : mapping
+        Choices that the name does not tell.
+    details : mapping
+        What else was measured.
+    notes : sequence of str
+        What a reader must know before quoting it; empty ones count for nothing.
+    """
+
+    name: str
+    value: float
+    stderr: float | None = None
+    protocol: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """What a metric computes its values from.
+
+    Attributes
+    ----------
+    fake, real : ImageFeatures
+        Of the generated and of the real images; `real` is empty where the metric needs none.
+    detector : Detector
+        The network that saw them.
+    device : torch.device
+        Where to compute.
+    """
+
+    fake: ImageFeatures
+    real: ImageFeatures
+    detector: Detector
+    device: torch.device
+
+    def vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Feature vectors of generated and of real images, [N, D] and [M, D]."""
+        assert self.fake.vectors is not None
+        assert self.real.vectors is not None
+        return self.fake.vectors, self.real.vectors
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageMetric:
+    """A metric of images.
+
+    Attributes
+    ----------
+    fake, real : tuple of str
+        Kinds of `features.Kind` that it needs of generated and of real images.
+    values : callable
+        ``(settings, gathered) -> list of Value``.
+    """
+
+    fake: tuple[Kind, ...]
+    real: tuple[Kind, ...]
+    values: Callable[[Any, Gathered], list[Value]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A metric of images with its settings."""
+
+    metric: ImageMetric
+    settings: FeatureSettings
+
+
+def error_details(redrawn: float | None = None) -> dict[str, str]:
+    """Say in a row what its standard error holds: the generated images redrawn, the reals fixed.
+
+    Two generators measured on the same real images differ by that noise alone.
+
+    Parameters
+    ----------
+    redrawn : float, optional
+        Standard error with the real images redrawn as well, where it is known.
+    """
+    known = {} if redrawn is None else {"stderr-reals-redrawn": f"{redrawn:.4g}"}
+    return {"stderr": "reals-fixed", **known}
+
+
+def count_name(num: int) -> str:
+    """50000 -> 50k, 1234 -> 1234."""
+    return f"{num // 1000}k" if num % 1000 == 0 else str(num)
+
+
+def count_and_k(num: int, k: int) -> str:
+    """50000 and 3 -> 50k3, as NVIDIA names it; 1234 and 3 -> 1234_3."""
+    return f"{count_name(num)}{k}" if num % 1000 == 0 else f"{num}_{k}"
+
+
+def suffix(settings: FeatureSettings) -> str:
+    """Say which real images where it is no random choice: ``_full``, ``_first``, ``_floor``."""
+    if isinstance(settings, FidSettings) and settings.floor:
+        return "_floor"
+    reals = settings.reals if isinstance(settings, RealSettings) else "random"
+    return "" if reals == "random" else f"_{reals}"
+
+
+def marks(settings: FeatureSettings, detector: Detector, *, usual: str) -> str:
+    """In brackets what is not as the metric's name promises; empty when all is.
+
+    A user's own weights file is accepted, because the same network circulates in other containers,
+    but its digest becomes part of the name: the number cannot pass for the official one.
+
+    Parameters
+    ----------
+    usual : str
+        The feature network that the bare name stands for.
+    """
+    said: list[str] = []
+    if isinstance(settings, GeneratedSettings):
+        said += [f"{name}:{value}" for name, value in settings.variant.said.items()]
+    if settings.features != usual:
+        said.append(settings.features)
+    if settings.resize != "tf1":
+        said.append(f"resize:{settings.resize}")
+    official = OFFICIAL_WEIGHTS.get(settings.features)
+    if official is not None and detector.weights_sha256 != official:
+        said.append(f"weights:{detector.weights_sha256[:8]}")
+    return f"[{','.join(said)}]" if said else ""
+
+
+def inception_name(short: str, other: str, settings: FeatureSettings, detector: Detector) -> str:
+    """Name of a metric that has its own name with Inception alone.
+
+    ``fid50k`` is official Inception weights and TensorFlow 1's resize. Without Inception the name
+    is ``other`` and the network: a Fréchet distance is then no FID.
+    """
+    if settings.features != "inception":
+        own = marks(settings, detector, usual=settings.features)
+        return f"{other}_{settings.features}{suffix(settings)}{own}"
+    own = marks(settings, detector, usual="inception")
+    return f"{short}{count_name(settings.num)}{suffix(settings)}{own}"

@@ -1,0 +1,163 @@
+"""Training curves and histograms of path lengths."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stylegan_eval.metrics.path_length import trimmed_mean
+from stylegan_eval.report import shell
+from stylegan_eval.report.charts import Curve, Values, curves, histogram, seen
+from stylegan_eval.report.shell import code
+from stylegan_eval.report.subjects import Subject
+from stylegan_eval.results.formatting import number, with_error
+from stylegan_eval.results.measured import Measured, from_log, higher_is_better
+from stylegan_eval.results.path_length_file import Distances
+from stylegan_eval.results.plotting import number_in, running_mean, window_of
+from stylegan_eval.results.run_folder import METRICS
+
+_LOSSES = ("loss_D", "loss_G", "r1", "gp")
+_SCORES = ("score_real", "score_fake")
+_Key = tuple[str, ...]
+
+
+def length_charts(
+    subjects: Sequence[Subject], distances: Sequence[Distances], styles: Mapping[str, int]
+) -> list[str]:
+    """A histogram for each metric, as HTML; an upright line is the trimmed mean.
+
+    Parameters
+    ----------
+    subjects : sequence of Subject
+        The generators.
+    distances : sequence of Distances
+        A file belongs to the generator whose digest it has.
+    styles : mapping
+        Number of the colour of each generator by label.
+    """
+    found: dict[str, dict[str, Values]] = {}
+    labels = {subject.digest: subject.label for subject in subjects if subject.digest}
+    for at, one in enumerate(distances):
+        label = labels.get(one.generator_digest, one.generator)
+        for metric, numbers in one.lengths.items():
+            style = styles.get(label, len(styles) + at)
+            found.setdefault(metric, {})[label] = Values(label=label, style=style, numbers=numbers)
+    drawn = []
+    for at, (metric, given) in enumerate(found.items()):
+        means = {label: trimmed_mean(values.numbers).mean for label, values in given.items()}
+        drawn.append(histogram(f"lengths-{at}", metric, list(given.values()), means))
+    return drawn
+
+
+def tails(subjects: Sequence[Subject], distances: Sequence[Distances]) -> str:
+    """A table of how much of each sum the longest paths are, as HTML."""
+    labels = {subject.digest: subject.label for subject in subjects if subject.digest}
+    rows = []
+    for one in distances:
+        label = labels.get(one.generator_digest, one.generator)
+        for metric, numbers in one.lengths.items():
+            share = float(np.sort(numbers)[-max(len(numbers) // 10, 1) :].sum() / numbers.sum())
+            values = (float(np.median(numbers)), trimmed_mean(numbers).mean, float(numbers.mean()))
+            rows.append(
+                [
+                    shell.row_name(shell.text(label), label),
+                    shell.cell(code(metric), metric, "names"),
+                    *(shell.cell(number(x), repr(x), "number") for x in values),
+                    shell.cell(f"{share:.0%}", repr(share), "number"),
+                ]
+            )
+    heads = [shell.head("generator", "text"), shell.head("metric", "text")]
+    words = ("median", "trimmed mean", "mean", "of which the longest tenth")
+    heads += [shell.head(word, "number", "number") for word in words]
+    return shell.table("Path lengths", heads, rows)
+
+
+def metric_charts(subjects: Sequence[Subject], styles: Mapping[str, int]) -> list[str]:
+    """A chart for each metric and protocol that trainings measured, a line for each, as HTML.
+
+    Parameters
+    ----------
+    subjects : sequence of Subject
+        Those with a training are shown.
+    styles : mapping
+        Number of the colour of each by label.
+    """
+    found: dict[_Key, dict[str, list[tuple[float, Measured]]]] = {}
+    for subject in subjects:
+        for row, measured in _measured(subject):
+            lines = found.setdefault((measured.metric, *measured.defining), {})
+            lines.setdefault(subject.label, []).append((row["nimg"] / 1000, measured))
+    drawn = []
+    for at, ((metric, *_), lines) in enumerate(found.items()):
+        given = [_curve(label, styles[label], points) for label, points in lines.items()]
+        log = not higher_is_better(metric)
+        drawn.append(curves(f"metric-{at}", f"{metric} over training", given, log=log))
+    return drawn
+
+
+def _measured(subject: Subject) -> list[tuple[Mapping[str, Any], Measured]]:
+    if subject.run is None:
+        return []
+    source = subject.run.folder / METRICS
+    rows = [(row, from_log(row, source)) for row in subject.run.metrics]
+    return [(row, result) for row, result in rows if result is not None and not result.part_of]
+
+
+def _curve(label: str, style: int, points: Sequence[tuple[float, Measured]]) -> Curve:
+    errors = [math.nan if row.stderr is None else row.stderr for _, row in points]
+    return Curve(
+        label=label,
+        style=style,
+        x=[kimg for kimg, _ in points],
+        y=[row.value for _, row in points],
+        error=errors if any(map(math.isfinite, errors)) else (),
+    )
+
+
+def best_of(subjects: Sequence[Subject]) -> list[str]:
+    """For each training and metric the best value on its way, in words."""
+    said = []
+    for subject in subjects:
+        by_metric: dict[str, list[tuple[float, Measured]]] = {}
+        for row, measured in _measured(subject):
+            if math.isfinite(measured.value):
+                points = by_metric.setdefault(measured.metric, [])
+                points.append((row["nimg"] / 1000, measured))
+        for metric, points in by_metric.items():
+            sign = -1 if higher_is_better(metric) else 1
+            kimg, best = min(points, key=lambda point: sign * point[1].value)
+            words = with_error(best.value, best.stderr)
+            said.append(
+                f"{subject.label}: best {metric} {words} at {kimg:.5g} kimg, measured"
+                f" {len(points)} times up to {points[-1][0]:.5g} kimg."
+            )
+    return said
+
+
+def loss_charts(subjects: Sequence[Subject]) -> list[str]:
+    """For each training losses with penalties, and scores, as HTML; empty where none is logged."""
+    drawn = []
+    for at, subject in enumerate(subjects):
+        if subject.run is None or not subject.run.log:
+            continue
+        for keys, title in ((_LOSSES, "losses and penalty"), (_SCORES, "mean scores of D")):
+            given = _terms(subject.run.log, keys)
+            if given:
+                window = window_of(subject.run.log)
+                over = f", mean of {window} ticks" if window > 1 else ""
+                words = f"{subject.label}: {title}{over}"
+                drawn.append(curves(f"loss-{at}-{keys[0].replace('_', '-')}", words, given))
+    return drawn
+
+
+def _terms(log: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Curve]:
+    """The terms that are in the log, smoothed."""
+    given = []
+    kimg = [row["nimg"] / 1000 for row in log]
+    for style, key in enumerate(keys):
+        values = seen([number_in(row, key) for row in log]).tolist()
+        if any(map(math.isfinite, values)):
+            smooth = running_mean(values, window_of(values))
+            given.append(Curve(label=key, style=style, x=kimg, y=smooth))
+    return given

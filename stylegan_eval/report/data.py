@@ -1,0 +1,112 @@
+"""From what a command line names to tables, runs and path lengths."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.results.measured import Measured, from_table
+from stylegan_eval.results.path_length_file import (
+    SUFFIX,
+    Distances,
+    looks_like_distances,
+    read_distances,
+)
+from stylegan_eval.results.results import COLUMNS
+from stylegan_eval.results.run_folder import TrainingRun, is_run, read_run
+
+_DEEPEST = 3  # folders within folders
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a report is made of.
+
+    Attributes
+    ----------
+    measured : sequence of Measured
+        Rows of the tables, in their order.
+    runs : sequence of TrainingRun
+        Trainings.
+    distances : sequence of Distances
+        Path lengths.
+    """
+
+    measured: Sequence[Measured]
+    runs: Sequence[TrainingRun]
+    distances: Sequence[Distances]
+
+
+def find(paths: Sequence[Path]) -> Found:
+    """Read what is named, and what lies in named folders and beside named tables.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Result tables, files of path lengths, folders of trainings, or folders of all these.
+
+    Raises
+    ------
+    UserError
+        Something named is missing, of another kind or damaged; or there is nothing in a folder.
+    """
+    tables: list[Path] = []
+    folders: list[Path] = []
+    lengths: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: no such table or folder")
+        if not path.is_dir():
+            (lengths if path.suffix == SUFFIX else tables).append(path)
+            lengths += _beside(path)
+            continue
+        inside = list(_inside(path))
+        if not inside:
+            raise UserError(
+                f"{path}: nothing to report in it: expected tables of stylegan-eval --csv, or"
+                " folders of stylegan-train"
+            )
+        tables += [found for found in inside if found.suffix == ".csv"]
+        lengths += [found for found in inside if found.suffix == SUFFIX]
+        folders += [found for found in inside if found.is_dir()]
+    return Found(
+        measured=[row for path in _once(tables) for row in from_table(path)],
+        runs=[read_run(folder) for folder in _once(folders)],
+        distances=[read_distances(path) for path in _once(lengths)],
+    )
+
+
+def _once(paths: Sequence[Path]) -> list[Path]:
+    return list({path.resolve(): path for path in paths}.values())
+
+
+def _beside(table: Path) -> list[Path]:
+    return [path for path in sorted(table.parent.glob(f"*{SUFFIX}")) if looks_like_distances(path)]
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    """Tables, files of path lengths and folders of trainings in a folder, by name."""
+    deepest = len(folder.parts) + _DEEPEST
+    for found, within, names in os.walk(folder):
+        here = Path(found)
+        within[:] = sorted(name for name in within if not name.startswith("."))
+        if len(here.parts) >= deepest:
+            within.clear()
+        if is_run(here):
+            yield here
+        for name in sorted(names):
+            path = here / name
+            if (path.suffix == ".csv" and _is_table(path)) or (
+                path.suffix == SUFFIX and looks_like_distances(path)
+            ):
+                yield path
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file begins as tables of results do; others are no concern of a report."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            return file.readline(2**14).strip() == ",".join(COLUMNS)
+    except OSError:
+        return False

@@ -1,0 +1,211 @@
+"""Puts a report together and writes it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stylegan_eval.engine.files import atomic_write, check_writable
+from stylegan_eval.errors import UserError
+from stylegan_eval.report import shell
+from stylegan_eval.report.curves import best_of, loss_charts, metric_charts
+from stylegan_eval.report.data import Found, find
+from stylegan_eval.report.parts import (
+    attributes_part,
+    charts,
+    paper_part,
+    summary_part,
+)
+from stylegan_eval.report.provenance import provenance_part, settings_part
+from stylegan_eval.report.subjects import Named, Subject, subjects_of
+from stylegan_eval.settings.others import ReportSettings
+
+if TYPE_CHECKING:
+    from stylegan_eval.report.samples import Opened
+
+_FOOTER = (
+    "<p>Written by stylegan-eval report. This page needs no other file and asks nothing of the"
+    " network.</p>"
+)
+_NO_LENGTHS = (
+    "Results hold means alone. Measure with stylegan-eval ppl (or all) --distances FILE.npz beside"
+    " the table, and this part shows how the lengths are spread."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInputs:
+    """What a report is made of.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        See `finding.find`.
+    ckpts : tuple of Path
+        Checkpoints to show, also of results whose generator has moved.
+    data : Path or None
+        Real images, a folder or a zip; None for no neighbours.
+    weights : Path or None
+        Of the feature network; None for the official ones.
+    device : str
+        As in `loading.pick_device`.
+    command : str
+        What made the page, for the page.
+    """
+
+    paths: tuple[Path, ...] = ()
+    ckpts: tuple[Path, ...] = ()
+    data: Path | None = None
+    weights: Path | None = None
+    device: str = "auto"
+    command: str = ""
+
+
+def write_report(
+    inputs: ReportInputs,
+    out: Path,
+    settings: ReportSettings,
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Write the report of results as one HTML page, whole or not at all.
+
+    Parameters
+    ----------
+    inputs : ReportInputs
+        What is reported.
+    out : Path
+        The page.
+    settings : ReportSettings
+        What it shows.
+    tell : callable
+        Takes a line for each step.
+
+    Raises
+    ------
+    UserError
+        Nothing to report, something that cannot be read, or a page that cannot be written.
+    """
+    check_writable(out)
+    if out.resolve() in [path.resolve() for path in inputs.paths]:
+        raise UserError(f"-o {out} would overwrite what is to be reported: name another file")
+    if inputs.data is not None and settings.samples == 0:
+        raise UserError("--data finds the nearest real images of samples: ask for some (--samples)")
+    text = page(find(inputs.paths), inputs, settings, tell)
+    with atomic_write(out) as temporary:
+        # A path may hold bytes that are no text.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def page(
+    found: Found, inputs: ReportInputs, settings: ReportSettings, tell: Callable[[str], None]
+) -> str:
+    """The whole page, of what `inputs` were found to be."""
+    subjects = subjects_of(found.measured, found.runs, _named(inputs))
+    styles = {subject.label: at for at, subject in enumerate(subjects)}
+    opened, samples = _samples(subjects, inputs, settings, tell)
+    known = {
+        subject.label: {
+            **(opened[subject.label].settings if subject.label in opened else {}),
+            **({} if subject.run is None else subject.run.settings),
+        }
+        for subject in subjects
+    }
+    tell("drawing charts")
+    parts = {
+        "results": ("Results", summary_part(subjects)),
+        "paper": ("Beside the paper", paper_part(subjects)),
+        "training": ("Training", _training(subjects, styles)),
+        "attributes": ("Attributes", attributes_part(subjects, styles)),
+        "lengths": ("Path lengths", _lengths(subjects, found, styles)),
+        "samples": ("Samples", samples),
+        "settings": ("Configuration", settings_part({k: v for k, v in known.items() if v})),
+        "provenance": (
+            "Provenance",
+            provenance_part(
+                subjects, {label: one.origin for label, one in opened.items()}, inputs.command
+            ),
+        ),
+    }
+    links = [(at, title) for at, (title, html) in parts.items() if html]
+    return shell.page(
+        settings.title,
+        intro=shell.contents("Parts", links),
+        main="\n".join(html for _, html in parts.values() if html),
+        footer=_FOOTER,
+    )
+
+
+def _named(inputs: ReportInputs) -> list[Named]:
+    if not inputs.ckpts:
+        return []
+    from stylegan_eval.generators.loading import load_generator, pick_device
+
+    named = []
+    for path in inputs.ckpts:
+        loaded = load_generator(path, pick_device(inputs.device))
+        named.append(Named(path=path, digest=loaded.sha256, description=loaded.description))
+    return named
+
+
+def _samples(
+    subjects: Sequence[Subject],
+    inputs: ReportInputs,
+    settings: ReportSettings,
+    tell: Callable[[str], None],
+) -> "tuple[dict[str, Opened], str]":
+    """What the checkpoints give, by label, and the part of the page that shows samples."""
+    if settings.samples == 0:
+        return {}, ""
+    from stylegan_eval.generators.loading import pick_device
+    from stylegan_eval.report.samples import open_neighbourhood, open_subject, samples_part
+
+    device = pick_device(inputs.device)
+    reals = None
+    if inputs.data is not None:
+        tell(f"looking at {inputs.data}")
+        reals = open_neighbourhood(inputs.data, settings.features, inputs.weights, device)
+    opened = {}
+    try:
+        for subject in subjects:
+            if subject.paths:
+                tell(f"drawing {subject.label}")
+                opened[subject.label] = open_subject(
+                    subject, settings.samples, settings.seed, device, reals
+                )
+        return opened, samples_part(opened, reals, settings.seed)
+    finally:
+        if reals is not None:
+            reals.close()
+
+
+def _training(subjects: Sequence[Subject], styles: Mapping[str, int]) -> str:
+    trained = [subject for subject in subjects if subject.run is not None]
+    measured, losses = metric_charts(trained, styles), loss_charts(trained)
+    if not measured and not losses:
+        return ""
+    return shell.section(
+        "training",
+        "Training",
+        charts(measured),
+        shell.items(best_of(trained)) if measured else "",
+        charts(losses),
+    )
+
+
+def _lengths(subjects: Sequence[Subject], found: Found, styles: Mapping[str, int]) -> str:
+    if not found.distances:
+        if not any(row.metric.startswith("ppl_") for row in found.measured):
+            return ""
+        return shell.section("lengths", "Path lengths", shell.note(_NO_LENGTHS))
+    from stylegan_eval.report.curves import length_charts, tails
+
+    return shell.section(
+        "lengths",
+        "Path lengths",
+        shell.note(
+            "How the lengths of single pairs are spread, on a logarithmic axis. An upright line is"
+            " the trimmed mean, the result."
+        ),
+        charts(length_charts(subjects, found.distances, styles)),
+        tails(subjects, found.distances),
+    )

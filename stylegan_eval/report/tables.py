@@ -1,0 +1,283 @@
+"""Summary, attributes and the paper's numbers as tables of a report."""
+
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase
+
+import numpy as np
+
+from stylegan_eval.report.charts import Values, bars, seen
+from stylegan_eval.report.subjects import Subject
+from stylegan_eval.results.comparison import DEFINING
+from stylegan_eval.results.formatting import number, with_error
+from stylegan_eval.results.measured import Measured, higher_is_better
+from stylegan_eval.results.significance import Comparison, Sample, all_pairs, holm, order_words
+
+_SPACE = re.compile(r"ls_([zw])")
+SPACES = ("z", "w")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attributes:
+    """Attributes measured under one protocol.
+
+    Attributes
+    ----------
+    protocol : Measured
+        One of the results.
+    names : tuple of str
+        The attributes, those least separable in w first.
+    results : mapping
+        By label of the generator, space and attribute.
+    """
+
+    protocol: Measured
+    names: tuple[str, ...]
+    results: Mapping[tuple[str, str, str], Measured]
+
+    @property
+    def labels(self) -> list[str]:
+        """The generators."""
+        return list(dict.fromkeys(label for label, _, _ in self.results))
+
+    @property
+    def spaces(self) -> list[str]:
+        """Which of z and w were measured."""
+        measured = {space for _, space, _ in self.results}
+        return [space for space in SPACES if space in measured]
+
+    def entropy(self, label: str, space: str, name: str) -> float:
+        """Conditional entropy in bits, [0, 1]; NaN where there is none."""
+        row = self.results.get((label, space, name))
+        return math.nan if row is None else row.value
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why some have no number."""
+        said: dict[str, None] = {}
+        for (label, space, name), row in self.results.items():
+            if not math.isfinite(row.value):
+                why = row.details.get("error", "not known").replace("-", " ")
+                said[f"{name} in {space} of {label}: {why}"] = None
+        return list(said)
+
+
+def attributes_of(subjects: Sequence[Subject]) -> list[Attributes]:
+    """Results of single attributes, one group for each protocol.
+
+    Parameters
+    ----------
+    subjects : sequence of Subject
+        The generators.
+    """
+    groups: dict[tuple[str, ...], dict[tuple[str, str, str], Measured]] = {}
+    for subject in subjects:
+        for row in subject.results:
+            match = _SPACE.match(row.part_of)
+            if match is not None:
+                key = (row.part_of[match.end() :], *row.defining)
+                groups.setdefault(key, {})[subject.label, match[1], row.part] = row
+    return [_group(results) for results in groups.values()]
+
+
+def _group(results: Mapping[tuple[str, str, str], Measured]) -> Attributes:
+    names = list(dict.fromkeys(name for _, _, name in results))
+    last = "w" if any(space == "w" for _, space, _ in results) else "z"
+
+    def uncertainty(name: str) -> float:
+        values = [
+            row.value
+            for (_, space, other), row in results.items()
+            if (space, other) == (last, name) and math.isfinite(row.value)
+        ]
+        return -math.fsum(values) / len(values) if values else math.inf
+
+    return Attributes(
+        protocol=next(iter(results.values())),
+        names=tuple(sorted(names, key=uncertainty)),
+        results=results,
+    )
+
+
+def charts_of(group: Attributes, name: str, styles: Mapping[str, int]) -> list[str]:
+    """Bars of each space, as HTML, with the same attributes and the same axis.
+
+    Parameters
+    ----------
+    group : Attributes
+        Measured under one protocol.
+    name : str
+        Begins the ids in the figures.
+    styles : mapping
+        Number of the colour of each generator.
+    """
+    known = seen([row.value for row in group.results.values()])
+    largest = float(max(np.nanmax(known, initial=0.0), 0.0)) or 1.0
+    return [
+        bars(
+            f"{name}-{space}",
+            f"Attributes in {space}",
+            group.names,
+            [
+                Values(
+                    label=label,
+                    style=styles[label],
+                    numbers=np.array([group.entropy(label, space, each) for each in group.names]),
+                )
+                for label in group.labels
+            ],
+            largest * 1.03,
+        )
+        for space in group.spaces
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One metric under one protocol: all that is in it may be compared.
+
+    Attributes
+    ----------
+    metric : str
+        Name.
+    cells : mapping
+        For the label of each generator that has it, the result.
+    pairs : tuple of Comparison
+        Every pair of generators with a number, by label, corrected over the whole table.
+    """
+
+    metric: str
+    cells: Mapping[str, Measured]
+    pairs: tuple[Comparison, ...] = ()
+
+    @property
+    def any(self) -> Measured:
+        """One of its results: what defines the line is equal in all."""
+        return next(iter(self.cells.values()))
+
+    @property
+    def ranked(self) -> list[str]:
+        """Labels of those with a number, the best first."""
+        known = {key: row.value for key, row in self.cells.items() if math.isfinite(row.value)}
+        return sorted(known, key=lambda key: known[key], reverse=higher_is_better(self.metric))
+
+    def differ(self, a: str, b: str) -> bool | None:
+        """Whether two differ by more than noise; None where the noise is unknown."""
+        return next(pair for pair in self.pairs if {pair.a, pair.b} == {a, b}).differ
+
+    @property
+    def best(self) -> list[str]:
+        """The best, with those that do not differ from it by more than noise; none if unknown."""
+        ranked = self.ranked
+        if len(ranked) < 2:
+            return []
+        differ = {key: self.differ(ranked[0], key) for key in ranked[1:]}
+        if None in differ.values():
+            return []
+        return [ranked[0], *(key for key in ranked[1:] if not differ[key])]
+
+
+def lines_of(subjects: Sequence[Subject]) -> list[Line]:
+    """Sort whole metrics into lines, in their first order; parts of a metric are elsewhere.
+
+    Parameters
+    ----------
+    subjects : sequence of Subject
+        The generators.
+    """
+    cells: dict[tuple[str, ...], dict[str, Measured]] = {}
+    for subject in subjects:
+        for row in subject.results:
+            if not row.part_of:
+                cells.setdefault((row.metric, *row.defining), {})[subject.label] = row
+    names = list(dict.fromkeys(key[0] for key in cells))
+    keys = sorted(cells, key=lambda key: names.index(key[0]))  # lines of a metric side by side
+    found = [Line(metric=key[0], cells=cells[key]) for key in keys]
+    corrected = iter(holm([pair for line in found for pair in _pairs(line)]))
+    return [
+        Line(
+            metric=line.metric,
+            cells=line.cells,
+            pairs=tuple(itertools.islice(corrected, len(_pairs(line)))),
+        )
+        for line in found
+    ]
+
+
+def _pairs(line: Line) -> list[Comparison]:
+    samples = {
+        key: Sample(values=(row.value,), stderrs=(row.stderr,))
+        for key, row in line.cells.items()
+        if math.isfinite(row.value)
+    }
+    return all_pairs(samples)
+
+
+def order(line: Line) -> str:
+    """Generators from best to worst: '<' or '>' beyond noise, '≈' within it, '?' where unknown.
+
+    Only neighbours are said: of three, the first and the last may differ although neither differs
+    from the one between.
+    """
+    ranked = line.ranked
+    if len(ranked) < 2:
+        return ""
+    return order_words(ranked, line.differ, higher_is_better=higher_is_better(line.metric))
+
+
+def value(row: Measured) -> str:
+    """The number with its standard error; digits that say nothing are left out."""
+    if not math.isfinite(row.value):
+        return "none"
+    if row.stderr is not None:
+        return with_error(row.value, row.stderr)
+    said = number(row.value)
+    return said.rstrip("0") if said.startswith(("0.", "-0.")) else said
+
+
+def letters(subjects: Sequence[Subject]) -> dict[tuple[str, ...], str]:
+    """A letter for each protocol: for each set of values of `comparison.DEFINING`."""
+    found = dict.fromkeys(row.defining for subject in subjects for row in subject.results)
+    return {defining: _letter(at) for at, defining in enumerate(found)}
+
+
+def _letter(at: int) -> str:
+    """'a' to 'z', then 'aa' and so on."""
+    rest, last = divmod(at, len(ascii_lowercase))
+    return (_letter(rest - 1) if rest else "") + ascii_lowercase[last]
+
+
+def protocol(row: Measured) -> str:
+    """What defines a result, in words: the columns of `comparison.DEFINING`."""
+    kind = "pairs of images" if row.metric.startswith("ppl_") else "generated images"
+    said = [
+        f"{_count(row['num'])} {kind}",
+        *(pair.replace("=", " ") for pair in row["protocol"].split()),
+    ]
+    if row["detector"]:
+        said.append(f"seen by {row['detector']} {row['weights_sha256'][:8]} in {row['precision']}")
+    if row["data"] or row["data_digest"]:
+        said.append(f"{_count(row['data_count'])} real images {row['data_digest'][:8]}")
+    return ", ".join(said)
+
+
+def _count(digits: str) -> str:
+    return f"{int(digits):,}" if digits.isdigit() else digits
+
+
+def unlike(lines: Sequence[Line]) -> dict[tuple[str, ...], list[str]]:
+    """Metrics of several lines, by which of `comparison.DEFINING` tell their lines apart."""
+    by_metric: dict[str, list[Line]] = {}
+    for line in lines:
+        by_metric.setdefault(line.metric, []).append(line)
+    found: dict[tuple[str, ...], list[str]] = {}
+    for metric, several in by_metric.items():
+        columns = tuple(
+            column for column in DEFINING if len({line.any[column] for line in several}) > 1
+        )
+        if columns:
+            found.setdefault(columns, []).append(metric)
+    return found

@@ -1,0 +1,1 @@
+"""Rows of results: written, read, compared and formatted."""

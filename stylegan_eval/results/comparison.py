@@ -1,0 +1,206 @@
+"""Results side by side, and the reasons why some cannot be.
+
+Two numbers of one metric are compared when everything that defines it is equal: protocol, number
+of images, network and weights, real images, arithmetic. Generator, seed, device, versions and
+dates may differ: these are what one compares, or what must not matter.
+"""
+
+import csv
+import io
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stylegan_eval.engine.files import atomic_write
+from stylegan_eval.engine.names import csv_text, from_csv_text
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.errors import UserError
+from stylegan_eval.results.results import COLUMNS, note_lines, read_table
+from stylegan_eval.results.significance import known
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFINING = (
+    "protocol",
+    "num",
+    "detector",
+    "weights_sha256",
+    "data_digest",
+    "data_count",
+    "precision",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A table of results and what was left out of it.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per metric: for each file the value and its standard error; with two files the
+        difference and by how many of its standard errors it differs from 0.
+    refused : tuple of str
+        For each metric left out, which files differ in what.
+    notes : tuple of str
+        Of the results in the table: of which metric in which files, and what.
+    """
+
+    table: "pd.DataFrame"
+    refused: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparison:
+    """Compare the newest row of each metric in each table.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Tables that `results.append_csv` wrote; two or more, or one with several generators.
+    allow : sequence of str
+        Columns of `DEFINING` that may differ.
+
+    Raises
+    ------
+    UserError
+        Not such tables, nothing to compare, or a column that is none.
+    """
+    unknown = sorted(set(allow) - set(DEFINING))
+    if unknown:
+        raise UserError(f"--allow {unknown[0]}: expected one of {', '.join(DEFINING)}")
+    columns = _columns(paths)
+    metrics = list(dict.fromkeys(metric for rows in columns.values() for metric in rows))
+    kept, refused, notes = [], [], []
+    for metric in metrics:
+        rows = {name: rows[metric] for name, rows in columns.items() if metric in rows}
+        if len(rows) < 2:
+            continue
+        problems = [
+            problem
+            for column in DEFINING
+            if column not in allow
+            for problem in _differences(rows, column)
+        ]
+        if problems:
+            refused.append(f"{metric}: {'; '.join(problems)}")
+        else:
+            kept.append(_line(metric, rows, list(columns)))
+            notes += [(f"{metric} in {name}", row["note"]) for name, row in rows.items()]
+            notes.append((metric, _chosen_apart(rows.values())))
+    if not kept and not refused:
+        raise UserError(f"no metric is in two of: {', '.join(columns)}")
+    import pandas as pd
+
+    return Comparison(
+        table=pd.DataFrame(kept), refused=tuple(refused), notes=tuple(note_lines(notes))
+    )
+
+
+def _columns(paths: Sequence[Path]) -> dict[str, dict[str, Mapping[str, str]]]:
+    """For each thing to compare, by name, its newest row of each metric.
+
+    With several files a column is a file; with one file it is a generator within it.
+    """
+    tables = {str(path): read_results(path) for path in paths}
+    if len(tables) < len(paths):
+        raise UserError("the same table is named twice: name two tables, or one with both rows")
+    if len(tables) > 1:
+        return {name: {row["metric"]: row for row in rows} for name, rows in tables.items()}
+    columns: dict[str, dict[str, Mapping[str, str]]] = {}
+    for row in next(iter(tables.values())):
+        columns.setdefault(row["generator"] or "real images", {})[row["metric"]] = row
+    return columns
+
+
+def read_results(path: Path) -> list[dict[str, str]]:
+    """Rows of a result table, each cell as it is written.
+
+    Raises
+    ------
+    UserError
+        It is no such table, it is empty, or a row cannot be read.
+    """
+    text = read_table(path)
+    if not text:
+        raise UserError(f"{path}: no results in it")
+    rows: list[dict[str, str]] = []
+    lines = csv.DictReader(io.StringIO(text), strict=True)
+    while True:
+        what = f"result {len(rows) + 1} cannot be read"
+        with parsing(path, what, "mend or remove its line"):
+            row = next(lines, None)
+            if row is None:
+                break
+            if None in row or None in row.values():
+                raise ValueError(f"not {len(COLUMNS)} cells")
+            for column in ("value", "stderr"):
+                float(row[column] or "nan")
+            rows.append({name: from_csv_text(cell) for name, cell in row.items()})
+    if not rows:
+        raise UserError(f"{path}: no results in it")
+    return rows
+
+
+def _differences(rows: Mapping[str, Mapping[str, str]], column: str) -> list[str]:
+    values = {name: row[column] for name, row in rows.items()}
+    if len(set(values.values())) < 2:
+        return []
+    shown = ", ".join(f"{_short(value, column)} in {name}" for name, value in values.items())
+    return [f"{column} is {shown}"]
+
+
+def _chosen_apart(rows: Collection[Mapping[str, str]]) -> str:
+    """A note where the rows are of other real images, which their errors hold fixed."""
+    seeds = dict.fromkeys(row["seed"] for row in rows if "reals=random" in row["protocol"].split())
+    if len(seeds) < 2:
+        return ""
+    return (
+        f"the real images were chosen by seeds {', '.join(seeds)}: the errors leave out how far"
+        " that moves the values; one seed gives the same ones to all"
+    )
+
+
+def _short(value: str, column: str) -> str:
+    if column in ("weights_sha256", "data_digest"):
+        return value[:12] or "none"
+    return value or "none"
+
+
+def _line(
+    metric: str, rows: Mapping[str, Mapping[str, str]], names: Sequence[str]
+) -> dict[str, float | str]:
+    line: dict[str, float | str] = {"metric": metric}
+    values = {name: float(row["value"] or "nan") for name, row in rows.items()}
+    errors = {
+        name: known(float(row["stderr"] or "nan"), values[name]) or math.nan
+        for name, row in rows.items()
+    }
+    for name in names:
+        line[name] = values.get(name, math.nan)
+        line[f"{name} ±"] = errors.get(name, math.nan)
+    if len(names) == 2:
+        first, second = names
+        difference = values[second] - values[first]
+        line["difference"] = difference
+        line["in standard errors"] = difference / math.hypot(errors[first], errors[second])
+    return line
+
+
+def to_text(comparison: Comparison) -> str:
+    """The table for a terminal."""
+    table = comparison.table
+    if table.empty:
+        return "nothing to show: all rows were measured under unlike protocols"
+    return str(table.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.4f}"))
+
+
+def write_comparison(path: Path, comparison: Comparison) -> None:
+    """Write the table as CSV, whole or not at all."""
+    with atomic_write(path) as temporary:
+        table = comparison.table.rename(columns=csv_text)
+        table["metric"] = table["metric"].map(csv_text)
+        table.to_csv(temporary, index=False)

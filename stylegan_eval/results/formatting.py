@@ -1,0 +1,106 @@
+"""Numbers, errors, durations and sizes as text."""
+
+import math
+import re
+
+import click
+
+from stylegan_eval.errors import UserError
+
+_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:([KMGT])(i?))?B?", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes that "10GiB", "500 MB", "1.5g" or "4096" mean.
+
+    With an i units are powers of 1024, without one of 1000.
+
+    Raises
+    ------
+    UserError
+        `text` is no size, or none above zero.
+
+    Examples
+    --------
+    >>> parse_size("10GiB") == 10 * 2**30
+    True
+    >>> parse_size("500 MB")
+    500000000
+    """
+    match = _SIZE.fullmatch(text.strip())
+    value = 0
+    if match:
+        number, prefix, binary = match.groups()
+        power = " KMGT".index((prefix or " ").upper())
+        value = int(float(number) * (1024 if binary else 1000) ** power)
+    if value < 1:
+        raise UserError(f"a size must look like 10GiB or 500MB, not {text!r}")
+    return value
+
+
+def size_option(_ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """`parse_size` as the callback of an option."""
+    try:
+        return None if value is None else parse_size(value)
+    except UserError as error:
+        raise click.BadParameter(str(error), param=param) from error
+
+
+def size_text(count: float) -> str:
+    """'512 B', '3.4 MiB', '12 GiB': two digits or more.
+
+    Examples
+    --------
+    >>> size_text(3.4 * 2**20), size_text(12 * 2**30)
+    ('3.4 MiB', '12 GiB')
+    """
+    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= size:
+            value = count / size
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{count:.0f} B"
+
+
+def short_duration(seconds: float) -> str:
+    """'45 s', '12 min', '3.4 h' or '8.2 d'."""
+    for unit, size, digits in (("d", 86400.0, 1), ("h", 3600.0, 1), ("min", 60.0, 0)):
+        if seconds >= size * 2:
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def number(value: float) -> str:
+    """Four significant digits, never an exponent for what people read as a number."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    decimals = 3 - math.floor(math.log10(abs(value)))
+    return f"{value:.{max(decimals, 0)}f}" if abs(value) >= 1e-4 else f"{value:.3g}"
+
+
+def with_error(value: float, error: float | None) -> str:
+    """Value ± error, both to two significant digits of the error."""
+    if error is None:
+        return number(value)
+    if error == 0 or not math.isfinite(error):
+        return f"{number(value)} ± {error:g}"
+    decimals = max(1 - math.floor(math.log10(error)), 0)
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def probability(p: float) -> str:
+    """'p = 0.02', or 'p < 0.0001'."""
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
+
+
+def duration(seconds: float) -> str:
+    """'3.2 h', '12 min', '40 s'."""
+    if seconds >= 48 * 3600:
+        return f"{seconds / 86400:.1f} days"
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def number_plain(value: float) -> str:
+    """A number somebody chose, as it was typed: '100', '0.5', '25000'."""
+    return f"{value:.10g}"

@@ -1,0 +1,114 @@
+"""One result as a report takes it, from a table or from the log of a training."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from stylegan_eval.results.comparison import DEFINING, read_results
+from stylegan_eval.results.results import COLUMNS
+from stylegan_eval.results.significance import known
+
+LARGEST = 1e30  # what is beyond is no measurement but the trace of a broken run or file
+# Metrics of which more is better; all others are distances or the like.
+_HIGHER = re.compile(r"(is|pr|prdc)(?![a-z])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A row of results.
+
+    Attributes
+    ----------
+    cells : mapping
+        Text of every column of `results.COLUMNS`.
+    source : Path
+        The file it was read from.
+    """
+
+    cells: Mapping[str, str]
+    source: Path
+
+    def __getitem__(self, column: str) -> str:
+        return self.cells[column]
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+        return self.cells["metric"]
+
+    @property
+    def value(self) -> float:
+        """The number; NaN where there is none, or one beyond all measure."""
+        number = float(self.cells["value"] or "nan")
+        return number if abs(number) <= LARGEST else math.nan
+
+    @property
+    def stderr(self) -> float | None:
+        """Its standard error; None where none is known."""
+        error = known(float(self.cells["stderr"] or "nan"), self.value)
+        return error if error is not None and error <= LARGEST else None
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What else was measured."""
+        pairs = (said.partition("=") for said in self.cells["details"].split())
+        return {key: value for key, _, value in pairs}
+
+    @cached_property
+    def defining(self) -> tuple[str, ...]:
+        """What must be equal in two rows that are compared; see `comparison.DEFINING`."""
+        return tuple(self.cells[column] for column in DEFINING)
+
+    @property
+    def part_of(self) -> str:
+        """For a part of a metric, ``ls_w/eyeglasses``, the metric; else empty."""
+        whole, slash, _ = self.metric.rpartition("/")
+        return whole if slash else ""
+
+    @property
+    def part(self) -> str:
+        """For a part of a metric its own name, ``eyeglasses``."""
+        return self.metric.rpartition("/")[2]
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether a larger value is the better one.
+
+    >>> [higher_is_better(name) for name in ("is50k", "pr50k3_recall", "prdc1k5_density")]
+    [True, True, True]
+    >>> [higher_is_better(name) for name in ("fid50k", "ppl_wend", "issue")]
+    [False, False, False]
+    """
+    return _HIGHER.match(metric) is not None
+
+
+def from_table(path: Path) -> list[Measured]:
+    """Rows of a result table.
+
+    Raises
+    ------
+    UserError
+        It is no such table, or it is empty.
+    """
+    return [Measured(cells=row, source=path) for row in read_results(path)]
+
+
+def from_log(row: Mapping[str, Any], source: Path) -> Measured | None:
+    """A row of the metrics of a training; None where it is no result."""
+    cells = {column: _text(row.get(column)) for column in COLUMNS}
+    try:
+        float(cells["value"] or "nan"), float(cells["stderr"] or "nan")
+    except ValueError:
+        return None
+    return Measured(cells=cells, source=source) if cells["metric"] else None
+
+
+def _text(value: Any) -> str:
+    """A value of the log as a table writes it."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={said}" for key, said in value.items())
+    return "" if value is None else str(value)

@@ -1,0 +1,233 @@
+"""One measured number with everything needed to know what it is: CSV, JSON and a line to read."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stylegan_eval.engine.command import say
+from stylegan_eval.engine.files import PACKAGE, atomic_write, check_writable, locked
+from stylegan_eval.engine.names import csv_text
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.errors import UserError
+from stylegan_eval.results.significance import known
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A result; the attributes are the columns, in this order.
+
+    Attributes
+    ----------
+    metric : str
+        Name; it pins the protocol (``fid50k``).
+    value : float
+        The number.
+    stderr : float or None
+        Its standard error; None where none is known.
+    num : int
+        Generated images, or pairs of them.
+    seed : int
+        Seed of all that is random.
+    protocol : mapping
+        Choices behind the number, in words: resize, mirror, quantisation, ...
+    details : mapping
+        What else was measured, or took part without defining the number.
+    generator, generator_digest, description : str
+        What drew the images: a checkpoint, a factory, or a set of images; empty where none did.
+    detector, weights_sha256 : str
+        The feature network, distance or classifiers; empty where none took part.
+    data, data_digest : str
+        The real images; empty where none took part.
+    data_count : int
+        How many of them were used; 0 where unknown.
+    precision, device : str
+        Arithmetic of the network and where it ran.
+    processes : int
+        How many processes shared the work.
+    torch, version : str
+        Versions of PyTorch and of this package.
+    seconds : float
+        Wall time.
+    date : str
+        UTC, ISO 8601.
+    note : str
+        What a reader must know before quoting the number; empty when nothing.
+    """
+
+    metric: str
+    value: float
+    stderr: float | None = None
+    num: int
+    seed: int
+    protocol: Mapping[str, str]
+    details: Mapping[str, str] = field(default_factory=dict)
+    generator: str = ""
+    generator_digest: str = ""
+    description: str = ""
+    detector: str = ""
+    weights_sha256: str = ""
+    data: str = ""
+    data_digest: str = ""
+    data_count: int = 0
+    precision: str
+    device: str
+    processes: int = 1
+    torch: str = field(default_factory=lambda: version("torch"))
+    version: str = field(default_factory=lambda: version(PACKAGE))
+    seconds: float
+    date: str = field(default_factory=_now)
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("protocol", "details"):
+            said = dict(getattr(self, name))
+            # A cell of the table is "key=value key=value".
+            assert not set(" =\n") & set("".join([*said.keys(), *said.values()])), said
+            object.__setattr__(self, name, said)
+        object.__setattr__(self, "stderr", known(self.stderr, self.value))
+
+
+COLUMNS = tuple(column.name for column in fields(Row))
+
+
+def one_note(*notes: str) -> str:
+    """Join notes into the text of a row: each once, in their order, without the empty ones."""
+    return "; ".join(dict.fromkeys(note for note in notes if note))
+
+
+def note_lines(noted: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines of the notes of (name, note): equal ones share a line, parts (ls_w/hat) add none."""
+    names: dict[str, list[str]] = {}
+    for name, note in noted:
+        if note and name.rpartition("/")[0] not in names.get(note, []):
+            names.setdefault(note, []).append(name)
+    return [f"{', '.join(dict.fromkeys(of))}: {note}" for note, of in names.items()]
+
+
+def summary(row: Row) -> str:
+    """The result as one line for people."""
+    protocol = ", ".join(f"{key} {value}" for key, value in row.protocol.items())
+    return f"{row.metric} {_value(row)}  (num {row.num}, seed {row.seed}, {protocol})"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Many results, a line each, without their protocols; parts of a result below it."""
+    names = {row.metric: row.metric.rpartition("/")[2] for row in rows}
+    parts = {metric for metric, name in names.items() if name != metric}
+    width = max(len(metric) for metric in names if metric not in parts)
+    lines = []
+    for row in rows:
+        if row.metric in parts:
+            keys = [key for key in ("accuracy", "share", "error") if key in row.details]
+            said = ", ".join(f"{key} {row.details[key]}" for key in keys)
+            lines.append(f"    {names[row.metric]:<16}{row.value:8.4f}  {said}".rstrip())
+        else:
+            lines.append(f"{row.metric:<{width}}  {_value(row)}  (num {row.num})")
+    return "\n".join(lines)
+
+
+def _value(row: Row) -> str:
+    if row.stderr is None:
+        return f"{row.value:.4f}"
+    return f"{row.value:.4f} ± {row.stderr:{'.2g' if row.stderr < 100 else '.0f'}}"
+
+
+def report(
+    rows: Sequence[Row], path: Path | None, receipt: Path | None = None, *, as_json: bool
+) -> None:
+    """Print results to stdout and their notes to stderr; append them to a table if there is one."""
+    if as_json:
+        click.echo(to_json(rows))
+    else:
+        say(table(rows) if len(rows) > 2 else "\n".join(map(summary, rows)))
+    for line in note_lines((row.metric, row.note) for row in rows):
+        say(f"note: {line}", err=True)
+    if path is not None:
+        append_csv(path, rows, receipt)
+
+
+def to_json(rows: Sequence[Row]) -> str:
+    """The results as a JSON object with the key ``results``: one object per row."""
+    results = [{name: _json(value) for name, value in asdict(row).items()} for row in rows]
+    return json.dumps({"results": results}, indent=2, allow_nan=False)
+
+
+def _json(value: Any) -> Any:
+    """Not a number is null: JSON has no word for it."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cells(row: Row) -> dict[str, Any]:
+    said = {
+        name: " ".join(f"{key}={value}" for key, value in getattr(row, name).items())
+        for name in ("protocol", "details")
+    }
+    cells = asdict(row) | said | {"stderr": "" if row.stderr is None else row.stderr}
+    return {name: csv_text(cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
+
+
+def read_table(path: Path) -> str:
+    """Text of a result table that rows may be appended to; empty when there is no such file.
+
+    Raises
+    ------
+    UserError
+        The file is not such a table: nothing will be appended to it.
+    """
+    check_writable(path)
+    if not path.exists():
+        return ""
+    with parsing(path, "cannot be read as a table of results"):
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a mark before the text
+        header = next(csv.reader(io.StringIO(text)), [])
+    if text and header != list(COLUMNS):
+        missing = ", ".join(name for name in COLUMNS if name not in header) or "none"
+        foreign = ", ".join(name for name in header if name not in COLUMNS) or "none"
+        raise UserError(
+            f"{path}: columns are {','.join(header):.80}, not those of a table of results of this"
+            f" version (missing: {missing}; foreign: {foreign:.80}): name another file"
+        )
+    return text
+
+
+def append_csv(path: Path, rows: Sequence[Row], receipt: Path | None = None) -> None:
+    """Append rows to a CSV file, with a header when it is new; all or nothing.
+
+    Several processes may append to one file at a time. With a `receipt`, a file among the work that
+    gave the rows, they are appended once: work whose command was killed after it had appended them
+    gives them again.
+
+    Raises
+    ------
+    UserError
+        The file has other columns, or cannot be written.
+    """
+    with locked(path):
+        text = read_table(path)
+        added = io.StringIO()
+        writer = csv.DictWriter(added, COLUMNS, lineterminator="\n")
+        writer.writerows(_cells(row) for row in rows)
+        # A path may hold bytes that are no text.
+        new = added.getvalue().encode(errors="backslashreplace").decode()
+        if receipt is not None:
+            if receipt.exists() and receipt.read_text(encoding="utf-8") in text:
+                return
+            with atomic_write(receipt) as temporary:
+                temporary.write_text(new, encoding="utf-8")
+        header = "" if text else ",".join(COLUMNS) + "\n"
+        gap = "\n" if text and not text.endswith("\n") else ""
+        with atomic_write(path) as temporary:
+            temporary.write_text(text + gap + header + new, encoding="utf-8")
