@@ -37,21 +37,11 @@ _ABOUT = "bench.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsFolder:
-    """A folder of results.
+    """A folder of results."""
 
-    Attributes
-    ----------
-    path : Path
-        The folder.
-    data : str
-        Content digest of the real images that all in it was made from.
-    images : str
-        Their name and number, for people.
-    """
-
-    path: Path
-    data: str
-    images: str
+    path: Path  # The folder
+    data: str  # Content digest of the real images that all in it was made from
+    images: str  # Their name and number, for people
 
     def training(self, name: str) -> Path:
         """Folder of a training."""
@@ -101,13 +91,7 @@ class ResultsFolder:
         return self.path / "failures" / f"{'--'.join(names)}.json"
 
     def requests(self, pattern: str = "*") -> list[dict[str, Any]]:
-        """What was asked, by names that fit a pattern, in their order.
-
-        Raises
-        ------
-        UserError
-            A file is damaged.
-        """
+        """What was asked, by names that fit a pattern, in their order."""
         paths = sorted((self.path / "requests").glob(f"{pattern}.json"))
         return [_checked_request(path) for path in paths]
 
@@ -131,11 +115,6 @@ def open_folder(path: Path, data: str, images: str) -> ResultsFolder:
         Content digest of the real images.
     images : str
         Their name and number.
-
-    Raises
-    ------
-    UserError
-        It is of another version, was begun with other data, or is something else.
     """
     about = path / _ABOUT
     with locked(about):
@@ -166,13 +145,7 @@ def open_folder(path: Path, data: str, images: str) -> ResultsFolder:
 
 
 def read_folder(path: Path) -> ResultsFolder:
-    """Open a folder to look at.
-
-    Raises
-    ------
-    UserError
-        It is none of ours, of another format, or damaged.
-    """
+    """Open a folder to look at."""
     about = path / _ABOUT
     if not about.is_file():
         raise UserError(
@@ -191,13 +164,7 @@ def read_folder(path: Path) -> ResultsFolder:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that this package wrote.
-
-    Raises
-    ------
-    UserError
-        It is damaged.
-    """
+    """Read a file that this package wrote."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -270,11 +237,6 @@ def read_outcomes(folder: ResultsFolder, name: str = "") -> list[Outcome]:
         The folder.
     name : str, optional
         Only this request.
-
-    Raises
-    ------
-    UserError
-        A file in it is damaged.
     """
     outcomes = []
     for tree in folder.requests(name or "*"):
@@ -362,13 +324,7 @@ def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:
 
 
 def read_value(path: Path, name: str) -> dict[str, str]:
-    """The row of a table of `stylegan-eval` whose metric's name holds `name`.
-
-    Raises
-    ------
-    UserError
-        The file is damaged, or has no such row.
-    """
+    """The row of a table of `stylegan-eval` whose metric's name holds `name`."""
     damaged = f"{path} is damaged or half-written: delete it, and run again"
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))

@@ -24,30 +24,14 @@ _KIND_OF: Mapping[Metric, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What a user asks for.
+    """What a user asks for."""
 
-    Attributes
-    ----------
-    table : Table
-        The table.
-    scale : Scale
-        Size, length, protocol.
-    dataset : str
-        Whose losses and published numbers.
-    kimg : float or None
-        Another length than the scale's.
-    precision : str
-        Arithmetic of training.
-    gpus : int
-        Processes of a training.
-    """
-
-    table: Table
-    scale: Scale
-    dataset: Dataset
-    kimg: float | None = None
-    precision: str = "fp32"
-    gpus: int = 1
+    table: Table  # The table
+    scale: Scale  # Size, length, protocol
+    dataset: Dataset  # Whose losses and published numbers
+    kimg: float | None = None  # Another length than the scale's
+    precision: str = "fp32"  # Arithmetic of training
+    gpus: int = 1  # Processes of a training
 
     def config(self, network: str) -> Config:
         """What is trained for a network of the table."""
@@ -68,27 +52,13 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """One training.
+    """One training."""
 
-    Attributes
-    ----------
-    network : str
-        Key of `benchmarks.tables.NETWORKS`.
-    seed : int
-        Seed of the training.
-    config : Config
-        What is trained.
-    precision : str
-        Arithmetic.
-    data : str
-        Content digest of the real images.
-    """
-
-    network: str
-    seed: int
-    config: Config
-    precision: str
-    data: str
+    network: str  # Key of `benchmarks.tables.NETWORKS`
+    seed: int  # Seed of the training
+    config: Config  # What is trained
+    precision: str  # Arithmetic
+    data: str  # Content digest of the real images
 
     @property
     def name(self) -> str:
@@ -104,18 +74,10 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One call of `stylegan-eval` on a trained network.
+    """One call of `stylegan-eval` on a trained network."""
 
-    Attributes
-    ----------
-    kind : str
-        Its subcommand: 'fid', 'pr', 'ppl' or 'ls'.
-    options : tuple of str
-        What is chosen; files are added when it runs.
-    """
-
-    kind: str
-    options: tuple[str, ...]
+    kind: str  # Its subcommand: 'fid', 'pr', 'ppl' or 'ls'
+    options: tuple[str, ...]  # What is chosen; files are added when it runs
 
     @property
     def needs_classifiers(self) -> bool:
@@ -136,30 +98,14 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A cell of a table for one seed: which number it is.
+    """A cell of a table for one seed: which number it is."""
 
-    Attributes
-    ----------
-    line : Line
-        Line of the table.
-    cell : Cell
-        Its column.
-    training : Training
-        The network.
-    measurement : Measurement
-        What gives the number.
-    row : str
-        Beginning of the metric's name among the rows of the measurement.
-    published : float or None
-        The paper's number.
-    """
-
-    line: Line
-    cell: Cell
-    training: Training
-    measurement: Measurement
-    row: str
-    published: float | None
+    line: Line  # Line of the table
+    cell: Cell  # Its column
+    training: Training  # The network
+    measurement: Measurement  # What gives the number
+    row: str  # Beginning of the metric's name among the rows of the measurement
+    published: float | None  # The paper's number
 
 
 def ask(
@@ -171,13 +117,7 @@ def ask(
     precision: str = "fp32",
     gpus: int = 1,
 ) -> Asked:
-    """A question by the names of its parts.
-
-    Raises
-    ------
-    UserError
-        A name is unknown, or the paper has no such table of the data set.
-    """
+    """A question by the names of its parts."""
     wanted = named_table(table)
     names: Mapping[str, Dataset] = {name: name for name in wanted.datasets}
     if dataset is not None and dataset not in names:

@@ -118,13 +118,7 @@ class Trial:
         return everything_in(newest_checkpoint(out)) | rows_in(out)
 
     def kill_once(self, out: Path, rng: random.Random, *, while_writing: bool) -> bool:
-        """Start or continue, then stop or kill; False when the training came to its end before.
-
-        Raises
-        ------
-        UserError
-            A checkpoint cannot be read.
-        """
+        """Start or continue, then stop or kill; False when the training came to its end before."""
         logged = _size(out / "train.log")
         process = self.start(out, rng.choice(self.launchers()))
         trains = False

@@ -27,21 +27,11 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a command ended.
+    """How a command ended."""
 
-    Attributes
-    ----------
-    status : int
-        Its exit status; 0 is success.
-    reason : str
-        What it said of its failure, in one line; empty where it succeeded.
-    seconds : float
-        How long it took.
-    """
-
-    status: int
-    reason: str
-    seconds: float
+    status: int  # Its exit status; 0 is success
+    reason: str  # What it said of its failure, in one line; empty where it succeeded
+    seconds: float  # How long it took
 
 
 def call(module: str, arguments: Sequence[str], log: Path) -> Ended:
@@ -125,18 +115,10 @@ def _main() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A claim that this process holds.
+    """A claim that this process holds."""
 
-    Attributes
-    ----------
-    path : Path
-        Its file.
-    generation : int
-        How many holders before this one died.
-    """
-
-    path: Path
-    generation: int
+    path: Path  # Its file
+    generation: int  # How many holders before this one died
 
     def is_lost(self) -> bool:
         """Whether another process took over, thinking this one dead (it may have been paused)."""
@@ -150,11 +132,6 @@ def claimed(folder: Path, name: str) -> Iterator[Claim | None]:
 
     The claim is given up at the end of the block; what it was for must be done or written down by
     then, and must be looked at anew after claiming: another process may just have done it.
-
-    Raises
-    ------
-    UserError
-        The folder cannot be written, or its file system knows no hard links.
     """
     claim, file = _take(folder, name)
     if claim is None:

@@ -31,13 +31,7 @@ _LOOK_EVERY = 2.0
 
 
 def train_classifiers(folder: ResultsFolder, data: Path, device: str) -> Path:
-    """Attribute classifiers of a folder, trained on its data by the first who needs them.
-
-    Raises
-    ------
-    UserError
-        They cannot be trained: the data has no attributes, say.
-    """
+    """Attribute classifiers of a folder, trained on its data by the first who needs them."""
     path = folder.classifiers
     while not path.exists():
         with claimed(folder.claims, "classifiers") as claim:
@@ -62,31 +56,15 @@ _NO_CLASSIFIERS = "no attribute classifiers: name a file with --classifiers"
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A question, ready to be worked on.
+    """A question, ready to be worked on."""
 
-    Attributes
-    ----------
-    folder : ResultsFolder
-        Where everything goes.
-    means : Means
-        With what.
-    jobs : sequence of Job
-        What is to be there in the end.
-    """
-
-    folder: ResultsFolder
-    means: Means
-    jobs: Sequence[Job]
+    folder: ResultsFolder  # Where everything goes
+    means: Means  # With what
+    jobs: Sequence[Job]  # What is to be there in the end
 
 
 def look_at(data: Path) -> tuple[str, str]:
-    """Content digest of real images, and their name and number in words.
-
-    Raises
-    ------
-    UserError
-        They cannot be opened.
-    """
+    """Content digest of real images, and their name and number in words."""
     with open_images(data) as files:
         return content_digest(files), f"{data.name}, {len(files):,d} images"
 
@@ -122,11 +100,6 @@ def prepare(
         With what; classifiers are trained where the table needs them and there are none.
     out : Path
         Folder of results.
-
-    Raises
-    ------
-    UserError
-        The data or the folder cannot be used, or minibatches do not divide over the processes.
     """
     check_trainable(asked, lines, means.data)
     digest, images = look_at(means.data)

@@ -30,40 +30,21 @@ _PATIENCE = 120.0
 
 @dataclass(frozen=True, kw_only=True)
 class Means:
-    """With what a runner works.
+    """With what a runner works."""
 
-    Attributes
-    ----------
-    data : Path
-        Real images.
-    device : str
-        As `stylegan-train` names it.
-    classifiers : Path or None
-        Attribute classifiers; None where the request needs none, or there are none.
-    weights : tuple of str
-        Values of `stylegan-eval`'s ``--weights``.
-    """
-
-    data: Path
-    device: str = "auto"
+    data: Path  # Real images
+    device: str = "auto"  # As `stylegan-train` names it
     classifiers: Path | None = None
-    weights: tuple[str, ...] = ()
+    """Attribute classifiers; None where the request needs none, or there are none."""
+    weights: tuple[str, ...] = ()  # Values of `stylegan-eval`'s ``--weights``
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A training with all that is measured of it.
+    """A training with all that is measured of it."""
 
-    Attributes
-    ----------
-    training : Training
-        The network.
-    measurements : tuple of (str, Measurement)
-        With the names of their tables.
-    """
-
-    training: Training
-    measurements: tuple[tuple[str, Measurement], ...]
+    training: Training  # The network
+    measurements: tuple[tuple[str, Measurement], ...]  # With the names of their tables
 
 
 def jobs_of(cells: Sequence[Wanted], name_of: Callable[[Measurement], str]) -> list[Job]:

@@ -29,69 +29,33 @@ _GPU_PRESETS: Mapping[int, str] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How a scale is measured.
+    """How a scale is measured."""
 
-    Attributes
-    ----------
-    features : str
-        Feature network of distances; only ``inception`` gives FID.
-    num : int
-        Generated images of a distance.
-    pr_features : str
-        Feature network of precision and recall.
-    curve_num : int
-        Generated images of a distance measured while training.
-    curve_points : int
-        How many of those.
-    distance : str
-        Perceptual distance of path length.
-    crop : str
-        Its crop.
-    pairs : int
-        Its pairs.
-    ls_num, ls_keep : int
-        Images of separability, and the surest of them.
-    attributes : str
-        Its attributes; empty for all.
-    """
-
-    features: str = "inception"
-    num: int = 50_000
-    pr_features: str = "vgg16"
-    curve_num: int = 10_000
-    curve_points: int = 20
-    distance: str = "lpips-vgg"
-    crop: str = "none"
-    pairs: int = 100_000
+    features: str = "inception"  # Feature network of distances; only ``inception`` gives FID
+    num: int = 50_000  # Generated images of a distance
+    pr_features: str = "vgg16"  # Feature network of precision and recall
+    curve_num: int = 10_000  # Generated images of a distance measured while training
+    curve_points: int = 20  # How many of those
+    distance: str = "lpips-vgg"  # Perceptual distance of path length
+    crop: str = "none"  # Its crop
+    pairs: int = 100_000  # Its pairs
     ls_num: int = 200_000
     ls_keep: int = 100_000
-    attributes: str = ""
+    """ls_num, ls_keep: Images of separability, and the surest of them."""
+    attributes: str = ""  # Its attributes; empty for all
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """A scale.
-
-    Attributes
-    ----------
-    name, description : str
-        As the command line calls it; and in words.
-    resolution : int
-        Of the images, in pixels.
-    preset : str
-        What makes the networks small; empty at the paper's scale.
-    kimg : float or None
-        Length of every training; None for the paper's.
-    protocol : Protocol
-        How it is measured.
-    """
+    """A scale."""
 
     name: str
     description: str
-    resolution: int
-    preset: str = ""
-    kimg: float | None = None
-    protocol: Protocol = Protocol()
+    """name, description: As the command line calls it; and in words."""
+    resolution: int  # Of the images, in pixels
+    preset: str = ""  # What makes the networks small; empty at the paper's scale
+    kimg: float | None = None  # Length of every training; None for the paper's
+    protocol: Protocol = Protocol()  # How it is measured
 
     @property
     def is_papers(self) -> bool:
@@ -171,13 +135,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
 
 
 def named_scale(name: str) -> Scale:
-    """Scale by its name.
-
-    Raises
-    ------
-    UserError
-        There is no such scale.
-    """
+    """Scale by its name."""
     if name not in SCALES:
         raise UserError(f"no scale {name!r}; there are: {', '.join(SCALES)}")
     return SCALES[name]

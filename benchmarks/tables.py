@@ -49,64 +49,35 @@ NETWORKS: Mapping[str, Config] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A column of a table.
+    """A column of a table."""
 
-    Attributes
-    ----------
-    metric : str
-        What is measured.
-    condition : str
-        'latents=2' or 'psi=0.7': how the images are drawn; empty for plainly.
-    """
-
-    metric: Metric
-    condition: str = ""
+    metric: Metric  # What is measured
+    condition: str = ""  # 'latents=2' or 'psi=0.7': how the images are drawn; empty for plainly
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line of a table.
+    """A line of a table."""
 
-    Attributes
-    ----------
-    key : str
-        Short name.
-    label : str
-        The paper's words.
-    network : str
-        Key of `NETWORKS`.
-    space : str
-        Where path length and separability are measured.
-    """
-
-    key: str
-    label: str
-    network: str
-    space: Space = ""
+    key: str  # Short name
+    label: str  # The paper's words
+    network: str  # Key of `NETWORKS`
+    space: Space = ""  # Where path length and separability are measured
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table of the paper.
-
-    Attributes
-    ----------
-    name, title : str
-        As the command line calls it; and in words.
-    printed : str
-        Its name in ``published.csv``; empty where the paper prints no such numbers.
-    lines, cells : tuple
-        Every line has every cell.
-    datasets : tuple of str
-        Those that the paper has numbers for; the first is the default.
-    """
+    """A table of the paper."""
 
     name: str
     title: str
-    printed: str
+    """name, title: As the command line calls it; and in words."""
+    printed: str  # Its name in ``published.csv``; empty where the paper prints no such numbers
     lines: tuple[Line, ...]
     cells: tuple[Cell, ...]
+    """lines, cells: Every line has every cell."""
     datasets: tuple[Dataset, ...] = ("ffhq",)
+    """Those that the paper has numbers for; the first is the default."""
 
 
 # Names of the data sets in ``published.csv``.
@@ -213,26 +184,14 @@ TABLES: Mapping[str, Table] = MappingProxyType(
 
 
 def named_table(name: str) -> Table:
-    """Table by its name.
-
-    Raises
-    ------
-    UserError
-        There is no such table.
-    """
+    """Table by its name."""
     if name not in TABLES:
         raise UserError(f"no table {name!r}; there are: {', '.join(TABLES)}")
     return TABLES[name]
 
 
 def chosen_lines(table: Table, keys: tuple[str, ...]) -> tuple[Line, ...]:
-    """Lines of a table by their keys or networks, in the table's order; all where none is named.
-
-    Raises
-    ------
-    UserError
-        The table has no such line.
-    """
+    """Lines of a table by their keys or networks, in the table's order; all where none is named."""
     known = {name for line in table.lines for name in (line.key, line.network)}
     for key in keys:
         if key not in known:

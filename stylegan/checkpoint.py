@@ -65,13 +65,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def newest_checkpoint(path: Path) -> Path:
-    """`path` itself, or the newest checkpoint in it when it is a run's folder.
-
-    Raises
-    ------
-    UserError
-        Nothing is there.
-    """
+    """`path` itself, or the newest checkpoint in it when it is a run's folder."""
     if not path.exists():
         raise UserError(f"no checkpoint at {path}: the path does not exist")
     if not path.is_dir():
@@ -93,11 +87,6 @@ def newest_good_checkpoint(folder: Path) -> tuple[Path, dict[str, Any], list[str
         What it holds.
     passed_over : list of str
         What is wrong with each newer one.
-
-    Raises
-    ------
-    UserError
-        There is none.
     """
     passed_over: list[str] = []
     for path in reversed(checkpoints_in(folder)):
@@ -124,11 +113,6 @@ def save_checkpoint(
     labels : Tensor, optional
         [K, label_size], labels of the training images or of some of them; a conditional network
         needs them to be sampled and measured.
-
-    Raises
-    ------
-    UserError
-        The disk is full or the folder cannot be written; an older file stays as it was.
     """
     tree = {
         "format": FORMAT,
@@ -274,13 +258,7 @@ def load_networks(tree: dict[str, Any], state: TrainState) -> None:
 
 
 def check_parts(tree: dict[str, Any], parts: Sequence[str], purpose: str) -> None:
-    """Check that networks are there which only checkpoints always hold.
-
-    Raises
-    ------
-    UserError
-        One is not; `purpose` is what it is needed for.
-    """
+    """Check that networks are there which only checkpoints always hold."""
     lacking = [part for part in parts if part not in tree["networks"]]
     for part in lacking:
         if part in tree.get("left_out", {}):
@@ -302,13 +280,7 @@ def load_generator(tree: dict[str, Any], device: torch.device) -> Generator:
 
 
 def load_labels(tree: dict[str, Any]) -> Tensor:
-    """Labels [K, label_size] that a conditional network was trained with.
-
-    Raises
-    ------
-    UserError
-        The checkpoint holds none that fit.
-    """
+    """Labels [K, label_size] that a conditional network was trained with."""
     config, _ = load_config(tree)
     labels, size = tree["labels"], config.network.label_size
     if not isinstance(labels, Tensor) or labels.ndim != 2 or labels.shape[1] != size:
@@ -317,13 +289,7 @@ def load_labels(tree: dict[str, Any]) -> Tensor:
 
 
 def load_discriminator(tree: dict[str, Any], device: torch.device) -> Discriminator:
-    """Discriminator, for scoring.
-
-    Raises
-    ------
-    UserError
-        There is none.
-    """
+    """Discriminator, for scoring."""
     config, _ = load_config(tree)
     check_parts(tree, ["D"], "scores are made")
     network = Discriminator(config.network, config.resolution)

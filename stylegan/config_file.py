@@ -24,11 +24,6 @@ def read_config(path: Path) -> Config:
     ----------
     path : Path
         A file of `config_text`, which ``stylegan-train --print-config`` prints.
-
-    Raises
-    ------
-    UserError
-        No such file, no JSON, or not a configuration that can be trained.
     """
     with parsing(path, "cannot be read as a configuration"):
         size = path.stat().st_size if path.is_file() else None
@@ -41,13 +36,7 @@ def read_config(path: Path) -> Config:
 
 
 def config_from_text(text: str, where: str) -> Config:
-    """Read `config_text`'s JSON; errors begin with `where`.
-
-    Raises
-    ------
-    UserError
-        It is no JSON, or not a configuration that can be trained.
-    """
+    """Read `config_text`'s JSON; errors begin with `where`."""
     with parsing(where, "not JSON", "stylegan-train --print-config shows what is expected"):
         tree = json.loads(text, parse_constant=_refuse)
     with parsing(where):

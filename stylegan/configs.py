@@ -34,13 +34,7 @@ def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as 
 
 
 def check_resolution(resolution: int) -> None:
-    """Refuse a resolution that is no power of two from 4 up.
-
-    Raises
-    ------
-    UserError
-        `resolution` cannot be grown to from 4x4 by doubling.
-    """
+    """Refuse a resolution that is no power of two from 4 up."""
     _require(
         resolution >= 4 and resolution & (resolution - 1) == 0,
         f"resolution must be a power of two of at least 4, not {resolution}",
@@ -52,70 +46,43 @@ def check_resolution(resolution: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """What generator and discriminator are made of.
+    """What generator and discriminator are made of."""
 
-    Attributes
-    ----------
-    num_channels : int
-        Colour channels of an image.
-    label_size : int
-        Number of classes; 0 for an unconditional network.
-    z_dim, w_dim, mapping_fmaps : int
-        Width of the latent, of the intermediate latent and of the mapping's hidden layers.
-    mapping_layers : int
-        Depth of the mapping network; 0 passes the normalised latent on as w.
-    mapping_lrmul : float
-        Learning-rate multiplier of the mapping (Appendix C: 0.01).
-    fmap_base, fmap_max : int
-        Feature maps at stage s = log2(resolution) - 1: min(fmap_base / 2^s, fmap_max).
-    blur : bool
-        Bilinear resampling, that is [1, 2, 1] x [1, 2, 1] / 16 after every up-sampling of G and
-        before every down-sampling of D. Without it, nearest neighbour and box (Progressive GAN).
-    fused_from : int
-        Resolution from which the official code fuses up-sampling and convolution in G. The fused
-        kernel is the mirror image of the unfused one, so this belongs to the network's identity.
-    styles : bool
-        AdaIN styles after every layer.
-    normalization : {'pixel', 'instance'}
-        Normalisation at the end of every layer of G.
-    constant_input : bool
-        Learned 4x4 constant; otherwise a dense layer fed with w (or z).
-    noise : bool
-        Noise inputs after every convolution of G.
-    mbstd_group_size : int
-        Largest group of the minibatch standard deviation.
-    instance_eps : float
-        Added to the variance by instance normalisation. The official code's unless imported, as
-        are the following.
-    bias_before_blur : bool
-        Add the bias of an up-sampling layer before its blur, whose zero padding then darkens it
-        along the border.
-    shared_noise : bool
-        One noise map per resolution, added in both of its layers.
-    from_rgb_lrelu : bool
-        Leaky ReLU after every FromRGB of D.
-    """
-
-    num_channels: int = 3
-    label_size: int = 0
+    num_channels: int = 3  # Colour channels of an image
+    label_size: int = 0  # Number of classes; 0 for an unconditional network
     z_dim: int = 512
     w_dim: int = 512
     mapping_fmaps: int = 512
-    mapping_layers: int = 0
-    mapping_lrmul: float = 0.01
+    """z_dim, w_dim, mapping_fmaps: Width of the latent, of the intermediate latent and of the
+    mapping's hidden layers."""
+    mapping_layers: int = 0  # Depth of the mapping network; 0 passes the normalised latent on as w
+    mapping_lrmul: float = 0.01  # Learning-rate multiplier of the mapping (Appendix C: 0.01)
     fmap_base: int = 8192
     fmap_max: int = 512
+    """fmap_base, fmap_max: Feature maps at stage s = log2(resolution) - 1: min(fmap_base / 2^s,
+    fmap_max)."""
     blur: bool = False
+    """Bilinear resampling, that is [1, 2, 1] x [1, 2, 1] / 16 after every up-sampling of G and
+    before every down-sampling of D. Without it, nearest neighbour and box (Progressive GAN)."""
     fused_from: int = 4
-    styles: bool = False
+    """Resolution from which the official code fuses up-sampling and convolution in G. The fused
+    kernel is the mirror image of the unfused one, so this belongs to the network's identity."""
+    styles: bool = False  # AdaIN styles after every layer
     normalization: Literal["pixel", "instance"] = "pixel"
-    constant_input: bool = False
-    noise: bool = False
-    mbstd_group_size: int = 4
+    """Normalisation at the end of every layer of G."""
+    constant_input: bool = False  # Learned 4x4 constant; otherwise a dense layer fed with w (or z)
+    noise: bool = False  # Noise inputs after every convolution of G
+    mbstd_group_size: int = 4  # Largest group of the minibatch standard deviation
     instance_eps: float = field(default=1e-8, metadata={_WRITTEN_IF_OTHER: True})
+    """Added to the variance by instance normalisation. The official code's unless imported, as are
+    the following."""
     bias_before_blur: bool = field(default=False, metadata={_WRITTEN_IF_OTHER: True})
+    """Add the bias of an up-sampling layer before its blur, whose zero padding then darkens it
+    along the border."""
     shared_noise: bool = field(default=False, metadata={_WRITTEN_IF_OTHER: True})
+    """One noise map per resolution, added in both of its layers."""
     from_rgb_lrelu: bool = field(default=True, metadata={_WRITTEN_IF_OTHER: True})
+    """Leaky ReLU after every FromRGB of D."""
 
     def __post_init__(self) -> None:
         for name in ("num_channels", "z_dim", "w_dim", "mapping_fmaps", "fmap_base", "fmap_max"):
@@ -138,26 +105,16 @@ class NetworkConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """What the networks minimise.
-
-    Attributes
-    ----------
-    kind : {'wgan-gp', 'logistic-r1'}
-        WGAN-GP with drift, or the non-saturating logistic loss with R1.
-    r1_gamma : float
-        Weight gamma of R1 (gamma / 2 times the squared gradient norm).
-    gp_lambda, gp_target, drift : float
-        WGAN-GP: penalty weight, target norm, weight of D(real)^2.
-    style_mixing_prob : float
-        Probability that a minibatch mixes two latents.
-    """
+    """What the networks minimise."""
 
     kind: Literal["wgan-gp", "logistic-r1"] = "wgan-gp"
-    r1_gamma: float = 10.0
+    """WGAN-GP with drift, or the non-saturating logistic loss with R1."""
+    r1_gamma: float = 10.0  # Weight gamma of R1 (gamma / 2 times the squared gradient norm)
     gp_lambda: float = 10.0
     gp_target: float = 1.0
     drift: float = 0.001
-    style_mixing_prob: float = 0.0
+    """gp_lambda, gp_target, drift: WGAN-GP: penalty weight, target norm, weight of D(real)^2."""
+    style_mixing_prob: float = 0.0  # Probability that a minibatch mixes two latents
 
     def __post_init__(self) -> None:
         _require(self.kind in ("wgan-gp", "logistic-r1"), f"unknown loss {self.kind!r}")
@@ -168,47 +125,31 @@ class LossConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """How resolution, minibatch and learning rate follow the number of images shown.
+    """How resolution, minibatch and learning rate follow the number of images shown."""
 
-    Attributes
-    ----------
-    initial_resolution : int
-        Resolution at the start of growing, in pixels.
-    training_kimg, transition_kimg : float
-        Thousands of real images to train at a resolution, then to fade in the next.
-    total_kimg : float
-        Length of the training.
-    minibatch, minibatch_base : table, int
-        Images per step over all devices, by resolution, and where the table is silent.
-    lrate, lrate_base : table, float
-        Learning rate of both networks, likewise.
-    tick_kimg : table
-        Images between two lines of the log, by resolution; 1 kimg where the table is silent.
-    minibatch_repeats : int
-        Steps between two looks at the schedule.
-    beta1, beta2, eps : float
-        Adam's constants.
-    ema_kimg : float
-        Half-life of the moving average of G's weights, in thousands of images.
-    """
-
-    initial_resolution: int = 4
+    initial_resolution: int = 4  # Resolution at the start of growing, in pixels
     training_kimg: float = 600.0
     transition_kimg: float = 600.0
-    total_kimg: float = 12000.0
+    """training_kimg, transition_kimg: Thousands of real images to train at a resolution, then to
+    fade in the next."""
+    total_kimg: float = 12000.0  # Length of the training
     minibatch: IntTable = ((4, 512), (8, 256), (16, 128), (32, 64), (64, 32))
     minibatch_base: int = 32
+    """minibatch, minibatch_base: Images per step over all devices, by resolution, and where the
+    table is silent."""
     lrate: FloatTable = ((128, 0.0015), (256, 0.002), (512, 0.003), (1024, 0.003))
     lrate_base: float = 0.001
+    """lrate, lrate_base: Learning rate of both networks, likewise."""
     tick_kimg: FloatTable = (
         *((4, 160.0), (8, 140.0), (16, 120.0), (32, 100.0), (64, 80.0)),
         *((128, 60.0), (256, 40.0), (512, 30.0), (1024, 20.0)),
-    )
-    minibatch_repeats: int = 4
+    )  # Images between two lines of the log, by resolution; 1 kimg where the table is silent
+    minibatch_repeats: int = 4  # Steps between two looks at the schedule
     beta1: float = 0.0
     beta2: float = 0.99
     eps: float = 1e-8
-    ema_kimg: float = 10.0
+    """beta1, beta2, eps: Adam's constants."""
+    ema_kimg: float = 10.0  # Half-life of the moving average of G's weights, in thousands of images
 
     def __post_init__(self) -> None:
         _require(0 < self.total_kimg <= 1e6, "total_kimg must be positive, and at most 1000000")
@@ -229,27 +170,17 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One row of Table 1, or a change of it.
-
-    Attributes
-    ----------
-    name, change : str
-        Row of the table and what it changes, in the paper's words.
-    resolution : int
-        Full resolution of the images, in pixels.
-    mirror : bool
-        Mirror the real images at random.
-    network, loss, schedule
-        See their classes.
-    """
+    """One row of Table 1, or a change of it."""
 
     name: str
     change: str
-    resolution: int = 1024
-    mirror: bool = True
+    """name, change: Row of the table and what it changes, in the paper's words."""
+    resolution: int = 1024  # Full resolution of the images, in pixels
+    mirror: bool = True  # Mirror the real images at random
     network: NetworkConfig = NetworkConfig()
     loss: LossConfig = LossConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    """network, loss, schedule: See their classes."""
 
     def __post_init__(self) -> None:
         check_resolution(self.resolution)
@@ -334,13 +265,7 @@ def config_to_dict(config: Config) -> dict[str, Any]:
 
 
 def config_from_dict(tree: Mapping[str, Any]) -> Config:
-    """Read `config_to_dict`'s dictionary, as data from a file that nobody vouches for.
-
-    Raises
-    ------
-    UserError
-        A key is unknown or missing, or a value has the wrong type or range.
-    """
+    """Read `config_to_dict`'s dictionary, as data from a file that nobody vouches for."""
     return _dataclass_from(Config, tree)
 
 

@@ -37,43 +37,21 @@ _LONGEST = 2**22
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """A measured number.
+    """A measured number."""
 
-    Attributes
-    ----------
-    metric : str
-        Name of the metric.
-    value : float
-        The number.
-    stderr : float or None
-        Its standard error; None where none is known.
-    command : str
-        What measured it.
-    """
-
-    metric: str
-    value: float
-    stderr: float | None
-    command: str
+    metric: str  # Name of the metric
+    value: float  # The number
+    stderr: float | None  # Its standard error; None where none is known
+    command: str  # What measured it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a file says for people.
+    """What a file says for people."""
 
-    Attributes
-    ----------
-    command : str
-        What trained the network; empty where unknown.
-    scores : tuple of Score
-        What it was measured to be.
-    note : str
-        Anything else.
-    """
-
-    command: str = ""
-    scores: tuple[Score, ...] = ()
-    note: str = ""
+    command: str = ""  # What trained the network; empty where unknown
+    scores: tuple[Score, ...] = ()  # What it was measured to be
+    note: str = ""  # Anything else
 
 
 NO_FACTS = Facts()
@@ -81,43 +59,20 @@ NO_FACTS = Facts()
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkFile:
-    """What a file holds.
+    """What a file holds."""
 
-    Attributes
-    ----------
-    config : Config
-        Of the training.
-    provenance : Provenance
-        How it came about.
-    nimg : int
-        Real images shown.
-    lod : float
-        Level of detail trained last.
-    networks : mapping
-        State dictionaries by name: of "G_ema", "G" and "D" what there is.
-    labels : Tensor or None
-        [K, label_size], labels to draw from; of a conditional network.
-    facts : Facts
-        For people.
-    """
-
-    config: Config
-    provenance: Provenance
-    nimg: int
-    lod: float
+    config: Config  # Of the training
+    provenance: Provenance  # How it came about
+    nimg: int  # Real images shown
+    lod: float  # Level of detail trained last
     networks: Mapping[str, Mapping[str, Tensor]]
-    labels: Tensor | None = None
-    facts: Facts = NO_FACTS
+    """State dictionaries by name: of "G_ema", "G" and "D" what there is."""
+    labels: Tensor | None = None  # [K, label_size], labels to draw from; of a conditional network
+    facts: Facts = NO_FACTS  # For people
 
 
 def save_network(path: Path, content: NetworkFile) -> None:
-    """Write a network, whole or not at all; equal networks give equal bytes.
-
-    Raises
-    ------
-    UserError
-        `path` cannot be written.
-    """
+    """Write a network, whole or not at all; equal networks give equal bytes."""
     tensors = {
         f"{part}.{name}": value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for part, state in content.networks.items()
@@ -148,13 +103,7 @@ def is_safetensors(path: Path) -> bool:
 
 
 def is_network(path: Path) -> bool:
-    """Whether a file is of `save_network`, maybe of another version or damaged inside.
-
-    Raises
-    ------
-    UserError
-        It begins as safetensors and is none.
-    """
+    """Whether a file is of `save_network`, maybe of another version or damaged inside."""
     if not is_safetensors(path):
         return False
     with _opened(path) as content:
@@ -162,13 +111,7 @@ def is_network(path: Path) -> bool:
 
 
 def read_network(path: Path) -> NetworkFile:
-    """Read a file of `save_network`, trusting none of it.
-
-    Raises
-    ------
-    UserError
-        No such file, not of this kind or version, or damaged.
-    """
+    """Read a file of `save_network`, trusting none of it."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if not is_safetensors(path):

@@ -52,13 +52,7 @@ DEMO_DIRECTIONS_FILE = "demo-64-directions.safetensors"
 
 
 def demo_path() -> Path:
-    """Network that the package carries; the name ``demo`` wherever a checkpoint is asked for.
-
-    Raises
-    ------
-    UserError
-        This installation lacks it.
-    """
+    """Network that the package carries; the name ``demo`` wherever a checkpoint is asked for."""
     path = Path(str(files("stylegan").joinpath(DEMO_FILE)))
     if not path.is_file():
         raise UserError(f"this installation lacks the network called demo: {path} is missing")
@@ -66,13 +60,7 @@ def demo_path() -> Path:
 
 
 def demo_directions_path() -> Path:
-    """Attribute directions of the network that the package carries.
-
-    Raises
-    ------
-    UserError
-        This installation lacks them.
-    """
+    """Attribute directions of the network that the package carries."""
     path = Path(str(files("stylegan").joinpath(DEMO_DIRECTIONS_FILE)))
     if not path.is_file():
         raise UserError(f"this installation lacks the directions of demo: {path} is missing")
@@ -86,11 +74,6 @@ def located(path: Path) -> Path:
     ----------
     path : Path
         ``Path("demo")``, a run's folder (then its newest checkpoint), or a file.
-
-    Raises
-    ------
-    UserError
-        Nothing is there.
     """
     return demo_path() if path == Path(DEMO) else newest_checkpoint(path)
 
@@ -109,11 +92,6 @@ def open_networks(path: Path) -> tuple[Path, dict[str, Any]]:
         The file.
     tree : dict
         What it holds, as `checkpoint.read_checkpoint` has it.
-
-    Raises
-    ------
-    UserError
-        Nothing is there, or nothing that can be read.
     """
     path = located(path)
     for kind in KINDS:
@@ -123,13 +101,7 @@ def open_networks(path: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def check_resumable(path: Path) -> None:
-    """Refuse to continue a run from a file that never holds all of it.
-
-    Raises
-    ------
-    UserError
-        It is a file of networks alone.
-    """
+    """Refuse to continue a run from a file that never holds all of it."""
     if path == Path(DEMO) or is_safetensors(path) or is_torch_legacy(path) or is_pickle(path):
         raise UserError(
             f"{path} holds no state of the optimizers, so no run can go on from it: start a new one"
@@ -168,21 +140,11 @@ def _of_peers(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of file.
+    """A kind of file."""
 
-    Attributes
-    ----------
-    name : str
-        For people.
-    is_of : callable
-        Whether a file is of this kind, by its content.
-    read : callable
-        Reads such a file: the dictionary of `open_networks`.
-    """
-
-    name: str
-    is_of: Callable[[Path], bool]
-    read: Callable[[Path], dict[str, Any]]
+    name: str  # For people
+    is_of: Callable[[Path], bool]  # Whether a file is of this kind, by its content
+    read: Callable[[Path], dict[str, Any]]  # Reads such a file: the dictionary of `open_networks`
 
 
 # Readers of what others save by PyTorch: (tree, path) -> our dictionary, or None where it is
@@ -253,11 +215,6 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
     -------
     LoadedGenerator or None
         None when the path holds nothing of ours.
-
-    Raises
-    ------
-    UserError
-        It is ours but damaged.
     """
     if path.is_dir() and checkpoints_in(path):
         path = newest_checkpoint(path)

@@ -27,11 +27,6 @@ def read_npy(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[np
     -------
     ndarray
         float32, at least one along the first dimension.
-
-    Raises
-    ------
-    UserError
-        The file holds something else.
     """
     try:
         values = npy.read_npy(path)

@@ -23,18 +23,10 @@ _MINIBATCH: Mapping[int, tuple[IntTable, int]] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A named change.
+    """A named change."""
 
-    Attributes
-    ----------
-    description : str
-        One line for ``--help`` and logs.
-    apply : callable
-        Config -> Config.
-    """
-
-    description: str
-    apply: Callable[[Config], Config]
+    description: str  # One line for ``--help`` and logs
+    apply: Callable[[Config], Config]  # Config -> Config
 
 
 def _gpus(config: Config, count: int) -> Config:
@@ -195,13 +187,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 
 
 def apply_preset(config: Config, name: str) -> Config:
-    """Change `config` as the preset says.
-
-    Raises
-    ------
-    UserError
-        There is no such preset.
-    """
+    """Change `config` as the preset says."""
     if name not in PRESETS:
         raise UserError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
     return PRESETS[name].apply(config)

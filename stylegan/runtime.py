@@ -13,28 +13,15 @@ from stylegan_eval.generators.loading import pick_device
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where the work is done, and by how many.
+    """Where the work is done, and by how many."""
 
-    Attributes
-    ----------
-    device : torch.device
-        Device of every network and batch of this process.
-    processes : Processes
-        This process among those that `torchrun` started.
-    """
-
-    device: torch.device
+    device: torch.device  # Device of every network and batch of this process
     processes: Processes = field(default_factory=Processes)
+    """This process among those that `torchrun` started."""
 
     @classmethod
     def choose(cls, name: str) -> "Runtime":
-        """Take a device by name: 'auto' (CUDA when present), 'cpu', 'cuda' or 'cuda:N'.
-
-        Raises
-        ------
-        UserError
-            There is no such device.
-        """
+        """Take a device by name: 'auto' (CUDA when present), 'cpu', 'cuda' or 'cuda:N'."""
         return cls(pick_device(name))
 
     @classmethod
@@ -42,11 +29,6 @@ class Runtime:
         """Take a device, and join the processes that `torchrun` started, if it did.
 
         Each process takes the GPU of its own number: NCCL adds up what is on GPUs, Gloo the rest.
-
-        Raises
-        ------
-        UserError
-            There is no such device, or the environment is not torchrun's.
         """
         device = pick_device(name)
         backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"

@@ -7,27 +7,14 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where networks come from.
+    """Where networks come from."""
 
-    Attributes
-    ----------
-    seed : int
-        Seed of the run.
-    data : str
-        Content key of the training images.
-    version : str
-        Version of this package.
-    execution : tuple
-        How it was computed, ((images shown before, 'fp32'), ...): one entry per change.
-    init : str
-        SHA-256 of the file whose networks were the first ones; empty for fresh ones.
-    """
-
-    seed: int
-    data: str
-    version: str
+    seed: int  # Seed of the run
+    data: str  # Content key of the training images
+    version: str  # Version of this package
     execution: tuple[tuple[int, str], ...] = ((0, "fp32"),)
-    init: str = ""
+    """How it was computed, ((images shown before, 'fp32'), ...): one entry per change."""
+    init: str = ""  # SHA-256 of the file whose networks were the first ones; empty for fresh ones
 
     def going_on(self, nimg: int, execution: str) -> "Provenance":
         """The same, computed in this way from image `nimg` on."""

@@ -54,27 +54,17 @@ def commands() -> tuple[str, str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """One row of a table of results.
+    """One row of a table of results."""
 
-    Attributes
-    ----------
-    metric : str
-        ``flip_w/smiling``, with what is unusual in brackets.
-    strength : float
-        Standard deviations moved by.
-    value, stderr : float
-        Share of verdicts that turned, both ways.
-    added, removed, others : float
-        One way, the other way, and of verdicts on other attributes.
-    """
-
-    metric: str
-    strength: float
+    metric: str  # ``flip_w/smiling``, with what is unusual in brackets
+    strength: float  # Standard deviations moved by
     value: float
     stderr: float
+    """value, stderr: Share of verdicts that turned, both ways."""
     added: float
     removed: float
     others: float
+    """added, removed, others: One way, the other way, and of verdicts on other attributes."""
 
     @property
     def attribute(self) -> str:

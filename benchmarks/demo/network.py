@@ -66,13 +66,7 @@ _FILE = click.Path(path_type=Path)
 
 
 def page(path: Path) -> str:
-    """Text of the page on a network file.
-
-    Raises
-    ------
-    UserError
-        The file cannot be read.
-    """
+    """Text of the page on a network file."""
     content = read_network(path)
     return "\n".join([_BEGINNING, *_made(path, content), *_scores(content), _END])
 
@@ -104,17 +98,12 @@ def _scores(content: NetworkFile) -> Iterator[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Files that stand for the names in a command.
-
-    Attributes
-    ----------
-    ckpt, data, classifiers : Path
-        Network, real images, attribute classifiers.
-    """
+    """Files that stand for the names in a command."""
 
     ckpt: Path
     data: Path
     classifiers: Path
+    """ckpt, data, classifiers: Network, real images, attribute classifiers."""
 
 
 def with_values(command: str, values: Mapping[str, str]) -> list[str]:
@@ -227,13 +216,7 @@ def apart(stated: Score, found: Score) -> float | None:
 
 
 def check_size(path: Path) -> None:
-    """Refuse a file that is too large for the package.
-
-    Raises
-    ------
-    UserError
-        It is.
-    """
+    """Refuse a file that is too large for the package."""
     size = path.stat().st_size
     if size > LARGEST:
         raise UserError(f"the file would have {size} bytes, more than {LARGEST}: choose another")
@@ -346,13 +329,7 @@ def write_page(ckpt: Path | None, out: Path) -> None:
 
 
 def between(text: str, name: str, lines: Iterable[str]) -> str:
-    """Text with these lines between the marks of a name.
-
-    Raises
-    ------
-    UserError
-        It has no such marks.
-    """
+    """Text with these lines between the marks of a name."""
     begin, end = f"<!-- {name}: written by a command -->", f"<!-- end of {name} -->"
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(end)

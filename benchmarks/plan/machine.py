@@ -42,11 +42,6 @@ def quick_estimates(configs: Mapping[str, Config], device: str = "auto") -> Mapp
         What would be trained.
     device : str
         'auto', 'cpu', 'cuda' or 'cuda:N'.
-
-    Raises
-    ------
-    UserError
-        There is no such device.
     """
     throughput = machine_throughput(device)
     return {
@@ -56,13 +51,7 @@ def quick_estimates(configs: Mapping[str, Config], device: str = "auto") -> Mapp
 
 
 def machine_throughput(device: str = "auto") -> Throughput:
-    """What was measured here within a day, else `measure_throughput`, which is remembered.
-
-    Raises
-    ------
-    UserError
-        There is no such device.
-    """
+    """What was measured here within a day, else `measure_throughput`, which is remembered."""
     path = _remembered(device)
     with suppress(OSError, TypeError, ValueError):
         if 0 <= time.time() - path.stat().st_mtime < _KEPT:
@@ -89,11 +78,6 @@ def throughput_named(name: str, device: str = "auto") -> Throughput:
         GPU that is otherwise like a V100 in proportion.
     device : str
         For 'here': 'auto', 'cpu', 'cuda' or 'cuda:N'.
-
-    Raises
-    ------
-    UserError
-        It is none of these, or there is no such device.
     """
     if name.lower() == "v100":
         return v100()
@@ -120,11 +104,6 @@ def measure_throughput(device: str = "auto", *, budget: float = _BUDGET) -> Thro
         'auto', 'cpu', 'cuda' or 'cuda:N'.
     budget : float
         Seconds of steps.
-
-    Raises
-    ------
-    UserError
-        There is no such device.
     """
     from stylegan.runtime import Runtime
     from stylegan.training.cost import PhaseCost

@@ -55,23 +55,16 @@ def training_storage(
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A step of D and one of G on n images do ``per_step + n * per_image``.
-
-    Attributes
-    ----------
-    flop_per_image, flop_per_step : float
-        Floating-point operations.
-    bytes_per_image, bytes_per_step : float
-        Bytes that operations read and write, but for the optimizer's.
-    parameters : float
-        Weights of G and D together, had they no larger layers.
-    """
+    """A step of D and one of G on n images do ``per_step + n * per_image``."""
 
     flop_per_image: float
     flop_per_step: float
+    """flop_per_image, flop_per_step: Floating-point operations."""
     bytes_per_image: float
     bytes_per_step: float
-    parameters: float
+    """bytes_per_image, bytes_per_step: Bytes that operations read and write, but for the
+    optimizer's."""
+    parameters: float  # Weights of G and D together, had they no larger layers
 
     def flop(self, images: float) -> float:
         """Floating-point operations of a step of D and one of G on `images` images."""
@@ -192,28 +185,17 @@ def _read(path: Path) -> Work | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Throughput:
-    """What a GPU (or a CPU) reaches in training, not what its maker promises.
+    """What a GPU (or a CPU) reaches in training, not what its maker promises."""
 
-    Attributes
-    ----------
-    name : str
-        Of the device.
-    flop_per_s : float
-        Floating-point operations per second of convolutions.
-    bytes_per_s : float
-        Bytes per second that operations read and write; infinite to leave them out.
-    step_seconds : float
-        Fixed time of a step of D and one of G for every GPU: launches by the process that drives
-        them all, as in the official code.
-    link_bytes_per_s : float
-        Bytes per second between neighbours in the ring of GPUs; infinite to leave them out.
-    """
-
-    name: str
-    flop_per_s: float
+    name: str  # Of the device
+    flop_per_s: float  # Floating-point operations per second of convolutions
     bytes_per_s: float = math.inf
+    """Bytes per second that operations read and write; infinite to leave them out."""
     step_seconds: float = 0.0
+    """Fixed time of a step of D and one of G for every GPU: launches by the process that drives
+    them all, as in the official code."""
     link_bytes_per_s: float = math.inf
+    """Bytes per second between neighbours in the ring of GPUs; infinite to leave them out."""
 
     def seconds(self, amounts: "Amounts") -> float:
         """Time that `amounts` take."""
@@ -227,24 +209,12 @@ class Throughput:
 
 @dataclass(frozen=True, kw_only=True)
 class Amounts:
-    """What a training does on each of its GPUs, all phases together.
+    """What a training does on each of its GPUs, all phases together."""
 
-    Attributes
-    ----------
-    flop : float
-        Floating-point operations.
-    moved : float
-        Bytes that operations read and write.
-    launches : float
-        Steps times GPUs.
-    exchanged : float
-        Bytes of gradients that each GPU hands on.
-    """
-
-    flop: float
-    moved: float
-    launches: float
-    exchanged: float
+    flop: float  # Floating-point operations
+    moved: float  # Bytes that operations read and write
+    launches: float  # Steps times GPUs
+    exchanged: float  # Bytes of gradients that each GPU hands on
 
 
 def size_lengths(config: Config) -> Iterator[tuple[int, float]]:
@@ -265,13 +235,7 @@ def size_lengths(config: Config) -> Iterator[tuple[int, float]]:
 
 
 def training_amounts(config: Config, *, gpus: int = 1) -> Amounts:
-    """What a training does on each of `gpus` GPUs.
-
-    Raises
-    ------
-    UserError
-        `gpus` is less than one, or does not divide a minibatch.
-    """
+    """What a training does on each of `gpus` GPUs."""
     _check(config, gpus)
     gradients = _GRADIENT_BYTES * work_of(config, config.resolution).parameters
     flop = moved = launches = exchanged = 0.0
@@ -287,13 +251,7 @@ def training_amounts(config: Config, *, gpus: int = 1) -> Amounts:
 
 
 def training_seconds(config: Config, *, gpus: int, throughput: Throughput) -> float:
-    """How long a training takes on `gpus` GPUs.
-
-    Raises
-    ------
-    UserError
-        `gpus` is less than one, or does not divide a minibatch.
-    """
+    """How long a training takes on `gpus` GPUs."""
     return throughput.seconds(training_amounts(config, gpus=gpus))
 
 
@@ -307,11 +265,6 @@ def given_throughput(tflop_per_s: float, like: Throughput) -> Throughput:
     like : Throughput
         A GPU of which all is known. Its bytes per second grow with the operations; its launches
         and its links stay.
-
-    Raises
-    ------
-    UserError
-        `tflop_per_s` is not a positive number.
     """
     if not 0 < tflop_per_s < math.inf:
         raise UserError(

@@ -22,19 +22,12 @@ FLOP_ONLY_FITTED = ((1024, 1),)
 
 @dataclass(frozen=True, kw_only=True)
 class OfficialTime:
-    """A published length of a training of configuration F on V100 GPUs.
-
-    Attributes
-    ----------
-    resolution, gpus : int
-        In pixels, and how many.
-    seconds : float
-        The length.
-    """
+    """A published length of a training of configuration F on V100 GPUs."""
 
     resolution: int
     gpus: int
-    seconds: float
+    """resolution, gpus: In pixels, and how many."""
+    seconds: float  # The length
 
     @property
     def config(self) -> Config:
@@ -45,21 +38,11 @@ class OfficialTime:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A published time beside the model's.
+    """A published time beside the model's."""
 
-    Attributes
-    ----------
-    time : OfficialTime
-        The published one.
-    model : float
-        Seconds that the model says.
-    held_out : bool
-        Whether the model was not fitted to it.
-    """
-
-    time: OfficialTime
-    model: float
-    held_out: bool
+    time: OfficialTime  # The published one
+    model: float  # Seconds that the model says
+    held_out: bool  # Whether the model was not fitted to it
 
     @property
     def deviation(self) -> float:

@@ -57,11 +57,6 @@ def plan_lines(
     ------
     str
         A line of text.
-
-    Raises
-    ------
-    UserError
-        `gpus` does not divide a minibatch; before the first line.
     """
     needs: dict[Config, _Needs] = {}  # seeds of a row need the same
     for _, config in trainings:

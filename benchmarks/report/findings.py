@@ -23,21 +23,11 @@ from stylegan_eval.results.significance import (
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """Sentences on one column.
+    """Sentences on one column."""
 
-    Attributes
-    ----------
-    heading : str
-        The column.
-    order : str
-        Its lines from best to worst; see `noise.order_words`.
-    sentences : tuple of str
-        What differs, and the agreement with the paper.
-    """
-
-    heading: str
-    order: str
-    sentences: tuple[str, ...]
+    heading: str  # The column
+    order: str  # Its lines from best to worst; see `noise.order_words`
+    sentences: tuple[str, ...]  # What differs, and the agreement with the paper
 
 
 def findings(section: Section) -> list[Findings]:

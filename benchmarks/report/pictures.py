@@ -159,24 +159,12 @@ def _png(figure: "Figure") -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """Samples of one network.
+    """Samples of one network."""
 
-    Attributes
-    ----------
-    network : str
-        Its name.
-    training : Training
-        The seed that was drawn.
-    png : bytes or None
-        The picture; None where none could be drawn.
-    trouble : str
-        Why not.
-    """
-
-    network: str
-    training: Training
-    png: bytes | None
-    trouble: str = ""
+    network: str  # Its name
+    training: Training  # The seed that was drawn
+    png: bytes | None  # The picture; None where none could be drawn
+    trouble: str = ""  # Why not
 
 
 def sheets(outcomes: Sequence[Outcome], device: "torch.device") -> list[Sheet]:
@@ -212,11 +200,6 @@ def draw_samples(training: Training, device: "torch.device") -> "NDArray[np.uint
     -------
     ndarray
         uint8 [IMAGES, 3, R, R].
-
-    Raises
-    ------
-    UserError
-        There is no checkpoint that can be read, or the network has diverged.
     """
     from stylegan.checkpoint import newest_good_checkpoint
     from stylegan.opening import load_for_evaluation

@@ -23,25 +23,15 @@ _HIGHER_IS_BETTER = ("precision", "recall")
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One quantity of a table.
-
-    Attributes
-    ----------
-    metric, condition : str
-        As in `Outcome`.
-    measured_as : tuple of str
-        Names of what was really measured, in order; more than one cannot be compared.
-    protocols : tuple of str
-        Likewise.
-    unlike : bool
-        Whether cells of one latent space were measured under unlike protocols.
-    """
+    """One quantity of a table."""
 
     metric: str
     condition: str
+    """metric, condition: As in `Outcome`."""
     measured_as: tuple[str, ...] = ()
-    protocols: tuple[str, ...] = ()
-    unlike: bool = False
+    """Names of what was really measured, in order; more than one cannot be compared."""
+    protocols: tuple[str, ...] = ()  # Likewise
+    unlike: bool = False  # Whether cells of one latent space were measured under unlike protocols
 
     @property
     def higher_is_better(self) -> bool:
@@ -94,15 +84,9 @@ def _is_number(value: float | None) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One line in one column, over its seeds.
+    """One line in one column, over its seeds."""
 
-    Attributes
-    ----------
-    outcomes : tuple of Outcome
-        One per seed; at least one.
-    """
-
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Outcome, ...]  # One per seed; at least one
 
     @property
     def done(self) -> tuple[Outcome, ...]:

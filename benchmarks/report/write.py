@@ -304,11 +304,6 @@ def write_report(outcomes: Sequence[Outcome], out: Path) -> list[Path]:
     -------
     list of Path
         The files written: results.csv, tables.csv, report.md, index.html, then the pictures.
-
-    Raises
-    ------
-    UserError
-        The folder cannot be written.
     """
     device = pick_device("auto")
     parts = sections(outcomes)

@@ -27,26 +27,16 @@ FILE = click.Path(path_type=Path, exists=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is measured.
-
-    Attributes
-    ----------
-    ckpt, data : Path
-        Checkpoint and real images.
-    classifiers : Path or None
-        For ls; None leaves it out.
-    images, pairs : int
-        Of all metrics but ppl; of ppl.
-    crop : {"face", "none"}
-        Of ppl.
-    """
+    """What is measured."""
 
     ckpt: Path
     data: Path
-    classifiers: Path | None
+    """ckpt, data: Checkpoint and real images."""
+    classifiers: Path | None  # For ls; None leaves it out
     images: int
     pairs: int
-    crop: str
+    """images, pairs: Of all metrics but ppl; of ppl."""
+    crop: str  # Of ppl
 
     def everything(self) -> list[str]:
         """Arguments of ``stylegan-eval all``."""

@@ -31,31 +31,16 @@ DIM = 2048
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two ways of computing the same numbers.
+    """Two ways of computing the same numbers."""
 
-    Attributes
-    ----------
-    task : str
-        What was computed, and the peer.
-    seconds, peer_seconds : float
-        Median of one call.
-    ratio : float
-        Median over the rounds of peer's time over ours.
-    difference : float
-        Between the two results, relative.
-    rounds : int
-        How often each side ran.
-    threads : int
-        Threads of PyTorch.
-    """
-
-    task: str
+    task: str  # What was computed, and the peer
     seconds: float
     peer_seconds: float
-    ratio: float
-    difference: float
-    rounds: int
-    threads: int
+    """seconds, peer_seconds: Median of one call."""
+    ratio: float  # Median over the rounds of peer's time over ours
+    difference: float  # Between the two results, relative
+    rounds: int  # How often each side ran
+    threads: int  # Threads of PyTorch
 
 
 def random_inception_state() -> dict[str, Tensor]:

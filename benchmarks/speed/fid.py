@@ -39,47 +39,24 @@ PAIRS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """One run of one side.
+    """One run of one side."""
 
-    Attributes
-    ----------
-    wall : float
-        Seconds of the whole process.
-    outcome : Outcome
-        What it found.
-    """
-
-    wall: float
-    outcome: Outcome
+    wall: float  # Seconds of the whole process
+    outcome: Outcome  # What it found
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Two sides; times are medians in seconds, memory the median peak in MB.
-
-    Attributes
-    ----------
-    side, against : str
-        Ours, and the other.
-    images : int
-        In each of the two folders.
-    ratio : float
-        Median over the rounds of the other's whole time over ours.
-    cpu_ratio : float
-        The same of processor time, which other work on the machine disturbs less.
-    difference : float
-        Between the values, relative.
-    threads : int
-        Of PyTorch.
-    """
+    """Two sides; times are medians in seconds, memory the median peak in MB."""
 
     side: str
     against: str
-    images: int
+    """side, against: Ours, and the other."""
+    images: int  # In each of the two folders
     wall: float
     against_wall: float
-    ratio: float
-    cpu_ratio: float
+    ratio: float  # Median over the rounds of the other's whole time over ours
+    cpu_ratio: float  # The same of processor time, which other work on the machine disturbs less
     features: float
     against_features: float
     distance: float
@@ -88,9 +65,9 @@ class Line:
     against_memory: float
     value: float
     against_value: float
-    difference: float
+    difference: float  # Between the values, relative
     rounds: int
-    threads: int
+    threads: int  # Of PyTorch
 
 
 def write_folders(folder: Path, images: int, size: int) -> tuple[Path, Path]:

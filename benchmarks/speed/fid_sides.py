@@ -19,27 +19,15 @@ BATCH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A whole FID.
+    """A whole FID."""
 
-    Attributes
-    ----------
-    value : float
-        The distance.
-    features : float
-        Seconds from the start, without imports, to the distance: network, decoding, features.
-    distance : float
-        Seconds from statistics to the value; ours with the standard error where there is one.
-    cpu : float
-        Processor seconds of the process, imports included.
-    memory : float
-        Peak of the process, in MB.
-    """
-
-    value: float
+    value: float  # The distance
     features: float
+    """Seconds from the start, without imports, to the distance: network, decoding, features."""
     distance: float
-    cpu: float
-    memory: float
+    """Seconds from statistics to the value; ours with the standard error where there is one."""
+    cpu: float  # Processor seconds of the process, imports included
+    memory: float  # Peak of the process, in MB
 
 
 def peak_memory() -> float:

@@ -111,24 +111,13 @@ WAYS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A step to be timed.
-
-    Attributes
-    ----------
-    width : int
-        Feature maps at 32x32 and below, half as many with every doubling; 512 is the paper's.
-    resolution : int
-        In pixels.
-    minibatch : int
-        Images.
-    device : str
-        cpu or cuda.
-    """
+    """A step to be timed."""
 
     width: int
-    resolution: int
-    minibatch: int
-    device: str
+    """Feature maps at 32x32 and below, half as many with every doubling; 512 is the paper's."""
+    resolution: int  # In pixels
+    minibatch: int  # Images
+    device: str  # cpu or cuda
 
     @property
     def config(self) -> Config:

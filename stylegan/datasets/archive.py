@@ -78,8 +78,6 @@ def write_encoded(
 
     Raises
     ------
-    UserError
-        `out` cannot be written, or the disk is full.
     ValueError
         Labels of several kinds.
     """

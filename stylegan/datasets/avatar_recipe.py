@@ -150,18 +150,10 @@ Choice = TypeVar("Choice")
 
 @dataclass(frozen=True)
 class Face:
-    """One face before drawing.
+    """One face before drawing."""
 
-    Attributes
-    ----------
-    options : mapping
-        Options of DiceBear's ``Avatar``.
-    present : set of str
-        Those of `ATTRIBUTES` that hold.
-    """
-
-    options: Mapping[str, Any]
-    present: frozenset[str]
+    options: Mapping[str, Any]  # Options of DiceBear's ``Avatar``
+    present: frozenset[str]  # Those of `ATTRIBUTES` that hold
 
 
 def draw_face(seed: int, index: int) -> Face:

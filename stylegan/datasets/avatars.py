@@ -60,11 +60,6 @@ def render(seed: int, index: int, resolution: int) -> tuple[np.ndarray, np.ndarr
         uint8 [3, R, R].
     labels : ndarray
         uint8 [27], see `sample_attributes`.
-
-    Raises
-    ------
-    UserError
-        The extra ``demo`` is not installed.
     """
     style = _style()
     from dicebear import Avatar

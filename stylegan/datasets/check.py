@@ -34,18 +34,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What a dry run found.
+    """What a dry run found."""
 
-    Attributes
-    ----------
-    rows : tuple of Row
-        One for each image, in order.
-    plan : Plan or None
-        What would be done if those with trouble were absent; None if no image is usable.
-    """
-
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...]  # One for each image, in order
     plan: Plan | None
+    """What would be done if those with trouble were absent; None if no image is usable."""
 
     @property
     def troubled(self) -> tuple[Row, ...]:
@@ -75,13 +68,7 @@ def check(
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Write the rows as CSV, with the header `COLUMNS`.
-
-    Raises
-    ------
-    UserError
-        `path` cannot be written.
-    """
+    """Write the rows as CSV, with the header `COLUMNS`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -102,14 +89,7 @@ def check_set(
     workers: int | None = None,
     progress: bool = True,
 ) -> list[str]:
-    """Check a set of any kind, write the report if asked, and say what would be made, in lines.
-
-    Raises
-    ------
-    UserError
-        An image stands in the way (the report is written all the same), or the set cannot be
-        opened.
-    """
+    """Check a set of any kind, write the report if asked, and say what would be made, in lines."""
     source = open_source(src, folder_classes=labels == "folders")
     try:
         found = check(source, choices, workers=workers, progress=progress)

@@ -31,24 +31,14 @@ _BROKEN_PNG = (OSError, SyntaxError, ValueError, EOFError)
 
 @dataclass(frozen=True)
 class Content:
-    """What an archive is to hold.
-
-    Attributes
-    ----------
-    made_of : mapping
-        Decides the images, in JSON's types: a beginning made of something else is not used.
-    images : callable
-        Given a number, the PNG files of the images from that number on.
-    labels : sequence of Label
-        One for each image.
-    attributes : sequence of str
-        Names of the numbers in each label.
-    """
+    """What an archive is to hold."""
 
     made_of: Mapping[str, object]
+    """Decides the images, in JSON's types: a beginning made of something else is not used."""
     images: Callable[[int], Iterator[bytes]]
-    labels: Sequence[Label]
-    attributes: Sequence[str]
+    """Given a number, the PNG files of the images from that number on."""
+    labels: Sequence[Label]  # One for each image
+    attributes: Sequence[str]  # Names of the numbers in each label
 
 
 def write_resumable(out: Path, content: Content) -> int:
@@ -60,11 +50,6 @@ def write_resumable(out: Path, content: Content) -> int:
     -------
     int
         Images that were there already.
-
-    Raises
-    ------
-    UserError
-        `out` cannot be written, the disk is full, or another process is writing it.
     """
     check_target(out)
     out = out.resolve() if out.is_symlink() else out
@@ -89,13 +74,7 @@ def write_resumable(out: Path, content: Content) -> int:
 
 
 def check_target(out: Path) -> None:
-    """Check, before the work, what can be known of writing an archive; nothing is made.
-
-    Raises
-    ------
-    UserError
-        A folder with something in it, a device, or a place that cannot be written.
-    """
+    """Check, before the work, what can be known of writing an archive; nothing is made."""
     (check_writable if _is_zip(out) else check_free)(out)
 
 

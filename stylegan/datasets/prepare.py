@@ -31,39 +31,17 @@ _FORMAT = 1  # of what is written; a beginning of another is not used
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` wrote.
+    """What `prepare` wrote."""
 
-    Attributes
-    ----------
-    count : int
-        Images.
-    resolution : int
-        In pixels.
-    kind : str
-        What the source was.
-    crop : Crop
-        How the images were cropped.
-    filter : Resample or None
-        What they were shrunk by; None if all had the resolution already.
-    skipped : int
-        Images left out because they were too small.
-    resumed : int
-        Images that an earlier, killed process had made.
-    label_size : int
-        Numbers in a label; 1 for classes, 0 without labels.
-    classes : tuple of str
-        Names of the classes, or none.
-    """
-
-    count: int
-    resolution: int
-    kind: str
-    crop: Crop
-    filter: Resample | None
-    skipped: int
-    resumed: int
-    label_size: int
-    classes: tuple[str, ...]
+    count: int  # Images
+    resolution: int  # In pixels
+    kind: str  # What the source was
+    crop: Crop  # How the images were cropped
+    filter: Resample | None  # What they were shrunk by; None if all had the resolution already
+    skipped: int  # Images left out because they were too small
+    resumed: int  # Images that an earlier, killed process had made
+    label_size: int  # Numbers in a label; 1 for classes, 0 without labels
+    classes: tuple[str, ...]  # Names of the classes, or none
 
     def lines(self, out: Path) -> list[str]:
         """What a user should know of it, line by line."""
@@ -111,11 +89,6 @@ def prepare(
     workers : int or None
         Threads (decoding, shrinking and encoding run outside Python's lock); None means one for
         each processor.
-
-    Raises
-    ------
-    UserError
-        An image cannot be read or is too small; `out` cannot be written.
     """
     choices = choices or Choices()
     check_target(out)
@@ -218,11 +191,6 @@ def export_ada(
     -------
     int
         How many images there are.
-
-    Raises
-    ------
-    UserError
-        An image cannot be read, sizes do not fit, or `out` cannot be written.
     """
     source = open_source(src)
     try:

@@ -117,43 +117,22 @@ def process_reals(images: Tensor, *, lod: float, mirror: Tensor | None = None) -
 
 @dataclass(frozen=True)
 class Slice:
-    """Elements of the stream that are read at once.
-
-    Attributes
-    ----------
-    start, count : int
-        The minibatch: elements `start` to `start + count` - 1.
-    rows : ndarray
-        Which of its places to read, int64 [N].
-    level : int
-        Level of detail.
-    """
+    """Elements of the stream that are read at once."""
 
     start: int
     count: int
-    rows: np.ndarray
-    level: int
+    """start, count: The minibatch: elements `start` to `start + count` - 1."""
+    rows: np.ndarray  # Which of its places to read, int64 [N]
+    level: int  # Level of detail
 
 
 class RawBatch(NamedTuple):
-    """N elements of the stream as they are stored, on the CPU.
+    """N elements of the stream as they are stored, on the CPU."""
 
-    Attributes
-    ----------
-    images : Tensor
-        uint8 [N, 3, H, W].
-    mirror : Tensor
-        bool [N], which of them are to be flipped.
-    labels : Tensor
-        float32 [N, L], theirs; classes are one-hot. L is 0 without labels.
-    other_labels : Tensor
-        float32 [N, L], of images drawn at random: for fakes.
-    """
-
-    images: Tensor
-    mirror: Tensor
-    labels: Tensor
-    other_labels: Tensor
+    images: Tensor  # uint8 [N, 3, H, W]
+    mirror: Tensor  # bool [N], which of them are to be flipped
+    labels: Tensor  # float32 [N, L], theirs; classes are one-hot. L is 0 without labels.
+    other_labels: Tensor  # float32 [N, L], of images drawn at random: for fakes
 
 
 class Reals:

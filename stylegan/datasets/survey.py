@@ -42,27 +42,13 @@ class HasHeaders(Protocol):
 
 @dataclass(frozen=True)
 class Survey:
-    """Sizes and modes of all images, from their headers.
+    """Sizes and modes of all images, from their headers."""
 
-    Attributes
-    ----------
-    sizes : mapping of (width, height) to count
-        In pixels, as stored.
-    modes : mapping of str to count
-        Pillow's names: RGB, L, P, ...
-    smallest : str
-        Name of an image with the shortest side of all.
-    smallest_side : int
-        That side in pixels.
-    headers : tuple of Header
-        Of each image.
-    """
-
-    sizes: Mapping[tuple[int, int], int]
-    modes: Mapping[str, int]
-    smallest: str
-    smallest_side: int
-    headers: tuple[Header, ...]
+    sizes: Mapping[tuple[int, int], int]  # In pixels, as stored
+    modes: Mapping[str, int]  # Pillow's names: RGB, L, P, ...
+    smallest: str  # Name of an image with the shortest side of all
+    smallest_side: int  # That side in pixels
+    headers: tuple[Header, ...]  # Of each image
 
     def fault(self) -> str | None:
         """Why training cannot read these images as they are, or None if it can."""
@@ -81,13 +67,7 @@ class Survey:
 
 
 def survey(files: HasHeaders, *, progress: bool = False) -> Survey:
-    """Read the headers of all images.
-
-    Raises
-    ------
-    UserError
-        A file is not an image.
-    """
+    """Read the headers of all images."""
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         found = map_ordered(pool, files.header, range(len(files)), ahead=16 * threads)
@@ -110,57 +90,29 @@ def summary(names: Sequence[str], headers: tuple[Header, ...]) -> Survey:
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """What the user may choose.
-
-    Attributes
-    ----------
-    resolution : int or None
-        Power of two; None means the largest that needs no enlarging (512 for "lsun-wide").
-    resample : "box" or "lanczos"
-        See `resample.shrink`.
-    crop : Crop or None
-        See `crops.cropped`; None means the one that belongs to the data set.
-    skip_small : bool
-        Leave out images that would need enlarging, instead of refusing the set; "lsun-wide"
-        always does.
-    """
+    """What the user may choose."""
 
     resolution: int | None = None
-    resample: Resample = "box"
-    crop: Crop | None = None
+    """Power of two; None means the largest that needs no enlarging (512 for "lsun-wide")."""
+    resample: Resample = "box"  # See `resample.shrink`
+    crop: Crop | None = None  # See `crops.cropped`; None means the one that belongs to the data set
     skip_small: bool = False
+    """Leave out images that would need enlarging, instead of refusing the set; "lsun-wide" always
+    does."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done.
+    """What is done."""
 
-    Attributes
-    ----------
-    resolution : int
-        In pixels.
-    crop : Crop
-        See `crops.cropped`.
-    kept : tuple of int
-        Numbers of the images that are taken, ascending.
-    filtered : bool
-        Whether an image has to be shrunk.
-    """
-
-    resolution: int
-    crop: Crop
-    kept: tuple[int, ...]
-    filtered: bool
+    resolution: int  # In pixels
+    crop: Crop  # See `crops.cropped`
+    kept: tuple[int, ...]  # Numbers of the images that are taken, ascending
+    filtered: bool  # Whether an image has to be shrunk
 
 
 def make_plan(source: Source, found: Survey, choices: Choices) -> Plan:
-    """Decide on crop and resolution, and which images are taken.
-
-    Raises
-    ------
-    UserError
-        An image is too small and may not be left out, or all are.
-    """
+    """Decide on crop and resolution, and which images are taken."""
     crop = choices.crop or natural_crop(source.kind, found.sizes)
     skip = choices.skip_small or crop == "lsun-wide"
     resolution = choices.resolution or _default_resolution(crop, found, skip=skip)

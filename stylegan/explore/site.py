@@ -30,13 +30,7 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 def check_installed() -> None:
-    """Check that the page's library is there.
-
-    Raises
-    ------
-    UserError
-        It is not.
-    """
+    """Check that the page's library is there."""
     if find_spec("nicegui") is None:
         raise UserError(
             "the page needs the package nicegui, which is not installed:"
@@ -46,21 +40,11 @@ def check_installed() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Listener:
-    """A socket that listens.
+    """A socket that listens."""
 
-    Attributes
-    ----------
-    socket : socket.socket
-        Bound; connections wait until somebody answers.
-    address : str
-        Numeric address that it is bound to.
-    port : int
-        Its port.
-    """
-
-    socket: socket.socket
-    address: str
-    port: int
+    socket: socket.socket  # Bound; connections wait until somebody answers
+    address: str  # Numeric address that it is bound to
+    port: int  # Its port
 
     @property
     def url(self) -> str:
@@ -94,13 +78,7 @@ class Listener:
 
 @contextmanager
 def listen(host: str, port: int) -> Iterator[Listener]:
-    """Listen at an address; port 0 is any free one.
-
-    Raises
-    ------
-    UserError
-        The port is in use or not allowed, or the host is none of this machine's.
-    """
+    """Listen at an address; port 0 is any free one."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:

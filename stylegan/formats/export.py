@@ -125,12 +125,6 @@ def export_generator(
     float or None
         Largest difference of what was read back from this network, relative to the largest value;
         None where ONNX Runtime is not installed to tell.
-
-    Raises
-    ------
-    UserError
-        A package is not installed, the network cannot be written as this kind, `path` cannot be
-        written, or what was written draws something else.
     """
     if kind not in KINDS:
         raise UserError(f"cannot export {kind!r:.40}: expected {', '.join(KINDS)}")

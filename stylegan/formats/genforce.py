@@ -40,11 +40,6 @@ def read_settings(kwargs: Any, path: Path) -> dict[str, Any]:
         there, the layout's defaults hold.
     path : Path
         File, for messages.
-
-    Raises
-    ------
-    UserError
-        A setting is of another kind of network.
     """
     given = kwargs.get("generator") if isinstance(kwargs, Mapping) else None
     if not isinstance(given, Mapping):
@@ -134,11 +129,6 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any,
         File, for messages.
     about : mapping
         All that the file holds: progress and settings are looked up there.
-
-    Raises
-    ------
-    UserError
-        A network is not what the layout says.
     """
     named = {name: Weights(state, path, name or "network") for name, state in parts.items()}
     hammer = "model_kwargs_init" in about or any(map(_is_hammer, parts.values()))

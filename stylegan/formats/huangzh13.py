@@ -50,13 +50,7 @@ def is_discriminator(state: Mapping[Any, Any]) -> bool:
 
 
 def read_generator(state: Mapping[Any, Any], path: Path) -> Imported:
-    """Read a generator, be it averaged or not: the file does not say.
-
-    Raises
-    ------
-    UserError
-        It is not what the layout says.
-    """
+    """Read a generator, be it averaged or not: the file does not say."""
     weights = Weights(state, path, "generator")
     blocks = weights.count(r"g_synthesis\.to_rgb\.(\d+)\..*")
     network = _generator_config(weights, blocks)
@@ -86,13 +80,7 @@ def read_generator(state: Mapping[Any, Any], path: Path) -> Imported:
 
 
 def read_discriminator(state: Mapping[Any, Any], path: Path) -> Imported:
-    """Read a discriminator.
-
-    Raises
-    ------
-    UserError
-        It is not what the layout says, or conditional.
-    """
+    """Read a discriminator."""
     weights = Weights(state, path, "discriminator")
     if _EMBEDDING in weights:
         raise weights.refuse(

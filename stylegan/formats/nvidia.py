@@ -83,11 +83,6 @@ def config_of(networks: tuple[PickledNetwork, ...]) -> Config:
     ----------
     networks : tuple of PickledNetwork
         Of ``G_style``, ``G_paper``, ``D_basic``, ``D_paper``.
-
-    Raises
-    ------
-    UserError
-        They disagree, or have what cannot be expressed here.
     """
     options: dict[str, Any] = {}
     rows = set()
@@ -248,11 +243,6 @@ def read_nvidia(path: Path) -> dict[str, Any]:
     dict
         As `checkpoint.read_checkpoint` has it, without optimizers; "networks" has of "G", "D" and
         "G_ema" what there is. A generator that comes alone is taken for the average.
-
-    Raises
-    ------
-    UserError
-        It cannot be read, holds other networks, or what cannot be expressed here.
     """
     found = read_networks(path)
     try:

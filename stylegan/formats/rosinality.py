@@ -54,11 +54,6 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path) -> Imported:
         States by the file's name: "g_running", "generator", "discriminator"; or one under "".
     path : Path
         File, for messages.
-
-    Raises
-    ------
-    UserError
-        A generator is lacking or is not what the layout says.
     """
     generators = {name: state for name, state in parts.items() if is_generator(state)}
     averaged = "g_running" if "g_running" in parts else ""

@@ -33,12 +33,6 @@ def read_peer(tree: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
     -------
     dict or None
         What `opening.open_networks` gives; None where the layout is none of these.
-
-    Raises
-    ------
-    UserError
-        It is one of these and lacks a tensor, has a foreign one, or one of another shape or type
-        or with numbers that are not finite.
     """
     imported = import_peer(tree, path)
     return None if imported is None else imported.tree()

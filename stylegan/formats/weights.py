@@ -137,12 +137,6 @@ def fit_widths(weights: Weights, widths: Mapping[int, int]) -> tuple[int, int]:
         Whose they are, for the message.
     widths : mapping
         Feature maps by resolution, which may be 2 (D's dense layer).
-
-    Raises
-    ------
-    UserError
-        They do not halve with each doubling of the resolution, below a largest number; or the
-        resolution is beyond all that these layouts are used at.
     """
     if (resolution := max(widths)) > _LARGEST_RESOLUTION:
         raise weights.refuse(f"is for {resolution} pixels, expected at most {_LARGEST_RESOLUTION}")
@@ -172,11 +166,6 @@ def with_mapping(
         (out, in) of each dense layer.
     embedding : str
         Name of the tensor [label_size, z_dim] that only a conditional network has.
-
-    Raises
-    ------
-    UserError
-        It is conditional by its first layer alone.
     """
     conditional = embedding in weights
     fan_in, w_dim = layers[0][1], layers[-1][0]
@@ -230,36 +219,17 @@ _BATCH = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """Networks of another layout in the terms of ours.
+    """Networks of another layout in the terms of ours."""
 
-    Attributes
-    ----------
-    layout : str
-        Name of the layout.
-    network : NetworkConfig
-        What they are made of.
-    resolution : int
-        Full resolution.
-    states : mapping
-        Of "G_ema", "G" and "D", as far as they are there.
-    lod : float
-        Level of detail they were trained to.
-    nimg : int
-        Images shown.
-    left_out : mapping
-        Reasons why a part of the file was left out, by part.
-    notes : tuple of str
-        What was made up.
-    """
-
-    layout: str
-    network: NetworkConfig
-    resolution: int
-    states: Mapping[str, State]
-    lod: float = 0.0
-    nimg: int = 0
+    layout: str  # Name of the layout
+    network: NetworkConfig  # What they are made of
+    resolution: int  # Full resolution
+    states: Mapping[str, State]  # Of "G_ema", "G" and "D", as far as they are there
+    lod: float = 0.0  # Level of detail they were trained to
+    nimg: int = 0  # Images shown
     left_out: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    """Reasons why a part of the file was left out, by part."""
+    notes: tuple[str, ...] = ()  # What was made up
 
     def tree(self) -> dict[str, Any]:
         """Return the dictionary of `opening.open_networks`, in float32."""

@@ -20,13 +20,7 @@ _PROGRAMS = 64
 
 
 def check_toolchain(device: torch.device) -> None:
-    """Make sure that something can compile for `device`, by compiling a sum.
-
-    Raises
-    ------
-    UserError
-        It cannot.
-    """
+    """Make sure that something can compile for `device`, by compiling a sum."""
     try:
         torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
     except RuntimeError as error:

@@ -15,15 +15,9 @@ from stylegan.networks.synthesis import Synthesis, split_lod
 
 
 class Generator(nn.Module):
-    """z -> w -> image. Satisfies `stylegan_eval.engine.protocols.ImageGenerator`.
+    """z -> w -> image. Satisfies `stylegan_eval.engine.protocols.ImageGenerator`."""
 
-    Attributes
-    ----------
-    w_avg : Tensor
-        [w_dim], moving average of w over training, the centre of truncation.
-    """
-
-    w_avg: Tensor
+    w_avg: Tensor  # [w_dim], moving average of w over training, the centre of truncation
 
     def __init__(self, config: NetworkConfig, resolution: int) -> None:
         super().__init__()

@@ -24,13 +24,7 @@ def paste(canvas: Pixels, image: Pixels, top: int, left: int) -> None:
 
 
 def check_box(box: Box, size: int) -> None:
-    """Check that a part lies within images of `size` x `size`.
-
-    Raises
-    ------
-    UserError
-        It does not, or has no pixel.
-    """
+    """Check that a part lies within images of `size` x `size`."""
     left, top, width, height = box
     if max(top + height, left + width) > size or min(width, height) < 1:
         raise UserError(

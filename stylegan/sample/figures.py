@@ -40,13 +40,7 @@ PANELS = 4
 
 
 def official_batch(seed: int, count: int, z_dim: int) -> NDArray[np.float32]:
-    """Latents [count, z_dim] of one draw of NumPy's RandomState, as the official scripts have.
-
-    Raises
-    ------
-    UserError
-        RandomState takes no such seed.
-    """
+    """Latents [count, z_dim] of one draw of NumPy's RandomState, as the official scripts have."""
     if seed > _LARGEST:
         raise UserError(f"seed {seed}: NumPy's RandomState takes 0 to {_LARGEST}")
     return np.random.RandomState(seed).standard_normal((count, z_dim)).astype(np.float32)
@@ -82,13 +76,7 @@ def mix_layers(source: Tensor, destination: Tensor, layers: range) -> Tensor:
 
 
 def row_ranges(ranges: Sequence[Layers], rows: int, num_layers: int) -> list[range]:
-    """Layers that take the source's style in each row of a table.
-
-    Raises
-    ------
-    UserError
-        There are neither as many as rows nor one, or the network has no such layer.
-    """
+    """Layers that take the source's style in each row of a table."""
     if len(ranges) not in (1, rows):
         raise UserError(
             f"{len(ranges)} layer ranges for {rows} destinations: give --layers one for each, or"
@@ -119,11 +107,6 @@ def draw_mixing(
     -------
     ndarray
         uint8 [H, W, C] of 1 + D rows and 1 + S columns.
-
-    Raises
-    ------
-    UserError
-        The network has no styles, or not these layers.
     """
     if not painter.network.g.uses_styles:
         raise UserError(
@@ -176,13 +159,7 @@ class Deviation:
 
 
 def check_noise(painter: Painter) -> None:
-    """Refuse a network without noise inputs.
-
-    Raises
-    ------
-    UserError
-        It has none.
-    """
+    """Refuse a network without noise inputs."""
     if not painter.network.noise_shapes:
         raise UserError(
             "this figure shows noise inputs, which this network lacks: use one of configuration"
@@ -197,11 +174,6 @@ def draw_noise_detail(painter: Painter, settings: NoiseDetail) -> Pixels:
     -------
     ndarray
         uint8 [rows R, 3 R, C]: of each seed an image, four details enlarged, the deviation.
-
-    Raises
-    ------
-    UserError
-        The network has no noise inputs, or the part does not lie within its images.
     """
     check_noise(painter)
     size, channels = painter.network.resolution, painter.network.config.num_channels
@@ -237,11 +209,6 @@ def draw_noise_components(painter: Painter, settings: NoiseComponents) -> Pixels
         uint8 [2 R, columns R, C]. A column is one seed: above, the left half of the image with
         noise in the first range beside the right half with noise in the second; below, likewise
         the third and the fourth.
-
-    Raises
-    ------
-    UserError
-        The network has no noise inputs or not these layers, or there are not four ranges.
     """
     check_noise(painter)
     if len(settings.ranges) != PANELS:
@@ -272,11 +239,6 @@ def draw_truncation(painter: Painter, settings: Truncation) -> Pixels:
     -------
     ndarray
         uint8 [seeds R, psis R, C], with the noise that is stored in the network.
-
-    Raises
-    ------
-    UserError
-        The network has no mapping network.
     """
     if not painter.maps:
         raise UserError(
@@ -300,11 +262,6 @@ def places(settings: Uncurated, width: int, height: int) -> list[tuple[int, int,
         Its rows and lods.
     width, height : int
         Size of an image at lod 0.
-
-    Raises
-    ------
-    UserError
-        A column's images would have no pixel.
     """
     found: list[tuple[int, int, int]] = []
     left = 0

@@ -17,19 +17,12 @@ from stylegan_eval.metrics.path_length import lerp, slerp
 
 
 class Position(NamedTuple):
-    """Where a frame stands.
-
-    Attributes
-    ----------
-    start, end : int
-        Numbers of the key frames that it lies between.
-    t : float
-        How far it is from the first to the second, 0 to below 1.
-    """
+    """Where a frame stands."""
 
     start: int
     end: int
-    t: float
+    """start, end: Numbers of the key frames that it lies between."""
+    t: float  # How far it is from the first to the second, 0 to below 1
 
 
 def frame_count(keys: int, frames: int, *, loop: bool) -> int:
@@ -97,11 +90,6 @@ class Path:
         [K, z_dim], latents of the key frames.
     space : str
         'z': along great circles of Z, labels blended evenly. 'w': along lines of W.
-
-    Raises
-    ------
-    UserError
-        The space is W, and there is no mapping network.
     """
 
     def __init__(self, painter: Painter, z: NDArray[np.float32], space: str) -> None:
@@ -142,11 +130,6 @@ def film(painter: Painter, strands: Sequence[Sequence[int]], settings: Film) -> 
     ------
     ndarray
         uint8 [scale R, strands scale R, C].
-
-    Raises
-    ------
-    UserError
-        The network cannot draw that.
     """
     z_dim = painter.network.z_dim
     paths = [

@@ -32,11 +32,6 @@ def style_layers(layers: Layers, num_layers: int) -> range:
     num_layers : int
         Layers of the network at hand.
 
-    Raises
-    ------
-    UserError
-        The network has no such layer.
-
     Examples
     --------
     >>> [style_layers(part, 18) for part in ("coarse", "middle", "fine")]

@@ -56,27 +56,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Which generator draws, and how it is run.
+    """Which generator draws, and how it is run."""
 
-    Attributes
-    ----------
-    ckpt : Path
-        Whatever `stylegan.opening.located` finds networks by.
-    number : int or None
-        The one class that a conditional network draws; None draws as in the training data.
-    lod : float or None
-        Level of detail; None is what the checkpoint was trained to.
-    batch : int
-        Images drawn at a time.
-    device : str
-        'auto', 'cpu', 'cuda' or 'cuda:N'.
-    """
-
-    ckpt: Path
+    ckpt: Path  # Whatever `stylegan.opening.located` finds networks by
     number: int | None = None
-    lod: float | None = None
-    batch: int = 16
-    device: str = "auto"
+    """The one class that a conditional network draws; None draws as in the training data."""
+    lod: float | None = None  # Level of detail; None is what the checkpoint was trained to
+    batch: int = 16  # Images drawn at a time
+    device: str = "auto"  # 'auto', 'cpu', 'cuda' or 'cuda:N'
 
 
 def source(command: Callable[..., None]) -> Callable[..., None]:
@@ -287,13 +274,7 @@ def recipe_of(
 
 
 def parse_recipe(words: Sequence[str]) -> Recipe:
-    """Read the words of a recipe, as `Recipe.words` has them.
-
-    Raises
-    ------
-    UserError
-        They are none.
-    """
+    """Read the words of a recipe, as `Recipe.words` has them."""
     command = recipe_options(click.Command("recipe", callback=recipe_of, add_help_option=False))
     try:
         with command.make_context("recipe", list(words)) as context:

@@ -96,11 +96,6 @@ class Painter:
         """Pull ws [N, num_ws, w_dim] towards w_avg by `psi`, in the layers below `cutoff`.
 
         Without `cutoff`, in all layers.
-
-        Raises
-        ------
-        UserError
-            There is no mapping network, so no average w.
         """
         if psi == 1:
             return ws
@@ -173,11 +168,6 @@ def open_painter(source: Source, drawn: Drawn = _nobody) -> Painter:
         Which generator, and how it is run.
     drawn : callable
         Told of progress; see `Painter`.
-
-    Raises
-    ------
-    UserError
-        There is no such network, device or class.
     """
     runtime = Runtime.choose(source.device)
     _, tree = open_networks(source.ckpt)

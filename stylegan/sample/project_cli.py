@@ -86,13 +86,7 @@ def project_command(
 
 
 def _drawn_size(painter: "Painter", settings: ProjectionSettings) -> int:
-    """Height and width of the images at the painter's level of detail.
-
-    Raises
-    ------
-    UserError
-        They have one channel, or are too small for the perceptual distance.
-    """
+    """Height and width of the images at the painter's level of detail."""
     from stylegan.networks.synthesis import split_lod
     from stylegan_eval.errors import UserError
     from stylegan_eval.networks import SMALLEST_IMAGE

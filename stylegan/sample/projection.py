@@ -73,18 +73,10 @@ def noise_factor(t: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Centre:
-    """Where W lies.
+    """Where W lies."""
 
-    Attributes
-    ----------
-    mean : Tensor
-        [D].
-    radius : float
-        Root of the mean squared distance of w from it.
-    """
-
-    mean: Tensor
-    radius: float
+    mean: Tensor  # [D]
+    radius: float  # Root of the mean squared distance of w from it
 
     @property
     def deviation(self) -> float:
@@ -93,13 +85,7 @@ class Centre:
 
 
 def centre(painter: Painter) -> Centre:
-    """Mean and radius of W, from 10,000 latents that are always the same.
-
-    Raises
-    ------
-    UserError
-        There is no mapping network, or all w are the same.
-    """
+    """Mean and radius of W, from 10,000 latents that are always the same."""
     if not painter.maps:
         raise UserError(
             "there is no W to project into: this network has no mapping network (configurations C"
@@ -119,24 +105,13 @@ def centre(painter: Painter) -> Centre:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """How far the images of latents are from a target.
-
-    Attributes
-    ----------
-    synthesis : callable
-        ws [N, L, D] -> images [N, 3, S, S] in about [-1, 1], differentiable.
-    distance : Embedding
-        Perceptual.
-    target : Tensor
-        [1, 3, S, S] in [-1, 1].
-    weight : float
-        Of the mean squared difference of pixels.
-    """
+    """How far the images of latents are from a target."""
 
     synthesis: Callable[[Tensor], Tensor]
-    distance: Embedding
-    target: Tensor
-    weight: float
+    """ws [N, L, D] -> images [N, 3, S, S] in about [-1, 1], differentiable."""
+    distance: Embedding  # Perceptual
+    target: Tensor  # [1, 3, S, S] in [-1, 1]
+    weight: float  # Of the mean squared difference of pixels
 
     def embedded(self) -> Sequence[Tensor]:
         """Embed the target, for `parts`."""
@@ -165,33 +140,22 @@ def seen(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A point on the way.
+    """A point on the way."""
 
-    Attributes
-    ----------
-    ws : Tensor
-        [1, L, D].
-    perceived, pixels : float
-        Perceptual distance and mean squared difference of pixels from the target.
-    """
-
-    ws: Tensor
+    ws: Tensor  # [1, L, D]
     perceived: float
     pixels: float
+    """perceived, pixels: Perceptual distance and mean squared difference of pixels from the
+    target."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Projection:
-    """Where the descent began, and the nearest point on it.
-
-    Attributes
-    ----------
-    start, best : Place
-        At the mean of W, and where the loss was least.
-    """
+    """Where the descent began, and the nearest point on it."""
 
     start: Place
     best: Place
+    """start, best: At the mean of W, and where the loss was least."""
 
 
 def objective(painter: Painter, distance: Embedding, target: Tensor, weight: float) -> Objective:
@@ -229,11 +193,6 @@ def project(
         How.
     watch : callable
         Told of each step: 1, and the least perceptual distance so far.
-
-    Raises
-    ------
-    UserError
-        The loss is no number.
     """
     device, layers = painter.device, painter.network.num_ws
     # Rows of layers that the level of detail leaves out stay where they are.
@@ -296,11 +255,6 @@ def read_square(path: Path) -> Pixels:
     -------
     ndarray
         uint8 [3, S, S].
-
-    Raises
-    ------
-    UserError
-        No such file, not an image, or not square.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such image: name a file")

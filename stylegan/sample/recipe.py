@@ -29,19 +29,12 @@ def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as 
 
 @dataclass(frozen=True, kw_only=True)
 class Mix:
-    """Another latent, which some layers are drawn from (style mixing, Section 3.1).
+    """Another latent, which some layers are drawn from (style mixing, Section 3.1)."""
 
-    Attributes
-    ----------
-    seed : int
-        Of the other latent.
-    first, last : int
-        Layers that take it, counted from 0, both included.
-    """
-
-    seed: int
+    seed: int  # Of the other latent
     first: int
     last: int
+    """first, last: Layers that take it, counted from 0, both included."""
 
     def __post_init__(self) -> None:
         check_seed("the seed of --mix", self.seed)
@@ -57,18 +50,11 @@ class Mix:
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """A step in W along the normal of an attribute's hyperplane.
+    """A step in W along the normal of an attribute's hyperplane."""
 
-    Attributes
-    ----------
-    name : str
-        Of the attribute.
-    amount : float
-        In standard deviations of w along the normal; below 0 is away from the attribute.
-    """
-
-    name: str
+    name: str  # Of the attribute
     amount: float
+    """In standard deviations of w along the normal; below 0 is away from the attribute."""
 
     def __post_init__(self) -> None:
         _require(bool(self.name), f"--move needs the name of an attribute before ={self.amount:g}")
@@ -83,41 +69,18 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How one image is drawn. The defaults are those of `stylegan-sample grid`.
+    """How one image is drawn. The defaults are those of `stylegan-sample grid`."""
 
-    Attributes
-    ----------
-    seed : int
-        The latent is that of image `seed` of `stylegan-eval --seed 0`.
-    psi : float
-        Truncation; 1 is none.
-    cutoff : int
-        Layers that truncation touches, counted from the first.
-    mix : Mix, optional
-        Layers drawn from another latent.
-    noise : {"fixed", "random", "none"}
-        Noise inputs: the maps stored in the network, maps drawn from `noise_seed`, or none.
-    noise_seed : int
-        0 where `noise` is not "random".
-    moves : tuple of Move
-        Steps along attributes, each attribute once.
-    number : int, optional
-        Class of a conditional network; None draws it from the latent, as in the training data.
-
-    Raises
-    ------
-    UserError
-        A value is none of these.
-    """
-
-    seed: int = 0
-    psi: float = 1.0
-    cutoff: int = CUTOFF
-    mix: Mix | None = None
+    seed: int = 0  # The latent is that of image `seed` of `stylegan-eval --seed 0`
+    psi: float = 1.0  # Truncation; 1 is none
+    cutoff: int = CUTOFF  # Layers that truncation touches, counted from the first
+    mix: Mix | None = None  # Layers drawn from another latent
     noise: Noise = "fixed"
-    noise_seed: int = 0
-    moves: tuple[Move, ...] = ()
+    """Noise inputs: the maps stored in the network, maps drawn from `noise_seed`, or none."""
+    noise_seed: int = 0  # 0 where `noise` is not "random"
+    moves: tuple[Move, ...] = ()  # Steps along attributes, each attribute once
     number: int | None = None
+    """Class of a conditional network; None draws it from the latent, as in the training data."""
 
     def __post_init__(self) -> None:
         check_seed("--seed", self.seed)
@@ -176,21 +139,11 @@ def layer_word(first: int, last: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What images are drawn from, as the user named it.
+    """What images are drawn from, as the user named it."""
 
-    Attributes
-    ----------
-    ckpt : Path
-        The network.
-    directions : Path, optional
-        File of attribute directions; None where none was named.
-    device : str
-        Name of the device, or "auto".
-    """
-
-    ckpt: Path
-    directions: Path | None
-    device: str
+    ckpt: Path  # The network
+    directions: Path | None  # File of attribute directions; None where none was named
+    device: str  # Name of the device, or "auto"
 
     def command(self, recipe: Recipe, out: str) -> str:
         """Command line that writes this recipe's image to the file `out`."""

@@ -20,32 +20,19 @@ Distance = Literal["st-lpips-alex", "st-lpips-vgg", "lpips-vgg"]
 
 @dataclass(frozen=True, kw_only=True)
 class Uncurated:
-    """Figure 2 (and 10 to 12): images as they come, in columns of shrinking size.
+    """Figure 2 (and 10 to 12): images as they come, in columns of shrinking size."""
 
-    Attributes
-    ----------
-    seed : int
-        One draw of NumPy's RandomState gives all latents.
-    rows : int
-        Full-size images above each other.
-    lods : tuple of int
-        By how many halvings the images of each column are shrunk.
-    psi, cutoff : float, int
-        Truncation, in the layers below the cutoff.
-    crop : tuple of int or None
-        Left, top, width and height of the part shown, in pixels of the network's images; None is
-        the whole image.
-    noise_seed : int
-        Seed of the noise, fresh for each image.
-    """
-
-    seed: int = 5
-    rows: int = 3
+    seed: int = 5  # One draw of NumPy's RandomState gives all latents
+    rows: int = 3  # Full-size images above each other
     lods: tuple[int, ...] = (0, 1, 2, 2, 3, 3)
+    """By how many halvings the images of each column are shrunk."""
     psi: float = 0.7
     cutoff: int = 8
+    """psi, cutoff: Truncation, in the layers below the cutoff."""
     crop: tuple[int, int, int, int] | None = None
-    noise_seed: int = 0
+    """Left, top, width and height of the part shown, in pixels of the network's images; None is the
+    whole image."""
+    noise_seed: int = 0  # Seed of the noise, fresh for each image
 
     @property
     def images(self) -> int:
@@ -55,31 +42,17 @@ class Uncurated:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixing:
-    """Figure 3: styles of sources (columns) in some layers of destinations (rows).
-
-    Attributes
-    ----------
-    ranges : tuple of str or range
-        Layers that take the source's style, for each row; one is for all rows.
-    psi, cutoff : float, int or None
-        Truncation before mixing, in the layers below the cutoff; None is in all.
-    noise : str
-        'fixed', 'random' or 'none'.
-    noise_seed : int
-        Seed of random noise.
-    gap : int
-        Pixels between cells and around them.
-    ground : int
-        Grey level of the corner and the gaps.
-    """
+    """Figure 3: styles of sources (columns) in some layers of destinations (rows)."""
 
     ranges: tuple[Layers, ...] = ("coarse",) * 3 + ("middle",) * 2 + ("fine",)
+    """Layers that take the source's style, for each row; one is for all rows."""
     psi: float = 1.0
     cutoff: int | None = None
-    noise: str = "fixed"
-    noise_seed: int = 0
-    gap: int = 0
-    ground: int = 255
+    """psi, cutoff: Truncation before mixing, in the layers below the cutoff; None is in all."""
+    noise: str = "fixed"  # 'fixed', 'random' or 'none'
+    noise_seed: int = 0  # Seed of random noise
+    gap: int = 0  # Pixels between cells and around them
+    ground: int = 255  # Grey level of the corner and the gaps
 
 
 # Tables of mixing. What rosinality's generate.py draws as sample_mixing is truncated in all layers,
@@ -93,28 +66,15 @@ LAYOUTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseDetail:
-    """Figure 4: what noise changes in an image.
+    """Figure 4: what noise changes in an image."""
 
-    Attributes
-    ----------
-    seeds : tuple of int
-        A row each.
-    count : int
-        Realisations of noise, at least 5.
-    psi : float
-        Truncation in all layers.
-    crop : tuple of int or None
-        Left, top, width and height of the part enlarged, in pixels of the network's images; None
-        is the official part, scaled to the network.
-    noise_seed : int
-        Seed of the noise.
-    """
-
-    seeds: tuple[int, ...] = (1157, 1012)
-    count: int = 100
-    psi: float = 1.0
+    seeds: tuple[int, ...] = (1157, 1012)  # A row each
+    count: int = 100  # Realisations of noise, at least 5
+    psi: float = 1.0  # Truncation in all layers
     crop: tuple[int, int, int, int] | None = None
-    noise_seed: int = 0
+    """Left, top, width and height of the part enlarged, in pixels of the network's images; None is
+    the official part, scaled to the network."""
+    noise_seed: int = 0  # Seed of the noise
 
     @property
     def images(self) -> int:
@@ -124,24 +84,13 @@ class NoiseDetail:
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseComponents:
-    """Figure 5: noise in some layers only.
+    """Figure 5: noise in some layers only."""
 
-    Attributes
-    ----------
-    seeds : tuple of int
-        A column each.
-    mirrored : tuple of int
-        Seeds whose images are flipped left to right.
-    ranges : tuple of str or range
-        Layers with noise: upper left and right halves, lower left and right halves.
-    psi : float
-        Truncation in all layers.
-    """
-
-    seeds: tuple[int, ...] = (1967, 1555)
-    mirrored: tuple[int, ...] = (1555,)
+    seeds: tuple[int, ...] = (1967, 1555)  # A column each
+    mirrored: tuple[int, ...] = (1555,)  # Seeds whose images are flipped left to right
     ranges: tuple[Layers, ...] = ("all", "none", "fine", "coarse")
-    psi: float = 1.0
+    """Layers with noise: upper left and right halves, lower left and right halves."""
+    psi: float = 1.0  # Truncation in all layers
 
     @property
     def images(self) -> int:
@@ -151,18 +100,11 @@ class NoiseComponents:
 
 @dataclass(frozen=True, kw_only=True)
 class Truncation:
-    """Figure 8: from an image through the average of W to its opposite.
+    """Figure 8: from an image through the average of W to its opposite."""
 
-    Attributes
-    ----------
-    seeds : tuple of int
-        A row each.
-    psis : tuple of float
-        A column each; all layers are truncated.
-    """
-
-    seeds: tuple[int, ...] = (91, 388)
+    seeds: tuple[int, ...] = (91, 388)  # A row each
     psis: tuple[float, ...] = (1.0, 0.7, 0.5, 0.0, -0.5, -1.0)
+    """A column each; all layers are truncated."""
 
     @property
     def images(self) -> int:
@@ -172,48 +114,23 @@ class Truncation:
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
-    """An interpolation between seeds.
+    """An interpolation between seeds."""
 
-    Attributes
-    ----------
-    space : str
-        'w': lines of W. 'z': great circles of Z.
-    frames : int
-        Frames from one seed to the next.
-    loop : bool
-        Whether it goes on from the last seed to the first.
-    seeding : str
-        What a seed means: 'grid' or 'official', see `latents.latents_of`.
-    psi, cutoff : float, int
-        Truncation, in the layers below the cutoff.
-    noise : str
-        'fixed' (the same in all frames), 'random' (other in each) or 'none'.
-    noise_seed : int
-        Seed of random noise.
-    scale : int
-        How often pixels are repeated in width and height.
-    """
-
-    space: str = "w"
-    frames: int = 60
-    loop: bool = False
-    seeding: str = "grid"
+    space: str = "w"  # 'w': lines of W. 'z': great circles of Z.
+    frames: int = 60  # Frames from one seed to the next
+    loop: bool = False  # Whether it goes on from the last seed to the first
+    seeding: str = "grid"  # What a seed means: 'grid' or 'official', see `latents.latents_of`
     psi: float = 1.0
     cutoff: int = 8
-    noise: str = "fixed"
-    noise_seed: int = 0
-    scale: int = 1
+    """psi, cutoff: Truncation, in the layers below the cutoff."""
+    noise: str = "fixed"  # 'fixed' (the same in all frames), 'random' (other in each) or 'none'
+    noise_seed: int = 0  # Seed of random noise
+    scale: int = 1  # How often pixels are repeated in width and height
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectionSettings:
-    """Choices of `descent.project`.
-
-    Raises
-    ------
-    UserError
-        A number out of range.
-    """
+    """Choices of `descent.project`."""
 
     space: Space = choice("w", "One w for all layers, or one for each (w+).")
     steps: int = choice(500, "Steps of gradient descent.")

@@ -25,24 +25,12 @@ from stylegan_eval.results.directions_file import Directions, read_directions
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A generator at the level of detail that it was trained to.
+    """A generator at the level of detail that it was trained to."""
 
-    Attributes
-    ----------
-    ckpt : Path
-        How the user named it.
-    description : str
-        What it is, in a few words.
-    painter : Painter
-        Draws; its labels are those of the training data, or lacking.
-    directions : Directions, optional
-        Of attributes in W.
-    """
-
-    ckpt: Path
-    description: str
-    painter: Painter
-    directions: Directions | None
+    ckpt: Path  # How the user named it
+    description: str  # What it is, in a few words
+    painter: Painter  # Draws; its labels are those of the training data, or lacking
+    directions: Directions | None  # Of attributes in W
 
     @property
     def has_noise(self) -> bool:
@@ -85,11 +73,6 @@ def open_subject(ckpt: Path, device: torch.device, directions: Path | None) -> S
         Where it shall draw.
     directions : Path, optional
         File of attribute directions; see `directions_path`.
-
-    Raises
-    ------
-    UserError
-        There is no such network, or the directions are of another one.
     """
     path, tree = open_networks(ckpt)
     network = load_generator(tree, device)
@@ -104,13 +87,7 @@ def open_subject(ckpt: Path, device: torch.device, directions: Path | None) -> S
 
 
 def directions_path(ckpt: Path, named: Path | None) -> Path | None:
-    """File of a network's directions: that which the user named, or the package's for its own.
-
-    Raises
-    ------
-    UserError
-        It is the package's, which this installation lacks.
-    """
+    """File of a network's directions: that which the user named, or the package's for its own."""
     return demo_directions_path() if named is None and ckpt == Path(DEMO) else named
 
 
@@ -134,13 +111,7 @@ def _directions_of(network: Generator, path: Path, file: Path) -> Directions:
 
 
 def check_fits(recipe: Recipe, subject: Subject) -> None:
-    """Refuse what this network cannot do.
-
-    Raises
-    ------
-    UserError
-        It lacks what the recipe asks for.
-    """
+    """Refuse what this network cannot do."""
     in_w = {"--psi": recipe.psi != 1, "--mix": recipe.mix is not None, "--move": recipe.moves}
     wanted = [option for option, given in in_w.items() if given]
     if wanted and not subject.painter.maps:
@@ -212,11 +183,6 @@ def draw_recipe(recipe: Recipe, subject: Subject) -> NDArray[np.uint8]:
     -------
     ndarray
         uint8 [H, W, C].
-
-    Raises
-    ------
-    UserError
-        The network lacks what the recipe asks for, or has diverged.
     """
     check_fits(recipe, subject)
     painter = subject.painter

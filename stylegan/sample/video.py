@@ -21,13 +21,7 @@ MP4_CRF = 16  # x264's rate factor: 0 loses nothing, 18 nothing that one sees
 
 
 def check_video(path: Path, fps: float) -> None:
-    """Check, before the work, that a film can be written.
-
-    Raises
-    ------
-    UserError
-        A package or ffmpeg is missing, the file cannot be written, or a GIF cannot be so fast.
-    """
+    """Check, before the work, that a film can be written."""
     check_writable(path)
     if path.suffix.lower() == ".gif" and fps > MAX_GIF_FPS:
         raise UserError(
@@ -74,11 +68,6 @@ def write_video(path: Path, frames: Iterable[Pixels], *, fps: float, loop: bool)
         thousandths.
     loop : bool
         Whether GIF and APNG start again at the end; players decide it for MP4.
-
-    Raises
-    ------
-    UserError
-        See `check_video`.
     """
     check_video(path, fps)
     with atomic_write(path) as temporary:

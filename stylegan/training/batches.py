@@ -74,13 +74,7 @@ def look_at(path: Path, cache: Path | None = None) -> RealSet:
 
 
 def open_together(data: Path, cache: Path | None, runtime: Runtime) -> Pyramid:
-    """Open the images in all processes; the first prepares them while the others wait.
-
-    Raises
-    ------
-    UserError
-        See `open_pyramid`; or another process has ended.
-    """
+    """Open the images in all processes; the first prepares them while the others wait."""
     if not runtime.is_first:
         runtime.processes.wait()
     pyramid = open_pyramid(data, cache=cache, progress=runtime.is_first)

@@ -17,27 +17,14 @@ from stylegan_eval.results.formatting import size_text
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseCost:
-    """One phase of a training and what it takes.
+    """One phase of a training and what it takes."""
 
-    Attributes
-    ----------
-    point : TrainingPoint
-        The phase's first point.
-    images : int
-        Real images shown in it.
-    flop_per_image : float
-        Floating-point operations of a step of D and of G, per image of the minibatch.
-    at_a_time : int
-        Images in a pass of one process.
-    memory : int
-        Estimated peak of one process in bytes; see `step_cost`.
-    """
-
-    point: TrainingPoint
-    images: int
+    point: TrainingPoint  # The phase's first point
+    images: int  # Real images shown in it
     flop_per_image: float
-    at_a_time: int
-    memory: int
+    """Floating-point operations of a step of D and of G, per image of the minibatch."""
+    at_a_time: int  # Images in a pass of one process
+    memory: int  # Estimated peak of one process in bytes; see `step_cost`
 
 
 def step_cost(
@@ -65,13 +52,7 @@ def step_cost(
 def phase_costs(
     config: Config, execution: Execution | None = None, world: int = 1
 ) -> list[PhaseCost]:
-    """Every phase of a training with its cost in each of `world` processes, in order.
-
-    Raises
-    ------
-    UserError
-        A minibatch does not divide over the processes.
-    """
+    """Every phase of a training with its cost in each of `world` processes, in order."""
     execution = execution or Execution()
     rehearsal = Rehearsal(config, execution)
     runtime = Runtime(torch.device("meta"), Processes(world=world))
@@ -129,11 +110,6 @@ def micro_batches(
     table
         For `Execution.at_a_time`. Whole groups of the minibatch deviation that divide the
         process's part of the minibatch.
-
-    Raises
-    ------
-    UserError
-        Not even one group fits, or a minibatch does not divide over the processes.
     """
     rehearsal = Rehearsal(config, execution or Execution())
     group = config.network.mbstd_group_size

@@ -60,12 +60,6 @@ def check_metrics(
         Of the networks.
     device : torch.device
         Where.
-
-    Raises
-    ------
-    UserError
-        Too few real images, images of another size, weights that cannot be had, or no folder for
-        unfinished work.
     """
     if asked:
         check_cache()
@@ -109,35 +103,20 @@ class Measurements:
     All processes of torchrun take part; the first writes ``metrics.jsonl``, ``best.pt`` and
     ``best.json``. What cannot be measured, for whatever reason, is told and leaves a row with an
     ``error``; it is no reason to end a training.
-
-    Attributes
-    ----------
-    folder : Path
-        The run's folder.
-    data : Path
-        The real images.
-    asked : sequence of Asked
-        What to measure; the first decides which checkpoint is the best.
-    every : float
-        Interval in kimg: the first checkpoint of each is measured. 0 for every checkpoint.
-    batch : int
-        Images at a time; halved, for good, when memory is full.
-    device : torch.device
-        Of this process.
-    tell : callable
-        Takes a line for each number, in the first process.
-    also : sequence of callable
-        Each takes every row, in the first process: TensorBoard, say.
     """
 
-    folder: Path
-    data: Path
-    asked: Sequence[Asked]
+    folder: Path  # The run's folder
+    data: Path  # The real images
+    asked: Sequence[Asked]  # What to measure; the first decides which checkpoint is the best
     every: float
+    """Interval in kimg: the first checkpoint of each is measured. 0 for every checkpoint."""
     batch: int = MetricSettings.metrics_batch
-    device: torch.device
+    """Images at a time; halved, for good, when memory is full."""
+    device: torch.device  # Of this process
     tell: Callable[[str], None] = lambda _text: None
+    """Takes a line for each number, in the first process."""
     also: Sequence[Callable[[Measured], None]] = ()
+    """Each takes every row, in the first process: TensorBoard, say."""
 
     def __call__(self, state: TrainState, checkpoint: Path, *, last: bool = False) -> None:
         """Measure a checkpoint if it is due: call it for each one, also for one resumed from.

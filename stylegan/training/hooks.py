@@ -261,11 +261,6 @@ def open_tensorboard(folder: Path, nimg: int) -> "TensorBoard":
     nimg : int
         Where the run starts: TensorBoard forgets events of a later time, left by a run that was
         killed.
-
-    Raises
-    ------
-    UserError
-        The package is not installed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter

@@ -27,21 +27,12 @@ Scores = Callable[[Tensor, Tensor | None, float], Tensor]
 
 @dataclass(frozen=True)
 class Forward:
-    """Forward passes.
+    """Forward passes."""
 
-    Attributes
-    ----------
-    images : callable
-        (ws, noise, lod) -> images; see `Synthesis.forward`.
-    scores : callable
-        (images, labels, lod) -> scores; see `Discriminator.forward`. Differentiable once.
-    scores_twice : callable
-        The same, differentiable twice.
-    """
-
-    images: Images
+    images: Images  # (ws, noise, lod) -> images; see `Synthesis.forward`
     scores: Scores
-    scores_twice: Scores
+    """(images, labels, lod) -> scores; see `Discriminator.forward`. Differentiable once."""
+    scores_twice: Scores  # The same, differentiable twice
 
     @classmethod
     def of(cls, state: TrainState, execution: Execution) -> "Forward":
@@ -60,23 +51,14 @@ Hook = Callable[[TrainState, TrainingPoint, Terms], None]
 
 @dataclass(frozen=True)
 class Pass:
-    """What one pass of a step works on.
+    """What one pass of a step works on."""
 
-    Attributes
-    ----------
-    share : Share
-        Which images of the minibatch; n of them.
-    reals : Tensor
-        [n, C, H, W] in [-1, 1].
-    labels, other_labels : Tensor or None
-        [n, label_size]: those of the reals, and of images drawn at random for G's step. None for
-        an unconditional network.
-    """
-
-    share: Share
-    reals: Tensor
+    share: Share  # Which images of the minibatch; n of them
+    reals: Tensor  # [n, C, H, W] in [-1, 1]
     labels: Tensor | None = None
     other_labels: Tensor | None = None
+    """labels, other_labels: [n, label_size]: those of the reals, and of images drawn at random for
+    G's step. None for an unconditional network."""
 
     @classmethod
     def of(cls, raw: RawBatch, share: Share, lod: float, device: torch.device) -> "Pass":
@@ -89,27 +71,13 @@ class Pass:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What the steps of D and of G at one place of the training have in common.
+    """What the steps of D and of G at one place of the training have in common."""
 
-    Attributes
-    ----------
-    point : TrainingPoint
-        Minibatch, learning rate, lod.
-    loss : LossConfig
-        Which loss.
-    random : StepRandom
-        All randomness.
-    runtime : Runtime
-        Device and processes.
-    forward : Forward
-        The networks, as they are to be run.
-    """
-
-    point: TrainingPoint
-    loss: LossConfig
-    random: StepRandom
-    runtime: Runtime
-    forward: Forward
+    point: TrainingPoint  # Minibatch, learning rate, lod
+    loss: LossConfig  # Which loss
+    random: StepRandom  # All randomness
+    runtime: Runtime  # Device and processes
+    forward: Forward  # The networks, as they are to be run
 
 
 def train(

@@ -32,13 +32,7 @@ _EXPECTED = (
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSettings:
-    """What a user decides about metrics during training; all else is as `stylegan-eval` does it.
-
-    Raises
-    ------
-    UserError
-        A number out of range.
-    """
+    """What a user decides about metrics during training; all else is as `stylegan-eval` does it."""
 
     metrics: str = choice("", "Measure at checkpoints, the first decides which is best.pt.")
     metrics_every: float = choice(0.0, "At the first checkpoint of every so many kimg; 0: at each.")
@@ -56,34 +50,18 @@ class MetricSettings:
             raise UserError(f"--metrics-features: expected one of {', '.join(get_args(Features))}")
 
     def asked(self) -> "list[Asked]":
-        """The metrics by name, in the order given, each once.
-
-        Raises
-        ------
-        UserError
-            An unknown name, or a number of images that the metric cannot do with.
-        """
+        """The metrics by name, in the order given, each once."""
         names = dict.fromkeys(part.strip() for part in self.metrics.split(",") if part.strip())
         return [parse_metric(name, self) for name in names]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A metric by the name that the user gave.
+    """A metric by the name that the user gave."""
 
-    Attributes
-    ----------
-    name : str
-        As given: ``fid10k``.
-    entry : str
-        Its name in `stylegan_eval.metrics.METRICS`.
-    settings : Sampling
-        Its protocol.
-    """
-
-    name: str
-    entry: str
-    settings: Sampling
+    name: str  # As given: ``fid10k``
+    entry: str  # Its name in `stylegan_eval.metrics.METRICS`
+    settings: Sampling  # Its protocol
 
     def better(self, value: float, other: float) -> bool:
         """Whether a model with `value` is better than one with `other`."""
@@ -91,13 +69,7 @@ class Asked:
 
 
 def parse_metric(name: str, wanted: MetricSettings) -> Asked:
-    """Read one name.
-
-    Raises
-    ------
-    UserError
-        It is not known, or the metric cannot do with its number of images.
-    """
+    """Read one name."""
     found = _PPL.fullmatch(name) or _OF_IMAGES.fullmatch(name)
     if found is None or (name.startswith("is") and name.endswith("_full")):
         raise UserError(f"--metrics: {name} is not known: {_EXPECTED}")

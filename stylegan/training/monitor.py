@@ -41,25 +41,15 @@ def score_limit(loss: LossConfig) -> float:
 
 
 class Look(NamedTuple):
-    """What is remembered of one look at the schedule.
+    """What is remembered of one look at the schedule."""
 
-    Attributes
-    ----------
-    broken : float
-        1 where a loss, score or penalty was infinite or not a number, otherwise 0.
-    score : float
-        Larger mean score of D, of real or of generated images, without sign.
-    spread : float
-        Mean over pixels of the standard deviation over a minibatch of generated images.
-    skipped_G, skipped_D : float
-        Steps of either network that were left out because a gradient was not finite.
-    """
-
-    broken: float
-    score: float
-    spread: float
+    broken: float  # 1 where a loss, score or penalty was infinite or not a number, otherwise 0
+    score: float  # Larger mean score of D, of real or of generated images, without sign
+    spread: float  # Mean over pixels of the standard deviation over a minibatch of generated images
     skipped_G: float
     skipped_D: float
+    """skipped_G, skipped_D: Steps of either network that were left out because a gradient was not
+    finite."""
 
 
 def signs_of_collapse(

@@ -19,21 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Share:
-    """Whole groups of a minibatch, worked on in one pass.
+    """Whole groups of a minibatch, worked on in one pass."""
 
-    Attributes
-    ----------
-    minibatch : int
-        N, images of a step over all processes.
-    group_size : int
-        G, images in a group.
-    groups : range
-        Groups of this share, of the N / G there are.
-    """
-
-    minibatch: int
-    group_size: int
-    groups: range
+    minibatch: int  # N, images of a step over all processes
+    group_size: int  # G, images in a group
+    groups: range  # Groups of this share, of the N / G there are
 
     @property
     def size(self) -> int:
@@ -73,11 +63,6 @@ def shares(
         This process, of how many.
     at_a_time : int, optional
         Most images in a pass; at least one group is taken.
-
-    Raises
-    ------
-    UserError
-        The minibatch does not divide into groups, or these not over the processes.
     """
     G = min(group_size, minibatch)
     total, rest = divmod(minibatch, G)
@@ -96,27 +81,15 @@ def shares(
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """What a user may choose of the computation.
-
-    Attributes
-    ----------
-    precision : {'fp32', 'tf32', 'bf16'}
-        Of convolutions. Statistics, losses, penalties, weights and their updates are float32.
-    compile : bool
-        Whether `torch.compile` makes what needs no second derivative.
-    grad_accum : int
-        Passes into which a process divides its part of a minibatch.
-    at_a_time : table
-        Most images in a pass, by resolution; takes precedence over `grad_accum`.
-    workers : int
-        Processes that read images ahead; 0 reads between steps.
-    """
+    """What a user may choose of the computation."""
 
     precision: Precision = "fp32"
-    compile: bool = False
-    grad_accum: int = 1
+    """Of convolutions. Statistics, losses, penalties, weights and their updates are float32."""
+    compile: bool = False  # Whether `torch.compile` makes what needs no second derivative
+    grad_accum: int = 1  # Passes into which a process divides its part of a minibatch
     at_a_time: IntTable = ()
-    workers: int = 0
+    """Most images in a pass, by resolution; takes precedence over `grad_accum`."""
+    workers: int = 0  # Processes that read images ahead; 0 reads between steps
 
     @property
     def dtype(self) -> torch.dtype:
@@ -138,13 +111,7 @@ class Execution:
         return cls(precision=known[0], compile=rest == "compile") if known else cls()
 
     def shares(self, point: TrainingPoint, config: Config, runtime: Runtime) -> list[Share]:
-        """Passes of this process over its part of the minibatch.
-
-        Raises
-        ------
-        UserError
-            The minibatch does not divide.
-        """
+        """Passes of this process over its part of the minibatch."""
         own = point.minibatch // runtime.world
         at_a_time = at_resolution(self.at_a_time, point.resolution, -(-own // self.grad_accum))
         return shares(
@@ -156,12 +123,6 @@ class Execution:
         )
 
     def check(self, config: Config, runtime: Runtime) -> None:
-        """Refuse a configuration of which some phase does not divide over the processes.
-
-        Raises
-        ------
-        UserError
-            The minibatch does not divide.
-        """
+        """Refuse a configuration of which some phase does not divide over the processes."""
         for point in phases(config):
             self.shares(point, config, runtime)

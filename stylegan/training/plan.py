@@ -30,24 +30,12 @@ _RESERVED = 1.1
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """Files of one kind.
+    """Files of one kind."""
 
-    Attributes
-    ----------
-    what : str
-        Their name.
-    count : int
-        How many there will be.
-    size : int
-        Bytes of each, at most.
-    folder : Path
-        Where.
-    """
-
-    what: str
-    count: int
-    size: int
-    folder: Path
+    what: str  # Their name
+    count: int  # How many there will be
+    size: int  # Bytes of each, at most
+    folder: Path  # Where
 
     @property
     def total(self) -> int:
@@ -108,13 +96,7 @@ def _ticks(config: Config, nimg: int) -> int:
 
 
 def prepared_images(data: Path, cache: Path | None) -> Written:
-    """The copy of a data set that the first run on it makes: all levels, 8 bits, not compressed.
-
-    Raises
-    ------
-    UserError
-        The images cannot be read.
-    """
+    """The copy of a data set that the first run on it makes: all levels, 8 bits, not compressed."""
     with open_images(data) as files:
         ((first,),) = read_batches(files, range(1), 1)
         sizes = [size for size in (first.shape[-1] >> lod for lod in range(30)) if size >= 4]
@@ -145,30 +127,14 @@ def free_space(folder: Path) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A training with what it takes.
+    """A training with what it takes."""
 
-    Attributes
-    ----------
-    config : Config
-        What is trained.
-    execution : Execution
-        How.
-    runtime : Runtime
-        Where.
-    speeds : sequence of PhaseSpeed
-        Every phase from `nimg` on.
-    nimg : int
-        Real images shown before.
-    free_memory : float
-        Bytes that the device has left; infinite where nobody knows.
-    """
-
-    config: Config
-    execution: Execution
-    runtime: Runtime
-    speeds: Sequence[PhaseSpeed]
-    free_memory: float
-    nimg: int = 0
+    config: Config  # What is trained
+    execution: Execution  # How
+    runtime: Runtime  # Where
+    speeds: Sequence[PhaseSpeed]  # Every phase from `nimg` on
+    free_memory: float  # Bytes that the device has left; infinite where nobody knows
+    nimg: int = 0  # Real images shown before
 
     @property
     def seconds(self) -> float:
@@ -193,11 +159,6 @@ def make_plan(
 
     In one process; the speeds are those of all, if the others are as fast and what goes between
     them takes no time.
-
-    Raises
-    ------
-    UserError
-        A minibatch does not divide over the processes, or a step does not fit into a GPU.
     """
     costs = list(costs_left(phase_costs(config, execution, runtime.world), nimg))
     free_memory = available_memory(runtime.device)

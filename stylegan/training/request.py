@@ -241,11 +241,6 @@ def launch(arguments: Sequence[str], processes: int, device: str) -> int:
     int
         Exit status: of the process that failed first, or 128 + the signal that ended it or that
         came here.
-
-    Raises
-    ------
-    UserError
-        There are fewer GPUs.
     """
     if pick_device(device).type == "cuda":
         pick_device(f"cuda:{processes - 1}")

@@ -260,11 +260,6 @@ def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
     ----------
     fixed : bool
         Whether the networks are there already, so that options cannot change them.
-
-    Raises
-    ------
-    UserError
-        Too few images or too small ones, or labels of another size.
     """
     data = reals.path
     check_sizes(config, reals.resolution, data, fixed=fixed)

@@ -9,30 +9,14 @@ from stylegan.configs import Config, at_resolution
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPoint:
-    """What holds at one look at the schedule.
+    """What holds at one look at the schedule."""
 
-    Attributes
-    ----------
-    nimg : int
-        Real images shown so far.
-    lod : float
-        Level of detail: 0 is full resolution, a fraction cross-fades.
-    resolution : int
-        Resolution of the finer level, in pixels.
-    minibatch : int
-        Images per step over all devices.
-    lrate : float
-        Learning rate of both networks.
-    tick_kimg : float
-        Thousands of images between two lines of the log.
-    """
-
-    nimg: int
-    lod: float
-    resolution: int
-    minibatch: int
-    lrate: float
-    tick_kimg: float
+    nimg: int  # Real images shown so far
+    lod: float  # Level of detail: 0 is full resolution, a fraction cross-fades
+    resolution: int  # Resolution of the finer level, in pixels
+    minibatch: int  # Images per step over all devices
+    lrate: float  # Learning rate of both networks
+    tick_kimg: float  # Thousands of images between two lines of the log
 
 
 def active_levels(lod: float) -> tuple[int, int]:

@@ -21,53 +21,27 @@ _AGAIN = "name the images with --data, and give other options anew"
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """Settings of a run.
+    """Settings of a run."""
 
-    Attributes
-    ----------
-    out : Path
-        The run's folder.
-    data : Path
-        Archive or folder of images.
-    seed : int
-        Seed of all randomness.
-    snapshot_kimg : float or None
-        Thousands of images between checkpoints with a sample sheet; None for a twentieth of the
-        length, but at least one.
-    snapshot_minutes : float
-        A checkpoint more, which the next one replaces, before so many minutes of training could be
-        lost; 0 for none.
-    keep : int
-        Checkpoints to keep; older ones are deleted.
-    cache : Path or None
-        Where prepared images are kept; None for the default.
-    execution : Execution
-        Precision, passes, workers.
-    metrics : MetricSettings
-        What to measure at checkpoints.
-    on_collapse : {'stop', 'warn'}
-        What to do when the training has diverged.
-    tensorboard : bool or None
-        Whether to write events; None where the package is installed.
-    memory_limit : int or None
-        Bytes for each process, from which the images in a pass follow.
-    warmup : float
-        Seconds for timing steps before the training starts; 0 for none.
-    """
-
-    out: Path
-    data: Path
-    seed: int = 0
+    out: Path  # The run's folder
+    data: Path  # Archive or folder of images
+    seed: int = 0  # Seed of all randomness
     snapshot_kimg: float | None = None
+    """Thousands of images between checkpoints with a sample sheet; None for a twentieth of the
+    length, but at least one."""
     snapshot_minutes: float = 20.0
-    keep: int = 3
-    cache: Path | None = None
-    execution: Execution = field(default_factory=Execution)
+    """A checkpoint more, which the next one replaces, before so many minutes of training could be
+    lost; 0 for none."""
+    keep: int = 3  # Checkpoints to keep; older ones are deleted
+    cache: Path | None = None  # Where prepared images are kept; None for the default
+    execution: Execution = field(default_factory=Execution)  # Precision, passes, workers
     metrics: MetricSettings = field(default_factory=MetricSettings)
-    on_collapse: OnCollapse = "stop"
-    tensorboard: bool | None = None
+    """What to measure at checkpoints."""
+    on_collapse: OnCollapse = "stop"  # What to do when the training has diverged
+    tensorboard: bool | None = None  # Whether to write events; None where the package is installed
     memory_limit: int | None = None
-    warmup: float = 0.0
+    """Bytes for each process, from which the images in a pass follow."""
+    warmup: float = 0.0  # Seconds for timing steps before the training starts; 0 for none
 
     def interval(self, config: Config) -> float:
         """Thousands of images between checkpoints."""
@@ -82,13 +56,7 @@ class RunSettings:
 
 
 def write_settings(config: Config, settings: RunSettings) -> None:
-    """Write ``run.json`` into the run's folder.
-
-    Raises
-    ------
-    UserError
-        The folder cannot be written.
-    """
+    """Write ``run.json`` into the run's folder."""
     kept = asdict(settings)
     del kept["out"], kept["cache"]  # the folder may move, and the cache is the machine's
     tree = {

@@ -30,22 +30,13 @@ TrialStep = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseSpeed:
-    """Speed of one phase.
+    """Speed of one phase."""
 
-    Attributes
-    ----------
-    cost : PhaseCost
-        The phase.
-    img_per_s : float
-        Real images per second, over all processes.
-    measured : bool
-        Whether warm steps of this phase were timed; otherwise the speed follows from its operations
-        and the rate of the phases that were, weighted by theirs.
-    """
-
-    cost: PhaseCost
-    img_per_s: float
+    cost: PhaseCost  # The phase
+    img_per_s: float  # Real images per second, over all processes
     measured: bool
+    """Whether warm steps of this phase were timed; otherwise the speed follows from its operations
+    and the rate of the phases that were, weighted by theirs."""
 
     @property
     def seconds(self) -> float:
@@ -153,11 +144,6 @@ def trial_steps(
     ------
     callable
         Makes the step of a phase.
-
-    Raises
-    ------
-    UserError
-        A step does not fit into the device's memory.
     """
     trial = _Trial(config, replace(execution, compile=False), runtime)
     try:

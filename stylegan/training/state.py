@@ -15,41 +15,29 @@ from stylegan.training.schedule import TrainingPoint, active_levels, training_po
 
 @dataclass(kw_only=True)
 class TrainState:
-    """Networks, optimizers and progress.
-
-    Attributes
-    ----------
-    G, D, G_ema
-        Generator, discriminator, and the moving average of G's weights (``Gs``).
-    flat_G, flat_D, flat_ema
-        Weights and gradients of each as vectors. Behind the gradients of G and D: the mean w of
-        the fakes drawn, and `NUM_TERMS` numbers of the log.
-    optimizer_G, optimizer_D
-        Adam of each.
-    nimg : int
-        Real images shown.
-    lod : float
-        Level of detail trained last, or about to be trained first.
-    log_nimg, log_looks, log_sums
-        Images shown at the last row of the log; looks at the schedule since, sums of their terms.
-    snapshot_nimg : int
-        Images shown at the last snapshot that was due by kimg: not made for a signal, or by time.
-    """
+    """Networks, optimizers and progress."""
 
     G: Generator
     D: Discriminator
     G_ema: Generator
+    """G, D, G_ema: Generator, discriminator, and the moving average of G's weights (``Gs``)."""
     flat_G: Flat
     flat_D: Flat
     flat_ema: Flat
+    """flat_G, flat_D, flat_ema: Weights and gradients of each as vectors. Behind the gradients of G
+    and D: the mean w of the fakes drawn, and `NUM_TERMS` numbers of the log."""
     optimizer_G: Adam
     optimizer_D: Adam
-    lod: float
-    nimg: int = 0
+    """optimizer_G, optimizer_D: Adam of each."""
+    lod: float  # Level of detail trained last, or about to be trained first
+    nimg: int = 0  # Real images shown
     log_nimg: int = 0
     log_looks: int = 0
     log_sums: dict[str, Tensor] = field(default_factory=dict)
+    """log_nimg, log_looks, log_sums: Images shown at the last row of the log; looks at the schedule
+    since, sums of their terms."""
     snapshot_nimg: int = 0
+    """Images shown at the last snapshot that was due by kimg: not made for a signal, or by time."""
 
     @classmethod
     def fresh(cls, config: Config, runtime: Runtime, seed: int) -> "TrainState":

@@ -33,80 +33,36 @@ _TERMS = ("loss_D", "loss_G", "score_real", "score_fake", "r1", "gp", "fake_spre
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseTime:
-    """One phase of the schedule, and the time it took or will take.
+    """One phase of the schedule, and the time it took or will take."""
 
-    Attributes
-    ----------
-    cost : PhaseCost
-        The phase.
-    fades : bool
-        Whether a resolution is faded in.
-    spent : float
-        Seconds of training so far, by the speeds in the log.
-    left : float or None
-        Seconds left; None while no speed is known.
-    img_per_s : float or None
-        Speed so far; None before its first tick.
-    current : bool
-        Whether the run is in it.
-    """
-
-    cost: PhaseCost
-    fades: bool
-    spent: float
-    left: float | None
-    img_per_s: float | None
-    current: bool
+    cost: PhaseCost  # The phase
+    fades: bool  # Whether a resolution is faded in
+    spent: float  # Seconds of training so far, by the speeds in the log
+    left: float | None  # Seconds left; None while no speed is known
+    img_per_s: float | None  # Speed so far; None before its first tick
+    current: bool  # Whether the run is in it
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """What a run's folder tells.
+    """What a run's folder tells."""
 
-    Attributes
-    ----------
-    folder : Path
-        The folder.
-    config : Config
-        What is trained.
-    data : str
-        Path of the real images.
-    seed : int
-        Seed of all randomness.
-    rows, metrics : list of dict
-        Rows of the log and of the metrics, in order.
-    unmeasured : list of dict
-        Rows of what could not be measured, with an ``error``, since the last that could.
-    damaged : int
-        Lines of both that cannot be read.
-    best : dict or None
-        What ``best.json`` says.
-    checkpoints : list of Path
-        Oldest first.
-    state : {'running', 'finished', 'stopped'}
-        Whether a process holds the run, or it is at its end, or neither.
-    trouble : str
-        The last trouble that its last process wrote down; empty where there was none.
-    quiet : float or None
-        Seconds since the last tick; None before the first.
-    phases : list of PhaseTime
-        The schedule.
-    """
-
-    folder: Path
-    config: Config
-    data: str
-    seed: int
+    folder: Path  # The folder
+    config: Config  # What is trained
+    data: str  # Path of the real images
+    seed: int  # Seed of all randomness
     rows: list[dict[str, Any]]
     metrics: list[dict[str, Any]]
+    """rows, metrics: Rows of the log and of the metrics, in order."""
     unmeasured: list[dict[str, Any]]
-    damaged: int
-    best: dict[str, Any] | None
-    checkpoints: list[Path]
-    state: State
-    trouble: str
-    quiet: float | None
-    phases: list[PhaseTime]
+    """Rows of what could not be measured, with an ``error``, since the last that could."""
+    damaged: int  # Lines of both that cannot be read
+    best: dict[str, Any] | None  # What ``best.json`` says
+    checkpoints: list[Path]  # Oldest first
+    state: State  # Whether a process holds the run, or it is at its end, or neither
+    trouble: str  # The last trouble that its last process wrote down; empty where there was none
+    quiet: float | None  # Seconds since the last tick; None before the first
+    phases: list[PhaseTime]  # The schedule
 
     @property
     def nimg(self) -> int:
@@ -121,13 +77,7 @@ class RunStatus:
 
 
 def read_status(folder: Path) -> RunStatus:
-    """Read a run's folder; what is missing or damaged in it is left out.
-
-    Raises
-    ------
-    UserError
-        It is no run's folder.
-    """
+    """Read a run's folder; what is missing or damaged in it is left out."""
     config, data, seed = _settings(folder)
     rows, damaged = read_rows(folder / "log.jsonl")
     metrics, damaged_metrics = read_rows(folder / METRICS_FILE)
@@ -249,13 +199,7 @@ def _seconds_left(cost: PhaseCost, nimg: int, rate: float) -> float | None:
 
 
 def write_table(status: RunStatus, path: Path) -> None:
-    """Write the ticks as CSV, one row each; a metric stands in the first tick at or after it.
-
-    Raises
-    ------
-    UserError
-        The file cannot be written.
-    """
+    """Write the ticks as CSV, one row each; a metric stands in the first tick at or after it."""
     rows = [dict(row) for row in status.rows]
     for measured in status.metrics:
         later = [row for row in rows if row["nimg"] >= measured["nimg"]]

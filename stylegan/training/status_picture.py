@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 
 
 def draw_status(status: RunStatus, path: Path) -> None:
-    """Write the picture as PNG, whole or not at all.
-
-    Raises
-    ------
-    UserError
-        Matplotlib is not installed, or the file cannot be written.
-    """
+    """Write the picture as PNG, whole or not at all."""
     check_writable(path)
     try:
         figure = empty_figure(15, 8.5)

@@ -86,8 +86,6 @@ class Attempt:
 
         Raises
         ------
-        UserError
-            The folder is in use or cannot be written, or what is to be measured cannot be.
         CollapseError
             The training has diverged.
         SystemExit

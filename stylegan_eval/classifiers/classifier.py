@@ -11,61 +11,32 @@ from stylegan_eval.engine.precision import strict_float32
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeRecord:
-    """How well an attribute is read, on images that were held out.
+    """How well an attribute is read, on images that were held out."""
 
-    Attributes
-    ----------
-    name : str
-        Of the attribute.
-    share : float
-        Of all labelled images, those that have it, in [0, 1].
-    accuracy : float
-        Share of right answers, in [0, 1].
-    balanced_accuracy : float
-        Mean of the accuracies among the images with and without it: 0.5 is chance.
-    """
-
-    name: str
-    share: float
-    accuracy: float
+    name: str  # Of the attribute
+    share: float  # Of all labelled images, those that have it, in [0, 1]
+    accuracy: float  # Share of right answers, in [0, 1]
     balanced_accuracy: float
+    """Mean of the accuracies among the images with and without it: 0.5 is chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierRecord:
-    """What a classifier is and where it comes from.
+    """What a classifier is and where it comes from."""
 
-    Attributes
-    ----------
-    architecture : str
-        Name for `network.build_network`.
-    resolution : int
-        Height and width of its input, in pixels.
-    attributes : tuple of AttributeRecord
-        In the order of the logits.
-    data_digest : str
-        Key of the images and labels, see `images.ImageFiles`.
-    images, held_out : int
-        Labelled images, and how many of them only tested it.
-    epochs, batch, seed : int
-        How it was trained.
-    lrate : float
-        Likewise.
-    version : str
-        Of this package, which trained it.
-    """
-
-    architecture: str
-    resolution: int
-    attributes: tuple[AttributeRecord, ...]
-    data_digest: str
+    architecture: str  # Name for `network.build_network`
+    resolution: int  # Height and width of its input, in pixels
+    attributes: tuple[AttributeRecord, ...]  # In the order of the logits
+    data_digest: str  # Key of the images and labels, see `images.ImageFiles`
     images: int
     held_out: int
+    """images, held_out: Labelled images, and how many of them only tested it."""
     epochs: int
     batch: int
     seed: int
-    lrate: float
-    version: str
+    """epochs, batch, seed: How it was trained."""
+    lrate: float  # Likewise
+    version: str  # Of this package, which trained it
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,40 +46,20 @@ class ClassifierRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedClassifier:
-    """A classifier that is in no file yet.
+    """A classifier that is in no file yet."""
 
-    Attributes
-    ----------
-    record : ClassifierRecord
-        What it is.
-    network : ClassifierNetwork
-        In evaluation mode, on the CPU.
-    """
-
-    record: ClassifierRecord
-    network: ClassifierNetwork
+    record: ClassifierRecord  # What it is
+    network: ClassifierNetwork  # In evaluation mode, on the CPU
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeClassifier:
-    """A classifier read from a file, run in strict float32.
+    """A classifier read from a file, run in strict float32."""
 
-    Attributes
-    ----------
-    record : ClassifierRecord
-        What it is.
-    network : ClassifierNetwork
-        In evaluation mode, on `device`.
-    device : torch.device
-        Where it runs.
-    sha256 : str
-        Digest of the file.
-    """
-
-    record: ClassifierRecord
-    network: ClassifierNetwork
-    device: torch.device
-    sha256: str
+    record: ClassifierRecord  # What it is
+    network: ClassifierNetwork  # In evaluation mode, on `device`
+    device: torch.device  # Where it runs
+    sha256: str  # Digest of the file
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -132,11 +83,6 @@ class AttributeClassifier:
         -------
         Tensor
             float32 [N, A], on `device`.
-
-        Raises
-        ------
-        UserError
-            Images of another size.
         """
         with torch.inference_mode(), strict_float32(self.device.type):
             x = shrink(images.to(self.device).float(), self.resolution)

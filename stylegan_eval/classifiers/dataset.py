@@ -21,24 +21,12 @@ _READ_AT_ONCE = 64
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledImages:
-    """Images with labels.
+    """Images with labels."""
 
-    Attributes
-    ----------
-    images : Tensor
-        uint8 [N, 3, R, R] on the CPU.
-    labels : Tensor
-        float32 [N, A], 0 or 1.
-    names : tuple of str
-        A attributes.
-    digest : str
-        Key of the files.
-    """
-
-    images: Tensor
-    labels: Tensor
-    names: tuple[str, ...]
-    digest: str
+    images: Tensor  # uint8 [N, 3, R, R] on the CPU
+    labels: Tensor  # float32 [N, A], 0 or 1
+    names: tuple[str, ...]  # A attributes
+    digest: str  # Key of the files
 
     @property
     def resolution(self) -> int:
@@ -69,11 +57,6 @@ def read_labelled(
         Leave out attributes that all images have, or none.
     progress : bool
         Whether to show a bar on stderr.
-
-    Raises
-    ------
-    UserError
-        Images or labels are of another kind, or too few.
     """
     labels, names = _labels(files, skip_constant=skip_constant)
     size = min(_size(files), resolution)

@@ -90,11 +90,6 @@ def build_network(architecture: str, resolution: int, attributes: int) -> Classi
         R, a power of two from 8 to 1024.
     attributes : int
         A.
-
-    Raises
-    ------
-    UserError
-        No such architecture, or none for this resolution.
     """
     if resolution & (resolution - 1) or not SMALLEST <= resolution <= LARGEST:
         raise UserError(
@@ -119,13 +114,7 @@ def build_network(architecture: str, resolution: int, attributes: int) -> Classi
 
 
 def shrink(images: Tensor, resolution: int) -> Tensor:
-    """Average equal squares of pixels: [N, 3, H, H] -> [N, 3, R, R].
-
-    Raises
-    ------
-    UserError
-        The images are smaller, not square, or not divisible.
-    """
+    """Average equal squares of pixels: [N, 3, H, H] -> [N, 3, R, R]."""
     height, width = images.shape[2:]
     if height != width or height % resolution:
         raise UserError(

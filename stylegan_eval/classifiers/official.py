@@ -144,13 +144,7 @@ class OfficialClassifiers(ClassifierNetwork):
         self.singles = nn.ModuleList(_Single(network, resolution) for network in networks)
 
     def initialise(self, rng: torch.Generator) -> None:
-        """Not to be trained.
-
-        Raises
-        ------
-        UserError
-            Always.
-        """
+        """Not to be trained."""
         del rng
         raise UserError("the official classifiers come trained: choose another architecture")
 
@@ -184,11 +178,6 @@ def load_official(path: Path, device: torch.device) -> AttributeClassifier:
     -------
     AttributeClassifier
         In the order of the numbers. How they were trained and how good they are is not known.
-
-    Raises
-    ------
-    UserError
-        A file cannot be read, holds another network, or one of another size.
     """
     files = _pickles(path)
     networks = [_read(file) for file in files]

@@ -32,13 +32,7 @@ FORMAT = 1
 
 
 def save_classifier(path: Path, trained: TrainedClassifier) -> None:
-    """Write a classifier, whole or not at all; equal classifiers give equal bytes.
-
-    Raises
-    ------
-    UserError
-        `path` cannot be written.
-    """
+    """Write a classifier, whole or not at all; equal classifiers give equal bytes."""
     tensors = {name: value.contiguous() for name, value in trained.network.state_dict().items()}
     record = {"format": FORMAT, **dataclasses.asdict(trained.record)}
     data = save(tensors, metadata={ENTRY: json.dumps(record, sort_keys=True)})
@@ -55,11 +49,6 @@ def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
         The safetensors file; or what `official.load_official` reads.
     device : torch.device
         Where the network shall be.
-
-    Raises
-    ------
-    UserError
-        No such file, not of this kind, or damaged.
     """
     if are_official(path):
         return load_official(path, device)

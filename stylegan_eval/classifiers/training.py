@@ -58,11 +58,6 @@ def train(
         Where.
     progress : bool
         Whether to show bars on stderr.
-
-    Raises
-    ------
-    UserError
-        The images or labels cannot be used, or training diverged.
     """
     # What can be refused is refused before images are read.
     build_network(settings.architecture, settings.resolution, 1)
@@ -132,13 +127,7 @@ def _fit(
 
 
 def check_loss(loss: Tensor) -> None:
-    """Stop where there is nothing left to train.
-
-    Raises
-    ------
-    UserError
-        The loss is not finite.
-    """
+    """Stop where there is nothing left to train."""
     if not bool(torch.isfinite(loss)):
         raise UserError("training diverged: try a lower --lrate")
 

@@ -97,21 +97,13 @@ class Blocks(Sequence[dict[str, NDArray[Any]]]):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Where a measurement runs, and its unfinished work.
+    """Where a measurement runs, and its unfinished work."""
 
-    Attributes
-    ----------
-    device : torch.device
-        Of generator and networks.
-    processes : Processes
-        This process among those that share the work.
-    folder : Path
-        Unfinished work is kept below it.
-    """
-
-    device: torch.device
+    device: torch.device  # Of generator and networks
     processes: Processes = field(default_factory=Processes)
+    """This process among those that share the work."""
     folder: Path = field(default_factory=lambda: cache_dir() / "work")
+    """Unfinished work is kept below it."""
     _stores: list[Path] = field(default_factory=list)
 
     def map_blocks(

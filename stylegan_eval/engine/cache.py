@@ -13,11 +13,6 @@ def cache_dir() -> Path:
 
     ``$STYLEGAN_CACHE``, else ``$XDG_CACHE_HOME/stylegan-bench``, else
     ``~/.cache/stylegan-bench``. The folder is not made here.
-
-    Raises
-    ------
-    UserError
-        No variable is set and there is no home folder.
     """
     if own := os.environ.get("STYLEGAN_CACHE"):
         return Path(own).expanduser()
@@ -30,13 +25,7 @@ def cache_dir() -> Path:
 
 
 def check_cache() -> None:
-    """Check, before the work, that something can be kept.
-
-    Raises
-    ------
-    UserError
-        The folder can be neither made nor written; says how to name another.
-    """
+    """Check, before the work, that something can be kept."""
     try:
         check_writable(cache_dir() / "work" / "x")
     except UserError as error:

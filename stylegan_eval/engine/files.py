@@ -183,13 +183,7 @@ def _machine() -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Check, before the work, what can be known of writing `path`; nothing is made.
-
-    Raises
-    ------
-    UserError
-        It is a folder or a device, or its folder can be neither made nor written.
-    """
+    """Check, before the work, what can be known of writing `path`; nothing is made."""
     if path.exists() and not path.is_file():
         kind = "is a folder" if path.is_dir() else "is no ordinary file"
         raise UserError(f"cannot write {path}: it {kind}: name a file")
@@ -205,11 +199,6 @@ def locked(path: Path) -> Iterator[None]:
     """Keep other processes that would write `path` in this way out of the block.
 
     What is locked is its folder: `path` itself is replaced, not changed, when written.
-
-    Raises
-    ------
-    UserError
-        The folder cannot be made.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -228,11 +217,6 @@ def held(path: Path) -> Iterator[None]:
     """Be the only process that has `path`, a file to append to, in this way.
 
     If nothing was appended to a new file, it and the folders made for it are removed again.
-
-    Raises
-    ------
-    UserError
-        Another process has it, or it cannot be written.
     """
     made = [folder for folder in path.absolute().parents if not folder.exists()]
     file = _hold(path)

@@ -13,13 +13,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 def check_precision(precision: Precision, device_type: str) -> None:
-    """Check that a device can compute in this precision.
-
-    Raises
-    ------
-    UserError
-        It cannot; says what to do.
-    """
+    """Check that a device can compute in this precision."""
     if precision not in PRECISIONS:
         raise UserError(f"unknown precision {precision}: choose one of {', '.join(PRECISIONS)}")
     if precision == "tf32" and device_type != "cuda":
@@ -44,11 +38,6 @@ def computing_in(precision: Precision, device_type: str) -> contextlib.AbstractC
         How exactly.
     device_type : str
         ``"cpu"``, ``"cuda"``: whose autocast to suspend.
-
-    Raises
-    ------
-    UserError
-        The device cannot.
     """
     check_precision(precision, device_type)
     return _products("tf32" if precision == "tf32" else "ieee", device_type)

@@ -37,21 +37,11 @@ class FailedTogetherError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """One process among `world` of them.
+    """One process among `world` of them."""
 
-    Attributes
-    ----------
-    rank : int
-        0 to world - 1; rank 0 reports.
-    world : int
-        How many.
-    local_rank : int
-        Number on this machine: which GPU.
-    """
-
-    rank: int = 0
-    world: int = 1
-    local_rank: int = 0
+    rank: int = 0  # 0 to world - 1; rank 0 reports
+    world: int = 1  # How many
+    local_rank: int = 0  # Number on this machine: which GPU
 
     @property
     def is_first(self) -> bool:
@@ -159,11 +149,6 @@ def processes_from_environment(backend: str = "gloo") -> Processes:
     ----------
     backend : str
         How tensors travel, as `torch.distributed` names it; what is already joined stays.
-
-    Raises
-    ------
-    UserError
-        The environment is not torchrun's, or the launcher cannot be reached.
     """
     if os.environ.get("WORLD_SIZE", "1") in ("", "0", "1"):
         return Processes()

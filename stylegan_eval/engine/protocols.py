@@ -60,51 +60,27 @@ class Detector(Protocol):
         """Features [N, D] of uint8 images [N, 3, H, W]."""
 
     def logits(self, features: Tensor) -> Tensor:
-        """Class scores [N, C] that belong to features [N, D].
-
-        Raises
-        ------
-        UserError
-            The network has no classes.
-        """
+        """Class scores [N, C] that belong to features [N, D]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedGenerator:
-    """A generator read from a file, with what a result must say about it.
+    """A generator read from a file, with what a result must say about it."""
 
-    Attributes
-    ----------
-    generator : ImageGenerator
-        On its device, in evaluation mode, without truncation.
-    description : str
-        What the file holds, for people ("config F, 32x32, 150 kimg").
-    sha256 : str
-        Digest of the file, or of code and weights.
-    mirrored : bool
-        Whether training mirrored the real images; FID then mirrors its reals too.
-    smooth : bool
-        Whether images change continuously with z; not where each z draws a label.
-    maps : bool
-        Whether w is more than z or the normalised z, so that truncation has a meaning.
-    settings, origin : mapping
-        Configuration by name, each as JSON; and how it came about, in words. For reports.
-    notes : sequence of str
-        What every result must say of it.
-    impure : str
-        Why an image is no function of its latent and noise, and what to do; empty where it is one.
-    details : mapping
-        What else its images depend on, for results and the key of unfinished work.
-    """
-
-    generator: ImageGenerator
-    description: str
-    sha256: str
-    mirrored: bool
-    smooth: bool = True
+    generator: ImageGenerator  # On its device, in evaluation mode, without truncation
+    description: str  # What the file holds, for people ("config F, 32x32, 150 kimg")
+    sha256: str  # Digest of the file, or of code and weights
+    mirrored: bool  # Whether training mirrored the real images; FID then mirrors its reals too
+    smooth: bool = True  # Whether images change continuously with z; not where each z draws a label
     maps: bool = True
+    """Whether w is more than z or the normalised z, so that truncation has a meaning."""
     settings: Mapping[str, str] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
+    """settings, origin: Configuration by name, each as JSON; and how it came about, in words. For
+    reports."""
+    notes: Sequence[str] = ()  # What every result must say of it
     impure: str = ""
+    """Why an image is no function of its latent and noise, and what to do; empty where it is
+    one."""
     details: Mapping[str, str] = field(default_factory=dict)
+    """What else its images depend on, for results and the key of unfinished work."""

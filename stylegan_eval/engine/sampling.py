@@ -147,11 +147,6 @@ def to_uint8(images: Tensor) -> Tensor:
     Tensor
         uint8 [N, C, H, W].
 
-    Raises
-    ------
-    UserError
-        An image holds NaN or infinity.
-
     References
     ----------
     dnnlib/tflib/tfutil.py, `convert_images_to_uint8`, of the official StyleGAN.
@@ -186,11 +181,6 @@ def draw(
         [n, L, w_dim].
     images : Tensor
         [n, 3, R, R], about [-1, 1], not clamped.
-
-    Raises
-    ------
-    UserError
-        Images of another shape than the generator says.
     """
     with torch.inference_mode(), strict_float32(device.type):
         z = latents(seed, indices, generator.z_dim).to(device)

@@ -79,11 +79,6 @@ def end_with_parent(parent: int | None = None) -> None:
     parent : int, optional
         Its process id, where it is known. Number 1 may be a launcher (in a container) as well as
         who took over the children of one that has died.
-
-    Raises
-    ------
-    UserError
-        It has died already.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

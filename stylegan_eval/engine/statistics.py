@@ -23,29 +23,16 @@ _PIECES = 40
 class FeatureStats:
     """Count, mean and scatter of feature vectors; statistics of parts add up to the whole.
 
-    Attributes
-    ----------
-    count : int
-        Number of vectors N.
-    mean : ndarray
-        float64 [D].
-    scatter : ndarray
-        float64 [D, D]: sum of (x - mean)(x - mean)^T.
-    detector : str
-        Identity of the feature network: unlike features are never mixed.
-
     Raises
     ------
-    UserError
-        Values that are not finite.
     ValueError
         Shapes that do not fit.
     """
 
-    count: int
-    mean: NDArray[np.float64]
-    scatter: NDArray[np.float64]
-    detector: str
+    count: int  # Number of vectors N
+    mean: NDArray[np.float64]  # float64 [D]
+    scatter: NDArray[np.float64]  # float64 [D, D]: sum of (x - mean)(x - mean)^T
+    detector: str  # Identity of the feature network: unlike features are never mixed
 
     def __post_init__(self) -> None:
         dim = self.mean.shape[0] if self.mean.ndim == 1 else -1
@@ -152,13 +139,7 @@ class StatsAccumulator:
                 self._reduce()
 
     def result(self) -> FeatureStats:
-        """Statistics of all rows so far.
-
-        Raises
-        ------
-        UserError
-            There are none, or they are not finite.
-        """
+        """Statistics of all rows so far."""
         if self._filled:
             self._reduce()
         if self._total is None:
@@ -174,21 +155,11 @@ class StatsAccumulator:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSums:
-    """Sums over the images of each piece of the splits; those of disjoint images add.
+    """Sums over the images of each piece of the splits; those of disjoint images add."""
 
-    Attributes
-    ----------
-    probability : NDArray
-        float64 [P, C]: sum of p over the images.
-    negentropy : NDArray
-        float64 [P]: sum over images and classes of p log p, in nats.
-    count : NDArray
-        int64 [P]: images.
-    """
-
-    probability: NDArray[np.float64]
-    negentropy: NDArray[np.float64]
-    count: NDArray[np.int64]
+    probability: NDArray[np.float64]  # float64 [P, C]: sum of p over the images
+    negentropy: NDArray[np.float64]  # float64 [P]: sum over images and classes of p log p, in nats
+    count: NDArray[np.int64]  # int64 [P]: images
 
     def __add__(self, other: ClassSums) -> ClassSums:
         return ClassSums(
@@ -200,25 +171,14 @@ class ClassSums:
 
 @dataclass(frozen=True, kw_only=True)
 class InceptionScore:
-    """A score.
+    """A score."""
 
-    Attributes
-    ----------
-    mean : float
-        Over the splits, 1 to the number of classes.
-    std : float
-        Population standard deviation over the splits, as papers print it.
-    stderr : float or None
-        Standard error of the mean: with 10 splits or more from the splits, with fewer from their
-        pieces; None where these are too few.
-    splits : NDArray
-        float64 [S].
-    """
-
-    mean: float
-    std: float
+    mean: float  # Over the splits, 1 to the number of classes
+    std: float  # Population standard deviation over the splits, as papers print it
     stderr: float | None
-    splits: NDArray[np.float64]
+    """Standard error of the mean: with 10 splits or more from the splits, with fewer from their
+    pieces; None where these are too few."""
+    splits: NDArray[np.float64]  # float64 [S]
 
 
 def pieces_of(num: int, splits: int) -> int:
@@ -264,11 +224,6 @@ def inception_score(sums: ClassSums, splits: int) -> InceptionScore:
     ----------
     sums : ClassSums
         Of `pieces_of` pieces, those of a split side by side.
-
-    Raises
-    ------
-    UserError
-        A split without images.
     """
     if sums.count.min() < 1:
         raise UserError(

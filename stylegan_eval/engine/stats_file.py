@@ -22,37 +22,17 @@ from stylegan_eval.errors import UserError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredStats:
-    """Statistics read from a file; what `frechet_distance` needs.
+    """Statistics read from a file; what `frechet_distance` needs."""
 
-    Attributes
-    ----------
-    mean : ndarray
-        float64 [D].
-    cov : ndarray
-        float64 [D, D], symmetric.
-    count : int or None
-        Number of images, where the file says it.
-    detector : str
-        Identity of the feature network; empty where the file does not say it.
-    content : str
-        Digest of the images, or of the file.
-    """
-
-    mean: NDArray[np.float64]
-    cov: NDArray[np.float64]
-    count: int | None
-    detector: str
-    content: str
+    mean: NDArray[np.float64]  # float64 [D]
+    cov: NDArray[np.float64]  # float64 [D, D], symmetric
+    count: int | None  # Number of images, where the file says it
+    detector: str  # Identity of the feature network; empty where the file does not say it
+    content: str  # Digest of the images, or of the file
 
 
 def read_stats(path: Path) -> StoredStats:
-    """Read a file of statistics; runs no code of the file.
-
-    Raises
-    ------
-    UserError
-        Not such a file, shapes that do not fit, or numbers that are not those of a covariance.
-    """
+    """Read a file of statistics; runs no code of the file."""
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected a file of statistics (.npz)")
     arrays = load_arrays(path)
@@ -80,13 +60,7 @@ def read_stats(path: Path) -> StoredStats:
 
 
 def check_new(path: Path) -> None:
-    """Check that statistics can be written to `path`.
-
-    Raises
-    ------
-    UserError
-        It exists already, or is not called ``.npz``.
-    """
+    """Check that statistics can be written to `path`."""
     if path.suffix != ".npz":
         raise UserError(f"{path}: statistics are kept in a file that ends in .npz")
     if path.exists():
@@ -105,11 +79,6 @@ def write_stats(path: Path, stats: FeatureStats, about: Key) -> None:
         Of two images or more.
     about : mapping
         What is to be known of the images.
-
-    Raises
-    ------
-    UserError
-        The file exists already, or cannot be written.
     """
     check_new(path)
     text = json.dumps({**about, "count": stats.count, "detector": stats.detector})

@@ -46,13 +46,7 @@ def check_locator(path: Path) -> None:
 
 
 def check_directory(path: Path) -> None:
-    """Check that the directory of the zip `path` is not too large to be read.
-
-    Raises
-    ------
-    UserError
-        The end record declares more than `MAX_DIRECTORY_BYTES`.
-    """
+    """Check that the directory of the zip `path` is not too large to be read."""
     declared = _directory_bytes(path)
     if declared > MAX_DIRECTORY_BYTES:
         raise UserError(
@@ -84,13 +78,7 @@ def _tail(path: Path) -> tuple[bytes, int]:
 
 
 def check_name(name: str, where: str) -> None:
-    """Check the name of an entry or member.
-
-    Raises
-    ------
-    UserError
-        There is none, or it leads out of the folder into which the archive might be unpacked.
-    """
+    """Check the name of an entry or member."""
     if not name:
         raise UserError(f"{where}an entry without a name: damaged")
     if leaves_folder(name):
@@ -98,14 +86,7 @@ def check_name(name: str, where: str) -> None:
 
 
 def check_entry(info: zipfile.ZipInfo, total: int, where: str) -> None:
-    """Check an entry by what the directory says of it; `total` are the bytes of the whole zip.
-
-    Raises
-    ------
-    UserError
-        It is a link, encrypted, packed by an unusual method,
-        declares more bytes than there are, or expands more than an image would.
-    """
+    """Check an entry by what the directory says of it; `total` are the bytes of the whole zip."""
     if stat.S_ISLNK(info.external_attr >> 16):
         raise UserError(f"{where}: is a link; expected ordinary files")
     if info.flag_bits & 1:

@@ -34,21 +34,11 @@ _PARTS = ("z_dim", "resolution", "noise_shapes", "mapping", "synthesis")
 
 @dataclass(frozen=True, kw_only=True)
 class PlainGenerator:
-    """A generator without a mapping of its own: w is z, and no noise.
+    """A generator without a mapping of its own: w is z, and no noise."""
 
-    Attributes
-    ----------
-    draw : callable
-        z [N, z_dim] -> images [N, 3, R, R] in about [-1, 1].
-    z_dim : int
-        Length of a latent.
-    resolution : int
-        R.
-    """
-
-    draw: Callable[[Tensor], Tensor]
-    z_dim: int
-    resolution: int
+    draw: Callable[[Tensor], Tensor]  # z [N, z_dim] -> images [N, 3, R, R] in about [-1, 1]
+    z_dim: int  # Length of a latent
+    resolution: int  # R
 
     @property
     def noise_shapes(self) -> Sequence[tuple[int, int]]:
@@ -79,11 +69,6 @@ def generator_from(
         Where it shall be.
     value_range : (float, float), optional
         Of the images' values, where it is not about [-1, 1].
-
-    Raises
-    ------
-    UserError
-        It cannot be imported or read, or what comes is no generator.
     """
     if Path(spec).is_file():
         made, digest = _scripted(Path(spec), device), sha256_of(Path(spec))

@@ -129,11 +129,6 @@ def guard(
     -------
     LoadedGenerator
         With a `GuardedGenerator`, and what the trial told.
-
-    Raises
-    ------
-    UserError
-        It does not keep to `protocols.ImageGenerator`, or fails.
     """
     generator = loaded.generator
     with told(where):

@@ -13,13 +13,7 @@ NETWORKS = "stylegan_eval.networks"
 
 
 def pick_device(name: str) -> torch.device:
-    """Device of this name; ``auto`` is CUDA when present, else the CPU.
-
-    Raises
-    ------
-    UserError
-        No such device here.
-    """
+    """Device of this name; ``auto`` is CUDA when present, else the CPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -51,11 +45,6 @@ def load_generator(path: Path, device: torch.device) -> LoadedGenerator:
         wins over a file of that name.
     device : torch.device
         Where the generator shall be.
-
-    Raises
-    ------
-    UserError
-        No such file, or no loader knows its kind.
     """
     for named in entry_points(group=NETWORKS, name=str(path)):
         path = named.load()()

@@ -64,11 +64,6 @@ def range_note(images: Tensor, named: Range | None, where: str) -> str:
         The range that the user says they have; [-1, 1] otherwise.
     where : str
         What draws them, for the message.
-
-    Raises
-    ------
-    UserError
-        They lie far outside.
     """
     low, high = named or (-1.0, 1.0)
     least, most = float(images.min()), float(images.max())

@@ -33,23 +33,14 @@ class MixedGenerator:
     its latent alone, whatever else is in the batch. The first latent of image i is that which the
     original draws it from.
 
-    Attributes
-    ----------
-    original : ImageGenerator
-        What draws.
-    count : int
-        M, from 2 to L.
-    num_ws : int
-        L.
-
     References
     ----------
     Karras et al., A Style-Based Generator Architecture for GANs, 2019, Section 3.1, Table 2.
     """
 
-    original: ImageGenerator
-    count: int
-    num_ws: int
+    original: ImageGenerator  # What draws
+    count: int  # M, from 2 to L
+    num_ws: int  # L
 
     @property
     def z_dim(self) -> int:
@@ -103,23 +94,14 @@ def owners(normals: Tensor, count: int) -> Tensor:
 class TruncatedGenerator:
     """Draws every layer from a w that is pulled towards the mean.
 
-    Attributes
-    ----------
-    original : ImageGenerator
-        What draws.
-    psi : float
-        1 changes nothing, 0 gives the mean.
-    centre : Tensor
-        [L, w_dim], mean of ws; see `mean_ws`.
-
     References
     ----------
     Karras et al., A Style-Based Generator Architecture for GANs, 2019, Section 2 and Appendix B.
     """
 
-    original: ImageGenerator
-    psi: float
-    centre: Tensor
+    original: ImageGenerator  # What draws
+    psi: float  # 1 changes nothing, 0 gives the mean
+    centre: Tensor  # [L, w_dim], mean of ws; see `mean_ws`
 
     @property
     def z_dim(self) -> int:
@@ -172,11 +154,6 @@ def vary(loaded: LoadedGenerator, variant: Variant, device: torch.device) -> Loa
         Truncation is of each latent, before they mix.
     device : torch.device
         Where the generator is.
-
-    Raises
-    ------
-    UserError
-        It has no mapping network to truncate in, or fewer layers than latents are asked for.
     """
     generator = loaded.generator
     if variant.psi != 1:

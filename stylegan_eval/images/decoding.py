@@ -47,11 +47,6 @@ def read_header(stream: BinaryIO, where: str) -> Header:
     ----------
     where : str
         File and entry, for messages.
-
-    Raises
-    ------
-    UserError
-        Not an image, or larger than `MAX_PIXELS`.
     """
     try:
         image = _open(stream, where)
@@ -84,11 +79,6 @@ def decode(data: bytes, where: str) -> np.ndarray:
     -------
     ndarray
         uint8 [3, H, W], contiguous.
-
-    Raises
-    ------
-    UserError
-        Not an image, damaged or truncated, too large, or of a pixel type without a defined range.
     """
     try:
         return _pixels(data, where)

@@ -204,23 +204,11 @@ class ImageFiles:
         self._source.close()
 
     def read(self, index: int) -> np.ndarray:
-        """Image number `index` as uint8 [3, H, W] RGB; `decoding.decode` has the rules.
-
-        Raises
-        ------
-        UserError
-            It cannot be read or decoded; names file and entry.
-        """
+        """Image number `index` as uint8 [3, H, W] RGB; `decoding.decode` has the rules."""
         return decode(self.encoded(index), f"{self.path}: {self.names[index]}")
 
     def encoded(self, index: int) -> bytes:
-        """The file of image number `index` as it is stored.
-
-        Raises
-        ------
-        UserError
-            It cannot be read; names file and entry.
-        """
+        """The file of image number `index` as it is stored."""
         name = self.names[index]
         return _read(self._source, name, self._sizes[name])
 
@@ -229,13 +217,7 @@ class ImageFiles:
         return self._sizes[self.names[index]]
 
     def header(self, index: int) -> Header:
-        """Size and mode of image number `index`, without decoding it.
-
-        Raises
-        ------
-        UserError
-            It cannot be read or is not an image.
-        """
+        """Size and mode of image number `index`, without decoding it."""
         where = f"{self.path}: {self.names[index]}"
         with parsing(where, "cannot be read"), self._source.open(self.names[index]) as stream:
             return read_header(stream, where)
@@ -247,12 +229,6 @@ def open_images(path: Path) -> ImageFiles:
     Files are taken by their ending in any case, those of an unknown ending by their first bytes;
     what is hidden (a part of the path begins with a dot, or is ``__MACOSX``) is left out without
     a word, the rest with a note. A ``dataset.json`` at the top gives labels.
-
-    Raises
-    ------
-    UserError
-        Missing, neither folder nor zip, damaged, without images, with duplicate names, or with a
-        ``dataset.json`` that does not fit.
     """
     if not path.exists():
         raise UserError(f"{path} does not exist; expected a folder of images or a zip")
@@ -314,11 +290,6 @@ def read_batches(files: ImageFiles, indices: Iterable[int], batch: int) -> Itera
     ------
     ndarray
         uint8 [N, 3, H, W].
-
-    Raises
-    ------
-    UserError
-        An image cannot be read, or sizes differ.
     """
     threads = min(_DECODING_THREADS, os.cpu_count() or 1)
     wanted = list(indices)

@@ -29,13 +29,7 @@ class Labels(NamedTuple):
 
 
 def check_size(size: int, count: int, where: str) -> None:
-    """Check the size of a file of labels, in bytes, against the number of images it is for.
-
-    Raises
-    ------
-    UserError
-        It is larger than labels of so many images can be.
-    """
+    """Check the size of a file of labels, in bytes, against the number of images it is for."""
     most = min(_MOST_BYTES, _SPARE_BYTES + count * _BYTES_PER_IMAGE)
     if size > most:
         raise UserError(

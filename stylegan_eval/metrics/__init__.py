@@ -26,25 +26,15 @@ _COMPARED = (*_GENERATED, "data", "weights")
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A metric.
-
-    Attributes
-    ----------
-    place : str
-        ``module:name`` of an `image_metric.ImageMetric`, or of a function
-        ``(inputs, settings, run) -> list[Row]``.
-    settings : type
-        Its frozen settings.
-    inputs : tuple of str
-        The fields of `settings.common.Inputs` that it reads, beside the device.
-    help : str
-        What it measures, in one sentence.
-    """
+    """A metric."""
 
     place: str
-    settings: type[Sampling]
+    """``module:name`` of an `image_metric.ImageMetric`, or of a function ``(inputs, settings, run)
+    -> list[Row]``."""
+    settings: type[Sampling]  # Its frozen settings
     inputs: tuple[str, ...]
-    help: str
+    """The fields of `settings.common.Inputs` that it reads, beside the device."""
+    help: str  # What it measures, in one sentence
 
 
 METRICS: Mapping[str, Entry] = MappingProxyType(

@@ -86,11 +86,6 @@ def cmmd(
         0 or more, but for rounding: 0 if and only if the sets are the same.
     stderr, stderr_redrawn : float or None
         Standard errors with y fixed and redrawn; None where a set is too small.
-
-    Raises
-    ------
-    UserError
-        An empty set.
     """
     if not len(x) or not len(y):
         raise UserError(f"CMMD needs images on both sides, there are {len(x)} and {len(y)}")

@@ -30,30 +30,16 @@ from stylegan_eval.settings.others import DirectionsSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Direction:
-    """Where one attribute lies.
+    """Where one attribute lies."""
 
-    Attributes
-    ----------
-    name : str
-        Of the attribute.
-    share : float
-        Of the kept images, those that have it by the classifier.
-    accuracy : float
-        Share of kept images on which hyperplane and classifier agree; NaN where there is none.
-    normal : ndarray
-        float64 [D], of length 1, pointing to where the attribute is present; zeros likewise.
-    spread : float
-        Standard deviation of w along it; 0 likewise.
-    error : str
-        Why there is no direction; else empty.
-    """
-
-    name: str
-    share: float
+    name: str  # Of the attribute
+    share: float  # Of the kept images, those that have it by the classifier
     accuracy: float
+    """Share of kept images on which hyperplane and classifier agree; NaN where there is none."""
     normal: Floats
-    spread: float
-    error: str = ""
+    """float64 [D], of length 1, pointing to where the attribute is present; zeros likewise."""
+    spread: float  # Standard deviation of w along it; 0 likewise
+    error: str = ""  # Why there is no direction; else empty
 
 
 def find(
@@ -75,11 +61,6 @@ def find(
         Its `keep`, `attributes`, `normal` and `apart` are used.
     progress : bool
         Whether to show a bar on stderr.
-
-    Raises
-    ------
-    UserError
-        An attribute is unknown, or w does not vary.
     """
     columns = choose_attributes(settings.attributes, names)
     logits = np.concatenate([block["logits"] for block in blocks])  # [n, A]
@@ -163,22 +144,14 @@ Verdicts = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """What became of the images on one side of an attribute.
+    """What became of the images on one side of an attribute."""
 
-    Attributes
-    ----------
-    count : int
-        n, images that were moved; 0 where none was found.
-    turned : ndarray
-        float64 [K], share whose verdict on the attribute turned; NaN where `count` is 0.
-    others : ndarray
-        float64 [K], share of verdicts on all other attributes that turned as well; likewise, and
-        where there is no other attribute.
-    """
-
-    count: int
+    count: int  # n, images that were moved; 0 where none was found
     turned: Shares
+    """float64 [K], share whose verdict on the attribute turned; NaN where `count` is 0."""
     others: Shares
+    """float64 [K], share of verdicts on all other attributes that turned as well; likewise, and
+    where there is no other attribute."""
 
     @property
     def variance(self) -> Shares:
@@ -189,22 +162,13 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Flips:
-    """What a direction does.
+    """What a direction does."""
 
-    Attributes
-    ----------
-    name : str
-        Of the attribute.
-    strengths : tuple of float
-        K distances in standard deviations.
-    lacking, having : Side
-        Images without the attribute, moved towards it; and with it, moved away.
-    """
-
-    name: str
-    strengths: tuple[float, ...]
+    name: str  # Of the attribute
+    strengths: tuple[float, ...]  # K distances in standard deviations
     lacking: Side
     having: Side
+    """lacking, having: Images without the attribute, moved towards it; and with it, moved away."""
 
     @property
     def rate(self) -> Shares:
@@ -231,24 +195,13 @@ def _mean(a: Shares, b: Shares) -> Shares:
 
 @dataclass(frozen=True, kw_only=True)
 class Mover:
-    """Fresh images and what moves them.
+    """Fresh images and what moves them."""
 
-    Attributes
-    ----------
-    generator : ImageGenerator
-        On `device`.
-    classifier : AttributeClassifier
-        Likewise.
-    settings : DirectionsSettings
-        Its `samples`, `strengths`, `check_seed`, `num` and `batch` are used.
-    device : torch.device
-        Where.
-    """
-
-    generator: ImageGenerator
-    classifier: AttributeClassifier
+    generator: ImageGenerator  # On `device`
+    classifier: AttributeClassifier  # Likewise
     settings: DirectionsSettings
-    device: torch.device
+    """Its `samples`, `strengths`, `check_seed`, `num` and `batch` are used."""
+    device: torch.device  # Where
 
     def measure(self, directions: Directions, *, progress: bool = True) -> list[Flips]:
         """Move images along each direction.

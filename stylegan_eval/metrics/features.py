@@ -38,25 +38,14 @@ FORMAT = "stylegan-eval-reals/1"
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureCollector:
-    """Runs one feature network once per image and keeps what the metrics ask of it.
+    """Runs one feature network once per image and keeps what the metrics ask of it."""
 
-    Attributes
-    ----------
-    detector : Detector
-        The network.
-    kinds : tuple of str
-        ``moments``: mean and scatter of a block; ``vectors``: every feature vector; ``classes``:
-        the sums of the Inception Score.
-    num : int
-        Images 0 .. num - 1 are looked at.
-    splits : int
-        Into how many parts of equal size the Inception Score divides them.
-    """
-
-    detector: Detector
+    detector: Detector  # The network
     kinds: tuple[Kind, ...]
-    num: int
-    splits: int = 10
+    """``moments``: mean and scatter of a block; ``vectors``: every feature vector; ``classes``: the
+    sums of the Inception Score."""
+    num: int  # Images 0 .. num - 1 are looked at.
+    splits: int = 10  # Into how many parts of equal size the Inception Score divides them
 
     @property
     def name(self) -> str:
@@ -119,24 +108,13 @@ class _Block:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFeatures:
-    """What was gathered of a set of images.
-
-    Attributes
-    ----------
-    blocks : sequence of FeatureStats
-        Moments of groups of neighbouring images; one for the whole of real images; may be empty.
-    stored : StoredStats or None
-        Moments read from a file, instead of blocks.
-    vectors : ndarray or None
-        float32 [N, D].
-    classes : ClassSums or None
-        Sums of the Inception Score.
-    """
+    """What was gathered of a set of images."""
 
     blocks: Sequence[FeatureStats] = ()
-    stored: StoredStats | None = None
-    vectors: NDArray[np.float32] | None = None
-    classes: ClassSums | None = None
+    """Moments of groups of neighbouring images; one for the whole of real images; may be empty."""
+    stored: StoredStats | None = None  # Moments read from a file, instead of blocks
+    vectors: NDArray[np.float32] | None = None  # float32 [N, D]
+    classes: ClassSums | None = None  # Sums of the Inception Score
 
     @cached_property
     def moments(self) -> FeatureStats | StoredStats:
@@ -157,11 +135,6 @@ def gathered(
         Its arrays, block by block.
     groups : int
         To how many groups of neighbouring blocks moments are merged at most.
-
-    Raises
-    ------
-    UserError
-        Features that are not finite.
     """
     size = max(1, len(parts) // groups)  # blocks of a group
     moments: list[FeatureStats] = []
@@ -203,21 +176,11 @@ def gathered(
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A file of the cache.
+    """A file of the cache."""
 
-    Attributes
-    ----------
-    path : Path
-        The file.
-    key : mapping
-        What its numbers depend on.
-    whole : bool
-        Whether the numbers have the digest that the file says.
-    """
-
-    path: Path
-    key: Key
-    whole: bool
+    path: Path  # The file
+    key: Key  # What its numbers depend on
+    whole: bool  # Whether the numbers have the digest that the file says
 
 
 def reals_folder() -> Path:

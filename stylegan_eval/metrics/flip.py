@@ -29,27 +29,13 @@ from stylegan_eval.settings.others import DirectionsSettings
 
 @dataclass(frozen=True, kw_only=True)
 class FoundDirections:
-    """Directions with what they were seen to do.
+    """Directions with what they were seen to do."""
 
-    Attributes
-    ----------
-    directions : Directions
-        For a file.
-    details : tuple of Direction
-        All attributes asked for, also those without a direction.
-    flips : tuple of Flips
-        One per row of `directions`.
-    rows : tuple of Row
-        One per direction and strength.
-    notes : sequence of str
-        What must be known of the generator.
-    """
-
-    directions: Directions
-    details: tuple[Direction, ...]
-    flips: tuple[Flips, ...]
-    rows: tuple[Row, ...]
-    notes: Sequence[str] = ()
+    directions: Directions  # For a file
+    details: tuple[Direction, ...]  # All attributes asked for, also those without a direction
+    flips: tuple[Flips, ...]  # One per row of `directions`
+    rows: tuple[Row, ...]  # One per direction and strength
+    notes: Sequence[str] = ()  # What must be known of the generator
 
 
 def evaluate(inputs: Inputs, settings: DirectionsSettings, run: Run) -> FoundDirections | None:
@@ -59,11 +45,6 @@ def evaluate(inputs: Inputs, settings: DirectionsSettings, run: Run) -> FoundDir
     -------
     FoundDirections or None
         None in all processes but the first.
-
-    Raises
-    ------
-    UserError
-        Something of the inputs cannot be used, or no attribute has a direction.
     """
     start = time.perf_counter()
     loaded = load_pure_generator(inputs, run.device, "directions")
@@ -135,13 +116,7 @@ def _directions(
     loaded: LoadedGenerator,
     classifier: AttributeClassifier,
 ) -> Directions:
-    """What a file shall hold.
-
-    Raises
-    ------
-    UserError
-        Nothing.
-    """
+    """What a file shall hold."""
     found = [each for each in details if not each.error]
     if not found:
         reasons = ", ".join(f"{each.name} ({each.error})" for each in details)

@@ -76,11 +76,6 @@ def evaluate(
     -------
     list of Row
         In the order of requests and consumers; empty in all processes but the first.
-
-    Raises
-    ------
-    UserError
-        Something of the inputs cannot be used.
     """
     start = time.perf_counter()
     asked = [*(r.settings for r in requests), *(consumer.settings for consumer in consumers)]
@@ -266,11 +261,6 @@ def write_statistics(out: Path, inputs: Inputs, settings: StatsSettings, run: Ru
     -------
     str
         What was written, for people.
-
-    Raises
-    ------
-    UserError
-        `out` exists or is no ``.npz``, there are too few images, or the network cannot be had.
     """
     check_new(out)
     if inputs.data is None:

@@ -17,27 +17,13 @@ from stylegan_eval.images.files import ImageFiles, read_batches
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """A batch of images, with where they come from if a generator drew them.
+    """A batch of images, with where they come from if a generator drew them."""
 
-    Attributes
-    ----------
-    positions : sequence of int
-        Numbers of the images within the pass.
-    images : Tensor
-        uint8 [n, 3, H, W].
-    raw : Tensor or None
-        float32 [n, 3, H, W], about [-1, 1], as the generator drew them.
-    z : Tensor or None
-        [n, z_dim].
-    ws : Tensor or None
-        [n, L, w_dim].
-    """
-
-    positions: Sequence[int]
-    images: Tensor
-    raw: Tensor | None = None
-    z: Tensor | None = None
-    ws: Tensor | None = None
+    positions: Sequence[int]  # Numbers of the images within the pass
+    images: Tensor  # uint8 [n, 3, H, W]
+    raw: Tensor | None = None  # float32 [n, 3, H, W], about [-1, 1], as the generator drew them
+    z: Tensor | None = None  # [n, z_dim]
+    ws: Tensor | None = None  # [n, L, w_dim]
 
 
 class Source(Protocol):

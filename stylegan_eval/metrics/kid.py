@@ -109,13 +109,7 @@ def _variance(xx: Tensor, yy: Tensor, xy: Tensor) -> MmdVariance:
 def random_subsets(
     counts: tuple[int, int], subsets: int, subset_size: int, rng: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Draw numbers of images, without repetition within a subset, for both sides in turn.
-
-    Raises
-    ------
-    UserError
-        One side has fewer images than a subset.
-    """
+    """Draw numbers of images, without repetition within a subset, for both sides in turn."""
     if subset_size < 2 or subsets < 1:
         raise UserError(
             f"a kernel distance needs a subset of 2 images or more, got {subsets} subsets of"
@@ -175,11 +169,6 @@ def kernel_distance(
         How many.
     subset_size : int
         Images of each side in one.
-
-    Raises
-    ------
-    UserError
-        Fewer images than a subset.
     """
     counts = (len(fake), len(real))
     return kernel_distance_of(fake, real, random_subsets(counts, subsets, subset_size, rng))

@@ -38,55 +38,28 @@ _NAMED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeSeparation:
-    """One attribute in one space.
+    """One attribute in one space."""
 
-    Attributes
-    ----------
-    name : str
-        Of the attribute.
-    share : float
-        Of the kept images, those that have it by the classifier.
-    entropy : float
-        H(Y|X) in bits; NaN where no SVM was found.
-    accuracy : float
-        Share of kept images on which SVM and classifier agree; NaN likewise.
-    table : tuple of tuple of int
-        Kept images by (SVM's answer, classifier's label), attribute present first; zeros likewise.
-    error : str
-        Why no SVM was found; else empty.
-    """
-
-    name: str
-    share: float
-    entropy: float
-    accuracy: float
+    name: str  # Of the attribute
+    share: float  # Of the kept images, those that have it by the classifier
+    entropy: float  # H(Y|X) in bits; NaN where no SVM was found
+    accuracy: float  # Share of kept images on which SVM and classifier agree; NaN likewise
     table: tuple[tuple[int, int], tuple[int, int]]
-    error: str = ""
+    """Kept images by (SVM's answer, classifier's label), attribute present first; zeros
+    likewise."""
+    error: str = ""  # Why no SVM was found; else empty
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceSeparation:
-    """Separability of one space.
+    """Separability of one space."""
 
-    Attributes
-    ----------
-    space : {'z', 'w'}
-        Which.
-    score : float
-        2^(sum of entropies), 1 or more; NaN where an attribute has no SVM.
-    stderr : float or None
-        See `separability.score_stderr`; None where there is no score or one block only.
-    attributes : tuple of AttributeSeparation
-        In the order measured.
-    note : str
-        Why there is no score; else empty.
-    """
-
-    space: Space
-    score: float
+    space: Space  # Which
+    score: float  # 2^(sum of entropies), 1 or more; NaN where an attribute has no SVM
     stderr: float | None
-    attributes: tuple[AttributeSeparation, ...]
-    note: str
+    """See `separability.score_stderr`; None where there is no score or one block only."""
+    attributes: tuple[AttributeSeparation, ...]  # In the order measured
+    note: str  # Why there is no score; else empty
 
 
 def choose_attributes(wanted: str, names: Sequence[str]) -> list[int]:
@@ -98,11 +71,6 @@ def choose_attributes(wanted: str, names: Sequence[str]) -> list[int]:
         Names with commas between; with a minus before each of them all others; empty for all.
     names : sequence of str
         All attributes.
-
-    Raises
-    ------
-    UserError
-        A name is unknown or there twice, some have a minus and some not, or nothing is left.
     """
     if not wanted.strip():
         return list(range(len(names)))
@@ -153,11 +121,6 @@ def measure(
     -------
     list of SpaceSeparation
         One per space; empty where `blocks` is.
-
-    Raises
-    ------
-    UserError
-        An attribute is unknown.
     """
     columns = choose_attributes(settings.attributes, names)
     if not blocks:
@@ -271,11 +234,6 @@ def evaluate(inputs: Inputs, settings: LsSettings, run: Run) -> list[Row]:
     list of Row
         For each space the score, then the entropies of the attributes (``ls_w/eyeglasses``); empty
         in all processes but the first.
-
-    Raises
-    ------
-    UserError
-        Something of the inputs cannot be used.
     """
     return evaluate_images(inputs, [], run, [open_separability(inputs, settings, run)])
 
@@ -332,13 +290,7 @@ class Separability:
 
 
 def open_separability(inputs: Inputs, settings: LsSettings, run: Run) -> Separability:
-    """Load the classifiers.
-
-    Raises
-    ------
-    UserError
-        There are none, or they do not know an attribute.
-    """
+    """Load the classifiers."""
     if inputs.classifiers is None:
         raise UserError(
             "--classifiers is missing: stylegan-eval classifiers train --data LABELLED.zip makes"

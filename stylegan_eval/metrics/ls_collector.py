@@ -51,20 +51,12 @@ class LsCollector:
 
     A block's arrays are ``logits`` [n, A], ``z`` [n, z_dim] and ``w`` [n, w_dim], float32, as far
     as `spaces` asks for them.
-
-    Attributes
-    ----------
-    classifier : AttributeClassifier
-        On the generator's device; reads the images as floats, not quantised.
-    num : int
-        Images wanted.
-    spaces : sequence of {'z', 'w'}
-        Latents wanted.
     """
 
     classifier: AttributeClassifier
-    num: int
-    spaces: Sequence[Space] = ("z", "w")
+    """On the generator's device; reads the images as floats, not quantised."""
+    num: int  # Images wanted
+    spaces: Sequence[Space] = ("z", "w")  # Latents wanted
 
     @property
     def name(self) -> str:
@@ -82,13 +74,7 @@ class LsCollector:
 
 
 def check(classifier: AttributeClassifier, resolution: int) -> None:
-    """Check before the work that the classifiers can read the generator's images.
-
-    Raises
-    ------
-    UserError
-        They are for larger ones.
-    """
+    """Check before the work that the classifiers can read the generator's images."""
     if resolution % classifier.resolution:
         fitting = resolution & -resolution  # its largest divisor that is a power of two
         remedy = f"train them with --resolution {fitting}"

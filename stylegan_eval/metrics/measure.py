@@ -22,13 +22,7 @@ from stylegan_eval.settings.others import PplSettings
 
 
 def open_run(device: str) -> Run:
-    """Join the processes that torchrun started, if any, and pick this one's device.
-
-    Raises
-    ------
-    UserError
-        No such device, or an environment that is not torchrun's.
-    """
+    """Join the processes that torchrun started, if any, and pick this one's device."""
     check_cache()
     processes = processes_from_environment()
     if processes.world > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
@@ -43,11 +37,6 @@ def measure(entry: Entry, inputs: Inputs, settings: Sampling, run: Run) -> list[
     -------
     list of Row
         Empty in all processes but the first.
-
-    Raises
-    ------
-    UserError
-        Something of the inputs cannot be used.
     """
     found = at(entry.place)
     if isinstance(settings, PplSettings):
@@ -74,11 +63,6 @@ def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
     -------
     list of Row
         Empty in all processes but the first.
-
-    Raises
-    ------
-    UserError
-        Something of the inputs cannot be used; before the work where it can be known.
     """
     if "" in inputs.weights:
         raise UserError(

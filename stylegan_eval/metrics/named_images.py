@@ -35,21 +35,12 @@ from stylegan_eval.settings.image_metrics import (
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """What the command line names as images.
-
-    Attributes
-    ----------
-    fakes : Fakes or StoredStats or None
-        Generated images; None where real ones take their place (a floor).
-    reals : Reals or StoredStats or None
-        Real images; None where no metric needs them.
-    reference : Reals or None
-        For a floor: the first half of the real images.
-    """
+    """What the command line names as images."""
 
     fakes: Fakes | StoredStats | None = None
-    reals: Reals | StoredStats | None = None
-    reference: Reals | None = None
+    """Generated images; None where real ones take their place (a floor)."""
+    reals: Reals | StoredStats | None = None  # Real images; None where no metric needs them
+    reference: Reals | None = None  # For a floor: the first half of the real images
 
 
 @contextlib.contextmanager
@@ -68,11 +59,6 @@ def open_named(
         How many images are generated, and with which seed.
     run : Run
         Where.
-
-    Raises
-    ------
-    UserError
-        Something is missing, too small, too few or of another kind than the metrics need.
     """
     variant = _variant(requests)
     compared = [request for request in requests if request.metric.real]

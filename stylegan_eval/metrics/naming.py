@@ -21,50 +21,27 @@ from stylegan_eval.settings.image_metrics import (
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """A number before it becomes a row.
+    """A number before it becomes a row."""
 
-    Attributes
-    ----------
-    name : str
-        Name of the metric.
-    value : float
-        The number.
-    stderr : float or None
-        Its standard error.
-    protocol : mapping
-        Choices that the name does not tell.
-    details : mapping
-        What else was measured.
-    notes : sequence of str
-        What a reader must know before quoting it; empty ones count for nothing.
-    """
-
-    name: str
-    value: float
-    stderr: float | None = None
-    protocol: Mapping[str, str] = field(default_factory=dict)
-    details: Mapping[str, str] = field(default_factory=dict)
+    name: str  # Name of the metric
+    value: float  # The number
+    stderr: float | None = None  # Its standard error
+    protocol: Mapping[str, str] = field(default_factory=dict)  # Choices that the name does not tell
+    details: Mapping[str, str] = field(default_factory=dict)  # What else was measured
     notes: Sequence[str] = ()
+    """What a reader must know before quoting it; empty ones count for nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
-    """What a metric computes its values from.
-
-    Attributes
-    ----------
-    fake, real : ImageFeatures
-        Of the generated and of the real images; `real` is empty where the metric needs none.
-    detector : Detector
-        The network that saw them.
-    device : torch.device
-        Where to compute.
-    """
+    """What a metric computes its values from."""
 
     fake: ImageFeatures
     real: ImageFeatures
-    detector: Detector
-    device: torch.device
+    """fake, real: Of the generated and of the real images; `real` is empty where the metric needs
+    none."""
+    detector: Detector  # The network that saw them
+    device: torch.device  # Where to compute
 
     def vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Feature vectors of generated and of real images, [N, D] and [M, D]."""
@@ -75,19 +52,12 @@ class Gathered:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageMetric:
-    """A metric of images.
-
-    Attributes
-    ----------
-    fake, real : tuple of str
-        Kinds of `features.Kind` that it needs of generated and of real images.
-    values : callable
-        ``(settings, gathered) -> list of Value``.
-    """
+    """A metric of images."""
 
     fake: tuple[Kind, ...]
     real: tuple[Kind, ...]
-    values: Callable[[Any, Gathered], list[Value]]
+    """fake, real: Kinds of `features.Kind` that it needs of generated and of real images."""
+    values: Callable[[Any, Gathered], list[Value]]  # ``(settings, gathered) -> list of Value``
 
 
 @dataclass(frozen=True, kw_only=True)

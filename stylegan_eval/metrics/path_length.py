@@ -118,29 +118,16 @@ def perceptual_size(crop: Crop, rule: Rule, resolution: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class TrimmedMean:
-    """A mean without its tails.
+    """A mean without its tails."""
 
-    Attributes
-    ----------
-    mean : float
-        Of the distances from the 1st to the 99th percentile, both included.
-    stderr : float
-        Its standard error.
-    kept : int
-        How many were averaged.
-    untrimmed : float
-        Mean of all.
-    carriers : float
-        How many distances the standard error rests on: those which would give as much of its
-        fourth moment if all were equally far from the mean. A third of all for normal ones; below
-        about 10 it may be several times too small.
-    """
-
-    mean: float
-    stderr: float
-    kept: int
-    untrimmed: float
+    mean: float  # Of the distances from the 1st to the 99th percentile, both included
+    stderr: float  # Its standard error
+    kept: int  # How many were averaged
+    untrimmed: float  # Mean of all
     carriers: float
+    """How many distances the standard error rests on: those which would give as much of its fourth
+    moment if all were equally far from the mean. A third of all for normal ones; below about 10 it
+    may be several times too small."""
 
 
 def trimmed_mean(distances: NDArray[np.floating]) -> TrimmedMean:
@@ -154,11 +141,6 @@ def trimmed_mean(distances: NDArray[np.floating]) -> TrimmedMean:
     ----------
     distances : ndarray
         [N], N at least 2.
-
-    Raises
-    ------
-    UserError
-        A distance is not finite.
 
     References
     ----------
@@ -186,21 +168,11 @@ def trimmed_mean(distances: NDArray[np.floating]) -> TrimmedMean:
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """From ws to the embedding of what the perceptual network sees.
+    """From ws to the embedding of what the perceptual network sees."""
 
-    Attributes
-    ----------
-    generator : ImageGenerator
-        Draws the images.
-    distance : Embedding
-        Embeds them.
-    settings : PplSettings
-        Its crop and rule are used.
-    """
-
-    generator: ImageGenerator
-    distance: Embedding
-    settings: PplSettings
+    generator: ImageGenerator  # Draws the images
+    distance: Embedding  # Embeds them
+    settings: PplSettings  # Its crop and rule are used
 
     def embed(self, ws: Tensor, noise: Sequence[Tensor]) -> Sequence[Tensor]:
         """Ws [N, L, w_dim] and noise [N, 1, H, W] per layer -> embedding, tensors [N, ...]."""
@@ -226,13 +198,7 @@ def finite_difference(
 
 
 def exact_derivative(camera: Camera, curve: Curve, t: Tensor, noise: Sequence[Tensor]) -> Tensor:
-    """Squared lengths of the derivative of the embedding by t: float64 [N].
-
-    Raises
-    ------
-    UserError
-        The generator cannot be differentiated in forward mode.
-    """
+    """Squared lengths of the derivative of the embedding by t: float64 [N]."""
     try:
         moving = derivative(lambda t: camera.embed(curve(t), noise), t, torch.ones_like(t))
     except NoDerivativeError as error:

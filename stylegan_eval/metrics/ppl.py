@@ -37,42 +37,20 @@ _FEW_CARRIERS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class PathLength:
-    """A path length of one kind.
+    """A path length of one kind."""
 
-    Attributes
-    ----------
-    metric : str
-        Name; it pins the protocol (``ppl_wfull``).
-    value : float
-        Trimmed mean over the pairs.
-    stderr : float
-        Its standard error, from the spread between pairs.
-    kept : int
-        Pairs that were not trimmed.
-    untrimmed : float
-        Mean over all pairs.
-    protocol : mapping
-        Choices behind the number, in words.
-    off_limit : float or None
-        For a finite difference beside its limit: relative difference of the value from it.
-    pair_off_limit : float or None
-        The median over pairs of the same, without sign.
-    note : str
-        What a reader must know before quoting the number; empty when nothing.
-    distances : ndarray
-        float64 [N], the length of every pair's path.
-    """
-
-    metric: str
-    value: float
-    stderr: float
-    kept: int
-    untrimmed: float
-    protocol: Mapping[str, str]
+    metric: str  # Name; it pins the protocol (``ppl_wfull``)
+    value: float  # Trimmed mean over the pairs
+    stderr: float  # Its standard error, from the spread between pairs
+    kept: int  # Pairs that were not trimmed
+    untrimmed: float  # Mean over all pairs
+    protocol: Mapping[str, str]  # Choices behind the number, in words
     off_limit: float | None = None
-    pair_off_limit: float | None = None
-    note: str = ""
+    """For a finite difference beside its limit: relative difference of the value from it."""
+    pair_off_limit: float | None = None  # The median over pairs of the same, without sign
+    note: str = ""  # What a reader must know before quoting the number; empty when nothing
     distances: NDArray[np.float64] = field(compare=False, repr=False)
+    """float64 [N], the length of every pair's path."""
 
 
 def measure(
@@ -101,11 +79,6 @@ def measure(
     -------
     list of PathLength
         By space, sampling and derivative; empty in all processes but the first.
-
-    Raises
-    ------
-    UserError
-        Images of a wrong shape, or path lengths that are not finite.
     """
     camera = Camera(generator=generator, distance=distance, settings=settings)
 
@@ -145,13 +118,7 @@ def _work_key(settings: PplSettings, distance: Embedding) -> dict[str, str | int
 def summarise(
     distances: Mapping[str, NDArray[np.float64]], settings: PplSettings, distance: Embedding
 ) -> Iterator[PathLength]:
-    """Yield the result of each array of `measure_pairs`, all pairs joined.
-
-    Raises
-    ------
-    UserError
-        Values that are not finite.
-    """
+    """Yield the result of each array of `measure_pairs`, all pairs joined."""
     for name, values in distances.items():
         kind, how = name.split("-")
         trimmed = trimmed_mean(values)
@@ -277,11 +244,6 @@ def load_chosen(
         On the device of `run`.
     note : str
         Why it is not the distance wished for; empty when it is.
-
-    Raises
-    ------
-    UserError
-        The weights cannot be had, or the images are too small for the network.
     """
     size = perceptual_size(settings.crop, settings.rule, resolution)
     wished = "lpips-vgg" if settings.distance == "auto" else settings.distance
@@ -302,11 +264,6 @@ def evaluate(inputs: Inputs, settings: PplSettings, run: Run) -> list[Row]:
     -------
     list of Row
         Empty in all processes but the first.
-
-    Raises
-    ------
-    UserError
-        Something of the inputs cannot be used.
     """
     return prepare(inputs, settings, run)()
 

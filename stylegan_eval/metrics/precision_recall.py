@@ -30,48 +30,26 @@ OPEN: Inside = torch.lt
 
 @dataclass(frozen=True, kw_only=True)
 class Manifold:
-    """Shares and a ratio of images.
+    """Shares and a ratio of images."""
 
-    Attributes
-    ----------
-    precision : float
-        Share of generated images within a ball of a real one.
-    recall : float
-        Share of real images within a ball of a generated one.
-    density : float
-        Real balls that hold a generated image, over k, on average; may exceed 1.
-    coverage : float
-        Share of real balls that hold a generated image.
-    precision_stderr, density_stderr : float
-        Standard errors; given the real images, generated ones fall into their balls independently.
-        Recall and coverage have none: whether a real image is reached depends on all of them.
-    """
-
-    precision: float
-    recall: float
-    density: float
-    coverage: float
+    precision: float  # Share of generated images within a ball of a real one
+    recall: float  # Share of real images within a ball of a generated one
+    density: float  # Real balls that hold a generated image, over k, on average; may exceed 1
+    coverage: float  # Share of real balls that hold a generated image
     precision_stderr: float
     density_stderr: float
+    """precision_stderr, density_stderr: Standard errors; given the real images, generated ones fall
+    into their balls independently. Recall and coverage have none: whether a real image is reached
+    depends on all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cross:
-    """What a block of generated images adds; blocks are put together by `merge`.
+    """What a block of generated images adds; blocks are put together by `merge`."""
 
-    Attributes
-    ----------
-    holders : Tensor
-        int64 [rows]: real balls that hold each generated image of the block.
-    recalled : Tensor
-        bool [N]: real images within a ball of the block.
-    nearest : Tensor
-        float32 [N]: distance of each real image from the nearest of the block.
-    """
-
-    holders: Tensor
-    recalled: Tensor
-    nearest: Tensor
+    holders: Tensor  # int64 [rows]: real balls that hold each generated image of the block
+    recalled: Tensor  # bool [N]: real images within a ball of the block
+    nearest: Tensor  # float32 [N]: distance of each real image from the nearest of the block
 
     def merge(self, other: "Cross") -> "Cross":
         """Both blocks, this one first."""
@@ -127,11 +105,6 @@ def radii(x: Tensor, k: int, rows: range | None = None) -> Tensor:
         From 1 on.
     rows : range, optional
         Whose; by default all.
-
-    Raises
-    ------
-    UserError
-        There are not more than k vectors.
     """
     if not 1 <= k < len(x):
         raise UserError(
@@ -233,11 +206,6 @@ def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, flo
     -------
     tuple of float
         Precision and recall, 0 to 1.
-
-    Raises
-    ------
-    UserError
-        One side has not more than k images.
     """
     measured, _ = measure(real, fake, k, CLOSED)
     return measured.precision, measured.recall
@@ -252,11 +220,6 @@ def prdc(real: Tensor, fake: Tensor, k: int = 5) -> Manifold:
         Features [N, D] and [M, D], on one device.
     k : int
         A ball reaches to the k-th neighbour, the image itself not counted.
-
-    Raises
-    ------
-    UserError
-        One side has not more than k images.
     """
     return measure(real, fake, k, OPEN)[0]
 

@@ -76,18 +76,10 @@ def most_confident(predictions: ArrayLike, keep: int) -> tuple[Integers, Integer
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperplane:
-    """What a linear SVM found.
+    """What a linear SVM found."""
 
-    Attributes
-    ----------
-    normal : ndarray
-        float64 [D], of length 1, pointing to where the attribute is present.
-    sides : ndarray
-        int64 [n]: 0 where the SVM takes the attribute for present, 1 where not.
-    """
-
-    normal: Floats
-    sides: Integers
+    normal: Floats  # float64 [D], of length 1, pointing to where the attribute is present
+    sides: Integers  # int64 [n]: 0 where the SVM takes the attribute for present, 1 where not
 
 
 def fit_hyperplane(

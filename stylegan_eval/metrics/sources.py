@@ -24,48 +24,24 @@ from stylegan_eval.settings.image_metrics import Variant
 
 @dataclass(frozen=True, kw_only=True)
 class Fakes:
-    """Generated images, drawn or read.
+    """Generated images, drawn or read."""
 
-    Attributes
-    ----------
-    source : Source
-        The images.
-    key : mapping
-        All that they depend on.
-    name, digest, description : str
-        For the result.
-    size : (int, int)
-        Height and width.
-    mirrored : bool
-        Whether training mirrored the real images.
-    generator : ImageGenerator or None
-        What draws them; None for files.
-    note : str
-        What every result must say of them.
-    details : mapping
-        What else they depend on, for results.
-    """
-
-    source: Source
-    key: Key
+    source: Source  # The images
+    key: Key  # All that they depend on
     name: str
     digest: str
     description: str
-    size: tuple[int, int]
-    mirrored: bool
-    generator: ImageGenerator | None = None
-    note: str = ""
+    """name, digest, description: For the result."""
+    size: tuple[int, int]  # Height and width
+    mirrored: bool  # Whether training mirrored the real images
+    generator: ImageGenerator | None = None  # What draws them; None for files
+    note: str = ""  # What every result must say of them
     details: Mapping[str, str] = field(default_factory=dict)
+    """What else they depend on, for results."""
 
 
 def load_named_generator(inputs: Inputs, device: torch.device) -> LoadedGenerator:
-    """Load the generator of ``--ckpt`` or ``--generator``.
-
-    Raises
-    ------
-    UserError
-        Neither or both are given, or it cannot be loaded.
-    """
+    """Load the generator of ``--ckpt`` or ``--generator``."""
     if inputs.ckpt is not None and inputs.generator is not None:
         raise UserError("--ckpt and --generator both name a generator: leave one out")
     _check_range(inputs)
@@ -104,13 +80,7 @@ def load_pure_generator(inputs: Inputs, device: torch.device, metric: str) -> Lo
 def open_fakes(
     inputs: Inputs, settings: Sampling, device: torch.device, variant: Variant
 ) -> Iterator[Fakes]:
-    """Open the generated images: of ``--ckpt``, ``--generator`` or ``--images``.
-
-    Raises
-    ------
-    UserError
-        None or several are given, there are too few images, or the generator cannot draw so.
-    """
+    """Open the generated images: of ``--ckpt``, ``--generator`` or ``--images``."""
     if inputs.images is None:
         if inputs.ckpt is None and inputs.generator is None:
             raise UserError(
@@ -208,13 +178,7 @@ def check_size(files: ImageFiles, size: tuple[int, int], what: str = "the genera
 
 
 def check_count(files: ImageFiles, num: int) -> None:
-    """Check that there are `num` real images.
-
-    Raises
-    ------
-    UserError
-        There are fewer.
-    """
+    """Check that there are `num` real images."""
     if num > len(files):
         raise UserError(
             f"the data has {len(files)} images, --num asks for {num}:"
@@ -224,36 +188,18 @@ def check_count(files: ImageFiles, num: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Reals:
-    """Real images: which of them, and how they are shown.
+    """Real images: which of them, and how they are shown."""
 
-    Attributes
-    ----------
-    source : FileImages
-        The images.
-    num : int
-        How many.
-    key : mapping
-        All that they depend on: content, subset rule, flips.
-    rule : str
-        Subset rule, for the result.
-    """
-
-    source: FileImages
-    num: int
-    key: Key
-    rule: str
+    source: FileImages  # The images
+    num: int  # How many
+    key: Key  # All that they depend on: content, subset rule, flips
+    rule: str  # Subset rule, for the result
 
 
 def choose_reals(
     files: ImageFiles, num: int, rule: str, settings: Sampling, *, mirror: bool
 ) -> Reals:
-    """Choose real images: `num`, or all of them by the rule ``full``.
-
-    Raises
-    ------
-    UserError
-        There are fewer than `num`.
-    """
+    """Choose real images: `num`, or all of them by the rule ``full``."""
     total = len(files)
     if rule == "full":
         return pick_reals(files, range(total), rule, settings, mirror=mirror)

@@ -53,11 +53,6 @@ def load_detector(
         Where to run.
     precision : {"fp32", "tf32", "bf16"}
         In which the network computes.
-
-    Raises
-    ------
-    UserError
-        The weights cannot be had or do not fit, or the device has no such precision.
     """
     from stylegan_eval.engine.precision import check_precision
 
@@ -88,13 +83,7 @@ def load_detector(
 
 
 def check_image_size(name: str, height: int, width: int) -> None:
-    """Check that the distance of this name takes images of this size.
-
-    Raises
-    ------
-    UserError
-        They are too small.
-    """
+    """Check that the distance of this name takes images of this size."""
     smallest = SMALLEST_IMAGE[name]
     if min(height, width) < smallest:
         raise UserError(
@@ -116,11 +105,6 @@ def load_distance(name: str, weights: Path | None, device: torch.device) -> Perc
         their own.
     device : torch.device
         Where to run.
-
-    Raises
-    ------
-    UserError
-        The weights cannot be had or do not fit.
     """
     if name == "lpips-vgg":
         from stylegan_eval.networks.lpips import load_lpips

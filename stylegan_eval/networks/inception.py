@@ -281,11 +281,6 @@ def load_inception(
         Where to run.
     precision : {"fp32", "tf32", "bf16"}
         In which the network computes.
-
-    Raises
-    ------
-    UserError
-        No weights, or not weights of this network.
     """
     path = weights or fetch(
         WEIGHTS_URL,

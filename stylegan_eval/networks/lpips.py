@@ -76,31 +76,16 @@ def unit_channels(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class PerceptualDistance:
-    """A trunk of convolutions with a linear head on each of its feature maps.
+    """A trunk of convolutions with a linear head on each of its feature maps."""
 
-    Attributes
-    ----------
-    name : str
-        ``lpips-vgg``, ``st-lpips-vgg``, ``st-lpips-alex``.
-    mark : str
-        What a metric's name must say of it; empty for official LPIPS.
-    weights_sha256 : str
-        Digest of the trunk's weights file.
-    trunk : nn.Module
-        Normalised images -> list of feature maps [N, C, H, W]; in channels_last. It must change
-        nothing in place: forward-mode derivatives go through it.
-    roots : sequence of Tensor
-        Square roots of the heads' weights, [C] per feature map.
-    device : torch.device
-        Where it runs.
-    """
-
-    name: str
-    mark: str
-    weights_sha256: str
+    name: str  # ``lpips-vgg``, ``st-lpips-vgg``, ``st-lpips-alex``
+    mark: str  # What a metric's name must say of it; empty for official LPIPS
+    weights_sha256: str  # Digest of the trunk's weights file
     trunk: nn.Module
-    roots: Sequence[Tensor]
-    device: torch.device
+    """Normalised images -> list of feature maps [N, C, H, W]; in channels_last. It must change
+    nothing in place: forward-mode derivatives go through it."""
+    roots: Sequence[Tensor]  # Square roots of the heads' weights, [C] per feature map
+    device: torch.device  # Where it runs
 
     @property
     def identity(self) -> str:
@@ -144,13 +129,7 @@ class PerceptualDistance:
 
 
 def head_roots(state: Mapping[str, Tensor], channels: Sequence[int], where: str) -> list[Tensor]:
-    """Square roots [C] of the linear heads ``lin{k}.model.1.weight`` [1, C, 1, 1].
-
-    Raises
-    ------
-    UserError
-        A head is missing, of another width, or has negative weights.
-    """
+    """Square roots [C] of the linear heads ``lin{k}.model.1.weight`` [1, C, 1, 1]."""
     roots = []
     for number, width in enumerate(channels):
         head = state.get(f"lin{number}.model.1.weight")
@@ -165,13 +144,7 @@ def head_roots(state: Mapping[str, Tensor], channels: Sequence[int], where: str)
 def load_convs(
     convs: nn.ModuleList, state: Mapping[str, Tensor], names: Sequence[str], where: str
 ) -> None:
-    """Give convolutions the weights and biases stored under `names`, in order.
-
-    Raises
-    ------
-    UserError
-        One is missing or of another shape.
-    """
+    """Give convolutions the weights and biases stored under `names`, in order."""
     for conv, name in zip(convs, names, strict=True):
         with parsing(where, f"{name} does not fit"):
             conv.load_state_dict(
@@ -184,13 +157,7 @@ def _max_pool(x: Tensor) -> Tensor:
 
 
 def find_heads() -> Path:
-    """Path of the linear heads.
-
-    Raises
-    ------
-    UserError
-        The package ``lpips`` is missing or of another version.
-    """
+    """Path of the linear heads."""
     return packaged_file("lpips", "weights/v0.1/vgg.pth", HEADS_SHA256, "lpips")
 
 
@@ -200,13 +167,7 @@ def backbone_is_cached() -> bool:
 
 
 def find_backbone() -> Path:
-    """Path of the official VGG16; downloaded when it is not in the cache.
-
-    Raises
-    ------
-    UserError
-        It cannot be had.
-    """
+    """Path of the official VGG16; downloaded when it is not in the cache."""
     advice = "pass it with --weights FILE, or use --distance st-lpips-vgg"
     return fetch(BACKBONE_URL, BACKBONE_SHA256, advice=advice)
 
@@ -220,11 +181,6 @@ def load_lpips(weights: Path | None, device: torch.device) -> PerceptualDistance
         State dict of a VGG16 in torchvision's naming; None fetches the official one.
     device : torch.device
         Where to run.
-
-    Raises
-    ------
-    UserError
-        No weights, or not weights of this network.
     """
     heads = find_heads()
     path = weights or find_backbone()
@@ -309,11 +265,6 @@ def load_stlpips(name: str, device: torch.device) -> PerceptualDistance:
         Which trunk.
     device : torch.device
         Where to run.
-
-    Raises
-    ------
-    UserError
-        The package is missing or of another version.
     """
     assert name in _SHA256, name
     net = name.removeprefix("st-lpips-")

@@ -24,42 +24,19 @@ def place(network: nn.Module, device: torch.device, precision: Precision) -> nn.
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureNetwork:
-    """A detector: preprocessing in float32 and a network.
+    """A detector: preprocessing in float32 and a network."""
 
-    Attributes
-    ----------
-    name : str
-        ``inception``, ``efficientnet-lite0``.
-    resize : str
-        Name of the preprocessing rule.
-    weights_sha256 : str
-        Digest of the weights file.
-    feature_dim : int
-        Length D of a feature vector.
-    preprocess : callable
-        uint8 [N, 3, H, W] -> float32 input of the network.
-    network : nn.Module
-        Input -> features float32 [N, D]; from `place`.
-    device : torch.device
-        Where it runs.
-    precision : {"fp32", "tf32", "bf16"}
-        In which the network computes.
-    head : Tensor or None
-        float32 [C, D]: `logits` are features times this, where the network classifies.
-    head_bias : Tensor or None
-        float32 [C], added to them.
-    """
-
-    name: str
-    resize: str
-    weights_sha256: str
-    feature_dim: int
-    preprocess: Callable[[Tensor], Tensor]
-    network: nn.Module
-    device: torch.device
-    precision: Precision = "fp32"
+    name: str  # ``inception``, ``efficientnet-lite0``
+    resize: str  # Name of the preprocessing rule
+    weights_sha256: str  # Digest of the weights file
+    feature_dim: int  # Length D of a feature vector
+    preprocess: Callable[[Tensor], Tensor]  # uint8 [N, 3, H, W] -> float32 input of the network
+    network: nn.Module  # Input -> features float32 [N, D]; from `place`
+    device: torch.device  # Where it runs
+    precision: Precision = "fp32"  # In which the network computes
     head: Tensor | None = None
-    head_bias: Tensor | None = None
+    """float32 [C, D]: `logits` are features times this, where the network classifies."""
+    head_bias: Tensor | None = None  # float32 [C], added to them
 
     @property
     def identity(self) -> str:

@@ -73,11 +73,6 @@ def load_vgg16(
         Where to run.
     precision : {"fp32", "tf32", "bf16"}
         In which the network computes.
-
-    Raises
-    ------
-    UserError
-        No weights, or not weights of this network.
     """
     path = weights or fetch(WEIGHTS_URL, WEIGHTS_SHA256, advice="pass it with --weights FILE")
     state = read_weights(path)

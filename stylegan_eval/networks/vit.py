@@ -36,32 +36,18 @@ OFFSET = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Size and kind of a vision transformer.
-
-    Attributes
-    ----------
-    width, depth, heads : int
-        Length D of a token, number of blocks, attention heads of each.
-    grid : int
-        Patches along a side.
-    eps : float
-        Of the layer norms.
-    activation : callable
-        Of the two-layer networks.
-    scaled : bool
-        Whether each residual branch is scaled per channel (DINOv2).
-    normed : bool
-        Whether the patches have no bias and the tokens are normed before the blocks (CLIP).
-    """
+    """Size and kind of a vision transformer."""
 
     width: int
     depth: int
     heads: int
-    grid: int
-    eps: float
-    activation: Callable[[Tensor], Tensor]
-    scaled: bool
+    """width, depth, heads: Length D of a token, number of blocks, attention heads of each."""
+    grid: int  # Patches along a side
+    eps: float  # Of the layer norms
+    activation: Callable[[Tensor], Tensor]  # Of the two-layer networks
+    scaled: bool  # Whether each residual branch is scaled per channel (DINOv2)
     normed: bool
+    """Whether the patches have no bias and the tokens are normed before the blocks (CLIP)."""
 
 
 class Scale(nn.Module):
@@ -257,11 +243,6 @@ def load_dinov2(
         Where to run.
     precision : {"fp32", "tf32", "bf16"}
         In which the network computes.
-
-    Raises
-    ------
-    UserError
-        No weights, or not weights of this network.
     """
     release = DINOV2[name]
     path = weights or fetch(release.url, release.sha256, advice="pass it with --weights FILE")

@@ -41,11 +41,6 @@ def fetch(url: str, sha256: str, *, advice: str = "", folder: Path | None = None
         What else the user may do without the file.
     folder : Path, optional
         Where the copy is kept; by default where PyTorch keeps its own.
-
-    Raises
-    ------
-    UserError
-        The file has another digest or cannot be downloaded; nothing is left behind.
     """
     path = (folder or checkpoints_folder()) / url.rpartition("/")[2]
     if path.exists():
@@ -70,25 +65,13 @@ def fetch(url: str, sha256: str, *, advice: str = "", folder: Path | None = None
 
 @contextlib.contextmanager
 def fitting(path: Path, what: str) -> Iterator[None]:
-    """Tell of weights that do not fit the network of the block: ``PATH: not WHAT (...)``.
-
-    Raises
-    ------
-    UserError
-        Names are missing or foreign, or shapes are others.
-    """
+    """Tell of weights that do not fit the network of the block: ``PATH: not WHAT (...)``."""
     with parsing(path, f"not {what}"):
         yield
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """Read a dictionary of tensors saved by PyTorch or as safetensors; runs no code of the file.
-
-    Raises
-    ------
-    UserError
-        It is something else, or damaged.
-    """
+    """Read a dictionary of tensors saved by PyTorch or as safetensors; runs no code of the file."""
     from stylegan_eval.pickles.torch_files import read_torch  # with PyTorch
 
     if path.suffix == ".safetensors":
@@ -146,11 +129,6 @@ def packaged_file(package: str, inner: str, sha256: str, extra: str) -> Path:
         Digest the file must have, in hexadecimal.
     extra : str
         The extra of this distribution that installs it.
-
-    Raises
-    ------
-    UserError
-        It is not installed, or is another version of the file.
     """
     advice = f'pip install ".[{extra}]" in the source folder'
     spec = find_spec(package)

@@ -24,33 +24,17 @@ _LONGEST = 200
 
 @dataclass(frozen=True, kw_only=True)
 class PickledNetwork:
-    """A network as the file describes it, in plain values.
-
-    Attributes
-    ----------
-    library : str
-        Package of its class: "dnnlib" (StyleGAN and later) or "tfutil" (Progressive GAN).
-    version : int
-        Of the layout.
-    name : str
-        What it is called: "G", "D", "Gs".
-    function : str
-        What built it: "G_style", "D_basic", ...; never called.
-    options : mapping
-        The arguments of that function.
-    components : mapping
-        Its parts, "synthesis" and "mapping", which have no parts.
-    own : mapping
-        Its own variables by their names, numbers in float32 or what the file has.
-    """
+    """A network as the file describes it, in plain values."""
 
     library: str
-    version: int
-    name: str
-    function: str
-    options: Mapping[str, Any]
+    """Package of its class: "dnnlib" (StyleGAN and later) or "tfutil" (Progressive GAN)."""
+    version: int  # Of the layout
+    name: str  # What it is called: "G", "D", "Gs"
+    function: str  # What built it: "G_style", "D_basic", ...; never called
+    options: Mapping[str, Any]  # The arguments of that function
     components: Mapping[str, "PickledNetwork"]
-    own: Variables
+    """Its parts, "synthesis" and "mapping", which have no parts."""
+    own: Variables  # Its own variables by their names, numbers in float32 or what the file has
 
     @property
     def variables(self) -> Variables:
@@ -64,13 +48,7 @@ class PickledNetwork:
 
 
 def read_networks(path: Path) -> tuple[PickledNetwork, ...]:
-    """Read the networks of a pickle: one, or a tuple of up to three.
-
-    Raises
-    ------
-    UserError
-        It holds something else, names what no network is made of, or is damaged.
-    """
+    """Read the networks of a pickle: one, or a tuple of up to three."""
     made = read_pickle(path)
     found = made if isinstance(made, tuple | list) else (made,)
     if not 1 <= len(found) <= _MOST_NETWORKS or not all(isinstance(each, Stub) for each in found):

@@ -85,11 +85,6 @@ def open_source(path: Path) -> tuple[BinaryIO, int]:
         To be closed by the caller.
     size : int
         Bytes in it.
-
-    Raises
-    ------
-    UserError
-        No such file, or too large.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file")

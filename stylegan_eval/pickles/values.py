@@ -18,16 +18,11 @@ _MOST_AXES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Name:
-    """A name that the file mentions: never looked up, only compared.
-
-    Attributes
-    ----------
-    module, name : str
-        As the file spells them.
-    """
+    """A name that the file mentions: never looked up, only compared."""
 
     module: str
     name: str
+    """module, name: As the file spells them."""
 
     def __str__(self) -> str:
         """In printable characters, and not more than a line has room for."""
@@ -36,44 +31,24 @@ class Name:
 
 @dataclass(kw_only=True)
 class Stub:
-    """Stands for an object of a class that is not here.
+    """Stands for an object of a class that is not here."""
 
-    Attributes
-    ----------
-    made_by : Name
-        Its class.
-    state : dict or None
-        What the file says of it.
-    """
-
-    made_by: Name
-    state: dict[str, Any] | None = None
+    made_by: Name  # Its class
+    state: dict[str, Any] | None = None  # What the file says of it
 
 
 @dataclass(kw_only=True)
 class Dtype:
-    """Type of an array's numbers.
+    """Type of an array's numbers."""
 
-    Attributes
-    ----------
-    code : str
-        Kind and bytes of a number, as in "f4".
-    """
-
-    code: str
+    code: str  # Kind and bytes of a number, as in "f4"
 
 
 @dataclass(kw_only=True)
 class Array:
-    """An array that the file makes first and fills then.
+    """An array that the file makes first and fills then."""
 
-    Attributes
-    ----------
-    value : ndarray or None
-        Its numbers, a view of the file's bytes.
-    """
-
-    value: NDArray[Any] | None = None
+    value: NDArray[Any] | None = None  # Its numbers, a view of the file's bytes
 
 
 @dataclass(frozen=True)
@@ -203,13 +178,7 @@ MAKERS: Mapping[Name, Maker] = MappingProxyType(
 
 
 def fill(made: Any, state: Any) -> None:
-    """Give a stand-in the state that the file has for it.
-
-    Raises
-    ------
-    UserError
-        It is none that has a state, has one already, or gets one of another kind.
-    """
+    """Give a stand-in the state that the file has for it."""
     if isinstance(made, Stub) and made.state is None and isinstance(state, dict):
         made.state = state
     elif isinstance(made, Dtype) and isinstance(state, tuple) and len(state) >= 2:

@@ -139,25 +139,14 @@ _BINS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """A line of a chart.
+    """A line of a chart."""
 
-    Attributes
-    ----------
-    label : str
-        In the legend.
-    style : int
-        Number of its colour and dashes.
-    x, y : sequence of float
-        Equally many; NaN in `y` is left out.
-    error : sequence of float, optional
-        Standard errors of `y`; NaN where unknown.
-    """
-
-    label: str
-    style: int
+    label: str  # In the legend
+    style: int  # Number of its colour and dashes
     x: Sequence[float]
     y: Sequence[float]
-    error: Sequence[float] = ()
+    """x, y: Equally many; NaN in `y` is left out."""
+    error: Sequence[float] = ()  # Standard errors of `y`; NaN where unknown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,21 +21,11 @@ _DEEPEST = 3  # folders within folders
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a report is made of.
+    """What a report is made of."""
 
-    Attributes
-    ----------
-    measured : sequence of Measured
-        Rows of the tables, in their order.
-    runs : sequence of TrainingRun
-        Trainings.
-    distances : sequence of Distances
-        Path lengths.
-    """
-
-    measured: Sequence[Measured]
-    runs: Sequence[TrainingRun]
-    distances: Sequence[Distances]
+    measured: Sequence[Measured]  # Rows of the tables, in their order
+    runs: Sequence[TrainingRun]  # Trainings
+    distances: Sequence[Distances]  # Path lengths
 
 
 def find(paths: Sequence[Path]) -> Found:
@@ -45,11 +35,6 @@ def find(paths: Sequence[Path]) -> Found:
     ----------
     paths : sequence of Path
         Result tables, files of path lengths, folders of trainings, or folders of all these.
-
-    Raises
-    ------
-    UserError
-        Something named is missing, of another kind or damaged; or there is nothing in a folder.
     """
     tables: list[Path] = []
     folders: list[Path] = []

@@ -35,30 +35,14 @@ _NO_LENGTHS = (
 
 @dataclass(frozen=True, kw_only=True)
 class ReportInputs:
-    """What a report is made of.
+    """What a report is made of."""
 
-    Attributes
-    ----------
-    paths : tuple of Path
-        See `finding.find`.
-    ckpts : tuple of Path
-        Checkpoints to show, also of results whose generator has moved.
-    data : Path or None
-        Real images, a folder or a zip; None for no neighbours.
-    weights : Path or None
-        Of the feature network; None for the official ones.
-    device : str
-        As in `loading.pick_device`.
-    command : str
-        What made the page, for the page.
-    """
-
-    paths: tuple[Path, ...] = ()
-    ckpts: tuple[Path, ...] = ()
-    data: Path | None = None
-    weights: Path | None = None
-    device: str = "auto"
-    command: str = ""
+    paths: tuple[Path, ...] = ()  # See `finding.find`
+    ckpts: tuple[Path, ...] = ()  # Checkpoints to show, also of results whose generator has moved
+    data: Path | None = None  # Real images, a folder or a zip; None for no neighbours
+    weights: Path | None = None  # Of the feature network; None for the official ones
+    device: str = "auto"  # As in `loading.pick_device`
+    command: str = ""  # What made the page, for the page
 
 
 def write_report(
@@ -79,11 +63,6 @@ def write_report(
         What it shows.
     tell : callable
         Takes a line for each step.
-
-    Raises
-    ------
-    UserError
-        Nothing to report, something that cannot be read, or a page that cannot be written.
     """
     check_writable(out)
     if out.resolve() in [path.resolve() for path in inputs.paths]:

@@ -28,24 +28,12 @@ _QUANTITIES: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Beside:
-    """A result beside a published number of the same quantity and configuration.
+    """A result beside a published number of the same quantity and configuration."""
 
-    Attributes
-    ----------
-    subject : str
-        Label of the generator.
-    result : Measured
-        What was measured.
-    published : Published
-        What is printed.
-    same : bool
-        Whether it is the paper's unit and protocol; the images are others all the same.
-    """
-
-    subject: str
-    result: Measured
-    published: Published
-    same: bool
+    subject: str  # Label of the generator
+    result: Measured  # What was measured
+    published: Published  # What is printed
+    same: bool  # Whether it is the paper's unit and protocol; the images are others all the same
 
     @property
     def quantity(self) -> str:

@@ -18,34 +18,18 @@ _NAMES = ("name", "change")
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A setting that differs.
+    """A setting that differs."""
 
-    Attributes
-    ----------
-    key : str
-        ``loss.r1_gamma``.
-    values : mapping
-        By label of the generator, in words; not there where unknown.
-    """
-
-    key: str
-    values: Mapping[str, str]
+    key: str  # ``loss.r1_gamma``
+    values: Mapping[str, str]  # By label of the generator, in words; not there where unknown
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Configurations side by side.
+    """Configurations side by side."""
 
-    Attributes
-    ----------
-    different : tuple of Difference
-        What differs.
-    equal : tuple of Difference
-        What is equal in all that tell it.
-    """
-
-    different: tuple[Difference, ...]
-    equal: tuple[Difference, ...]
+    different: tuple[Difference, ...]  # What differs
+    equal: tuple[Difference, ...]  # What is equal in all that tell it
 
 
 def compare_settings(settings: Mapping[str, Mapping[str, str]]) -> Settings:
@@ -81,24 +65,12 @@ def _plain(value: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Results that were measured on one machine with one seed.
+    """Results that were measured on one machine with one seed."""
 
-    Attributes
-    ----------
-    metrics : tuple of str
-        Their names; parts of a metric by the metric.
-    protocols : tuple of tuple
-        `Measured.defining` of each.
-    seed : str
-        Of all that was random.
-    where : tuple of str
-        Machine, versions, dates, seconds.
-    """
-
-    metrics: tuple[str, ...]
-    protocols: tuple[tuple[str, ...], ...]
-    seed: str
-    where: tuple[str, ...]
+    metrics: tuple[str, ...]  # Their names; parts of a metric by the metric
+    protocols: tuple[tuple[str, ...], ...]  # `Measured.defining` of each
+    seed: str  # Of all that was random
+    where: tuple[str, ...]  # Machine, versions, dates, seconds
 
 
 _TOGETHER = ("seed", "device", "processes", "torch", "version")

@@ -41,43 +41,21 @@ _AT_A_TIME = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Nearest:
-    """The nearest real image of a sample.
+    """The nearest real image of a sample."""
 
-    Attributes
-    ----------
-    name : str
-        Its file.
-    distance : float
-        Euclidean, between features.
-    image : ndarray
-        uint8 [3, H, W].
-    """
-
-    name: str
-    distance: float
-    image: NDArray[np.uint8]
+    name: str  # Its file
+    distance: float  # Euclidean, between features
+    image: NDArray[np.uint8]  # uint8 [3, H, W]
 
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """Real images and their features. Made by `open_neighbourhood`.
+    """Real images and their features. Made by `open_neighbourhood`."""
 
-    Attributes
-    ----------
-    files : ImageFiles
-        The images.
-    detector : Detector
-        Who sees them.
-    vectors : Tensor
-        float32 [N, D].
-    typical : float
-        Median distance of a real image from the nearest other one.
-    """
-
-    files: ImageFiles
-    detector: "Detector"
-    vectors: Tensor
-    typical: float
+    files: ImageFiles  # The images
+    detector: "Detector"  # Who sees them
+    vectors: Tensor  # float32 [N, D]
+    typical: float  # Median distance of a real image from the nearest other one
 
     def nearest(self, images: Tensor) -> list[Nearest]:
         """Find the nearest real image of each of uint8 images [S, 3, H, W]."""
@@ -107,11 +85,6 @@ def open_neighbourhood(
         Of the feature network; None for the official ones.
     device : torch.device
         Where to compute.
-
-    Raises
-    ------
-    UserError
-        Images or weights cannot be had.
     """
     files = open_images(data)
     detector = load_detector(features, "tf1", weights, device)
@@ -167,28 +140,15 @@ def typical_distance(reals: Tensor) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """What the file of a generator gives.
+    """What the file of a generator gives."""
 
-    Attributes
-    ----------
-    images : ndarray or None
-        uint8 [S, 3, R, R]; None where none could be drawn.
-    z_dim : int
-        Length of a latent; 0 where there are no images.
-    near : tuple of Nearest
-        For each image; empty where it was not looked for.
-    trouble : str
-        Why there are no images.
-    settings, origin : mapping
-        As `protocols.LoadedGenerator` has them.
-    """
-
-    images: NDArray[np.uint8] | None = None
-    z_dim: int = 0
-    near: tuple[Nearest, ...] = ()
-    trouble: str = ""
+    images: NDArray[np.uint8] | None = None  # uint8 [S, 3, R, R]; None where none could be drawn
+    z_dim: int = 0  # Length of a latent; 0 where there are no images
+    near: tuple[Nearest, ...] = ()  # For each image; empty where it was not looked for
+    trouble: str = ""  # Why there are no images
     settings: Mapping[str, str] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
+    """settings, origin: As `protocols.LoadedGenerator` has them."""
 
 
 def open_subject(
@@ -225,13 +185,7 @@ def open_subject(
 
 
 def _load(subject: Subject, device: torch.device) -> LoadedGenerator:
-    """Load the first of its places that holds what was measured.
-
-    Raises
-    ------
-    UserError
-        None does.
-    """
+    """Load the first of its places that holds what was measured."""
     if not subject.paths:
         raise UserError("no generator: real images took its place")
     if subject.description == "images":

@@ -47,22 +47,13 @@ $main
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One picture, or the reason that there is none.
+    """One picture, or the reason that there is none."""
 
-    Attributes
-    ----------
-    name : str
-        Its file: letters, digits, '.', '_' and '-'.
-    caption, alt : str
-        What people read above it and instead of it.
-    png : bytes or None
-        None where it could not be drawn; then `alt` says why.
-    """
-
-    name: str
+    name: str  # Its file: letters, digits, '.', '_' and '-'
     caption: str
     alt: str
-    png: bytes | None
+    """caption, alt: What people read above it and instead of it."""
+    png: bytes | None  # None where it could not be drawn; then `alt` says why
 
     @property
     def uri(self) -> str:

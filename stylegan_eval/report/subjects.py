@@ -13,48 +13,26 @@ REAL_IMAGES = "real images"
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """A generator that the command line names by its checkpoint.
+    """A generator that the command line names by its checkpoint."""
 
-    Attributes
-    ----------
-    path : Path
-        As it was written.
-    digest, description : str
-        As a result has them.
-    """
-
-    path: Path
+    path: Path  # As it was written
     digest: str
     description: str
+    """digest, description: As a result has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A generator, or the real images in the place of one.
+    """A generator, or the real images in the place of one."""
 
-    Attributes
-    ----------
-    label : str
-        A short name, of its own on the page.
-    digest, description : str
-        As a result has them; empty where unknown.
-    results : tuple of Measured
-        The newest of each metric and protocol.
-    older : int
-        How many results a newer one replaces.
-    run : TrainingRun or None
-        The training that it comes from.
-    paths : tuple of Path
-        Where its checkpoint may be.
-    """
-
-    label: str
+    label: str  # A short name, of its own on the page
     digest: str = ""
     description: str = ""
-    results: tuple[Measured, ...] = ()
-    older: int = 0
-    run: TrainingRun | None = None
-    paths: tuple[Path, ...] = ()
+    """digest, description: As a result has them; empty where unknown."""
+    results: tuple[Measured, ...] = ()  # The newest of each metric and protocol
+    older: int = 0  # How many results a newer one replaces
+    run: TrainingRun | None = None  # The training that it comes from
+    paths: tuple[Path, ...] = ()  # Where its checkpoint may be
 
     @property
     def config(self) -> str:

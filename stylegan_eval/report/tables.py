@@ -22,21 +22,12 @@ SPACES = ("z", "w")
 
 @dataclass(frozen=True, kw_only=True)
 class Attributes:
-    """Attributes measured under one protocol.
+    """Attributes measured under one protocol."""
 
-    Attributes
-    ----------
-    protocol : Measured
-        One of the results.
-    names : tuple of str
-        The attributes, those least separable in w first.
-    results : mapping
-        By label of the generator, space and attribute.
-    """
-
-    protocol: Measured
-    names: tuple[str, ...]
+    protocol: Measured  # One of the results
+    names: tuple[str, ...]  # The attributes, those least separable in w first
     results: Mapping[tuple[str, str, str], Measured]
+    """By label of the generator, space and attribute."""
 
     @property
     def labels(self) -> list[str]:
@@ -137,21 +128,12 @@ def charts_of(group: Attributes, name: str, styles: Mapping[str, int]) -> list[s
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One metric under one protocol: all that is in it may be compared.
+    """One metric under one protocol: all that is in it may be compared."""
 
-    Attributes
-    ----------
-    metric : str
-        Name.
-    cells : mapping
-        For the label of each generator that has it, the result.
-    pairs : tuple of Comparison
-        Every pair of generators with a number, by label, corrected over the whole table.
-    """
-
-    metric: str
-    cells: Mapping[str, Measured]
+    metric: str  # Name
+    cells: Mapping[str, Measured]  # For the label of each generator that has it, the result
     pairs: tuple[Comparison, ...] = ()
+    """Every pair of generators with a number, by label, corrected over the whole table."""
 
     @property
     def any(self) -> Measured:

@@ -36,22 +36,14 @@ DEFINING = (
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A table of results and what was left out of it.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row per metric: for each file the value and its standard error; with two files the
-        difference and by how many of its standard errors it differs from 0.
-    refused : tuple of str
-        For each metric left out, which files differ in what.
-    notes : tuple of str
-        Of the results in the table: of which metric in which files, and what.
-    """
+    """A table of results and what was left out of it."""
 
     table: "pd.DataFrame"
-    refused: tuple[str, ...]
+    """One row per metric: for each file the value and its standard error; with two files the
+    difference and by how many of its standard errors it differs from 0."""
+    refused: tuple[str, ...]  # For each metric left out, which files differ in what
     notes: tuple[str, ...] = ()
+    """Of the results in the table: of which metric in which files, and what."""
 
 
 def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparison:
@@ -63,11 +55,6 @@ def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparis
         Tables that `results.append_csv` wrote; two or more, or one with several generators.
     allow : sequence of str
         Columns of `DEFINING` that may differ.
-
-    Raises
-    ------
-    UserError
-        Not such tables, nothing to compare, or a column that is none.
     """
     unknown = sorted(set(allow) - set(DEFINING))
     if unknown:
@@ -117,13 +104,7 @@ def _columns(paths: Sequence[Path]) -> dict[str, dict[str, Mapping[str, str]]]:
 
 
 def read_results(path: Path) -> list[dict[str, str]]:
-    """Rows of a result table, each cell as it is written.
-
-    Raises
-    ------
-    UserError
-        It is no such table, it is empty, or a row cannot be read.
-    """
+    """Rows of a result table, each cell as it is written."""
     text = read_table(path)
     if not text:
         raise UserError(f"{path}: no results in it")

@@ -32,41 +32,20 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class Directions:
-    """Where in W each attribute lies; w + k * spread * normal has more of it for k > 0.
+    """Where in W each attribute lies; w + k * spread * normal has more of it for k > 0."""
 
-    Attributes
-    ----------
-    names : tuple of str
-        Of the A attributes.
-    normals : ndarray
-        float32 [A, D], of length 1, pointing to where the attribute is present.
-    spreads : ndarray
-        float32 [A], above 0: the standard deviation of w along each normal.
-    accuracies : ndarray
-        float32 [A] in [0, 1]: share of the images of the fit on which hyperplane and classifier
-        agree.
-    generator_digest : str
-        SHA-256 of the network's file.
-    description : str
-        How they were found, for people.
-    """
-
-    names: tuple[str, ...]
-    normals: Floats
-    spreads: Floats
+    names: tuple[str, ...]  # Of the A attributes
+    normals: Floats  # float32 [A, D], of length 1, pointing to where the attribute is present
+    spreads: Floats  # float32 [A], above 0: the standard deviation of w along each normal
     accuracies: Floats
-    generator_digest: str
-    description: str
+    """float32 [A] in [0, 1]: share of the images of the fit on which hyperplane and classifier
+    agree."""
+    generator_digest: str  # SHA-256 of the network's file
+    description: str  # How they were found, for people
 
 
 def read_directions(path: Path) -> Directions:
-    """Read a file of `write_directions`, trusting none of it.
-
-    Raises
-    ------
-    UserError
-        No such file, not of this kind, or damaged.
-    """
+    """Read a file of `write_directions`, trusting none of it."""
     if not path.is_file():
         raise UserError(f"{path}: no such file; {MAKE}")
     with (
@@ -84,13 +63,7 @@ def read_directions(path: Path) -> Directions:
 
 
 def write_directions(path: Path, directions: Directions) -> None:
-    """Write directions, whole or not at all; equal directions give equal bytes.
-
-    Raises
-    ------
-    UserError
-        `path` cannot be written.
-    """
+    """Write directions, whole or not at all; equal directions give equal bytes."""
     check(directions)
     record = {
         "format": FORMAT,

@@ -15,11 +15,6 @@ def parse_size(text: str) -> int:
 
     With an i units are powers of 1024, without one of 1000.
 
-    Raises
-    ------
-    UserError
-        `text` is no size, or none above zero.
-
     Examples
     --------
     >>> parse_size("10GiB") == 10 * 2**30

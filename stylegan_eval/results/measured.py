@@ -19,18 +19,10 @@ _HIGHER = re.compile(r"(is|pr|prdc)(?![a-z])")
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A row of results.
+    """A row of results."""
 
-    Attributes
-    ----------
-    cells : mapping
-        Text of every column of `results.COLUMNS`.
-    source : Path
-        The file it was read from.
-    """
-
-    cells: Mapping[str, str]
-    source: Path
+    cells: Mapping[str, str]  # Text of every column of `results.COLUMNS`
+    source: Path  # The file it was read from
 
     def __getitem__(self, column: str) -> str:
         return self.cells[column]
@@ -87,13 +79,7 @@ def higher_is_better(metric: str) -> bool:
 
 
 def from_table(path: Path) -> list[Measured]:
-    """Rows of a result table.
-
-    Raises
-    ------
-    UserError
-        It is no such table, or it is empty.
-    """
+    """Rows of a result table."""
     return [Measured(cells=row, source=path) for row in read_results(path)]
 
 

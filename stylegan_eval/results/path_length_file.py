@@ -23,32 +23,18 @@ _ABOUT_BYTES = 2**16
 
 @dataclass(frozen=True, kw_only=True)
 class Distances:
-    """Path lengths of one generator, measured together.
-
-    Attributes
-    ----------
-    lengths : mapping
-        For each metric's name (``ppl_wfull``) float64 [N], one per pair, in their order.
-    generator, generator_digest : str
-        As in the results.
-    seed : int
-        Likewise.
-    """
+    """Path lengths of one generator, measured together."""
 
     lengths: Mapping[str, NDArray[np.float64]]
+    """For each metric's name (``ppl_wfull``) float64 [N], one per pair, in their order."""
     generator: str
     generator_digest: str
-    seed: int
+    """generator, generator_digest: As in the results."""
+    seed: int  # Likewise
 
 
 def check_distances_path(path: Path) -> None:
-    """Check, before the work, that path lengths can be written there and found again.
-
-    Raises
-    ------
-    UserError
-        It has another ending, or cannot be written.
-    """
+    """Check, before the work, that path lengths can be written there and found again."""
     if path.suffix != SUFFIX:
         raise UserError(f"--distances {path}: expected a name that ends in {SUFFIX}")
     check_writable(path)
@@ -83,13 +69,7 @@ def looks_like_distances(path: Path) -> bool:
 
 
 def read_distances(path: Path) -> Distances:
-    """Read what `write_distances` wrote.
-
-    Raises
-    ------
-    UserError
-        The file is missing, damaged, or something else.
-    """
+    """Read what `write_distances` wrote."""
     from stylegan_eval.engine.blocks import load_arrays  # with PyTorch
 
     arrays = load_arrays(path) or {}

@@ -17,49 +17,23 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a number stands.
+    """Where a number stands."""
 
-    Attributes
-    ----------
-    table : str
-        '1' to '4', 'readme' or 'lsun'.
-    dataset : str
-        'FFHQ', 'CelebA-HQ', 'LSUN Cat 256x256', ...
-    label : str
-        Line, in the paper's words; empty where there is but one.
-    space : str
-        'z', 'w', or empty.
-    metric : str
-        'fid', 'ppl_full', 'ppl_end' or 'separability'.
-    condition : str
-        'latents=2', or empty.
-    """
-
-    table: str
-    dataset: str
-    label: str
-    space: str
-    metric: str
-    condition: str
+    table: str  # '1' to '4', 'readme' or 'lsun'
+    dataset: str  # 'FFHQ', 'CelebA-HQ', 'LSUN Cat 256x256', ...
+    label: str  # Line, in the paper's words; empty where there is but one
+    space: str  # 'z', 'w', or empty
+    metric: str  # 'fid', 'ppl_full', 'ppl_end' or 'separability'
+    condition: str  # 'latents=2', or empty
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """A number with its place.
+    """A number with its place."""
 
-    Attributes
-    ----------
-    place : Place
-        Where it stands.
-    config : str
-        Letter of the configuration; empty where it is none of Table 1.
-    printed : str
-        The number with the digits that are printed.
-    """
-
-    place: Place
-    config: str
-    printed: str
+    place: Place  # Where it stands
+    config: str  # Letter of the configuration; empty where it is none of Table 1
+    printed: str  # The number with the digits that are printed
 
     @property
     def value(self) -> float:

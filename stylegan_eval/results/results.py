@@ -27,69 +27,40 @@ def _now() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A result; the attributes are the columns, in this order.
+    """A result; the attributes are the columns, in this order."""
 
-    Attributes
-    ----------
-    metric : str
-        Name; it pins the protocol (``fid50k``).
-    value : float
-        The number.
-    stderr : float or None
-        Its standard error; None where none is known.
-    num : int
-        Generated images, or pairs of them.
-    seed : int
-        Seed of all that is random.
-    protocol : mapping
-        Choices behind the number, in words: resize, mirror, quantisation, ...
-    details : mapping
-        What else was measured, or took part without defining the number.
-    generator, generator_digest, description : str
-        What drew the images: a checkpoint, a factory, or a set of images; empty where none did.
-    detector, weights_sha256 : str
-        The feature network, distance or classifiers; empty where none took part.
-    data, data_digest : str
-        The real images; empty where none took part.
-    data_count : int
-        How many of them were used; 0 where unknown.
-    precision, device : str
-        Arithmetic of the network and where it ran.
-    processes : int
-        How many processes shared the work.
-    torch, version : str
-        Versions of PyTorch and of this package.
-    seconds : float
-        Wall time.
-    date : str
-        UTC, ISO 8601.
-    note : str
-        What a reader must know before quoting the number; empty when nothing.
-    """
-
-    metric: str
-    value: float
-    stderr: float | None = None
-    num: int
-    seed: int
+    metric: str  # Name; it pins the protocol (``fid50k``)
+    value: float  # The number
+    stderr: float | None = None  # Its standard error; None where none is known
+    num: int  # Generated images, or pairs of them
+    seed: int  # Seed of all that is random
     protocol: Mapping[str, str]
+    """Choices behind the number, in words: resize, mirror, quantisation, ..."""
     details: Mapping[str, str] = field(default_factory=dict)
+    """What else was measured, or took part without defining the number."""
     generator: str = ""
     generator_digest: str = ""
     description: str = ""
+    """generator, generator_digest, description: What drew the images: a checkpoint, a factory, or a
+    set of images; empty where none did."""
     detector: str = ""
     weights_sha256: str = ""
+    """detector, weights_sha256: The feature network, distance or classifiers; empty where none took
+    part."""
     data: str = ""
     data_digest: str = ""
-    data_count: int = 0
+    """data, data_digest: The real images; empty where none took part."""
+    data_count: int = 0  # How many of them were used; 0 where unknown
     precision: str
     device: str
-    processes: int = 1
+    """precision, device: Arithmetic of the network and where it ran."""
+    processes: int = 1  # How many processes shared the work
     torch: str = field(default_factory=lambda: version("torch"))
     version: str = field(default_factory=lambda: version(PACKAGE))
-    seconds: float
-    date: str = field(default_factory=_now)
-    note: str = ""
+    """torch, version: Versions of PyTorch and of this package."""
+    seconds: float  # Wall time
+    date: str = field(default_factory=_now)  # UTC, ISO 8601
+    note: str = ""  # What a reader must know before quoting the number; empty when nothing
 
     def __post_init__(self) -> None:
         for name in ("protocol", "details"):
@@ -180,13 +151,7 @@ def _cells(row: Row) -> dict[str, Any]:
 
 
 def read_table(path: Path) -> str:
-    """Text of a result table that rows may be appended to; empty when there is no such file.
-
-    Raises
-    ------
-    UserError
-        The file is not such a table: nothing will be appended to it.
-    """
+    """Text of a result table that rows may be appended to; empty when there is no such file."""
     check_writable(path)
     if not path.exists():
         return ""
@@ -209,11 +174,6 @@ def append_csv(path: Path, rows: Sequence[Row], receipt: Path | None = None) -> 
     Several processes may append to one file at a time. With a `receipt`, a file among the work that
     gave the rows, they are appended once: work whose command was killed after it had appended them
     gives them again.
-
-    Raises
-    ------
-    UserError
-        The file has other columns, or cannot be written.
     """
     with locked(path):
         text = read_table(path)

@@ -17,22 +17,14 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)(?:_(\d{3}))?\.pt")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """What the folder of a training tells.
+    """What the folder of a training tells."""
 
-    Attributes
-    ----------
-    folder : Path
-        The folder.
-    settings : mapping
-        Configuration and options by name (``schedule.total_kimg``), each as JSON.
-    log, metrics : sequence of mapping
-        Rows of the log and of the metrics, in order; each has ``nimg``.
-    """
-
-    folder: Path
+    folder: Path  # The folder
     settings: Mapping[str, str]
+    """Configuration and options by name (``schedule.total_kimg``), each as JSON."""
     log: Sequence[Mapping[str, Any]]
     metrics: Sequence[Mapping[str, Any]]
+    """log, metrics: Rows of the log and of the metrics, in order; each has ``nimg``."""
 
     @property
     def checkpoint(self) -> Path | None:
@@ -56,13 +48,7 @@ def is_run(folder: Path) -> bool:
 
 
 def read_run(folder: Path) -> TrainingRun:
-    """Read the folder of a training.
-
-    Raises
-    ------
-    UserError
-        Its settings cannot be read.
-    """
+    """Read the folder of a training."""
     path = folder / SETTINGS
     with parsing(path, "cannot be read as the settings of a run"):
         tree = json.loads(path.read_text(encoding="utf-8"))

@@ -32,18 +32,10 @@ def rate_stderr(share: float, count: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One cell: a number per seed.
+    """One cell: a number per seed."""
 
-    Attributes
-    ----------
-    values : tuple of float
-        At least one.
-    stderrs : tuple of (float or None)
-        Standard error of measuring each; None where unknown.
-    """
-
-    values: tuple[float, ...]
-    stderrs: tuple[float | None, ...]
+    values: tuple[float, ...]  # At least one
+    stderrs: tuple[float | None, ...]  # Standard error of measuring each; None where unknown
 
     @property
     def mean(self) -> float:
@@ -69,34 +61,17 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Line b against line a in one column.
-
-    Attributes
-    ----------
-    a, b : str
-        Keys of the lines.
-    difference : float
-        Mean of b minus mean of a.
-    stderr : float or None
-        Standard error of the difference; None where unknown.
-    p : float or None
-        Two-sided, of no difference.
-    corrected : float or None
-        p after Holm's correction; equal to `p` until `holm` was asked.
-    basis : {'seeds', 'measurement', 'unknown'}
-        What noise the standard error knows of.
-    freedom : float or None
-        Degrees of freedom of Welch's t.
-    """
+    """Line b against line a in one column."""
 
     a: str
     b: str
-    difference: float
-    stderr: float | None
-    p: float | None
-    corrected: float | None
-    basis: Basis
-    freedom: float | None = None
+    """a, b: Keys of the lines."""
+    difference: float  # Mean of b minus mean of a
+    stderr: float | None  # Standard error of the difference; None where unknown
+    p: float | None  # Two-sided, of no difference
+    corrected: float | None  # p after Holm's correction; equal to `p` until `holm` was asked
+    basis: Basis  # What noise the standard error knows of
+    freedom: float | None = None  # Degrees of freedom of Welch's t
 
     @property
     def differ(self) -> bool | None:
@@ -229,21 +204,12 @@ def order_words(
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How the order of the means agrees with the published order.
+    """How the order of the means agrees with the published order."""
 
-    Attributes
-    ----------
-    tau : float or None
-        Kendall's tau-b, in [-1, 1]; None where either side is all ties.
-    pairs : int
-        Pairs of lines that were compared.
-    reversed : tuple of (str, str)
-        Pairs that are the other way round, in the order of the lines.
-    """
-
-    tau: float | None
-    pairs: int
+    tau: float | None  # Kendall's tau-b, in [-1, 1]; None where either side is all ties
+    pairs: int  # Pairs of lines that were compared
     reversed: tuple[tuple[str, str], ...]
+    """Pairs that are the other way round, in the order of the lines."""
 
 
 def agreement(means: Mapping[str, float], published: Mapping[str, float]) -> Agreement:

@@ -23,53 +23,29 @@ Precision = Literal["fp32", "tf32", "bf16"]
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The files and the device a measurement works with.
+    """The files and the device a measurement works with."""
 
-    Attributes
-    ----------
-    ckpt : Path or None
-        Checkpoint of the generator.
-    generator : str or None
-        Instead of a checkpoint: ``package.module:factory``, which returns a generator.
-    range : (float, float) or None
-        Of the values of the images of ``generator``; None for about [-1, 1].
-    images : Path or None
-        Instead of a generator: a folder or a zip of generated images.
-    data : Path or None
-        The real images: a folder, a zip or statistics (.npz).
-    weights : mapping
-        Weights files by the network's name; "" stands for the only network of a command. What is
-        not named is the official file.
-    classifiers : Path or None
-        Attribute classifiers (.safetensors).
-    distances : Path or None
-        Where to write the length of every pair's path (.npz); nowhere by default.
-    device : str
-        ``auto`` (CUDA when present), ``cpu``, ``cuda``, ``cuda:1``, ...
-    """
-
-    ckpt: Path | None = None
+    ckpt: Path | None = None  # Checkpoint of the generator
     generator: str | None = None
+    """Instead of a checkpoint: ``package.module:factory``, which returns a generator."""
     range: tuple[float, float] | None = None
-    images: Path | None = None
-    data: Path | None = None
+    """Of the values of the images of ``generator``; None for about [-1, 1]."""
+    images: Path | None = None  # Instead of a generator: a folder or a zip of generated images
+    data: Path | None = None  # The real images: a folder, a zip or statistics (.npz)
     weights: Mapping[str, Path] = field(default_factory=dict)
-    classifiers: Path | None = None
+    """Weights files by the network's name; "" stands for the only network of a command. What is not
+    named is the official file."""
+    classifiers: Path | None = None  # Attribute classifiers (.safetensors)
     distances: Path | None = None
-    device: str = "auto"
+    """Where to write the length of every pair's path (.npz); nowhere by default."""
+    device: str = "auto"  # ``auto`` (CUDA when present), ``cpu``, ``cuda``, ``cuda:1``, ...
 
     def weights_of(self, network: str) -> Path | None:
         """Weights file given for a network; None where the official one is meant."""
         return self.weights.get(network, self.weights.get(""))
 
     def check_weights(self, network: str) -> None:
-        """Check that no weights are given but those of the only network of a command.
-
-        Raises
-        ------
-        UserError
-            There are: they would not be looked at.
-        """
+        """Check that no weights are given but those of the only network of a command."""
         if others := sorted(set(self.weights) - {"", network}):
             raise UserError(
                 f"--weights {others[0]}=FILE: {others[0]} takes no part here, {network} does"
@@ -101,13 +77,7 @@ def choice(default: Any, text: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Seed and batch of a measurement.
-
-    Raises
-    ------
-    UserError
-        A number out of range.
-    """
+    """Seed and batch of a measurement."""
 
     _least: ClassVar[int] = 2
 

@@ -24,13 +24,7 @@ REALS_HELP = (
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSettings(Sampling):
-    """What generated images go through.
-
-    Raises
-    ------
-    UserError
-        A number out of range, or choices that do not go together.
-    """
+    """What generated images go through."""
 
     num: int = choice(50_000, "Generated images, and as many real ones.")
     features: Features = choice("inception", "Feature network. Only Inception gives an FID.")
@@ -49,18 +43,10 @@ class FeatureSettings(Sampling):
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """How a generator draws: of one latent without truncation unless something else is said.
+    """How a generator draws: of one latent without truncation unless something else is said."""
 
-    Attributes
-    ----------
-    mixing : int
-        Latents per image.
-    psi : float
-        Truncation; 1 is none.
-    """
-
-    mixing: int = 1
-    psi: float = 1.0
+    mixing: int = 1  # Latents per image
+    psi: float = 1.0  # Truncation; 1 is none
 
     @property
     def said(self) -> dict[str, str]:
@@ -69,13 +55,7 @@ class Variant:
         return {name: value for name, value in values.items() if value != "1"}
 
     def check_absent(self, reason: str) -> None:
-        """Refuse whatever is said.
-
-        Raises
-        ------
-        UserError
-            Something is; begins with `reason`.
-        """
+        """Refuse whatever is said."""
         if self.said:
             options = " and ".join(f"--{name}" for name in self.said)
             raise UserError(f"{reason}: leave out {options}")
@@ -83,13 +63,7 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedSettings(FeatureSettings):
-    """How a generator draws the images, where not as it was made to; see `variants`.
-
-    Raises
-    ------
-    UserError
-        A number out of range.
-    """
+    """How a generator draws the images, where not as it was made to; see `variants`."""
 
     mixing: int = choice(1, "Latents per image, which take turns at random layers.")
     psi: float = choice(1.0, "Truncation of all layers towards the mean w; 1 is none.")
@@ -244,13 +218,7 @@ _DEFAULT = ",".join(name for name in NAMES if name != "cmmd")
 
 @dataclass(frozen=True, kw_only=True)
 class AllSettings(RealSettings):
-    """Which metrics, and their numbers; what is not here is each metric's default.
-
-    Raises
-    ------
-    UserError
-        An unknown metric, or a number out of range.
-    """
+    """Which metrics, and their numbers; what is not here is each metric's default."""
 
     metrics: str = choice(
         _DEFAULT, "Which to measure, also cmmd; ls only where --classifiers is given."

@@ -20,13 +20,7 @@ _MOST = 256  # pictures of each generator on one page
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """Choices of `classifiers.training.train`.
-
-    Raises
-    ------
-    UserError
-        A number out of range.
-    """
+    """Choices of `classifiers.training.train`."""
 
     architecture: str = choice("small", "small, or discriminator: the paper's, for GPUs.")
     resolution: int = choice(256, "Largest size read, in pixels; larger images are averaged.")
@@ -54,13 +48,7 @@ class TrainSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionsSettings(Sampling):
-    """Choices of `metrics.directions` and `metrics.flips`.
-
-    Raises
-    ------
-    UserError
-        A number out of range, `keep` larger than `num`, or one seed for both.
-    """
+    """Choices of `metrics.directions` and `metrics.flips`."""
 
     num: int = choice(10_000, "Images drawn and classified.")
     keep: int = choice(5000, "Of these the surest, for each attribute.")
@@ -105,13 +93,7 @@ class DirectionsSettings(Sampling):
 
 @dataclass(frozen=True, kw_only=True)
 class LsSettings(Sampling):
-    """Choices of `metrics.ls`.
-
-    Raises
-    ------
-    UserError
-        A number out of range, or `keep` larger than `num`.
-    """
+    """Choices of `metrics.ls`."""
 
     num: int = choice(200_000, "Images drawn and classified.")
     keep: int = choice(100_000, "Of these the surest, for each attribute.")
@@ -144,13 +126,7 @@ class LsSettings(Sampling):
 
 @dataclass(frozen=True, kw_only=True)
 class PplSettings(Sampling):
-    """Perceptual path length; the defaults are the official protocol.
-
-    Raises
-    ------
-    UserError
-        A number out of range.
-    """
+    """Perceptual path length; the defaults are the official protocol."""
 
     num: int = choice(100_000, "Pairs of latents.")
     batch: int = choice(16, "Pairs per step; does not change the result.")
@@ -202,13 +178,7 @@ class PplSettings(Sampling):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings:
-    """What a report shows.
-
-    Raises
-    ------
-    UserError
-        A number out of range.
-    """
+    """What a report shows."""
 
     title: str = choice("Generators, measured", "Heading of the page.")
     samples: int = choice(16, "Images of each generator; 0 opens no checkpoint.")

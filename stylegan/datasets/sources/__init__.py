@@ -32,11 +32,6 @@ def open_source(
         Make a class of each first sub-folder, instead of other labels; of folders and zips only.
     download : bool
         Let torchvision fetch what is missing.
-
-    Raises
-    ------
-    UserError
-        Nothing that is read, damaged, or with labels that do not fit.
     """
     if str(place).startswith(PREFIX):
         source: Source = open_torchvision(str(place), download=download)

@@ -31,13 +31,7 @@ def attribute_list(path: Path) -> Path | None:
 
 
 def open_celeba(path: Path) -> Files:
-    """Open CelebA or CelebA-HQ, attributes as labels: 1 where the list has 1, 0 where it has -1.
-
-    Raises
-    ------
-    UserError
-        The list is damaged or lacks an image, or there are several folders of images.
-    """
+    """Open CelebA or CelebA-HQ, attributes as labels: 1 where the list has 1, 0 where it has -1."""
     listed = attribute_list(path)
     if listed is None:
         raise UserError(f"{path}: has none of {', '.join(_LISTS)}")

@@ -69,11 +69,6 @@ def open_database(path: Path) -> EncodedImages:
 
     It is rosinality's if it has the key ``length``: keys are ``SIZE-NUMBER`` and the largest size
     is taken. Otherwise it is LSUN's: every value is an image, in the order of the keys.
-
-    Raises
-    ------
-    UserError
-        Damaged, written on another kind of machine, or a key is missing.
     """
     data = path / DATA_FILE if path.is_dir() else path
     database = _opened(data)

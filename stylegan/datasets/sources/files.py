@@ -18,13 +18,7 @@ _FFHQ_FOLDERS = ("images1024x1024", "thumbnails128x128")  # the first that is th
 
 @dataclass(frozen=True, eq=False)
 class Files:
-    """The images of a folder or zip, sorted by name. See `Source`.
-
-    Attributes
-    ----------
-    is_plain : bool
-        Whether training would find the same images and labels at the same path.
-    """
+    """The images of a folder or zip, sorted by name. See `Source`."""
 
     kind: str
     files: ImageFiles
@@ -32,6 +26,7 @@ class Files:
     attributes: tuple[str, ...]
     classes: tuple[str, ...] = ()
     is_plain: bool = False
+    """Whether training would find the same images and labels at the same path."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -73,11 +68,6 @@ def open_files(path: Path) -> Files:
     """Open a folder or zip of images, with the labels of its ``dataset.json``.
 
     Of FFHQ's folder the images of 1024x1024 are taken, or else the thumbnails.
-
-    Raises
-    ------
-    UserError
-        See `open_images`.
     """
     ffhq = ffhq_folder(path)
     files = open_images(ffhq or path)
@@ -105,13 +95,7 @@ def has_images(folder: Path) -> bool:
 
 
 def with_folder_classes(source: Files) -> Files:
-    """The same images, each with its first sub-folder as its class, in the order of their names.
-
-    Raises
-    ------
-    UserError
-        An image is in no sub-folder.
-    """
+    """The same images, each with its first sub-folder as its class, in the order of their names."""
     folders = [name.split("/", 1)[0] if "/" in name else None for name in source.names]
     if None in folders:
         name = source.names[folders.index(None)]

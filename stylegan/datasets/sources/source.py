@@ -70,13 +70,7 @@ class Source(Protocol):
 
 
 def files_ending_in(folder: Path, *endings: str) -> list[Path]:
-    """The files of a folder with one of these endings, sorted by name.
-
-    Raises
-    ------
-    UserError
-        One is no ordinary file: reading a pipe would never end.
-    """
+    """The files of a folder with one of these endings, sorted by name."""
     found = sorted(path for path in folder.iterdir() if path.name.endswith(endings))
     for path in found:
         check_ordinary(path)
@@ -84,13 +78,7 @@ def files_ending_in(folder: Path, *endings: str) -> list[Path]:
 
 
 def check_ordinary(path: Path) -> None:
-    """Check that `path` is a file, and neither a folder nor a pipe nor a device.
-
-    Raises
-    ------
-    UserError
-        It is not.
-    """
+    """Check that `path` is a file, and neither a folder nor a pipe nor a device."""
     if not path.is_file():
         raise UserError(f"{path}: is no ordinary file: remove it")
 
@@ -105,13 +93,7 @@ def digest_of_files(paths: Iterable[Path]) -> str:
 
 
 def check_count(count: int, path: Path) -> None:
-    """Check a number of images before anything is made of that many.
-
-    Raises
-    ------
-    UserError
-        None, or more than `MAX_IMAGES`.
-    """
+    """Check a number of images before anything is made of that many."""
     if count == 0:
         raise UserError(f"{path}: no images")
     if count > MAX_IMAGES:
@@ -119,13 +101,7 @@ def check_count(count: int, path: Path) -> None:
 
 
 def needed(module: str, package: str, what: str) -> ModuleType:
-    """Import a package of an extra when it is needed.
-
-    Raises
-    ------
-    UserError
-        It is not installed; says what installs it.
-    """
+    """Import a package of an extra when it is needed."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

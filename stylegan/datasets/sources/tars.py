@@ -87,12 +87,6 @@ def open_tars(path: Path) -> EncodedImages:
     A sample is ``KEY.png`` (or another image) and perhaps ``KEY.cls``, a whole number, or
     ``KEY.json`` with one as "label"; other members are passed over. All samples have labels or
     none has.
-
-    Raises
-    ------
-    UserError
-        Damaged or truncated, packed, with links or names that lead elsewhere, or labels that do
-        not fit.
     """
     files = files_ending_in(path, SUFFIX) if path.is_dir() else [path]
     stamps = tuple(stamp_of(file.stat()) for file in files)

@@ -36,11 +36,6 @@ def read_numbers(path: Path, count: int) -> np.ndarray:
     ndarray
         int64 [N], or float32 [N, L]. Rows that each hold a single 1 and are 0 elsewhere are
         classes, if the last class occurs (else the number of classes would be lost).
-
-    Raises
-    ------
-    UserError
-        Not such an array, of another length, or not finite.
     """
     if path.stat().st_size > MAX_LABEL_BYTES:
         raise UserError(f"{path}: more than {MAX_LABEL_BYTES >> 20} MiB of labels")
@@ -140,11 +135,6 @@ def open_tfrecords(path: Path) -> TFRecords:
 
     Labels are the one ``.labels`` or ``.npy`` file beside it (both are NumPy's format): numbers
     [N, L], or classes if each row holds a single 1.
-
-    Raises
-    ------
-    UserError
-        Truncated, a length or its checksum is wrong, or the labels do not fit.
     """
     needed("google_crc32c", "google-crc32c", "TFRecords")
     file = _largest(path) if path.is_dir() else path

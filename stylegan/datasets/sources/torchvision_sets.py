@@ -105,11 +105,6 @@ def open_torchvision(text: str, *, download: bool = False) -> TorchvisionSet:
         ``torchvision:NAME:FOLDER``.
     download : bool
         Let torchvision fetch what is missing.
-
-    Raises
-    ------
-    UserError
-        Of another name or form, or the files are missing or not those that were published.
     """
     name, _, folder = text.removeprefix(PREFIX).partition(":")
     if name not in SETS or not folder:
