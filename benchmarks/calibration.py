@@ -31,8 +31,8 @@ from stylegan_eval.metrics import precision_recall
 from stylegan_eval.metrics.cmmd import cmmd
 from stylegan_eval.metrics.fid import FrechetTo, estimate
 from stylegan_eval.metrics.kid import kernel_distance
-from stylegan_eval.metrics.path_length import trimmed_mean
 from stylegan_eval.metrics.separability import conditional_entropy, score_stderr, separability
+from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.results.formatting import with_error
 
 DIM = 16

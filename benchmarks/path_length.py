@@ -23,7 +23,8 @@ from stylegan.opening import load_for_evaluation
 from stylegan.presets import apply_preset
 from stylegan_eval.engine.command import ErrorLineCommand
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.path_length import Camera, measure_pairs, trimmed_mean
+from stylegan_eval.metrics.path_length import Camera, measure_pairs
+from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.networks import SMALLEST_IMAGE, load_distance
 from stylegan_eval.networks.lpips import PerceptualDistance
 from stylegan_eval.settings.others import PplSettings

@@ -37,7 +37,7 @@ def main(
     """
     print_anything()
     with terminable():
-        from stylegan.explore.site import check_installed, listen
+        from stylegan.explore.server import check_installed, listen
 
         check_installed()
         with listen(host, port) as listener:

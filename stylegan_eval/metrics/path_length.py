@@ -1,14 +1,12 @@
-"""Path length: interpolation, crops, pairs, derivatives and the trimmed mean."""
+"""Path length: interpolation, crops, pairs and derivatives."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from stylegan_eval.engine.precision import strict_float32
@@ -23,7 +21,6 @@ Crop = Literal["face", "none"]
 Rule = Literal["v1", "ada"]
 # The perceptual network is meant for images of this size.
 PERCEPTUAL_SIZE = 256
-TRIMMED_PERCENT = 1.0
 
 
 def normalize(v: Tensor) -> Tensor:
@@ -114,56 +111,6 @@ def perceptual_size(crop: Crop, rule: Rule, resolution: int) -> int:
     """Height and width in pixels of what `crop_and_shrink` returns."""
     height = len(face_box(resolution)[0]) if crop == "face" else resolution
     return height // box_factor(height, resolution, rule)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrimmedMean:
-    """A mean without its tails."""
-
-    mean: float  # Of the distances from the 1st to the 99th percentile, both included
-    stderr: float  # Its standard error
-    kept: int  # How many were averaged
-    untrimmed: float  # Mean of all
-    carriers: float
-    """How many distances the standard error rests on: those which would give as much of its fourth
-    moment if all were equally far from the mean. A third of all for normal ones; below about 10 it
-    may be several times too small."""
-
-
-def trimmed_mean(distances: NDArray[np.floating]) -> TrimmedMean:
-    """Mean of the middle 98 % of the distances, with its standard error.
-
-    The percentiles are those of the official code: the next distance below the 1st, the next one
-    above the 99th. A trimmed mean varies as the mean of the winsorised sample does, in which what
-    was trimmed is moved to the nearest value that was kept, divided by the share kept.
-
-    Parameters
-    ----------
-    distances : ndarray
-        [N], N at least 2.
-
-    References
-    ----------
-    Tukey and McLaughlin, Less Vulnerable Confidence and Significance Procedures for Location,
-    1963 (standard error).
-    """
-    x = np.asarray(distances, dtype=np.float64)
-    if not np.isfinite(x).all():
-        raise UserError("path lengths are not finite: the generator has diverged")
-    low = np.percentile(x, TRIMMED_PERCENT, method="lower")
-    high = np.percentile(x, 100 - TRIMMED_PERCENT, method="higher")
-    kept = x[(low <= x) & (x <= high)]
-    winsorised = np.clip(x, low, high)
-    spread = float(winsorised.std(ddof=1))
-    squares = np.square(winsorised - winsorised.mean())
-    fourth = float(np.square(squares).sum())
-    return TrimmedMean(
-        mean=float(kept.mean()),
-        stderr=spread / (len(kept) / len(x) * len(x) ** 0.5),
-        kept=len(kept),
-        untrimmed=float(x.mean()),
-        carriers=float(squares.sum()) ** 2 / fourth if fourth else float(len(x)),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

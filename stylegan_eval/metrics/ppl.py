@@ -13,16 +13,10 @@ from stylegan_eval.engine.blocks import Arrays, Key, Run, Tick, split
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.errors import UndefinedMetricError
 from stylegan_eval.generators.guarded import GuardedGenerator
-from stylegan_eval.metrics.path_length import (
-    Camera,
-    TrimmedMean,
-    measure_pairs,
-    perceptual_size,
-    rounding_share,
-    trimmed_mean,
-)
+from stylegan_eval.metrics.path_length import Camera, measure_pairs, perceptual_size, rounding_share
 from stylegan_eval.metrics.provenance import where
 from stylegan_eval.metrics.sources import generator_key, load_pure_generator
+from stylegan_eval.metrics.trimmed_mean import TrimmedMean, trimmed_mean
 from stylegan_eval.networks import check_image_size, load_distance, why_not_lpips
 from stylegan_eval.networks.lpips import Embedding, PerceptualDistance
 from stylegan_eval.results.path_length_file import Distances, check_distances_path, write_distances

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stylegan_eval.metrics.path_length import trimmed_mean
+from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.report import shell
 from stylegan_eval.report.charts import Curve, Values, curves, histogram, seen
 from stylegan_eval.report.shell import code

@@ -91,8 +91,8 @@ def measured(images, data, num=TAKEN, **choice):
     requests = [
         Request(metric=fid.METRIC, settings=FidSettings(**common)),
         Request(metric=kid.METRIC, settings=KidSettings(**common, subset_size=100, subsets=20)),
-        Request(metric=precision_recall.METRIC, settings=PrSettings(**common)),
-        Request(metric=precision_recall.METRIC, settings=PrdcSettings(**common)),
+        Request(metric=precision_recall.PRECISION_RECALL, settings=PrSettings(**common)),
+        Request(metric=precision_recall.DENSITY_COVERAGE, settings=PrdcSettings(**common)),
         Request(metric=cmmd.METRIC, settings=CmmdSettings(**common)),
         Request(metric=inception_score.METRIC, settings=IsSettings(**scores, splits=8)),
     ]

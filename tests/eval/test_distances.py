@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from stylegan_eval.cli import main
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.path_length import trimmed_mean
+from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.results.path_length_file import (
     Distances,
     looks_like_distances,

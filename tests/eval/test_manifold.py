@@ -90,12 +90,10 @@ def test_tiles_and_blocks_do_not_matter(monkeypatch):
     assert prdc(real, fake, 3) == whole
     blocks = range(25), range(25, 26), range(26, 70)
     assert torch.equal(torch.cat([radii(fake, 3, rows) for rows in blocks]), fake_radii)
-    first, *rest = (
-        cross(real, fake, real_radii, fake_radii, precision_recall.OPEN, rows) for rows in blocks
-    )
+    first, *rest = (cross(real, fake, real_radii, fake_radii, OPEN, rows) for rows in blocks)
     for part in rest:
         first = first.merge(part)
-    assert summarise(first, real_radii, 3, precision_recall.OPEN) == whole
+    assert summarise(first, real_radii, 3, OPEN) == whole
 
 
 @pytest.mark.parametrize("tile", [5, 64, 2048])

@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.path_length import (
-    crop_and_shrink,
-    lerp,
-    perceptual_size,
-    slerp,
-    trimmed_mean,
-)
+from stylegan_eval.metrics.path_length import crop_and_shrink, lerp, perceptual_size, slerp
+from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NUMBERS = json.loads((GOLDEN / "path_length.json").read_text())

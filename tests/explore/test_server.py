@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from stylegan.explore.command import main
-from stylegan.explore.site import listen
+from stylegan.explore.server import listen
 from stylegan_eval.errors import UserError
 from tests.explore.networks import write_attributes
 
