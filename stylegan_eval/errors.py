@@ -15,7 +15,8 @@ class UserError(Exception):
     """Something the user handed in cannot be used.
 
     The message is one line: what was expected, what came, what to do. Command lines print it
-    as ``error: ...`` and exit with status 1; no traceback.
+    as ``error: ...`` and exit with status 1; no traceback. Whatever reads input may raise it, and
+    no docstring repeats that.
     """
 
     def __init__(self, message: str) -> None:
