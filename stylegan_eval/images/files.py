@@ -22,6 +22,7 @@ from stylegan_eval.engine.files import Stamp, stamp_of
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.engine.zip_guard import check_entry, check_name, open_zip
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.containers import TORCHVISION, container_at
 from stylegan_eval.images.decoding import Header, decode, read_header
 from stylegan_eval.images.image_kinds import START_BYTES, left_out_as, left_out_line
 from stylegan_eval.images.labels import (
@@ -230,12 +231,18 @@ def open_images(path: Path) -> ImageFiles:
     what is hidden (a part of the path begins with a dot, or is ``__MACOSX``) is left out without
     a word, the rest with a note. A ``dataset.json`` at the top gives labels.
     """
+    if str(path).startswith(TORCHVISION):
+        raise UserError(_to_prepare(path, "torchvision"))
     if not path.exists():
         raise UserError(f"{path} does not exist; expected a folder of images or a zip")
     with parsing(path, "cannot be opened"):
         if path.is_dir():
             return _listed(_Folder(path))
+        if not path.is_file():  # reading a pipe would never end
+            raise UserError(f"{path} is no ordinary file; expected a folder of images or a zip")
         if not zipfile.is_zipfile(path):
+            if (kind := container_at(path)) is not None:
+                raise UserError(_to_prepare(path, kind))
             raise UserError(f"{path} is neither a folder nor a zip (or the zip is truncated)")
         return _listed(_Zip(path))
 
@@ -254,6 +261,8 @@ def _listed(source: _Folder | _Zip) -> ImageFiles:
     names = tuple(name for name in sizes if name != DATASET_JSON)
     left_out = left_out_line(source.left_out)
     if not names:
+        if path.is_dir() and (kind := container_at(path)) is not None:
+            raise UserError(_to_prepare(path, kind))
         others = f"; left out: {left_out}" if left_out else ""
         raise UserError(f"{path}: no images; expected PNG, JPEG, WebP, TIFF or the like{others}")
     if left_out:
@@ -317,7 +326,15 @@ def _differs(
 
 def prepare_command(path: Path | str) -> str:
     """The command that makes a set of images of one size of `path`, as a shell takes it."""
-    return f"stylegan-data prepare {shlex.quote(str(path))} OUT.zip"
+    dash = "./" if str(path).startswith("-") else ""  # or it would be an option
+    return f"stylegan-data prepare {shlex.quote(f'{dash}{path}')} OUT.zip"
+
+
+def _to_prepare(path: Path, kind: str) -> str:
+    return (
+        f"{path}: {kind} data can only be read by stylegan-data: make a zip of images with:"
+        f" {prepare_command(path)}"
+    )
 
 
 def _is_wanted(name: str, source: _Folder | _Zip) -> bool:

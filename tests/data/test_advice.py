@@ -1,6 +1,7 @@
 """Advice on data, followed as a shell would."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,8 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images, read_batches
 from stylegan_eval.metrics.sources import check_size
 from tests.data.samples import encoded, noise, pngs, write_folder
+from tests.data.set_writers import celeba_list, rosinality, shard, write_lmdb, write_tar
+from tests.data.tfrecord_writer import write_tfrecords
 
 
 def followed(message, out):
@@ -66,3 +69,67 @@ def test_no_command_is_advised_that_cannot_help(folder, size, advice):
         message = refused(lambda: check_size(images, size, "--images are"))
     assert message.startswith(f"the data is 64x64, --images are {size[1]}x{size[0]}: {advice}")
     assert "stylegan-data" not in message
+
+
+def lmdb_folder(folder):
+    return write_lmdb(folder / "cars", rosinality([noise(16, 16, n) for n in range(3)]))
+
+
+def tfrecord_folder(folder):
+    images = [noise(16, 16, n).transpose(2, 0, 1) for n in range(3)]
+    return write_tfrecords(folder / "records", images)
+
+
+def tar_file(folder):
+    return write_tar(folder / "-a.tar", shard(0, 3))
+
+
+def tar_folder(folder):
+    return tar_file(folder).parent
+
+
+CONTAINERS = {
+    "LMDB": lmdb_folder,
+    "LMDB file": lambda folder: lmdb_folder(folder) / "data.mdb",
+    "TFRecords": tfrecord_folder,
+    "TFRecords file": lambda folder: next(tfrecord_folder(folder).glob("*.tfrecords")),
+    "TFRecords by content": lambda folder: next(tfrecord_folder(folder).glob("*.tfrecords")).rename(
+        folder / "train-00000-of-00001"
+    ),
+    "tar": tar_folder,
+    "tar file": tar_file,
+    "tar by content": lambda folder: tar_file(folder).rename(folder / "shard 0"),
+}
+
+
+@pytest.mark.parametrize("make", CONTAINERS.values(), ids=CONTAINERS)
+def test_what_only_stylegan_data_reads_can_be_prepared_as_is_said(tmp_path, folder, make):
+    folder.mkdir()
+    source = make(folder)
+    message = refused(lambda: open_images(source))
+    assert "can only be read by stylegan-data" in message
+    with open_images(followed(message, tmp_path / "x.zip")) as made:
+        assert len(made) == 3
+
+
+def test_a_path_that_begins_with_a_dash_is_no_option(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = refused(lambda: open_images(tar_file(Path()).relative_to(".")))
+    with open_images(followed(message, tmp_path / "x.zip")) as made:
+        assert len(made) == 3
+
+
+def test_celeba_with_its_masks_can_be_prepared_as_is_said(tmp_path, folder):
+    names = [f"{n}.jpg" for n in range(3)]
+    files = {f"CelebA-HQ-img/{name}": encoded(noise(16, 16), "JPEG") for name in names}
+    files |= {f"CelebAMask-HQ-mask-anno/{n}.png": encoded(noise(8, 8)) for n in range(3)}
+    listed = {"CelebAMask-HQ-attribute-anno.txt": celeba_list(names).encode()}
+    with open_images(write_folder(folder, files | listed)) as images:
+        message = refused(lambda: list(read_batches(images, range(6), 2)))
+    with open_images(followed(message, tmp_path / "x.zip")) as made:
+        assert len(made) == 3
+
+
+def test_a_set_of_torchvision_is_named_with_the_command_that_reads_it():
+    message = refused(lambda: open_images(Path("torchvision:CIFAR10:my data")))
+    assert message.endswith("stylegan-data prepare 'torchvision:CIFAR10:my data' OUT.zip")

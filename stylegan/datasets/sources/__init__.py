@@ -3,20 +3,15 @@
 from pathlib import Path
 
 from stylegan.datasets.sources.celeba import attribute_list, open_celeba
-from stylegan.datasets.sources.databases import DATA_FILE, is_database, open_database
+from stylegan.datasets.sources.databases import open_database
 from stylegan.datasets.sources.files import Files, has_images, open_files, with_folder_classes
 from stylegan.datasets.sources.source import Source, check_ordinary
-from stylegan.datasets.sources.tars import SUFFIX as TAR_SUFFIX
 from stylegan.datasets.sources.tars import open_tars
-from stylegan.datasets.sources.tfrecords import SUFFIX as TFRECORD_SUFFIX
-from stylegan.datasets.sources.tfrecords import is_tfrecord, open_tfrecords
-from stylegan.datasets.sources.torchvision_sets import PREFIX, open_torchvision
+from stylegan.datasets.sources.tfrecords import open_tfrecords
+from stylegan.datasets.sources.torchvision_sets import open_torchvision
 from stylegan_eval.engine.command import note
 from stylegan_eval.errors import UserError
-
-_START_BYTES = 512
-_TAR_MAGIC = b"ustar"
-_TAR_MAGIC_PLACE = 257
+from stylegan_eval.images.containers import TORCHVISION, Kind, container_at
 
 
 def open_source(
@@ -33,7 +28,7 @@ def open_source(
     download : bool
         Let torchvision fetch what is missing.
     """
-    if str(place).startswith(PREFIX):
+    if str(place).startswith(TORCHVISION):
         source: Source = open_torchvision(str(place), download=download)
     else:
         source = _opened(Path(place))
@@ -51,27 +46,24 @@ def _opened(path: Path) -> Source:
     if not path.exists():
         raise UserError(f"{path} does not exist; expected a data set")
     check_ordinary(path)
-    with path.open("rb") as file:
-        start = file.read(_START_BYTES)
-    if is_database(start):
-        return open_database(path)
-    if start[_TAR_MAGIC_PLACE:].startswith(_TAR_MAGIC) or path.suffix == TAR_SUFFIX:
-        return open_tars(path)
-    if path.suffix == TFRECORD_SUFFIX or is_tfrecord(start):
-        return open_tfrecords(path)
-    return open_files(path)
+    return _opened_as(container_at(path), path)
 
 
 def _opened_folder(path: Path) -> Source:
-    if (path / DATA_FILE).exists():
-        return _alone(open_database(path), path)
-    if any(path.glob(f"*{TFRECORD_SUFFIX}")):
-        return _alone(open_tfrecords(path), path)
+    kind = container_at(path)
+    if kind in ("LMDB", "TFRecords"):
+        return _alone(_opened_as(kind, path), path)
     if attribute_list(path) is not None:
         return open_celeba(path)
-    if any(path.glob(f"*{TAR_SUFFIX}")) and not _holds_images(path):
-        return open_tars(path)
-    return open_files(path)
+    return _opened_as(None if _holds_images(path) else kind, path)
+
+
+def _opened_as(kind: Kind | None, path: Path) -> Source:
+    if kind == "LMDB":
+        return open_database(path)
+    if kind == "TFRecords":
+        return open_tfrecords(path)
+    return open_tars(path) if kind == "tar" else open_files(path)
 
 
 def _holds_images(path: Path) -> bool:

@@ -21,16 +21,14 @@ from stylegan.datasets.sources.source import (
 )
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.containers import DATA_FILE
 from stylegan_eval.images.files import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     import lmdb
 
-DATA_FILE = "data.mdb"
 _LENGTH_KEY = b"length"
 _SIZES = tuple(2**k for k in range(13, 1, -1))  # 8192 to 4, the largest first
-_MAGIC_PLACES = (16, 24)  # of the two versions of the format
-_MAGIC = b"\xde\xc0\xef\xbe"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +55,6 @@ class _Values:
 
     def close(self) -> None:
         self.database.close()
-
-
-def is_database(start: bytes) -> bool:
-    """Tell whether a file that begins with `start` (32 bytes) is an LMDB."""
-    return any(start[place : place + 4] == _MAGIC for place in _MAGIC_PLACES)
 
 
 def open_database(path: Path) -> EncodedImages:

@@ -25,11 +25,11 @@ from stylegan_eval.engine.files import Stamp, stamp_of
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.engine.zip_guard import check_name
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.containers import TAR_SUFFIX
 from stylegan_eval.images.files import CHANGED, MAX_FILE_BYTES
 from stylegan_eval.images.image_kinds import START_BYTES, left_out_as, left_out_line
 from stylegan_eval.images.labels import unused_labels
 
-SUFFIX = ".tar"
 _LABELS = (".cls", ".json")
 _BLOCK = tarfile.BLOCKSIZE
 _MAX_HEADER = 2**20  # bytes of a long name or of extended headers
@@ -88,7 +88,7 @@ def open_tars(path: Path) -> EncodedImages:
     ``KEY.json`` with one as "label"; other members are passed over. All samples have labels or
     none has.
     """
-    files = files_ending_in(path, SUFFIX) if path.is_dir() else [path]
+    files = files_ending_in(path, TAR_SUFFIX) if path.is_dir() else [path]
     stamps = tuple(stamp_of(file.stat()) for file in files)
     samples: list[_Sample] = []
     left_out: Counter[str] = Counter()

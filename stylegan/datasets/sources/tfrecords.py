@@ -3,7 +3,6 @@
 import os
 import struct
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,13 @@ from stylegan.datasets.sources.source import (
 )
 from stylegan_eval.engine.npy import read_npy
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.containers import (
+    LENGTH,
+    MAX_RECORD,
+    MAX_SIDE,
+    TFRECORD_SUFFIX,
+    masked_crc,
+)
 from stylegan_eval.images.decoding import Header
 
 _LARGEST_CLASS = 2**31 - 1
@@ -65,12 +71,7 @@ def _classes(rows: np.ndarray) -> np.ndarray:
     return rows.argmax(axis=1).astype(np.int64)
 
 
-SUFFIX = ".tfrecords"
-MAX_SIDE = 4096
-_MAX_RECORD = 3 * MAX_SIDE**2 + 2**12
-_LENGTH = struct.Struct("<QL")
 _CRC = struct.Struct("<L")
-_MASK = 0xA282EAD8
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -159,26 +160,15 @@ def open_tfrecords(path: Path) -> TFRecords:
     return found
 
 
-def is_tfrecord(start: bytes) -> bool:
-    """Tell whether a file that begins with `start` begins with a record.
-
-    Without the package for checksums it is not known, and the answer is no.
-    """
-    if len(start) < _LENGTH.size or find_spec("google_crc32c") is None:
-        return False
-    length, crc = _LENGTH.unpack_from(start)
-    return length <= _MAX_RECORD and _masked(start[:8]) == crc
-
-
 def _largest(folder: Path) -> Path:
     """The file whose first image has most pixels: it is that of the most bytes per record."""
     sizes = {}
-    for file in files_ending_in(folder, SUFFIX):
+    for file in files_ending_in(folder, TFRECORD_SUFFIX):
         with file.open("rb") as stream:
-            start = stream.read(_LENGTH.size)
-        if len(start) < _LENGTH.size:
+            start = stream.read(LENGTH.size)
+        if len(start) < LENGTH.size:
             raise UserError(f"{file}: truncated; expected TFRecords")
-        sizes[file] = _LENGTH.unpack(start)[0]
+        sizes[file] = LENGTH.unpack(start)[0]
     largest = max(sizes, key=sizes.__getitem__)
     shards = [file for file, size in sizes.items() if size == sizes[largest]]
     if len(shards) > 1:
@@ -196,13 +186,13 @@ def _index(descriptor: int, file: Path) -> np.ndarray:
     place = 0
     while place < total:
         where = f"{file}: record {len(records)}"
-        start = os.pread(descriptor, _LENGTH.size, place)
-        if len(start) < _LENGTH.size:
+        start = os.pread(descriptor, LENGTH.size, place)
+        if len(start) < LENGTH.size:
             raise UserError(f"{where}: truncated: the file ends within its length")
-        length, crc = _LENGTH.unpack(start)
+        length, crc = LENGTH.unpack(start)
         _check_crc(start[:8], crc, f"{where}: its length")
-        place += _LENGTH.size
-        if length > _MAX_RECORD:
+        place += LENGTH.size
+        if length > MAX_RECORD:
             raise UserError(
                 f"{where}: has {length} bytes; images of up to {MAX_SIDE}x{MAX_SIDE} are read"
             )
@@ -235,13 +225,8 @@ def _pixels(data: bytes, where: str) -> np.ndarray:
 
 
 def _check_crc(data: bytes, expected: int, where: str) -> None:
-    if _masked(data) != expected:
+    if masked_crc(data) != expected:
         raise UserError(f"{where}: checksum differs: damaged, or no TFRecords")
-
-
-def _masked(data: bytes) -> int:
-    crc = int(needed("google_crc32c", "google-crc32c", "TFRecords").value(data))
-    return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF
 
 
 def _labels(file: Path, count: int) -> np.ndarray | None:

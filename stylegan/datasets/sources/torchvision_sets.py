@@ -10,9 +10,9 @@ import numpy as np
 
 from stylegan.datasets.sources.source import check_count, needed
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.containers import TORCHVISION
 from stylegan_eval.images.decoding import Header
 
-PREFIX = "torchvision:"
 # What torchvision raises for files that are missing, damaged or not the published ones.
 _UNREADABLE = (
     OSError,
@@ -106,7 +106,7 @@ def open_torchvision(text: str, *, download: bool = False) -> TorchvisionSet:
     download : bool
         Let torchvision fetch what is missing.
     """
-    name, _, folder = text.removeprefix(PREFIX).partition(":")
+    name, _, folder = text.removeprefix(TORCHVISION).partition(":")
     if name not in SETS or not folder:
         raise UserError(
             f"{text}: expected torchvision:NAME:FOLDER with a NAME of {', '.join(SETS)}"
