@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -22,14 +22,17 @@ from torch import Tensor, nn
 
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
+from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.guarded import guard
-from stylegan_eval.generators.trial import Range
-from stylegan_eval.generators.user_code import reason, told
+from stylegan_eval.generators.trial import Range, mode_note
+from stylegan_eval.generators.user_code import reason, seeded, told
 
 # How deep in the attributes of an object its weights are looked for.
 _DEEPEST = 5
-_PARTS = ("z_dim", "resolution", "noise_shapes", "mapping", "synthesis")
+_OF_CALLABLES = ("z_dim", "resolution")
+_PARTS = (*_OF_CALLABLES, "noise_shapes", "mapping", "synthesis")
+_EXAMPLES = {"z_dim": "512", "resolution": "64", "noise_shapes": "()"}  # how they are given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,19 +80,34 @@ def generator_from(
     where = f"--generator {spec}"
     if isinstance(made, LoadedGenerator):
         return guard(made, where, device, value_range)
+    modes: dict[nn.Module, bool] = {}
     if isinstance(made, nn.Module):
+        modes = {part: getattr(part, "training", False) for part in made.modules()}
         made.eval()
         for parameter in made.parameters():  # a scripted module lacks requires_grad_
             parameter.requires_grad = False
     generator = _as_generator(made, spec)
+    plain = isinstance(generator, PlainGenerator)
+    unused = [part for part in ("mapping", "synthesis") if plain and hasattr(made, part)]
+    note = f"taken as a callable z -> images: its {' and '.join(unused)} are not used, w is z"
     loaded = LoadedGenerator(
         generator=generator,
         description=spec,
         sha256=digest,
         mirrored=False,
-        maps=not isinstance(generator, PlainGenerator),
+        maps=not plain,
+        notes=[f"{note} ({_missing(made, _PARTS)})"] if unused else [],
     )
-    return guard(loaded, where, device, value_range)
+    loaded = guard(loaded, where, device, value_range)
+    if not any(modes.values()):
+        return loaded
+
+    def images() -> Tensor:
+        with seeded(b"a", device):
+            return draw(loaded.generator, 0, range(2), device)[2]
+
+    note = mode_note(modes, images)
+    return replace(loaded, notes=[*loaded.notes, note]) if note else loaded
 
 
 def _made(spec: str, device: torch.device) -> tuple[Any, str]:
@@ -185,13 +203,27 @@ def _scripted(path: Path, device: torch.device) -> nn.Module:
 
 
 def _as_generator(made: Any, spec: str) -> ImageGenerator:
-    lacking = [part for part in _PARTS if not hasattr(made, part)]
-    if not lacking:
+    if all(hasattr(made, part) for part in _PARTS):
         generator: ImageGenerator = made
         return generator
-    if callable(made) and hasattr(made, "z_dim") and hasattr(made, "resolution"):
+    if callable(made) and all(hasattr(made, part) for part in _OF_CALLABLES):
         return PlainGenerator(draw=made, z_dim=made.z_dim, resolution=made.resolution)
-    raise UserError(
-        f"--generator {spec}: gives {type(made).__name__}, which lacks {', '.join(lacking)};"
-        " a callable z -> images with z_dim and resolution will do too"
-    )
+    mapped = hasattr(made, "mapping") and hasattr(made, "synthesis")
+    wanted = _PARTS if mapped or not callable(made) else _OF_CALLABLES
+    given = f"--generator {spec}: gives {type(made).__name__}"
+    if not (mapped or callable(made)):
+        raise UserError(
+            f"{given}; expected a callable z -> images with z_dim and resolution, or an object with"
+            f" {', '.join(_PARTS)}"
+        )
+    raise UserError(f"{given}, which {_missing(made, wanted)}")
+
+
+def _missing(made: Any, wanted: Sequence[str]) -> str:
+    """What an object lacks, and how to give it."""
+    lacking = [part for part in wanted if not hasattr(made, part)]
+    given = ", ".join(f"g.{part} = {_EXAMPLES[part]}" for part in lacking)
+    fix = "set"
+    if isinstance(made, torch.jit.ScriptModule):  # tracing and freezing keep no numbers
+        fix = "name a factory that loads the file and sets"
+    return f"lacks {', '.join(lacking)}: {fix}, say, {given}"

@@ -227,7 +227,10 @@ def _tried(
         generator=replace(guarded, seeds=True, noise_shapes=(*guarded.noise_shapes, (1, 1)))
         if noise
         else guarded,
-        notes=tuple(note for note in notes if note),
+        notes=(*loaded.notes, *(note for note in notes if note)),
         impure=impure,
-        details={"range": f"{named[0]:g},{named[1]:g}"} if named else {},
+        details={
+            **loaded.details,
+            **({"range": f"{named[0]:g},{named[1]:g}"} if named else {}),
+        },
     )

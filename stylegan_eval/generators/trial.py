@@ -1,9 +1,10 @@
 """What a few images of a generator tell: noise of its own, dependence on the batch, their range."""
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylegan_eval.errors import UserError
 
@@ -11,6 +12,7 @@ from stylegan_eval.errors import UserError
 Draw = Callable[[Sequence[int], bytes], Tensor]
 Range = tuple[float, float]
 FIRST = 16  # images in which a value below 0 must appear
+_SAME = 1e-3  # change of images that is none
 
 
 def change(a: Tensor, b: Tensor) -> float:
@@ -96,6 +98,37 @@ def range_note(images: Tensor, named: Range | None, where: str) -> str:
     if named and 0 < most - least < (high - low) / 20:
         return f"the first images have {shown}, little of --range {low:g},{high:g}"
     return ""
+
+
+def mode_note(modes: Mapping[nn.Module, bool], draw: Callable[[], Tensor]) -> str:
+    """Say so where images are others in evaluation mode, as they are drawn now; else nothing.
+
+    Parameters
+    ----------
+    modes : mapping
+        Modules, and whether each was in training mode before; their buffers are put back.
+    draw : callable
+        Draws images of equal latents and seeds.
+    """
+    evaluated, by = draw(), "they cannot be drawn in training mode"
+    kept = [(buffer, buffer.clone()) for part in modes for buffer in part.buffers(recurse=False)]
+    try:
+        for part, training in modes.items():
+            part.training = training
+        with contextlib.suppress(UserError):
+            difference = change(evaluated, draw())
+            by = f"by {difference:.1%} of the spread of the values" if difference > _SAME else ""
+    finally:
+        for part in modes:
+            part.training = False
+        for buffer, before in kept:
+            buffer.copy_(before)
+    if not by:
+        return ""
+    return (
+        "the generator came in training mode and is measured in evaluation mode, .eval(), where"
+        f" its images differ ({by}): batch norm takes its running averages, dropout is off"
+    )
 
 
 def to_unit(images: Tensor, given: Range) -> Tensor:

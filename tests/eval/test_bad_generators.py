@@ -1,6 +1,7 @@
 """Generators of the user's own code that do not keep to the protocol, or fail."""
 
 import sys
+import warnings
 
 import pytest
 import torch
@@ -107,7 +108,7 @@ def test_images_of_any_float_are_taken(made_by, dtype):
         ("def make(device):\n    raise ValueError('no\\nfile')\n", "ValueError: no .hostile.py"),
         ("def make():\n    return Good()\n", "must be a function of one argument"),
         ("make = 3\n", "must be a function of one argument"),
-        ("def make(device):\n    return None\n", "gives NoneType, which lacks z_dim"),
+        ("def make(device):\n    return None\n", "gives NoneType; expected a callable z -> images"),
         ("def make(:\n", "cannot be imported .SyntaxError"),
         ("raise RuntimeError('at import')\n", "cannot be imported .RuntimeError: at import"),
     ],
@@ -116,6 +117,102 @@ def test_a_factory_that_fails_is_told_in_a_line(made_by, text, message):
     with pytest.raises(UserError, match=message) as told:
         made_by(text)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("made", "lacking", "advice"),
+    [
+        ("Net(4, 192)", ["z_dim", "resolution"], "say, g.z_dim = 512, g.resolution = 64"),
+        ("Net(4, 192, z_dim=4)", ["resolution"], "say, g.resolution = 64"),
+        ("Net(4, 192, resolution=8)", ["z_dim"], "say, g.z_dim = 512"),
+        ("saved(torch.jit.trace(Net(4, 192), torch.ones(1, 4)))", ["z_dim", "resolution"],
+         "name a factory that loads the file and sets, say, g.z_dim = 512, g.resolution = 64"),
+        ("types.SimpleNamespace(**vars(Good()), **PARTS)", ["z_dim", "resolution", "noise_shapes"],
+         "g.noise_shapes = ()"),
+        ("types.SimpleNamespace(z_dim=4, resolution=8, **PARTS)", ["noise_shapes"],
+         "say, g.noise_shapes = ()"),
+    ],
+)  # fmt: skip
+def test_what_a_generator_lacks_is_named_and_can_be_given_as_is_said(
+    made_by, made, lacking, advice
+):
+    head = HEAD + (
+        "import types\n"
+        "PARTS = dict(mapping=lambda z: z[:, None], synthesis=lambda ws, noise:"
+        " ws.new_zeros(len(ws), 3, 8, 8))\n"
+        "class Net(torch.nn.Linear):\n"
+        "    def __init__(self, *sizes, **more):\n"
+        "        super().__init__(*sizes)\n"
+        "        vars(self).update(more)\n"
+        "    def forward(self, z):\n"
+        "        return torch.nn.functional.linear(z, self.weight, self.bias).view(-1, 3, 8, 8)\n"
+        "def saved(scripted):\n"
+        "    scripted.save('generator.pt')\n"
+        "    return torch.jit.load('generator.pt')\n"
+    )
+    warnings.simplefilter("ignore", FutureWarning)  # of tracing
+    with pytest.raises(UserError) as told:
+        made_by(f"def make(device):\n    return {made}\n", head)
+    assert f"which lacks {', '.join(lacking)}: " in str(told.value)
+    assert advice in str(told.value)
+    line = str(told.value).split("say, ")[1].replace(", ", "; ")
+    line = line.replace("512", "4").replace("64", "8")
+    made_by(f"def make(device):\n    g = {made}\n    {line}\n    return g\n", head)
+
+
+def test_a_callable_with_parts_that_are_not_used_says_so(made_by):
+    head = HEAD.replace(", noise_shapes = 4, 8, ()", " = 4, 8")
+    loaded = made_by(
+        "class Called(Good):\n"
+        "    def __call__(self, z):\n"
+        "        return -self.synthesis(z, ())\n"
+        "def make(device):\n"
+        "    return Called()\n",
+        head,
+    )
+    (said,) = (note for note in loaded.notes if "taken as a callable" in note)
+    assert "mapping and synthesis are not used, w is z" in said
+    assert "set, say, g.noise_shapes = ()" in said
+    assert not loaded.maps
+
+
+MODES = {
+    "batch norm": ("torch.nn.BatchNorm1d(192)", True),
+    "dropout": ("torch.nn.Dropout(0.2)", True),
+    "nothing of the kind": ("torch.nn.Tanh()", False),
+    "spectral norm": ("spectral(torch.nn.Linear(192, 192))", True),
+    "spectral norm that has settled": ("settled(spectral(torch.nn.Linear(192, 192)))", False),
+}
+
+
+@pytest.mark.parametrize(("layer", "told"), MODES.values(), ids=MODES)
+@pytest.mark.parametrize("evaluated", [False, True])
+def test_a_generator_that_came_in_training_mode_is_measured_in_evaluation_mode_and_says_so(
+    made_by, layer, told, evaluated
+):
+    loaded = made_by(
+        "torch.manual_seed(1)\n"
+        "spectral = torch.nn.utils.parametrizations.spectral_norm\n"
+        "def settled(layer):\n"
+        "    for _ in range(300):\n"
+        "        layer(torch.zeros(1, 192))\n"
+        "    return layer\n"
+        "class Net(torch.nn.Sequential):\n"
+        "    z_dim, resolution = 4, 8\n"
+        "    def forward(self, z):\n"
+        "        return super().forward(z).view(-1, 3, 8, 8)\n"
+        "def make(device):\n"
+        f"    g = Net(torch.nn.Linear(4, 192), {layer})\n"
+        f"    return g.train(not {evaluated})\n"
+    )
+    said = [note for note in loaded.notes if "came in training mode" in note]
+    assert bool(said) == (told and not evaluated)
+    assert not loaded.impure
+    network = loaded.generator.inner.draw
+    assert not any(part.training for part in network.modules())
+    if layer.startswith("torch.nn.BatchNorm1d"):
+        assert not network[1].running_mean.any()
+        assert network[1].num_batches_tracked == 0
 
 
 @pytest.mark.parametrize("spec", [":make", "..up:make", "os:", "no_such_module:make"])

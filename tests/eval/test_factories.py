@@ -131,7 +131,10 @@ def test_weights_without_code_are_told_from_torchscript(tmp_path):
         ("no_such_module:make", "cannot be imported"),
         ("own_generators:absent", "cannot be imported"),
         ("own_generators:nothing", "must be a function of one argument, the torch.device"),
-        ("own_generators:number", "gives int, which lacks z_dim, resolution"),
+        (
+            "own_generators:number",
+            "gives int; expected a callable z -> images",
+        ),
         ("text.pt", "not a TorchScript file"),
     ],
 )
