@@ -23,6 +23,8 @@ _PATTERNS = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?([+-]\d\d:\d\d)?"), "DATE"),
     (re.compile(r"\b[\d.,]+ ?(img/s|s/kimg|kimg/h|MiB|GiB|MB|kB)\b"), "N \\1"),
     (re.compile(r"\b[\d.,]+ ?(ms|s|min|h|d|days|hours|minutes|seconds)\b"), "N \\1"),
+    # Estimates of this machine in a plan: images per second and time.
+    (re.compile(r"\b[\d.]+ +N (\w+) \*"), "N N *"),
     (re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+"), "PNG"),
     (re.compile(r"\b[\d.]+ (T|G|M)?FLOP/s"), "N FLOP/s"),
 )
