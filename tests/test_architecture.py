@@ -174,3 +174,11 @@ def test_command_lines_import_nothing_heavy(module):
     program += "assert not {'torch', 'numpy', 'pandas', 'PIL'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["stylegan.training.run", "stylegan_eval.metrics.measure"])
+def test_work_begins_without_libraries_of_other_work(module):
+    program = f"import sys, {module}\n"
+    program += "assert not {'sklearn', 'pandas', 'matplotlib'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import sklearn
 
 from stylegan_eval.classifiers.classifier import AttributeClassifier
 from stylegan_eval.classifiers.storage import load_classifier
@@ -200,7 +199,7 @@ def _row(
             "removed": f"{having.turned[number]:.4f}",
             "removed-of": str(having.count),
             "others": f"{flips.others[number]:.4f}",
-            "sklearn": sklearn.__version__,
+            "sklearn": version("scikit-learn"),
         },
         note=one_note(about["note"], *missing),
         **{key: said for key, said in about.items() if key not in ("note", "details")},

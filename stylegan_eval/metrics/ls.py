@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import sklearn
 from numpy.typing import NDArray
 
 from stylegan_eval.classifiers.classifier import AttributeClassifier
@@ -265,7 +265,7 @@ class Separability:
         fakes_about = about_fakes(fakes, self.inputs)
         about: dict[str, Any] = {
             **fakes_about,
-            "details": {**fakes_about["details"], "sklearn": sklearn.__version__},
+            "details": {**fakes_about["details"], "sklearn": version("scikit-learn")},
             "protocol": protocol(self.settings, names),
             "num": self.settings.num,
             "seed": self.settings.seed,
