@@ -64,7 +64,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
 
 WRITER = """
 import pathlib, sys
-from stylegan_eval import files
+from stylegan_eval.engine import files
 write = getattr(files, sys.argv[1])
 with write(pathlib.Path(sys.argv[2])) as temporary:
     if temporary.is_dir():

@@ -1,7 +1,6 @@
 """What a run reports: log, progress bar, sample sheets and TensorBoard events."""
 
 import importlib.util
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -172,6 +171,8 @@ def peak_memory(device: torch.device) -> int:
     """Largest memory used so far, in bytes: of the device, or of this process on a CPU."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    import resource  # of Unix alone
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -64,7 +64,7 @@ def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
         tensors = {name: content.get_tensor(name).clone() for name in content.keys()}  # noqa: SIM118
     with parsing(path):
         network = build_network(record.architecture, record.resolution, len(record.attributes))
-    _check_weights(network.state_dict(), tensors, path)
+        _check_weights(network.state_dict(), tensors, path)
     network.load_state_dict(tensors, assign=True)
     network.eval().requires_grad_(requires_grad=False)
     network = network.to(device).to(memory_format=torch.channels_last)

@@ -2,10 +2,10 @@
 
 import contextlib
 import errno
-import fcntl
 import functools
 import hashlib
 import os
+import platform
 import re
 import shutil
 import time
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from stylegan_eval.engine.locks import HAS_LOCKS, clone, lock, try_lock
 from stylegan_eval.errors import UserError
 
 PACKAGE = "stylegan-bench"
@@ -23,7 +24,6 @@ PACKAGE = "stylegan-bench"
 _TEMPORARY = re.compile(r"\..*\.stylegan-[0-9a-f]{8}-[0-9a-f]{12}\.tmp")
 _DAY = 86_400  # seconds
 _LONGEST = 48  # characters of a name that are repeated: a name has at most 255 bytes
-_CLONE = 0x40049409  # FICLONE of linux/fs.h: the same blocks, until one of the files is written
 _CHUNK = 2**20
 _LOOKS, _PAUSE = 5, 0.05  # at a lock that may be one of `is_held`; seconds
 
@@ -45,7 +45,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     check_writable(path)
     with _wording(path), _temporary(path, Path.touch) as temporary:
         yield temporary
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
 
@@ -81,6 +81,8 @@ def sweep(folder: Path) -> None:
 
     Those of another machine only after a day, since locks may not reach so far.
     """
+    if not HAS_LOCKS:
+        return
     with contextlib.suppress(OSError):
         named = [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]
         for path in named:
@@ -88,7 +90,7 @@ def sweep(folder: Path) -> None:
                 age = time.time() - os.fstat(file).st_mtime
                 if f".stylegan-{_machine()}-" not in path.name and age < _DAY:
                     continue
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
+                try_lock(file)  # fails while its writer lives
                 _remove(path)
 
 
@@ -101,7 +103,7 @@ def copy_file(source: Path, target: Path) -> str:
     digest = hashlib.sha256()
     with source.open("rb") as read, target.open("wb") as file:
         try:
-            fcntl.ioctl(file, _CLONE, read.fileno())
+            clone(read.fileno(), file.fileno())
             cloned = True
         except OSError:
             cloned = False
@@ -129,10 +131,12 @@ def _temporary(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
             token = f"stylegan-{_machine()}-{os.urandom(6).hex()}"
             temporary = path.with_name(f".{path.name[:_LONGEST]}.{token}.tmp")
             make(temporary)
+            if not HAS_LOCKS:  # an open file could not be renamed either
+                break
             with contextlib.suppress(FileNotFoundError):  # swept before it was locked
                 file = stack.enter_context(_opened(temporary))
                 with contextlib.suppress(OSError):  # no locks here: nothing is swept either
-                    fcntl.flock(file, fcntl.LOCK_EX)
+                    lock(file)
                 if os.fstat(file).st_nlink > 0:
                     break
         stack.callback(_remove, temporary)
@@ -142,7 +146,7 @@ def _temporary(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int]:
     access = os.O_RDONLY if path.is_dir() else os.O_RDWR
-    file = os.open(path, access | os.O_NOFOLLOW)
+    file = os.open(path, access | getattr(os, "O_NOFOLLOW", 0))
     try:
         yield file
     finally:
@@ -178,7 +182,7 @@ def _machine() -> str:
     try:
         name = Path("/proc/sys/kernel/random/boot_id").read_bytes()
     except OSError:
-        name = os.uname().nodename.encode()
+        name = platform.node().encode()
     return hashlib.sha256(name).hexdigest()[:8]
 
 
@@ -202,11 +206,14 @@ def locked(path: Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
+        folder = os.open(path.parent, os.O_RDONLY) if HAS_LOCKS else None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    if folder is None:
+        yield
+        return
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        lock(folder)
         yield
     finally:
         os.close(folder)  # and with it the lock
@@ -243,7 +250,7 @@ def _hold(path: Path) -> BinaryIO:
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
         with contextlib.suppress(BlockingIOError):  # `is_held` has it for a moment, perhaps
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try_lock(file)
             if _is_at(file, path):
                 return file
         file.close()
@@ -273,7 +280,7 @@ def is_held(path: Path) -> bool:
     """Whether a process has `path` by `held`."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            try_lock(file, shared=True)
         except BlockingIOError:
             return True
     return False

@@ -24,8 +24,11 @@ def parsing(where: str | Path, expected: str = "", advice: str = "") -> Iterator
     try:
         yield
     except UserError as error:
-        if str(where) in str(error):
+        named = str(where) in str(error)
+        if named and len(str(error)) <= len(str(where)) + 5 * _LONGEST:
             raise
+        if named:  # with a name of the file's own in it, as long as the file
+            raise UserError(reason(error, len(str(where)) + 5 * _LONGEST)) from error
         if not expected:
             raise UserError(f"{where}: {reason(error, 5 * _LONGEST)}") from error
         raise UserError(_line(where, expected, reason(error), advice)) from error

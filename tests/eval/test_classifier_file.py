@@ -118,6 +118,15 @@ def test_damaged_weights_are_refused(damaged, change, message):
         load_classifier(damaged(change), CPU)
 
 
+def test_a_message_is_short_however_long_the_names_in_a_file(damaged):
+    def change(tensors):
+        tensors["a" * 5000] = torch.zeros(1)
+
+    with pytest.raises(UserError, match="has a foreign tensor aaa") as caught:
+        load_classifier(damaged(change), CPU)
+    assert len(str(caught.value)) < 1500
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
