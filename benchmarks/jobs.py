@@ -12,7 +12,7 @@ from stylegan.configs import Config, config_to_dict
 from stylegan_eval.errors import UserError
 
 _DIGITS = 10  # of a hash, in names: 40 bits
-_KIND_OF: Mapping[Metric, str] = {
+KIND_OF: Mapping[str, str] = {
     "fid": "fid",
     "precision": "pr",
     "recall": "pr",
@@ -157,7 +157,7 @@ def cells_of(asked: Asked, lines: Sequence[Line], seeds: Sequence[int], data: st
 
 def measurement_of(cell: Cell, space: Space, protocol: Protocol) -> Measurement:
     """The call that gives a cell; cells that one call gives share it."""
-    kind = _KIND_OF[cell.metric]
+    kind = KIND_OF[cell.metric]
     drawn: list[str] = []
     if cell.condition:
         what, _, value = cell.condition.partition("=")

@@ -25,7 +25,7 @@ from stylegan_eval.engine.command import ErrorLineCommand
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.path_length import Camera, measure_pairs
 from stylegan_eval.metrics.trimmed_mean import trimmed_mean
-from stylegan_eval.networks import SMALLEST_IMAGE, load_distance
+from stylegan_eval.networks import DISTANCES, load_distance
 from stylegan_eval.networks.lpips import PerceptualDistance
 from stylegan_eval.settings.others import PplSettings
 
@@ -109,7 +109,7 @@ def compare(
 @click.option("--preset", default="quick-32", help="Size of the random network without --ckpt.")
 @click.option(
     "--distance",
-    type=click.Choice(sorted(SMALLEST_IMAGE)),
+    type=click.Choice(DISTANCES),
     default="st-lpips-alex",
     help="Network.",
 )

@@ -5,7 +5,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.jobs import KIND_OF
 from benchmarks.outcomes import Outcome, Request, Training
+from stylegan_eval.metrics import METRICS
 from stylegan_eval.results.formatting import duration, number_plain, with_error
 from stylegan_eval.results.published import has_published_unit
 from stylegan_eval.results.significance import Sample
@@ -18,7 +20,6 @@ _HEADINGS = {
     "precision": "precision",
     "recall": "recall",
 }
-_HIGHER_IS_BETTER = ("precision", "recall")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Column:
     @property
     def higher_is_better(self) -> bool:
         """Whether a larger value is the better one."""
-        return self.metric in _HIGHER_IS_BETTER
+        return METRICS[KIND_OF[self.metric]].higher_is_better
 
     @property
     def published_unit(self) -> bool:

@@ -89,13 +89,13 @@ def _drawn_size(painter: "Painter", settings: ProjectionSettings) -> int:
     """Height and width of the images at the painter's level of detail."""
     from stylegan.networks.synthesis import split_lod
     from stylegan_eval.errors import UserError
-    from stylegan_eval.networks import SMALLEST_IMAGE
+    from stylegan_eval.networks import NETWORKS
 
     network = painter.network
     size = network.resolution >> split_lod(painter.lod, network.resolution)[0]
     if network.config.num_channels != 3:
         raise UserError("this network draws grey images: perceptual distances know colour alone")
-    smallest = SMALLEST_IMAGE[settings.distance]
+    smallest = NETWORKS[settings.distance].smallest
     if size < smallest:
         raise UserError(
             f"{settings.distance} compares images of {smallest}x{smallest} pixels and more, and the"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, TypeVar
 
 import torch
@@ -28,7 +29,7 @@ from stylegan_eval.errors import UserError, is_out_of_memory
 from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics import METRICS
 from stylegan_eval.metrics.image_metrics import evaluate
-from stylegan_eval.metrics.measure import at, measure
+from stylegan_eval.metrics.measure import measure
 from stylegan_eval.metrics.naming import Gathered, Request, Value
 from stylegan_eval.metrics.ppl import load_chosen
 from stylegan_eval.metrics.sources import check_size
@@ -347,7 +348,7 @@ def measure_group(group: Sequence[Asked], inputs: Inputs, run: Run) -> list[tupl
     for each in group:
         entry, settings = METRICS[each.entry], each.settings
         if isinstance(settings, FeatureSettings):
-            metric = at(entry.place)
+            metric = resolve_name(entry.place)
             counted = replace(metric, values=_counted(metric.values, each, owners))
             requests.append(Request(metric=counted, settings=settings))
             continue

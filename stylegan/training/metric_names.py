@@ -3,30 +3,29 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, get_args
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics import METRICS
+from stylegan_eval.metrics import METRICS, names_of_results, of_images
 from stylegan_eval.settings.common import Features, Sampling, choice
 from stylegan_eval.settings.image_metrics import (
+    CLASSIFIERS,
     FeatureSettings,
-    KidSettings,
-    PrdcSettings,
-    PrSettings,
+    IsSettings,
     RealSettings,
 )
 from stylegan_eval.settings.others import Crop, DistanceName, PplSettings
 
-_OF_IMAGES = re.compile(r"(fid|fd|kid|kd|is|pr|prdc|cmmd)(\d+k?)?(_full)?")
+_METRIC = names_of_results()
+_SHORT = [short for short, metric in _METRIC.items() if METRICS[metric].is_of_images]
+_OF_IMAGES = re.compile(rf"({'|'.join(_SHORT)})(\d+k?)?(_full)?")
 _PPL = re.compile(r"ppl(\d+k?)?_([zw])(full|end)")
 # Without Inception a distance has another name.
-_ENTRY: Mapping[str, str] = MappingProxyType({"fd": "fid", "kd": "kid"})
-_MORE_IS_BETTER = ("is", "pr", "prdc")
+_OTHER_NETWORKS = [short for short in _SHORT if short not in METRICS]
 _EXPECTED = (
-    "expected fid10k, kid10k, is10k, pr10k, prdc10k, cmmd10k (any number of images; fid10k_full"
-    " compares with all real ones), fd10k or kd10k with --metrics-features, ppl_wend, ppl_wfull,"
-    " ppl_zend, ppl_zfull"
+    f"expected {', '.join(f'{name}10k' for name in of_images())} (any number of images; fid10k_full"
+    f" compares with all real ones), {' or '.join(f'{name}10k' for name in _OTHER_NETWORKS)} with"
+    " --metrics-features, ppl_wend, ppl_wfull, ppl_zend, ppl_zfull"
 )
 
 
@@ -65,23 +64,26 @@ class Asked:
 
     def better(self, value: float, other: float) -> bool:
         """Whether a model with `value` is better than one with `other`."""
-        return value > other if self.entry in _MORE_IS_BETTER else value < other
+        return value > other if METRICS[self.entry].higher_is_better else value < other
 
 
 def parse_metric(name: str, wanted: MetricSettings) -> Asked:
     """Read one name."""
-    found = _PPL.fullmatch(name) or _OF_IMAGES.fullmatch(name)
-    if found is None or (name.startswith("is") and name.endswith("_full")):
+    match = _PPL.fullmatch(name) or _OF_IMAGES.fullmatch(name)
+    if match is None:
         raise UserError(f"--metrics: {name} is not known: {_EXPECTED}")
-    if found.re is _PPL:
-        count, space, sampling = found.groups()
+    values: dict[str, Any]
+    if match.re is _PPL:
+        count, space, sampling = match.groups()
         entry, values = "ppl", {"space": space, "sampling": sampling}
         values |= {"distance": wanted.ppl_distance, "crop": wanted.ppl_crop}
     else:
-        short, count, full = found.groups()
-        entry = _ENTRY.get(short, short)
-        values = _of_images(name, entry, wanted)
-        if short in _ENTRY and wanted.metrics_features == "inception":
+        short, count, full = match.groups()
+        entry = _METRIC[short]
+        if full and not issubclass(METRICS[entry].settings, RealSettings):
+            raise UserError(f"--metrics: {name} is not known: {_EXPECTED}")
+        values = {"features": _features(name, entry, wanted.metrics_features)}
+        if short in _OTHER_NETWORKS and wanted.metrics_features == "inception":
             raise UserError(
                 f"--metrics: {name} is of another network than Inception: name it with"
                 f" --metrics-features, or use {name.replace(short, entry)}"
@@ -98,28 +100,20 @@ def parse_metric(name: str, wanted: MetricSettings) -> Asked:
     return Asked(name=name, entry=entry, settings=settings)
 
 
-def _of_images(name: str, entry: str, wanted: MetricSettings) -> dict[str, Any]:
-    """Feature network: with Inception each metric looks through that of its paper."""
-    network = wanted.metrics_features
-    if entry == "cmmd" or (entry in ("pr", "prdc") and network == "inception"):
-        return {}
-    if entry == "is" and network not in ("inception", "efficientnet-lite0"):
+def _features(name: str, entry: str, network: Features) -> Features:
+    """Feature network: with Inception each metric uses that of its paper."""
+    settings = METRICS[entry].settings
+    if issubclass(settings, IsSettings) and network not in CLASSIFIERS:
         raise UserError(f"--metrics: {name} needs classes, and {network} tells none: leave it out")
-    return {"features": network}
+    return METRICS[entry].features(network)
 
 
 def _check_number(name: str, entry: str, values: Mapping[str, Any]) -> None:
     """Refuse too few images, in words that know no options of another command line."""
-    settings = METRICS[entry].settings
-    least = {
-        "kid": KidSettings.subset_size,
-        "is": 10,
-        "pr": PrSettings.k + 1,
-        "prdc": PrdcSettings.k + 1,
-    }.get(entry, 2)
-    num = values.get("num", settings.num)
-    if num < least:
-        raise UserError(f"--metrics: {name} needs {least} images or more, got {num}")
+    fewest = METRICS[entry].fewest
+    num = values.get("num", METRICS[entry].settings.num)
+    if num < fewest:
+        raise UserError(f"--metrics: {name} needs {fewest} images or more, got {num}")
 
 
 def network_of(settings: Sampling) -> tuple[str, str] | None:
@@ -134,6 +128,4 @@ def reals_needed(settings: Sampling) -> int:
     """Number of real images that the metric compares with, at least."""
     if not isinstance(settings, RealSettings):
         return 0
-    if settings.reals != "full":
-        return settings.num
-    return settings.subset_size if isinstance(settings, KidSettings) else 2
+    return settings.num if settings.reals != "full" else settings.fewest

@@ -1,4 +1,4 @@
-"""`stylegan-eval`: a subcommand per metric of the catalogue, its options made from the settings."""
+"""`stylegan-eval`: a subcommand per metric, its options made from the settings."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,8 @@ import click
 from stylegan_eval.cli.commands import cache, classifiers, compare, directions, report, stats
 from stylegan_eval.cli.options import CSV, INPUTS, options_of
 from stylegan_eval.engine.command import ErrorLineGroup
-from stylegan_eval.metrics import METRICS, Entry
+from stylegan_eval.metrics import METRICS, MetricRow
+from stylegan_eval.metrics.everything import ALL
 from stylegan_eval.settings.common import Inputs
 
 _OFFICIAL = re.compile(r"(fid|kid|is|pr)(\d{1,6})k3?(_full)?")
@@ -48,8 +49,8 @@ def _outputs() -> list[click.Parameter]:
     ]
 
 
-def _command(name: str, entry: Entry) -> click.Command:
-    inputs = (*entry.inputs, "device")
+def _command(name: str, metric: MetricRow) -> click.Command:
+    inputs = (*metric.inputs, "device")
 
     # The options are made from dataclasses, so they arrive by name.
     def run(csv: Path | None, as_json: bool, **values: Any) -> None:
@@ -57,11 +58,11 @@ def _command(name: str, entry: Entry) -> click.Command:
         from stylegan_eval.results import results
 
         named = Inputs(**{key: values.pop(key) for key in inputs})
-        settings = entry.settings(**values)
+        settings = metric.settings(**values)
         if csv is not None:
             results.read_table(csv)  # a file of another kind is told before the work, not after
         work = open_run(named.device)
-        rows = measure(entry, named, settings, work)
+        rows = measure(metric, named, settings, work)
         if work.processes.is_first:
             results.report(rows, csv, work.receipt, as_json=as_json)
         work.finish()
@@ -69,13 +70,13 @@ def _command(name: str, entry: Entry) -> click.Command:
     return click.Command(
         name,
         callback=run,
-        help=entry.help,
-        params=[*(INPUTS[key] for key in inputs), *options_of(entry.settings), *_outputs()],
+        help=metric.help,
+        params=[*(INPUTS[key] for key in inputs), *options_of(metric.settings), *_outputs()],
     )
 
 
-for _name, _entry in METRICS.items():
-    main.add_command(_command(_name, _entry))
+for _name, _metric in {**METRICS, "all": ALL}.items():
+    main.add_command(_command(_name, _metric))
 for _other in (stats, classifiers, compare, report, cache):
     main.add_command(_other)
 main.add_command(directions)

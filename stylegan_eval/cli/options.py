@@ -12,13 +12,9 @@ from typing import Any
 import click
 
 from stylegan_eval.engine.command import NetworkPath
-from stylegan_eval.settings.common import LARGEST_PSI, SEEDS, Features
+from stylegan_eval.networks import WEIGHED
+from stylegan_eval.settings.common import LARGEST_PSI, SEEDS
 
-# Those whose weights are files of their own.
-NETWORKS = (
-    *(name for name in typing.get_args(Features) if name != "efficientnet-lite0"),
-    "lpips-vgg",
-)
 FILE = click.Path(path_type=Path)
 MAX_SEEDS = 100_000
 SEED = click.IntRange(0, SEEDS - 1)
@@ -59,8 +55,8 @@ def parse_weights(
         name, equals, file = value.partition("=")
         if not equals or Path(value).exists():
             name, file = "", value
-        if name and name not in NETWORKS:
-            message = f"no network is called {name}: expected one of {', '.join(NETWORKS)}"
+        if name and name not in WEIGHED:
+            message = f"no network is called {name}: expected one of {', '.join(WEIGHED)}"
             raise click.BadParameter(message, ctx, param)
         if name in files:
             raise click.BadParameter(f"two files for {name or 'one network'}", ctx, param)
@@ -112,7 +108,9 @@ INPUTS: Mapping[str, click.Option] = {
         multiple=True,
         metavar="[NAME=]FILE",
         callback=parse_weights,
-        help="Weights of the feature network; NAME=FILE where there are several networks.",
+        help="Weights of the feature network; NAME=FILE where there are several networks: "
+        + ", ".join(WEIGHED)
+        + ".",
     ),
     "classifiers": click.Option(
         ["--classifiers"],

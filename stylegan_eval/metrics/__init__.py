@@ -1,16 +1,17 @@
-"""The list of metrics, and where each one lives.
+"""The table of metrics. Whatever depends on the kind of a metric asks its row here.
 
-A plain table, so that command lines can name the metrics without importing PyTorch.
+Imports nothing heavy, so that command lines can name the metrics.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from stylegan_eval.settings.common import Sampling
+from stylegan_eval.settings.common import Features, Sampling
 from stylegan_eval.settings.image_metrics import (
-    AllSettings,
     CmmdSettings,
+    FeatureSettings,
     FidSettings,
     IsSettings,
     KidSettings,
@@ -19,79 +20,133 @@ from stylegan_eval.settings.image_metrics import (
 )
 from stylegan_eval.settings.others import LsSettings, PplSettings
 
-_GENERATOR = ("ckpt", "generator", "range")
-_GENERATED = (*_GENERATOR, "images")
-_COMPARED = (*_GENERATED, "data", "weights")
+GENERATOR = ("ckpt", "generator", "range")
+GENERATED = (*GENERATOR, "images")
+COMPARED = (*GENERATED, "data", "weights")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A metric."""
+class MetricRow:
+    """A row of the table."""
 
     place: str
-    """``module:name`` of an `image_metric.ImageMetric`, or of a function ``(inputs, settings, run)
+    """``module:name`` of an `image_metrics.ImageMetric`, or of a function ``(inputs, settings, run)
     -> list[Row]``."""
-    settings: type[Sampling]  # Its frozen settings
+    settings: type[Sampling]
+    """Its frozen settings: defaults, help texts, checks, the fewest images, the feature network."""
     inputs: tuple[str, ...]
     """The fields of `settings.common.Inputs` that it reads, beside the device."""
     help: str  # What it measures, in one sentence
+    names: tuple[str, ...] = ()
+    """How the names of its results begin, where it is not its own name."""
+    higher_is_better: bool = False
+    in_all: bool = True  # Measured by `all` unless metrics are named
+
+    @property
+    def fewest(self) -> int:
+        """Images that it needs at least, by its default settings."""
+        return self.settings().fewest
+
+    @property
+    def is_of_images(self) -> bool:
+        """Whether it sees images through a feature network."""
+        return issubclass(self.settings, FeatureSettings)
+
+    def features(self, network: Features) -> Features:
+        """Feature network that it uses where several metrics share the choice of `network`.
+
+        A metric with a network of its own uses that instead of Inception, and where it is defined
+        by that network, instead of any.
+        """
+        assert issubclass(self.settings, FeatureSettings)
+        own: Features = self.settings().features
+        return own if network == "inception" or self.settings.only_own_features else network
 
 
-METRICS: Mapping[str, Entry] = MappingProxyType(
+METRICS: Mapping[str, MetricRow] = MappingProxyType(
     {
-        "fid": Entry(
+        "fid": MetricRow(
             place="stylegan_eval.metrics.fid:METRIC",
             settings=FidSettings,
-            inputs=_COMPARED,
+            inputs=COMPARED,
             help="Fréchet distance between features of generated and of real images.",
+            names=("fid", "fd"),
         ),
-        "kid": Entry(
+        "kid": MetricRow(
             place="stylegan_eval.metrics.kid:METRIC",
             settings=KidSettings,
-            inputs=_COMPARED,
+            inputs=COMPARED,
             help="Kernel Inception Distance, unbiased.",
+            names=("kid", "kd"),
         ),
-        "is": Entry(
+        "is": MetricRow(
             place="stylegan_eval.metrics.inception_score:METRIC",
             settings=IsSettings,
-            inputs=(*_GENERATED, "weights"),
+            inputs=(*GENERATED, "weights"),
             help="Inception Score.",
+            higher_is_better=True,
         ),
-        "pr": Entry(
+        "pr": MetricRow(
             place="stylegan_eval.metrics.precision_recall:PRECISION_RECALL",
             settings=PrSettings,
-            inputs=_COMPARED,
+            inputs=COMPARED,
             help="Improved precision and recall.",
+            higher_is_better=True,
         ),
-        "prdc": Entry(
+        "prdc": MetricRow(
             place="stylegan_eval.metrics.precision_recall:DENSITY_COVERAGE",
             settings=PrdcSettings,
-            inputs=_COMPARED,
+            inputs=COMPARED,
             help="Density and coverage, with the precision and recall of that paper.",
+            higher_is_better=True,
         ),
-        "cmmd": Entry(
+        "cmmd": MetricRow(
             place="stylegan_eval.metrics.cmmd:METRIC",
             settings=CmmdSettings,
-            inputs=_COMPARED,
+            inputs=COMPARED,
             help="Maximum mean discrepancy of CLIP embeddings.",
+            in_all=False,  # CLIP is a download of 900 MB
         ),
-        "ppl": Entry(
+        "ppl": MetricRow(
             place="stylegan_eval.metrics.ppl:evaluate",
             settings=PplSettings,
-            inputs=(*_GENERATOR, "weights", "distances"),
+            inputs=(*GENERATOR, "weights", "distances"),
             help="Perceptual path length in z and in w.",
         ),
-        "ls": Entry(
+        "ls": MetricRow(
             place="stylegan_eval.metrics.ls:evaluate",
             settings=LsSettings,
-            inputs=(*_GENERATOR, "classifiers"),
+            inputs=(*GENERATOR, "classifiers"),
             help="Linear separability of attributes in z and in w.",
-        ),
-        "all": Entry(
-            place="stylegan_eval.metrics.measure:evaluate_all",
-            settings=AllSettings,
-            inputs=(*_COMPARED, "classifiers", "distances"),
-            help="Several metrics at once; each image is generated once.",
         ),
     }
 )
+
+
+def of_images() -> dict[str, MetricRow]:
+    """The metrics that see images through a feature network."""
+    return {name: metric for name, metric in METRICS.items() if metric.is_of_images}
+
+
+def names_of_results() -> dict[str, str]:
+    """Metrics by how the names of their results begin: ``fd`` is of ``fid``."""
+    return {start: name for name, metric in METRICS.items() for start in metric.names or (name,)}
+
+
+def higher_is_better(result: str) -> bool:
+    """Whether a larger value is the better one.
+
+    Parameters
+    ----------
+    result : str
+        Name of a result, as tables have it.
+
+    >>> [higher_is_better(name) for name in ("is50k", "pr50k3_recall", "prdc1k5_density")]
+    [True, True, True]
+    >>> [higher_is_better(name) for name in ("fid50k", "ppl_wend", "issue")]
+    [False, False, False]
+    """
+    beginning = re.match(r"[a-z]*", result)
+    assert beginning is not None
+    metric = names_of_results().get(beginning[0])
+    return metric is not None and METRICS[metric].higher_is_better

@@ -1,7 +1,6 @@
 """Measure one metric or `all`: open the run, dispatch, collect rows."""
 
-import importlib
-from typing import Any
+from pkgutil import resolve_name
 
 import torch
 
@@ -11,13 +10,15 @@ from stylegan_eval.engine.command import say
 from stylegan_eval.engine.processes import processes_from_environment
 from stylegan_eval.errors import UndefinedMetricError, UserError
 from stylegan_eval.generators.loading import pick_device
-from stylegan_eval.metrics import METRICS, Entry, image_metrics, ppl
+from stylegan_eval.metrics import METRICS, MetricRow, image_metrics, ppl
+from stylegan_eval.metrics.everything import AllSettings
 from stylegan_eval.metrics.image_metrics import evaluate
 from stylegan_eval.metrics.ls import open_separability
 from stylegan_eval.metrics.naming import ImageMetric, Request
+from stylegan_eval.networks import NETWORKS
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs, Sampling
-from stylegan_eval.settings.image_metrics import AllSettings, FeatureSettings
+from stylegan_eval.settings.image_metrics import FeatureSettings
 from stylegan_eval.settings.others import PplSettings
 
 
@@ -30,15 +31,15 @@ def open_run(device: str) -> Run:
     return Run(device=pick_device(device), processes=processes)
 
 
-def measure(entry: Entry, inputs: Inputs, settings: Sampling, run: Run) -> list[Row]:
-    """Measure what a command line names by one metric of the catalogue.
+def measure(metric: MetricRow, inputs: Inputs, settings: Sampling, run: Run) -> list[Row]:
+    """Measure what a command line names by one metric.
 
     Returns
     -------
     list of Row
         Empty in all processes but the first.
     """
-    found = at(entry.place)
+    found = resolve_name(metric.place)
     if isinstance(settings, PplSettings):
         inputs.check_weights("lpips-vgg")
     elif isinstance(settings, FeatureSettings) and not isinstance(settings, AllSettings):
@@ -50,12 +51,6 @@ def measure(entry: Entry, inputs: Inputs, settings: Sampling, run: Run) -> list[
     return evaluate(inputs, [Request(metric=found, settings=settings)], run)
 
 
-def at(place: str) -> Any:
-    """Object at ``module:name``."""
-    module, _, name = place.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
 def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
     """Measure all metrics that are chosen.
 
@@ -64,18 +59,20 @@ def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
     list of Row
         Empty in all processes but the first.
     """
-    if "" in inputs.weights:
-        raise UserError(
-            "--weights: several networks take part, say whose file it is: inception=FILE,"
-            " vgg16=FILE, lpips-vgg=FILE"
-        )
     asked, left_out = settings.chosen_with(
         classifiers=inputs.classifiers is not None, images=inputs.images is not None
     )
+    if "" in inputs.weights:
+        networks = [chosen.features for chosen in settings.of_images(asked).values()]
+        weighed = dict.fromkeys(name for name in networks if NETWORKS[name].url)
+        files = [f"{name}=FILE" for name in (*weighed, "lpips-vgg")]
+        raise UserError(
+            "--weights: several networks take part, say whose file it is: " + ", ".join(files)
+        )
     if inputs.distances is not None and "ppl" not in asked:
         raise UserError("--distances keeps the lengths of ppl, which is not among --metrics")
     requests = [
-        Request(metric=at(METRICS[name].place), settings=chosen)
+        Request(metric=resolve_name(METRICS[name].place), settings=chosen)
         for name, chosen in settings.of_images(asked).items()
     ]
     path_lengths = None

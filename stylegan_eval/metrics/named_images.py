@@ -24,12 +24,8 @@ from stylegan_eval.settings.image_metrics import (
     FeatureSettings,
     FidSettings,
     GeneratedSettings,
-    KidSettings,
-    PrdcSettings,
-    PrSettings,
     RealSettings,
     Variant,
-    subset_size_for,
 )
 
 
@@ -91,7 +87,8 @@ def open_named(
             files = stack.enter_context(_open_reals(inputs))
             reals = _chosen(files, compared[0].settings, fakes)
             for request in compared:
-                _check_enough(request.settings, reals.num)
+                assert isinstance(request.settings, RealSettings)
+                request.settings.check_reals(reals.num)
             yield Named(fakes=fakes, reals=reals)
 
 
@@ -119,22 +116,6 @@ def _chosen(files: ImageFiles, settings: FeatureSettings, fakes: Fakes | StoredS
         trained = fakes.mirrored and settings.reals != "full"
     mirror = trained if settings.mirror == "auto" else settings.mirror == "yes"
     return choose_reals(files, settings.num, settings.reals, settings, mirror=mirror)
-
-
-def _check_enough(settings: FeatureSettings, reals: int) -> None:
-    """Refuse all real images where they are fewer than the settings, made for `num`, allow."""
-    if isinstance(settings, KidSettings) and settings.subset_size > reals:
-        raise UserError(
-            f"the data has {reals} images, fewer than a subset of kid: use --subset-size"
-            f" {subset_size_for(reals)} or give more data"
-        )
-    if isinstance(settings, PrSettings | PrdcSettings) and settings.k >= reals:
-        raise UserError(
-            f"the data has {reals} images, --k {settings.k} needs {settings.k + 1} or more:"
-            " use a smaller --k or give more data"
-        )
-    if reals < 2:
-        raise UserError("the data has 1 image, two or more are needed: give more data")
 
 
 def _halves(files: ImageFiles, settings: FeatureSettings) -> Named:

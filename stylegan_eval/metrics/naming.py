@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.metrics.features import ImageFeatures, Kind
-from stylegan_eval.networks import OFFICIAL_WEIGHTS
+from stylegan_eval.networks import NETWORKS
 from stylegan_eval.settings.image_metrics import (
     FeatureSettings,
     FidSettings,
@@ -118,8 +118,8 @@ def marks(settings: FeatureSettings, detector: Detector, *, usual: str) -> str:
         said.append(settings.features)
     if settings.resize != "tf1":
         said.append(f"resize:{settings.resize}")
-    official = OFFICIAL_WEIGHTS.get(settings.features)
-    if official is not None and detector.weights_sha256 != official:
+    official = NETWORKS[settings.features].sha256
+    if official and detector.weights_sha256 != official:
         said.append(f"weights:{detector.weights_sha256[:8]}")
     return f"[{','.join(said)}]" if said else ""
 

@@ -1,17 +1,21 @@
-"""Feature networks and perceptual distances by name, with their official weights."""
+"""The table of feature networks and perceptual distances, with their official weights.
+
+Imports nothing heavy, so that command lines can name the networks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.networks import clip, inception, vgg16, vit
-from stylegan_eval.settings.common import Features
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from stylegan_eval.networks.lpips import PerceptualDistance
@@ -19,17 +23,99 @@ if TYPE_CHECKING:
     from stylegan_eval.settings.common import Precision
 
 
-DETECTORS: tuple[Features, ...] = get_args(Features)
-# Smallest image each network takes, in pixels: below, a pool would have nothing left to pool.
-SMALLEST_IMAGE = MappingProxyType({"lpips-vgg": 16, "st-lpips-vgg": 18, "st-lpips-alex": 21})
-OFFICIAL_WEIGHTS: Mapping[str, str] = MappingProxyType(
+@dataclass(frozen=True, kw_only=True)
+class NetworkRow:
+    """A row of the table."""
+
+    place: str
+    """``module:name`` of a function ``(weights, device, precision) -> FeatureNetwork``, or of a
+    distance, ``(weights, device) -> PerceptualDistance``; without `weights` where there is no
+    `url`."""
+    url: str = ""  # Of the official weights file; empty where a pip package brings it
+    sha256: str = ""  # Of that file
+    otherwise: str = "pass it with --weights FILE"  # What to do where it cannot be downloaded
+    is_distance: bool = False  # A perceptual distance
+    smallest: int = 1
+    """Smallest image that a distance takes, in pixels: below, a pool would have nothing to pool."""
+    has_resizes: bool = False
+    """Whether there is a choice of how images reach its input size: an argument after `weights`."""
+
+    def official_weights(self) -> Path:
+        """Local copy of the official weights file; downloaded when absent."""
+        from stylegan_eval.networks.weights import fetch
+
+        return fetch(self.url, self.sha256, advice=self.otherwise)
+
+
+def _vgg16(place: str, **changed: str | int) -> NetworkRow:
+    """Another use of torchvision's VGG16."""
+    return NetworkRow(
+        place=place,
+        url="https://download.pytorch.org/models/vgg16-397923af.pth",
+        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        **changed,  # type: ignore[arg-type]
+    )
+
+
+def _dinov2(letter: str, sha256: str) -> NetworkRow:
+    name = f"dinov2_vit{letter}14"
+    return NetworkRow(
+        place=f"stylegan_eval.networks.vit:load_{name}",
+        url=f"https://dl.fbaipublicfiles.com/dinov2/{name}/{name}_pretrain.pth",
+        sha256=sha256,
+    )
+
+
+_CLIP_SHA256 = "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"
+NETWORKS: Mapping[str, NetworkRow] = MappingProxyType(
     {
-        "inception": inception.WEIGHTS_SHA256,
-        vgg16.NAME: vgg16.WEIGHTS_SHA256,
-        clip.NAME: clip.WEIGHTS_SHA256,
-        **{name: release.sha256 for name, release in vit.DINOV2.items()},
+        "inception": NetworkRow(
+            place="stylegan_eval.networks.inception:load_inception",
+            url=(
+                "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+                "pt_inception-2015-12-05-6726825d.pth"
+            ),
+            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            otherwise="pass it with --weights FILE, or use --features efficientnet-lite0",
+            has_resizes=True,
+        ),
+        "efficientnet-lite0": NetworkRow(
+            place="stylegan_eval.networks.efficientnet:load_efficientnet"
+        ),
+        "vgg16": _vgg16("stylegan_eval.networks.vgg16:load_vgg16"),
+        "dinov2-vits14": _dinov2(
+            "s", "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9"
+        ),
+        "dinov2-vitb14": _dinov2(
+            "b", "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73"
+        ),
+        "dinov2-vitl14": _dinov2(
+            "l", "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428"
+        ),
+        "clip-vitl14-336": NetworkRow(
+            place="stylegan_eval.networks.clip:load_clip",
+            url=(
+                f"https://openaipublic.azureedge.net/clip/models/{_CLIP_SHA256}/ViT-L-14-336px.pt"
+            ),
+            sha256=_CLIP_SHA256,
+        ),
+        "lpips-vgg": _vgg16(
+            "stylegan_eval.networks.lpips:load_lpips",
+            otherwise="pass it with --weights FILE, or use --distance st-lpips-vgg",
+            is_distance=True,
+            smallest=16,
+        ),
+        "st-lpips-vgg": NetworkRow(
+            place="stylegan_eval.networks.lpips:load_st_lpips_vgg", is_distance=True, smallest=18
+        ),
+        "st-lpips-alex": NetworkRow(
+            place="stylegan_eval.networks.lpips:load_st_lpips_alex", is_distance=True, smallest=21
+        ),
     }
 )
+DETECTORS = tuple(name for name, row in NETWORKS.items() if not row.is_distance)
+DISTANCES = tuple(name for name, row in NETWORKS.items() if row.is_distance)
+WEIGHED = tuple(name for name, row in NETWORKS.items() if row.url)  # with a weights file
 
 
 def load_detector(
@@ -49,42 +135,25 @@ def load_detector(
         How images reach Inception's input size; the other networks have one rule each.
     weights : Path or None
         Weights file; None for the official one.
-    device : torch.device
-        Where to run.
-    precision : {"fp32", "tf32", "bf16"}
-        In which the network computes.
     """
     from stylegan_eval.engine.precision import check_precision
 
     check_precision(precision, device.type)
     if features not in DETECTORS:
         raise UserError(f"no features {features}: choose one of {', '.join(DETECTORS)}")
-    if features == "inception":
-        from stylegan_eval.networks.inception import load_inception
-
-        return load_inception(weights, resize, device, precision)
-    if features == "vgg16":
-        from stylegan_eval.networks.vgg16 import load_vgg16
-
-        return load_vgg16(weights, device, precision)
-    if features.startswith("dinov2-"):
-        from stylegan_eval.networks.vit import load_dinov2
-
-        return load_dinov2(features, weights, device, precision)
-    if features.startswith("clip-"):
-        from stylegan_eval.networks.clip import load_clip
-
-        return load_clip(weights, device, precision)
-    if weights is not None:
-        raise UserError(f"--weights does not apply to --features {features}: it brings its own")
-    from stylegan_eval.networks.efficientnet import load_efficientnet
-
-    return load_efficientnet(device, precision)
+    row = NETWORKS[features]
+    load = resolve_name(row.place)
+    if not row.url:
+        if weights is not None:
+            raise UserError(f"--weights does not apply to --features {features}: it brings its own")
+        return load(device, precision)
+    path = weights or row.official_weights()
+    return load(path, *([resize] if row.has_resizes else []), device, precision)
 
 
 def check_image_size(name: str, height: int, width: int) -> None:
     """Check that the distance of this name takes images of this size."""
-    smallest = SMALLEST_IMAGE[name]
+    smallest = NETWORKS[name].smallest
     if min(height, width) < smallest:
         raise UserError(
             f"{name} takes images of {smallest}x{smallest} pixels and more, but gets"
@@ -94,42 +163,16 @@ def check_image_size(name: str, height: int, width: int) -> None:
 
 
 def load_distance(name: str, weights: Path | None, device: torch.device) -> PerceptualDistance:
-    """Build the perceptual distance of this name on `device`.
+    """Build the perceptual distance of this name, one of `DISTANCES`, on `device`.
 
     Parameters
     ----------
-    name : {"lpips-vgg", "st-lpips-vgg", "st-lpips-alex"}
-        Name of the distance.
     weights : Path or None
         VGG16 of torchvision for ``lpips-vgg``; None for the official file. The others bring
         their own.
-    device : torch.device
-        Where to run.
     """
-    if name == "lpips-vgg":
-        from stylegan_eval.networks.lpips import load_lpips
-
-        return load_lpips(weights, device)
-    if weights is not None:
+    row = NETWORKS[name]
+    load = resolve_name(row.place)
+    if weights is not None and not row.url:
         raise UserError(f"--weights applies to --distance lpips-vgg; {name} brings its own")
-    from stylegan_eval.networks.lpips import load_stlpips
-
-    return load_stlpips(name, device)
-
-
-def why_not_lpips(weights: Path | None) -> str:
-    """Why ``lpips-vgg`` cannot be had, downloading its backbone if need be; empty when it can.
-
-    Weights that are given, or lie in the cache, are a wish for it: where they are damaged, loading
-    them raises instead of passing to another distance.
-    """
-    from stylegan_eval.networks.lpips import backbone_is_cached, find_backbone, find_heads
-
-    if weights is not None or backbone_is_cached():
-        return ""
-    try:
-        find_heads()
-        find_backbone()
-    except UserError as error:
-        return str(error)
-    return ""
+    return load(weights, device) if row.url else load(device)

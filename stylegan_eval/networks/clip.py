@@ -16,15 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.networks import NETWORKS
 from stylegan_eval.networks.network import FeatureNetwork, place
 from stylegan_eval.networks.preprocess import normalise, pillow_bicubic
 from stylegan_eval.networks.vit import PATCH, Architecture, VisionTransformer
-from stylegan_eval.networks.weights import fetch, fitting, read_weights
+from stylegan_eval.networks.weights import fitting, read_weights
 from stylegan_eval.settings.common import Precision
 
 NAME = "clip-vitl14-336"
-WEIGHTS_SHA256 = "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"
-WEIGHTS_URL = f"https://openaipublic.azureedge.net/clip/models/{WEIGHTS_SHA256}/ViT-L-14-336px.pt"
 SIZE = 336
 FEATURE_DIM = 768
 WIDTH, DEPTH, HEADS = 1024, 24, 16
@@ -146,7 +145,7 @@ def build_clip(
 
 def read_clip(path: Path) -> dict[str, Any]:
     """Read a weights file; a TorchScript archive, which holds code, only if it is OpenAI's own."""
-    if path.is_file() and sha256_of(path) == WEIGHTS_SHA256:
+    if path.is_file() and sha256_of(path) == NETWORKS[NAME].sha256:
         with warnings.catch_warnings():
             # It is deprecated, and there is no other reader of this format.
             warnings.simplefilter("ignore", FutureWarning)
@@ -156,29 +155,19 @@ def read_clip(path: Path) -> dict[str, Any]:
     return read_weights(path)
 
 
-def load_clip(
-    weights: Path | None, device: torch.device, precision: Precision = "fp32"
-) -> FeatureNetwork:
-    """Read the weights and build the detector; its features have length 1.
+def load_clip(weights: Path, device: torch.device, precision: Precision = "fp32") -> FeatureNetwork:
+    """Build the detector; its features have length 1.
 
-    Parameters
-    ----------
-    weights : Path or None
-        OpenAI's file, or a state dictionary (.pt, .safetensors) in its layout or in that of
-        Hugging Face's copy, openai/clip-vit-large-patch14-336; None fetches the official one.
-    device : torch.device
-        Where to run.
-    precision : {"fp32", "tf32", "bf16"}
-        In which the network computes.
+    The weights are OpenAI's file, or a state dictionary (.pt, .safetensors) in its layout or in
+    that of Hugging Face's copy, openai/clip-vit-large-patch14-336.
     """
-    path = weights or fetch(WEIGHTS_URL, WEIGHTS_SHA256, advice="pass it with --weights FILE")
-    state = read_clip(path)
-    with fitting(path, "the weights of CLIP ViT-L/14@336px"):
+    state = read_clip(weights)
+    with fitting(weights, "the weights of CLIP ViT-L/14@336px"):
         network = build_clip(state, WIDTH, DEPTH, HEADS, SIZE)
     return FeatureNetwork(
         name=NAME,
         resize=f"pillow-bicubic-{SIZE}",
-        weights_sha256=sha256_of(path),
+        weights_sha256=sha256_of(weights),
         feature_dim=FEATURE_DIM,
         preprocess=clip_input,
         network=place(Normed(network), device, precision),

@@ -21,14 +21,9 @@ from torch import Tensor, nn
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.networks.network import FeatureNetwork, place
 from stylegan_eval.networks.preprocess import INCEPTION_INPUT
-from stylegan_eval.networks.weights import fetch, fitting, read_weights
+from stylegan_eval.networks.weights import fitting, read_weights
 from stylegan_eval.settings.common import Precision
 
-WEIGHTS_URL = (
-    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
-    "pt_inception-2015-12-05-6726825d.pth"
-)
-WEIGHTS_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 FEATURE_DIM = 2048
 CLASSES = 1008
 BATCH_NORM_EPS = 1e-3
@@ -266,37 +261,22 @@ def fold_batch_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_inception(
-    weights: Path | None, resize: str, device: torch.device, precision: Precision = "fp32"
+    weights: Path, resize: str, device: torch.device, precision: Precision = "fp32"
 ) -> FeatureNetwork:
-    """Read the weights and build the detector.
+    """Build the detector with one of the resizes of `INCEPTION_INPUT`.
 
-    Parameters
-    ----------
-    weights : Path or None
-        Weights file in the naming of pytorch-fid, torch-fidelity and torchvision; None fetches
-        the official one.
-    resize : str
-        A key of `INCEPTION_INPUT`.
-    device : torch.device
-        Where to run.
-    precision : {"fp32", "tf32", "bf16"}
-        In which the network computes.
+    The weights file has the naming of pytorch-fid, torch-fidelity and torchvision.
     """
-    path = weights or fetch(
-        WEIGHTS_URL,
-        WEIGHTS_SHA256,
-        advice="pass it with --weights FILE, or use --features efficientnet-lite0",
-    )
-    state = read_weights(path)
+    state = read_weights(weights)
     with torch.device("meta"):  # no initial values: they would come from the global generator
         network = InceptionV3()
-    with fitting(path, "Inception weights in pytorch-fid's layout"):
+    with fitting(weights, "Inception weights in pytorch-fid's layout"):
         network.load_state_dict(fold_batch_norm(state), assign=True)
     head = network.fc.weight.detach().to(device, torch.float32)
     return FeatureNetwork(
         name="inception",
         resize=resize,
-        weights_sha256=sha256_of(path),
+        weights_sha256=sha256_of(weights),
         feature_dim=FEATURE_DIM,
         preprocess=INCEPTION_INPUT[resize],
         network=place(network, device, precision),

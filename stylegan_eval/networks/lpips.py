@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,10 +15,9 @@ from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
+from stylegan_eval.networks import NETWORKS
 from stylegan_eval.networks.vgg16 import CHANNELS, STAGES, VggTrunk
-from stylegan_eval.networks.vgg16 import WEIGHTS_SHA256 as BACKBONE_SHA256
-from stylegan_eval.networks.vgg16 import WEIGHTS_URL as BACKBONE_URL
-from stylegan_eval.networks.weights import checkpoints_folder, fetch, packaged_file, read_weights
+from stylegan_eval.networks.weights import checkpoints_folder, packaged_file, read_weights
 
 # Added to the norm of a pixel's channels, outside the root: x / (|x| + 1e-10).
 NORM_EPS = 1e-10
@@ -25,6 +25,7 @@ NORM_EPS = 1e-10
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 NAME = "lpips-vgg"
+BACKBONE = NETWORKS[NAME]
 HEADS_SHA256 = "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"
 # Where torchvision's `features` has its convolutions; ReLUs and pools lie between.
 _CONVS = tuple(f"features.{n}" for n in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28))
@@ -161,15 +162,21 @@ def find_heads() -> Path:
     return packaged_file("lpips", "weights/v0.1/vgg.pth", HEADS_SHA256, "lpips")
 
 
-def backbone_is_cached() -> bool:
-    """Whether a file of the official VGG16's name lies where PyTorch keeps downloads."""
-    return (checkpoints_folder() / BACKBONE_URL.rpartition("/")[2]).exists()
+def why_not_lpips(weights: Path | None) -> str:
+    """Why ``lpips-vgg`` cannot be had, downloading its backbone if need be; empty when it can.
 
-
-def find_backbone() -> Path:
-    """Path of the official VGG16; downloaded when it is not in the cache."""
-    advice = "pass it with --weights FILE, or use --distance st-lpips-vgg"
-    return fetch(BACKBONE_URL, BACKBONE_SHA256, advice=advice)
+    Weights that are given, or lie in the cache, are a wish for it: where they are damaged, loading
+    them raises instead of passing to another distance.
+    """
+    cached = checkpoints_folder() / BACKBONE.url.rpartition("/")[2]
+    if weights is not None or cached.exists():
+        return ""
+    try:
+        find_heads()
+        BACKBONE.official_weights()
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def load_lpips(weights: Path | None, device: torch.device) -> PerceptualDistance:
@@ -179,11 +186,9 @@ def load_lpips(weights: Path | None, device: torch.device) -> PerceptualDistance
     ----------
     weights : Path or None
         State dict of a VGG16 in torchvision's naming; None fetches the official one.
-    device : torch.device
-        Where to run.
     """
     heads = find_heads()
-    path = weights or find_backbone()
+    path = weights or BACKBONE.official_weights()
     with torch.device("meta"):  # no initial values: they would come from the global generator
         trunk = VggTrunk(_max_pool)
     load_convs(trunk.convs, read_weights(path), _CONVS, f"{path}: not torchvision's VGG16")
@@ -192,7 +197,7 @@ def load_lpips(weights: Path | None, device: torch.device) -> PerceptualDistance
     sha256 = sha256_of(path)
     return PerceptualDistance(
         name=NAME,
-        mark="" if sha256 == BACKBONE_SHA256 else f"weights:{sha256[:8]}",
+        mark="" if sha256 == BACKBONE.sha256 else f"weights:{sha256[:8]}",
         weights_sha256=sha256,
         trunk=trunk.to(device).to(memory_format=torch.channels_last),
         roots=[root.to(device) for root in roots],
@@ -257,16 +262,7 @@ def _vgg_names() -> list[str]:
 
 
 def load_stlpips(name: str, device: torch.device) -> PerceptualDistance:
-    """Read the weights of the package ``stlpips-pytorch`` and build the distance.
-
-    Parameters
-    ----------
-    name : {"st-lpips-vgg", "st-lpips-alex"}
-        Which trunk.
-    device : torch.device
-        Where to run.
-    """
-    assert name in _SHA256, name
+    """Build the distance from the weights of the package ``stlpips-pytorch``."""
     net = name.removeprefix("st-lpips-")
     inner = f"weights/vST0.0/{net}_shift_tolerant.pth"
     path = packaged_file("stlpips_pytorch", inner, _SHA256[name], "demo")
@@ -285,3 +281,7 @@ def load_stlpips(name: str, device: torch.device) -> PerceptualDistance:
         roots=[root.to(device) for root in roots],
         device=device,
     )
+
+
+load_st_lpips_vgg = partial(load_stlpips, VGG)
+load_st_lpips_alex = partial(load_stlpips, ALEX)

@@ -11,28 +11,24 @@ from torch import Tensor, nn
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.networks.network import FeatureNetwork, place
 from stylegan_eval.networks.preprocess import VGG_SIZE, vgg_input
-from stylegan_eval.networks.weights import fetch, fitting, read_weights
+from stylegan_eval.networks.weights import fitting, read_weights
 from stylegan_eval.settings.common import Precision
 
 NAME = "vgg16"
-WEIGHTS_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
-WEIGHTS_SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 FEATURE_DIM = 4096
 CLASSES = 1000
-# Channels of the 3x3 convolutions between two poolings.
-BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-GRID = VGG_SIZE // 2 ** len(BLOCKS)
-# Widths of the 3x3 convolutions of each stage.
+# Channels of the 3x3 convolutions of each stage; between two there is a pooling.
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 CHANNELS = tuple(stage[-1] for stage in STAGES)
+GRID = VGG_SIZE // 2 ** len(STAGES)
 
 
 def _convolutions() -> nn.Sequential:
     """[N, 3, 224, 224] -> [N, 512, 7, 7]; numbered as in the weights file."""
     layers: list[nn.Module] = []
     channels = 3
-    for block in BLOCKS:
-        for width in block:
+    for stage in STAGES:
+        for width in stage:
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
             channels = width
         layers.append(nn.MaxPool2d(2))
@@ -47,7 +43,7 @@ class Vgg16(nn.Module):
         self.features = _convolutions()
         # Dropout does nothing here but to keep the numbers of the weights file.
         self.classifier = nn.Sequential(
-            nn.Linear(BLOCKS[-1][-1] * GRID**2, FEATURE_DIM), nn.ReLU(inplace=True), nn.Dropout(),
+            nn.Linear(STAGES[-1][-1] * GRID**2, FEATURE_DIM), nn.ReLU(inplace=True), nn.Dropout(),
             nn.Linear(FEATURE_DIM, FEATURE_DIM), nn.ReLU(inplace=True), nn.Dropout(),
             nn.Linear(FEATURE_DIM, CLASSES),
         )  # fmt: skip
@@ -61,24 +57,13 @@ class Vgg16(nn.Module):
 
 
 def load_vgg16(
-    weights: Path | None, device: torch.device, precision: Precision = "fp32"
+    weights: Path, device: torch.device, precision: Precision = "fp32"
 ) -> FeatureNetwork:
-    """Read the weights and build the detector.
-
-    Parameters
-    ----------
-    weights : Path or None
-        State dictionary of torchvision's VGG16; None fetches the official one.
-    device : torch.device
-        Where to run.
-    precision : {"fp32", "tf32", "bf16"}
-        In which the network computes.
-    """
-    path = weights or fetch(WEIGHTS_URL, WEIGHTS_SHA256, advice="pass it with --weights FILE")
-    state = read_weights(path)
+    """Build the detector from a state dictionary of torchvision's VGG16."""
+    state = read_weights(weights)
     with torch.device("meta"):  # no initial values: they would come from the global generator
         network = Vgg16()
-    with fitting(path, "VGG16 weights in torchvision's layout"):
+    with fitting(weights, "VGG16 weights in torchvision's layout"):
         network.load_state_dict(state, assign=True)
     head, head_bias = (
         network.get_parameter(f"classifier.6.{kind}").detach().to(device, torch.float32)
@@ -87,7 +72,7 @@ def load_vgg16(
     return FeatureNetwork(
         name=NAME,
         resize=f"tf1-{VGG_SIZE}",
-        weights_sha256=sha256_of(path),
+        weights_sha256=sha256_of(weights),
         feature_dim=FEATURE_DIM,
         preprocess=vgg_input,
         network=place(network, device, precision),

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.networks.network import FeatureNetwork, place
 from stylegan_eval.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalise, pillow_bicubic
-from stylegan_eval.networks.weights import fetch, fitting, read_weights
+from stylegan_eval.networks.weights import fitting, read_weights
 from stylegan_eval.settings.common import Precision
 
 PATCH = 14
@@ -139,36 +139,13 @@ class VisionTransformer(nn.Module):
         return self.head(self.norm(tokens[:, 0]))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Release:
-    """A published network: its size and its weights file."""
-
-    width: int
-    depth: int
-    heads: int
-    sha256: str
-    url: str
-
-
-def _release(letter: str, width: int, depth: int, heads: int, sha256: str) -> Release:
-    name = f"dinov2_vit{letter}14"
-    url = f"https://dl.fbaipublicfiles.com/dinov2/{name}/{name}_pretrain.pth"
-    return Release(width=width, depth=depth, heads=heads, sha256=sha256, url=url)
-
-
-DINOV2: Mapping[str, Release] = MappingProxyType(
+DINOV2: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     {
-        "dinov2-vits14": _release(
-            "s", 384, 12, 6, "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9"
-        ),
-        "dinov2-vitb14": _release(
-            "b", 768, 12, 12, "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73"
-        ),
-        "dinov2-vitl14": _release(
-            "l", 1024, 24, 16, "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428"
-        ),
+        "dinov2-vits14": (384, 12, 6),
+        "dinov2-vitb14": (768, 12, 12),
+        "dinov2-vitl14": (1024, 24, 16),
     }
-)
+)  # width, depth and heads
 
 
 def dinov2_input(images: Tensor) -> Tensor:
@@ -229,33 +206,25 @@ def build_dinov2(state: Mapping[str, Any], width: int, depth: int, heads: int) -
 
 
 def load_dinov2(
-    name: str, weights: Path | None, device: torch.device, precision: Precision = "fp32"
+    name: str, weights: Path, device: torch.device, precision: Precision = "fp32"
 ) -> FeatureNetwork:
-    """Read the weights and build the detector.
-
-    Parameters
-    ----------
-    name : str
-        A key of `DINOV2`.
-    weights : Path or None
-        State dictionary in the official layout; None fetches the official one.
-    device : torch.device
-        Where to run.
-    precision : {"fp32", "tf32", "bf16"}
-        In which the network computes.
-    """
-    release = DINOV2[name]
-    path = weights or fetch(release.url, release.sha256, advice="pass it with --weights FILE")
-    state = read_weights(path)
-    with fitting(path, f"the official weights of {name}"):
-        network = build_dinov2(state, release.width, release.depth, release.heads)
+    """Build the detector of this name from a state dictionary in the official layout."""
+    width, depth, heads = DINOV2[name]
+    state = read_weights(weights)
+    with fitting(weights, f"the official weights of {name}"):
+        network = build_dinov2(state, width, depth, heads)
     return FeatureNetwork(
         name=name,
         resize=f"pillow-bicubic-{DINOV2_SIZE}",
-        weights_sha256=sha256_of(path),
-        feature_dim=release.width,
+        weights_sha256=sha256_of(weights),
+        feature_dim=width,
         preprocess=dinov2_input,
         network=place(network, device, precision),
         device=device,
         precision=precision,
     )
+
+
+load_dinov2_vits14 = partial(load_dinov2, "dinov2-vits14")
+load_dinov2_vitb14 = partial(load_dinov2, "dinov2-vitb14")
+load_dinov2_vitl14 = partial(load_dinov2, "dinov2-vitl14")

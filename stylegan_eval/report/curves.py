@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from stylegan_eval.metrics import higher_is_better
 from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.report import shell
 from stylegan_eval.report.charts import Curve, Values, curves, histogram, seen
 from stylegan_eval.report.shell import code
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.formatting import number, with_error
-from stylegan_eval.results.measured import Measured, from_log, higher_is_better
+from stylegan_eval.results.measured import Measured, from_log
 from stylegan_eval.results.path_length_file import Distances
 from stylegan_eval.results.plotting import number_in, running_mean, window_of
 from stylegan_eval.results.run_folder import METRICS

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from stylegan_eval.metrics import higher_is_better
 from stylegan_eval.report import shell
 from stylegan_eval.report.paper import beside
 from stylegan_eval.report.shell import code
@@ -19,7 +20,7 @@ from stylegan_eval.report.tables import (
     unlike,
     value,
 )
-from stylegan_eval.results.measured import Measured, higher_is_better
+from stylegan_eval.results.measured import Measured
 from stylegan_eval.results.significance import LEVEL, SIGNS
 
 

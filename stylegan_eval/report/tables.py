@@ -9,11 +9,12 @@ from string import ascii_lowercase
 
 import numpy as np
 
+from stylegan_eval.metrics import higher_is_better
 from stylegan_eval.report.charts import Values, bars, seen
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.comparison import DEFINING
 from stylegan_eval.results.formatting import number, with_error
-from stylegan_eval.results.measured import Measured, higher_is_better
+from stylegan_eval.results.measured import Measured
 from stylegan_eval.results.significance import Comparison, Sample, all_pairs, holm, order_words
 
 _SPACE = re.compile(r"ls_([zw])")

@@ -1,7 +1,6 @@
 """One result as a report takes it, from a table or from the log of a training."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +12,6 @@ from stylegan_eval.results.results import COLUMNS
 from stylegan_eval.results.significance import known
 
 LARGEST = 1e30  # what is beyond is no measurement but the trace of a broken run or file
-# Metrics of which more is better; all others are distances or the like.
-_HIGHER = re.compile(r"(is|pr|prdc)(?![a-z])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +62,6 @@ class Measured:
     def part(self) -> str:
         """For a part of a metric its own name, ``eyeglasses``."""
         return self.metric.rpartition("/")[2]
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether a larger value is the better one.
-
-    >>> [higher_is_better(name) for name in ("is50k", "pr50k3_recall", "prdc1k5_density")]
-    [True, True, True]
-    >>> [higher_is_better(name) for name in ("fid50k", "ppl_wend", "issue")]
-    [False, False, False]
-    """
-    return _HIGHER.match(metric) is not None
 
 
 def from_table(path: Path) -> list[Measured]:

@@ -80,6 +80,7 @@ class Sampling:
     """Seed and batch of a measurement."""
 
     _least: ClassVar[int] = 2
+    fewest_option: ClassVar[str] = ""  # The field that sets `fewest`, where one does
 
     num: int = choice(50_000, "Images.")
     seed: int = choice(0, "Seed of latents, noise and flips.")
@@ -91,3 +92,8 @@ class Sampling:
         if self.batch < 1:
             raise UserError(f"--batch must be at least 1, got {self.batch}")
         check_seed("--seed", self.seed)
+
+    @property
+    def fewest(self) -> int:
+        """Images that the metric needs at least."""
+        return 2

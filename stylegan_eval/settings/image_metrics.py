@@ -1,15 +1,12 @@
-"""Settings of the metrics of images, and of `all`."""
+"""Settings of the metrics of images."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Features, Precision, Sampling, check_psi, choice
-from stylegan_eval.settings.others import Crop, Derivative, DistanceName, LsSettings, PplSettings
 
-_CLASSIFIERS = ("inception", "efficientnet-lite0")
+CLASSIFIERS = ("inception", "efficientnet-lite0")  # feature networks that tell classes
 Resize = Literal["tf1", "clean", "pytorch-fid"]
 Mirror = Literal["auto", "yes", "no"]
 Reals = Literal["random", "first", "full"]
@@ -25,6 +22,8 @@ REALS_HELP = (
 @dataclass(frozen=True, kw_only=True)
 class FeatureSettings(Sampling):
     """What generated images go through."""
+
+    only_own_features: ClassVar[bool] = False  # Whether another network makes it another metric
 
     num: int = choice(50_000, "Generated images, and as many real ones.")
     features: Features = choice("inception", "Feature network. Only Inception gives an FID.")
@@ -87,6 +86,11 @@ class RealSettings(GeneratedSettings):
     reals: Reals = choice("random", REALS_HELP)
     mirror: Mirror = choice("auto", MIRROR_HELP)
 
+    def check_reals(self, count: int) -> None:
+        """Refuse real images that are fewer than the metric needs, which `num` need not be."""
+        if count < 2:
+            raise UserError("the data has 1 image, two or more are needed: give more data")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FidSettings(RealSettings):
@@ -110,6 +114,8 @@ class FidSettings(RealSettings):
 class KidSettings(RealSettings):
     """Protocol of the Kernel Inception Distance."""
 
+    fewest_option: ClassVar[str] = "subset_size"
+
     subsets: int = choice(100, "Random subsets whose distances are averaged.")
     subset_size: int = choice(1000, "Images of a subset.")
 
@@ -123,52 +129,85 @@ class KidSettings(RealSettings):
                 f" use {subset_size_for(self.num)}"
             )
 
+    @property
+    def fewest(self) -> int:
+        """A subset."""
+        return self.subset_size
+
+    def check_reals(self, count: int) -> None:
+        """Refuse less than a subset."""
+        if self.subset_size > count:
+            raise UserError(
+                f"the data has {count} images, fewer than a subset of kid: use --subset-size"
+                f" {subset_size_for(count)} or give more data"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class IsSettings(GeneratedSettings):
     """Protocol of the Inception Score."""
+
+    fewest_option: ClassVar[str] = "splits"
 
     num: int = choice(50_000, "Generated images.")
     splits: int = choice(10, "Parts whose scores are averaged.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.features not in _CLASSIFIERS:
+        if self.features not in CLASSIFIERS:
             raise UserError(
-                f"--features {self.features} tells no classes: use {' or '.join(_CLASSIFIERS)}"
+                f"--features {self.features} tells no classes: use {' or '.join(CLASSIFIERS)}"
             )
         if not 1 <= self.splits <= self.num:
             raise UserError(f"--splits must be from 1 to --num ({self.num}), got {self.splits}")
+
+    @property
+    def fewest(self) -> int:
+        """One of each split."""
+        return self.splits
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrSettings(RealSettings):
     """Protocol of improved precision and recall (Kynkäänniemi et al. 2019)."""
 
+    fewest_option: ClassVar[str] = "k"
+
     features: Features = choice("vgg16", "Feature network; VGG16's fc2 is the paper's.")
     k: int = choice(3, "Neighbours that span the radius of a ball.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_k(self.k, self.num)
+        if not 1 <= self.k < self.num:
+            raise UserError(f"--k must be from 1 to --num - 1 ({self.num - 1}), got {self.k}")
+
+    @property
+    def fewest(self) -> int:
+        """An image and its neighbours."""
+        return self.k + 1
+
+    def check_reals(self, count: int) -> None:
+        """Refuse too few for the neighbours."""
+        if self.k >= count:
+            raise UserError(
+                f"the data has {count} images, --k {self.k} needs {self.fewest} or more:"
+                " use a smaller --k or give more data"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
-class PrdcSettings(RealSettings):
+class PrdcSettings(PrSettings):
     """Protocol of density and coverage (Naeem et al. 2020)."""
 
     num: int = choice(10_000, "Generated images, and as many real ones.")
-    features: Features = choice("vgg16", "Feature network; VGG16's fc2 is the paper's.")
     k: int = choice(5, "Neighbours that span the radius of a ball.")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_k(self.k, self.num)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CmmdSettings(RealSettings):
     """Protocol of the CLIP maximum mean discrepancy (Jayasumana et al. 2024)."""
+
+    only_own_features: ClassVar[bool] = True
 
     num: int = choice(30_000, "Generated images, and as many real ones.")
     features: Features = choice("clip-vitl14-336", "Feature network; CLIP ViT-L/14@336 is CMMD's.")
@@ -190,149 +229,3 @@ class StatsSettings(FeatureSettings):
 def subset_size_for(images: int) -> int:
     """Size of subsets that differ from one another; of few images all of them."""
     return images // 2 if images >= 8 else images
-
-
-def _check_k(k: int, num: int) -> None:
-    if not 1 <= k < num:
-        raise UserError(f"--k must be from 1 to --num - 1 ({num - 1}), got {k}")
-
-
-_OF_IMAGES: Mapping[str, type[FeatureSettings]] = MappingProxyType(
-    {
-        "fid": FidSettings,
-        "kid": KidSettings,
-        "is": IsSettings,
-        "pr": PrSettings,
-        "prdc": PrdcSettings,
-        "cmmd": CmmdSettings,
-    }
-)
-# Fewer images than these cannot do with splits and neighbours that are not choices of `all`.
-_LEAST: Mapping[str, int] = MappingProxyType(
-    {"is": IsSettings.splits, "pr": PrSettings.k + 1, "prdc": PrdcSettings.k + 1}
-)
-NAMES = (*_OF_IMAGES, "ppl", "ls")
-# CLIP is a download of 900 MB: not without being asked.
-_DEFAULT = ",".join(name for name in NAMES if name != "cmmd")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AllSettings(RealSettings):
-    """Which metrics, and their numbers; what is not here is each metric's default."""
-
-    metrics: str = choice(
-        _DEFAULT, "Which to measure, also cmmd; ls only where --classifiers is given."
-    )
-    num: int = choice(50_000, "Generated images for all but ppl and ls.")
-    subset_size: int = choice(1000, "Images of a subset of kid.")
-    pairs: int = choice(100_000, "Pairs of ppl.")
-    distance: DistanceName = choice("auto", "Perceptual distance of ppl.")
-    crop: Crop = choice("face", "Crop of ppl.")
-    derivative: Derivative = choice("finite", "Derivative of ppl.")
-    ls_num: int = choice(200_000, "Generated images for ls.")
-    ls_keep: int = choice(100_000, "Most confident images of ls kept for each attribute.")
-    attributes: str = choice("", "Attributes of ls: names, or -NAME,-OTHER for all others.")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        unknown = [name for name in self._words() if name not in NAMES]
-        if unknown or not self._words():
-            raise UserError(
-                f"--metrics: {', '.join(unknown) or 'nothing'} is not among {', '.join(NAMES)}"
-            )
-        for name, least in _LEAST.items():
-            if name in self._words() and self.num < least:
-                raise UserError(
-                    f"--metrics {name} needs --num {least} or more, got {self.num}: or leave it out"
-                )
-        of_latents = [name for name in ("ppl", "ls") if name in self._words()]
-        if of_latents and self.names_metrics:
-            self.variant.check_absent(
-                f"{' and '.join(of_latents)} measure single latents without truncation, name the"
-                " other metrics (--metrics fid,kid)"
-            )
-        # Each metric checks its own numbers.
-        self.of_images(self._words())
-        if "ppl" in self._words():
-            self.of_ppl()
-        if "ls" in self._words() and self.metrics != _DEFAULT:
-            self.of_ls()
-
-    def _words(self) -> list[str]:
-        return [word.strip() for word in self.metrics.split(",") if word.strip()]
-
-    @property
-    def names_metrics(self) -> bool:
-        """Whether metrics were asked for by name: then none is left out."""
-        return self.metrics != _DEFAULT
-
-    def chosen_with(self, *, classifiers: bool, images: bool) -> tuple[list[str], dict[str, str]]:
-        """Metrics to measure of a generator or of images, and why others are left out.
-
-        Returns
-        -------
-        list of str, dict
-            Names in the order of `NAMES`, each once; reasons by name.
-        """
-        words = self._words()
-        undefined: dict[str, str] = {}
-        for name in ("ppl", "ls"):
-            if name in words and images:
-                undefined[name] = "it needs a generator's latents, which --images lacks"
-            elif name in words and self.variant.said:
-                undefined[name] = "it measures single latents without truncation"
-        if undefined and self.names_metrics:
-            raise UserError(
-                f"{' and '.join(undefined)} cannot be measured of --images: name the other"
-                " metrics, --metrics fid,kid,is,pr,prdc"
-            )
-        if "ls" in words and not classifiers:
-            if self.names_metrics:
-                raise UserError(
-                    "--metrics ls needs --classifiers FILE: stylegan-eval classifiers train"
-                    " makes one"
-                )
-            undefined.pop("ls", None)
-            words.remove("ls")
-        return [name for name in NAMES if name in words and name not in undefined], undefined
-
-    def of_images(self, names: Sequence[str]) -> dict[str, FeatureSettings]:
-        """Settings of the metrics of images among `names`.
-
-        With ``--features inception`` each metric looks through the network of its paper,
-        otherwise all but cmmd look through the network that is named.
-        """
-        made: dict[str, FeatureSettings] = {}
-        for name, kind in _OF_IMAGES.items():
-            if name not in names:
-                continue
-            known = {field.name for field in fields(kind)}
-            values: dict[str, Any] = {
-                field.name: getattr(self, field.name)
-                for field in fields(self)
-                if field.name in known
-            }
-            if name == "cmmd" or (self.features == "inception" and name in ("pr", "prdc")):
-                del values["features"], values["resize"]
-            made[name] = kind(**values)
-        return made
-
-    def of_ppl(self) -> PplSettings:
-        """Settings of path length."""
-        return PplSettings(
-            num=self.pairs,
-            seed=self.seed,
-            distance=self.distance,
-            crop=self.crop,
-            derivative=self.derivative,
-        )
-
-    def of_ls(self) -> LsSettings:
-        """Settings of linear separability; batch as for the other metrics of images."""
-        return LsSettings(
-            num=self.ls_num,
-            keep=self.ls_keep,
-            seed=self.seed,
-            batch=self.batch,
-            attributes=self.attributes,
-        )

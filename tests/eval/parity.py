@@ -10,6 +10,7 @@ from PIL import Image
 
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.metrics import METRICS
+from stylegan_eval.metrics.everything import ALL
 from stylegan_eval.metrics.measure import measure
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import FidSettings
@@ -95,4 +96,6 @@ def distance_in_span(function, fake, real):
 
 def rows_of(metric, inputs, settings):
     """What the metric's driver measures."""
-    return measure(METRICS[metric], inputs, settings, Run(device=torch.device("cpu")))
+    return measure(
+        {**METRICS, "all": ALL}[metric], inputs, settings, Run(device=torch.device("cpu"))
+    )

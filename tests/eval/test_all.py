@@ -12,8 +12,8 @@ from stylegan_eval.classifiers.storage import save_classifier
 from stylegan_eval.classifiers.training import train
 from stylegan_eval.cli import main
 from stylegan_eval.images.files import open_images
+from stylegan_eval.metrics.everything import AllSettings
 from stylegan_eval.results.comparison import compare_tables
-from stylegan_eval.settings.image_metrics import AllSettings
 from stylegan_eval.settings.others import TrainSettings
 from tests.eval import fakes
 from tests.eval.labelled import draw, write

@@ -11,6 +11,9 @@ from click.testing import CliRunner
 from stylegan_eval.cli import main
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.metrics import METRICS
+from stylegan_eval.metrics.everything import ALL
+
+COMMANDS = {**METRICS, "all": ALL}
 
 LITE = ["--features", "efficientnet-lite0", "--device", "cpu"]
 
@@ -57,14 +60,14 @@ def test_runs_as_a_module():
     command = [sys.executable, "-m", "stylegan_eval", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Usage: stylegan-eval")
-    for name in METRICS:
+    for name in COMMANDS:
         assert f"  {name} " in done.stdout
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_defaults_have_one_home(name):
     options = {option.name: option.default for option in main.commands[name].params}
-    settings = METRICS[name].settings
+    settings = COMMANDS[name].settings
     assert {field.name: options[field.name] for field in fields(settings)} == vars(settings())
 
 

@@ -16,7 +16,7 @@ from stylegan_eval.metrics.fid import METRIC, FrechetTo, fid, frechet_distance, 
 from stylegan_eval.metrics.image_pass import FileImages, GeneratedImages, collect
 from stylegan_eval.metrics.named_images import open_named
 from stylegan_eval.metrics.naming import Gathered, Request, inception_name
-from stylegan_eval.networks import OFFICIAL_WEIGHTS
+from stylegan_eval.networks import NETWORKS
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import FidSettings
 from tests.eval.fakes import LinearGenerator, PixelDetector
@@ -222,7 +222,7 @@ def test_names_pin_the_protocol():
             object.__setattr__(self, "weights_sha256", sha256)
 
     own = Named("12345678" + "0" * 56)
-    official = Named(OFFICIAL_WEIGHTS["inception"])
+    official = Named(NETWORKS["inception"].sha256)
 
     def name(detector, **settings):
         return inception_name("fid", "fd", FidSettings(**settings), detector)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from stylegan_eval.metrics.everything import AllSettings
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.settings.image_metrics import AllSettings
 from tests.eval.parity import rows_of
 
 NUM = 8

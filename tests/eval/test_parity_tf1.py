@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from stylegan_eval.metrics.everything import AllSettings
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.settings.image_metrics import AllSettings, IsSettings
+from stylegan_eval.settings.image_metrics import IsSettings
 from tests.eval.parity import COUNT, distance_in_span, read_images, rows_of
 
 pytestmark = pytest.mark.parametrize("case", [32, 64, 128, 256, 1024], indirect=True)

@@ -10,12 +10,17 @@ import torch
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.forward_mode import derivative
 from stylegan_eval.networks import (
-    SMALLEST_IMAGE,
+    NETWORKS,
     check_image_size,
     load_distance,
+)
+from stylegan_eval.networks.lpips import (
+    BACKBONE,
+    head_roots,
+    squared_norm,
+    unit_channels,
     why_not_lpips,
 )
-from stylegan_eval.networks.lpips import BACKBONE_URL, head_roots, squared_norm, unit_channels
 from stylegan_eval.networks.weights import packaged_file
 
 CPU = torch.device("cpu")
@@ -136,7 +141,7 @@ def test_pixels_without_signal_have_a_derivative(dtype):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_smallest_image_is_the_smallest_that_works(distances, name):
-    size = SMALLEST_IMAGE[name]
+    size = NETWORKS[name].smallest
     a, b = image_pair(size)
     assert torch.isfinite(distances[name](a, b)).all()
     check_image_size(name, size, size)
@@ -182,7 +187,7 @@ def test_missing_or_altered_packages_are_named():
 def test_weights_that_are_there_are_a_wish_for_lpips(tmp_path, monkeypatch, backbone):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert why_not_lpips(backbone) == ""
-    cached = tmp_path / "hub" / "checkpoints" / BACKBONE_URL.rpartition("/")[2]
+    cached = tmp_path / "hub" / "checkpoints" / BACKBONE.url.rpartition("/")[2]
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"damaged")
     assert why_not_lpips(None) == ""

@@ -354,7 +354,8 @@ def test_generators_that_hide_from_differentiation_are_refused(run):
 def test_only_the_default_distance_gives_way(run, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     # Nothing listens on port 9: as without a network.
-    monkeypatch.setattr(lpips_module, "BACKBONE_URL", "http://127.0.0.1:9/vgg16-397923af.pth")
+    backbone = replace(lpips_module.BACKBONE, url="http://127.0.0.1:9/vgg16-397923af.pth")
+    monkeypatch.setattr(lpips_module, "BACKBONE", backbone)
     name, note = choose_distance(PplSettings(), None, run)
     assert name == "st-lpips-vgg"
     assert note.startswith("st-lpips-vgg instead of lpips-vgg: cannot download")
