@@ -25,7 +25,8 @@ from stylegan_eval.engine.command import ErrorLineCommand
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.path_length import Camera, measure_pairs
 from stylegan_eval.metrics.trimmed_mean import trimmed_mean
-from stylegan_eval.networks import DISTANCES, load_distance
+from stylegan_eval.networks import DISTANCES
+from stylegan_eval.networks.loading import load_distance
 from stylegan_eval.networks.lpips import PerceptualDistance
 from stylegan_eval.settings.others import PplSettings
 

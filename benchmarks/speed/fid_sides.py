@@ -69,10 +69,9 @@ def ours(folders: tuple[Path, Path], weights: Path, resize: str, precision: str)
     """`stylegan-eval fid --images ... --data ...`, with an empty cache."""
     from typing import cast
 
-    from stylegan_eval.metrics.fid import METRIC
+    from stylegan_eval.metrics import fid
     from stylegan_eval.metrics.image_metrics import evaluate
     from stylegan_eval.metrics.measure import open_run
-    from stylegan_eval.metrics.naming import ImageMetric, Request
     from stylegan_eval.settings.common import Inputs, Precision
     from stylegan_eval.settings.image_metrics import FidSettings, Resize
 
@@ -84,9 +83,8 @@ def ours(folders: tuple[Path, Path], weights: Path, resize: str, precision: str)
             resize=cast(Resize, resize),
             precision=cast(Precision, precision),
         )
-        metric = ImageMetric(fake=METRIC.fake, real=METRIC.real, values=watch.around(METRIC.values))
-        rows = evaluate(inputs, [Request(metric=metric, settings=settings)], open_run("cpu"))
-        return rows[0].value
+        watch.wrap(fid, "fid")
+        return evaluate(inputs, [settings], open_run("cpu"))[0].value
 
     return run
 

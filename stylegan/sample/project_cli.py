@@ -48,7 +48,7 @@ def project_command(
     from stylegan.sample.painter import open_painter
     from stylegan_eval.engine.files import check_writable
     from stylegan_eval.engine.progress import progress_bar
-    from stylegan_eval.networks import load_distance
+    from stylegan_eval.networks.loading import load_distance
 
     source = options.Source(**{key: values.pop(key) for key in ("ckpt", "number", "lod", "device")})
     settings = ProjectionSettings(**values)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any, TypeVar
 
 import torch
@@ -28,12 +27,11 @@ from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError, is_out_of_memory
 from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics import METRICS
-from stylegan_eval.metrics.image_metrics import evaluate
+from stylegan_eval.metrics.image_metrics import evaluate_each
 from stylegan_eval.metrics.measure import measure
-from stylegan_eval.metrics.naming import Gathered, Request, Value
 from stylegan_eval.metrics.ppl import load_chosen
 from stylegan_eval.metrics.sources import check_size
-from stylegan_eval.networks import load_detector
+from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import FeatureSettings, RealSettings
@@ -343,28 +341,10 @@ def measure_group(group: Sequence[Asked], inputs: Inputs, run: Run) -> list[tupl
         Rows in the order of `group`, each with what it belongs to; empty in all processes but the
         first.
     """
-    owners: list[Asked] = []
-    requests = []
-    for each in group:
-        entry, settings = METRICS[each.entry], each.settings
-        if isinstance(settings, FeatureSettings):
-            metric = resolve_name(entry.place)
-            counted = replace(metric, values=_counted(metric.values, each, owners))
-            requests.append(Request(metric=counted, settings=settings))
-            continue
-        return [(each, row) for row in measure(entry, inputs, settings, run)]
-    rows = evaluate(inputs, requests, run)
-    return list(zip(owners, rows, strict=True)) if rows else []
-
-
-def _counted(
-    values: Callable[[Any, Gathered], list[Value]], asked: Asked, owners: list[Asked]
-) -> Callable[[Any, Gathered], list[Value]]:
-    """As `values`, and note for each value whose it is."""
-
-    def compute(settings: Any, gathered: Gathered) -> list[Value]:
-        found = values(settings, gathered)
-        owners.extend([asked] * len(found))
-        return found
-
-    return compute
+    metrics = [each.settings for each in group if isinstance(each.settings, FeatureSettings)]
+    if metrics:
+        rows_of_each = evaluate_each(inputs, metrics, run)
+    else:
+        [alone] = group
+        rows_of_each = [measure(METRICS[alone.entry], inputs, alone.settings, run)]
+    return [(each, row) for each, rows in zip(group, rows_of_each, strict=True) for row in rows]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -55,6 +56,10 @@ class Detector(Protocol):
     @property
     def feature_dim(self) -> int:
         """Length D of a feature vector."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features [N, D] of uint8 images [N, 3, H, W]."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 from stylegan_eval.settings.common import Features, Sampling
 from stylegan_eval.settings.image_metrics import (
@@ -25,18 +26,27 @@ GENERATED = (*GENERATOR, "images")
 COMPARED = (*GENERATED, "data", "weights")
 
 
+# ``moments``: mean and scatter; ``vectors``: every feature vector; ``classes``: the sums of the
+# Inception Score.
+Kind = Literal["moments", "vectors", "classes"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class MetricRow:
     """A row of the table."""
 
     place: str
-    """``module:name`` of an `image_metrics.ImageMetric`, or of a function ``(inputs, settings, run)
-    -> list[Row]``."""
+    """``module:name`` of a function. A metric of images computes its values from what a feature
+    network saw, ``(settings, fake, real) -> list[Value]`` with two `features.ImageFeatures`; any
+    other metric does all of its work, ``(inputs, settings, run) -> list[Row]``."""
     settings: type[Sampling]
     """Its frozen settings: defaults, help texts, checks, the fewest images, the feature network."""
     inputs: tuple[str, ...]
     """The fields of `settings.common.Inputs` that it reads, beside the device."""
     help: str  # What it measures, in one sentence
+    fake: tuple[Kind, ...] = ()
+    """What is gathered of generated images; empty if it is no metric of images."""
+    real: tuple[Kind, ...] = ()  # And of real ones; empty if it compares with none
     names: tuple[str, ...] = ()
     """How the names of its results begin, where it is not its own name."""
     higher_is_better: bool = False
@@ -50,7 +60,7 @@ class MetricRow:
     @property
     def is_of_images(self) -> bool:
         """Whether it sees images through a feature network."""
-        return issubclass(self.settings, FeatureSettings)
+        return bool(self.fake)
 
     def features(self, network: Features) -> Features:
         """Feature network that it uses where several metrics share the choice of `network`.
@@ -66,45 +76,56 @@ class MetricRow:
 METRICS: Mapping[str, MetricRow] = MappingProxyType(
     {
         "fid": MetricRow(
-            place="stylegan_eval.metrics.fid:METRIC",
+            place="stylegan_eval.metrics.fid:fid",
             settings=FidSettings,
             inputs=COMPARED,
             help="Fréchet distance between features of generated and of real images.",
+            fake=("moments",),
+            real=("moments",),
             names=("fid", "fd"),
         ),
         "kid": MetricRow(
-            place="stylegan_eval.metrics.kid:METRIC",
+            place="stylegan_eval.metrics.kid:kid",
             settings=KidSettings,
             inputs=COMPARED,
             help="Kernel Inception Distance, unbiased.",
+            fake=("vectors",),
+            real=("vectors",),
             names=("kid", "kd"),
         ),
         "is": MetricRow(
-            place="stylegan_eval.metrics.inception_score:METRIC",
+            place="stylegan_eval.metrics.inception_score:inception_score",
             settings=IsSettings,
             inputs=(*GENERATED, "weights"),
             help="Inception Score.",
+            fake=("classes",),
             higher_is_better=True,
         ),
         "pr": MetricRow(
-            place="stylegan_eval.metrics.precision_recall:PRECISION_RECALL",
+            place="stylegan_eval.metrics.precision_recall:precision_recall_values",
             settings=PrSettings,
             inputs=COMPARED,
             help="Improved precision and recall.",
+            fake=("vectors",),
+            real=("vectors",),
             higher_is_better=True,
         ),
         "prdc": MetricRow(
-            place="stylegan_eval.metrics.precision_recall:DENSITY_COVERAGE",
+            place="stylegan_eval.metrics.precision_recall:prdc_values",
             settings=PrdcSettings,
             inputs=COMPARED,
             help="Density and coverage, with the precision and recall of that paper.",
+            fake=("vectors",),
+            real=("vectors",),
             higher_is_better=True,
         ),
         "cmmd": MetricRow(
-            place="stylegan_eval.metrics.cmmd:METRIC",
+            place="stylegan_eval.metrics.cmmd:of_images",
             settings=CmmdSettings,
             inputs=COMPARED,
             help="Maximum mean discrepancy of CLIP embeddings.",
+            fake=("vectors",),
+            real=("vectors",),
             in_all=False,  # CLIP is a download of 900 MB
         ),
         "ppl": MetricRow(
@@ -126,6 +147,11 @@ METRICS: Mapping[str, MetricRow] = MappingProxyType(
 def of_images() -> dict[str, MetricRow]:
     """The metrics that see images through a feature network."""
     return {name: metric for name, metric in METRICS.items() if metric.is_of_images}
+
+
+def metric_of(settings: Sampling) -> MetricRow:
+    """The metric that these settings are of."""
+    return next(row for row in METRICS.values() if row.settings is type(settings))
 
 
 def names_of_results() -> dict[str, str]:

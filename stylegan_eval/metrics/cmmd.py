@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.mmd_variance import FEWEST, Across, MmdVariance, Within, mmd_variance
 from stylegan_eval.metrics.naming import (
-    Gathered,
-    ImageMetric,
     Value,
     count_name,
     error_details,
@@ -105,12 +104,12 @@ def cmmd(
     return value, stderr, redrawn
 
 
-def of_images(settings: CmmdSettings, gathered: Gathered) -> list[Value]:
+def of_images(settings: CmmdSettings, fake: ImageFeatures, real: ImageFeatures) -> list[Value]:
     """CMMD of the embeddings of generated and real images."""
-    fake, real = (torch.from_numpy(x).to(gathered.device) for x in gathered.vectors())
-    own = marks(settings, gathered.detector, usual="clip-vitl14-336")
+    x, y = fake.tensor(), real.tensor()
+    own = marks(settings, fake.detector, usual="clip-vitl14-336")
     name = f"cmmd{count_name(settings.num)}{suffix(settings)}{own}"
-    value, stderr, redrawn = cmmd(fake, real)
+    value, stderr, redrawn = cmmd(x, y)
     return [
         Value(
             name=name,
@@ -120,6 +119,3 @@ def of_images(settings: CmmdSettings, gathered: Gathered) -> list[Value]:
             details=error_details(redrawn) if stderr else {},
         )
     ]
-
-
-METRIC = ImageMetric(fake=("vectors",), real=("vectors",), values=of_images)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stylegan_eval.engine.blocks import Arrays, Key, key_digest, load_arrays, save_arrays
 from stylegan_eval.engine.cache import cache_dir
@@ -27,12 +29,12 @@ from stylegan_eval.engine.statistics import (
 )
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
+from stylegan_eval.metrics import Kind
 from stylegan_eval.metrics.image_pass import Samples
 
 GROUPS = 20
 
 
-Kind = Literal["moments", "vectors", "classes"]
 FORMAT = "stylegan-eval-reals/1"
 
 
@@ -41,9 +43,7 @@ class FeatureCollector:
     """Runs one feature network once per image and keeps what the metrics ask of it."""
 
     detector: Detector  # The network
-    kinds: tuple[Kind, ...]
-    """``moments``: mean and scatter of a block; ``vectors``: every feature vector; ``classes``: the
-    sums of the Inception Score."""
+    kinds: tuple[Kind, ...]  # What is kept
     num: int  # Images 0 .. num - 1 are looked at.
     splits: int = 10  # Into how many parts of equal size the Inception Score divides them
 
@@ -108,13 +108,19 @@ class _Block:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFeatures:
-    """What was gathered of a set of images."""
+    """What a feature network saw in a set of images."""
 
+    detector: Detector  # The network
     blocks: Sequence[FeatureStats] = ()
     """Moments of groups of neighbouring images; one for the whole of real images; may be empty."""
     stored: StoredStats | None = None  # Moments read from a file, instead of blocks
     vectors: NDArray[np.float32] | None = None  # float32 [N, D]
     classes: ClassSums | None = None  # Sums of the Inception Score
+
+    def tensor(self) -> Tensor:
+        """Every feature vector, float32 [N, D], where the network is."""
+        assert self.vectors is not None
+        return torch.from_numpy(self.vectors).to(self.detector.device)
 
     @cached_property
     def moments(self) -> FeatureStats | StoredStats:
@@ -163,6 +169,7 @@ def gathered(
                 )
             )
     features = ImageFeatures(
+        detector=collector.detector,
         blocks=moments,
         vectors=np.concatenate(vectors) if vectors else None,
         classes=reduce(add, classes) if classes else None,
@@ -216,7 +223,7 @@ def find(key: Key, collector: FeatureCollector) -> ImageFeatures | None:
             )
         ]
     vectors = found["vectors"]["vectors"] if "vectors" in found else None
-    return ImageFeatures(blocks=blocks, vectors=vectors)
+    return ImageFeatures(detector=collector.detector, blocks=blocks, vectors=vectors)
 
 
 def keep(key: Key, collector: FeatureCollector, features: ImageFeatures) -> None:

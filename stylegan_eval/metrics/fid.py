@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.metrics.features import ImageFeatures
-from stylegan_eval.metrics.naming import Gathered, ImageMetric, Value, error_details, inception_name
+from stylegan_eval.metrics.naming import Value, error_details, inception_name
 from stylegan_eval.results.significance import known
 from stylegan_eval.settings.image_metrics import FidSettings
 
@@ -336,14 +336,14 @@ def _parts(groups: Sequence[FeatureStats], n: int) -> list[tuple[FeatureStats, l
     return [(reduce(add, each), each) for each in members]
 
 
-def fid(settings: FidSettings, gathered: Gathered) -> list[Value]:
+def fid(settings: FidSettings, fake: ImageFeatures, real: ImageFeatures) -> list[Value]:
     """Distance with its standard error, and where images suffice its limit for infinitely many."""
-    name = inception_name("fid", "fd", settings, gathered.detector)
-    distance = FrechetTo(gathered.real.moments)
-    note = _note(gathered.fake, gathered.real)
-    if gathered.fake.stored is not None:
-        return [Value(name=name, value=distance(gathered.fake.stored), notes=[note])]
-    found = estimate(distance, gathered.fake.blocks)
+    name = inception_name("fid", "fd", settings, fake.detector)
+    distance = FrechetTo(real.moments)
+    note = _note(fake, real)
+    if fake.stored is not None:
+        return [Value(name=name, value=distance(fake.stored), notes=[note])]
+    found = estimate(distance, fake.blocks)
     details = error_details() if found.stderr else {}
     value = Value(name=name, value=found.value, stderr=found.stderr, details=details, notes=[note])
     if settings.floor or found.limit is None:
@@ -364,6 +364,3 @@ def _note(fake: ImageFeatures, real: ImageFeatures) -> str:
         f"{min(counts)} images do not span {dim} features: the value is biased upwards and compares"
         f" only with values of {min(counts)} images"
     )
-
-
-METRIC = ImageMetric(fake=("moments",), real=("moments",), values=fid)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Protocol
 
 import torch
@@ -15,14 +16,13 @@ from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.engine.stats_file import StoredStats, check_new, write_stats
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
-from stylegan_eval.metrics import features
-from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, Kind, gathered
+from stylegan_eval.metrics import Kind, features, metric_of
+from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
 from stylegan_eval.metrics.image_pass import Collector, collect, pass_key
 from stylegan_eval.metrics.named_images import Named, open_named
-from stylegan_eval.metrics.naming import Gathered, Request
 from stylegan_eval.metrics.provenance import about_fakes, make_row, where
 from stylegan_eval.metrics.sources import Fakes, Reals, choose_reals
-from stylegan_eval.networks import load_detector
+from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
@@ -55,69 +55,73 @@ class Consumer(Protocol):
 
 
 def evaluate(
-    inputs: Inputs, requests: Sequence[Request], run: Run, consumers: Sequence[Consumer] = ()
+    inputs: Inputs,
+    metrics: Sequence[FeatureSettings],
+    run: Run,
+    consumers: Sequence[Consumer] = (),
 ) -> list[Row]:
+    """Rows of `evaluate_each`, one after the other."""
+    return [row for rows in evaluate_each(inputs, metrics, run, consumers) for row in rows]
+
+
+def evaluate_each(
+    inputs: Inputs,
+    metrics: Sequence[FeatureSettings],
+    run: Run,
+    consumers: Sequence[Consumer] = (),
+) -> list[list[Row]]:
     """Measure images of one generator (or of files) by several metrics in one pass.
 
     All processes must call it alike.
 
     Parameters
     ----------
-    inputs : Inputs
-        Generator or images, real images, weights.
-    requests : sequence of Request
-        Metrics of features, with equal `num`, `seed`, `batch` and choice of real images.
-    run : Run
-        Where.
+    metrics : sequence of FeatureSettings
+        Metrics of images, with equal `num`, `seed`, `batch` and choice of real images.
     consumers : sequence of Consumer
         Other metrics of the generated images, with the same seed and batch.
 
     Returns
     -------
-    list of Row
-        In the order of requests and consumers; empty in all processes but the first.
+    list of list of Row
+        For each metric, then for each consumer; empty lists in all processes but the first.
     """
     start = time.perf_counter()
-    asked = [*(r.settings for r in requests), *(consumer.settings for consumer in consumers)]
-    sampling = max(asked, key=lambda settings: settings.num)
-    with open_named(inputs, requests, sampling, run) as named:
+    samplings = [*metrics, *(consumer.settings for consumer in consumers)]
+    sampling = max(samplings, key=lambda settings: settings.num)
+    with open_named(inputs, metrics, sampling, run) as named:
         for consumer in consumers:
             assert isinstance(named.fakes, Fakes)
             consumer.check(named.fakes)
         plans = {
             network: _plan(network, seen_by, inputs, run.device)
-            for network, seen_by in _by_network(requests).items()
+            for network, seen_by in _by_network(metrics).items()
         }
         real = {network: _real_features(named, plan, run) for network, plan in plans.items()}
         fake, parts = _fake_features(named, plans, consumers, run)
         if not run.processes.is_first:
-            return []
-        rows = []
-        for request in requests:
-            network = _network(request.settings)
-            detector = plans[network].detector
-            found = Gathered(
-                fake=fake[network], real=real[network], detector=detector, device=run.device
-            )
-            about = _about(inputs, request, named, detector, run)
-            rows += [
-                make_row(value, about) for value in request.metric.values(request.settings, found)
-            ]
+            return [[] for _ in samplings]
+        rows: list[list[Row]] = []
+        for settings in metrics:
+            network, metric = _network(settings), metric_of(settings)
+            about = _about(inputs, settings, named, plans[network].detector, run)
+            values = resolve_name(metric.place)(settings, fake[network], real[network])
+            rows.append([make_row(value, about) for value in values])
         for consumer, arrays in zip(consumers, parts, strict=True):
             assert isinstance(named.fakes, Fakes)
-            rows += consumer.rows(arrays, named.fakes, run)
+            rows.append(consumer.rows(arrays, named.fakes, run))
     seconds = round(time.perf_counter() - start, 1)
-    return [replace(row, seconds=seconds) for row in rows]
+    return [[replace(row, seconds=seconds) for row in of_one] for of_one in rows]
 
 
 def _network(settings: FeatureSettings) -> _Network:
     return settings.features, settings.resize
 
 
-def _by_network(requests: Sequence[Request]) -> dict[_Network, list[Request]]:
-    groups: dict[_Network, list[Request]] = {}
-    for request in requests:
-        groups.setdefault(_network(request.settings), []).append(request)
+def _by_network(metrics: Sequence[FeatureSettings]) -> dict[_Network, list[FeatureSettings]]:
+    groups: dict[_Network, list[FeatureSettings]] = {}
+    for settings in metrics:
+        groups.setdefault(_network(settings), []).append(settings)
     return groups
 
 
@@ -136,18 +140,19 @@ class _Plan:
 
 
 def _plan(
-    key: _Network, requests: Sequence[Request], inputs: Inputs, device: torch.device
+    key: _Network, metrics: Sequence[FeatureSettings], inputs: Inputs, device: torch.device
 ) -> _Plan:
     features, resize = key
     kinds: tuple[Kind, ...] = ("moments", "vectors", "classes")
-    scores = [r.settings.splits for r in requests if isinstance(r.settings, IsSettings)]
-    settings = requests[0].settings
+    rows = [metric_of(settings) for settings in metrics]
+    scores = [settings.splits for settings in metrics if isinstance(settings, IsSettings)]
+    settings = metrics[0]
     return _Plan(
         detector=load_detector(
             features, resize, inputs.weights_of(features), device, settings.precision
         ),
-        fake=tuple(kind for kind in kinds if any(kind in r.metric.fake for r in requests)),
-        real=tuple(kind for kind in kinds if any(kind in r.metric.real for r in requests)),
+        fake=tuple(kind for kind in kinds if any(kind in row.fake for row in rows)),
+        real=tuple(kind for kind in kinds if any(kind in row.real for row in rows)),
         num=settings.num,
         splits=scores[0] if scores else 1,
     )
@@ -155,10 +160,10 @@ def _plan(
 
 def _real_features(named: Named, plan: _Plan, run: Run) -> ImageFeatures:
     if not plan.real or named.reals is None:
-        return ImageFeatures()
+        return ImageFeatures(detector=plan.detector)
     if isinstance(named.reals, StoredStats):
         _check_stored(named.reals, plan.detector)
-        return ImageFeatures(stored=named.reals)
+        return ImageFeatures(detector=plan.detector, stored=named.reals)
     return files_features(named.reals, plan.collector(plan.real, named.reals.num), run)
 
 
@@ -168,10 +173,10 @@ def files_features(reals: Reals, collector: FeatureCollector, run: Run) -> Image
     work_key = {**reals.key, "batch": reals.source.batch, "device": run.device.type}
     if run.processes.agree(answer=found is not None):
         run.supersede(pass_key(work_key, [collector]))  # of a run that was killed
-        return found or ImageFeatures()
+        return found or ImageFeatures(detector=collector.detector)
     parts = collect(reals.source, [collector], work_key, run, "real images")
     if not run.processes.is_first:
-        return ImageFeatures()
+        return ImageFeatures(detector=collector.detector)
     seen = gathered(collector, parts[collector.name], groups=1)
     features.keep(reals.key, collector, seen)
     return seen
@@ -191,7 +196,11 @@ def _fake_features(
     if isinstance(named.fakes, StoredStats):
         for plan in plans.values():
             _check_stored(named.fakes, plan.detector)
-        return {network: ImageFeatures(stored=named.fakes) for network in plans}, []
+        stored = {
+            network: ImageFeatures(detector=plan.detector, stored=named.fakes)
+            for network, plan in plans.items()
+        }
+        return stored, []
     assert named.fakes is not None
     others = [consumer.collector for consumer in consumers]
     parts = collect(
@@ -218,15 +227,14 @@ def _check_stored(stats: StoredStats, detector: Detector) -> None:
 
 
 def _about(
-    inputs: Inputs, request: Request, named: Named, detector: Detector, run: Run
+    inputs: Inputs, settings: FeatureSettings, named: Named, detector: Detector, run: Run
 ) -> dict[str, Any]:
     """Everything of a row but the number, its name and its time."""
-    settings = request.settings
     about = {**about_fakes(named.fakes, inputs), **where(run)}
     protocol = {"resize": detector.resize, "quantisation": "round-half-up"}
     if isinstance(settings, GeneratedSettings):
         protocol |= settings.variant.said
-    reals = named.reals if request.metric.real else None
+    reals = named.reals if metric_of(settings).real else None
     if isinstance(reals, StoredStats):
         about |= {
             "data": str(inputs.data),

@@ -12,8 +12,9 @@ from torch import Tensor
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.sampling import Stream, random_stream
 from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.mmd_variance import FEWEST, Across, MmdVariance, Within, mmd_variance
-from stylegan_eval.metrics.naming import Gathered, ImageMetric, Value, error_details, inception_name
+from stylegan_eval.metrics.naming import Value, error_details, inception_name
 from stylegan_eval.settings.image_metrics import KidSettings, subset_size_for
 
 # Relative spread of a kernel of float32 features that cannot be told from none.
@@ -174,18 +175,18 @@ def kernel_distance(
     return kernel_distance_of(fake, real, random_subsets(counts, subsets, subset_size, rng))
 
 
-def kid(settings: KidSettings, gathered: Gathered) -> list[Value]:
+def kid(settings: KidSettings, fake: ImageFeatures, real: ImageFeatures) -> list[Value]:
     """Mean over random subsets, which the seed draws."""
-    fake, real = (torch.from_numpy(x).to(gathered.device) for x in gathered.vectors())
+    x, y = fake.tensor(), real.tensor()
     distance = kernel_distance(
-        fake,
-        real,
+        x,
+        y,
         rng=random_stream(settings.seed, 1, Stream.SUBSET),
         subsets=settings.subsets,
         subset_size=settings.subset_size,
     )
     value = Value(
-        name=inception_name("kid", "kd", settings, gathered.detector),
+        name=inception_name("kid", "kd", settings, fake.detector),
         value=distance.mean,
         stderr=distance.stderr,
         protocol={"subsets": f"{settings.subsets}x{settings.subset_size}"},
@@ -196,4 +197,3 @@ def kid(settings: KidSettings, gathered: Gathered) -> list[Value]:
 
 
 _NO_ERROR = f"no standard error: it takes subsets of {FEWEST} unlike images or more"
-METRIC = ImageMetric(fake=("vectors",), real=("vectors",), values=kid)

@@ -10,12 +10,11 @@ from stylegan_eval.engine.command import say
 from stylegan_eval.engine.processes import processes_from_environment
 from stylegan_eval.errors import UndefinedMetricError, UserError
 from stylegan_eval.generators.loading import pick_device
-from stylegan_eval.metrics import METRICS, MetricRow, image_metrics, ppl
+from stylegan_eval.metrics import MetricRow, image_metrics, ppl
 from stylegan_eval.metrics.everything import AllSettings
 from stylegan_eval.metrics.image_metrics import evaluate
 from stylegan_eval.metrics.ls import open_separability
-from stylegan_eval.metrics.naming import ImageMetric, Request
-from stylegan_eval.networks import NETWORKS
+from stylegan_eval.networks import WEIGHED
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import FeatureSettings
@@ -39,16 +38,13 @@ def measure(metric: MetricRow, inputs: Inputs, settings: Sampling, run: Run) -> 
     list of Row
         Empty in all processes but the first.
     """
-    found = resolve_name(metric.place)
     if isinstance(settings, PplSettings):
         inputs.check_weights("lpips-vgg")
-    elif isinstance(settings, FeatureSettings) and not isinstance(settings, AllSettings):
-        inputs.check_weights(settings.features)
-    if not isinstance(found, ImageMetric):
-        rows: list[Row] = found(inputs, settings, run)
-        return rows
+    if not metric.is_of_images:
+        return resolve_name(metric.place)(inputs, settings, run)
     assert isinstance(settings, FeatureSettings)
-    return evaluate(inputs, [Request(metric=found, settings=settings)], run)
+    inputs.check_weights(settings.features)
+    return evaluate(inputs, [settings], run)
 
 
 def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
@@ -63,18 +59,16 @@ def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
         classifiers=inputs.classifiers is not None, images=inputs.images is not None
     )
     if "" in inputs.weights:
-        networks = [chosen.features for chosen in settings.of_images(asked).values()]
-        weighed = dict.fromkeys(name for name in networks if NETWORKS[name].url)
-        files = [f"{name}=FILE" for name in (*weighed, "lpips-vgg")]
         raise UserError(
-            "--weights: several networks take part, say whose file it is: " + ", ".join(files)
+            "--weights: several networks take part, say whose file it is: "
+            + ", ".join(f"{name}=FILE" for name in WEIGHED)
         )
+    asked, left_out = settings.chosen_with(
+        classifiers=inputs.classifiers is not None, images=inputs.images is not None
+    )
     if inputs.distances is not None and "ppl" not in asked:
         raise UserError("--distances keeps the lengths of ppl, which is not among --metrics")
-    requests = [
-        Request(metric=resolve_name(METRICS[name].place), settings=chosen)
-        for name, chosen in settings.of_images(asked).items()
-    ]
+    of_images = list(settings.of_images(asked).values())
     path_lengths = None
     if "ppl" in asked:
         try:
@@ -87,5 +81,7 @@ def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
         for name, reason in left_out.items():
             say(f"note: {name} is left out: {reason}", err=True)
     consumers = [open_separability(inputs, settings.of_ls(), run)] if "ls" in asked else []
-    rows = image_metrics.evaluate(inputs, requests, run, consumers) if requests or consumers else []
+    rows = []
+    if of_images or consumers:
+        rows = image_metrics.evaluate(inputs, of_images, run, consumers)
     return rows if path_lengths is None else rows + path_lengths()

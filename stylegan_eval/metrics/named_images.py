@@ -9,7 +9,7 @@ from stylegan_eval.engine.sampling import Stream, random_stream
 from stylegan_eval.engine.stats_file import StoredStats, read_stats
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import ImageFiles, open_images
-from stylegan_eval.metrics.naming import Request
+from stylegan_eval.metrics import metric_of
 from stylegan_eval.metrics.sources import (
     Fakes,
     Reals,
@@ -41,7 +41,7 @@ class Named:
 
 @contextlib.contextmanager
 def open_named(
-    inputs: Inputs, requests: Sequence[Request], sampling: Sampling, run: Run
+    inputs: Inputs, metrics: Sequence[FeatureSettings], sampling: Sampling, run: Run
 ) -> Iterator[Named]:
     """Open generated and real images, and refuse what can be refused before a network is loaded.
 
@@ -49,29 +49,28 @@ def open_named(
     ----------
     inputs : Inputs
         What the command line names.
-    requests : sequence of Request
+    metrics : sequence of FeatureSettings
         Metrics of images, with equal choices of real ones.
     sampling : Sampling
         How many images are generated, and with which seed.
     run : Run
         Where.
     """
-    variant = _variant(requests)
-    compared = [request for request in requests if request.metric.real]
-    only_moments = requests and all(
-        r.metric.fake == r.metric.real == ("moments",) for r in requests
-    )
+    variant = _variant(metrics)
+    compared = [settings for settings in metrics if isinstance(settings, RealSettings)]
+    rows = [metric_of(settings) for settings in metrics]
+    only_moments = rows and all(row.fake == row.real == ("moments",) for row in rows)
     if any(map(statistics_file, (inputs.images, inputs.data))) and not only_moments:
         raise UserError("a file of statistics holds mean and covariance: only fid can use it")
     with contextlib.ExitStack() as stack:
-        if any(isinstance(r.settings, FidSettings) and r.settings.floor for r in requests):
+        if any(isinstance(settings, FidSettings) and settings.floor for settings in metrics):
             if inputs.ckpt or inputs.generator or inputs.images:
                 raise UserError(
                     "--floor compares real images with real ones: leave out --ckpt, --generator,"
                     " and --images"
                 )
             variant.check_absent("--floor draws no images")
-            yield _halves(stack.enter_context(_open_reals(inputs)), requests[0].settings)
+            yield _halves(stack.enter_context(_open_reals(inputs)), compared[0])
             return
         fakes: Fakes | StoredStats
         if (path := statistics_file(inputs.images)) is not None:
@@ -85,17 +84,16 @@ def open_named(
             yield Named(fakes=fakes, reals=read_stats(path))
         else:
             files = stack.enter_context(_open_reals(inputs))
-            reals = _chosen(files, compared[0].settings, fakes)
-            for request in compared:
-                assert isinstance(request.settings, RealSettings)
-                request.settings.check_reals(reals.num)
+            reals = _chosen(files, compared[0], fakes)
+            for settings in compared:
+                settings.check_reals(reals.num)
             yield Named(fakes=fakes, reals=reals)
 
 
-def _variant(requests: Sequence[Request]) -> Variant:
-    """How the generator shall draw; all requests say the same."""
-    asked = [r.settings for r in requests if isinstance(r.settings, GeneratedSettings)]
-    return asked[0].variant if asked else Variant()
+def _variant(metrics: Sequence[FeatureSettings]) -> Variant:
+    """How the generator shall draw; all metrics say the same."""
+    drawn = [settings for settings in metrics if isinstance(settings, GeneratedSettings)]
+    return drawn[0].variant if drawn else Variant()
 
 
 def _open_reals(inputs: Inputs) -> ImageFiles:
@@ -106,9 +104,8 @@ def _open_reals(inputs: Inputs) -> ImageFiles:
     return open_images(inputs.data)
 
 
-def _chosen(files: ImageFiles, settings: FeatureSettings, fakes: Fakes | StoredStats) -> Reals:
+def _chosen(files: ImageFiles, settings: RealSettings, fakes: Fakes | StoredStats) -> Reals:
     """The real images that the settings ask for."""
-    assert isinstance(settings, RealSettings)
     trained = False
     if isinstance(fakes, Fakes):
         what = "the generator draws" if fakes.generator is not None else "--images are"
@@ -118,9 +115,8 @@ def _chosen(files: ImageFiles, settings: FeatureSettings, fakes: Fakes | StoredS
     return choose_reals(files, settings.num, settings.reals, settings, mirror=mirror)
 
 
-def _halves(files: ImageFiles, settings: FeatureSettings) -> Named:
+def _halves(files: ImageFiles, settings: RealSettings) -> Named:
     """Two disjoint random sets of `num` real images each."""
-    assert isinstance(settings, RealSettings)
     num = settings.num
     if 2 * num > len(files):
         raise UserError(

@@ -1,15 +1,9 @@
-"""What the metrics of images have in common: what they need, and how their names are made."""
+"""Values of metrics of images, and how their names are made."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from stylegan_eval.engine.protocols import Detector
-from stylegan_eval.metrics.features import ImageFeatures, Kind
 from stylegan_eval.networks import NETWORKS
 from stylegan_eval.settings.image_metrics import (
     FeatureSettings,
@@ -30,42 +24,6 @@ class Value:
     details: Mapping[str, str] = field(default_factory=dict)  # What else was measured
     notes: Sequence[str] = ()
     """What a reader must know before quoting it; empty ones count for nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gathered:
-    """What a metric computes its values from."""
-
-    fake: ImageFeatures
-    real: ImageFeatures
-    """fake, real: Of the generated and of the real images; `real` is empty where the metric needs
-    none."""
-    detector: Detector  # The network that saw them
-    device: torch.device  # Where to compute
-
-    def vectors(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Feature vectors of generated and of real images, [N, D] and [M, D]."""
-        assert self.fake.vectors is not None
-        assert self.real.vectors is not None
-        return self.fake.vectors, self.real.vectors
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageMetric:
-    """A metric of images."""
-
-    fake: tuple[Kind, ...]
-    real: tuple[Kind, ...]
-    """fake, real: Kinds of `features.Kind` that it needs of generated and of real images."""
-    values: Callable[[Any, Gathered], list[Value]]  # ``(settings, gathered) -> list of Value``
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """A metric of images with its settings."""
-
-    metric: ImageMetric
-    settings: FeatureSettings
 
 
 def error_details(redrawn: float | None = None) -> dict[str, str]:

@@ -17,7 +17,7 @@ from stylegan_eval.metrics.path_length import Camera, measure_pairs, perceptual_
 from stylegan_eval.metrics.provenance import where
 from stylegan_eval.metrics.sources import generator_key, load_pure_generator
 from stylegan_eval.metrics.trimmed_mean import TrimmedMean, trimmed_mean
-from stylegan_eval.networks import check_image_size, load_distance
+from stylegan_eval.networks.loading import check_image_size, load_distance
 from stylegan_eval.networks.lpips import Embedding, PerceptualDistance, why_not_lpips
 from stylegan_eval.results.path_length_file import Distances, check_distances_path, write_distances
 from stylegan_eval.results.results import Row, one_note

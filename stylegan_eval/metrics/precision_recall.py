@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.naming import (
-    Gathered,
-    ImageMetric,
     Value,
     count_and_k,
     error_details,
@@ -224,11 +223,13 @@ def prdc(real: Tensor, fake: Tensor, k: int = 5) -> Manifold:
     return measure(real, fake, k, OPEN)[0]
 
 
-def precision_recall_values(settings: PrSettings, gathered: Gathered) -> list[Value]:
+def precision_recall_values(
+    settings: PrSettings, fake: ImageFeatures, real: ImageFeatures
+) -> list[Value]:
     """Precision with its standard error over generated images, and recall."""
-    fake, real = (torch.from_numpy(x).to(gathered.device) for x in gathered.vectors())
-    measured, note = measure(real, fake, settings.k, CLOSED)
-    own = marks(settings, gathered.detector, usual="vgg16")
+    x, y = fake.tensor(), real.tensor()
+    measured, note = measure(y, x, settings.k, CLOSED)
+    own = marks(settings, fake.detector, usual="vgg16")
     name = f"pr{count_and_k(settings.num, settings.k)}{suffix(settings)}"
     precision = Value(
         name=f"{name}_precision{own}",
@@ -240,14 +241,11 @@ def precision_recall_values(settings: PrSettings, gathered: Gathered) -> list[Va
     return [precision, Value(name=f"{name}_recall{own}", value=measured.recall, notes=[note])]
 
 
-PRECISION_RECALL = ImageMetric(fake=("vectors",), real=("vectors",), values=precision_recall_values)
-
-
-def prdc_values(settings: PrdcSettings, gathered: Gathered) -> list[Value]:
+def prdc_values(settings: PrdcSettings, fake: ImageFeatures, real: ImageFeatures) -> list[Value]:
     """The four numbers, of balls without their boundary."""
-    fake, real = (torch.from_numpy(x).to(gathered.device) for x in gathered.vectors())
-    measured, note = measure(real, fake, settings.k, OPEN)
-    own = marks(settings, gathered.detector, usual="vgg16")
+    x, y = fake.tensor(), real.tensor()
+    measured, note = measure(y, x, settings.k, OPEN)
+    own = marks(settings, fake.detector, usual="vgg16")
     name = f"prdc{count_and_k(settings.num, settings.k)}{suffix(settings)}"
     return [
         Value(
@@ -264,6 +262,3 @@ def prdc_values(settings: PrdcSettings, gathered: Gathered) -> list[Value]:
             ("recall", measured.recall, None),
         )
     ]
-
-
-DENSITY_COVERAGE = ImageMetric(fake=("vectors",), real=("vectors",), values=prdc_values)

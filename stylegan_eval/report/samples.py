@@ -23,7 +23,7 @@ from stylegan_eval.metrics.features import FeatureCollector
 from stylegan_eval.metrics.image_metrics import files_features
 from stylegan_eval.metrics.precision_recall import distances
 from stylegan_eval.metrics.sources import pick_reals
-from stylegan_eval.networks import load_detector
+from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.report import shell
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.formatting import number

@@ -11,6 +11,8 @@ from torch import Tensor
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.protocols import LoadedGenerator
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class LinearGenerator:
@@ -41,6 +43,7 @@ class PixelDetector:
     name: str = "pixels"
     identity: str = "pixels v1"
     weights_sha256: str = "00" * 32
+    device: torch.device = CPU
 
     def __call__(self, images: Tensor) -> Tensor:
         return images.flatten(1)[:, : self.feature_dim].float() / 255

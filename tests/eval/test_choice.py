@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -16,12 +17,11 @@ from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.sampling import mirror_flags, random_choice
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import open_images
-from stylegan_eval.metrics import cmmd, fid, inception_score, kid, precision_recall
+from stylegan_eval.metrics import metric_of
 from stylegan_eval.metrics.features import FeatureCollector, gathered
 from stylegan_eval.metrics.image_metrics import files_features
 from stylegan_eval.metrics.image_pass import collect
 from stylegan_eval.metrics.named_images import open_named
-from stylegan_eval.metrics.naming import Gathered, Request
 from stylegan_eval.metrics.sources import choose_reals
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
@@ -88,18 +88,18 @@ def measured(images, data, num=TAKEN, **choice):
     """All metrics of images of two folders, as the command lines compute them."""
     common = {"num": num, "features": "efficientnet-lite0", **choice}
     scores = {key: value for key, value in common.items() if key != "reals"}
-    requests = [
-        Request(metric=fid.METRIC, settings=FidSettings(**common)),
-        Request(metric=kid.METRIC, settings=KidSettings(**common, subset_size=100, subsets=20)),
-        Request(metric=precision_recall.PRECISION_RECALL, settings=PrSettings(**common)),
-        Request(metric=precision_recall.DENSITY_COVERAGE, settings=PrdcSettings(**common)),
-        Request(metric=cmmd.METRIC, settings=CmmdSettings(**common)),
-        Request(metric=inception_score.METRIC, settings=IsSettings(**scores, splits=8)),
+    metrics = [
+        FidSettings(**common),
+        KidSettings(**common, subset_size=100, subsets=20),
+        PrSettings(**common),
+        PrdcSettings(**common),
+        CmmdSettings(**common),
+        IsSettings(**scores, splits=8),
     ]
     run, detector = Run(device=CPU), Classifier()
     inputs = Inputs(images=images, data=data)
-    with open_named(inputs, requests, requests[0].settings, run) as named:
-        seen_reals = files_features(
+    with open_named(inputs, metrics, metrics[0], run) as named:
+        real = files_features(
             named.reals, FeatureCollector(detector=detector, kinds=("moments", "vectors"), num=num),
             run,
         )  # fmt: skip
@@ -107,13 +107,14 @@ def measured(images, data, num=TAKEN, **choice):
             detector=detector, kinds=("moments", "vectors", "classes"), num=num, splits=8
         )
         parts = collect(named.fakes.source, [collector], named.fakes.key, run, "images")
-        seen = Gathered(
-            fake=gathered(collector, parts[collector.name]), real=seen_reals, detector=detector,
-            device=CPU,
-        )  # fmt: skip
-        values = [v for r in requests for v in r.metric.values(r.settings, seen)]
+        fake = gathered(collector, parts[collector.name])
+        values = [v for each in metrics for v in values_of(each, fake, real)]
     run.finish()
     return {value.name: value for value in values}
+
+
+def values_of(settings, fake, real):
+    return resolve_name(metric_of(settings).place)(settings, fake, real)
 
 
 def spread(images, data, **choice):
@@ -161,18 +162,15 @@ def test_splits_of_files_are_torch_fidelitys(sets, splits, batch):
     settings = IsSettings(
         num=CLASSES * OF_EACH, splits=splits, batch=batch, seed=2020, features="efficientnet-lite0"
     )
-    request = Request(metric=inception_score.METRIC, settings=settings)
     run, detector = Run(device=CPU), Classifier()
     collector = FeatureCollector(
         detector=detector, kinds=("classes",), num=settings.num, splits=splits
     )
-    with open_named(Inputs(images=sets / "tree"), [request], settings, run) as named:
+    with open_named(Inputs(images=sets / "tree"), [settings], settings, run) as named:
         parts = collect(named.fakes.source, [collector], named.fakes.key, run, "images")
         seen = gathered(collector, parts[collector.name])
     run.finish()
-    (ours,) = request.metric.values(
-        settings, Gathered(fake=seen, real=seen, detector=detector, device=CPU)
-    )
+    (ours,) = values_of(settings, seen, seen)
     files = open_images(sets / "tree")
     images = torch.from_numpy(np.stack([files.read(index) for index in range(len(files))]))
     logits = detector.logits(detector(images))
@@ -241,9 +239,8 @@ def test_an_entry_of_the_first_images_is_found_as_it_was_kept_before(sets):
 
 def test_files_are_read_in_their_order_within_a_block(sets):
     settings = FidSettings(num=TAKEN, features="efficientnet-lite0")
-    requests = [Request(metric=fid.METRIC, settings=settings)]
     inputs = Inputs(images=sets / "tree", data=sets / "tree")
-    with open_named(inputs, requests, settings, Run(device=CPU)) as named:
+    with open_named(inputs, [settings], settings, Run(device=CPU)) as named:
         reals, fakes = named.reals.source, named.fakes.source
         assert list(reals.indices) == sorted(reals.indices)
         assert sorted(fakes.indices) == list(reals.indices)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.networks import load_detector
 from stylegan_eval.networks.efficientnet import load_efficientnet
+from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.networks.preprocess import efficientnet_input
 
 CPU = torch.device("cpu")

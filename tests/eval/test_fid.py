@@ -12,10 +12,10 @@ from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
-from stylegan_eval.metrics.fid import METRIC, FrechetTo, fid, frechet_distance, influence_variance
+from stylegan_eval.metrics.fid import FrechetTo, fid, frechet_distance, influence_variance
 from stylegan_eval.metrics.image_pass import FileImages, GeneratedImages, collect
 from stylegan_eval.metrics.named_images import open_named
-from stylegan_eval.metrics.naming import Gathered, Request, inception_name
+from stylegan_eval.metrics.naming import inception_name
 from stylegan_eval.networks import NETWORKS
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import FidSettings
@@ -52,8 +52,12 @@ def features(source, num, detector=None, folder=None, kinds=("moments",)):
     return gathered(collector, parts[collector.name])
 
 
+def seen(**found):
+    return ImageFeatures(detector=PixelDetector(), **found)
+
+
 def measure(settings, fake, real):
-    return fid(settings, Gathered(fake=fake, real=real, detector=PixelDetector(), device=CPU))
+    return fid(settings, fake, real)
 
 
 def test_generated_images_are_compared_with_real_ones(data):
@@ -90,12 +94,12 @@ def test_real_images_are_flipped_as_seed_and_index_say(data, batch):
 def test_errors_are_those_of_repeated_samples(scale, shift):
     """Also at 0, where the distance is of second order in the images."""
     rng = np.random.default_rng(0)
-    real = ImageFeatures(blocks=[FeatureStats.of(rng.standard_normal((50_000, 8)), "d")])
+    real = seen(blocks=[FeatureStats.of(rng.standard_normal((50_000, 8)), "d")])
     settings = FidSettings(num=1000, features="efficientnet-lite0")
     found = []
     for _ in range(150):
         x = scale * rng.standard_normal((1000, 8)) + shift
-        fake = ImageFeatures(blocks=[FeatureStats.of(part, "d") for part in np.split(x, 20)])
+        fake = seen(blocks=[FeatureStats.of(part, "d") for part in np.split(x, 20)])
         value, limit = measure(settings, fake, real)
         assert limit.name == f"{value.name}_inf"
         assert value.details == limit.details == {"stderr": "reals-fixed"}
@@ -116,8 +120,8 @@ def test_the_limit_is_true_within_its_error_from_the_fewest_images_on(shift):
     off, errors, biases = [], [], []
     for _ in range(20):
         x = rng.standard_normal((num, dim)) + shift
-        fake = ImageFeatures(blocks=[FeatureStats.of(part, "") for part in np.split(x, 20)])
-        value, limit = measure(settings, fake, ImageFeatures(stored=real))
+        fake = seen(blocks=[FeatureStats.of(part, "") for part in np.split(x, 20)])
+        value, limit = measure(settings, fake, seen(stored=real))
         biases.append(value.value - dim * shift**2)
         off.append(limit.value - dim * shift**2)
         errors.append(limit.stderr)
@@ -141,22 +145,20 @@ def test_errors_of_the_real_side_are_those_of_the_distance_the_other_way_round()
 
 def test_generated_images_that_are_all_alike_have_no_error():
     rng = np.random.default_rng(4)
-    real = ImageFeatures(blocks=[FeatureStats.of(rng.standard_normal((500, 4)), "d")])
+    real = seen(blocks=[FeatureStats.of(rng.standard_normal((500, 4)), "d")])
     blocks = [FeatureStats.of(np.ones((10, 4)), "d") for _ in range(10)]
-    found = measure(
-        FidSettings(num=100, features="efficientnet-lite0"), ImageFeatures(blocks=blocks), real
-    )
+    found = measure(FidSettings(num=100, features="efficientnet-lite0"), seen(blocks=blocks), real)
     assert {value.stderr for value in found} == {None}
 
 
 def test_few_real_images_leave_the_error_of_the_generated_ones():
     """The distance bends only where the generated images do not span the features."""
     rng = np.random.default_rng(5)
-    real = ImageFeatures(blocks=[FeatureStats.of(rng.standard_normal((5, 8)), "d")])
+    real = seen(blocks=[FeatureStats.of(rng.standard_normal((5, 8)), "d")])
     found = []
     for _ in range(60):
         x = rng.standard_normal((400, 8))
-        fake = ImageFeatures(blocks=[FeatureStats.of(part, "d") for part in np.split(x, 20)])
+        fake = seen(blocks=[FeatureStats.of(part, "d") for part in np.split(x, 20)])
         value, *_ = measure(FidSettings(num=400, features="efficientnet-lite0"), fake, real)
         found.append((value.value, value.stderr))
     assert "5 images do not span 8 features" in value.notes[0]
@@ -183,8 +185,7 @@ def test_features_that_are_not_finite_are_refused(data):
 def opened(**settings):
     def make(**inputs):
         chosen = FidSettings(features="efficientnet-lite0", **settings)
-        request = Request(metric=METRIC, settings=chosen)
-        return open_named(Inputs(**inputs), [request], chosen, Run(device=CPU))
+        return open_named(Inputs(**inputs), [chosen], chosen, Run(device=CPU))
 
     return make
 

@@ -16,7 +16,7 @@ from stylegan_eval.engine.sampling import draw, to_uint8
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.factories import generator_from
 from stylegan_eval.metrics.path_length import Camera, measure_pairs, rounding_share
-from stylegan_eval.networks import load_distance
+from stylegan_eval.networks.loading import load_distance
 from stylegan_eval.settings.others import PplSettings
 
 CPU = torch.device("cpu")

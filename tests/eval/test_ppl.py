@@ -22,8 +22,8 @@ from stylegan_eval.metrics.ppl import (
     metric_name,
     summarise,
 )
-from stylegan_eval.networks import load_distance
 from stylegan_eval.networks import lpips as lpips_module
+from stylegan_eval.networks.loading import load_distance
 from stylegan_eval.settings.others import PplSettings
 from tests.eval.fakes import LinearGenerator
 

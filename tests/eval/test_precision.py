@@ -3,8 +3,8 @@ import torch
 
 from stylegan_eval.engine.precision import computing_in, strict_float32
 from stylegan_eval.errors import UserError
-from stylegan_eval.networks import load_detector
 from stylegan_eval.networks.inception import load_inception
+from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.networks.network import CPU_IMAGES
 
 CPU = torch.device("cpu")
