@@ -34,7 +34,7 @@ from stylegan_eval.metrics.sources import check_size
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.settings.image_metrics import FeatureSettings, RealSettings
+from stylegan_eval.settings.image_metrics import FeatureSettings, GeneratedSettings, RealSettings
 from stylegan_eval.settings.others import PplSettings
 
 Measured = Mapping[str, Any]
@@ -341,7 +341,7 @@ def measure_group(group: Sequence[Asked], inputs: Inputs, run: Run) -> list[tupl
         Rows in the order of `group`, each with what it belongs to; empty in all processes but the
         first.
     """
-    metrics = [each.settings for each in group if isinstance(each.settings, FeatureSettings)]
+    metrics = [each.settings for each in group if isinstance(each.settings, GeneratedSettings)]
     if metrics:
         rows_of_each = evaluate_each(inputs, metrics, run)
     else:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -54,6 +54,21 @@ class FeatureStats:
             count=len(x),
             mean=mean.cpu().numpy(),
             scatter=(centred.T @ centred).cpu().numpy(),
+            detector=detector,
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Arrays for a file; `scatter` may be stored as its `pack`."""
+        return {"count": np.array(self.count), "mean": self.mean, "scatter": self.scatter}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]], detector: str) -> FeatureStats:
+        """Inverse of `arrays`."""
+        scatter = arrays["scatter"]
+        return cls(
+            count=int(arrays["count"]),
+            mean=arrays["mean"],
+            scatter=unpack(scatter) if scatter.ndim == 1 else scatter,
             detector=detector,
         )
 
@@ -160,6 +175,21 @@ class ClassSums:
     probability: NDArray[np.float64]  # float64 [P, C]: sum of p over the images
     negentropy: NDArray[np.float64]  # float64 [P]: sum over images and classes of p log p, in nats
     count: NDArray[np.int64]  # int64 [P]: images
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Arrays for a file."""
+        return {
+            "probability": self.probability, "negentropy": self.negentropy, "images": self.count
+        }  # fmt: skip
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ClassSums:
+        """Inverse of `arrays`."""
+        return cls(
+            probability=arrays["probability"],
+            negentropy=arrays["negentropy"],
+            count=arrays["images"],
+        )
 
     def __add__(self, other: ClassSums) -> ClassSums:
         return ClassSums(

@@ -15,7 +15,7 @@ from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.engine.sampling import Stream, latents
 from stylegan_eval.errors import UserError
-from stylegan_eval.settings.image_metrics import Variant
+from stylegan_eval.settings.image_metrics import GeneratedSettings
 
 # The centre of truncation belongs to the network, not to the measurement: these latents always.
 CENTRE_SEED = 0
@@ -143,35 +143,30 @@ def mean_ws(generator: ImageGenerator, device: torch.device) -> Tensor:
     return (total / CENTRE_LATENTS).float()
 
 
-def vary(loaded: LoadedGenerator, variant: Variant, device: torch.device) -> LoadedGenerator:
-    """Let a generator draw as `variant` says; the generator itself where it says nothing.
+def vary(
+    loaded: LoadedGenerator, settings: GeneratedSettings, device: torch.device
+) -> LoadedGenerator:
+    """Let a generator mix and truncate as the settings say; itself by the default ones.
 
-    Parameters
-    ----------
-    loaded : LoadedGenerator
-        The generator.
-    variant : Variant
-        Truncation is of each latent, before they mix.
-    device : torch.device
-        Where the generator is.
+    Truncation is of each latent, before they mix.
     """
     generator = loaded.generator
-    if variant.psi != 1:
+    if settings.psi != 1:
         if not loaded.maps:
             raise UserError(
                 "--psi needs a mapping network, which this generator lacks: leave out --psi"
             )
         generator = TruncatedGenerator(
-            original=generator, psi=variant.psi, centre=mean_ws(generator, device)
+            original=generator, psi=settings.psi, centre=mean_ws(generator, device)
         )
-    if variant.mixing > 1:
+    if settings.mixing > 1:
         z = latents(0, range(1), generator.z_dim).to(device)
         with torch.inference_mode(), strict_float32(device.type):
             num_ws = generator.mapping(z).shape[1]
-        if variant.mixing > num_ws:
+        if settings.mixing > num_ws:
             raise UserError(
-                f"--mixing {variant.mixing}: the generator has {num_ws} layers to give to latents,"
+                f"--mixing {settings.mixing}: the generator has {num_ws} layers to give to latents,"
                 f" use --mixing {num_ws} or less"
             )
-        generator = MixedGenerator(original=generator, count=variant.mixing, num_ws=num_ws)
+        generator = MixedGenerator(original=generator, count=settings.mixing, num_ws=num_ws)
     return replace(loaded, generator=generator)

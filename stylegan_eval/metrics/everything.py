@@ -7,7 +7,7 @@ from typing import Any
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import COMPARED, METRICS, MetricRow, of_images
 from stylegan_eval.settings.common import choice
-from stylegan_eval.settings.image_metrics import FeatureSettings, RealSettings
+from stylegan_eval.settings.image_metrics import GeneratedSettings, RealSettings
 from stylegan_eval.settings.others import Crop, Derivative, DistanceName, LsSettings, PplSettings
 
 _DEFAULT = ",".join(name for name, metric in METRICS.items() if metric.in_all)
@@ -47,7 +47,7 @@ class AllSettings(RealSettings):
                 )
         of_latents = [name for name in ("ppl", "ls") if name in self._words()]
         if of_latents and self.names_metrics:
-            self.variant.check_absent(
+            self.check_no_variation(
                 f"{' and '.join(of_latents)} measure single latents without truncation, name the"
                 " other metrics (--metrics fid,kid)"
             )
@@ -79,7 +79,7 @@ class AllSettings(RealSettings):
         for name in ("ppl", "ls"):
             if name in words and images:
                 undefined[name] = "it needs a generator's latents, which --images lacks"
-            elif name in words and self.variant.said:
+            elif name in words and self.variation:
                 undefined[name] = "it measures single latents without truncation"
         if undefined and self.names_metrics:
             raise UserError(
@@ -96,9 +96,9 @@ class AllSettings(RealSettings):
             words.remove("ls")
         return [name for name in METRICS if name in words and name not in undefined], undefined
 
-    def of_images(self, names: Sequence[str]) -> dict[str, FeatureSettings]:
+    def of_images(self, names: Sequence[str]) -> dict[str, GeneratedSettings]:
         """Settings of the metrics of images among `names`; see `MetricRow.features`."""
-        chosen: dict[str, FeatureSettings] = {}
+        chosen: dict[str, GeneratedSettings] = {}
         for name, metric in of_images().items():
             if name not in names:
                 continue

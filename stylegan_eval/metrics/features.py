@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
@@ -25,7 +25,6 @@ from stylegan_eval.engine.statistics import (
     pack,
     pieces_of,
     split_of,
-    unpack,
 )
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
@@ -40,12 +39,16 @@ FORMAT = "stylegan-eval-reals/1"
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureCollector:
-    """Runs one feature network once per image and keeps what the metrics ask of it."""
+    """Runs a feature network once per image and keeps what the metrics need."""
 
     detector: Detector  # The network
     kinds: tuple[Kind, ...]  # What is kept
-    num: int  # Images 0 .. num - 1 are looked at.
-    splits: int = 10  # Into how many parts of equal size the Inception Score divides them
+    num: int  # Images 0 .. num - 1 are shown to it
+    splits: int = 10  # Equal parts into which the Inception Score divides them
+    _moments: list[StatsAccumulator] = field(default_factory=list, init=False)
+    _vectors: list[NDArray[np.float32]] = field(default_factory=list, init=False)
+    _positions: list[int] = field(default_factory=list, init=False)
+    _classes: list[ClassSums] = field(default_factory=list, init=False)
 
     @property
     def name(self) -> str:
@@ -60,49 +63,37 @@ class FeatureCollector:
 
     @property
     def pieces(self) -> int:
-        """Parts of the splits; see `scores.pieces_of`."""
+        """Parts of the splits; see `statistics.pieces_of`."""
         return pieces_of(self.num, self.splits)
 
-    def begin(self) -> "_Block":
-        """Start a block."""
-        return _Block(self)
-
-
-class _Block:
-    def __init__(self, collector: FeatureCollector) -> None:
-        self._collector = collector
-        self._moments = StatsAccumulator(collector.detector.identity)
-        self._vectors: list[NDArray[np.float32]] = []
-        self._positions: list[int] = []
-        self._classes: list[ClassSums] = []
+    def begin(self) -> "FeatureCollector":
+        """Return an empty one for a block."""
+        return replace(self)
 
     def add(self, samples: Samples) -> None:
-        collector = self._collector
-        features = collector.detector(samples.images)  # [n, D]
-        if "moments" in collector.kinds:
-            self._moments.add(features)
-        if "vectors" in collector.kinds:
+        """Take in a batch."""
+        features = self.detector(samples.images)  # [n, D]
+        if "moments" in self.kinds:
+            if not self._moments:
+                self._moments.append(StatsAccumulator(self.detector.identity))
+            self._moments[0].add(features)
+        if "vectors" in self.kinds:
             self._vectors.append(features.float().cpu().numpy())
             self._positions.extend(samples.positions)
-        if "classes" in collector.kinds:
-            piece = split_of(samples.positions, collector.num, collector.pieces)
-            logits = collector.detector.logits(features)
-            self._classes.append(class_sums(logits, piece, collector.pieces))
+        if "classes" in self.kinds:
+            piece = split_of(samples.positions, self.num, self.pieces)
+            self._classes.append(class_sums(self.detector.logits(features), piece, self.pieces))
 
     def arrays(self) -> Arrays:
+        """What is kept of the block."""
         arrays: dict[str, NDArray[Any]] = {}
-        if "moments" in self._collector.kinds:
-            stats = self._moments.result()
-            arrays["count"] = np.array(stats.count)
-            arrays["mean"] = stats.mean
-            arrays["scatter"] = pack(stats.scatter)
+        for moments in self._moments:
+            stats = moments.result()
+            arrays |= {**stats.arrays(), "scatter": pack(stats.scatter)}
         if self._vectors:
             arrays["vectors"] = np.concatenate(self._vectors)[np.argsort(self._positions)]
         if self._classes:
-            sums = reduce(add, self._classes)
-            arrays["probability"] = sums.probability
-            arrays["negentropy"] = sums.negentropy
-            arrays["images"] = sums.count
+            arrays |= reduce(add, self._classes).arrays()
         return arrays
 
 
@@ -148,12 +139,7 @@ def gathered(
     classes: list[ClassSums] = []
     for number, part in enumerate(parts):
         if "moments" in collector.kinds:
-            stats = FeatureStats(
-                count=int(part["count"]),
-                mean=part["mean"],
-                scatter=unpack(part["scatter"]),
-                detector=collector.detector.identity,
-            )
+            stats = FeatureStats.of_arrays(part, collector.detector.identity)
             if number % size:
                 moments[-1] += stats
             else:
@@ -161,13 +147,7 @@ def gathered(
         if "vectors" in collector.kinds:
             vectors.append(part["vectors"])
         if "classes" in collector.kinds:
-            classes.append(
-                ClassSums(
-                    probability=part["probability"],
-                    negentropy=part["negentropy"],
-                    count=part["images"],
-                )
-            )
+            classes.append(ClassSums.of_arrays(part))
     features = ImageFeatures(
         detector=collector.detector,
         blocks=moments,
@@ -214,14 +194,7 @@ def find(key: Key, collector: FeatureCollector) -> ImageFeatures | None:
         found[kind] = entry[1]
     blocks = []
     if moments := found.get("moments"):
-        blocks = [
-            FeatureStats(
-                count=int(moments["count"]),
-                mean=moments["mean"],
-                scatter=moments["scatter"],
-                detector=collector.detector.identity,
-            )
-        ]
+        blocks = [FeatureStats.of_arrays(moments, collector.detector.identity)]
     vectors = found["vectors"]["vectors"] if "vectors" in found else None
     return ImageFeatures(detector=collector.detector, blocks=blocks, vectors=vectors)
 
@@ -231,10 +204,7 @@ def keep(key: Key, collector: FeatureCollector, features: ImageFeatures) -> None
     for kind in collector.kinds:
         arrays: dict[str, NDArray[Any]] = {}
         if kind == "moments":
-            stats = reduce(add, features.blocks)
-            arrays = {
-                "count": np.array(stats.count), "mean": stats.mean, "scatter": stats.scatter
-            }  # fmt: skip
+            arrays = reduce(add, features.blocks).arrays()
         elif features.vectors is not None:
             arrays = {"vectors": features.vectors}
         whole_key = _key(key, collector, kind)

@@ -18,8 +18,8 @@ from stylegan_eval.metrics.directions import Direction, Flips, Mover, find
 from stylegan_eval.metrics.image_pass import GeneratedImages, collect
 from stylegan_eval.metrics.ls import choose_attributes
 from stylegan_eval.metrics.ls_collector import LsCollector, check
-from stylegan_eval.metrics.provenance import where
-from stylegan_eval.metrics.sources import generator_key, load_pure_generator
+from stylegan_eval.metrics.naming import where
+from stylegan_eval.metrics.sources import about_generator, generator_key, load_pure_generator
 from stylegan_eval.results.directions_file import Directions
 from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs
@@ -64,9 +64,7 @@ def evaluate(inputs: Inputs, settings: DirectionsSettings, run: Run) -> FoundDir
     flips = mover.measure(directions)
     about = {
         "seed": settings.seed,
-        "generator": str(inputs.ckpt or inputs.generator or ""),
-        "generator_digest": loaded.sha256,
-        "description": loaded.description,
+        **about_generator(loaded, inputs),
         "detector": f"classifiers-{classifier.record.architecture}",
         "weights_sha256": classifier.sha256,
         "precision": "fp32",

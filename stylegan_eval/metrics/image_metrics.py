@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -18,10 +18,9 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics import Kind, features, metric_of
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
-from stylegan_eval.metrics.image_pass import Collector, collect, pass_key
-from stylegan_eval.metrics.named_images import Named, open_named
-from stylegan_eval.metrics.provenance import about_fakes, make_row, where
-from stylegan_eval.metrics.sources import Fakes, Reals, choose_reals
+from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, collect, pass_key
+from stylegan_eval.metrics.naming import make_row, where
+from stylegan_eval.metrics.sources import choose_reals, open_pair
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs, Sampling
@@ -47,16 +46,16 @@ class Consumer(Protocol):
     def settings(self) -> Sampling:
         """How many, and with which seed."""
 
-    def check(self, fakes: Fakes) -> None:
+    def check(self, fakes: Images) -> None:
         """Refuse images that it cannot use, before the work."""
 
-    def rows(self, parts: Sequence[Arrays], fakes: Fakes, run: Run) -> list[Row]:
+    def rows(self, parts: Sequence[Arrays], fakes: Images, run: Run) -> list[Row]:
         """Results, from the arrays of all blocks."""
 
 
 def evaluate(
     inputs: Inputs,
-    metrics: Sequence[FeatureSettings],
+    metrics: Sequence[GeneratedSettings],
     run: Run,
     consumers: Sequence[Consumer] = (),
 ) -> list[Row]:
@@ -66,7 +65,7 @@ def evaluate(
 
 def evaluate_each(
     inputs: Inputs,
-    metrics: Sequence[FeatureSettings],
+    metrics: Sequence[GeneratedSettings],
     run: Run,
     consumers: Sequence[Consumer] = (),
 ) -> list[list[Row]]:
@@ -76,7 +75,7 @@ def evaluate_each(
 
     Parameters
     ----------
-    metrics : sequence of FeatureSettings
+    metrics : sequence of GeneratedSettings
         Metrics of images, with equal `num`, `seed`, `batch` and choice of real images.
     consumers : sequence of Consumer
         Other metrics of the generated images, with the same seed and batch.
@@ -89,27 +88,38 @@ def evaluate_each(
     start = time.perf_counter()
     samplings = [*metrics, *(consumer.settings for consumer in consumers)]
     sampling = max(samplings, key=lambda settings: settings.num)
-    with open_named(inputs, metrics, sampling, run) as named:
+    with open_pair(inputs, metrics, sampling, run) as (fakes, reals):
         for consumer in consumers:
-            assert isinstance(named.fakes, Fakes)
-            consumer.check(named.fakes)
-        plans = {
-            network: _plan(network, seen_by, inputs, run.device)
-            for network, seen_by in _by_network(metrics).items()
+            assert isinstance(fakes, Images)
+            consumer.check(fakes)
+        groups: dict[_Network, list[GeneratedSettings]] = {}
+        for settings in metrics:
+            groups.setdefault(_network(settings), []).append(settings)
+        collectors = {
+            network: _collector(group, inputs, run.device) for network, group in groups.items()
         }
-        real = {network: _real_features(named, plan, run) for network, plan in plans.items()}
-        fake, parts = _fake_features(named, plans, consumers, run)
+        real = {
+            network: _real_features(reals, groups[network], collector, run)
+            for network, collector in collectors.items()
+        }
+        fake, parts = _fake_features(fakes, collectors, consumers, run)
         if not run.processes.is_first:
             return [[] for _ in samplings]
         rows: list[list[Row]] = []
         for settings in metrics:
             network, metric = _network(settings), metric_of(settings)
-            about = _about(inputs, settings, named, plans[network].detector, run)
+            compared = reals if metric.real else None
+            about = {
+                **_about_generated(fakes, inputs),
+                **_about_real(compared, fakes, inputs),
+                **_about_protocol(compared, fakes, settings, collectors[network].detector),
+                **where(run),
+            }
             values = resolve_name(metric.place)(settings, fake[network], real[network])
             rows.append([make_row(value, about) for value in values])
         for consumer, arrays in zip(consumers, parts, strict=True):
-            assert isinstance(named.fakes, Fakes)
-            rows.append(consumer.rows(arrays, named.fakes, run))
+            assert isinstance(fakes, Images)
+            rows.append(consumer.rows(arrays, fakes, run))
     seconds = round(time.perf_counter() - start, 1)
     return [[replace(row, seconds=seconds) for row in of_one] for of_one in rows]
 
@@ -118,62 +128,52 @@ def _network(settings: FeatureSettings) -> _Network:
     return settings.features, settings.resize
 
 
-def _by_network(metrics: Sequence[FeatureSettings]) -> dict[_Network, list[FeatureSettings]]:
-    groups: dict[_Network, list[FeatureSettings]] = {}
-    for settings in metrics:
-        groups.setdefault(_network(settings), []).append(settings)
-    return groups
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """A network, and what is to be kept of what it sees."""
-
-    detector: Detector
-    fake: tuple[Kind, ...]
-    real: tuple[Kind, ...]
-    num: int
-    splits: int
-
-    def collector(self, kinds: tuple[Kind, ...], num: int) -> FeatureCollector:
-        return FeatureCollector(detector=self.detector, kinds=kinds, num=num, splits=self.splits)
-
-
-def _plan(
-    key: _Network, metrics: Sequence[FeatureSettings], inputs: Inputs, device: torch.device
-) -> _Plan:
-    features, resize = key
-    kinds: tuple[Kind, ...] = ("moments", "vectors", "classes")
-    rows = [metric_of(settings) for settings in metrics]
-    scores = [settings.splits for settings in metrics if isinstance(settings, IsSettings)]
+def _collector(
+    metrics: Sequence[GeneratedSettings], inputs: Inputs, device: torch.device
+) -> FeatureCollector:
+    """Load the network that these metrics share, to see generated images."""
     settings = metrics[0]
-    return _Plan(
+    splits = [one.splits for one in metrics if isinstance(one, IsSettings)]
+    return FeatureCollector(
         detector=load_detector(
-            features, resize, inputs.weights_of(features), device, settings.precision
+            settings.features,
+            settings.resize,
+            inputs.weights_of(settings.features),
+            device,
+            settings.precision,
         ),
-        fake=tuple(kind for kind in kinds if any(kind in row.fake for row in rows)),
-        real=tuple(kind for kind in kinds if any(kind in row.real for row in rows)),
+        kinds=_kinds([metric_of(one).fake for one in metrics]),
         num=settings.num,
-        splits=scores[0] if scores else 1,
+        splits=splits[0] if splits else 1,
     )
 
 
-def _real_features(named: Named, plan: _Plan, run: Run) -> ImageFeatures:
-    if not plan.real or named.reals is None:
-        return ImageFeatures(detector=plan.detector)
-    if isinstance(named.reals, StoredStats):
-        _check_stored(named.reals, plan.detector)
-        return ImageFeatures(detector=plan.detector, stored=named.reals)
-    return files_features(named.reals, plan.collector(plan.real, named.reals.num), run)
+def _kinds(wanted: Sequence[tuple[Kind, ...]]) -> tuple[Kind, ...]:
+    kinds: tuple[Kind, ...] = ("moments", "vectors", "classes")
+    return tuple(kind for kind in kinds if any(kind in some for some in wanted))
 
 
-def files_features(reals: Reals, collector: FeatureCollector, run: Run) -> ImageFeatures:
+def _real_features(
+    reals: Images | StoredStats | None,
+    metrics: Sequence[GeneratedSettings],
+    collector: FeatureCollector,
+    run: Run,
+) -> ImageFeatures:
+    kinds = _kinds([metric_of(settings).real for settings in metrics])
+    if not kinds or reals is None:
+        return ImageFeatures(detector=collector.detector)
+    if isinstance(reals, StoredStats):
+        return _stored_features(reals, collector)
+    return files_features(reals, replace(collector, kinds=kinds, num=reals.num), run)
+
+
+def files_features(reals: Images, collector: FeatureCollector, run: Run) -> ImageFeatures:
     """From the cache, or by looking at the images and into the cache."""
-    found = features.find(reals.key, collector) if run.processes.is_first else None
+    cached = features.find(reals.key, collector) if run.processes.is_first else None
     work_key = {**reals.key, "batch": reals.source.batch, "device": run.device.type}
-    if run.processes.agree(answer=found is not None):
+    if run.processes.agree(answer=cached is not None):
         run.supersede(pass_key(work_key, [collector]))  # of a run that was killed
-        return found or ImageFeatures(detector=collector.detector)
+        return cached or ImageFeatures(detector=collector.detector)
     parts = collect(reals.source, [collector], work_key, run, "real images")
     if not run.processes.is_first:
         return ImageFeatures(detector=collector.detector)
@@ -183,37 +183,29 @@ def files_features(reals: Reals, collector: FeatureCollector, run: Run) -> Image
 
 
 def _fake_features(
-    named: Named, plans: Mapping[_Network, _Plan], consumers: Sequence[Consumer], run: Run
+    fakes: Images | StoredStats,
+    collectors: Mapping[_Network, FeatureCollector],
+    consumers: Sequence[Consumer],
+    run: Run,
 ) -> tuple[dict[_Network, ImageFeatures], list[Blocks]]:
     """Features of the generated images and the consumers' arrays, all from one pass."""
-    collectors = {network: plan.collector(plan.fake, plan.num) for network, plan in plans.items()}
-    if named.reference is not None:
-        halves = {
-            network: files_features(named.reference, collector, run)
-            for network, collector in collectors.items()
-        }
-        return halves, []
-    if isinstance(named.fakes, StoredStats):
-        for plan in plans.values():
-            _check_stored(named.fakes, plan.detector)
-        stored = {
-            network: ImageFeatures(detector=plan.detector, stored=named.fakes)
-            for network, plan in plans.items()
-        }
-        return stored, []
-    assert named.fakes is not None
+    if isinstance(fakes, StoredStats):
+        return {network: _stored_features(fakes, c) for network, c in collectors.items()}, []
+    if fakes.are_real:
+        return {network: files_features(fakes, c, run) for network, c in collectors.items()}, []
     others = [consumer.collector for consumer in consumers]
     parts = collect(
-        named.fakes.source, [*collectors.values(), *others], named.fakes.key, run,
-        "generated images",
-    )  # fmt: skip
+        fakes.source, [*collectors.values(), *others], fakes.key, run, "generated images"
+    )
     if not run.processes.is_first:
         return {}, []
-    features = {network: gathered(c, parts[c.name]) for network, c in collectors.items()}
-    return features, [parts[other.name] for other in others]
+    seen = {network: gathered(c, parts[c.name]) for network, c in collectors.items()}
+    return seen, [parts[other.name] for other in others]
 
 
-def _check_stored(stats: StoredStats, detector: Detector) -> None:
+def _stored_features(stats: StoredStats, collector: FeatureCollector) -> ImageFeatures:
+    """Check that the statistics are of the collector's network."""
+    detector = collector.detector
     if len(stats.mean) != detector.feature_dim:
         raise UserError(
             f"the statistics have {len(stats.mean)} features, {detector.name} has"
@@ -224,35 +216,49 @@ def _check_stored(stats: StoredStats, detector: Detector) -> None:
             f"the statistics are of {stats.detector}, asked is {detector.identity}:"
             " choose the same --features, --resize, --precision and --weights"
         )
+    return ImageFeatures(detector=detector, stored=stats)
 
 
-def _about(
-    inputs: Inputs, settings: FeatureSettings, named: Named, detector: Detector, run: Run
+def _about_generated(fakes: Images | StoredStats, inputs: Inputs) -> Mapping[str, Any]:
+    if isinstance(fakes, Images):
+        return fakes.about
+    return {
+        "generator": str(inputs.images),
+        "generator_digest": fakes.content,
+        "description": "statistics",
+    }
+
+
+def _about_real(
+    reals: Images | StoredStats | None, fakes: Images | StoredStats, inputs: Inputs
 ) -> dict[str, Any]:
-    """Everything of a row but the number, its name and its time."""
-    about = {**about_fakes(named.fakes, inputs), **where(run)}
-    protocol = {"resize": detector.resize, "quantisation": "round-half-up"}
-    if isinstance(settings, GeneratedSettings):
-        protocol |= settings.variant.said
-    reals = named.reals if metric_of(settings).real else None
+    if reals is None:
+        return {}
     if isinstance(reals, StoredStats):
-        about |= {
-            "data": str(inputs.data),
-            "data_digest": reals.content,
-            "data_count": reals.count or 0,
-        }
+        digest, count = reals.content, reals.count or 0
+    else:
+        halves = isinstance(fakes, Images) and fakes.are_real
+        digest, count = str(reals.key["content"]), reals.num * (2 if halves else 1)
+    return {"data": str(inputs.data), "data_digest": digest, "data_count": count}
+
+
+def _about_protocol(
+    reals: Images | StoredStats | None,
+    fakes: Images | StoredStats,
+    settings: GeneratedSettings,
+    detector: Detector,
+) -> dict[str, Any]:
+    protocol = {
+        "resize": detector.resize, "quantisation": "round-half-up", **settings.variation
+    }  # fmt: skip
+    if isinstance(reals, StoredStats):
         protocol["reals"] = "statistics"
     elif reals is not None:
-        halves = named.reference
-        about |= {
-            "data": str(inputs.data),
-            "data_digest": reals.key["content"],
-            "data_count": reals.num + (halves.num if halves else 0),
-        }
-        protocol["mirror"] = "yes" if reals.source.mirror else "no"
+        halves = isinstance(fakes, Images) and fakes.are_real
+        mirror = isinstance(reals.source, FileImages) and reals.source.mirror
+        protocol["mirror"] = "yes" if mirror else "no"
         protocol["reals"] = "disjoint-halves" if halves else reals.rule
     return {
-        **about,
         "protocol": protocol,
         "num": settings.num,
         "seed": settings.seed,

@@ -1,7 +1,7 @@
 """One pass over images that feeds every metric: each image is made once."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,25 +26,8 @@ class Samples:
     ws: Tensor | None = None  # [n, L, w_dim]
 
 
-class Source(Protocol):
-    """Images with numbers."""
-
-    def batches(self, positions: range) -> Iterator[Samples]:
-        """Yield the images with these numbers, each once."""
-
-
-class BlockCollector(Protocol):
-    """What a collector gathers over one block."""
-
-    def add(self, samples: Samples) -> None:
-        """Take in a batch."""
-
-    def arrays(self) -> Arrays:
-        """What is to be kept of the block."""
-
-
 class Collector(Protocol):
-    """A consumer of images."""
+    """What looks at images and keeps arrays of each block of them."""
 
     @property
     def name(self) -> str:
@@ -58,8 +41,14 @@ class Collector(Protocol):
     def num(self) -> int:
         """It wants the images 0 .. num - 1."""
 
-    def begin(self) -> BlockCollector:
-        """Start a block."""
+    def begin(self) -> "Collector":
+        """Return an empty one for a block."""
+
+    def add(self, samples: Samples) -> None:
+        """Take in a batch of the block."""
+
+    def arrays(self) -> Arrays:
+        """What is to be kept of the block."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,26 +94,45 @@ class FileImages:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Images to be measured: generated ones, or real ones."""
+
+    source: GeneratedImages | FileImages
+    num: int
+    key: Key  # All that they depend on
+    about: Mapping[str, Any] = field(default_factory=dict)  # Cells of a row about their generator
+    generator: ImageGenerator | None = None  # None for files
+    size: tuple[int, int] = (0, 0)  # Height and width of generated ones
+    mirrored: bool = False  # Whether the generator was trained with mirrored images
+    rule: str = ""  # How real ones were chosen; empty for generated ones
+
+    @property
+    def are_real(self) -> bool:
+        """Whether their features are kept in the cache."""
+        return bool(self.rule)
+
+
 def pass_key(key: Key, collectors: Sequence[Collector]) -> Key:
     """All that the blocks of a pass depend on: its images and who looks at them."""
     return {**key, **{f"collector {c.name}": f"{c.identity} num={c.num}" for c in collectors}}
 
 
 def collect(
-    source: Source, collectors: Sequence[Collector], key: Key, run: Run, label: str
+    source: GeneratedImages | FileImages,
+    collectors: Sequence[Collector],
+    key: Key,
+    run: Run,
+    label: str,
 ) -> Mapping[str, Blocks]:
     """Show every image to every collector that wants it, once.
 
     Parameters
     ----------
-    source : Source
-        Where images come from.
     collectors : sequence of Collector
         With different names.
     key : mapping
         All that the images depend on.
-    run : Run
-        Where; see `Run.map_blocks`.
     label : str
         For the progress bar.
 

@@ -14,9 +14,9 @@ from stylegan_eval.engine.blocks import Arrays, Run, split
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.image_metrics import evaluate as evaluate_images
+from stylegan_eval.metrics.image_pass import Images
 from stylegan_eval.metrics.ls_collector import Array, LsCollector, Space, check
-from stylegan_eval.metrics.naming import Value
-from stylegan_eval.metrics.provenance import about_fakes, make_row, where
+from stylegan_eval.metrics.naming import Value, make_row, where
 from stylegan_eval.metrics.separability import (
     SvmError,
     conditional_entropy,
@@ -27,7 +27,6 @@ from stylegan_eval.metrics.separability import (
     separability,
     svm_predictions,
 )
-from stylegan_eval.metrics.sources import Fakes
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.others import LsSettings
@@ -252,20 +251,19 @@ class Separability:
         settings = self.settings
         return LsCollector(classifier=self.classifier, num=settings.num, spaces=settings.spaces)
 
-    def check(self, fakes: Fakes) -> None:
+    def check(self, fakes: Images) -> None:
         """Refuse images of files, and those that the classifiers cannot read."""
         if fakes.generator is None:
             raise UserError("linear separability needs latents: give --ckpt, not --images")
         check(self.classifier, fakes.generator.resolution)
 
-    def rows(self, parts: Sequence[Arrays], fakes: Fakes, run: Run) -> list[Row]:
+    def rows(self, parts: Sequence[Arrays], fakes: Images, run: Run) -> list[Row]:
         """Fit the SVMs."""
         names = self.classifier.attributes
         spaces = measure(parts, names, self.settings)
-        fakes_about = about_fakes(fakes, self.inputs)
         about: dict[str, Any] = {
-            **fakes_about,
-            "details": {**fakes_about["details"], "sklearn": version("scikit-learn")},
+            **fakes.about,
+            "details": {**fakes.about["details"], "sklearn": version("scikit-learn")},
             "protocol": protocol(self.settings, names),
             "num": self.settings.num,
             "seed": self.settings.seed,

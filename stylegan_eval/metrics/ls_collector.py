@@ -1,62 +1,36 @@
 """What linear separability needs of each generated image: its latents and its attributes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stylegan_eval.classifiers.classifier import AttributeClassifier
 from stylegan_eval.classifiers.network import SMALLEST
 from stylegan_eval.engine.blocks import Arrays
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.image_pass import BlockCollector, Samples
+from stylegan_eval.metrics.image_pass import Samples
 
 Space = Literal["z", "w"]
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _LsBlock:
-    classifier: AttributeClassifier
-    spaces: Sequence[Space]
-    parts: dict[str, list[Array]] = field(default_factory=dict)
-
-    def add(self, samples: Samples) -> None:
-        if samples.raw is None or samples.z is None or samples.ws is None:
-            raise UserError(
-                "linear separability needs a generator's latents, not images of files: use --ckpt"
-            )
-        logits = self.classifier(samples.raw)  # [n, A]
-        if not bool(torch.isfinite(logits).all()):
-            raise UserError("the classifiers gave answers that are not finite: train them again")
-        latents = {"z": samples.z, "w": samples.ws[:, -1]}
-        self._keep("logits", logits)
-        for space in self.spaces:
-            self._keep(space, latents[space])
-
-    def _keep(self, name: str, values: Tensor) -> None:
-        self.parts.setdefault(name, []).append(values.float().cpu().numpy())
-
-    def arrays(self) -> Arrays:
-        return {name: np.concatenate(parts) for name, parts in self.parts.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
 class LsCollector:
-    """Latents and classifiers' answers of generated images, for `image_pass.collect`.
+    """Latents and classifier logits of generated images, for `image_pass.collect`.
 
     A block's arrays are ``logits`` [n, A], ``z`` [n, z_dim] and ``w`` [n, w_dim], float32, as far
-    as `spaces` asks for them.
+    as `spaces` needs them.
     """
 
     classifier: AttributeClassifier
     """On the generator's device; reads the images as floats, not quantised."""
-    num: int  # Images wanted
-    spaces: Sequence[Space] = ("z", "w")  # Latents wanted
+    num: int  # Images 0 .. num - 1 are shown to it
+    spaces: Sequence[Space] = ("z", "w")  # Latents to keep
+    _parts: dict[str, list[Array]] = field(default_factory=dict, init=False)
 
     @property
     def name(self) -> str:
@@ -68,9 +42,27 @@ class LsCollector:
         """The classifiers' file and what is kept."""
         return f"classifiers={self.classifier.sha256} spaces={''.join(self.spaces)}"
 
-    def begin(self) -> BlockCollector:
-        """Start a block."""
-        return _LsBlock(classifier=self.classifier, spaces=self.spaces)
+    def begin(self) -> "LsCollector":
+        """Return an empty one for a block."""
+        return replace(self)
+
+    def add(self, samples: Samples) -> None:
+        """Take in a batch."""
+        if samples.raw is None or samples.z is None or samples.ws is None:
+            raise UserError(
+                "linear separability needs a generator's latents, not images of files: use --ckpt"
+            )
+        logits = self.classifier(samples.raw)  # [n, A]
+        if not bool(torch.isfinite(logits).all()):
+            raise UserError("the classifiers gave answers that are not finite: train them again")
+        values = {"logits": logits, "z": samples.z, "w": samples.ws[:, -1]}
+        for name in ("logits", *self.spaces):
+            value = values[name]
+            self._parts.setdefault(name, []).append(value.float().cpu().numpy())
+
+    def arrays(self) -> Arrays:
+        """What is kept of the block."""
+        return {name: np.concatenate(parts) for name, parts in self._parts.items()}
 
 
 def check(classifier: AttributeClassifier, resolution: int) -> None:

@@ -17,7 +17,7 @@ from stylegan_eval.metrics.ls import open_separability
 from stylegan_eval.networks import WEIGHED
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs, Sampling
-from stylegan_eval.settings.image_metrics import FeatureSettings
+from stylegan_eval.settings.image_metrics import GeneratedSettings
 from stylegan_eval.settings.others import PplSettings
 
 
@@ -42,7 +42,7 @@ def measure(metric: MetricRow, inputs: Inputs, settings: Sampling, run: Run) -> 
         inputs.check_weights("lpips-vgg")
     if not metric.is_of_images:
         return resolve_name(metric.place)(inputs, settings, run)
-    assert isinstance(settings, FeatureSettings)
+    assert isinstance(settings, GeneratedSettings)
     inputs.check_weights(settings.features)
     return evaluate(inputs, [settings], run)
 

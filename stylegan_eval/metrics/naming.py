@@ -1,10 +1,15 @@
-"""Values of metrics of images, and how their names are made."""
+"""Values of metrics, how their names are made, and their rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
+
+from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.networks import NETWORKS
+from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.image_metrics import (
     FeatureSettings,
     FidSettings,
@@ -71,7 +76,7 @@ def marks(settings: FeatureSettings, detector: Detector, *, usual: str) -> str:
     """
     said: list[str] = []
     if isinstance(settings, GeneratedSettings):
-        said += [f"{name}:{value}" for name, value in settings.variant.said.items()]
+        said += [f"{name}:{value}" for name, value in settings.variation.items()]
     if settings.features != usual:
         said.append(settings.features)
     if settings.resize != "tf1":
@@ -93,3 +98,26 @@ def inception_name(short: str, other: str, settings: FeatureSettings, detector: 
         return f"{other}_{settings.features}{suffix(settings)}{own}"
     own = marks(settings, detector, usual="inception")
     return f"{short}{count_name(settings.num)}{suffix(settings)}{own}"
+
+
+def where(run: Run) -> dict[str, Any]:
+    """Device and number of processes, for a row."""
+    device = run.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"device": name, "processes": run.processes.world}
+
+
+def make_row(value: Value, about: Mapping[str, Any]) -> Row:
+    """Row of a value; its time is set later. Note and details of `about` join the value's."""
+    return Row(
+        **{
+            "seconds": 0.0,
+            **about,
+            "metric": value.name,
+            "value": value.value,
+            "stderr": value.stderr,
+            "protocol": {**about.get("protocol", {}), **value.protocol},
+            "details": {**about.get("details", {}), **value.details},
+            "note": one_note(about.get("note", ""), *value.notes),
+        }
+    )

@@ -13,9 +13,9 @@ from stylegan_eval.engine.blocks import Arrays, Key, Run, Tick, split
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.errors import UndefinedMetricError
 from stylegan_eval.generators.guarded import GuardedGenerator
+from stylegan_eval.metrics.naming import where
 from stylegan_eval.metrics.path_length import Camera, measure_pairs, perceptual_size, rounding_share
-from stylegan_eval.metrics.provenance import where
-from stylegan_eval.metrics.sources import generator_key, load_pure_generator
+from stylegan_eval.metrics.sources import about_generator, generator_key, load_pure_generator
 from stylegan_eval.metrics.trimmed_mean import TrimmedMean, trimmed_mean
 from stylegan_eval.networks.loading import check_image_size, load_distance
 from stylegan_eval.networks.lpips import Embedding, PerceptualDistance, why_not_lpips
@@ -277,9 +277,7 @@ def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], lis
     about = {
         "num": settings.num,
         "seed": settings.seed,
-        "generator": str(inputs.ckpt or inputs.generator or ""),
-        "generator_digest": loaded.sha256,
-        "description": loaded.description,
+        **about_generator(loaded, inputs),
         "detector": distance.name,
         "weights_sha256": distance.weights_sha256,
         "details": loaded.details,

@@ -1,43 +1,81 @@
-"""What a command line names as generated and as real images, opened and described."""
+"""Generated and real images of a command line, opened and checked before networks are loaded."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from stylegan_eval.engine.blocks import Key
-from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
-from stylegan_eval.engine.sampling import random_choice
+from stylegan_eval.engine.blocks import Key, Run
+from stylegan_eval.engine.protocols import LoadedGenerator
+from stylegan_eval.engine.sampling import Stream, random_choice, random_stream
+from stylegan_eval.engine.stats_file import StoredStats, read_stats
 from stylegan_eval.errors import UndefinedMetricError, UserError
 from stylegan_eval.generators.factories import generator_from
 from stylegan_eval.generators.loading import load_generator
 from stylegan_eval.generators.variants import vary
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import ImageFiles, open_images, prepare_command
-from stylegan_eval.metrics.image_pass import FileImages, GeneratedImages, Source
+from stylegan_eval.metrics import metric_of
+from stylegan_eval.metrics.image_pass import FileImages, GeneratedImages, Images
 from stylegan_eval.results.results import one_note
 from stylegan_eval.settings.common import Inputs, Sampling
-from stylegan_eval.settings.image_metrics import Variant
+from stylegan_eval.settings.image_metrics import FidSettings, GeneratedSettings, RealSettings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fakes:
-    """Generated images, drawn or read."""
+@contextlib.contextmanager
+def open_pair(
+    inputs: Inputs, metrics: Sequence[GeneratedSettings], sampling: Sampling, run: Run
+) -> Iterator[tuple[Images | StoredStats, Images | StoredStats | None]]:
+    """Open generated and real images, and refuse what can be refused before a network is loaded.
 
-    source: Source  # The images
-    key: Key  # All that they depend on
-    name: str
-    digest: str
-    description: str
-    """name, digest, description: For the result."""
-    size: tuple[int, int]  # Height and width
-    mirrored: bool  # Whether training mirrored the real images
-    generator: ImageGenerator | None = None  # What draws them; None for files
-    note: str = ""  # What every result must say of them
-    details: Mapping[str, str] = field(default_factory=dict)
-    """What else they depend on, for results."""
+    For a floor, the generated images are real ones.
+
+    Parameters
+    ----------
+    metrics : sequence of GeneratedSettings
+        Metrics of images, with equal choices of real ones.
+    sampling : Sampling
+        How many images are generated, and with which seed.
+    """
+    drawing = metrics[0] if metrics else GeneratedSettings()
+    compared = [settings for settings in metrics if isinstance(settings, RealSettings)]
+    rows = [metric_of(settings) for settings in metrics]
+    only_moments = rows and all(row.fake == row.real == ("moments",) for row in rows)
+    if any(map(statistics_file, (inputs.images, inputs.data))) and not only_moments:
+        raise UserError("a file of statistics holds mean and covariance: only fid can use it")
+    with contextlib.ExitStack() as stack:
+        if any(isinstance(settings, FidSettings) and settings.floor for settings in metrics):
+            if inputs.ckpt or inputs.generator or inputs.images:
+                raise UserError(
+                    "--floor compares real images with real ones: leave out --ckpt, --generator,"
+                    " and --images"
+                )
+            drawing.check_no_variation("--floor draws no images")
+            yield _halves(stack.enter_context(_open_data(inputs)), compared[0])
+            return
+        fakes: Images | StoredStats
+        if (path := statistics_file(inputs.images)) is not None:
+            drawing.check_no_variation("--images are drawn already")
+            fakes = read_stats(path)
+        else:
+            fakes = stack.enter_context(_open_generated(inputs, sampling, run.device, drawing))
+        if not compared:
+            yield fakes, None
+        elif (path := statistics_file(inputs.data)) is not None:
+            yield fakes, read_stats(path)
+        else:
+            files = stack.enter_context(_open_data(inputs))
+            reals = _chosen(files, compared[0], fakes)
+            for settings in compared:
+                settings.check_reals(reals.num)
+            yield fakes, reals
+
+
+def statistics_file(path: Path | None) -> Path | None:
+    """`path` when it is a file of statistics (.npz), else None."""
+    return path if path is not None and path.suffix == ".npz" else None
 
 
 def load_named_generator(inputs: Inputs, device: torch.device) -> LoadedGenerator:
@@ -77,31 +115,30 @@ def load_pure_generator(inputs: Inputs, device: torch.device, metric: str) -> Lo
 
 
 @contextlib.contextmanager
-def open_fakes(
-    inputs: Inputs, settings: Sampling, device: torch.device, variant: Variant
-) -> Iterator[Fakes]:
+def _open_generated(
+    inputs: Inputs, settings: Sampling, device: torch.device, drawing: GeneratedSettings
+) -> Iterator[Images]:
     """Open the generated images: of ``--ckpt``, ``--generator`` or ``--images``."""
     if inputs.images is None:
         if inputs.ckpt is None and inputs.generator is None:
             raise UserError(
                 "--ckpt is missing: name the generator to measure (or --generator, or --images)"
             )
-        loaded = vary(load_named_generator(inputs, device), variant, device)
-        yield _drawn(loaded, settings, device, inputs, variant)
+        loaded = vary(load_named_generator(inputs, device), drawing, device)
+        yield _drawn(loaded, inputs, settings, device, drawing)
         return
     if inputs.ckpt is not None or inputs.generator is not None:
         raise UserError("--images replaces the generator: leave out --ckpt and --generator")
     _check_range(inputs)
-    variant.check_absent("--images are drawn already")
+    drawing.check_no_variation("--images are drawn already")
     with open_images(inputs.images) as files:
-        if settings.num > len(files):
+        num, total = settings.num, len(files)
+        if num > total:
             raise UserError(
-                f"--images has {len(files)} images, --num asks for {settings.num}:"
-                f" use --num {len(files)} or give more"
+                f"--images has {total} images, --num asks for {num}: use --num {total} or give more"
             )
         digest = content_digest(files)
-        num, total = settings.num, len(files)
-        yield Fakes(
+        yield Images(
             source=FileImages(
                 files=files,
                 # Also of all images in random order: blocks and splits are random samples.
@@ -110,38 +147,51 @@ def open_fakes(
                 seed=0,
                 batch=settings.batch,
             ),
+            num=num,
             key={"content": digest, "which": _random(settings.seed), "batch": settings.batch},
-            name=str(inputs.images),
-            digest=digest,
-            description="images" if num == total else f"{num} of {total} images, at random",
+            about={
+                "generator": str(inputs.images),
+                "generator_digest": digest,
+                "description": "images" if num == total else f"{num} of {total} images, at random",
+            },
             size=image_size(files),
-            mirrored=False,
         )
 
 
 def _drawn(
     loaded: LoadedGenerator,
+    inputs: Inputs,
     settings: Sampling,
     device: torch.device,
-    inputs: Inputs,
-    variant: Variant,
-) -> Fakes:
+    drawing: GeneratedSettings,
+) -> Images:
     """Images of a generator."""
     generator = loaded.generator
-    return Fakes(
+    batch = {"batch": str(settings.batch)} if loaded.impure else {}
+    return Images(
         source=GeneratedImages(
             generator=generator, seed=settings.seed, batch=settings.batch, device=device
         ),
-        key={**generator_key(loaded, settings, device), **variant.said},
-        name=str(inputs.ckpt or inputs.generator or ""),
-        digest=loaded.sha256,
-        description=loaded.description,
+        num=settings.num,
+        key={**generator_key(loaded, settings, device), **drawing.variation},
+        about={
+            **about_generator(loaded, inputs),
+            "note": one_note(*loaded.notes),
+            "details": {**loaded.details, **batch},
+        },
+        generator=generator,
         size=(generator.resolution, generator.resolution),
         mirrored=loaded.mirrored,
-        generator=generator,
-        note=one_note(*loaded.notes),
-        details={**loaded.details, **({"batch": str(settings.batch)} if loaded.impure else {})},
     )
+
+
+def about_generator(loaded: LoadedGenerator, inputs: Inputs) -> dict[str, str]:
+    """Cells of a row about a generator."""
+    return {
+        "generator": str(inputs.ckpt or inputs.generator or ""),
+        "generator_digest": loaded.sha256,
+        "description": loaded.description,
+    }
 
 
 def generator_key(loaded: LoadedGenerator, settings: Sampling, device: torch.device) -> Key:
@@ -177,33 +227,37 @@ def check_size(files: ImageFiles, size: tuple[int, int], what: str = "the genera
     raise UserError(f"the data is {width}x{height}, {what} {wanted}: {fix}")
 
 
-def check_count(files: ImageFiles, num: int) -> None:
-    """Check that there are `num` real images."""
-    if num > len(files):
-        raise UserError(
-            f"the data has {len(files)} images, --num asks for {num}:"
-            f" use --num {len(files)} or give more data"
-        )
+def _open_data(inputs: Inputs) -> ImageFiles:
+    if inputs.data is None:
+        raise UserError("--data is missing: name a folder or a zip of real images")
+    if statistics_file(inputs.data) is not None:
+        raise UserError("--floor needs images: --data is a file of statistics")
+    return open_images(inputs.data)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reals:
-    """Real images: which of them, and how they are shown."""
-
-    source: FileImages  # The images
-    num: int  # How many
-    key: Key  # All that they depend on: content, subset rule, flips
-    rule: str  # Subset rule, for the result
+def _chosen(files: ImageFiles, settings: RealSettings, fakes: Images | StoredStats) -> Images:
+    """The real images that the settings ask for."""
+    trained = False
+    if isinstance(fakes, Images):
+        what = "the generator draws" if fakes.generator is not None else "--images are"
+        check_size(files, fakes.size, what)
+        trained = fakes.mirrored and settings.reals != "full"
+    mirror = trained if settings.mirror == "auto" else settings.mirror == "yes"
+    return choose_reals(files, settings.num, settings.reals, settings, mirror=mirror)
 
 
 def choose_reals(
     files: ImageFiles, num: int, rule: str, settings: Sampling, *, mirror: bool
-) -> Reals:
+) -> Images:
     """Choose real images: `num`, or all of them by the rule ``full``."""
     total = len(files)
     if rule == "full":
         return pick_reals(files, range(total), rule, settings, mirror=mirror)
-    check_count(files, num)
+    if num > total:
+        raise UserError(
+            f"the data has {total} images, --num asks for {num}:"
+            f" use --num {total} or give more data"
+        )
     indices: Sequence[int] = range(num)
     which = rule
     if num == total:  # all of them by any rule: one entry of the cache
@@ -222,9 +276,9 @@ def _random(seed: int) -> str:
 
 def pick_reals(
     files: ImageFiles, indices: Sequence[int], rule: str, settings: Sampling, *, mirror: bool
-) -> Reals:
-    """Choose the images with these numbers; `rule` says how they were chosen."""
-    return Reals(
+) -> Images:
+    """Choose the real images with these numbers; `rule` says how they were chosen."""
+    return Images(
         source=FileImages(
             files=files,
             indices=indices,
@@ -242,6 +296,24 @@ def pick_reals(
     )
 
 
-def statistics_file(path: Path | None) -> Path | None:
-    """`path` when it is a file of statistics (.npz), else None."""
-    return path if path is not None and path.suffix == ".npz" else None
+def _halves(files: ImageFiles, settings: RealSettings) -> tuple[Images, Images]:
+    """Two disjoint random sets of `num` real images each."""
+    num = settings.num
+    if 2 * num > len(files):
+        raise UserError(
+            f"the data has {len(files)} images, --floor with --num {num} needs"
+            f" {2 * num}: use --num {len(files) // 2} or give more data"
+        )
+    order = random_stream(settings.seed, 0, Stream.SUBSET).permutation(len(files))
+    first, second = (
+        pick_reals(
+            files,
+            # Sorted for the disk's sake: statistics do not depend on the order.
+            sorted(int(i) for i in order[part * num : (part + 1) * num]),
+            f"half {part} of seed {settings.seed}",
+            settings,
+            mirror=settings.mirror == "yes",
+        )
+        for part in (0, 1)
+    )
+    return first, second

@@ -41,28 +41,8 @@ class FeatureSettings(Sampling):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
-    """How a generator draws: of one latent without truncation unless something else is said."""
-
-    mixing: int = 1  # Latents per image
-    psi: float = 1.0  # Truncation; 1 is none
-
-    @property
-    def said(self) -> dict[str, str]:
-        """What is not as usual, for names and protocols: {"mixing": "2", "psi": "0.7"}."""
-        values = {"mixing": str(self.mixing), "psi": repr(self.psi).removesuffix(".0")}
-        return {name: value for name, value in values.items() if value != "1"}
-
-    def check_absent(self, reason: str) -> None:
-        """Refuse whatever is said."""
-        if self.said:
-            options = " and ".join(f"--{name}" for name in self.said)
-            raise UserError(f"{reason}: leave out {options}")
-
-
-@dataclass(frozen=True, kw_only=True)
 class GeneratedSettings(FeatureSettings):
-    """How a generator draws the images, where not as it was made to; see `variants`."""
+    """Sampling variant of a generator; see `generators.variants`."""
 
     mixing: int = choice(1, "Latents per image, which take turns at random layers.")
     psi: float = choice(1.0, "Truncation of all layers towards the mean w; 1 is none.")
@@ -74,9 +54,16 @@ class GeneratedSettings(FeatureSettings):
         check_psi(self.psi)
 
     @property
-    def variant(self) -> Variant:
-        """How images are drawn."""
-        return Variant(mixing=self.mixing, psi=self.psi)
+    def variation(self) -> dict[str, str]:
+        """Non-default values, for names and protocols: {"mixing": "2", "psi": "0.7"}."""
+        values = {"mixing": str(self.mixing), "psi": repr(self.psi).removesuffix(".0")}
+        return {name: value for name, value in values.items() if value != "1"}
+
+    def check_no_variation(self, reason: str) -> None:
+        """Refuse non-default values."""
+        if self.variation:
+            options = " and ".join(f"--{name}" for name in self.variation)
+            raise UserError(f"{reason}: leave out {options}")
 
 
 @dataclass(frozen=True, kw_only=True)

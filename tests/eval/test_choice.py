@@ -21,8 +21,7 @@ from stylegan_eval.metrics import metric_of
 from stylegan_eval.metrics.features import FeatureCollector, gathered
 from stylegan_eval.metrics.image_metrics import files_features
 from stylegan_eval.metrics.image_pass import collect
-from stylegan_eval.metrics.named_images import open_named
-from stylegan_eval.metrics.sources import choose_reals
+from stylegan_eval.metrics.sources import choose_reals, open_pair
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
     CmmdSettings,
@@ -98,15 +97,15 @@ def measured(images, data, num=TAKEN, **choice):
     ]
     run, detector = Run(device=CPU), Classifier()
     inputs = Inputs(images=images, data=data)
-    with open_named(inputs, metrics, metrics[0], run) as named:
+    with open_pair(inputs, metrics, metrics[0], run) as (fakes, reals):
         real = files_features(
-            named.reals, FeatureCollector(detector=detector, kinds=("moments", "vectors"), num=num),
+            reals, FeatureCollector(detector=detector, kinds=("moments", "vectors"), num=num),
             run,
         )  # fmt: skip
         collector = FeatureCollector(
             detector=detector, kinds=("moments", "vectors", "classes"), num=num, splits=8
         )
-        parts = collect(named.fakes.source, [collector], named.fakes.key, run, "images")
+        parts = collect(fakes.source, [collector], fakes.key, run, "images")
         fake = gathered(collector, parts[collector.name])
         values = [v for each in metrics for v in values_of(each, fake, real)]
     run.finish()
@@ -166,8 +165,8 @@ def test_splits_of_files_are_torch_fidelitys(sets, splits, batch):
     collector = FeatureCollector(
         detector=detector, kinds=("classes",), num=settings.num, splits=splits
     )
-    with open_named(Inputs(images=sets / "tree"), [settings], settings, run) as named:
-        parts = collect(named.fakes.source, [collector], named.fakes.key, run, "images")
+    with open_pair(Inputs(images=sets / "tree"), [settings], settings, run) as (fakes, _):
+        parts = collect(fakes.source, [collector], fakes.key, run, "images")
         seen = gathered(collector, parts[collector.name])
     run.finish()
     (ours,) = values_of(settings, seen, seen)
@@ -240,8 +239,8 @@ def test_an_entry_of_the_first_images_is_found_as_it_was_kept_before(sets):
 def test_files_are_read_in_their_order_within_a_block(sets):
     settings = FidSettings(num=TAKEN, features="efficientnet-lite0")
     inputs = Inputs(images=sets / "tree", data=sets / "tree")
-    with open_named(inputs, [settings], settings, Run(device=CPU)) as named:
-        reals, fakes = named.reals.source, named.fakes.source
+    with open_pair(inputs, [settings], settings, Run(device=CPU)) as pair:
+        fakes, reals = (images.source for images in pair)
         assert list(reals.indices) == sorted(reals.indices)
         assert sorted(fakes.indices) == list(reals.indices)
         assert list(fakes.indices) != sorted(fakes.indices)

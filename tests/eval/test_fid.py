@@ -14,8 +14,8 @@ from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
 from stylegan_eval.metrics.fid import FrechetTo, fid, frechet_distance, influence_variance
 from stylegan_eval.metrics.image_pass import FileImages, GeneratedImages, collect
-from stylegan_eval.metrics.named_images import open_named
 from stylegan_eval.metrics.naming import inception_name
+from stylegan_eval.metrics.sources import open_pair
 from stylegan_eval.networks import NETWORKS
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import FidSettings
@@ -185,22 +185,20 @@ def test_features_that_are_not_finite_are_refused(data):
 def opened(**settings):
     def make(**inputs):
         chosen = FidSettings(features="efficientnet-lite0", **settings)
-        return open_named(Inputs(**inputs), [chosen], chosen, Run(device=CPU))
+        return open_pair(Inputs(**inputs), [chosen], chosen, Run(device=CPU))
 
     return make
 
 
 def test_the_floor_takes_disjoint_halves(data):
-    with opened(num=20, floor=True)(data=data) as named:
-        halves = [list(half.source.indices) for half in (named.reference, named.reals)]
+    with opened(num=20, floor=True)(data=data) as pair:
+        halves = [list(half.source.indices) for half in pair]
         assert sorted(halves[0] + halves[1]) == list(range(40))
-        assert named.reference.key != named.reals.key
-        first, second = (
-            features(half.source, 20).moments for half in (named.reference, named.reals)
-        )
+        assert pair[0].key != pair[1].key
+        first, second = (features(half.source, 20).moments for half in pair)
         floor = frechet_distance(first, second)
-    with opened(num=20, floor=True, seed=1)(data=data) as named:
-        assert list(named.reference.source.indices) != halves[0]
+    with opened(num=20, floor=True, seed=1)(data=data) as (half, _):
+        assert list(half.source.indices) != halves[0]
     far = frechet_distance(features(generated(), 20).moments, second)
     assert 0 < floor < far / 2
 
@@ -208,12 +206,12 @@ def test_the_floor_takes_disjoint_halves(data):
 def test_the_full_protocol_takes_all_images_unflipped(tmp_path, data, fake_loader):
     ckpt = tmp_path / "linear.ckpt"
     ckpt.write_text("FAKE 16 mirrored")
-    with opened(num=12)(data=data, ckpt=ckpt) as named:
-        assert (named.reals.num, named.reals.source.mirror) == (12, True)
-    with opened(num=12, reals="full")(data=data, ckpt=ckpt) as named:
-        assert (named.reals.num, named.reals.source.mirror) == (40, False)
-    with opened(num=12, reals="full", mirror="yes")(data=data, ckpt=ckpt) as named:
-        assert named.reals.source.mirror
+    with opened(num=12)(data=data, ckpt=ckpt) as (_, reals):
+        assert (reals.num, reals.source.mirror) == (12, True)
+    with opened(num=12, reals="full")(data=data, ckpt=ckpt) as (_, reals):
+        assert (reals.num, reals.source.mirror) == (40, False)
+    with opened(num=12, reals="full", mirror="yes")(data=data, ckpt=ckpt) as (_, reals):
+        assert reals.source.mirror
 
 
 def test_names_pin_the_protocol():

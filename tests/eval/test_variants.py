@@ -17,7 +17,7 @@ from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.engine.sampling import Stream, draw, latents
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.variants import CENTRE_LATENTS, mean_ws, owners, vary
-from stylegan_eval.settings.image_metrics import FidSettings, Variant
+from stylegan_eval.settings.image_metrics import FidSettings, GeneratedSettings
 
 CPU = torch.device("cpu")
 LITE = ["--features", "efficientnet-lite0", "--device", "cpu"]
@@ -60,7 +60,7 @@ def loaded(generator=None, *, maps=True):
 
 
 def varied(**choices):
-    return vary(loaded(), Variant(**choices), CPU).generator
+    return vary(loaded(), GeneratedSettings(**choices), CPU).generator
 
 
 def run(*args):
@@ -123,7 +123,7 @@ def test_an_image_depends_on_its_number_alone(choices):
 
 def test_one_latent_without_truncation_is_the_generator_itself():
     one = loaded()
-    assert vary(one, Variant(mixing=1, psi=1.0), CPU).generator is one.generator
+    assert vary(one, GeneratedSettings(mixing=1, psi=1.0), CPU).generator is one.generator
 
 
 def test_the_first_layer_is_that_of_the_plain_image():
@@ -163,7 +163,7 @@ def test_what_cannot_be_done_is_refused():
     with pytest.raises(UserError, match=r"6 layers .* use --mixing 6 or less"):
         varied(mixing=7)
     with pytest.raises(UserError, match="needs a mapping network"):
-        vary(loaded(maps=False), Variant(psi=0.7), CPU)
+        vary(loaded(maps=False), GeneratedSettings(psi=0.7), CPU)
 
 
 def test_names_and_protocols_say_what_is_not_as_usual(image_folder, tmp_path):
@@ -248,5 +248,5 @@ def test_latent_metrics_know_nothing_of_it(metrics):
 
 
 def test_psi_is_named_to_the_last_digit():
-    said = [FidSettings(psi=psi).variant.said for psi in (0.1234567, 0.1234568, 2.0)]
+    said = [FidSettings(psi=psi).variation for psi in (0.1234567, 0.1234568, 2.0)]
     assert said == [{"psi": "0.1234567"}, {"psi": "0.1234568"}, {"psi": "2"}]
