@@ -23,7 +23,7 @@ from stylegan.opening import load_for_evaluation
 from stylegan.presets import apply_preset
 from stylegan_eval.engine.command import ErrorLineCommand
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.path_length import Camera, measure_pairs
+from stylegan_eval.metrics.path_length import measure_pairs
 from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.networks import DISTANCES
 from stylegan_eval.networks.loading import load_distance
@@ -56,15 +56,19 @@ def in_float64(generator: Generator | GeneratorAtLod) -> Generator | GeneratorAt
 
 
 def measured(
-    camera: Camera, pairs: int, device: torch.device, dtype: torch.dtype
+    generator: Generator | GeneratorAtLod,
+    distance: PerceptualDistance,
+    settings: PplSettings,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> tuple[dict[str, NDArray[np.float64]], float]:
     """Values of all pairs by kind, and seconds per pair."""
     parts: list[dict[str, NDArray[np.float64]]] = []
-    batch = camera.settings.batch
+    pairs, batch = settings.num, settings.batch
     start = time.perf_counter()
     for first in range(0, pairs, batch):
         numbers = range(first, min(first + batch, pairs))
-        found = measure_pairs(camera, numbers, device, dtype)
+        found = measure_pairs(generator, distance, settings, numbers, device, dtype)
         parts.append({name: values.cpu().numpy() for name, values in found.items()})
     seconds = (time.perf_counter() - start) / pairs
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, seconds
@@ -86,10 +90,7 @@ def compare(
     """Hold float32 against float64, for every kind of path length."""
     exact = replace(settings, derivative="exact")
     truth, seconds = measured(
-        Camera(generator=in_float64(generator), distance=distance.double(), settings=exact),
-        settings.num,
-        device,
-        torch.float64,
+        in_float64(generator), distance.double(), exact, device, torch.float64
     )
     rows: list[Line] = [(name, "float64 derivative", (0.0, 0.0, 0.0), seconds) for name in truth]
     variants = [("derivative", exact)] + [
@@ -97,8 +98,7 @@ def compare(
         for epsilon in EPSILONS
     ]
     for method, variant in variants:
-        camera = Camera(generator=generator, distance=distance, settings=variant)
-        found, seconds = measured(camera, settings.num, device, torch.float32)
+        found, seconds = measured(generator, distance, variant, device, torch.float32)
         for name, values in found.items():
             true = truth[f"{name.split('-')[0]}-exact"]
             rows.append((name, f"float32 {method}", errors(values, true), seconds))

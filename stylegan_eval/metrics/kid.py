@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,46 +21,14 @@ from stylegan_eval.settings.image_metrics import KidSettings, subset_size_for
 _ROUNDING = 1e-6
 
 
-@dataclass(frozen=True, kw_only=True)
-class KernelDistance:
-    """Estimates over random subsets of `subset_size` images of each side."""
+class KernelDistance(NamedTuple):
+    """An estimate over random subsets; unbiased, so slightly negative values are possible."""
 
-    values: NDArray[np.float64]  # [subsets]; unbiased, so slightly negative values are possible
-    variance: MmdVariance | None  # of the features; None with subsets of 3 images or fewer
-    subset_size: int
-    counts: tuple[int, int]  # generated and real images
-
-    @property
-    def mean(self) -> float:
-        """The distance."""
-        return float(self.values.mean())
-
-    @property
-    def std(self) -> float:
-        """Standard deviation of the subsets' values, as papers and peers print it."""
-        return float(self.values.std())
-
-    @property
-    def stderr(self) -> float | None:
-        """Standard error of the mean: generated images and subsets redrawn, real images fixed."""
-        return self._root(None if self.variance is None else self.variance.generated(*self.counts))
-
-    @property
-    def stderr_redrawn(self) -> float | None:
-        """Standard error with the real images redrawn as well."""
-        return self._root(None if self.variance is None else self.variance.both(*self.counts))
-
-    def _root(self, of_all: float | None) -> float | None:
-        """Root of the variance of the estimate from all pairs, and of the choice of subsets.
-
-        All subsets would average to the estimate from all pairs. One of them varies as that of
-        `subset_size` images; what it varies more than that of all is due to which it is.
-        """
-        if self.variance is None or of_all is None:
-            return None
-        one, whole = (self.variance.both(*n) for n in ((self.subset_size,) * 2, self.counts))
-        error = math.sqrt(of_all + (one - whole) / len(self.values))
-        return error or None  # features without spread say nothing
+    mean: float  # The distance
+    std: float  # Standard deviation of the subsets' values, as papers and peers print it
+    stderr: float | None  # Of the mean: generated images and subsets redrawn, real images fixed
+    stderr_redrawn: float | None  # With the real images redrawn as well
+    # Both errors are None with subsets of 3 images or fewer, and where features have no spread.
 
 
 def unbiased_mmd2(x: Tensor, y: Tensor) -> float:
@@ -142,12 +110,27 @@ def kernel_distance_of(
             variances.append(_variance(*kernels))
     # Estimates of what is near 0 may be negative; variances are not.
     means = np.maximum(np.mean(variances, axis=0), 0) if variances else None
+    variance = None if means is None else MmdVariance(*means.tolist())
     return KernelDistance(
-        values=np.array(values),
-        variance=None if means is None else MmdVariance(*means.tolist()),
-        subset_size=size,
-        counts=(len(fake), len(real)),
+        mean=float(np.mean(values)),
+        std=float(np.std(values)),
+        **_errors(variance, (size, size), (len(fake), len(real)), len(values)),
     )
+
+
+def _errors(
+    variance: MmdVariance | None, subset: tuple[int, int], counts: tuple[int, int], subsets: int
+) -> dict[str, float | None]:
+    """Roots of the variances of the estimate from all pairs, and of the choice of subsets.
+
+    All subsets would average to the estimate from all pairs. One of them varies as that of its
+    number of images; what it varies more than that of all is due to which it is.
+    """
+    if variance is None:
+        return {"stderr": None, "stderr_redrawn": None}
+    choice = (variance.both(*subset) - variance.both(*counts)) / subsets
+    of_all = {"stderr": variance.generated(*counts), "stderr_redrawn": variance.both(*counts)}
+    return {name: math.sqrt(value + choice) or None for name, value in of_all.items()}
 
 
 def kernel_distance(

@@ -1,7 +1,6 @@
 """Path length: interpolation, crops, pairs and derivatives."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
@@ -113,41 +112,38 @@ def perceptual_size(crop: Crop, rule: Rule, resolution: int) -> int:
     return height // box_factor(height, resolution, rule)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Camera:
-    """From ws to the embedding of what the perceptual network sees."""
-
-    generator: ImageGenerator  # Draws the images
-    distance: Embedding  # Embeds them
-    settings: PplSettings  # Its crop and rule are used
-
-    def embed(self, ws: Tensor, noise: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Ws [N, L, w_dim] and noise [N, 1, H, W] per layer -> embedding, tensors [N, ...]."""
-        images = self.generator.synthesis(ws, noise)
-        size = self.generator.resolution
-        check_shape(images, len(ws), size)
-        seen = crop_and_shrink(images, self.settings.crop, self.settings.rule, size)
-        return self.distance.embed(seen)
-
-
 Curve = Callable[[Tensor], Tensor]  # positions t [N] -> ws [N, L, w_dim]
+# ws [N, L, w_dim] and noise [N, 1, H, W] of each layer -> embedding, tensors [N, ...]
+Render = Callable[[Tensor, Sequence[Tensor]], Sequence[Tensor]]
+
+
+def renderer(generator: ImageGenerator, distance: Embedding, settings: PplSettings) -> Render:
+    """Synthesis, crop and embedding in one call."""
+
+    def render(ws: Tensor, noise: Sequence[Tensor]) -> Sequence[Tensor]:
+        images = generator.synthesis(ws, noise)
+        size = generator.resolution
+        check_shape(images, len(ws), size)
+        return distance.embed(crop_and_shrink(images, settings.crop, settings.rule, size))
+
+    return render
 
 
 def finite_difference(
-    camera: Camera, curve: Curve, t: Tensor, noise: Sequence[Tensor], epsilon: float
+    render: Render, curve: Curve, t: Tensor, noise: Sequence[Tensor], epsilon: float
 ) -> Tensor:
     """Squared distances of the images at t and t + epsilon over epsilon^2: float64 [N]."""
     n = len(t)
     with torch.no_grad():
         ws = torch.cat([curve(t), curve(t + epsilon)])  # [2 N, L, w_dim]
-        parts = camera.embed(ws, [torch.cat([layer, layer]) for layer in noise])
+        parts = render(ws, [torch.cat([layer, layer]) for layer in noise])
         return squared_norm([part[n:] - part[:n] for part in parts]) / epsilon**2
 
 
-def exact_derivative(camera: Camera, curve: Curve, t: Tensor, noise: Sequence[Tensor]) -> Tensor:
+def exact_derivative(render: Render, curve: Curve, t: Tensor, noise: Sequence[Tensor]) -> Tensor:
     """Squared lengths of the derivative of the embedding by t: float64 [N]."""
     try:
-        moving = derivative(lambda t: camera.embed(curve(t), noise), t, torch.ones_like(t))
+        moving = derivative(lambda t: render(curve(t), noise), t, torch.ones_like(t))
     except NoDerivativeError as error:
         raise UserError(
             f"the generator has no forward-mode derivative ({error}): use --derivative finite"
@@ -193,7 +189,9 @@ def rounding_share(generator: ImageGenerator, settings: PplSettings, device: tor
 
 
 def measure_pairs(
-    camera: Camera,
+    generator: ImageGenerator,
+    distance: Embedding,
+    settings: PplSettings,
     pairs: Sequence[int],
     device: torch.device,
     dtype: torch.dtype = torch.float32,
@@ -202,12 +200,10 @@ def measure_pairs(
 
     Parameters
     ----------
-    camera : Camera
+    generator, distance
         On `device`, in `dtype`.
     pairs : sequence of int
         N pair numbers.
-    device : torch.device
-        Where to run.
     dtype : torch.dtype
         float32; float64 for checking the arithmetic, with the same random numbers.
 
@@ -216,8 +212,7 @@ def measure_pairs(
     dict
         float64 [N] for each ``{space}{sampling}-{derivative}`` that is asked for.
     """
-    settings, generator = camera.settings, camera.generator
-    seed = settings.seed
+    render, seed = renderer(generator, distance, settings), settings.seed
     found: dict[str, Tensor] = {}
     with strict_float32(device.type):
         z0, z1 = (
@@ -232,8 +227,8 @@ def measure_pairs(
             for sampling, how in product(settings.samplings, settings.derivatives):
                 t = positions[sampling]
                 found[f"{space}{sampling}-{how}"] = (
-                    exact_derivative(camera, curve, t, noise)
+                    exact_derivative(render, curve, t, noise)
                     if how == "exact"
-                    else finite_difference(camera, curve, t, noise, settings.epsilon)
+                    else finite_difference(render, curve, t, noise, settings.epsilon)
                 )
     return found

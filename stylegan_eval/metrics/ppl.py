@@ -14,7 +14,7 @@ from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.errors import UndefinedMetricError
 from stylegan_eval.generators.guarded import GuardedGenerator
 from stylegan_eval.metrics.naming import where
-from stylegan_eval.metrics.path_length import Camera, measure_pairs, perceptual_size, rounding_share
+from stylegan_eval.metrics.path_length import measure_pairs, perceptual_size, rounding_share
 from stylegan_eval.metrics.sources import about_generator, generator_key, load_pure_generator
 from stylegan_eval.metrics.trimmed_mean import TrimmedMean, trimmed_mean
 from stylegan_eval.networks.loading import check_image_size, load_distance
@@ -74,13 +74,13 @@ def measure(
     list of PathLength
         By space, sampling and derivative; empty in all processes but the first.
     """
-    camera = Camera(generator=generator, distance=distance, settings=settings)
 
     def compute(block: range, tick: Tick) -> Arrays:
         parts: dict[str, list[NDArray[np.float64]]] = {}
         for start in range(block.start, block.stop, settings.batch):
             pairs = range(start, min(start + settings.batch, block.stop))
-            for name, values in measure_pairs(camera, pairs, run.device).items():
+            lengths = measure_pairs(generator, distance, settings, pairs, run.device)
+            for name, values in lengths.items():
                 parts.setdefault(name, []).append(values.cpu().numpy())
             tick(len(pairs))
         return {name: np.concatenate(values) for name, values in parts.items()}

@@ -15,7 +15,7 @@ from stylegan_eval.cli import main
 from stylegan_eval.engine.sampling import draw, to_uint8
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.factories import generator_from
-from stylegan_eval.metrics.path_length import Camera, measure_pairs, rounding_share
+from stylegan_eval.metrics.path_length import measure_pairs, rounding_share
 from stylegan_eval.networks.loading import load_distance
 from stylegan_eval.settings.others import PplSettings
 
@@ -358,8 +358,8 @@ def test_path_lengths_of_networks_in_any_float(kind, dtype, derivative, bound):
 
     def lengths(body):
         loaded = kind(body)
-        camera = Camera(generator=loaded.generator, distance=distance, settings=settings)
-        (found,) = measure_pairs(camera, range(4), CPU).values()
+        lengths = measure_pairs(loaded.generator, distance, settings, range(4), CPU)
+        (found,) = lengths.values()
         return found
 
     # A naive network: latents of another type than its weights' are an error.

@@ -14,7 +14,7 @@ from stylegan.presets import apply_preset
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.sampling import latents, noise_maps, path_positions
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.path_length import Camera, measure_pairs, slerp
+from stylegan_eval.metrics.path_length import measure_pairs, slerp
 from stylegan_eval.metrics.ppl import (
     choose_distance,
     load_chosen,
@@ -79,28 +79,24 @@ def run(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def style_camera():
+def styles():
     """Configuration F with random weights, seen by a small perceptual network."""
     generator = random_generator(apply_preset(CONFIGS["F"], "quick-32"), seed=0)
     distance = load_distance("st-lpips-alex", None, CPU)
-    return Camera(generator=generator, distance=distance, settings=settings_of())
+    return generator, distance
 
 
 @pytest.fixture(scope="module")
-def truth(style_camera):
+def truth(styles):
     """Exact derivatives in float64 of the first six pairs."""
-    camera = replace(
-        style_camera,
-        generator=in_float64(style_camera.generator),
-        distance=style_camera.distance.double(),
-    )
-    return camera, measure_pairs(camera, range(6), CPU, torch.float64)
+    generator, distance = in_float64(styles[0]), styles[1].double()
+    found = measure_pairs(generator, distance, settings_of(), range(6), CPU, torch.float64)
+    return generator, distance, found
 
 
 def test_a_linear_generator_has_its_closed_form_in_w():
     generator = LinearGenerator()
-    camera = Camera(generator=generator, distance=Pixels(), settings=settings_of(space="w"))
-    found = measure_pairs(camera, range(40), CPU)
+    found = measure_pairs(generator, Pixels(), settings_of(space="w"), range(40), CPU)
     w0, w1 = ends(40, generator.z_dim)
     expected = ((w1 - w0) @ linear_map(generator).T).square().sum(dim=1)
     for kind in ("wfull", "wend"):
@@ -110,8 +106,7 @@ def test_a_linear_generator_has_its_closed_form_in_w():
 
 def test_a_linear_generator_has_its_closed_form_in_z():
     generator = LinearGenerator()
-    camera = Camera(generator=generator, distance=Pixels(), settings=settings_of(space="z"))
-    found = measure_pairs(camera, range(40), CPU)
+    found = measure_pairs(generator, Pixels(), settings_of(space="z"), range(40), CPU)
     z0, z1 = ends(40, generator.z_dim)
     angle = torch.nn.functional.cosine_similarity(z0, z1).arccos()[:, None]
     for kind, t in (("zend", torch.zeros(40, 1)), ("zfull", path_positions(0, range(40))[:, None])):
@@ -144,8 +139,7 @@ def test_images_that_do_not_move_have_no_path(run):
 def test_scale_of_z_matters_only_where_the_generator_does_not_normalise():
     def exact_z(generator, scale):
         settings = settings_of(space="z", derivative="exact", latent_scale=scale)
-        camera = Camera(generator=generator, distance=Pixels(), settings=settings)
-        return measure_pairs(camera, range(5), CPU)["zfull-exact"]
+        return measure_pairs(generator, Pixels(), settings, range(5), CPU)["zfull-exact"]
 
     plain, normalising = LinearGenerator(z_dim=24), Normalising()
     torch.testing.assert_close(
@@ -157,10 +151,10 @@ def test_scale_of_z_matters_only_where_the_generator_does_not_normalise():
         )
 
 
-def test_float32_derivative_is_that_of_float64(style_camera, truth):
-    found = measure_pairs(style_camera, range(6), CPU)
+def test_float32_derivative_is_that_of_float64(styles, truth):
+    found = measure_pairs(*styles, settings_of(), range(6), CPU)
     for kind in KINDS:
-        expected = truth[1][f"{kind}-exact"]
+        expected = truth[2][f"{kind}-exact"]
         errors = (found[f"{kind}-exact"] / expected - 1).abs().sort().values
         assert errors.median() < 2e-5
         # A ReLU at its kink may fall on the other side in float32, once in many pairs.
@@ -171,21 +165,21 @@ def test_float32_derivative_is_that_of_float64(style_camera, truth):
 
 
 def test_finite_differences_tend_to_the_derivative(truth):
-    camera, expected = truth
+    *network, expected = truth
     errors = []
     for epsilon in (1e-3, 1e-6):
         settings = settings_of(derivative="finite", space="w", sampling="full", epsilon=epsilon)
-        found = measure_pairs(replace(camera, settings=settings), range(6), CPU, torch.float64)
+        found = measure_pairs(*network, settings, range(6), CPU, torch.float64)
         error = (found["wfull-finite"] / expected["wfull-exact"] - 1).abs()
         errors.append(float(error.median()))
     assert errors[1] < 2e-5 < 1e-3 < errors[0]
 
 
 def test_pairs_are_measured_as_the_official_code_does(truth):
-    camera, _ = truth
+    G, distance, _ = truth
     settings = settings_of(derivative="finite", seed=3)
-    found = measure_pairs(replace(camera, settings=settings), range(2), CPU, torch.float64)
-    G, epsilon = camera.generator, 1e-4
+    found = measure_pairs(G, distance, settings, range(2), CPU, torch.float64)
+    epsilon = 1e-4
     for i in range(2):
         z0, z1 = latents(3, [2 * i, 2 * i + 1], G.z_dim).double()
         w0, w1 = G.mapping(torch.stack([z0, z1]))
@@ -198,19 +192,18 @@ def test_pairs_are_measured_as_the_official_code_does(truth):
                     ws = G.mapping(slerp(z0, z1, place)[None])
                 else:
                     ws = (w0 + (w1 - w0) * place)[None]
-                parts = camera.distance.embed(G.synthesis(ws, noise))
+                parts = distance.embed(G.synthesis(ws, noise))
                 embedded.append(torch.cat([part.flatten() for part in parts]))
             expected = (embedded[1] - embedded[0]).square().sum() / epsilon**2
             assert float(found[f"{kind}-finite"][i]) == pytest.approx(float(expected), rel=1e-6)
 
 
-def test_batches_change_rounding_alone(style_camera):
+def test_batches_change_rounding_alone(styles):
     results = {}
     for batch in (1, 7, 64):
         settings = settings_of(space="w", sampling="full", batch=batch)
-        camera = replace(style_camera, settings=settings)
         parts = [
-            measure_pairs(camera, range(start, min(start + batch, 14)), CPU)
+            measure_pairs(*styles, settings, range(start, min(start + batch, 14)), CPU)
             for start in range(0, 14, batch)
         ]
         results[batch] = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

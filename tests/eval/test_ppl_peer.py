@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stylegan_eval.engine.sampling import latents
-from stylegan_eval.metrics.path_length import Camera, measure_pairs
+from stylegan_eval.metrics.path_length import measure_pairs
 from stylegan_eval.settings.others import PplSettings
 from tests.eval.fakes import LinearGenerator
 from tests.eval.test_ppl import Normalising, Pixels
@@ -61,6 +61,5 @@ def test_distances_at_the_end_are_those_of_torchmetrics(generator, space, interp
         sim_net=SquaredDifference(),
     )
     settings = PplSettings(num=PAIRS, crop="none", space=space, sampling="end", epsilon=1e-2)
-    camera = Camera(generator=generator, distance=Pixels(), settings=settings)
-    found = measure_pairs(camera, range(PAIRS), CPU)[f"{space}end-finite"]
+    found = measure_pairs(generator, Pixels(), settings, range(PAIRS), CPU)[f"{space}end-finite"]
     torch.testing.assert_close(found.float(), expected, rtol=2e-3, atol=0)
