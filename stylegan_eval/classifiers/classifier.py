@@ -74,15 +74,8 @@ class AttributeClassifier:
     def __call__(self, images: Tensor) -> Tensor:
         """Logits, positive where an attribute is present; each image's are its own.
 
-        Parameters
-        ----------
-        images : Tensor
-            [N, 3, H, H], about [-1, 1]; H is R or a multiple, and is averaged down to R.
-
-        Returns
-        -------
-        Tensor
-            float32 [N, A], on `device`.
+        [N, 3, H, H], about [-1, 1]; H is R or a multiple, and is averaged down to R -> float32 [N,
+        A], on `device`.
         """
         with torch.inference_mode(), strict_float32(self.device.type):
             x = shrink(images.to(self.device).float(), self.resolution)

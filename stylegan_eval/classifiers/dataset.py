@@ -53,10 +53,6 @@ def read_labelled(
         Square, of a power of two, all of one size; labels are lists of 0 and 1.
     resolution : int
         Largest R.
-    skip_constant : bool
-        Leave out attributes that all images have, or none.
-    progress : bool
-        Whether to show a bar on stderr.
     """
     labels, names = _labels(files, skip_constant=skip_constant)
     size = min(_size(files), resolution)

@@ -82,14 +82,7 @@ def build_network(architecture: str, resolution: int, attributes: int) -> Classi
     A package declares its own in the entry-point group ``stylegan_eval.classifiers``: a function
     ``(resolution, attributes) -> ClassifierNetwork``.
 
-    Parameters
-    ----------
-    architecture : str
-        See `architectures`.
-    resolution : int
-        R, a power of two from 8 to 1024.
-    attributes : int
-        A.
+    `resolution` is a power of two from 8 to 1024.
     """
     if resolution & (resolution - 1) or not SMALLEST <= resolution <= LARGEST:
         raise UserError(

@@ -167,17 +167,8 @@ def _pickles(path: Path) -> list[Path]:
 def load_official(path: Path, device: torch.device) -> AttributeClassifier:
     """Read official classifiers; nothing of a file is run.
 
-    Parameters
-    ----------
-    path : Path
-        A folder of ``celebahq-classifier-NN-NAME.pkl``, or one such file.
-    device : torch.device
-        Where they shall be.
-
-    Returns
-    -------
-    AttributeClassifier
-        In the order of the numbers. How they were trained and how good they are is not known.
+    `path`: a folder of ``celebahq-classifier-NN-NAME.pkl``, or one such file. They are in the
+    order of their numbers; how they were trained and how good they are is not known.
     """
     files = _pickles(path)
     networks = [_read(file) for file in files]

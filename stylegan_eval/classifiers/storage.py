@@ -43,12 +43,7 @@ def save_classifier(path: Path, trained: TrainedClassifier) -> None:
 def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
     """Read a file of `save_classifier`, or official classifiers, trusting none of it.
 
-    Parameters
-    ----------
-    path : Path
-        The safetensors file; or what `official.load_official` reads.
-    device : torch.device
-        Where the network shall be.
+    `path`: the safetensors file; or what `official.load_official` reads.
     """
     if are_official(path):
         return load_official(path, device)

@@ -48,16 +48,7 @@ def train(
     Images are flipped left to right at random: attributes are taken not to depend on that. On a
     CPU the same images, settings and number of threads give the same weights.
 
-    Parameters
-    ----------
-    files : ImageFiles
-        Images with labels; see `dataset.read_labelled`.
-    settings : TrainSettings
-        How.
-    device : torch.device
-        Where.
-    progress : bool
-        Whether to show bars on stderr.
+    `files`: images with labels; see `dataset.read_labelled`.
     """
     # What can be refused is refused before images are read.
     build_network(settings.architecture, settings.resolution, 1)

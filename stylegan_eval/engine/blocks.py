@@ -118,6 +118,10 @@ class Run:
 
         Must be called by all processes alike; each computes its share and waits for the others.
 
+        Returns the arrays of each block, to be read before `finish`; none in all processes but the
+        first. Reading raises a `UserError` where a block of another process does not appear: the
+        cache folder is not shared.
+
         Parameters
         ----------
         key : mapping
@@ -126,15 +130,6 @@ class Run:
             From `split` or `split_all`.
         compute : callable
             ``(block, tick) -> arrays``; calls ``tick(n)`` after every n images.
-        label, unit : str
-            What is done, and of what; beside the progress bar on stderr.
-
-        Returns
-        -------
-        Blocks
-            The arrays of each block, to be read before `finish`; none in all processes but the
-            first. Reading raises a `UserError` where a block of another process does not appear:
-            the cache folder is not shared.
         """
         store = self._open(key)
         paths = [store / f"{block.start:09d}-{block.stop:09d}.npz" for block in blocks]

@@ -256,10 +256,7 @@ class NetworkPath(click.ParamType[Path]):
 def power_of_two(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
     """Check a resolution: the callback of an option of type int.
 
-    Returns
-    -------
-    int or None
-        `value`, which is None or a power of two from 4 on.
+    Returns `value`, which is None or a power of two from 4 on.
 
     Raises
     ------

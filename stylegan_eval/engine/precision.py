@@ -32,12 +32,7 @@ def computing_in(precision: Precision, device_type: str) -> contextlib.AbstractC
     of mantissa; ``bf16`` is float32 for all that is float32: it is the network that is converted,
     once, to `network_dtype` (autocast would convert its weights in every call).
 
-    Parameters
-    ----------
-    precision : {"fp32", "tf32", "bf16"}
-        How exactly.
-    device_type : str
-        ``"cpu"``, ``"cuda"``: whose autocast to suspend.
+    `device_type`: ``"cpu"``, ``"cuda"``: whose autocast to suspend.
     """
     check_precision(precision, device_type)
     return _products("tf32" if precision == "tf32" else "ieee", device_type)
@@ -49,10 +44,7 @@ def strict_float32(device_type: str) -> contextlib.AbstractContextManager[None]:
     PyTorch's default lets cuDNN convolutions run in TF32, which moves features by 1e-3; a result
     must not depend on that. All switches are put back on leaving.
 
-    Parameters
-    ----------
-    device_type : str
-        ``"cpu"``, ``"cuda"``: whose autocast to suspend.
+    `device_type`: ``"cpu"``, ``"cuda"``: whose autocast to suspend.
     """
     return _products("ieee", device_type)
 

@@ -145,10 +145,7 @@ def end_if_joined(status: object) -> None:
 def processes_from_environment(backend: str = "gloo") -> Processes:
     """Join the processes that `torchrun` started; alone when it did not.
 
-    Parameters
-    ----------
-    backend : str
-        How tensors travel, as `torch.distributed` names it; what is already joined stays.
+    `backend`: how tensors travel, as `torch.distributed` names it; what is already joined stays.
     """
     if os.environ.get("WORLD_SIZE", "1") in ("", "0", "1"):
         return Processes()

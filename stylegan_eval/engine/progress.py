@@ -37,22 +37,7 @@ def progress_bar(
 ) -> "Bar":
     """Make a bar that its `update` moves.
 
-    Parameters
-    ----------
-    iterable : iterable, optional
-        What to go through, see `follow`.
-    desc : str, optional
-        What is done.
-    total : float, optional
-        Steps in all.
-    initial : float
-        Steps that were done before.
-    unit : str
-        Of a step; "B" is shown in multiples of 1024.
-    shown : bool
-        False hides it.
-    bar_format : str, optional
-        See tqdm.
+    `unit` is of a step; "B" is shown in multiples of 1024.
     """
     terminal = sys.stderr.isatty()
     return tqdm(

@@ -50,21 +50,14 @@ def latents(
 ) -> Tensor:
     """Latents z ~ N(0, I) of the images with these indices.
 
+    Returns float32 [N, z_dim] on the CPU: the same numbers whatever the device.
+
     Parameters
     ----------
-    seed : int
-        0 to 2^63 - 1.
     indices : sequence of int
         N image numbers.
-    z_dim : int
-        Length of a latent.
     stream : Stream
         What for; other streams give other latents.
-
-    Returns
-    -------
-    Tensor
-        float32 [N, z_dim] on the CPU: the same numbers whatever the device.
     """
     z = np.empty((len(indices), z_dim), dtype=np.float32)
     for row, index in zip(z, indices, strict=True):
@@ -80,21 +73,14 @@ def noise_maps(
     Drawn on the device, because 1024x1024 images take 2.8 million normals each: the numbers are
     those of the kind of device (CPU or CUDA), not of the batch.
 
+    Returns float32 [N, 1, H, W] per layer.
+
     Parameters
     ----------
-    seed : int
-        0 to 2^63 - 1.
     indices : sequence of int
         N image numbers.
     shapes : sequence of (int, int)
         (H, W) of each layer's map.
-    device : torch.device
-        Where to draw.
-
-    Returns
-    -------
-    list of Tensor
-        float32 [N, 1, H, W] per layer.
     """
     sizes = [height * width for height, width in shapes]
     flat = torch.empty(len(indices), sum(sizes), device=device)
@@ -118,17 +104,7 @@ def mirror_flags(seed: int, indices: Sequence[int]) -> np.ndarray:
 def path_positions(seed: int, pairs: Sequence[int]) -> Tensor:
     """Where on its path each pair of latents is measured.
 
-    Parameters
-    ----------
-    seed : int
-        0 to 2^63 - 1.
-    pairs : sequence of int
-        N pair numbers.
-
-    Returns
-    -------
-    Tensor
-        float32 [N] on the CPU, uniform in [0, 1).
+    `pairs`: N pair numbers. Returns float32 [N] on the CPU, uniform in [0, 1).
     """
     draws = [random_stream(seed, pair, Stream.PATH_T).random(dtype=np.float32) for pair in pairs]
     return torch.from_numpy(np.array(draws, dtype=np.float32))
@@ -137,15 +113,7 @@ def path_positions(seed: int, pairs: Sequence[int]) -> Tensor:
 def to_uint8(images: Tensor) -> Tensor:
     """Quantise images in [-1, 1] as the official code does: floor(127.5 x + 128), saturating.
 
-    Parameters
-    ----------
-    images : Tensor
-        [N, C, H, W], any floating type.
-
-    Returns
-    -------
-    Tensor
-        uint8 [N, C, H, W].
+    [N, C, H, W], any floating type -> uint8 [N, C, H, W].
 
     References
     ----------
@@ -166,12 +134,8 @@ def draw(
     ----------
     generator : ImageGenerator
         On `device`.
-    seed : int
-        0 to 2^63 - 1.
     indices : sequence of int
         n image numbers.
-    device : torch.device
-        Where the generator is.
 
     Returns
     -------

@@ -74,11 +74,8 @@ def end_with_parent(parent: int | None = None) -> None:
 
     It cannot tell then, and its children would work on, or wait for each other, for ever.
 
-    Parameters
-    ----------
-    parent : int, optional
-        Its process id, where it is known. Number 1 may be a launcher (in a container) as well as
-        who took over the children of one that has died.
+    `parent` is its process id, where it is known. Number 1 may be a launcher (in a container) as
+    well as who took over the children of one that has died.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -126,12 +126,7 @@ class StatsAccumulator:
     per small batch would cost more than the features (0.2 s each at D = 2048), and fixed blocks
     make the sums the same for every batch size.
 
-    Parameters
-    ----------
-    detector : str
-        Identity of the feature network.
-    block : int
-        Rows per block; 4096 of length 2048 take 67 MB.
+    `block`: rows per block; 4096 of length 2048 take 67 MB.
     """
 
     def __init__(self, detector: str, block: int = 4096) -> None:
@@ -232,8 +227,6 @@ def class_sums(logits: Tensor, split: NDArray[np.int64], splits: int = 10) -> Cl
         [N, C].
     split : NDArray
         int64 [N]: which split each image belongs to; see `split_of`.
-    splits : int
-        How many there are.
     """
     log_p = logits.double().log_softmax(dim=1)  # [N, C]
     p = log_p.exp()
@@ -250,10 +243,7 @@ def class_sums(logits: Tensor, split: NDArray[np.int64], splits: int = 10) -> Cl
 def inception_score(sums: ClassSums, splits: int) -> InceptionScore:
     """exp of the mean KL divergence of p(y|x) from p(y), per split.
 
-    Parameters
-    ----------
-    sums : ClassSums
-        Of `pieces_of` pieces, those of a split side by side.
+    `sums` are of `pieces_of` pieces, those of a split side by side.
     """
     if sums.count.min() < 1:
         raise UserError(

@@ -71,14 +71,7 @@ def check_new(path: Path) -> None:
 def write_stats(path: Path, stats: FeatureStats, about: Key) -> None:
     """Write statistics, whole or not at all.
 
-    Parameters
-    ----------
-    path : Path
-        Ends in ``.npz``.
-    stats : FeatureStats
-        Of two images or more.
-    about : mapping
-        What is to be known of the images.
+    `stats` are of two images or more.
     """
     check_new(path)
     text = json.dumps({**about, "count": stats.count, "detector": stats.detector})

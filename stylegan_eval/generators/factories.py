@@ -66,10 +66,8 @@ def generator_from(
     ----------
     spec : str
         ``package.module:factory``, a callable ``device -> generator``; or a TorchScript file. The
-        generator has the parts of `protocols.ImageGenerator`, or is a callable z -> images with
-        the attributes ``z_dim`` and ``resolution``.
-    device : torch.device
-        Where it shall be.
+        generator has the parts of `protocols.ImageGenerator`, or is a callable z -> images with the
+        attributes ``z_dim`` and ``resolution``.
     value_range : (float, float), optional
         Of the images' values, where it is not about [-1, 1].
     """

@@ -125,10 +125,7 @@ def guard(
 ) -> LoadedGenerator:
     """Check what a generator says of itself, and draw a few images with it before any other work.
 
-    Returns
-    -------
-    LoadedGenerator
-        With a `GuardedGenerator`, and what the trial told.
+    Returns it with a `GuardedGenerator`, and what the trial found.
     """
     generator = loaded.generator
     with told(where):

@@ -38,13 +38,8 @@ def load_generator(path: Path, device: torch.device) -> LoadedGenerator:
     carries a network declares it in the group ``stylegan_eval.networks``: the name, and a function
     that returns its path.
 
-    Parameters
-    ----------
-    path : Path
-        The checkpoint; a loader may also know folders. Or the bare name of a carried network, which
-        wins over a file of that name.
-    device : torch.device
-        Where the generator shall be.
+    `path`: the checkpoint; a loader may also know folders. Or the bare name of a carried network,
+    which wins over a file of that name.
     """
     for named in entry_points(group=NETWORKS, name=str(path)):
         path = named.load()()

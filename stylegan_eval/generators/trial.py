@@ -26,8 +26,6 @@ def own_noise(draw: Draw, pair: Tensor, eps: float) -> tuple[float, bool]:
 
     Parameters
     ----------
-    draw : callable
-        Draws again.
     pair : Tensor
         Images 0 and 1, drawn with the key ``a``.
     eps : float
@@ -64,8 +62,6 @@ def range_note(images: Tensor, named: Range | None, where: str) -> str:
         [N, 3, H, W].
     named : (float, float), optional
         The range that the user says they have; [-1, 1] otherwise.
-    where : str
-        What draws them, for the message.
     """
     low, high = named or (-1.0, 1.0)
     least, most = float(images.min()), float(images.max())

@@ -73,17 +73,8 @@ class MixedGenerator:
 def owners(normals: Tensor, count: int) -> Tensor:
     """Which latent each layer is drawn from.
 
-    Parameters
-    ----------
-    normals : Tensor
-        [N, L - 1], one for each layer but the first; only their order matters.
-    count : int
-        M.
-
-    Returns
-    -------
-    Tensor
-        int64 [N, L]: 0 in the first layer, M - 1 in the last, rising by 0 or 1.
+    [N, L - 1], one for each layer but the first; only their order matters -> int64 [N, L]: 0 in the
+    first layer, M - 1 in the last, rising by 0 or 1.
     """
     greatest = normals.argsort(dim=1, descending=True, stable=True)[:, : count - 1]
     starts = torch.zeros_like(normals, dtype=torch.int64).scatter_(1, greatest, 1)

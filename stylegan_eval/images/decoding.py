@@ -41,13 +41,7 @@ class Header(NamedTuple):
 
 
 def read_header(stream: BinaryIO, where: str) -> Header:
-    """Size and mode of the image in `stream`; reads its first bytes only.
-
-    Parameters
-    ----------
-    where : str
-        File and entry, for messages.
-    """
+    """Size and mode of the image in `stream`; reads its first bytes only."""
     try:
         image = _open(stream, where)
     except UserError:
@@ -68,17 +62,7 @@ def decode(data: bytes, where: str) -> np.ndarray:
     several frames the first is taken. Colour profiles and texts are ignored, of any size; metadata
     that cannot be read turn nothing.
 
-    Parameters
-    ----------
-    data : bytes
-        The whole file.
-    where : str
-        File and entry, for messages.
-
-    Returns
-    -------
-    ndarray
-        uint8 [3, H, W], contiguous.
+    Returns uint8 [3, H, W], contiguous.
     """
     try:
         return _pixels(data, where)

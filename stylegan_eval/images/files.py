@@ -290,15 +290,7 @@ def _read(source: _Folder | _Zip, name: str, size: int) -> bytes:
 def read_batches(files: ImageFiles, indices: Iterable[int], batch: int) -> Iterator[np.ndarray]:
     """Decode images in the order of `indices`, several at a time in threads.
 
-    Parameters
-    ----------
-    batch : int
-        Images in each array; the last may have fewer.
-
-    Yields
-    ------
-    ndarray
-        uint8 [N, 3, H, W].
+    `batch`: images in each array; the last may have fewer. Yields uint8 [N, 3, H, W].
     """
     threads = min(_DECODING_THREADS, os.cpu_count() or 1)
     wanted = list(indices)

@@ -101,10 +101,7 @@ def _known_suffixes() -> frozenset[str]:
 def left_out_as(name: str, start: Callable[[], bytes]) -> str | None:
     """The ending to count a file by that is not read; None for an image, damaged or not.
 
-    Parameters
-    ----------
-    start : callable
-        Gives its first `START_BYTES`; called only where the ending is unknown.
+    `start` gives its first `START_BYTES`; called only where the ending is unknown.
     """
     ending = ending_of(name)
     if ending in _known_suffixes():

@@ -23,10 +23,7 @@ def map_ordered(
     Unlike `Executor.map`, at most `ahead` results exist at a time, so a slow reader does not
     fill the memory; what has not started is cancelled when the reader stops or an item fails.
 
-    Parameters
-    ----------
-    ahead : int
-        Items submitted and not yet yielded, at least 1.
+    `ahead`: items submitted and not yet yielded, at least 1.
     """
     pending: deque[Future[Result]] = deque()
     try:

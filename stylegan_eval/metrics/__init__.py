@@ -162,10 +162,7 @@ def names_of_results() -> dict[str, str]:
 def higher_is_better(result: str) -> bool:
     """Whether a larger value is the better one.
 
-    Parameters
-    ----------
-    result : str
-        Name of a result, as tables have it.
+    `result`: name of a result, as tables have it.
 
     >>> [higher_is_better(name) for name in ("is50k", "pr50k3_recall", "prdc1k5_density")]
     [True, True, True]

@@ -35,12 +35,7 @@ def kernel_sums(a: Tensor, b: Tensor, sigma: float = SIGMA) -> Across:
     The kernel of embeddings of length 1 lies within 2 % of 1; without the 1 nothing of it is
     lost in the differences of such sums.
 
-    Parameters
-    ----------
-    a, b : Tensor
-        [n, D] and [m, D], on one device. Rows of `a` may be shared out.
-    sigma : float
-        Width of the kernel.
+    `a`, `b`: [n, D] and [m, D], on one device. Rows of `a` may be shared out.
     """
     rows, columns = (torch.zeros(len(x), dtype=torch.float64, device=a.device) for x in (a, b))
     squares = torch.zeros((), dtype=torch.float64, device=a.device)
@@ -74,8 +69,6 @@ def cmmd(
     ----------
     x, y : Tensor
         [N, D] and [M, D], on one device, rows of length 1.
-    sigma : float
-        Width of the kernel.
     scale : float
         The paper's factor, for readable numbers.
 

@@ -55,12 +55,8 @@ def find(
     ----------
     blocks : sequence of mapping
         Arrays ``logits`` [n, A] and ``w`` [n, D] of all blocks, in order.
-    names : sequence of str
-        The classifiers' A attributes.
     settings : DirectionsSettings
         Its `keep`, `attributes`, `normal` and `apart` are used.
-    progress : bool
-        Whether to show a bar on stderr.
     """
     columns = choose_attributes(settings.attributes, names)
     logits = np.concatenate([block["logits"] for block in blocks])  # [n, A]
@@ -111,6 +107,8 @@ def covariance_normal(
 ) -> Floats:
     """Normal of a hyperplane by the covariance of w; see the module.
 
+    Returns float64 [D], of length 1; zeros where w does not vary along a.
+
     Parameters
     ----------
     plane : ndarray
@@ -121,11 +119,6 @@ def covariance_normal(
         S, [D, D].
     apart : float
         m, 0 or more.
-
-    Returns
-    -------
-    ndarray
-        float64 [D], of length 1; zeros where w does not vary along a.
     """
     towards: Floats = covariance @ plane
     if apart > 0 and len(others):

@@ -69,10 +69,7 @@ class AllSettings(RealSettings):
     def chosen_with(self, *, classifiers: bool, images: bool) -> tuple[list[str], dict[str, str]]:
         """Metrics to measure of a generator or of images, and why others are left out.
 
-        Returns
-        -------
-        list of str, dict
-            Names in the order of `METRICS`, each once; reasons by name.
+        Returns names in the order of `METRICS`, each once; reasons by name.
         """
         words = self._words()
         undefined: dict[str, str] = {}

@@ -124,14 +124,7 @@ def gathered(
 ) -> ImageFeatures:
     """Put the arrays of the blocks together, one block in memory at a time.
 
-    Parameters
-    ----------
-    collector : FeatureCollector
-        Who gathered them.
-    parts : sequence of mapping
-        Its arrays, block by block.
-    groups : int
-        To how many groups of neighbouring blocks moments are merged at most.
+    Moments of neighbouring blocks are merged to at most `groups`.
     """
     size = max(1, len(parts) // groups)  # blocks of a group
     moments: list[FeatureStats] = []
@@ -176,15 +169,7 @@ def reals_folder() -> Path:
 
 
 def find(key: Key, collector: FeatureCollector) -> ImageFeatures | None:
-    """What `collector` would gather of these images, if all of it is in the cache and whole.
-
-    Parameters
-    ----------
-    key : mapping
-        All that the images depend on.
-    collector : FeatureCollector
-        Its network and kinds.
-    """
+    """What `collector` would gather of these images, if all of it is in the cache and whole."""
     found: dict[Kind, Arrays] = {}
     for kind in collector.kinds:
         whole_key = _key(key, collector, kind)

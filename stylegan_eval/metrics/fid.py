@@ -61,15 +61,8 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     trace is the nuclear norm of F_a^T F_b: real by construction, and exact where covariances are
     singular (fewer images than features).
 
-    Parameters
-    ----------
-    a, b : Gaussian
-        `FeatureStats` or statistics from a file; of one detector, two vectors or more each.
-
-    Returns
-    -------
-    float
-        0 or more, in squared units of the features.
+    `a`, `b`: `FeatureStats` or statistics from a file; of one detector, two vectors or more each.
+    Returns 0 or more, in squared units of the features.
 
     Raises
     ------
@@ -262,10 +255,7 @@ def estimate(distance: FrechetTo, groups: Sequence[FeatureStats]) -> Estimate:
     The limit is that of a parabola in 1 / N through the distances of all images, of halves and of
     quarters; its error holds what the parabola may leave out.
 
-    Parameters
-    ----------
-    groups : sequence of FeatureStats
-        Disjoint parts of about equal size.
+    `groups`: disjoint parts of about equal size.
     """
     whole = reduce(add, groups)
     dim = len(whole.mean)

@@ -40,10 +40,7 @@ class FoundDirections:
 def evaluate(inputs: Inputs, settings: DirectionsSettings, run: Run) -> FoundDirections | None:
     """Draw and classify images, fit the hyperplanes, move fresh images along their normals.
 
-    Returns
-    -------
-    FoundDirections or None
-        None in all processes but the first.
+    Returns None in all processes but the first.
     """
     start = time.perf_counter()
     loaded = load_pure_generator(inputs, run.device, "directions")

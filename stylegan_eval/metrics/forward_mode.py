@@ -73,17 +73,14 @@ def derivative(
 ) -> list[Tensor]:
     """Derivative of a function at a point along a direction, by forward-mode differentiation.
 
+    Returns tensors like the function's value; zero where that does not depend on the point.
+
     Parameters
     ----------
     function : callable
         Tensor -> tensors; may change nothing in place.
     point, direction : Tensor
         Of one shape.
-
-    Returns
-    -------
-    list of Tensor
-        Like the function's value; zero where that does not depend on the point.
 
     Raises
     ------

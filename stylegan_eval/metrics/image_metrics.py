@@ -73,17 +73,14 @@ def evaluate_each(
 
     All processes must call it alike.
 
+    Returns lists for each metric, then for each consumer; empty in all processes but the first.
+
     Parameters
     ----------
     metrics : sequence of GeneratedSettings
         Metrics of images, with equal `num`, `seed`, `batch` and choice of real images.
     consumers : sequence of Consumer
         Other metrics of the generated images, with the same seed and batch.
-
-    Returns
-    -------
-    list of list of Row
-        For each metric, then for each consumer; empty lists in all processes but the first.
     """
     start = time.perf_counter()
     samplings = [*metrics, *(consumer.settings for consumer in consumers)]
@@ -271,10 +268,7 @@ def _about_protocol(
 def write_statistics(out: Path, inputs: Inputs, settings: StatsSettings, run: Run) -> str:
     """Write mean and covariance of the features of ``--data`` to `out`.
 
-    Returns
-    -------
-    str
-        What was written, for people.
+    Returns a line about what was written.
     """
     check_new(out)
     if inputs.data is None:

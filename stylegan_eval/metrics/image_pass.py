@@ -127,20 +127,8 @@ def collect(
 ) -> Mapping[str, Blocks]:
     """Show every image to every collector that wants it, once.
 
-    Parameters
-    ----------
-    collectors : sequence of Collector
-        With different names.
-    key : mapping
-        All that the images depend on.
-    label : str
-        For the progress bar.
-
-    Returns
-    -------
-    mapping
-        For each collector's name its arrays, block by block, in order; its blocks are those of
-        `split_all` over all collectors, up to its `num`. None in all processes but the first.
+    Returns for each collector's name its arrays, block by block, in order; its blocks are those of
+    `split_all` over all collectors, up to its `num`. None in all processes but the first.
     """
     blocks = split_all(collector.num for collector in collectors)
 

@@ -34,15 +34,8 @@ class KernelDistance(NamedTuple):
 def unbiased_mmd2(x: Tensor, y: Tensor) -> float:
     """Unbiased squared MMD with the kernel (x.y / D + 1)^3.
 
-    Parameters
-    ----------
-    x, y : Tensor
-        float32 or float64 [m, D], on one device.
-
-    Returns
-    -------
-    float
-        Mean over pairs of different vectors within x and within y, less twice that across.
+    `x`, `y`: float32 or float64 [m, D], on one device. Returns the mean over pairs of different
+    vectors within x and within y, less twice that across.
     """
     return _mmd2(*_kernels(x, y))
 
@@ -143,16 +136,7 @@ def kernel_distance(
 ) -> KernelDistance:
     """Kernel distance over random subsets.
 
-    Parameters
-    ----------
-    fake, real : Tensor
-        Features float32 or float64 [N, D], on one device.
-    rng : np.random.Generator
-        Draws the subsets; nothing else is random.
-    subsets : int
-        How many.
-    subset_size : int
-        Images of each side in one.
+    `fake`, `real`: features float32 or float64 [N, D], on one device.
     """
     counts = (len(fake), len(real))
     return kernel_distance_of(fake, real, random_subsets(counts, subsets, subset_size, rng))

@@ -64,12 +64,7 @@ class SpaceSeparation:
 def choose_attributes(wanted: str, names: Sequence[str]) -> list[int]:
     """Columns of some attributes.
 
-    Parameters
-    ----------
-    wanted : str
-        Names with commas between; with a minus before each of them all others; empty for all.
-    names : sequence of str
-        All attributes.
+    `wanted`: names with commas between; with a minus before each of them all others; empty for all.
     """
     if not wanted.strip():
         return list(range(len(names)))
@@ -105,21 +100,14 @@ def measure(
 ) -> list[SpaceSeparation]:
     """Separability of what `ls_collector.LsCollector` collected.
 
+    Returns one result per space; none where `blocks` is empty.
+
     Parameters
     ----------
     blocks : sequence of mapping
         Arrays of all blocks, in order; empty in processes other than the first.
-    names : sequence of str
-        The classifiers' A attributes.
     settings : LsSettings
         Its `num`, `keep`, `spaces`, `svm` and `attributes` are used.
-    progress : bool
-        Whether to show a bar on stderr.
-
-    Returns
-    -------
-    list of SpaceSeparation
-        One per space; empty where `blocks` is.
     """
     columns = choose_attributes(settings.attributes, names)
     if not blocks:
@@ -228,11 +216,8 @@ def protocol(settings: LsSettings, names: Sequence[str]) -> dict[str, str]:
 def evaluate(inputs: Inputs, settings: LsSettings, run: Run) -> list[Row]:
     """Draw images, classify them and fit the SVMs.
 
-    Returns
-    -------
-    list of Row
-        For each space the score, then the entropies of the attributes (``ls_w/eyeglasses``); empty
-        in all processes but the first.
+    Returns for each space the score, then the entropies of the attributes (``ls_w/eyeglasses``);
+    no rows in all processes but the first.
     """
     return evaluate_images(inputs, [], run, [open_separability(inputs, settings, run)])
 

@@ -33,10 +33,7 @@ def open_run(device: str) -> Run:
 def measure(metric: MetricRow, inputs: Inputs, settings: Sampling, run: Run) -> list[Row]:
     """Measure what a command line names by one metric.
 
-    Returns
-    -------
-    list of Row
-        Empty in all processes but the first.
+    Returns no rows in all processes but the first.
     """
     if isinstance(settings, PplSettings):
         inputs.check_weights("lpips-vgg")
@@ -50,10 +47,7 @@ def measure(metric: MetricRow, inputs: Inputs, settings: Sampling, run: Run) -> 
 def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
     """Measure all metrics that are chosen.
 
-    Returns
-    -------
-    list of Row
-        Empty in all processes but the first.
+    Returns no rows in all processes but the first.
     """
     asked, left_out = settings.chosen_with(
         classifiers=inputs.classifiers is not None, images=inputs.images is not None

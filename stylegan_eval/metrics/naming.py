@@ -36,10 +36,7 @@ def error_details(redrawn: float | None = None) -> dict[str, str]:
 
     Two generators measured on the same real images differ by that noise alone.
 
-    Parameters
-    ----------
-    redrawn : float, optional
-        Standard error with the real images redrawn as well, where it is known.
+    `redrawn`: standard error with the real images redrawn as well, where it is known.
     """
     known = {} if redrawn is None else {"stderr-reals-redrawn": f"{redrawn:.4g}"}
     return {"stderr": "reals-fixed", **known}
@@ -69,10 +66,7 @@ def marks(settings: FeatureSettings, detector: Detector, *, usual: str) -> str:
     A user's own weights file is accepted, because the same network circulates in other containers,
     but its digest becomes part of the name: the number cannot pass for the official one.
 
-    Parameters
-    ----------
-    usual : str
-        The feature network that the bare name stands for.
+    `usual`: the feature network that the bare name stands for.
     """
     said: list[str] = []
     if isinstance(settings, GeneratedSettings):

@@ -35,17 +35,14 @@ def lerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     """Point on the great circle from a / |a| to b / |b|, at the share `t` of the angle.
 
+    Returns [..., D] of length 1.
+
     Parameters
     ----------
     a, b : Tensor
         [..., D], not zero, neither parallel nor opposite.
     t : Tensor
         [..., 1].
-
-    Returns
-    -------
-    Tensor
-        [..., D] of length 1.
     """
     a, b = normalize(a), normalize(b)
     cosine = (a * b).sum(dim=-1, keepdim=True).clamp(-1, 1)
@@ -63,15 +60,8 @@ def face_box(size: int) -> tuple[range, range]:
 def box_factor(height: int, resolution: int, rule: Rule) -> int:
     """By how much images are averaged down before the perceptual network.
 
-    Parameters
-    ----------
-    height : int
-        Height after the crop, in pixels.
-    resolution : int
-        Height before it.
-    rule : {"v1", "ada"}
-        ``v1`` of StyleGAN: what the crop left goes down to 256. ``ada`` of stylegan2-ada-pytorch:
-        what the whole image would need, whatever was cropped.
+    `rule`: ``v1`` of StyleGAN: what the crop left goes down to 256. ``ada`` of
+    stylegan2-ada-pytorch: what the whole image would need, whatever was cropped.
 
     References
     ----------
@@ -83,6 +73,8 @@ def box_factor(height: int, resolution: int, rule: Rule) -> int:
 def crop_and_shrink(images: Tensor, crop: Crop, rule: Rule, resolution: int) -> Tensor:
     """Cut out the face and average over boxes: what the perceptual network sees.
 
+    Returns [N, C, H, W].
+
     Parameters
     ----------
     images : Tensor
@@ -91,13 +83,6 @@ def crop_and_shrink(images: Tensor, crop: Crop, rule: Rule, resolution: int) -> 
         Official: ``face``, for all data.
     rule : {"v1", "ada"}
         See `box_factor`.
-    resolution : int
-        Size of the whole images, in pixels.
-
-    Returns
-    -------
-    Tensor
-        [N, C, H, W].
     """
     if crop == "face":
         rows, columns = face_box(resolution)
@@ -198,6 +183,8 @@ def measure_pairs(
 ) -> dict[str, Tensor]:
     """Measure the pairs with these numbers; pair i has the latents 2i and 2i + 1.
 
+    Returns float64 [N] for each ``{space}{sampling}-{derivative}`` that is asked for.
+
     Parameters
     ----------
     generator, distance
@@ -206,11 +193,6 @@ def measure_pairs(
         N pair numbers.
     dtype : torch.dtype
         float32; float64 for checking the arithmetic, with the same random numbers.
-
-    Returns
-    -------
-    dict
-        float64 [N] for each ``{space}{sampling}-{derivative}`` that is asked for.
     """
     render, seed = renderer(generator, distance, settings), settings.seed
     found: dict[str, Tensor] = {}

@@ -56,23 +56,7 @@ def measure(
 ) -> list[PathLength]:
     """Measure the path lengths that the settings ask for, in one pass over the pairs.
 
-    Parameters
-    ----------
-    generator : ImageGenerator
-        On the device of `run`.
-    distance : Embedding
-        On the device of `run`.
-    settings : PplSettings
-        What to measure.
-    run : Run
-        Where; the work is resumable.
-    key : mapping
-        What identifies the generator.
-
-    Returns
-    -------
-    list of PathLength
-        By space, sampling and derivative; empty in all processes but the first.
+    Results are by space, sampling and derivative; none in all processes but the first.
     """
 
     def compute(block: range, tick: Tick) -> Arrays:
@@ -178,16 +162,7 @@ def metric_name(kind: str, how: str, settings: PplSettings, distance: Embedding)
     ``ppl_wfull`` is the official protocol with official weights but for the number of pairs,
     which a standard error answers for; anything else is said in brackets.
 
-    Parameters
-    ----------
-    kind : {"zfull", "zend", "wfull", "wend"}
-        Space and sampling.
-    how : {"finite", "exact"}
-        Kind of derivative.
-    settings : PplSettings
-        The protocol.
-    distance : Embedding
-        Its mark is used.
+    `kind` is space and sampling: zfull, zend, wfull or wend.
     """
     marks = [
         distance.mark,
@@ -221,16 +196,7 @@ def load_chosen(
 ) -> tuple[PerceptualDistance, str]:
     """Load the perceptual distance that the settings ask for.
 
-    Parameters
-    ----------
-    settings : PplSettings
-        What to measure.
-    weights : Path or None
-        VGG16 for ``lpips-vgg``.
-    resolution : int
-        Of the generator's images.
-    run : Run
-        Where.
+    `weights` are VGG16's, for ``lpips-vgg``.
 
     Returns
     -------
@@ -254,10 +220,7 @@ _LARGEST_SHARE = 0.05
 def evaluate(inputs: Inputs, settings: PplSettings, run: Run) -> list[Row]:
     """Measure the path lengths that are asked for.
 
-    Returns
-    -------
-    list of Row
-        Empty in all processes but the first.
+    Returns no rows in all processes but the first.
     """
     return prepare(inputs, settings, run)()
 

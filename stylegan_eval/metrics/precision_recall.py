@@ -102,8 +102,6 @@ def radii(x: Tensor, k: int, rows: range | None = None) -> Tensor:
         Features; copies of a vector are its neighbours, at distance 0.
     k : int
         From 1 on.
-    rows : range, optional
-        Whose; by default all.
     """
     if not 1 <= k < len(x):
         raise UserError(
@@ -194,17 +192,14 @@ def measure(real: Tensor, fake: Tensor, k: int, inside: Inside) -> tuple[Manifol
 def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
     """Improved precision and recall: a ball holds its boundary.
 
+    Returns precision and recall, 0 to 1.
+
     Parameters
     ----------
     real, fake : Tensor
         Features [N, D] and [M, D], on one device.
     k : int
         A ball reaches to the k-th neighbour, the image itself not counted.
-
-    Returns
-    -------
-    tuple of float
-        Precision and recall, 0 to 1.
     """
     measured, _ = measure(real, fake, k, CLOSED)
     return measured.precision, measured.recall

@@ -36,15 +36,7 @@ def probabilities(logits: ArrayLike) -> NDArray[np.float32]:
 
     Logits beyond about 8.3 round to a probability of 1, and are then equally confident.
 
-    Parameters
-    ----------
-    logits : array_like
-        [n].
-
-    Returns
-    -------
-    ndarray
-        [n, 2]: with the attribute, without it.
+    [n] -> [n, 2]: with the attribute, without it.
     """
     values = np.asarray(logits, dtype=np.float32)
     pair = np.stack([values, -values], axis=1)  # [n, 2]
@@ -55,12 +47,7 @@ def probabilities(logits: ArrayLike) -> NDArray[np.float32]:
 def most_confident(predictions: ArrayLike, keep: int) -> tuple[Integers, Integers]:
     """Which predictions are the surest, and what they say.
 
-    Parameters
-    ----------
-    predictions : array_like
-        Probabilities [n, 2].
-    keep : int
-        How many, at most n.
+    `predictions`: probabilities [n, 2].
 
     Returns
     -------
@@ -173,15 +160,8 @@ def conditional_entropy(table: ArrayLike) -> float:
     Equal to the official max(0, H(Y) - I(X; Y)), but a sum of terms that are not negative, so
     that nothing is lost where it is small.
 
-    Parameters
-    ----------
-    table : array_like
-        Weights [2, 2] over (X, Y), not negative; normalised here.
-
-    Returns
-    -------
-    float
-        Bits, from 0 to H(Y); 0 for an empty table.
+    `table`: weights [2, 2] over (X, Y), not negative; normalised here. In bits, from 0 to
+    H(Y); 0 for an empty table.
 
     Examples
     --------
@@ -215,15 +195,8 @@ def score_stderr(tables: Floats) -> float | None:
     an attribute without a single disagreement it gives none: what half an image more in each cell
     would change stands in.
 
-    Parameters
-    ----------
-    tables : ndarray
-        Counts [B, A, 2, 2] of each block and attribute.
-
-    Returns
-    -------
-    float or None
-        None where one block is all there is.
+    `tables`: counts [B, A, 2, 2] of each block and attribute. Returns None for a
+    single block.
     """
     count = len(tables)
     if count < 2:

@@ -32,12 +32,7 @@ def open_pair(
 
     For a floor, the generated images are real ones.
 
-    Parameters
-    ----------
-    metrics : sequence of GeneratedSettings
-        Metrics of images, with equal choices of real ones.
-    sampling : Sampling
-        How many images are generated, and with which seed.
+    `metrics`: metrics of images, with equal choices of real ones.
     """
     drawing = metrics[0] if metrics else GeneratedSettings()
     compared = [settings for settings in metrics if isinstance(settings, RealSettings)]

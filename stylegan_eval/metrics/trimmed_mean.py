@@ -31,10 +31,7 @@ def trimmed_mean(distances: NDArray[np.floating]) -> TrimmedMean:
     above the 99th. A trimmed mean varies as the mean of the winsorised sample does, in which what
     was trimmed is moved to the nearest value that was kept, divided by the share kept.
 
-    Parameters
-    ----------
-    distances : ndarray
-        [N], N at least 2.
+    `distances`: [N], N at least 2.
 
     References
     ----------

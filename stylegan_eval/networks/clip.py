@@ -70,15 +70,7 @@ def clip_input(images: Tensor) -> Tensor:
 
     So the original CMMD reads its images (they are square here, where it would crop them).
 
-    Parameters
-    ----------
-    images : Tensor
-        uint8 [N, 3, H, W].
-
-    Returns
-    -------
-    Tensor
-        float32 [N, 3, 336, 336].
+    uint8 [N, 3, H, W] -> float32 [N, 3, 336, 336].
     """
     return normalise(pillow_bicubic(images, SIZE), MEAN, STD)
 

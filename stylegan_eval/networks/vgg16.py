@@ -86,10 +86,7 @@ def load_vgg16(
 class VggTrunk(nn.Module):
     """Images [N, 3, H, W] -> relu1_2, relu2_2, relu3_3, relu4_3, relu5_3.
 
-    Parameters
-    ----------
-    pool : callable
-        [N, C, H, W] -> about half the size; before every stage but the first.
+    `pool`: [N, C, H, W] -> about half the size; before every stage but the first.
     """
 
     def __init__(self, pool: Callable[[Tensor], Tensor]) -> None:

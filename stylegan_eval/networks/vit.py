@@ -151,15 +151,7 @@ DINOV2: Mapping[str, tuple[int, int, int]] = MappingProxyType(
 def dinov2_input(images: Tensor) -> Tensor:
     """Pillow's bicubic to 224x224, rounded to bytes, then ImageNet's mean and deviation.
 
-    Parameters
-    ----------
-    images : Tensor
-        uint8 [N, 3, H, W].
-
-    Returns
-    -------
-    Tensor
-        float32 [N, 3, 224, 224].
+    uint8 [N, 3, H, W] -> float32 [N, 3, 224, 224].
     """
     return normalise(pillow_bicubic(images, DINOV2_SIZE), IMAGENET_MEAN, IMAGENET_STD)
 

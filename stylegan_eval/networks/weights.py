@@ -121,10 +121,6 @@ def packaged_file(package: str, inner: str, sha256: str, extra: str) -> Path:
 
     Parameters
     ----------
-    package : str
-        Import name.
-    inner : str
-        Path inside the package.
     sha256 : str
         Digest the file must have, in hexadecimal.
     extra : str

@@ -286,10 +286,7 @@ def _check_extent(made: Any) -> None:
 def interpret(source: Source, size: int, dialect: Dialect = _NETWORKS) -> Any:
     """Read one pickle of at most `size` bytes as data.
 
-    Returns
-    -------
-    object
-        Of plain values, containers, and what the dialect makes.
+    Returns plain values, containers, and what the dialect makes.
 
     Raises
     ------

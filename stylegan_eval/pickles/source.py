@@ -23,15 +23,7 @@ DAMAGED = (ValueError, OverflowError, struct.error, EOFError)
 
 
 class Source:
-    """A file that `pickletools` reads the arguments of opcodes from.
-
-    Parameters
-    ----------
-    file : binary file
-        At its beginning.
-    size : int
-        Bytes in it.
-    """
+    """A file that `pickletools` reads the arguments of opcodes from."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file

@@ -59,10 +59,7 @@ def is_torch_legacy(path: Path) -> bool:
 def read_torch(path: Path) -> Any:
     """Read what `torch.save` wrote, of either kind, onto the CPU; all checksums are compared.
 
-    Returns
-    -------
-    object
-        Plain values, dictionaries, lists, tuples and tensors.
+    Returns plain values, dictionaries, lists, tuples and tensors.
     """
     with parsing(path):
         try:

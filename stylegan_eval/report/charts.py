@@ -171,8 +171,6 @@ def curves(name: str, title: str, given: Sequence[Curve], *, log: bool = False) 
     ----------
     name, title : str
         `name` as in `svg.inline_svg`.
-    given : sequence of Curve
-        At least one.
     log : bool
         Whether the upright axis shall be logarithmic, if all numbers allow it.
     """
@@ -208,10 +206,6 @@ def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], en
 
     Parameters
     ----------
-    name, title : str
-        As in `curves`.
-    rows : sequence of str
-        Names of the groups.
     given : sequence of Values
         One number for each group, NaN for no bar.
     end : float
@@ -242,8 +236,6 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
 
     Parameters
     ----------
-    name, title : str
-        As in `curves`.
     given : sequence of Values
         Numbers; those that are not above 0 have no place on the axis.
     marks : mapping

@@ -28,14 +28,7 @@ def length_charts(
 ) -> list[str]:
     """A histogram for each metric, as HTML; an upright line is the trimmed mean.
 
-    Parameters
-    ----------
-    subjects : sequence of Subject
-        The generators.
-    distances : sequence of Distances
-        A file belongs to the generator whose digest it has.
-    styles : mapping
-        Number of the colour of each generator by label.
+    `distances`: a file belongs to the generator whose digest it has.
     """
     found: dict[str, dict[str, Values]] = {}
     labels = {subject.digest: subject.label for subject in subjects if subject.digest}
@@ -75,15 +68,7 @@ def tails(subjects: Sequence[Subject], distances: Sequence[Distances]) -> str:
 
 
 def metric_charts(subjects: Sequence[Subject], styles: Mapping[str, int]) -> list[str]:
-    """A chart for each metric and protocol that trainings measured, a line for each, as HTML.
-
-    Parameters
-    ----------
-    subjects : sequence of Subject
-        Those with a training are shown.
-    styles : mapping
-        Number of the colour of each by label.
-    """
+    """A chart for each metric and protocol that trainings measured, a line for each, as HTML."""
     found: dict[_Key, dict[str, list[tuple[float, Measured]]]] = {}
     for subject in subjects:
         for row, measured in _measured(subject):

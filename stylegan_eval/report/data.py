@@ -31,10 +31,7 @@ class Found:
 def find(paths: Sequence[Path]) -> Found:
     """Read what is named, and what lies in named folders and beside named tables.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        Result tables, files of path lengths, folders of trainings, or folders of all these.
+    `paths`: result tables, files of path lengths, folders of trainings, or folders of all these.
     """
     tables: list[Path] = []
     folders: list[Path] = []

@@ -51,19 +51,7 @@ def write_report(
     settings: ReportSettings,
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Write the report of results as one HTML page, whole or not at all.
-
-    Parameters
-    ----------
-    inputs : ReportInputs
-        What is reported.
-    out : Path
-        The page.
-    settings : ReportSettings
-        What it shows.
-    tell : callable
-        Takes a line for each step.
-    """
+    """Write the report of results as one HTML page, whole or not at all."""
     check_writable(out)
     if out.resolve() in [path.resolve() for path in inputs.paths]:
         raise UserError(f"-o {out} would overwrite what is to be reported: name another file")

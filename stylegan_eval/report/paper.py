@@ -61,15 +61,8 @@ class Beside:
 def beside(subjects: Sequence[Subject]) -> list[Beside]:
     """Results for which the paper prints a number of the same configuration.
 
-    Parameters
-    ----------
-    subjects : sequence of Subject
-        Those of no known configuration have none.
-
-    Returns
-    -------
-    list of Beside
-        By generator, then as printed; what may be compared first.
+    Generators of no known configuration have none. Results are by generator, then as
+    printed; what may be compared first.
     """
     found = [each for subject in subjects for each in _of_subject(subject)]
     return sorted(found, key=lambda each: not each.same)

@@ -35,10 +35,7 @@ class Settings:
 def compare_settings(settings: Mapping[str, Mapping[str, str]]) -> Settings:
     """Lay configurations side by side.
 
-    Parameters
-    ----------
-    settings : mapping
-        By label, the configuration: name and JSON.
+    `settings`: by label, the configuration: name and JSON.
     """
     keys = dict.fromkeys(key for one in settings.values() for key in one if key not in _NAMES)
     different: list[Difference] = []
@@ -140,10 +137,7 @@ def facts_of(subject: Subject, origin: Mapping[str, str]) -> list[tuple[str, str
 def settings_part(settings: Mapping[str, Mapping[str, str]]) -> str:
     """Configurations: what differs, or all of it where there is but one.
 
-    Parameters
-    ----------
-    settings : mapping
-        By label of the generator, the configuration: name and JSON.
+    `settings`: by label of the generator, the configuration: name and JSON.
     """
     if not settings:
         return ""
@@ -176,14 +170,7 @@ def provenance_part(
 ) -> str:
     """Who measured what, with what, where and when.
 
-    Parameters
-    ----------
-    subjects : sequence of Subject
-        The generators.
-    origins : mapping
-        By label, what the file of a generator says of its making.
-    command : str
-        What made the page; may be empty.
+    `origins`: by label, what the file of a generator says of its making.
     """
     made = f"<p>This page:</p><pre><code>{shell.text(command)}</code></pre>" if command else ""
     return shell.section(

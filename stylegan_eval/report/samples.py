@@ -73,19 +73,7 @@ class Neighbourhood:
 def open_neighbourhood(
     data: Path, features: str, weights: Path | None, device: torch.device
 ) -> Neighbourhood:
-    """Look at all real images, or find in the cache what was seen in them.
-
-    Parameters
-    ----------
-    data : Path
-        Folder or zip.
-    features : str
-        One of `detectors.DETECTORS`.
-    weights : Path or None
-        Of the feature network; None for the official ones.
-    device : torch.device
-        Where to compute.
-    """
+    """Look at all real images, or find in the cache what was seen in them."""
     files = open_images(data)
     detector = load_detector(features, "tf1", weights, device)
     run = Run(device=device)
@@ -158,14 +146,8 @@ def open_subject(
 
     Parameters
     ----------
-    subject : Subject
-        The generator.
-    count : int
-        Images.
     seed : int
         Image i depends on (seed, i) alone: generators of one `z_dim` get the same latents.
-    device : torch.device
-        Where to draw.
     reals : Neighbourhood or None
         Where to look for the nearest real image.
     """
@@ -234,8 +216,6 @@ def samples_part(opened: Mapping[str, Opened], reals: Neighbourhood | None, seed
         By label; those that could not be opened say why.
     reals : Neighbourhood or None
         Where the nearest real images were looked for.
-    seed : int
-        Of the latents.
     """
     if not opened:
         return ""

@@ -133,8 +133,6 @@ def head(html_words: str, order: Order = "", kind: str = "", *, moves: bool = Fa
 
     Parameters
     ----------
-    html_words : str
-        HTML.
     order : {"", "text", "number"}
         How a press on it orders the rows; not at all by default.
     kind : str
@@ -152,8 +150,6 @@ def row_name(html_words: str, key: str | None = None, *, orders: bool = False) -
 
     Parameters
     ----------
-    html_words : str
-        HTML.
     key : str, optional
         What it is ordered by.
     orders : bool

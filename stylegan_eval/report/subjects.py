@@ -76,8 +76,6 @@ def subjects_of(
 
     Parameters
     ----------
-    measured : sequence of Measured
-        Rows of tables.
     runs : sequence of TrainingRun
         Trainings; each is the generator that it measured last, or its newest checkpoint.
     named : sequence of Named

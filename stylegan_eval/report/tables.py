@@ -58,13 +58,7 @@ class Attributes:
 
 
 def attributes_of(subjects: Sequence[Subject]) -> list[Attributes]:
-    """Results of single attributes, one group for each protocol.
-
-    Parameters
-    ----------
-    subjects : sequence of Subject
-        The generators.
-    """
+    """Results of single attributes, one group for each protocol."""
     groups: dict[tuple[str, ...], dict[tuple[str, str, str], Measured]] = {}
     for subject in subjects:
         for row in subject.results:
@@ -97,14 +91,7 @@ def _group(results: Mapping[tuple[str, str, str], Measured]) -> Attributes:
 def charts_of(group: Attributes, name: str, styles: Mapping[str, int]) -> list[str]:
     """Bars of each space, as HTML, with the same attributes and the same axis.
 
-    Parameters
-    ----------
-    group : Attributes
-        Measured under one protocol.
-    name : str
-        Begins the ids in the figures.
-    styles : mapping
-        Number of the colour of each generator.
+    `name`: begins the ids in the figures.
     """
     known = seen([row.value for row in group.results.values()])
     largest = float(max(np.nanmax(known, initial=0.0), 0.0)) or 1.0
@@ -164,13 +151,7 @@ class Line:
 
 
 def lines_of(subjects: Sequence[Subject]) -> list[Line]:
-    """Sort whole metrics into lines, in their first order; parts of a metric are elsewhere.
-
-    Parameters
-    ----------
-    subjects : sequence of Subject
-        The generators.
-    """
+    """Sort whole metrics into lines, in their first order; parts of a metric are elsewhere."""
     cells: dict[tuple[str, ...], dict[str, Measured]] = {}
     for subject in subjects:
         for row in subject.results:

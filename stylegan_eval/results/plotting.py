@@ -50,12 +50,7 @@ def window_of(values: Sized) -> int:
 def running_mean(values: Sequence[float], window: int) -> list[float]:
     """Centred mean over `window` (odd) values, over fewer at the ends; NaN takes no part.
 
-    Parameters
-    ----------
-    values : sequence of float
-        Any length.
-    window : int
-        Odd; 1 changes nothing.
+    `window`: odd; 1 changes nothing.
     """
     array = np.asarray(values, np.float64)
     known = np.isfinite(array)

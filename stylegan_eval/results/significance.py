@@ -135,10 +135,7 @@ def _two_sided(difference: float, stderr: float, freedom: float | None) -> float
 def pooled_spread(samples: Mapping[str, Sample]) -> tuple[float, int] | None:
     """Standard deviation between seeds, taken as one for all lines, and its degrees of freedom.
 
-    Returns
-    -------
-    (float, int) or None
-        None where no line has two seeds, or all seeds of each line agree.
+    None where no line has two seeds, or all seeds of each line agree.
     """
     spread = [(len(s.values) - 1, s.std) for s in samples.values() if s.std is not None]
     freedom = sum(count for count, _ in spread)
