@@ -175,8 +175,10 @@ def load_official(path: Path, device: torch.device) -> AttributeClassifier:
     size = networks[0].options["resolution"]
     for file, network in zip(files, networks, strict=True):
         if network.options["resolution"] != size:
-            found = network.options["resolution"]
-            raise UserError(f"{file}: of resolution {found}, expected {size} as in {files[0].name}")
+            resolution = network.options["resolution"]
+            raise UserError(
+                f"{file}: of resolution {resolution}, expected {size} as in {files[0].name}"
+            )
     try:
         made = OfficialClassifiers(networks, size).eval()
     except UserError as error:
@@ -225,5 +227,5 @@ def _record(resolution: int, names: list[str]) -> ClassifierRecord:
 
 
 def _attribute(file: Path) -> str:
-    told = _NAME.fullmatch(file.stem)
-    return told[2] if told else file.stem
+    match = _NAME.fullmatch(file.stem)
+    return match[2] if match else file.stem

@@ -34,14 +34,14 @@ def list_command() -> None:
 
     lines = []
     for path in cached_files():
-        found = read_entry(path)
-        if found is None:
+        entry = read_entry(path)
+        if entry is None:
             lines.append((path, "damaged, or of another version"))
             continue
-        key = {name: found[0].key.get(name, "?") for name in _SHOWN}
+        key = {name: entry[0].key.get(name, "?") for name in _SHOWN}
         which = f"{key['num']} images {str(key['content'])[:8]} ({key['which']}"
         text = f"{key['kind']} of {which}, flips {key['flips']}), {key['network']}"
-        lines.append((path, text if found[0].whole else f"damaged: {text}"))
+        lines.append((path, text if entry[0].whole else f"damaged: {text}"))
     unfinished = _unfinished()
     for path, text in lines:
         size, date = _size_and_date(path)
@@ -233,50 +233,50 @@ def _find(out: Path, csv: Path | None, as_json: bool, **values: Any) -> None:
     if csv is not None:
         results.read_table(csv)
     run = open_run(inputs.device)
-    found = evaluate(inputs, settings, run)
-    if found is not None:
-        write_directions(out, found.directions)
-        click.echo(results.to_json(found.rows) if as_json else table(found, settings))
-        for note in _notes(found, settings.samples):
+    result = evaluate(inputs, settings, run)
+    if result is not None:
+        write_directions(out, result.directions)
+        click.echo(results.to_json(result.rows) if as_json else table(result, settings))
+        for note in _notes(result, settings.samples):
             say(f"note: {note}", err=True)
         if csv is not None:
-            results.append_csv(csv, found.rows, run.receipt)
+            results.append_csv(csv, result.rows, run.receipt)
     run.finish()
 
 
-def table(found: "FoundDirections", settings: DirectionsSettings) -> str:
+def table(result: "FoundDirections", settings: DirectionsSettings) -> str:
     """A line per attribute: the fit, then shares that turned when moved by each strength."""
     strengths = settings.strengths
-    width = max(len(name) for name in ("attribute", *found.directions.names))
+    width = max(len(name) for name in ("attribute", *result.directions.names))
     moves = [f"{sign}{strength:g}" for sign in "+-" for strength in strengths]
-    said = f"others by {settings.strength:g}"
+    heading = f"others by {settings.strength:g}"
     lines = [
         f"{'attribute':{width}}  share  accuracy  spread"
         + "".join(f"{move:>6}" for move in moves)
-        + f"  {said}"
+        + f"  {heading}"
     ]
-    by_name = {each.name: each for each in found.details}
-    for flips in found.flips:
+    by_name = {each.name: each for each in result.details}
+    for flips in result.flips:
         fit = by_name[flips.name]
         turned = [*flips.lacking.turned, *flips.having.turned]
         others = flips.others[strengths.index(settings.strength)]
         lines.append(
             f"{fit.name:{width}}  {fit.share:5.3f}  {fit.accuracy:8.3f}  {fit.spread:6.3f}"
             + "".join(f"{share:6.2f}" for share in turned)
-            + f"  {others:{len(said)}.2f}"
+            + f"  {others:{len(heading)}.2f}"
         )
     return "\n".join(lines)
 
 
-def _notes(found: "FoundDirections", samples: int) -> list[str]:
+def _notes(result: "FoundDirections", samples: int) -> list[str]:
     notes = [
-        *found.notes,
-        *(f"no direction for {each.name}: {each.error}" for each in found.details if each.error),
+        *result.notes,
+        *(f"no direction for {each.name}: {each.error}" for each in result.details if each.error),
     ]
     few = [
         f"{flips.name} was tried on {flips.lacking.count} images without and {flips.having.count}"
         " with it: there were no more among the fresh ones"
-        for flips in found.flips
+        for flips in result.flips
         if min(flips.lacking.count, flips.having.count) < samples
     ]
     return notes + few

@@ -145,12 +145,12 @@ class Run:
 
         def read(number: int) -> dict[str, NDArray[Any]]:
             block, path = blocks[number], paths[number]
-            found = load_arrays(path)
-            if found is None and self.processes.world == 1:
+            arrays = load_arrays(path)
+            if arrays is None and self.processes.world == 1:
                 # Damaged, or removed by a run of the same work that has finished meanwhile.
                 save_arrays(path, compute(block, lambda _: None))
-                found = load_arrays(path)
-            return self._there(path, found)
+                arrays = load_arrays(path)
+            return self._there(path, arrays)
 
         return Blocks(len(blocks) if self.processes.is_first else 0, read)
 

@@ -49,12 +49,12 @@ def fetch_file(cached: Path, target: Path) -> bool:
     if expected is None or not cached.is_file():
         return False
     try:
-        found = copy_file(cached, target)
+        digest = copy_file(cached, target)
     except OSError as error:
         if error.filename != str(cached):  # the target's
             raise
-        found = str(error.strerror)
-    if found == expected:
+        digest = str(error.strerror)
+    if digest == expected:
         return True
     tell(f"note: {cached} has changed since it was made: it is made again")
     return False

@@ -37,8 +37,8 @@ def read_stats(path: Path) -> StoredStats:
         raise UserError(f"{path} does not exist; expected a file of statistics (.npz)")
     arrays = load_arrays(path)
     if arrays is None or not {"mu", "sigma"} <= arrays.keys():
-        found = "" if arrays is None else f" (it holds {', '.join(sorted(arrays)) or 'nothing'})"
-        raise UserError(f"{path}: not a file of statistics{found}; expected mu and sigma")
+        content = "" if arrays is None else f" (it holds {', '.join(sorted(arrays)) or 'nothing'})"
+        raise UserError(f"{path}: not a file of statistics{content}; expected mu and sigma")
     mean, cov = (_numbers(arrays[name], f"{path}: {name}") for name in ("mu", "sigma"))
     if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
         raise UserError(

@@ -43,8 +43,8 @@ def batch_dependence(pair: Tensor, alone: Tensor, noise: float, eps: float) -> f
 
     Another batch size takes other kernels, whose rounding the layers magnify: half the digits.
     """
-    found = change(pair, alone)
-    return found if found > max(math.sqrt(eps), 2 * noise) else 0.0
+    difference = change(pair, alone)
+    return difference if difference > max(math.sqrt(eps), 2 * noise) else 0.0
 
 
 def has_negative(images: Tensor) -> bool:

@@ -43,8 +43,8 @@ def reason(error: Exception) -> str:
         named = [line for line in lines if _REASON.fullmatch(line)]
         return (named[-1] if named else lines[-1]).removeprefix("builtins.")[:_LONGEST]
     first = next((at for at, line in enumerate(lines) if not line.endswith(":")), len(lines))
-    name, said = type(error).__name__, " ".join(lines[: first + 1])[:_LONGEST]
-    return f"{name}: {said}" if said else name
+    name, message = type(error).__name__, " ".join(lines[: first + 1])[:_LONGEST]
+    return f"{name}: {message}" if message else name
 
 
 def _is_script(error: Exception) -> bool:

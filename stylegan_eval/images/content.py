@@ -117,8 +117,8 @@ def _read_index(path: Path) -> tuple[Path, Mapping[str, list[object]]]:
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         digest, text = path.read_text(encoding="utf-8").split("\n", 1)
         if digest == _digest(text):
-            found = json.loads(text)
-            return Path(found["folder"]), found["files"]
+            index = json.loads(text)
+            return Path(index["folder"]), index["files"]
     return Path(), {}
 
 

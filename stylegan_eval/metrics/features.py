@@ -170,17 +170,17 @@ def reals_folder() -> Path:
 
 def find(key: Key, collector: FeatureCollector) -> ImageFeatures | None:
     """What `collector` would gather of these images, if all of it is in the cache and whole."""
-    found: dict[Kind, Arrays] = {}
+    cached: dict[Kind, Arrays] = {}
     for kind in collector.kinds:
         whole_key = _key(key, collector, kind)
         entry = read_entry(_path(whole_key))
         if entry is None or not entry[0].whole or entry[0].key != whole_key:
             return None
-        found[kind] = entry[1]
+        cached[kind] = entry[1]
     blocks = []
-    if moments := found.get("moments"):
+    if moments := cached.get("moments"):
         blocks = [FeatureStats.of_arrays(moments, collector.detector.identity)]
-    vectors = found["vectors"]["vectors"] if "vectors" in found else None
+    vectors = cached["vectors"]["vectors"] if "vectors" in cached else None
     return ImageFeatures(detector=collector.detector, blocks=blocks, vectors=vectors)
 
 
@@ -213,8 +213,8 @@ def read_entry(path: Path) -> tuple[Entry, Arrays] | None:
 
 def is_as_written(path: Path) -> bool:
     """Whether a file of the cache is one, and whole."""
-    found = read_entry(path)
-    return found is not None and found[0].whole
+    entry = read_entry(path)
+    return entry is not None and entry[0].whole
 
 
 def cached_files(cache: Path | None = None) -> Sequence[Path]:

@@ -266,10 +266,10 @@ def estimate(distance: FrechetTo, groups: Sequence[FeatureStats]) -> Estimate:
     if whole.count // 2 <= dim:
         return Estimate(value, _root(of_whole / whole.count, value))
     halves = _parts(groups, 2)
-    found = [distance.with_gradient(half) for half, _ in halves]
+    with_gradients = [distance.with_gradient(half) for half, _ in halves]
     of_halves = [
         influence_variance(members, half, slope)
-        for (half, members), (_, slope) in zip(halves, found, strict=True)
+        for (half, members), (_, slope) in zip(halves, with_gradients, strict=True)
     ]
     x = [1 / whole.count, float(np.mean([1 / half.count for half, _ in halves]))]
     noise = (float(np.mean(of_halves)) - of_whole) / (x[1] - x[0]) * x[0]
@@ -279,7 +279,7 @@ def estimate(distance: FrechetTo, groups: Sequence[FeatureStats]) -> Estimate:
         return Estimate(value, stderr)
     quarters = [quarter for quarter, _ in _parts(groups, 4)]
     x.append(float(np.mean([1 / quarter.count for quarter in quarters])))
-    of_sizes = ([value], [half for half, _ in found], [distance(q) for q in quarters])
+    of_sizes = ([value], [half for half, _ in with_gradients], [distance(q) for q in quarters])
     y = [float(np.mean(values)) for values in of_sizes]
     line, parabola = (float(np.polyfit(x, y, degree)[-1]) for degree in (1, 2))
     beyond = _BEYOND_PARABOLA * dim * x[0] * (parabola - line)
@@ -333,13 +333,15 @@ def fid(settings: FidSettings, fake: ImageFeatures, real: ImageFeatures) -> list
     note = _note(fake, real)
     if fake.stored is not None:
         return [Value(name=name, value=distance(fake.stored), notes=[note])]
-    found = estimate(distance, fake.blocks)
-    details = error_details() if found.stderr else {}
-    value = Value(name=name, value=found.value, stderr=found.stderr, details=details, notes=[note])
-    if settings.floor or found.limit is None:
+    result = estimate(distance, fake.blocks)
+    details = error_details() if result.stderr else {}
+    value = Value(
+        name=name, value=result.value, stderr=result.stderr, details=details, notes=[note]
+    )
+    if settings.floor or result.limit is None:
         return [value]
     limit = Value(
-        name=f"{name}_inf", value=found.limit, stderr=found.limit_stderr, details=details,
+        name=f"{name}_inf", value=result.limit, stderr=result.limit_stderr, details=details,
         notes=[note],
     )  # fmt: skip
     return [value, limit]

@@ -111,26 +111,26 @@ def _directions(
     classifier: AttributeClassifier,
 ) -> Directions:
     """What a file shall hold."""
-    found = [each for each in details if not each.error]
-    if not found:
+    fitted = [each for each in details if not each.error]
+    if not fitted:
         reasons = ", ".join(f"{each.name} ({each.error})" for each in details)
         raise UserError(
             f"no directions: {reasons}: draw more images (--num), or keep more (--keep)"
         )
     apart = f", apart {settings.apart:g}" if settings.normal == "covariance" else ""
-    said = (
+    description = (
         f"{settings.normal} normals in w{apart}; {settings.num} images of seed {settings.seed},"
         f" {settings.keep} kept; network: {loaded.description}; classifiers:"
         f" {classifier.record.architecture}, sha256 {classifier.sha256};"
         f" {PACKAGE} {version(PACKAGE)}"
     )
     return Directions(
-        names=tuple(each.name for each in found),
-        normals=np.stack([each.normal for each in found]).astype(np.float32),
-        spreads=np.array([each.spread for each in found], np.float32),
-        accuracies=np.array([each.accuracy for each in found], np.float32),
+        names=tuple(each.name for each in fitted),
+        normals=np.stack([each.normal for each in fitted]).astype(np.float32),
+        spreads=np.array([each.spread for each in fitted], np.float32),
+        accuracies=np.array([each.accuracy for each in fitted], np.float32),
         generator_digest=loaded.sha256,
-        description=said,
+        description=description,
     )
 
 
@@ -149,7 +149,7 @@ def metric_name(settings: DirectionsSettings, strength: float, attribute: str) -
 
 def protocol(settings: DirectionsSettings, strength: float) -> dict[str, str]:
     """What a row must say about how it came about."""
-    said = {
+    choices = {
         "strength": f"{strength:g}",
         "normal": settings.normal,
         "fit": str(settings.num),
@@ -158,11 +158,11 @@ def protocol(settings: DirectionsSettings, strength: float) -> dict[str, str]:
         "layers": "all",
     }
     if settings.normal == "plain" or not settings.apart:
-        return said
+        return choices
     # Only here does one attribute's direction depend on the others.
     words = [word.strip() for word in settings.attributes.split(",") if word.strip()]
     named = "+".join(sorted(words)).replace(" ", "-").replace("=", "-") or "all"
-    return said | {"apart": f"{settings.apart:g}", "attributes": named}
+    return choices | {"apart": f"{settings.apart:g}", "attributes": named}
 
 
 def _row(
@@ -197,5 +197,5 @@ def _row(
             "sklearn": version("scikit-learn"),
         },
         note=one_note(about["note"], *missing),
-        **{key: said for key, said in about.items() if key not in ("note", "details")},
+        **{key: cell for key, cell in about.items() if key not in ("note", "details")},
     )

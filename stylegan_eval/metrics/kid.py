@@ -64,8 +64,8 @@ def _variance(xx: Tensor, yy: Tensor, xy: Tensor) -> MmdVariance:
         for kernel in (xx.fill_diagonal_(0), yy.fill_diagonal_(0))
     )
     across = Across(rows=xy.sum(dim=1), columns=xy.sum(dim=0), squares=float(xy.square().sum()))
-    found = mmd_variance(fakes, reals, across)
-    return found if max(found) > (_ROUNDING * float(middle)) ** 2 else MmdVariance(*[0.0] * 5)
+    variance = mmd_variance(fakes, reals, across)
+    return variance if max(variance) > (_ROUNDING * float(middle)) ** 2 else MmdVariance(*[0.0] * 5)
 
 
 def random_subsets(

@@ -195,8 +195,8 @@ def metric_name(space: Space, settings: LsSettings) -> str:
         marks.append(f"svm:{settings.svm}")
     if words := _chosen(settings):
         # A long list would make the name unreadable; the protocol has all of it.
-        said = "+".join(words) if len(words) <= _NAMED else f"{len(words)}-named"
-        marks.append(f"attributes:{said}")
+        named = "+".join(words) if len(words) <= _NAMED else f"{len(words)}-named"
+        marks.append(f"attributes:{named}")
     return f"ls_{space}" + (f"[{','.join(marks)}]" if marks else "")
 
 
@@ -263,13 +263,13 @@ class Separability:
         name = metric_name(space.space, self.settings)
         yield Value(name=name, value=space.score, stderr=space.stderr, notes=[space.note])
         for attribute in space.attributes:
-            said = {"share": f"{attribute.share:.4f}", "accuracy": f"{attribute.accuracy:.4f}"}
+            details = {"share": f"{attribute.share:.4f}", "accuracy": f"{attribute.accuracy:.4f}"}
             if attribute.error:
-                said = {
-                    "share": said["share"],
+                details = {
+                    "share": details["share"],
                     "error": attribute.error.replace(" ", "-").replace("=", "-"),
                 }
-            yield Value(name=f"{name}/{attribute.name}", value=attribute.entropy, details=said)
+            yield Value(name=f"{name}/{attribute.name}", value=attribute.entropy, details=details)
 
 
 def open_separability(inputs: Inputs, settings: LsSettings, run: Run) -> Separability:

@@ -49,7 +49,7 @@ def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
 
     Returns no rows in all processes but the first.
     """
-    asked, left_out = settings.chosen_with(
+    names, left_out = settings.chosen_with(
         classifiers=inputs.classifiers is not None, images=inputs.images is not None
     )
     if "" in inputs.weights:
@@ -57,14 +57,14 @@ def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
             "--weights: several networks take part, say whose file it is: "
             + ", ".join(f"{name}=FILE" for name in WEIGHED)
         )
-    asked, left_out = settings.chosen_with(
+    names, left_out = settings.chosen_with(
         classifiers=inputs.classifiers is not None, images=inputs.images is not None
     )
-    if inputs.distances is not None and "ppl" not in asked:
+    if inputs.distances is not None and "ppl" not in names:
         raise UserError("--distances keeps the lengths of ppl, which is not among --metrics")
-    of_images = list(settings.of_images(asked).values())
+    of_images = list(settings.of_images(names).values())
     path_lengths = None
-    if "ppl" in asked:
+    if "ppl" in names:
         try:
             path_lengths = ppl.prepare(inputs, settings.of_ppl(), run)
         except UndefinedMetricError as error:
@@ -74,7 +74,7 @@ def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
     if run.processes.is_first:
         for name, reason in left_out.items():
             say(f"note: {name} is left out: {reason}", err=True)
-    consumers = [open_separability(inputs, settings.of_ls(), run)] if "ls" in asked else []
+    consumers = [open_separability(inputs, settings.of_ls(), run)] if "ls" in names else []
     rows = []
     if of_images or consumers:
         rows = image_metrics.evaluate(inputs, of_images, run, consumers)

@@ -38,8 +38,8 @@ def error_details(redrawn: float | None = None) -> dict[str, str]:
 
     `redrawn`: standard error with the real images redrawn as well, where it is known.
     """
-    known = {} if redrawn is None else {"stderr-reals-redrawn": f"{redrawn:.4g}"}
-    return {"stderr": "reals-fixed", **known}
+    of_both = {} if redrawn is None else {"stderr-reals-redrawn": f"{redrawn:.4g}"}
+    return {"stderr": "reals-fixed", **of_both}
 
 
 def count_name(num: int) -> str:
@@ -68,17 +68,17 @@ def marks(settings: FeatureSettings, detector: Detector, *, usual: str) -> str:
 
     `usual`: the feature network that the bare name stands for.
     """
-    said: list[str] = []
+    parts: list[str] = []
     if isinstance(settings, GeneratedSettings):
-        said += [f"{name}:{value}" for name, value in settings.variation.items()]
+        parts += [f"{name}:{value}" for name, value in settings.variation.items()]
     if settings.features != usual:
-        said.append(settings.features)
+        parts.append(settings.features)
     if settings.resize != "tf1":
-        said.append(f"resize:{settings.resize}")
+        parts.append(f"resize:{settings.resize}")
     official = NETWORKS[settings.features].sha256
     if official and detector.weights_sha256 != official:
-        said.append(f"weights:{detector.weights_sha256[:8]}")
-    return f"[{','.join(said)}]" if said else ""
+        parts.append(f"weights:{detector.weights_sha256[:8]}")
+    return f"[{','.join(parts)}]" if parts else ""
 
 
 def inception_name(short: str, other: str, settings: FeatureSettings, detector: Detector) -> str:

@@ -140,16 +140,16 @@ def curves(
     generator: ImageGenerator, z0: Tensor, z1: Tensor, settings: PplSettings
 ) -> dict[str, Curve]:
     """The paths between latents [N, z_dim], for each space that is asked for."""
-    found: dict[str, Curve] = {}
+    paths: dict[str, Curve] = {}
     if "z" in settings.spaces:
         # The official slerp ends on the unit sphere, as if every generator normalised z.
         length = z0.shape[1] ** 0.5 if settings.latent_scale == "sphere" else 1.0
-        found["z"] = lambda t: generator.mapping(slerp(z0, z1, t[:, None]) * length)
+        paths["z"] = lambda t: generator.mapping(slerp(z0, z1, t[:, None]) * length)
     if "w" in settings.spaces:
         with torch.no_grad():
             ws0, ws1 = generator.mapping(torch.cat([z0, z1])).chunk(2)  # [N, L, w_dim] each
-        found["w"] = lambda t: lerp(ws0, ws1, t[:, None, None])
-    return found
+        paths["w"] = lambda t: lerp(ws0, ws1, t[:, None, None])
+    return paths
 
 
 def rounding_share(generator: ImageGenerator, settings: PplSettings, device: torch.device) -> float:
@@ -195,7 +195,7 @@ def measure_pairs(
         float32; float64 for checking the arithmetic, with the same random numbers.
     """
     render, seed = renderer(generator, distance, settings), settings.seed
-    found: dict[str, Tensor] = {}
+    lengths: dict[str, Tensor] = {}
     with strict_float32(device.type):
         z0, z1 = (
             latents(seed, [2 * pair + end for pair in pairs], generator.z_dim).to(device, dtype)
@@ -208,9 +208,9 @@ def measure_pairs(
         for space, curve in curves(generator, z0, z1, settings).items():
             for sampling, how in product(settings.samplings, settings.derivatives):
                 t = positions[sampling]
-                found[f"{space}{sampling}-{how}"] = (
+                lengths[f"{space}{sampling}-{how}"] = (
                     exact_derivative(render, curve, t, noise)
                     if how == "exact"
                     else finite_difference(render, curve, t, noise, settings.epsilon)
                 )
-    return found
+    return lengths

@@ -107,7 +107,7 @@ def radii(x: Tensor, k: int, rows: range | None = None) -> Tensor:
         raise UserError(
             f"a {k}-th neighbour needs more than {k} images and k of at least 1, there are {len(x)}"
         )
-    centre, found = _centre(x), []
+    centre, distances_to_kth = _centre(x), []
     for part in _tiles(range(len(x)) if rows is None else rows):
         smallest = x.new_full((len(part), 0), 0, dtype=torch.float32)
         for other in _tiles(range(len(x))):
@@ -115,8 +115,8 @@ def radii(x: Tensor, k: int, rows: range | None = None) -> Tensor:
             both = torch.cat([smallest, tile], dim=1)
             # One more than k: the vector itself is among them, at distance 0.
             smallest = both.topk(min(k + 1, both.shape[1]), dim=1, largest=False).values
-        found.append(smallest[:, k])
-    return torch.cat(found)
+        distances_to_kth.append(smallest[:, k])
+    return torch.cat(distances_to_kth)
 
 
 def cross(
@@ -180,9 +180,9 @@ def measure(real: Tensor, fake: Tensor, k: int, inside: Inside) -> tuple[Manifol
     real_radii, fake_radii = radii(real, k), radii(fake, k)
     parts = cross(real, fake, real_radii, fake_radii, inside)
     empty = [
-        f"{int((found == 0).sum())} of {len(found)} {name} images"
-        for name, found in (("real", real_radii), ("generated", fake_radii))
-        if bool((found == 0).any())
+        f"{int((some == 0).sum())} of {len(some)} {name} images"
+        for name, some in (("real", real_radii), ("generated", fake_radii))
+        if bool((some == 0).any())
     ]
     holds = "nothing" if inside is OPEN else "copies alone"
     note = f"{' and '.join(empty)} have {k} copies or more: their balls hold {holds}"

@@ -44,10 +44,10 @@ def fetch(url: str, sha256: str, *, advice: str = "", folder: Path | None = None
     """
     path = (folder or checkpoints_folder()) / url.rpartition("/")[2]
     if path.exists():
-        found = sha256_of(path)
-        if found != sha256:
+        digest = sha256_of(path)
+        if digest != sha256:
             raise UserError(
-                f"{path}: sha256 is {found}, expected {sha256}: delete the file to fetch it again"
+                f"{path}: sha256 is {digest}, expected {sha256}: delete the file to fetch it again"
             )
         return path
     otherwise = f"put the file at {path}"
@@ -57,9 +57,9 @@ def fetch(url: str, sha256: str, *, advice: str = "", folder: Path | None = None
         with temporary.open("wb") as file:
             for chunk in _download(url, f"(sha256 {sha256}): {otherwise}"):
                 file.write(chunk)
-        found = sha256_of(temporary)
-        if found != sha256:
-            raise UserError(f"{url}: sha256 is {found}, expected {sha256}: {otherwise}")
+        digest = sha256_of(temporary)
+        if digest != sha256:
+            raise UserError(f"{url}: sha256 is {digest}, expected {sha256}: {otherwise}")
     return path
 
 
@@ -132,7 +132,7 @@ def packaged_file(package: str, inner: str, sha256: str, extra: str) -> Path:
     path = next((path for folder in folders if (path := Path(folder) / inner).is_file()), None)
     if path is None:
         raise UserError(f"{package} is not installed, whose {inner} is needed: {advice}")
-    found = sha256_of(path)
-    if found != sha256:
-        raise UserError(f"{path}: sha256 is {found}, expected {sha256}: {advice}")
+    digest = sha256_of(path)
+    if digest != sha256:
+        raise UserError(f"{path}: sha256 is {digest}, expected {sha256}: {advice}")
     return path

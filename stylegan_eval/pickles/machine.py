@@ -303,8 +303,8 @@ def interpret(source: Source, size: int, dialect: Dialect = _NETWORKS) -> Any:
         _check_extent(made)
     except (UserError, *DAMAGED) as error:
         if not machine.refused:
-            told = f"is damaged ({error})" if isinstance(error, DAMAGED) else str(error)
-            raise UserError(told) from error
+            message = f"is damaged ({error})" if isinstance(error, DAMAGED) else str(error)
+            raise UserError(message) from error
     if machine.refused:
         raise ForeignNamesError(list(machine.refused), made)
     return made

@@ -69,8 +69,8 @@ def _network(made: Any, parts: tuple[str, ...]) -> PickledNetwork:
     state = made.state
     version = state.get("version")
     if type(version) is not int or version not in VERSIONS:
-        said = version if type(version) is int and abs(version) < 2**31 else "unknown"
-        raise UserError(f"holds a network of layout {said}, expected {_either(VERSIONS)}")
+        shown = version if type(version) is int and abs(version) < 2**31 else "unknown"
+        raise UserError(f"holds a network of layout {shown}, expected {_either(VERSIONS)}")
     name = _text(state, "name")
     components = state.get("components", {})
     if not isinstance(components, dict) or not components.keys() <= set(parts):

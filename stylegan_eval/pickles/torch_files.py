@@ -77,18 +77,18 @@ def _advice(error: ForeignNamesError) -> str:
     if any(name.module.startswith("__torch__") for name in error.names):
         return "a TorchScript archive, which holds code; give its state dictionary"
     names = ", ".join(dict.fromkeys(str(name) for name in error.names[:3]))
-    told = f"holds other objects than tensors, which might run code: {names}"
+    message = f"holds other objects than tensors, which might run code: {names}"
     if any(name.module.partition(".")[0] in _DANGEROUS for name in error.names):
-        return f"{told}; nothing of it was run: damaged, or made to do harm"
+        return f"{message}; nothing of it was run: damaged, or made to do harm"
     trusted = "nothing of it was run; if you trust the file, save it without them:"
     load = "t = torch.load(FILE, map_location='cpu', weights_only=False)"
     tree = error.made if isinstance(error.made, dict) else {}
     keys = [key for key, value in tree.items() if _holds_unknown(value)]
     if not keys or len(keys) == len(tree):
-        return f"{told}; {trusted} {load}; torch.save(t.state_dict(), OTHER) of each network"
+        return f"{message}; {trusted} {load}; torch.save(t.state_dict(), OTHER) of each network"
     listed = ", ".join(repr(key)[:40] for key in keys[:5])
     return (
-        f"{told}, under {listed}; {trusted} {load};"
+        f"{message}, under {listed}; {trusted} {load};"
         f" torch.save({{k: t[k] for k in t if k not in [{listed}]}}, OTHER)"
     )
 

@@ -76,9 +76,9 @@ def _numbers(dtype: Any, shape: Any, data: Any, *, fortran: bool) -> NDArray[Any
         raise _refused("an array whose data are no bytes")
     wanted = math.prod(shape) * np.dtype(dtype.code).itemsize
     if wanted != len(data):
-        said = "x".join(f"{n:.6g}" for n in shape)
+        shown = "x".join(f"{n:.6g}" for n in shape)
         raise UserError(
-            f"declares an array {said} of {dtype.code}, which {len(data)} bytes do not fill"
+            f"declares an array {shown} of {dtype.code}, which {len(data)} bytes do not fill"
         )
     flat = np.frombuffer(data, np.dtype(dtype.code).newbyteorder("<"))
     return flat.reshape(shape, order="F" if fortran else "C")
@@ -99,8 +99,8 @@ def _dict(name: Name, args: tuple[Any, ...]) -> dict[str, Any]:
 def _dtype(_name: Name, args: tuple[Any, ...]) -> Dtype:
     code = args[0] if args else None
     if not isinstance(code, str) or code not in _DTYPES:
-        said = ascii(code)[:20] if isinstance(code, str) else "another kind"
-        raise UserError(f"holds an array of dtype {said}, expected one of {', '.join(_DTYPES)}")
+        shown = ascii(code)[:20] if isinstance(code, str) else "another kind"
+        raise UserError(f"holds an array of dtype {shown}, expected one of {', '.join(_DTYPES)}")
     return Dtype(code=code)
 
 

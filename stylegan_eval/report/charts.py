@@ -304,6 +304,6 @@ def _whose(title: str, labels: Sequence[str]) -> str:
     return title if len(labels) > 1 or labels[0] in title else f"{title}, {labels[0]}"
 
 
-def _html(figure: "Figure", name: str, title: str, said: str) -> str:
-    drawn = inline_svg(figure, name, f"{title}. {said}")
+def _html(figure: "Figure", name: str, title: str, label: str) -> str:
+    drawn = inline_svg(figure, name, f"{title}. {label}")
     return f'<figure class="chart">{drawn}</figure>'

@@ -220,9 +220,9 @@ def samples_part(opened: Mapping[str, Opened], reals: Neighbourhood | None, seed
     if not opened:
         return ""
     dims = {one.z_dim for one in opened.values() if one.images is not None}
-    said = f"Seed {seed}, not truncated, uncurated."
+    text = f"Seed {seed}, not truncated, uncurated."
     if len(opened) > 1 and dims:
-        said += (
+        text += (
             " Image by image the same latents for all."
             if len(dims) == 1
             else " Image by image the same latents for those whose latents are equally long."
@@ -230,7 +230,7 @@ def samples_part(opened: Mapping[str, Opened], reals: Neighbourhood | None, seed
     return shell.section(
         "samples",
         "Samples" if reals is None else "Samples and their nearest real images",
-        shell.note(said),
+        shell.note(text),
         shell.note(_scale(reals)),
         *(_gallery(label, one) for label, one in opened.items()),
     )
@@ -269,16 +269,16 @@ def _gallery(label: str, one: Opened) -> str:
             shown += f"<figcaption>{number(near.distance)}</figcaption>"
         cells.append(f"<figure>{shown}</figure>")
     kinds = "gallery small" if size <= 64 else "gallery"
-    said = ""
+    text = ""
     if one.near:
         distances = sorted(near.distance for near in one.near)
-        said = shell.note(f"Median distance {number(distances[len(distances) // 2])}.")
+        text = shell.note(f"Median distance {number(distances[len(distances) // 2])}.")
         if one.near[0].image.shape[-1] != size:
-            said += shell.note(
+            text += shell.note(
                 f"The real images are {one.near[0].image.shape[-1]} pixels wide, the samples"
                 f" {size}: that alone makes them differ."
             )
-    return f'{heading}{said}<div class="{kinds}">{"".join(cells)}</div>'
+    return f'{heading}{text}<div class="{kinds}">{"".join(cells)}</div>'
 
 
 def _image(png: bytes, alt: str) -> str:

@@ -119,13 +119,13 @@ def note(words: str) -> str:
 
 def terms(pairs: Iterable[tuple[str, str]]) -> str:
     """Words and what they stand for."""
-    inner = "".join(f"<dt>{text(word)}</dt><dd>{text(said)}</dd>" for word, said in pairs)
+    inner = "".join(f"<dt>{text(word)}</dt><dd>{text(content)}</dd>" for word, content in pairs)
     return f"<dl>{inner}</dl>"
 
 
 def items(sentences: Iterable[str]) -> str:
     """A list of sentences."""
-    return "<ul>" + "".join(f"<li>{text(said)}</li>" for said in sentences) + "</ul>"
+    return "<ul>" + "".join(f"<li>{text(content)}</li>" for content in sentences) + "</ul>"
 
 
 def head(html_words: str, order: Order = "", kind: str = "", *, moves: bool = False) -> str:

@@ -44,7 +44,7 @@ class Measured:
     @property
     def details(self) -> dict[str, str]:
         """What else was measured."""
-        pairs = (said.partition("=") for said in self.cells["details"].split())
+        pairs = (pair.partition("=") for pair in self.cells["details"].split())
         return {key: value for key, _, value in pairs}
 
     @cached_property
@@ -82,5 +82,5 @@ def from_log(row: Mapping[str, Any], source: Path) -> Measured | None:
 def _text(value: Any) -> str:
     """A value of the log as a table writes it."""
     if isinstance(value, Mapping):
-        return " ".join(f"{key}={said}" for key, said in value.items())
+        return " ".join(f"{key}={pair}" for key, pair in value.items())
     return "" if value is None else str(value)
