@@ -1,4 +1,4 @@
-"""The one exception that means: the user can fix this, and the message says how."""
+"""`UserError`: the user can fix this, and the message says how."""
 
 import errno
 import re

@@ -104,7 +104,9 @@ def _features(name: str, entry: str, network: Features) -> Features:
     """Feature network: with Inception each metric uses that of its paper."""
     settings = METRICS[entry].settings
     if issubclass(settings, IsSettings) and network not in CLASSIFIERS:
-        raise UserError(f"--metrics: {name} needs classes, and {network} tells none: leave it out")
+        raise UserError(
+            f"--metrics: {name} needs class scores, and {network} has none: leave it out"
+        )
     return METRICS[entry].features(network)
 
 

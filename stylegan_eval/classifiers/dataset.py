@@ -1,4 +1,4 @@
-"""Images with binary attributes, as training wants them: in memory, small, checked."""
+"""Data set of images with binary attributes: read, checked, downscaled and kept in memory."""
 
 from collections import Counter
 from dataclasses import dataclass

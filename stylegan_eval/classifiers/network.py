@@ -1,4 +1,4 @@
-"""Networks that read all attributes of an image in one go.
+"""Networks that predict all attributes of an image at once.
 
 Shapes: N batch, C channels, A attributes, R resolution.
 """

@@ -77,7 +77,7 @@ def verify() -> None:
 
 @cache.command()
 @click.argument("names", nargs=-1)
-@click.option("--unfinished", is_flag=True, help="Unfinished work alone.")
+@click.option("--unfinished", is_flag=True, help="Only unfinished work.")
 def clear(names: tuple[str, ...], unfinished: bool) -> None:
     """Remove all of it, or what begins with NAMES (as `list` shows them)."""
     import shutil
@@ -151,8 +151,8 @@ classifiers.add_command(
     ErrorLineCommand(
         "train",
         callback=_train,
-        help="Train a classifier of all attributes; a tenth of the images tests it. Prints the"
-        " table of show.",
+        help="Train a classifier of all attributes; a tenth of the images is held out to test it."
+        " Prints the same table as show.",
         params=[
             click.Option(
                 ["--data"], type=FILE, required=True,
@@ -189,7 +189,7 @@ def show(file: Path) -> None:
     "--allow",
     multiple=True,
     metavar="COLUMN",
-    help="Compare rows that differ in this column all the same (precision, num, ...).",
+    help="Compare rows even if they differ in this column (precision, num, ...).",
 )
 @click.option("--csv", "out", type=CSV, help="Write the comparison here.")
 def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None) -> None:
@@ -286,9 +286,9 @@ directions = ErrorLineCommand(
     "directions",
     callback=_find,
     help="Find where in W each attribute lies: the normal of the hyperplane that linear"
-    " separability fits. Then move fresh images along it, and print the share whose verdict on the"
-    " attribute turns: of images without it by +1, +2, ... standard deviations of w, of images with"
-    " it by -1, -2, ...; and the share of verdicts on all other attributes that turned as well.",
+    " separability fits. Then move fresh images along it, and print the share whose attribute"
+    " flips: of images without it by +1, +2, ... standard deviations of w, of images with it by -1,"
+    " -2, ...; and the share of all other attributes that flip as well.",
     params=[
         *(INPUTS[key] for key in _INPUTS),
         click.Option(
@@ -323,7 +323,7 @@ directions = ErrorLineCommand(
     type=NetworkPath(),
     multiple=True,
     metavar="CKPT|demo",
-    help="Also this generator, or where a measured one has gone; may be said several times.",
+    help="Also this generator, or the new place of a measured one; may be repeated.",
 )
 @click.option("--weights", type=FILE, help="Of --features; by default the official file.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")

@@ -84,7 +84,7 @@ INPUTS: Mapping[str, click.Option] = {
     "ckpt": click.Option(
         ["--ckpt"],
         type=NetworkPath(),
-        help="Checkpoint of the generator, or the name of one that a package carries (demo).",
+        help="Checkpoint of the generator, or the name of a packaged one (demo).",
     ),
     "generator": click.Option(
         ["--generator"],
@@ -95,7 +95,7 @@ INPUTS: Mapping[str, click.Option] = {
         ["--range"],
         metavar="LOW,HIGH",
         callback=parse_range,
-        help="Values of the images of --generator, black and white: 0,1 or 0,255.  [default: -1,1]",
+        help="Black and white in the images of --generator: 0,1 or 0,255.  [default: -1,1]",
     ),
     "images": click.Option(
         ["--images"], type=FILE, help="Instead: generated images, a folder or a zip (fid: or .npz)."
@@ -121,7 +121,7 @@ INPUTS: Mapping[str, click.Option] = {
         ["--distances"],
         type=FILE,
         metavar="FILE.npz",
-        help="Also write every pair's path length here, for the histograms of a report.",
+        help="Also write the path lengths of all pairs, for the histograms of a report.",
     ),
     "device": click.Option(
         ["--device"], default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."

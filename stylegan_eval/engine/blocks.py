@@ -1,4 +1,4 @@
-"""Work in blocks: what makes a long run resumable, divisible and its error measurable.
+"""Work in blocks: long runs can be resumed and divided, and their standard error estimated.
 
 A measurement over N images (or pairs) is cut into blocks by a rule that knows N alone. Each block
 becomes a few arrays in a file of its own, written whole or not at all. So a killed run goes on

@@ -1,4 +1,4 @@
-"""The one folder in which prepared data are kept between runs."""
+"""The cache folder: prepared data, kept between runs."""
 
 import os
 from pathlib import Path

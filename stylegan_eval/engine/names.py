@@ -1,4 +1,4 @@
-"""Names from files of strangers: which lead out of a folder, and how to show and store them."""
+"""Names from untrusted files: whether they leave a folder, and how to show and store them."""
 
 import re
 

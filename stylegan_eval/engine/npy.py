@@ -1,4 +1,4 @@
-"""Arrays in NumPy's format: none is larger than the bytes that are there, none runs code."""
+"""Safe reader of NumPy files: no array larger than its bytes, and no pickles."""
 
 import math
 from pathlib import Path

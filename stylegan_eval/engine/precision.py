@@ -1,4 +1,4 @@
-"""How exactly a block of code computes, whatever the rest of the process has switched on."""
+"""Precision of a block of code, whatever the process-wide switches of PyTorch say."""
 
 import contextlib
 from collections.abc import Iterator

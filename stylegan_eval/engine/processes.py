@@ -1,4 +1,4 @@
-"""One process or several: who takes which block, and waiting for each other.
+"""Distribute blocks over processes, and synchronise them.
 
 `torchrun` says through the environment how many processes there are. They share no tensors: each
 writes whole blocks into one folder (see `blocks`), so all that goes between them is "ready".

@@ -1,4 +1,4 @@
-"""All that a metric may ask of a generator or a feature network."""
+"""Interfaces of generators and feature networks, as metrics use them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

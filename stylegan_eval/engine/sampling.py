@@ -120,7 +120,7 @@ def to_uint8(images: Tensor) -> Tensor:
     dnnlib/tflib/tfutil.py, `convert_images_to_uint8`, of the official StyleGAN.
     """
     if not bool(torch.isfinite(images).all()):
-        raise UserError("the generator drew pixels that are not finite: it has diverged")
+        raise UserError("the generator produced NaN or infinite pixels: training has diverged")
     # Cast to uint8 drops the fraction, which is floor for what clamp leaves.
     return (images.float() * 127.5 + 128).clamp_(0, 255).to(torch.uint8)
 

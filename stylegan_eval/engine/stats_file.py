@@ -97,11 +97,11 @@ def _semidefinite(cov: NDArray[np.float64]) -> bool:
 def _about(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, Any]:
     if "about" not in arrays:
         return {}
-    damaged = f"{path}: its own account (about) is damaged: make the file again"
-    with parsing(path, "its own account (about) is damaged: make the file again"):
+    corrupt = "its `about` metadata is corrupt: make the file again"
+    with parsing(path, corrupt):
         about = json.loads(str(arrays["about"]))
         expected = {"count": int, "detector": str, "content": str}
         fits = all(isinstance(about[name], kind) for name, kind in expected.items())
         if fits and about["count"] >= 2:
             return dict(about)
-    raise UserError(damaged)
+    raise UserError(f"{path}: {corrupt}")

@@ -1,4 +1,4 @@
-"""What is checked of a zip before its directory is read, and of each entry before its data are."""
+"""Checks of a zip file before its directory is read, and of each entry before its data are."""
 
 import io
 import stat

@@ -1,4 +1,4 @@
-"""A generator of the user's own code, held to its word and tried before the work."""
+"""Validate a user-supplied generator against `ImageGenerator`, before and during the work."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""From what a command line names to a device and a generator."""
+"""Load the generator and choose the device of a command line."""
 
 from importlib.metadata import entry_points
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a few images of a generator tell: noise of its own, dependence on the batch, their range."""
+"""Trial of a generator with a few images: own noise, dependence on the batch, value range."""
 
 import contextlib
 import math

@@ -1,4 +1,4 @@
-"""Calls of the user's own code: its errors in one line, its random numbers under control."""
+"""Calls of user code: one-line errors, controlled random numbers."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""A generator drawn otherwise than it was trained: several latents per image, or truncated.
+"""Sampling variants of a generator: mixed latents, truncation.
 
 Both are wrappers that satisfy `protocols.ImageGenerator` themselves, so every metric of images can
 measure them, of any generator whose images are made from rows of w. Letters: N images, M latents

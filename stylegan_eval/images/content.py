@@ -1,4 +1,4 @@
-"""A digest of what a set of images holds, so that a changed file is noticed."""
+"""Content digest of a set of images, which detects changed files."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""Features of a set of images: collected, merged, cached."""
+"""Collect, merge and cache the features of a set of images."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""`stylegan-eval directions`: attribute directions of a generator, and how far they hold."""
+"""`stylegan-eval directions`: attribute directions of a generator, and how reliably they work."""
 
 import time
 from collections.abc import Sequence

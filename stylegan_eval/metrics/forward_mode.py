@@ -1,4 +1,4 @@
-"""Derivatives along a direction, in one pass and without differences."""
+"""Forward-mode directional derivatives of a network."""
 
 import warnings
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What linear separability needs of each generated image: its latents and its attributes."""
+"""Collect latents and classifier logits of generated images, for linear separability."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -54,7 +54,7 @@ class LsCollector:
             )
         logits = self.classifier(samples.raw)  # [n, A]
         if not bool(torch.isfinite(logits).all()):
-            raise UserError("the classifiers gave answers that are not finite: train them again")
+            raise UserError("the classifiers produced NaN or infinite logits: train them again")
         values = {"logits": logits, "z": samples.z, "w": samples.ws[:, -1]}
         for name in ("logits", *self.spaces):
             value = values[name]

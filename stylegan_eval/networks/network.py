@@ -1,4 +1,4 @@
-"""A feature network with what a result must say about it."""
+"""A feature network with the provenance that results record."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

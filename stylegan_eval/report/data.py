@@ -1,4 +1,4 @@
-"""From what a command line names to tables, runs and path lengths."""
+"""Find and read the tables, trainings and path lengths of a report."""
 
 import os
 from collections.abc import Iterator, Sequence

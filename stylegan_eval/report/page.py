@@ -1,4 +1,4 @@
-"""Puts a report together and writes it."""
+"""Assemble and write the report page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

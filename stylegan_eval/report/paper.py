@@ -1,4 +1,4 @@
-"""Results beside the paper's numbers: as equals only where they are the same quantity."""
+"""Results beside the paper's numbers, compared only where they are the same quantity."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Configurations, files and protocols behind the numbers of a report."""
+"""Configurations, files and protocols of the results of a report."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""What every page is made of: the frame with its policy, tables, terms and figures.
+"""Building blocks of HTML pages: frame with its security policy, tables, terms and figures.
 
 What is called `html` here is finished HTML; all else is plain text, which is escaped on its way.
 """

@@ -1,4 +1,4 @@
-"""The generators of a report: whose results are whose, and what each is called."""
+"""Group results by generator, and give each a unique label."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Results side by side, and the reasons why some cannot be.
+"""Compare results of several tables, and explain which cannot be compared.
 
 Two numbers of one metric are compared when everything that defines it is equal: protocol, number
 of images, network and weights, real images, arithmetic. Generator, seed, device, versions and

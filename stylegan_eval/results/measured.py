@@ -1,4 +1,4 @@
-"""One result as a report takes it, from a table or from the log of a training."""
+"""One result for a report, from a table or from the log of a training."""
 
 import math
 from collections.abc import Mapping

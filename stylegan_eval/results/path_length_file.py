@@ -1,4 +1,4 @@
-"""The file of path lengths: every pair's, where a result holds but their mean."""
+"""File of the path lengths of all pairs."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What pictures of curves share: colours, an empty figure, numbers of a row."""
+"""Shared by plots of curves: colours, an empty figure, numbers of a row."""
 
 import math
 from collections.abc import Mapping, Sequence, Sized

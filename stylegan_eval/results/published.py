@@ -1,4 +1,4 @@
-"""What the paper and the official README print, as data.
+"""Published numbers of the paper and of the official README.
 
 ``published.csv`` holds every number of Tables 1 to 4 of Karras, Laine and Aila, *A Style-Based
 Generator Architecture for Generative Adversarial Networks*, CVPR 2019 (arXiv 1812.04948), the FIDs

@@ -1,4 +1,4 @@
-"""One measured number with everything needed to know what it is: CSV, JSON and a line to read."""
+"""One measured number with its full provenance: as CSV, as JSON and as a line of text."""
 
 import csv
 import io

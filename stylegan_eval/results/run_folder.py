@@ -1,4 +1,4 @@
-"""A training's folder: its settings, its log and what was measured on its way."""
+"""Reader of a training's folder: settings, log, and metrics of checkpoints."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Whether means differ by more than noise: Welch's t, Holm's correction, Kendall's tau. Pure."""
+"""Significance tests: Welch's t-test, Holm's correction, Kendall's tau. Pure."""
 
 import itertools
 import math

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Features, Precision, Sampling, check_psi, choice
 
-CLASSIFIERS = ("inception", "efficientnet-lite0")  # feature networks that tell classes
+CLASSIFIERS = ("inception", "efficientnet-lite0")  # feature networks with class scores
 Resize = Literal["tf1", "clean", "pytorch-fid"]
 Mirror = Literal["auto", "yes", "no"]
 Reals = Literal["random", "first", "full"]
@@ -21,7 +21,7 @@ REALS_HELP = (
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSettings(Sampling):
-    """What generated images go through."""
+    """Number of images, and the feature network that sees them."""
 
     only_own_features: ClassVar[bool] = False  # Whether another network makes it another metric
 
@@ -44,7 +44,7 @@ class FeatureSettings(Sampling):
 class GeneratedSettings(FeatureSettings):
     """Sampling variant of a generator; see `generators.variants`."""
 
-    mixing: int = choice(1, "Latents per image, which take turns at random layers.")
+    mixing: int = choice(1, "Latents per image, which change over at random layers (style mixing).")
     psi: float = choice(1.0, "Truncation of all layers towards the mean w; 1 is none.")
 
     def __post_init__(self) -> None:
@@ -68,7 +68,7 @@ class GeneratedSettings(FeatureSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class RealSettings(GeneratedSettings):
-    """What generated images are compared with."""
+    """Choice of the real images that generated ones are compared with."""
 
     reals: Reals = choice("random", REALS_HELP)
     mirror: Mirror = choice("auto", MIRROR_HELP)
@@ -143,7 +143,7 @@ class IsSettings(GeneratedSettings):
         super().__post_init__()
         if self.features not in CLASSIFIERS:
             raise UserError(
-                f"--features {self.features} tells no classes: use {' or '.join(CLASSIFIERS)}"
+                f"--features {self.features} has no class scores: use {' or '.join(CLASSIFIERS)}"
             )
         if not 1 <= self.splits <= self.num:
             raise UserError(f"--splits must be from 1 to --num ({self.num}), got {self.splits}")
@@ -202,7 +202,7 @@ class CmmdSettings(RealSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class StatsSettings(FeatureSettings):
-    """What goes into a file of statistics."""
+    """Images and network of a file of statistics."""
 
     _least: ClassVar[int] = 0
 

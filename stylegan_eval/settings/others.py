@@ -23,10 +23,10 @@ class TrainSettings:
     """Choices of `classifiers.training.train`."""
 
     architecture: str = choice("small", "small, or discriminator: the paper's, for GPUs.")
-    resolution: int = choice(256, "Largest size read, in pixels; larger images are averaged.")
+    resolution: int = choice(256, "Largest image size, in pixels; larger images are averaged down.")
     epochs: int = choice(16, "Passes over the images.")
     batch: int = choice(64, "Images per step.")
-    lrate: float = choice(0.006, "Learning rate of Adam at its highest.")
+    lrate: float = choice(0.006, "Peak learning rate of Adam.")
     seed: int = choice(0, "Seed of weights, order, flips and the held-out tenth.")
     skip_constant: bool = choice(
         default=False, text="Leave out attributes that all images have, or none."
@@ -51,21 +51,21 @@ class DirectionsSettings(Sampling):
     """Choices of `metrics.directions` and `metrics.flips`."""
 
     num: int = choice(10_000, "Images drawn and classified.")
-    keep: int = choice(5000, "Of these the surest, for each attribute.")
+    keep: int = choice(5000, "Most confidently classified images kept per attribute.")
     attributes: str = choice(
         "", "Names with commas between, or -NAME,-OTHER for all others; by default all."
     )
     normal: Normal = choice(
         "covariance",
-        "At right angles to the hyperplane by the covariance of w, or by Euclid (plain).",
+        "Normal of the hyperplane: weighted by the covariance of w, or plain (Euclidean).",
     )
     apart: float = choice(
         1.0,
-        "How much a change of the other attributes' readings weighs against a change of w that is"
-        " seldom; 0 is not at all. Not for plain normals.",
+        "Penalty on changing the other attributes' scores, relative to an unlikely change of w; 0"
+        " disables it. Not for plain normals.",
     )
-    samples: int = choice(100, "Images with and without each attribute that are moved.")
-    strength: float = choice(3.0, "Standard deviations of w they are moved by.")
+    samples: int = choice(100, "Images to move with each attribute, and as many without.")
+    strength: float = choice(3.0, "How far to move them, in standard deviations of w.")
     check_seed: int = choice(1, "Seed of the images that are moved.")
 
     def __post_init__(self) -> None:
@@ -96,12 +96,14 @@ class LsSettings(Sampling):
     """Choices of `metrics.ls`."""
 
     num: int = choice(200_000, "Images drawn and classified.")
-    keep: int = choice(100_000, "Of these the surest, for each attribute.")
-    space: Literal["both", "z", "w"] = choice("both", "Where the attributes are separated.")
+    keep: int = choice(100_000, "Most confidently classified images kept per attribute.")
+    space: Literal["both", "z", "w"] = choice(
+        "both", "Latent space in which attributes are separated."
+    )
     svm: Literal["deterministic", "official"] = choice(
         "deterministic",
-        "Solver: to convergence, or the official one, which stops after 1000 rounds and counts a"
-        " failure as perfect.",
+        "Solver: run to convergence, or the official one, which stops after 1000 iterations and"
+        " counts a failure as perfect separation.",
     )
     attributes: str = choice(
         "", "Names with commas between, or -NAME,-OTHER for all others; by default all."
@@ -151,7 +153,7 @@ class PplSettings(Sampling):
     )
     distance: DistanceName = choice(
         "auto",
-        "Perceptual distance; auto is lpips-vgg where its weights can be had, else st-lpips-vgg.",
+        "Perceptual distance; auto is lpips-vgg if its weights are available, else st-lpips-vgg.",
     )
 
     def __post_init__(self) -> None:

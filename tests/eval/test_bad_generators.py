@@ -61,7 +61,7 @@ def made_by(tmp_path, monkeypatch):
         ),
         (
             "synthesis=lambda ws, noise: torch.full((1, 3, 8, 8), torch.nan)",
-            "pixels that are not finite",
+            "NaN or infinite pixels",
         ),
         (
             "synthesis=lambda ws, noise: torch.zeros(len(ws), 8, 8, 3)",

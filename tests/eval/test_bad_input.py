@@ -115,7 +115,7 @@ def test_statistics_that_are_none(tmp_path, same):
         ({"sigma": 2 - np.eye(1280)}, "negative eigenvalues"),
         ({"sigma": np.triu(np.ones((1280, 1280)))}, "not symmetric"),
         ({"mu": np.full(1280, np.nan)}, "not finite"),
-        ({"about": np.array(about)}, "its own account (about) is damaged"),
+        ({"about": np.array(about)}, "its `about` metadata is corrupt"),
         ({"dim": 8}, "have 8 features, efficientnet-lite0 has 1280"),
     ]:
         statistics(path, **other)

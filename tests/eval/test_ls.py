@@ -118,7 +118,7 @@ def test_other_processes_report_nothing(settings):
 def test_answers_that_are_not_finite_are_refused(tmp_path):
     collector = LsCollector(classifier=classifier(EveryBrokenNetwork()), num=100)
     run = Run(device=CPU, folder=tmp_path)
-    with pytest.raises(UserError, match="answers that are not finite"):
+    with pytest.raises(UserError, match="NaN or infinite logits"):
         collect(images(), [collector], {"generator": "twisted"}, run, "images")
 
 

@@ -300,7 +300,7 @@ def test_another_network_is_chosen_once_for_all():
         ("kid500", {}, "kid500 needs 1000 images or more, got 500"),
         ("pr3", {}, "pr3 needs 4 images or more"),
         ("fid1", {}, "fid1 needs 2 images or more"),
-        ("is10k", {"metrics_features": "vgg16"}, "vgg16 tells none"),
+        ("is10k", {"metrics_features": "vgg16"}, "vgg16 has none"),
     ],
 )
 def test_a_bad_name_is_one_line(metrics, options, message):
