@@ -350,22 +350,18 @@ def report(
     import shlex
     import sys
 
-    from stylegan_eval.report.page import ReportInputs, write_report
+    from stylegan_eval.report.page import write_report
 
     if not inputs and not ckpts:
         raise click.UsageError("name a table of results, the folder of a training, or --ckpt")
     write_report(
-        ReportInputs(
-            paths=inputs,
-            ckpts=ckpts,
-            data=data,
-            weights=weights,
-            device=device,
-            command=shlex.join(["stylegan-eval", *sys.argv[1:]]),
-        ),
         out,
+        inputs,
+        ckpts,
+        Inputs(data=data, weights={} if weights is None else {"": weights}, device=device),
         ReportSettings(title=title, samples=samples, seed=seed, features=features),
-        tell,
+        command=shlex.join(["stylegan-eval", *sys.argv[1:]]),
+        tell=tell,
     )
     click.echo(out)
 

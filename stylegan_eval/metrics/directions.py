@@ -49,7 +49,7 @@ def find(
     *,
     progress: bool = True,
 ) -> list[Direction]:
-    """Directions of the chosen attributes in what `ls_collector.LsCollector` collected.
+    """Directions of the chosen attributes in what `ls.LsCollector` collected.
 
     Parameters
     ----------

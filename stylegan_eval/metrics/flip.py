@@ -16,8 +16,7 @@ from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.directions import Direction, Flips, Mover, find
 from stylegan_eval.metrics.image_pass import GeneratedImages, collect
-from stylegan_eval.metrics.ls import choose_attributes
-from stylegan_eval.metrics.ls_collector import LsCollector, check
+from stylegan_eval.metrics.ls import LsCollector, check_resolution, choose_attributes
 from stylegan_eval.metrics.naming import where
 from stylegan_eval.metrics.sources import about_generator, generator_key, load_pure_generator
 from stylegan_eval.results.directions_file import Directions
@@ -100,7 +99,7 @@ def _classifier(
         )
     classifier = load_classifier(inputs.classifiers, run.device)
     choose_attributes(settings.attributes, classifier.attributes)
-    check(classifier, loaded.generator.resolution)
+    check_resolution(classifier, loaded.generator.resolution)
     return classifier
 
 

@@ -1,21 +1,22 @@
 """Linear separability: from latents and classifier logits to rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from stylegan_eval.classifiers.classifier import AttributeClassifier
+from stylegan_eval.classifiers.network import SMALLEST
 from stylegan_eval.classifiers.storage import load_classifier
 from stylegan_eval.engine.blocks import Arrays, Run, split
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.image_metrics import evaluate as evaluate_images
-from stylegan_eval.metrics.image_pass import Images
-from stylegan_eval.metrics.ls_collector import Array, LsCollector, Space, check
+from stylegan_eval.metrics.image_pass import Images, Samples
 from stylegan_eval.metrics.naming import Value, make_row, where
 from stylegan_eval.metrics.separability import (
     SvmError,
@@ -35,18 +36,97 @@ from stylegan_eval.settings.others import LsSettings
 _NAMED = 3
 
 
+Space = Literal["z", "w"]
+Array = NDArray[np.float32]
+
+
 @dataclass(frozen=True, kw_only=True)
+class LsCollector:
+    """Latents and classifier logits of generated images, for `image_pass.collect`.
+
+    A block's arrays are ``logits`` [n, A], ``z`` [n, z_dim] and ``w`` [n, w_dim], float32, as far
+    as `spaces` needs them.
+    """
+
+    classifier: AttributeClassifier
+    """On the generator's device; reads the images as floats, not quantised."""
+    num: int  # Images 0 .. num - 1 are shown to it
+    spaces: Sequence[Space] = ("z", "w")  # Latents to keep
+    _parts: dict[str, list[Array]] = field(default_factory=dict, init=False)
+
+    @property
+    def name(self) -> str:
+        """Of the collector."""
+        return "ls"
+
+    @property
+    def identity(self) -> str:
+        """The classifiers' file and what is kept."""
+        return f"classifiers={self.classifier.sha256} spaces={''.join(self.spaces)}"
+
+    def begin(self) -> "LsCollector":
+        """Return an empty one for a block."""
+        return replace(self)
+
+    def add(self, samples: Samples) -> None:
+        """Take in a batch."""
+        if samples.raw is None or samples.z is None or samples.ws is None:
+            raise UserError(
+                "linear separability needs a generator's latents, not images of files: use --ckpt"
+            )
+        logits = self.classifier(samples.raw)  # [n, A]
+        if not bool(torch.isfinite(logits).all()):
+            raise UserError("the classifiers produced NaN or infinite logits: train them again")
+        values = {"logits": logits, "z": samples.z, "w": samples.ws[:, -1]}
+        for name in ("logits", *self.spaces):
+            value = values[name]
+            self._parts.setdefault(name, []).append(value.float().cpu().numpy())
+
+    def arrays(self) -> Arrays:
+        """What is kept of the block."""
+        return {name: np.concatenate(parts) for name, parts in self._parts.items()}
+
+
+def check_resolution(classifier: AttributeClassifier, resolution: int) -> None:
+    """Check before the work that the classifiers can read the generator's images."""
+    if resolution % classifier.resolution:
+        fitting = resolution & -resolution  # its largest divisor that is a power of two
+        remedy = f"train them with --resolution {fitting}"
+        if fitting < SMALLEST:
+            remedy = f"classifiers need a generator of a multiple of {SMALLEST} pixels"
+        raise UserError(
+            f"the generator draws {resolution}x{resolution}, the classifiers read"
+            f" {classifier.resolution}x{classifier.resolution}: {remedy}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class AttributeSeparation:
     """One attribute in one space."""
 
     name: str  # Of the attribute
     share: float  # Of the kept images, those that have it by the classifier
-    entropy: float  # H(Y|X) in bits; NaN where no SVM was found
-    accuracy: float  # Share of kept images on which SVM and classifier agree; NaN likewise
-    table: tuple[tuple[int, int], tuple[int, int]]
-    """Kept images by (SVM's answer, classifier's label), attribute present first; zeros
-    likewise."""
+    tables: NDArray[np.float64]
+    """[B, 2, 2]: kept images of each block by (SVM's answer, classifier's label), attribute present
+    first; zeros where no SVM was found."""
     error: str = ""  # Why no SVM was found; else empty
+
+    @property
+    def table(self) -> list[list[int]]:
+        """Sum over blocks."""
+        table: list[list[int]] = self.tables.sum(axis=0).astype(int).tolist()
+        return table
+
+    @property
+    def entropy(self) -> float:
+        """H(Y|X) in bits; NaN where no SVM was found."""
+        return float("nan") if self.error else conditional_entropy(self.table)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of kept images on which SVM and classifier agree; NaN where no SVM was found."""
+        (a, b), (c, d) = self.table
+        return float("nan") if self.error else (a + d) / (a + b + c + d)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +135,7 @@ class SpaceSeparation:
 
     space: Space  # Which
     score: float  # 2^(sum of entropies), 1 or more; NaN where an attribute has no SVM
-    stderr: float | None
-    """See `separability.score_stderr`; None where there is no score or one block only."""
+    stderr: float | None  # None where there is no score or one block only
     attributes: tuple[AttributeSeparation, ...]  # In the order measured
     note: str  # Why there is no score; else empty
 
@@ -98,7 +177,7 @@ def measure(
     *,
     progress: bool = True,
 ) -> list[SpaceSeparation]:
-    """Separability of what `ls_collector.LsCollector` collected.
+    """Separability of what `LsCollector` collected.
 
     Returns one result per space; none where `blocks` is empty.
 
@@ -130,55 +209,33 @@ def measure(
     return results
 
 
-@dataclass(frozen=True)
-class _Fit:
-    attribute: AttributeSeparation
-    tables: NDArray[np.float64]  # [B, 2, 2]
-
-
 def _separate(
     name: str, latents: Array, logits: Array, groups: NDArray[Any], settings: LsSettings
-) -> _Fit:
+) -> AttributeSeparation:
     indices, targets = most_confident(probabilities(logits), settings.keep)
-    share = float((targets == 0).mean())
+    tables, trouble = np.zeros((groups[-1] + 1, 2, 2)), ""
     try:
         sides = svm_predictions(latents[indices], targets, settings.svm)
+        tables = joint_tables(sides, targets, groups[indices], len(tables))
     except SvmError as error:
-        failed = AttributeSeparation(
-            name=name,
-            share=share,
-            entropy=float("nan"),
-            accuracy=float("nan"),
-            table=((0, 0), (0, 0)),
-            error=str(error),
-        )
-        return _Fit(failed, np.zeros((groups[-1] + 1, 2, 2)))
-    tables = joint_tables(sides, targets, groups[indices], groups[-1] + 1)
-    (a, b), (c, d) = tables.sum(axis=0).astype(int).tolist()
-    separation = AttributeSeparation(
-        name=name,
-        share=share,
-        entropy=conditional_entropy([[a, b], [c, d]]),
-        accuracy=(a + d) / settings.keep,
-        table=((a, b), (c, d)),
-    )
-    return _Fit(separation, tables)
+        trouble = str(error)
+    share = float((targets == 0).mean())
+    return AttributeSeparation(name=name, share=share, tables=tables, error=trouble)
 
 
-def _score(space: Space, fits: Sequence[_Fit]) -> SpaceSeparation:
-    attributes = tuple(fit.attribute for fit in fits)
+def _score(space: Space, attributes: Sequence[AttributeSeparation]) -> SpaceSeparation:
     failed = [attribute for attribute in attributes if attribute.error]
     note = ""
     if failed:
         reasons = ", ".join(f"{attribute.name} ({attribute.error})" for attribute in failed)
         without = ",".join(f"-{attribute.name}" for attribute in failed)
         note = f"no ls_{space}: {reasons}: leave out with --attributes={without}"
-    tables = np.stack([fit.tables for fit in fits], axis=1)  # [B, A, 2, 2]
+    tables = np.stack([attribute.tables for attribute in attributes], axis=1)  # [B, A, 2, 2]
     return SpaceSeparation(
         space=space,
         score=float("nan") if failed else separability([a.entropy for a in attributes]),
         stderr=None if failed else score_stderr(tables),
-        attributes=attributes,
+        attributes=tuple(attributes),
         note=note,
     )
 
@@ -240,7 +297,7 @@ class Separability:
         """Refuse images of files, and those that the classifiers cannot read."""
         if fakes.generator is None:
             raise UserError("linear separability needs latents: give --ckpt, not --images")
-        check(self.classifier, fakes.generator.resolution)
+        check_resolution(self.classifier, fakes.generator.resolution)
 
     def rows(self, parts: Sequence[Arrays], fakes: Images, run: Run) -> list[Row]:
         """Fit the SVMs."""

@@ -1,7 +1,6 @@
 """Assemble and write the report page."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from stylegan_eval.report.parts import (
 )
 from stylegan_eval.report.provenance import provenance_part, settings_part
 from stylegan_eval.report.subjects import Named, Subject, subjects_of
+from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.others import ReportSettings
 
 if TYPE_CHECKING:
@@ -33,51 +33,63 @@ _NO_LENGTHS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReportInputs:
-    """What a report is made of."""
-
-    paths: tuple[Path, ...] = ()  # See `finding.find`
-    ckpts: tuple[Path, ...] = ()  # Checkpoints to show, also of results whose generator has moved
-    data: Path | None = None  # Real images, a folder or a zip; None for no neighbours
-    weights: Path | None = None  # Of the feature network; None for the official ones
-    device: str = "auto"  # As in `loading.pick_device`
-    command: str = ""  # What made the page, for the page
-
-
 def write_report(
-    inputs: ReportInputs,
     out: Path,
+    paths: Sequence[Path],
+    ckpts: Sequence[Path],
+    inputs: Inputs,
     settings: ReportSettings,
+    *,
+    command: str = "",
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Write the report of results as one HTML page, whole or not at all."""
+    """Write the report of results as one HTML page, whole or not at all.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        See `data.find`.
+    ckpts : sequence of Path
+        Checkpoints to show, also of results whose generator has moved.
+    inputs : Inputs
+        Real images, for nearest neighbours; weights of the feature network; device.
+    command : str
+        The command line, to be shown.
+    tell : callable
+        Takes a line for each step.
+    """
     check_writable(out)
-    if out.resolve() in [path.resolve() for path in inputs.paths]:
+    if out.resolve() in [path.resolve() for path in paths]:
         raise UserError(f"-o {out} would overwrite what is to be reported: name another file")
     if inputs.data is not None and settings.samples == 0:
         raise UserError("--data finds the nearest real images of samples: ask for some (--samples)")
-    text = page(find(inputs.paths), inputs, settings, tell)
+    found = find(paths)
+    subjects = subjects_of(found.measured, found.runs, _named(ckpts, inputs.device))
+    opened, samples = _samples(subjects, inputs, settings, tell)
+    tell("drawing charts")
+    text = _page(found, subjects, opened, samples, settings.title, command)
     with atomic_write(out) as temporary:
         # A path may hold bytes that are no text.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def page(
-    found: Found, inputs: ReportInputs, settings: ReportSettings, tell: Callable[[str], None]
+def _page(
+    found: Found,
+    subjects: Sequence[Subject],
+    opened: "Mapping[str, Opened]",
+    samples: str,
+    title: str,
+    command: str,
 ) -> str:
-    """The whole page, of what `inputs` were found to be."""
-    subjects = subjects_of(found.measured, found.runs, _named(inputs))
     styles = {subject.label: at for at, subject in enumerate(subjects)}
-    opened, samples = _samples(subjects, inputs, settings, tell)
-    known = {
+    configurations = {
         subject.label: {
             **(opened[subject.label].settings if subject.label in opened else {}),
             **({} if subject.run is None else subject.run.settings),
         }
         for subject in subjects
     }
-    tell("drawing charts")
+    origins = {label: one.origin for label, one in opened.items()}
     parts = {
         "results": ("Results", summary_part(subjects)),
         "paper": ("Beside the paper", paper_part(subjects)),
@@ -85,38 +97,36 @@ def page(
         "attributes": ("Attributes", attributes_part(subjects, styles)),
         "lengths": ("Path lengths", _lengths(subjects, found, styles)),
         "samples": ("Samples", samples),
-        "settings": ("Configuration", settings_part({k: v for k, v in known.items() if v})),
-        "provenance": (
-            "Provenance",
-            provenance_part(
-                subjects, {label: one.origin for label, one in opened.items()}, inputs.command
-            ),
+        "settings": (
+            "Configuration",
+            settings_part({label: rows for label, rows in configurations.items() if rows}),
         ),
+        "provenance": ("Provenance", provenance_part(subjects, origins, command)),
     }
-    links = [(at, title) for at, (title, html) in parts.items() if html]
+    links = [(at, heading) for at, (heading, html) in parts.items() if html]
     return shell.page(
-        settings.title,
+        title,
         intro=shell.contents("Parts", links),
         main="\n".join(html for _, html in parts.values() if html),
         footer=_FOOTER,
     )
 
 
-def _named(inputs: ReportInputs) -> list[Named]:
-    if not inputs.ckpts:
+def _named(ckpts: Sequence[Path], device: str) -> list[Named]:
+    if not ckpts:
         return []
     from stylegan_eval.generators.loading import load_generator, pick_device
 
     named = []
-    for path in inputs.ckpts:
-        loaded = load_generator(path, pick_device(inputs.device))
+    for path in ckpts:
+        loaded = load_generator(path, pick_device(device))
         named.append(Named(path=path, digest=loaded.sha256, description=loaded.description))
     return named
 
 
 def _samples(
     subjects: Sequence[Subject],
-    inputs: ReportInputs,
+    inputs: Inputs,
     settings: ReportSettings,
     tell: Callable[[str], None],
 ) -> "tuple[dict[str, Opened], str]":
@@ -130,7 +140,8 @@ def _samples(
     reals = None
     if inputs.data is not None:
         tell(f"looking at {inputs.data}")
-        reals = open_neighbourhood(inputs.data, settings.features, inputs.weights, device)
+        weights = inputs.weights_of(settings.features)
+        reals = open_neighbourhood(inputs.data, settings.features, weights, device)
     opened = {}
     try:
         for subject in subjects:

@@ -13,7 +13,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.directions import Mover, covariance_normal, find
 from stylegan_eval.metrics.flip import metric_name, protocol
 from stylegan_eval.metrics.image_pass import GeneratedImages, collect
-from stylegan_eval.metrics.ls_collector import LsCollector
+from stylegan_eval.metrics.ls import LsCollector
 from stylegan_eval.metrics.separability import fit_hyperplane, svm_predictions
 from stylegan_eval.results.directions_file import Directions
 from stylegan_eval.settings.others import DirectionsSettings

@@ -8,8 +8,14 @@ import torch
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.image_pass import GeneratedImages, Samples, collect
-from stylegan_eval.metrics.ls import choose_attributes, measure, metric_name, protocol
-from stylegan_eval.metrics.ls_collector import LsCollector, check
+from stylegan_eval.metrics.ls import (
+    LsCollector,
+    check_resolution,
+    choose_attributes,
+    measure,
+    metric_name,
+    protocol,
+)
 from stylegan_eval.settings.others import LsSettings
 from tests.eval.twisted import CPU, NAMES, EveryBrokenNetwork, TwistedGenerator, classifier
 
@@ -130,9 +136,9 @@ def test_images_of_files_are_refused():
 
 
 def test_classifiers_of_larger_images_are_refused():
-    check(classifier(), 16)
+    check_resolution(classifier(), 16)
     with pytest.raises(UserError, match=r"draws 16x16, the classifiers read 32x32: .* 16"):
-        check(classifier(resolution=32), 16)
+        check_resolution(classifier(resolution=32), 16)
 
 
 # What a result depends on.
