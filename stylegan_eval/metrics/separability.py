@@ -45,14 +45,14 @@ def probabilities(logits: ArrayLike) -> NDArray[np.float32]:
 
 
 def most_confident(predictions: ArrayLike, keep: int) -> tuple[Integers, Integers]:
-    """Which predictions are the surest, and what they say.
+    """Indices and labels of the most confident predictions.
 
     `predictions`: probabilities [n, 2].
 
     Returns
     -------
     indices : ndarray
-        int64 [keep], the surest first, equally sure ones in their order.
+        int64 [keep], the most confident first, ties in their order.
     targets : ndarray
         int64 [keep]: 0 with the attribute, 1 without.
     """
