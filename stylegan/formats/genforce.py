@@ -10,14 +10,15 @@ from torch import Tensor
 
 from stylegan.configs import NetworkConfig
 from stylegan.formats.weights import (
-    Imported,
     State,
     Weights,
     fit_widths,
+    imported,
     mean_w,
     take_mapping,
     with_mapping,
 )
+from stylegan.snapshot import Snapshot
 from stylegan_eval.errors import UserError
 
 # Settings that make the generator another function than any of ours, and what they must be.
@@ -117,7 +118,7 @@ def is_discriminator(state: Mapping[Any, Any]) -> bool:
     return any(re.match(r"input\d+\.(weight|bias)", str(name)) for name in state)
 
 
-def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any, Any]) -> Imported:
+def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any, Any]) -> Snapshot:
     """Read the networks of a file.
 
     Parameters
@@ -156,7 +157,7 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any,
     for weights in critics.values():
         network, resolution, states["D"] = _discriminator(weights, names, network, resolution)
     assert network is not None
-    return Imported(
+    return imported(
         layout=names.layout,
         network=network,
         resolution=resolution,

@@ -13,16 +13,17 @@ import torch
 
 from stylegan.configs import NetworkConfig
 from stylegan.formats.weights import (
-    Imported,
     State,
     Weights,
     drawn_noise,
     fit_widths,
+    imported,
     mean_w,
     take_mapping,
     trained_blocks,
     with_mapping,
 )
+from stylegan.snapshot import Snapshot
 
 LAYOUT = "huangzh13"
 _EMBEDDING = "class_embedding.weight"
@@ -49,7 +50,7 @@ def is_discriminator(state: Mapping[Any, Any]) -> bool:
     return any(str(name).startswith("final_block.") for name in state)
 
 
-def read_generator(state: Mapping[Any, Any], path: Path) -> Imported:
+def read_generator(state: Mapping[Any, Any], path: Path) -> Snapshot:
     """Read a generator, be it averaged or not: the file does not say."""
     weights = Weights(state, path, "generator")
     blocks = weights.count(r"g_synthesis\.to_rgb\.(\d+)\..*")
@@ -69,7 +70,7 @@ def read_generator(state: Mapping[Any, Any], path: Path) -> Imported:
         w_avg = mean_w(network, own)
         notes.append("w_avg is the mean over 10240 latents (the file's is zero or missing)")
     own["w_avg"] = w_avg
-    return Imported(
+    return imported(
         layout=LAYOUT,
         network=network,
         resolution=2 << blocks,
@@ -79,7 +80,7 @@ def read_generator(state: Mapping[Any, Any], path: Path) -> Imported:
     )
 
 
-def read_discriminator(state: Mapping[Any, Any], path: Path) -> Imported:
+def read_discriminator(state: Mapping[Any, Any], path: Path) -> Snapshot:
     """Read a discriminator."""
     weights = Weights(state, path, "discriminator")
     if _EMBEDDING in weights:
@@ -117,7 +118,7 @@ def read_discriminator(state: Mapping[Any, Any], path: Path) -> Imported:
     take("dense0", "final_block.dense0", widths[2], 16 * C)
     take("dense1", "final_block.dense1", 1, widths[2])
     weights.finish()
-    return Imported(layout=LAYOUT, network=network, resolution=4 << top, states={"D": own})
+    return imported(layout=LAYOUT, network=network, resolution=4 << top, states={"D": own})
 
 
 def _take_mean(weights: Weights, name: str) -> None:

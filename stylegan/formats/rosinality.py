@@ -16,14 +16,15 @@ from torch import Tensor
 
 from stylegan.configs import NetworkConfig
 from stylegan.formats.weights import (
-    Imported,
     State,
     Weights,
     drawn_noise,
     fit_widths,
+    imported,
     mean_w,
     trained_blocks,
 )
+from stylegan.snapshot import Snapshot
 from stylegan_eval.errors import UserError
 
 LAYOUT = "rosinality"
@@ -45,7 +46,7 @@ def is_discriminator(state: Mapping[Any, Any]) -> bool:
     return any(str(name).startswith("progression.0.conv1.") for name in state)
 
 
-def read(parts: Mapping[str, Mapping[Any, Any]], path: Path) -> Imported:
+def read(parts: Mapping[str, Mapping[Any, Any]], path: Path) -> Snapshot:
     """Read generators.
 
     Parameters
@@ -77,7 +78,7 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path) -> Imported:
     notes = ["w_avg is the mean over 10240 latents, fixed noise is drawn (the file has neither)"]
     if trained < blocks:
         notes.append(f"the file goes on to {2 << blocks}x{2 << blocks}, which was never trained")
-    return Imported(
+    return imported(
         layout=LAYOUT,
         network=network,
         resolution=2 << trained,

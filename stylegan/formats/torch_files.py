@@ -4,13 +4,14 @@ Read already, by `pickles.torch_files`: tensors and plain values, of which nothi
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from stylegan.formats import genforce, huangzh13, rosinality
-from stylegan.formats.weights import Imported
+from stylegan.snapshot import Snapshot
 from stylegan_eval.errors import UserError
 
 # What the layouts with several networks in a file call them.
@@ -19,26 +20,22 @@ _PARALLEL = "module."  # before every name that torch.nn.DataParallel saved
 _AVERAGED = ("ema", "running", "smooth", "avg", "average")  # in the name of an averaged state
 
 
-def read_peer(tree: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
-    """Read networks of rosinality, genforce, Hammer or huangzh13.
+def read_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
+    """Read networks of rosinality, genforce, Hammer or huangzh13; None where it is none of these.
 
-    Parameters
-    ----------
-    tree : mapping
-        What `path` holds.
-    path : Path
-        File, for messages.
-
-    Returns
-    -------
-    dict or None
-        What `opening.open_networks` gives; None where the layout is none of these.
+    `tree` is what the file `path` holds.
     """
-    imported = import_peer(tree, path)
-    return None if imported is None else imported.tree()
+    snapshot = import_peer(tree, path)
+    if snapshot is None:
+        return None
+    networks = {
+        part: {name: value.float().contiguous() for name, value in state.items()}
+        for part, state in snapshot.networks.items()
+    }
+    return replace(snapshot, networks=networks)
 
 
-def import_peer(tree: Mapping[str, Any], path: Path) -> Imported | None:
+def import_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
     """Like `read_peer`, in the precision of the file."""
     parts = _parts(tree)
     found = [layout for state in parts.values() if (layout := _layout(state)) is not None]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from stylegan import __version__
-from stylegan.configs import CONFIGS, NetworkConfig, config_to_dict
-from stylegan.network_file import Facts
+from stylegan.configs import CONFIGS, NetworkConfig
 from stylegan.networks.mapping import Mapping as MappingNetwork
-from stylegan.snapshot import Provenance, provenance_to_dict
+from stylegan.snapshot import Facts, Provenance, Snapshot
 from stylegan_eval.errors import UserError
 
 State = dict[str, Tensor]
@@ -217,45 +216,41 @@ _LATENTS = 10_240
 _BATCH = 1024
 
 
-@dataclass(frozen=True, kw_only=True)
-class Imported:
-    """Networks of another layout in the terms of ours."""
+def imported(
+    layout: str,
+    network: NetworkConfig,
+    resolution: int,
+    states: Mapping[str, State],
+    *,
+    notes: Sequence[str] = (),
+    **progress: Any,
+) -> Snapshot:
+    """Networks of another layout in the terms of ours, in the precision of the file.
 
-    layout: str  # Name of the layout
-    network: NetworkConfig  # What they are made of
-    resolution: int  # Full resolution
-    states: Mapping[str, State]  # Of "G_ema", "G" and "D", as far as they are there
-    lod: float = 0.0  # Level of detail they were trained to
-    nimg: int = 0  # Images shown
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Reasons why a part of the file was left out, by part."""
-    notes: tuple[str, ...] = ()  # What was made up
-
-    def tree(self) -> dict[str, Any]:
-        """Return the dictionary of `opening.open_networks`, in float32."""
-        config = replace(
-            CONFIGS["F"],
-            change=f"imported from the layout of {self.layout}",
-            resolution=self.resolution,
-            network=self.network,
-        )
-        networks = {
-            part: {name: value.float().contiguous() for name, value in state.items()}
-            for part, state in self.states.items()
-        }
-        return {
-            "format": self.layout,
-            "config": config_to_dict(config),
-            "provenance": provenance_to_dict(
-                Provenance(seed=0, data="unknown", version=__version__)
-            ),
-            "nimg": self.nimg,
-            "lod": self.lod,
-            "labels": torch.eye(self.network.label_size) if self.network.label_size else None,
-            "networks": networks,
-            "facts": Facts(note="; ".join((f"layout of {self.layout}", *self.notes))),
-            "left_out": self.left_out,
-        }
+    Parameters
+    ----------
+    states : mapping
+        Of "G_ema", "G" and "D", as far as they are there.
+    notes : sequence of str
+        What was made up.
+    progress
+        `nimg`, `lod` and `left_out` of `Snapshot`.
+    """
+    config = replace(
+        CONFIGS["F"],
+        change=f"imported from the layout of {layout}",
+        resolution=resolution,
+        network=network,
+    )
+    return Snapshot(
+        config=config,
+        provenance=Provenance(seed=0, data="unknown", version=__version__),
+        networks=states,
+        format=layout,
+        labels=torch.eye(network.label_size) if network.label_size else None,
+        facts=Facts(note="; ".join((f"layout of {layout}", *notes))),
+        **{"nimg": 0, "lod": 0.0, **progress},
+    )
 
 
 def mean_w(network: NetworkConfig, state: State) -> Tensor:

@@ -7,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan.checkpoint import load_generator, load_labels
 from stylegan.networks.generator import Generator, labels_of, truncate
 from stylegan.networks.layers import upsample_nearest
 from stylegan.networks.synthesis import split_lod
 from stylegan.opening import open_networks
 from stylegan.runtime import Runtime
 from stylegan.sample.options import Source
+from stylegan.snapshot import load_generator, load_labels
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.sampling import noise_maps, to_uint8
 from stylegan_eval.errors import UserError
@@ -170,8 +170,8 @@ def open_painter(source: Source, drawn: Drawn = _nobody) -> Painter:
         Told of progress; see `Painter`.
     """
     runtime = Runtime.choose(source.device)
-    _, tree = open_networks(source.ckpt)
-    network = load_generator(tree, runtime.device)
+    _, snapshot = open_networks(source.ckpt)
+    network = load_generator(snapshot, runtime.device)
     size, number = network.config.label_size, source.number
     if size == 0 and number is not None:
         raise UserError(f"{source.ckpt} is unconditional: leave --class out")
@@ -179,6 +179,6 @@ def open_painter(source: Source, drawn: Drawn = _nobody) -> Painter:
         raise UserError(f"{source.ckpt} knows classes 0 to {size - 1}, not {number}")
     rows = None
     if size:
-        rows = load_labels(tree) if number is None else torch.eye(size)[number : number + 1]
-    lod = float(tree["lod"]) if source.lod is None else source.lod
+        rows = load_labels(snapshot) if number is None else torch.eye(size)[number : number + 1]
+    lod = snapshot.lod if source.lod is None else source.lod
     return Painter(network, lod=lod, label_rows=rows, batch=source.batch, drawn=drawn)

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan.checkpoint import load_generator, load_labels
 from stylegan.networks.generator import Generator
-from stylegan.opening import DEMO, demo_directions_path, description_of, open_networks
+from stylegan.opening import DEMO, demo_directions_path, open_networks
 from stylegan.sample.painter import Painter
 from stylegan.sample.recipe import Recipe
+from stylegan.snapshot import load_generator, load_labels
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
@@ -74,14 +74,14 @@ def open_subject(ckpt: Path, device: torch.device, directions: Path | None) -> S
     directions : Path, optional
         File of attribute directions; see `directions_path`.
     """
-    path, tree = open_networks(ckpt)
-    network = load_generator(tree, device)
-    conditional = network.config.label_size > 0 and tree["labels"] is not None
-    rows = load_labels(tree) if conditional else None
+    path, snapshot = open_networks(ckpt)
+    network = load_generator(snapshot, device)
+    conditional = network.config.label_size > 0 and snapshot.labels is not None
+    rows = load_labels(snapshot) if conditional else None
     return Subject(
         ckpt=ckpt,
-        description=description_of(tree),
-        painter=Painter(network, lod=float(tree["lod"]), label_rows=rows),
+        description=snapshot.description,
+        painter=Painter(network, lod=snapshot.lod, label_rows=rows),
         directions=None if directions is None else _directions_of(network, path, directions),
     )
 

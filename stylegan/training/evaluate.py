@@ -187,7 +187,7 @@ class Measurements:
             return
         with suppress(UserError):  # pruned or damaged: the best before it stays
             # In a short run, a later checkpoint may bear the same name.
-            if read_checkpoint(self.folder / str(best["checkpoint"]))["nimg"] == best["nimg"]:
+            if read_checkpoint(self.folder / str(best["checkpoint"])).nimg == best["nimg"]:
                 self._keep(best)
 
     def _due(self, nimg: int, *, last: bool) -> list[str]:

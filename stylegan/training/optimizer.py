@@ -168,7 +168,7 @@ class Adam(torch.optim.Adam):
         moments = {key: self._flat.views(self._moments[key]) for key in kept}
         return {"t": self._t, "skipped": self.skipped, **moments}
 
-    def load_tree(self, tree: dict[str, Any]) -> None:
+    def load_tree(self, tree: Mapping[str, Any]) -> None:
         """Take over what `tree` gave."""
         self._t.copy_(tree["t"])
         self.skipped.copy_(tree["skipped"])

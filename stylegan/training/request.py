@@ -15,7 +15,6 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
-from stylegan.checkpoint import load_config
 from stylegan.config_file import config_text, read_config
 from stylegan.configs import CONFIGS, Config
 from stylegan.opening import open_networks
@@ -181,7 +180,7 @@ def config_lines(wanted: Wanted) -> str:
     """What ``--print-config`` prints."""
     goes_on = wanted.auto and wanted.out is not None and holds_run(wanted.out)
     source = wanted.out if goes_on else wanted.resume or wanted.init
-    trained = None if source is None else load_config(open_networks(source)[1])[0]
+    trained = None if source is None else open_networks(source)[1].config
     return config_text(wanted.resolve(trained, cache(partial(look_at, cache=wanted.cache))))
 
 

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan.checkpoint import load_generator
-from stylegan.configs import config_to_dict
 from stylegan.formats.export import KINDS, export_generator
 from stylegan.formats.torch_files import read_peer
 from stylegan.networks.generator import GeneratorAtLod, TruncatedGenerator, build_generator
-from stylegan.snapshot import Provenance, provenance_to_dict
+from stylegan.snapshot import Provenance, Snapshot, load_generator
 from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.factories import generator_from
@@ -36,12 +34,13 @@ def tree_of(row="F", *, lod=0.0, **properties):
         for name, value in (*made.named_parameters(), ("w_avg", made.w_avg)):
             if name.endswith(("bias", "const", "noise_weight", "w_avg")):
                 value.normal_(generator=rng)
-    return {
-        "config": config_to_dict(config),
-        "provenance": provenance_to_dict(Provenance(seed=0, data="none", version="0")),
-        "lod": lod,
-        "networks": {"G_ema": made.state_dict()},
-    }
+    return Snapshot(
+        config=config,
+        provenance=Provenance(seed=0, data="none", version="0"),
+        nimg=0,
+        lod=lod,
+        networks={"G_ema": made.state_dict()},
+    )
 
 
 def latents(n, z_dim=32):
@@ -56,7 +55,7 @@ def expected(tree, z, psi, cutoff=8):
         if psi < 1
         else network.mapping(z)
     )
-    lod = tree["lod"]
+    lod = tree.lod
     return GeneratorAtLod(network, lod).synthesis(ws, network.g.fixed_noise(lod))
 
 
@@ -146,9 +145,9 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match="expected onnx, pt2, torchscript"):
         export_generator(tree_of(), path, "caffe")
     with pytest.raises(UserError, match="no generator"):
-        export_generator({**tree_of(), "networks": {"D": {}}}, path, "pt2")
+        export_generator(replace(tree_of(), networks={"D": {}}), path, "pt2")
     tree = tree_of()
-    tree["networks"]["G_ema"]["w_avg"].fill_(float("nan"))  # draws nothing to be compared
+    tree.networks["G_ema"]["w_avg"].fill_(float("nan"))  # draws nothing to be compared
     with pytest.raises(UserError, match="other images"):
         export_generator(tree, path, "torchscript")
     assert list(tmp_path.iterdir()) == []
