@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from stylegan_eval.cli.options import CSV, PNG
 from stylegan_eval.engine.command import ErrorLineCommand
+from stylegan_eval.engine.options import CSV, PNG
 
 
 @click.command("status", cls=ErrorLineCommand)

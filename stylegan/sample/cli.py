@@ -11,8 +11,8 @@ from stylegan.sample.figures_cli import figure_command, interpolate_command, mix
 from stylegan.sample.options import directions_option, recipe_of, recipe_options
 from stylegan.sample.project_cli import project_command
 from stylegan.sample.recipe import Mix, Move, Noise
-from stylegan_eval.cli.options import SeedRange
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, NetworkPath, say
+from stylegan_eval.engine.options import SeedRange
 
 if TYPE_CHECKING:
     from stylegan.snapshot import Snapshot

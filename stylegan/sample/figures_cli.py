@@ -19,8 +19,8 @@ from stylegan.sample.settings import (
     Truncation,
     Uncurated,
 )
-from stylegan_eval.cli.options import PSI, SEED, Number, SeedRange
 from stylegan_eval.engine.command import ErrorLineCommand
+from stylegan_eval.engine.options import PSI, SEED, Number, SeedRange
 
 if TYPE_CHECKING:
     from stylegan.sample.canvas import Pixels

@@ -11,8 +11,8 @@ import click
 
 from stylegan.sample.layers import Layers, parse_layers
 from stylegan.sample.recipe import Mix, Move, Noise, Recipe
-from stylegan_eval.cli.options import NPY, PNG, PSI, SEED, Number, SeedRange
 from stylegan_eval.engine.command import NetworkPath
+from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, SeedRange
 from stylegan_eval.errors import UserError
 
 NOISE = ("fixed", "random", "none")

@@ -7,8 +7,8 @@ import click
 
 from stylegan.sample import options
 from stylegan.sample.settings import ProjectionSettings
-from stylegan_eval.cli.options import NPY, PNG, options_of
 from stylegan_eval.engine.command import ErrorLineCommand, say
+from stylegan_eval.engine.options import NPY, PNG, options_of
 
 if TYPE_CHECKING:
     from stylegan.sample.painter import Painter

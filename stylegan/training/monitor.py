@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,10 +11,10 @@ from stylegan.checkpoint import checkpoints_in
 from stylegan.configs import LossConfig, ScheduleConfig
 from stylegan.training.loop import Terms
 from stylegan.training.schedule import TrainingPoint
+from stylegan.training.settings import OnCollapse
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
 
-OnCollapse = Literal["stop", "warn"]
 # Looks at the schedule that are kept: 64 steps of the published schedule.
 _KEPT = 16
 # One step of 8-bit images in [-1, 1]: images that differ by less are one image.

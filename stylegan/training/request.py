@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import torch
@@ -23,7 +23,6 @@ from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.batches import RealSet, look_at, open_together
 from stylegan.training.evaluate import check_metrics
-from stylegan.training.metric_names import MetricSettings
 from stylegan.training.partition import Execution
 from stylegan.training.plan import describe_plan, make_plan, prepared_images, run_files
 from stylegan.training.run import (
@@ -36,8 +35,7 @@ from stylegan.training.run import (
     resumed,
     run,
 )
-from stylegan.training.settings import RUN_FILE, RunSettings, read_settings
-from stylegan.training.speed import BUDGET
+from stylegan.training.settings import RUN_FILE, WARMUP, RunSettings, changed, read_settings
 from stylegan.training.trainer import TEXT_LOG
 from stylegan_eval.engine.files import check_not_held, check_writable
 from stylegan_eval.engine.processes import Processes
@@ -47,7 +45,6 @@ from stylegan_eval.generators.loading import pick_device
 
 _CHANNELS = 3  # of the images that are read
 DEFAULT_PRESET = "paper-ffhq-1gpu"
-_Settings = TypeVar("_Settings", RunSettings, Execution, MetricSettings)
 _NOWHERE = Path()
 
 
@@ -67,9 +64,7 @@ class Wanted:
     resume: Path | None = None  # a checkpoint, or a run's folder
     auto: bool = False  # resume `out` where it holds a run
     init: Path | None = None  # a file of networks, a run's folder, or Path("demo")
-    settings: Mapping[str, Any] = field(default_factory=dict)  # of RunSettings
-    execution: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of RunSettings and those in it
 
     def begin(self, look: Callable[[Path], RealSet], runtime: Runtime, *, taken: bool) -> Beginning:
         """Where the training begins; all processes come here together.
@@ -92,8 +87,9 @@ class Wanted:
                 runtime,
             )
         check_free(self.out or _NOWHERE, taken=taken)
-        settings = self._changed(
-            RunSettings(out=self.out or _NOWHERE, data=self.data or _NOWHERE, warmup=BUDGET)
+        settings = changed(
+            RunSettings(out=self.out or _NOWHERE, data=self.data or _NOWHERE, warmup=WARMUP),
+            self.settings,
         )
         if self.init is not None:
             return initial(
@@ -141,7 +137,7 @@ class Wanted:
             out=out,
             data=self.data or _NOWHERE,
             execution=Execution.named(provenance.execution[-1][1]),
-            warmup=BUDGET,
+            warmup=WARMUP,
         )
         folder = out if (out / RUN_FILE).is_file() else beside
         if (folder / RUN_FILE).is_file():
@@ -161,19 +157,7 @@ class Wanted:
                 f"{data}, on which {source} was trained, is not there: name the same images with"
                 " --data ZIP|DIR"
             )
-        return self._changed(replace(remembered, data=data))
-
-    def _changed(self, settings: RunSettings) -> RunSettings:
-        """`settings` with the options that were given."""
-        return replace(
-            _with(settings, self.settings),
-            execution=_with(settings.execution, self.execution),
-            metrics=_with(settings.metrics, self.metrics),
-        )
-
-
-def _with(settings: _Settings, options: Mapping[str, Any]) -> _Settings:
-    return replace(settings, **{key: value for key, value in options.items() if value is not None})
+        return changed(replace(remembered, data=data), self.settings)
 
 
 def config_lines(wanted: Wanted) -> str:
