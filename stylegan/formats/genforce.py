@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stylegan.configs import NetworkConfig
 from stylegan.formats.weights import (
+    Layout,
     State,
     Weights,
     fit_widths,
@@ -70,7 +71,7 @@ def _said(value: Any) -> str:
     return repr(value)[:40] if plain else type(value).__name__
 
 
-LAYOUT = "genforce"  # or Hammer: the two differ too little to be told apart at a glance
+_NAME = "genforce"  # or Hammer: the two differ too little to be told apart at a glance
 _SMOOTH = "generator_smooth"
 _LARGEST_NIMG = 2**62
 
@@ -89,7 +90,7 @@ class _Names:
 
 
 _GENFORCE = _Names(
-    layout=LAYOUT,
+    layout=_NAME,
     noise_weight="apply_noise.weight",
     noise="apply_noise.noise",
     noise_weight_shape=lambda C: (C,),
@@ -312,3 +313,6 @@ def _discriminator(
         weights.take("lod")
     weights.finish()
     return network, 4 << top, state
+
+
+LAYOUT = Layout("genforce", is_generator, is_discriminator, read)

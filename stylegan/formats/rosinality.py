@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stylegan.configs import NetworkConfig
 from stylegan.formats.weights import (
+    Layout,
     State,
     Weights,
     drawn_noise,
@@ -27,7 +28,7 @@ from stylegan.formats.weights import (
 from stylegan.snapshot import Snapshot
 from stylegan_eval.errors import UserError
 
-LAYOUT = "rosinality"
+_NAME = "rosinality"
 DISCRIMINATOR = (
     "the discriminator of rosinality's layout is another network (wider convolutions, one deviation"
     " for the whole minibatch), and no training goes on without one: use a file of another layout"
@@ -46,7 +47,7 @@ def is_discriminator(state: Mapping[Any, Any]) -> bool:
     return any(str(name).startswith("progression.0.conv1.") for name in state)
 
 
-def read(parts: Mapping[str, Mapping[Any, Any]], path: Path) -> Snapshot:
+def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, _about: Mapping[Any, Any]) -> Snapshot:
     """Read generators.
 
     Parameters
@@ -79,7 +80,7 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path) -> Snapshot:
     if trained < blocks:
         notes.append(f"the file goes on to {2 << blocks}x{2 << blocks}, which was never trained")
     return imported(
-        layout=LAYOUT,
+        layout=_NAME,
         network=network,
         resolution=2 << trained,
         states=states,
@@ -195,3 +196,6 @@ def _cut(state: State, kept: int, blocks: int) -> State:
     beyond = [f"g.to_rgb.{i}." for i in range(kept, blocks)]
     beyond += [f"g.layers.{k}." for k in range(2 * kept - 1, 2 * blocks - 1)]
     return {name: value for name, value in state.items() if not name.startswith(tuple(beyond))}
+
+
+LAYOUT = Layout(_NAME, is_generator, is_discriminator, read)

@@ -1,9 +1,9 @@
 """Checked access to state dicts of other implementations, assembled into our networks."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,17 @@ State = dict[str, Tensor]
 # Indices beyond are no layers: they are left to be refused as foreign tensors.
 _LARGEST_INDEX = 63
 _LARGEST_RESOLUTION = 2048
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an implementation stores its networks: a row of `formats.LAYOUTS`."""
+
+    name: str
+    is_generator: Callable[[Mapping[Any, Any]], bool]  # Whether names of a state are its G's
+    is_discriminator: Callable[[Mapping[Any, Any]], bool]
+    # States by the file's name of each; the file; all that the file holds -> networks.
+    read: Callable[[Mapping[str, Mapping[Any, Any]], Path, Mapping[Any, Any]], Snapshot]
 
 
 class Weights:
