@@ -228,10 +228,7 @@ CONFIGS: Mapping[str, Config] = MappingProxyType({row.name: row for row in (A, B
 def diff(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """What distinguishes two configurations, their names aside.
 
-    Returns
-    -------
-    dict
-        ``{"loss.style_mixing_prob": (0.0, 0.9)}`` for E and F.
+    Returns ``{"loss.style_mixing_prob": (0.0, 0.9)}`` for E and F.
     """
     before, after = flat(asdict(old)), flat(asdict(new))
     return {

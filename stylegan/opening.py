@@ -56,10 +56,7 @@ def demo_directions_path() -> Path:
 def located(path: Path) -> Path:
     """Find the file that holds the networks.
 
-    Parameters
-    ----------
-    path : Path
-        ``Path("demo")``, a run's folder (then its newest checkpoint), or a file.
+    `path`: ``Path("demo")``, a run's folder (then its newest checkpoint), or a file.
     """
     return demo_path() if path == Path(DEMO) else newest_checkpoint(path)
 
@@ -133,10 +130,7 @@ KINDS = (
 def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | None:
     """Entry point of `stylegan-eval`: the generator of what `open_networks` opens.
 
-    Returns
-    -------
-    LoadedGenerator or None
-        None when the path holds nothing of ours.
+    Returns None when the path holds nothing of ours.
     """
     if path.is_dir() and checkpoints_in(path):
         path = newest_checkpoint(path)

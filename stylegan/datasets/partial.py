@@ -46,10 +46,7 @@ def write_resumable(out: Path, content: Content) -> int:
 
     Interruption (Ctrl-C, SIGTERM, SIGKILL) leaves the beginning; on any error it is removed.
 
-    Returns
-    -------
-    int
-        Images that were there already.
+    Returns the number of images that were there already.
     """
     check_target(out)
     out = out.resolve() if out.is_symlink() else out

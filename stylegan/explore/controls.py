@@ -31,12 +31,7 @@ def section(title: str) -> Iterator[None]:
 class Controls:
     """All controls that a network has a use for.
 
-    Parameters
-    ----------
-    subject : Subject
-        The network.
-    changed : callable
-        Called when they say another recipe.
+    `changed`: Called when they say another recipe.
     """
 
     def __init__(self, subject: Subject, changed: Callable[[], Awaitable[None]]) -> None:

@@ -38,12 +38,7 @@ def build(studio: Studio) -> None:
 class Stage:
     """The image, its command, and a strip of kept ones.
 
-    Parameters
-    ----------
-    studio : Studio
-        Draws.
-    choose : callable
-        Called with the recipe that the controls shall say.
+    `choose`: Called with the recipe that the controls shall say.
 
     Attributes
     ----------

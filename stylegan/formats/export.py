@@ -111,11 +111,8 @@ def export_generator(
 
     Layers below `cutoff` are truncated.
 
-    Returns
-    -------
-    float or None
-        Largest difference of what was read back from this network, relative to the largest value;
-        None where ONNX Runtime is not installed to tell.
+    Returns the largest difference of what was read back from this network, relative to the largest
+    value; None where ONNX Runtime is not installed to tell.
     """
     if kind not in KINDS:
         raise UserError(f"cannot export {kind!r:.40}: expected {', '.join(KINDS)}")

@@ -35,13 +35,8 @@ _BEYOND_ALL = 2**15
 def read_settings(kwargs: Any, path: Path) -> dict[str, Any]:
     """Fields of `NetworkConfig` that the file gives.
 
-    Parameters
-    ----------
-    kwargs : object
-        The file's ``model_kwargs_init``: settings by network. Where the generator's are not
-        there, the layout's defaults hold.
-    path : Path
-        File, for messages.
+    `kwargs`: The file's ``model_kwargs_init``: settings by network. Where the generator's are not
+    there, the layout's defaults hold.
     """
     given = kwargs.get("generator") if isinstance(kwargs, Mapping) else None
     if not isinstance(given, Mapping):
@@ -125,10 +120,8 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any,
     Parameters
     ----------
     parts : mapping
-        States by the file's name: "generator_smooth", "generator", "discriminator"; or one
-        under "".
-    path : Path
-        File, for messages.
+        States by the file's name: "generator_smooth", "generator", "discriminator"; or one under
+        "".
     about : mapping
         All that the file holds: progress and settings are looked up there.
     """

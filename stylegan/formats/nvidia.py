@@ -76,10 +76,7 @@ _OTHER = frozenset(
 def config_of(networks: tuple[PickledNetwork, ...]) -> Config:
     """Find the configuration that networks of one file share.
 
-    Parameters
-    ----------
-    networks : tuple of PickledNetwork
-        Of ``G_style``, ``G_paper``, ``D_basic``, ``D_paper``.
+    `networks`: Of ``G_style``, ``G_paper``, ``D_basic``, ``D_paper``.
     """
     options: dict[str, Any] = {}
     rows = set()

@@ -50,12 +50,7 @@ def is_discriminator(state: Mapping[Any, Any]) -> bool:
 def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, _about: Mapping[Any, Any]) -> Snapshot:
     """Read generators.
 
-    Parameters
-    ----------
-    parts : mapping
-        States by the file's name: "g_running", "generator", "discriminator"; or one under "".
-    path : Path
-        File, for messages.
+    `parts`: States by the file's name: "g_running", "generator", "discriminator"; or one under "".
     """
     generators = {name: state for name, state in parts.items() if is_generator(state)}
     averaged = "g_running" if "g_running" in parts else ""

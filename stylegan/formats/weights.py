@@ -41,8 +41,6 @@ class Weights:
     ----------
     state : mapping
         Names and, one hopes, tensors.
-    path : Path
-        File, for messages.
     part : str
         What the state is of, for messages: "generator".
     """
@@ -62,10 +60,7 @@ class Weights:
     def count(self, pattern: str) -> int:
         """One more than the largest index among the names that match.
 
-        Parameters
-        ----------
-        pattern : str
-            Regular expression of a whole name, whose first group is the index.
+        `pattern`: Regular expression of a whole name, whose first group is the index.
         """
         found = [re.fullmatch(pattern, name) for name in self._all if isinstance(name, str)]
         indices = [int(match[1]) for match in found if match and len(match[1]) <= 2]
@@ -141,12 +136,7 @@ def _said(shape: tuple[int, ...]) -> str:
 def fit_widths(weights: Weights, widths: Mapping[int, int]) -> tuple[int, int]:
     """`fmap_base` and `fmap_max` that give these feature maps.
 
-    Parameters
-    ----------
-    weights : Weights
-        Whose they are, for the message.
-    widths : mapping
-        Feature maps by resolution, which may be 2 (D's dense layer).
+    `widths`: Feature maps by resolution, which may be 2 (D's dense layer).
     """
     if (resolution := max(widths)) > _LARGEST_RESOLUTION:
         raise weights.refuse(f"is for {resolution} pixels, expected at most {_LARGEST_RESOLUTION}")
@@ -168,10 +158,6 @@ def with_mapping(
 
     Parameters
     ----------
-    network : NetworkConfig
-        All but the mapping.
-    weights : Weights
-        Generator.
     layers : sequence
         (out, in) of each dense layer.
     embedding : str
@@ -197,16 +183,7 @@ def with_mapping(
 def take_mapping(weights: Weights, network: NetworkConfig, dense: str, embedding: str) -> State:
     """Take the mapping of a layout that stores it as the official code does.
 
-    Parameters
-    ----------
-    weights : Weights
-        Generator.
-    network : NetworkConfig
-        Of `with_mapping`.
-    dense : str
-        What the names of the dense layers begin with, before their number.
-    embedding : str
-        Name of the label embedding.
+    `dense`: What the names of the dense layers begin with, before their number.
     """
     state: State = {}
     width = network.z_dim

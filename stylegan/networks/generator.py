@@ -109,8 +109,6 @@ class TruncatedGenerator:
     ----------
     generator : Generator
         Must have a mapping network.
-    psi : float
-        Truncation strength.
     cutoff : int
         Layers from here on are left alone; 8 is the official default.
 
@@ -144,13 +142,6 @@ class GeneratorAtLod:
     """A generator that is still growing: draws at one lod, repeated to the full size.
 
     So does the official code, whose networks remember the lod they were trained to.
-
-    Parameters
-    ----------
-    generator : Generator
-        The network.
-    lod : float
-        Level of detail to draw at.
     """
 
     def __init__(self, generator: Generator, lod: float) -> None:

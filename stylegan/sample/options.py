@@ -116,15 +116,7 @@ class LayerRange(click.ParamType[Layers]):
 
 
 class CommaList(click.ParamType[tuple[Any, ...]]):
-    """One or more values of a type, with commas between.
-
-    Parameters
-    ----------
-    item : click.ParamType
-        Type of each value.
-    count : int, optional
-        How many there must be.
-    """
+    """One or more values of a type, with commas between."""
 
     name = "list"
 

@@ -32,14 +32,10 @@ class Painter:
 
     Parameters
     ----------
-    network : Generator
-        On its device.
     lod : float
         Level of detail; 0 is full size.
     label_rows : Tensor, optional
         [K, label_size], labels that each latent draws one of; a conditional network needs them.
-    batch : int
-        Images drawn at a time.
     drawn : callable
         Told how many images were drawn, after each batch.
     """
@@ -138,8 +134,6 @@ class Painter:
             [N, num_ws, w_dim].
         noise : Noise
             Asked for the noise of each image.
-        first : int
-            Number of the first image.
         """
         for start in range(0, len(ws), self.batch):
             part = ws[start : start + self.batch]
@@ -160,15 +154,7 @@ class Painter:
 
 
 def open_painter(source: Source, drawn: Drawn = _nobody) -> Painter:
-    """Read the generator of a checkpoint.
-
-    Parameters
-    ----------
-    source : Source
-        Which generator, and how it is run.
-    drawn : callable
-        Told of progress; see `Painter`.
-    """
+    """Read the generator of a checkpoint."""
     runtime = Runtime.choose(source.device)
     _, snapshot = open_networks(source.ckpt)
     network = load_generator(snapshot, runtime.device)

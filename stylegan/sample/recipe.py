@@ -103,10 +103,7 @@ class Recipe:
     def words(self) -> list[str]:
         """Options of `stylegan-sample image` that make it again, those at their defaults left out.
 
-        Returns
-        -------
-        list of str
-            What `stylegan.sample.options.parse_recipe` reads; the seed is always there.
+        Returns what `stylegan.sample.options.parse_recipe` reads; the seed is always there.
         """
         words = ["--seed", str(self.seed)]
         if self.psi != 1:

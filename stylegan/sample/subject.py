@@ -65,14 +65,7 @@ class Subject:
 def open_subject(ckpt: Path, device: torch.device, directions: Path | None) -> Subject:
     """Open a network to be looked at.
 
-    Parameters
-    ----------
-    ckpt : Path
-        What `open_networks` opens.
-    device : torch.device
-        Where it shall draw.
-    directions : Path, optional
-        File of attribute directions; see `directions_path`.
+    `directions` is a file of attribute directions; see `directions_path`.
     """
     path, snapshot = open_networks(ckpt)
     network = load_generator(snapshot, device)
@@ -172,17 +165,8 @@ def _truncated(seed: int, recipe: Recipe, subject: Subject) -> Tensor:
 def draw_recipe(recipe: Recipe, subject: Subject) -> NDArray[np.uint8]:
     """Draw one image, repeated to the full size where the network is still growing.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        Noise maps of a noise seed s are those of the first of a batch of seed s.
-    subject : Subject
-        The network.
-
-    Returns
-    -------
-    ndarray
-        uint8 [H, W, C].
+    Noise maps of a noise seed s are those of the first image of a batch of seed s. Returns uint8
+    [H, W, C].
     """
     check_fits(recipe, subject)
     painter = subject.painter

@@ -94,22 +94,9 @@ def micro_batches(
 ) -> IntTable:
     """Most images that a pass may take so that a step stays below a limit, by resolution.
 
-    Parameters
-    ----------
-    config : Config
-        What would be trained.
-    memory_limit : int
-        Bytes for each process, as `step_cost` counts them.
-    execution : Execution
-        Precision.
-    world : int
-        Number of processes.
-
-    Returns
-    -------
-    table
-        For `Execution.at_a_time`. Whole groups of the minibatch deviation that divide the
-        process's part of the minibatch.
+    `memory_limit` is in bytes for each process, as `step_cost` counts them. Returns a table for
+    `Execution.at_a_time`: whole groups of the minibatch deviation that divide the process's part of
+    the minibatch.
     """
     rehearsal = Rehearsal(config, execution or Execution())
     group = config.network.mbstd_group_size
@@ -148,13 +135,7 @@ def _most_images(
 
 
 class RemainingTime:
-    """Estimate of the time left, from the rate so far and the cost of the phases to come.
-
-    Parameters
-    ----------
-    costs : list of PhaseCost
-        The whole training.
-    """
+    """Estimate of the time left, from the rate so far and the cost of the phases to come."""
 
     def __init__(self, costs: list[PhaseCost]) -> None:
         self.costs = costs

@@ -49,17 +49,6 @@ def check_metrics(
     """Refuse, before the training, what could not be measured during it.
 
     Every feature network is loaded once, so weights that must be downloaded are.
-
-    Parameters
-    ----------
-    asked : sequence of Asked
-        What will be measured.
-    data : Path
-        The real images.
-    resolution : int
-        Of the networks.
-    device : torch.device
-        Where.
     """
     if asked:
         check_cache()
@@ -336,11 +325,8 @@ def _in_one_line(error: Exception) -> str:
 def measure_group(group: Sequence[Asked], inputs: Inputs, run: Run) -> list[tuple[Asked, Row]]:
     """Measure metrics of `groups_of`, which look at the same images.
 
-    Returns
-    -------
-    list
-        Rows in the order of `group`, each with what it belongs to; empty in all processes but the
-        first.
+    Returns rows in the order of `group`, each with what it belongs to; empty in all processes but
+    the first.
     """
     owners: list[Asked] = []
     requests = []

@@ -77,19 +77,7 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """Progress bar, and one row of the log per tick.
-
-    Parameters
-    ----------
-    log : RunLog
-        Where rows go.
-    config : Config
-        What is trained.
-    costs : list of PhaseCost
-        From which the remaining time follows.
-    nimg : int
-        Images shown at the start.
-    """
+    """Progress bar, and one row of the log per tick."""
 
     def __init__(self, log: RunLog, config: Config, costs: list[PhaseCost], nimg: int) -> None:
         self.log = log
@@ -177,17 +165,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 class Every:
-    """Call `action` whenever another `kimg` thousand images have been shown.
-
-    Parameters
-    ----------
-    kimg : float
-        Interval.
-    nimg : int
-        Images shown at the start.
-    action : callable
-        Takes the state.
-    """
+    """Call `action` whenever another `kimg` thousand images have been shown."""
 
     def __init__(self, kimg: float, nimg: int, action: Callable[[TrainState], None]) -> None:
         self.interval = kimg * 1000
@@ -206,12 +184,8 @@ class SampleSheet:
 
     Parameters
     ----------
-    folder : Path
-        Where ``fakes-*.png`` go.
     latents : Tensor
         [N, z_dim], on the networks' device.
-    columns : int
-        Images in a row.
     labels : Tensor, optional
         [N, label_size], for a conditional network.
     """

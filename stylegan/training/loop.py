@@ -98,18 +98,6 @@ def train(
 
     Parameters
     ----------
-    state : TrainState
-        Changed in place.
-    reals : RealImages
-        Real images.
-    config : Config
-        What to train and how.
-    seed : int
-        Seed of all randomness.
-    runtime : Runtime
-        Device and processes.
-    execution : Execution
-        Precision, passes, workers.
     hooks : sequence of Hook
         Called after each look's steps with the state, the schedule's point and the loss terms.
     should_stop : callable
@@ -222,10 +210,6 @@ def discriminator_terms(
         [n, C, H, W].
     t : Tensor or None
         [n, 1, 1, 1] in [0, 1): where WGAN-GP looks between them.
-    loss : LossConfig
-        Which loss.
-    lod : float
-        Level of detail.
     """
     reals, labels = batch.reals, batch.labels
     uses_r1 = loss.kind == "logistic-r1" and loss.r1_gamma > 0

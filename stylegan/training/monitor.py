@@ -61,8 +61,6 @@ def signs_of_collapse(
     ----------
     looks : sequence of Look
         The latest ones, oldest first.
-    limit : float
-        See `score_limit`.
     best_spread : float
         Largest spread so far.
     steps : int
@@ -93,10 +91,6 @@ class Monitor:
 
     Parameters
     ----------
-    state : TrainState
-        Where the training starts.
-    loss : LossConfig
-        Decides the limit of the scores.
     schedule : ScheduleConfig
         Says how many steps lie between two looks.
     folder : Path

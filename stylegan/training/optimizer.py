@@ -95,12 +95,7 @@ class Adam(torch.optim.Adam):
     is told that it has taken steps forever and is given the corrected rate. The count t, the rate
     and whether a step is skipped stay on the device: nothing waits for it.
 
-    Parameters
-    ----------
-    flat : Flat
-        Weights and gradients.
-    schedule : ScheduleConfig
-        beta1, beta2, eps.
+    `schedule`: beta1, beta2, eps.
 
     Attributes
     ----------
@@ -140,10 +135,7 @@ class Adam(torch.optim.Adam):
 
         A step that is left out changes neither weights nor moments nor t.
 
-        Returns
-        -------
-        Tensor
-            Norm of all gradients, a scalar on the device.
+        Returns the norm of all gradients, a scalar on the device.
         """
         group = self.param_groups[0]
         beta1, beta2 = group["betas"]
@@ -197,10 +189,7 @@ class Tally:
     gradient that is not finite in one process is not finite in the sum, so all processes leave
     the step out together.
 
-    Parameters
-    ----------
-    flat : Flat
-        Its gradients are cleared.
+    `flat`: Its gradients are cleared.
     """
 
     def __init__(self, flat: Flat) -> None:

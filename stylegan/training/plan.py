@@ -179,17 +179,7 @@ def make_plan(
 def describe_plan(
     plan: Plan, files: Sequence[Written] = (), out: Path | None = None
 ) -> Iterator[str]:
-    """Lines on the chain from A, sizes, phases, memory, length and files.
-
-    Parameters
-    ----------
-    plan : Plan
-        What would be trained.
-    files : sequence of Written
-        What would be written.
-    out : Path, optional
-        Folder of the run, if it is known.
-    """
+    """Lines on the chain from A, sizes, phases, memory, length and files."""
     yield from _chain(plan.config)
     yield ""
     yield from _sizes(plan.config)

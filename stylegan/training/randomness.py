@@ -20,8 +20,6 @@ class StepRandom:
 
     Parameters
     ----------
-    seed : int
-        Seed of the run.
     nimg : int
         Real images shown before the step.
     device : torch.device

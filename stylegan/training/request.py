@@ -69,12 +69,7 @@ class Wanted:
     def begin(self, look: Callable[[Path], RealSet], runtime: Runtime, *, taken: bool) -> Beginning:
         """Where the training begins; all processes come here together.
 
-        Parameters
-        ----------
-        look : callable
-            Opens the real images.
-        taken : bool
-            Whether `out` holds a run.
+        `taken`: Whether `out` holds a run.
         """
         source = self.out if self.auto and taken else self.resume
         if source is not None:
@@ -219,11 +214,8 @@ def _threads(processes: int) -> int:
 def launch(arguments: Sequence[str], processes: int, device: str) -> int:
     """Start `stylegan-train` in several processes on this machine by PyTorch's own launcher.
 
-    Returns
-    -------
-    int
-        Exit status: of the process that failed first, or 128 + the signal that ended it or that
-        came here.
+    Returns the exit status: of the process that failed first, or 128 + the signal that ended it or
+    that came here.
     """
     if pick_device(device).type == "cuda":
         pick_device(f"cuda:{processes - 1}")

@@ -248,10 +248,7 @@ def _read(source: Path, runtime: Runtime) -> tuple[Path, Snapshot]:
 def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
     """Refuse a data set that the configuration cannot be trained on; say if it is shrunk.
 
-    Parameters
-    ----------
-    fixed : bool
-        Whether the networks are there already, so that options cannot change them.
+    `fixed`: Whether the networks are there already, so that options cannot change them.
     """
     data = reals.path
     check_sizes(config, reals.resolution, data, fixed=fixed)

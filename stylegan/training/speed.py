@@ -61,8 +61,6 @@ def measure_phases(
 
     Parameters
     ----------
-    costs : sequence of PhaseCost
-        The training.
     build : callable
         Makes a phase's step.
     rate : float

@@ -84,11 +84,8 @@ class TrainState:
     ) -> Snapshot:
         """Content of a checkpoint; it shares the tensors.
 
-        Parameters
-        ----------
-        labels : Tensor, optional
-            [K, label_size], labels of the training images or of some of them; a conditional network
-            needs them to be sampled and measured.
+        `labels`: [K, label_size], labels of the training images or of some of them; a conditional
+        network needs them to be sampled and measured.
         """
         return Snapshot(
             config=config,

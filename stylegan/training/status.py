@@ -139,15 +139,7 @@ def last_trouble(log: Path) -> str:
 
 
 def phase_times(costs: Sequence[PhaseCost], rows: Sequence[dict[str, Any]]) -> list[PhaseTime]:
-    """Time of each phase: what is over by the log, what is to come by the cost of its images.
-
-    Parameters
-    ----------
-    costs : sequence of PhaseCost
-        The whole training, in order.
-    rows : sequence of dict
-        Rows of the log, in order.
-    """
+    """Time of each phase: what is over by the log, what is to come by the cost of its images."""
     seconds = [0.0] * len(costs)
     images = [0.0] * len(costs)
     nimg, rate = 0, 0.0  # floating-point operations per second, of the latest phase with a tick

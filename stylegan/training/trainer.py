@@ -46,21 +46,7 @@ _LABELS_KEPT = 4096
 
 
 class Attempt:
-    """One process's part in a run.
-
-    Parameters
-    ----------
-    config : Config
-        What is trained.
-    settings : RunSettings
-        Where, how often, how.
-    runtime : Runtime
-        Device and processes.
-    pyramid : Pyramid
-        Real images.
-    provenance : Provenance
-        What checkpoints say of their making.
-    """
+    """One process's part in a run."""
 
     def __init__(
         self,
@@ -78,11 +64,6 @@ class Attempt:
 
     def train(self, state: TrainState) -> Path:
         """Train to the end, or until a signal comes to any process.
-
-        Returns
-        -------
-        Path
-            The last checkpoint.
 
         Raises
         ------

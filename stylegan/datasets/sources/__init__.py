@@ -32,8 +32,6 @@ def open_source(
         A folder, a file, or ``torchvision:NAME:FOLDER``.
     folder_classes : bool
         Make a class of each first sub-folder, instead of other labels; of folders and zips only.
-    download : bool
-        Let torchvision fetch what is missing.
     """
     if str(place).startswith(TORCHVISION):
         source: Source = open_torchvision(str(place), download=download)
