@@ -50,21 +50,16 @@ def resized(image: np.ndarray, height: int, width: int, resample: Resample) -> n
     if image.shape[1:] == (height, width):
         return image
     if resample == "box":
-        return to_uint8(_area_mean(image, height, width))
+        return to_uint8(area_mean(image, height, width))
     return to_uint8(_lanczos(image, height, width))
 
 
-def area_mean(image: np.ndarray, resolution: int) -> np.ndarray:
+def area_mean(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Exact mean over the area of each new pixel, also for sizes that do not divide.
 
-    For a factor of 2^n this is the 2x2 mean, n times.
-
-    Returns float64 [C, resolution, resolution] of `image`, integers [C, H, W].
+    For a factor of 2^n this is the 2x2 mean, n times. Returns float64 [C, height, width] of
+    integers [C, H, W].
     """
-    return _area_mean(image, resolution, resolution)
-
-
-def _area_mean(image: np.ndarray, height: int, width: int) -> np.ndarray:
     area = image.shape[1] / height * (image.shape[2] / width)  # of a new pixel, in old ones
     rows = _area_sums(image, height)  # [C, H', W]
     columns = np.ascontiguousarray(rows.transpose(0, 2, 1))  # [C, W, H']

@@ -10,7 +10,7 @@ from stylegan.sample import options
 from stylegan.sample.figures_cli import figure_command, interpolate_command, mixing_command
 from stylegan.sample.options import directions_option, recipe_of, recipe_options
 from stylegan.sample.project_cli import project_command
-from stylegan.sample.recipe import Mix, Move, Noise
+from stylegan.sample.recipe import Mix, Move, Noise, Source
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, NetworkPath, say
 from stylegan_eval.engine.options import SeedRange
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @options.seed_of_noise
 @options.out_npy
 def export_command(
-    source: options.Source,
+    source: Source,
     latents_path: Path | None,
     ws_path: Path | None,
     noise: str,
@@ -84,7 +84,7 @@ def export_command(
 @options.noise
 @options.out_png
 def grid_command(
-    source: options.Source,
+    source: Source,
     seeds: list[int],
     columns: int | None,
     psi: float,
@@ -144,7 +144,7 @@ def image_command(
     whatever psi. The page of stylegan-explore shows such commands.
     """
     from stylegan.runtime import Runtime
-    from stylegan.sample.recipe import Source, png_of
+    from stylegan.sample.recipe import png_of
     from stylegan.sample.subject import directions_path, draw_recipe, open_subject
     from stylegan_eval.engine.files import atomic_write, check_writable
 

@@ -12,7 +12,7 @@ from stylegan.networks.layers import upsample_nearest
 from stylegan.networks.synthesis import split_lod
 from stylegan.opening import open_networks
 from stylegan.runtime import Runtime
-from stylegan.sample.options import Source
+from stylegan.sample.recipe import Source
 from stylegan.snapshot import load_generator, load_labels
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.sampling import noise_maps, to_uint8

@@ -10,7 +10,7 @@ import torch
 
 from stylegan.formats.export import KINDS, export_generator
 from stylegan.formats.torch_files import read_peer
-from stylegan.networks.generator import GeneratorAtLod, TruncatedGenerator, build_generator
+from stylegan.networks.generator import GeneratorAtLod, build_generator, truncate
 from stylegan.snapshot import Provenance, Snapshot, load_generator
 from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
@@ -50,11 +50,9 @@ def latents(n, z_dim=32):
 @torch.no_grad()
 def expected(tree, z, psi, cutoff=8):
     network = load_generator(tree, CPU)
-    ws = (
-        TruncatedGenerator(network, psi=psi, cutoff=cutoff).mapping(z)
-        if psi < 1
-        else network.mapping(z)
-    )
+    ws = network.mapping(z)
+    if psi < 1:
+        ws = truncate(ws, network.w_avg, psi, cutoff)
     lod = tree.lod
     return GeneratorAtLod(network, lod).synthesis(ws, network.g.fixed_noise(lod))
 
@@ -119,7 +117,7 @@ def test_labels_are_an_input_also_of_a_network_still_growing(tmp_path):
     export_generator(tree, path, "pt2")
     z, labels = latents(4), torch.eye(3)[[0, 1, 2, 0]]
     network = load_generator(tree, CPU)
-    ws = TruncatedGenerator(network, psi=0.7).mapping(z, labels)
+    ws = truncate(network.mapping(z, labels), network.w_avg, psi=0.7, cutoff=8)
     wanted = GeneratorAtLod(network, 1.5).synthesis(ws, network.g.fixed_noise(1.5))
     assert wanted.shape[-1] == 16
     close(opened(path, "pt2")(z=z, psi=torch.tensor(0.7), labels=labels), wanted)
