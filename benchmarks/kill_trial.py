@@ -35,8 +35,8 @@ from stylegan.config_file import config_text
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
-from stylegan.training.evaluate import METRICS_FILE
 from stylegan_eval.engine.json_lines import read_rows
+from stylegan_eval.results.run_folder import LOG, METRICS_FILE
 
 _MARK = "STYLEGAN_KILL_TRIAL"  # in the environment of all processes of a training
 
@@ -269,7 +269,7 @@ def rows_in(out: Path) -> dict[str, Any]:
     """Rows of the log and of the metrics by their place, without what a clock says."""
     return {
         f"{name} {place}": {key: row[key] for key in row.keys() - CLOCKED}
-        for name in ("log.jsonl", METRICS_FILE)
+        for name in (LOG, METRICS_FILE)
         for place, row in enumerate(read_rows(out / name)[0])
     }
 

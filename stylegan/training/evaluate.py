@@ -34,13 +34,13 @@ from stylegan_eval.metrics.ppl import load_chosen
 from stylegan_eval.metrics.sources import check_size
 from stylegan_eval.networks import load_detector
 from stylegan_eval.results.results import Row
+from stylegan_eval.results.run_folder import BEST, BEST_FILE, METRICS_FILE
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import FeatureSettings, RealSettings
 from stylegan_eval.settings.others import PplSettings
 
 Measured = Mapping[str, Any]
 Result = TypeVar("Result")
-METRICS_FILE, BEST, BEST_FILE = "metrics.jsonl", "best.pt", "best.json"
 
 
 def check_metrics(

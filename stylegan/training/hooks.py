@@ -29,6 +29,7 @@ from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.engine.sampling import to_uint8
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import short_duration
+from stylegan_eval.results.run_folder import LOG, TEXT_LOG
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -50,7 +51,7 @@ class RunLog:
     def __init__(
         self, folder: Path, nimg: int, also: Sequence[Callable[[Mapping[str, Any]], None]] = ()
     ) -> None:
-        self.jsonl, self.text = folder / "log.jsonl", folder / "train.log"
+        self.jsonl, self.text = folder / LOG, folder / TEXT_LOG
         self.also = also
         drop_rows_after(self.jsonl, nimg)
 

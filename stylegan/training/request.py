@@ -35,13 +35,13 @@ from stylegan.training.run import (
     resumed,
     run,
 )
-from stylegan.training.settings import RUN_FILE, WARMUP, RunSettings, changed, read_settings
-from stylegan.training.trainer import TEXT_LOG
+from stylegan.training.settings import WARMUP, RunSettings, changed, read_settings
 from stylegan_eval.engine.files import check_not_held, check_writable
 from stylegan_eval.engine.processes import Processes
 from stylegan_eval.engine.signals import STOP_SIGNALS
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import pick_device
+from stylegan_eval.results.run_folder import SETTINGS, TEXT_LOG
 
 _CHANNELS = 3  # of the images that are read
 DEFAULT_PRESET = "paper-ffhq-1gpu"
@@ -134,8 +134,8 @@ class Wanted:
             execution=Execution.named(provenance.execution[-1][1]),
             warmup=WARMUP,
         )
-        folder = out if (out / RUN_FILE).is_file() else beside
-        if (folder / RUN_FILE).is_file():
+        folder = out if (out / SETTINGS).is_file() else beside
+        if (folder / SETTINGS).is_file():
             try:
                 remembered = replace(read_settings(folder), out=out)
             except UserError:
@@ -144,7 +144,7 @@ class Wanted:
         data = self.data or remembered.data
         if data == _NOWHERE:
             raise UserError(
-                f"no {RUN_FILE} beside {source} says on which images it was trained: name them with"
+                f"no {SETTINGS} beside {source} says on which images it was trained: name them with"
                 " --data ZIP|DIR"
             )
         if not data.exists():

@@ -22,11 +22,12 @@ from stylegan.training.hooks import say
 from stylegan.training.schedule import phases
 from stylegan.training.settings import RunSettings, read_run
 from stylegan.training.state import TrainState, load_networks, load_state
-from stylegan.training.trainer import TEXT_LOG, Attempt
+from stylegan.training.trainer import Attempt
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import held, sha256_of
 from stylegan_eval.engine.precision import check_precision
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.run_folder import TEXT_LOG
 
 
 @dataclass(frozen=True, kw_only=True)

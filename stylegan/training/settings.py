@@ -14,6 +14,7 @@ from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import size_option
+from stylegan_eval.results.run_folder import SETTINGS
 from stylegan_eval.settings.common import SEEDS, choice
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 OnCollapse = Literal["stop", "warn"]
 WARMUP = 5.0  # seconds, of a training that is not told otherwise
-RUN_FILE = "run.json"
 Settings = TypeVar("Settings", bound="DataclassInstance")
 _AGAIN = "name the images with --data, and give other options anew"
 
@@ -104,7 +104,7 @@ def write_settings(config: Config, settings: RunSettings) -> None:
         "data": str(settings.data.resolve()),
         "version": __version__,
     }
-    with atomic_write(settings.out / RUN_FILE) as temporary:
+    with atomic_write(settings.out / SETTINGS) as temporary:
         temporary.write_text(json.dumps(tree, indent=1) + "\n")
 
 
@@ -115,7 +115,7 @@ def read_settings(folder: Path) -> RunSettings:
 
 def read_run(folder: Path) -> tuple[Config, RunSettings]:
     """Configuration and settings that a run's folder remembers."""
-    path = folder / RUN_FILE
+    path = folder / SETTINGS
     if not path.is_file():
         raise UserError(f"no run to resume in {folder}: {path.name} is missing")
     with parsing(path, "is damaged", _AGAIN):

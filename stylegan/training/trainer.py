@@ -40,8 +40,8 @@ from stylegan_eval.engine.progress import lasting_stderr
 from stylegan_eval.engine.sampling import latents, random_choice
 from stylegan_eval.engine.signals import handling
 from stylegan_eval.errors import UserError, is_out_of_memory
+from stylegan_eval.results.run_folder import TEXT_LOG
 
-TEXT_LOG = "train.log"
 _LABELS_KEPT = 4096
 
 
