@@ -66,8 +66,8 @@ def main(source: Path, out: Path | None, which: str, kind: str, describe: bool) 
             f"{out}: --to {kind} is written to a file that ends in {' or '.join(endings)}"
         )
     if out is None:
-        for label, said in _description(source):
-            say(f"{label:10s}{said}".rstrip())
+        for label, text in _description(source):
+            say(f"{label:10s}{text}".rstrip())
         return
     _convert(source, out, which, kind)
     click.echo(out)
@@ -105,12 +105,12 @@ def _export(snapshot: "Snapshot", out: Path, kind: str) -> None:
 
     (chosen,) = [known for known in KINDS if known == kind]
     difference = export_generator(snapshot, out, chosen)
-    said = (
+    result = (
         "not compared, for onnxruntime is not installed"
         if difference is None
         else f"differs from this network by at most {difference:.1e} of its largest value"
     )
-    say(f"{out}: {said}", err=True)
+    say(f"{out}: {result}", err=True)
 
 
 def _description(source: Path) -> Iterator[tuple[str, str]]:

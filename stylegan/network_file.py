@@ -1,4 +1,4 @@
-"""The file of a network to be used: safetensors with what made it, without an optimizer.
+"""Network files: safetensors with configuration and provenance, without optimizer state.
 
 Tensors ``G_ema.*``, and for training and scoring ``G.*`` and ``D.*``; the labels that a conditional
 network draws from as ``labels``. One entry of the header's metadata is a record in JSON: format,
@@ -171,8 +171,8 @@ def _check_shapes(path: Path, record: Snapshot, content: Any) -> None:
     parts = {name.partition(".")[0] for name in found if "." in name}
     foreign = sorted(parts - set(PARTS))
     if foreign or not parts:
-        said = f"has foreign tensors {foreign[0]}.*" if foreign else "has no network"
-        raise UserError(f"{path}: {said}: expected {', '.join(PARTS)}")
+        fault = f"has foreign tensors {foreign[0]}.*" if foreign else "has no network"
+        raise UserError(f"{path}: {fault}: expected {', '.join(PARTS)}")
     labels = found.pop("labels", None)
     if labels is not None:
         shape, size = labels.get_shape(), config.network.label_size

@@ -1,4 +1,4 @@
-"""From whatever a user names to networks: a run's folder, a file of any kind, or a name.
+"""Open the networks that a user names: a run's folder, a file of any format, or `demo`.
 
 The kind of a file is told by its content.
 """

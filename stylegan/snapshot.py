@@ -1,4 +1,4 @@
-"""Trained networks, and what is known of them: what a file of any format holds."""
+"""Trained networks with configuration, provenance and progress: content of a file of any format."""
 
 import copy
 import functools

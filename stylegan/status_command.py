@@ -1,4 +1,4 @@
-"""`stylegan-train status`: how a run stands."""
+"""`stylegan-train status`: progress and state of a run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Archives that a killed process leaves half-done, and the next one goes on with.
+"""Archives whose writing resumes after the process was killed.
 
 Until it is whole, an archive `x.zip` is ``.x.zip.partial``, beside ``.x.zip.partial.json``, which
 says what it is made of. Images are written in order, so what is whole is a beginning.

@@ -1,4 +1,4 @@
-"""The images at every power-of-two resolution, decoded once and mapped into memory from then on.
+"""Images at every power-of-two resolution, decoded once, then memory-mapped.
 
 Each image of each level has a CRC-32, which is checked whenever it is read: no other image than
 those that were prepared reaches a training. When the folder is opened, nothing is read as long as

@@ -1,4 +1,4 @@
-"""The stream of real images that training looks at.
+"""The stream of real images for training.
 
 Image k of the stream, and whether it is mirrored, depend on (seed, k) alone: neither on the batch
 size nor on where a run was resumed.

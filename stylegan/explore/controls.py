@@ -1,4 +1,4 @@
-"""The controls of the page, and the recipe that they say."""
+"""The controls of the page, and the recipe they set."""
 
 import shlex
 from collections.abc import Awaitable, Callable, Iterator

@@ -1,4 +1,4 @@
-"""The page: an image, what it was made by, and the controls."""
+"""The page: an image, its command, and the controls."""
 
 from collections.abc import Awaitable, Callable
 from importlib.resources import files

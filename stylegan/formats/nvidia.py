@@ -255,9 +255,9 @@ def read_nvidia(path: Path) -> Snapshot:
 
 
 def kimg_of(path: Path) -> int:
-    """Thousands of images that a snapshot's name tells; 0 where it tells none."""
-    told = _SNAPSHOT.fullmatch(path.name)
-    return int(told[1]) if told else 0
+    """Thousands of images in a snapshot's name; 0 if it has none."""
+    match = _SNAPSHOT.fullmatch(path.name)
+    return int(match[1]) if match else 0
 
 
 def _parts(found: tuple[PickledNetwork, ...]) -> dict[str, PickledNetwork]:

@@ -23,8 +23,8 @@ Noise = Callable[[Sequence[int]], Sequence[Tensor]]
 Drawn = Callable[[int], object]
 
 
-def _nobody(_count: int) -> None:
-    """Keep the progress to oneself."""
+def _no_progress(_count: int) -> None:
+    """No progress callback."""
 
 
 class Painter:
@@ -47,7 +47,7 @@ class Painter:
         lod: float = 0.0,
         label_rows: Tensor | None = None,
         batch: int = 16,
-        drawn: Drawn = _nobody,
+        drawn: Drawn = _no_progress,
     ) -> None:
         self.network = network
         self.lod = lod
@@ -153,7 +153,7 @@ class Painter:
             yield from to_uint8(full).permute(0, 2, 3, 1).cpu().numpy()  # [n, R, R, C]
 
 
-def open_painter(source: Source, drawn: Drawn = _nobody) -> Painter:
+def open_painter(source: Source, drawn: Drawn = _no_progress) -> Painter:
     """Read the generator of a checkpoint."""
     runtime = Runtime.choose(source.device)
     _, snapshot = open_networks(source.ckpt)

@@ -1,4 +1,4 @@
-"""A network opened to be looked at, and the image that it makes of a recipe.
+"""A generator loaded for sampling, and rendering of a `Recipe`.
 
 Shapes: L rows of ws, D length of w, C channels, H W pixels.
 """
@@ -63,7 +63,7 @@ class Subject:
 
 
 def open_subject(ckpt: Path, device: torch.device, directions: Path | None) -> Subject:
-    """Open a network to be looked at.
+    """Load a generator for sampling.
 
     `directions` is a file of attribute directions; see `directions_path`.
     """

@@ -1,4 +1,4 @@
-"""What a training will cost, counted on tensors without data before anything is computed."""
+"""Estimate operations, memory and remaining time of a training on meta tensors."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,9 +34,10 @@ def step_cost(
 
     The memory is what tensors take: weights, gradients, moments, what the backward passes keep and
     what is in between; to 3 % what PyTorch's profiler finds. The working copies of convolutions
-    come on top, of which nobody tells: beyond 140 MiB of PyTorch's own, processes on a CPU grew by
-    up to 12 % more than is estimated here in float32, and 21 % more in bfloat16 (widths 64 and 512
-    of `benchmarks.speed.train`). Not counted: what CUDA, cuDNN and the allocator of a GPU reserve.
+    come on top and are not reported by PyTorch: beyond 140 MiB of PyTorch's own, processes on a CPU
+    grew by up to 12 % more than is estimated here in float32, and 21 % more in bfloat16 (widths 64
+    and 512 of `benchmarks.speed.train`). Not counted: what CUDA, cuDNN and the allocator of a GPU
+    reserve.
 
     Returns
     -------

@@ -249,9 +249,9 @@ class Measurements:
         checkpoint = self.folder / str(row["checkpoint"])
         with atomic_write(self.folder / BEST) as temporary:
             copy_file(checkpoint, temporary)
-        said = ("asked", "metric", "value", "stderr", "kimg", "nimg", "checkpoint")
+        keys = ("asked", "metric", "value", "stderr", "kimg", "nimg", "checkpoint")
         with atomic_write(self.folder / BEST_FILE) as temporary:
-            temporary.write_text(json.dumps({key: row[key] for key in said}, indent=1) + "\n")
+            temporary.write_text(json.dumps({key: row[key] for key in keys}, indent=1) + "\n")
 
 
 def read_best(folder: Path) -> dict[str, Any] | None:

@@ -91,7 +91,7 @@ def train(
     hooks: Sequence[Hook] = (),
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train until `total_kimg`, or until `should_stop` says so between two looks at the schedule.
+    """Train until `total_kimg`, or until `should_stop`, checked once per schedule update.
 
     Every random number is a function of `seed` and the images shown, so a state saved by a hook
     continues as if it had never stopped. All processes hold the same state.
@@ -99,7 +99,7 @@ def train(
     Parameters
     ----------
     hooks : sequence of Hook
-        Called after each look's steps with the state, the schedule's point and the loss terms.
+        Called after the steps of each schedule update with state, schedule values and loss terms.
     should_stop : callable
         Asked after the hooks; when any process says yes, all stop.
     """
@@ -263,7 +263,7 @@ def discriminator_step(state: TrainState, step: Step, passes: Sequence[Pass]) ->
 def _discriminator_pass(
     state: TrainState, step: Step, batch: Pass, cutoff: int | None, tally: Tally
 ) -> None:
-    """Add a pass's gradients and terms. What it kept for them is gone when it returns."""
+    """Add the gradients and loss terms of D for one micro-batch; its graph is freed on return."""
     with torch.no_grad():
         fakes, w_mean = draw_fakes(state, step, batch.share, batch.labels, cutoff)
     gp = step.loss.kind == "wgan-gp"
@@ -291,7 +291,7 @@ def generator_step(state: TrainState, step: Step, passes: Sequence[Pass]) -> dic
 def _generator_pass(
     state: TrainState, step: Step, batch: Pass, cutoff: int | None, tally: Tally
 ) -> None:
-    """Likewise for G."""
+    """Add the gradients and the loss of G for one micro-batch."""
     labels, weight = batch.other_labels, batch.share.weight
     fakes, w_mean = draw_fakes(state, step, batch.share, labels, cutoff)
     value = generator_loss(step.forward.scores(fakes, labels, step.point.lod), step.loss)

@@ -11,7 +11,7 @@ from stylegan.configs import ScheduleConfig
 from stylegan.runtime import Runtime
 
 _ALIGNMENT = 16  # elements; no weight begins in the middle of a cache line
-# From here on float32 cannot count, and 1 - beta^step is 1: PyTorch's corrections vanish.
+# From 2^24 on, a float32 counter no longer increments and PyTorch's bias corrections are 1.
 _FOREVER = 2.0**24
 # Places for terms behind the mean w.
 NUM_TERMS = 8

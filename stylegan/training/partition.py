@@ -87,7 +87,9 @@ class Execution:
     precision: Precision = choice("fp32", "Of convolutions; only fp32 is the published one.")
     # Only what needs no second derivative is compiled.
     compile: bool = choice(
-        default=False, text="Let torch.compile make what it can; needs a compiler.", shown="no"
+        default=False,
+        text="Compile the networks with torch.compile; needs a C++ compiler, or Triton on a GPU.",
+        shown="no",
     )
     grad_accum: int = choice(
         1, "Divide each process's part of a minibatch into K passes.", least=1, metavar="K"

@@ -7,7 +7,7 @@ from torch import Tensor
 from stylegan.runtime import stream_seed
 from stylegan.training.partition import Share
 
-# Last words of the streams' names.
+# Last element of each stream's key.
 _DEVICE, _HOST = 0, 1
 
 

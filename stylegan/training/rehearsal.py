@@ -1,4 +1,4 @@
-"""A training step on tensors without data: what it computes and keeps is counted, in a second."""
+"""Count operations and peak memory of a training step on meta tensors."""
 
 import math
 import weakref

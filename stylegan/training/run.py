@@ -87,9 +87,9 @@ def initial(
     begun = fresh(config, settings)
 
     def state(runtime: Runtime) -> TrainState:
-        found = begun.state(runtime)
-        load_networks(snapshot, found)
-        return found
+        fresh_state = begun.state(runtime)
+        load_networks(snapshot, fresh_state)
+        return fresh_state
 
     provenance = replace(begun.provenance, init=sha256_of(path))
     return replace(begun, state=state, provenance=provenance, fixed=True)
@@ -259,10 +259,10 @@ def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
             f"{data} holds {reals.count} images, fewer than the minibatch of "
             f"{largest}: use more images or a preset with smaller minibatches"
         )
-    wanted, there = config.network.label_size, reals.label_size
-    if wanted and wanted != there:
+    needed, given = config.network.label_size, reals.label_size
+    if needed and needed != given:
         raise UserError(
-            f"{data} has labels of {there} numbers, the networks take {wanted}: use the data that"
+            f"{data} has labels of {given} numbers, the networks take {needed}: use the data that"
             " they were made for, or start anew"
         )
 

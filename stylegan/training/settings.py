@@ -62,7 +62,7 @@ class RunSettings:
     )
     warmup: float = choice(
         0.0,
-        "Time steps so long before the start, to foretell the length; 0: not.",
+        "Time for timing steps before training, to estimate its duration; 0 disables.",
         shown=WARMUP,
         least=0,
         metavar="SECONDS",

@@ -1,4 +1,4 @@
-"""How fast each phase of a training will be, from a few real steps of networks thrown away."""
+"""Estimate the throughput of each phase by timing a few steps of throwaway networks."""
 
 import gc
 import math

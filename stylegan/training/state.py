@@ -35,7 +35,7 @@ class TrainState:
     log_nimg: int = 0
     log_looks: int = 0
     log_sums: dict[str, Tensor] = field(default_factory=dict)
-    """log_nimg, log_looks, log_sums: Images shown at the last row of the log; looks at the schedule
+    """log_nimg, log_looks, log_sums: Images shown at the last row of the log; schedule updates
     since, sums of their terms."""
     snapshot_nimg: int = 0
     """Images shown at the last snapshot that was due by kimg: not made for a signal, or by time."""
@@ -71,7 +71,7 @@ class TrainState:
 
     @property
     def skipped_D(self) -> Tensor:
-        """Likewise of D."""
+        """Steps of D left out because a gradient was not finite; a scalar on the device."""
         return self.optimizer_D.skipped
 
     @property

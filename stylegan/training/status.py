@@ -239,7 +239,7 @@ def _state(status: RunStatus) -> str:
         return name
     go_on = f"continue with stylegan-train --resume --out {printable(str(status.folder))}"
     if not status.trouble:
-        return f"{name} without a word, killed perhaps: {go_on}"
+        return f"{name} without an error message (killed?): {go_on}"
     if status.trouble.startswith("stopped "):
         name = _style(status.trouble, fg=_COLOUR["stopped"])
         return name if "--resume" in status.trouble else f"{name}; {go_on}"
@@ -289,8 +289,8 @@ def _metrics(status: RunStatus) -> str:
     for row in status.metrics:
         if row["nimg"] == newest:
             first.setdefault(row.get("asked"), row)
-    said = [f"{row.get('metric')} {_number(row, 'value', '.4f')}" for row in first.values()]
-    text = f"kimg {newest / 1000:.1f}: {', '.join(said)}"
+    values = [f"{row.get('metric')} {_number(row, 'value', '.4f')}" for row in first.values()]
+    text = f"kimg {newest / 1000:.1f}: {', '.join(values)}"
     if status.best is not None:
         best = status.best
         text += f"; best {best['metric']} {best['value']:.4f} at kimg {best['kimg']:.1f}"
