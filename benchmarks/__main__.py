@@ -8,8 +8,8 @@ import click
 
 from benchmarks.scales import SCALES
 from benchmarks.tables import TABLES, Line, chosen_lines
-from stylegan_eval.cli.options import Number, SeedRange
 from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineGroup
+from stylegan_eval.engine.options import Number, SeedRange
 from stylegan_eval.errors import UserError
 
 if TYPE_CHECKING:

@@ -29,6 +29,7 @@ from stylegan_eval.engine.files import atomic_write, locked
 from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.results import COLUMNS
+from stylegan_eval.results.run_folder import LOG
 from stylegan_eval.results.significance import known
 
 FORMAT = "stylegan-bench-results/1"
@@ -257,7 +258,7 @@ def read_outcomes(folder: ResultsFolder, name: str = "") -> list[Outcome]:
 def read_training(folder: ResultsFolder, name: str, cell: dict[str, Any]) -> Training:
     """How a training stands."""
     path = folder.training(name)
-    rows, _ = read_rows(path / "log.jsonl")
+    rows, _ = read_rows(path / LOG)
     finished = path / FINISHED
     return Training(
         name=name,

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ from stylegan.config_file import config_text
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
-from stylegan.training.evaluate import METRICS_FILE
 from stylegan_eval.engine.json_lines import read_rows
+from stylegan_eval.results.run_folder import LOG, METRICS_FILE
 
 _MARK = "STYLEGAN_KILL_TRIAL"  # in the environment of all processes of a training
 
@@ -186,7 +186,7 @@ class Trial:
     def _saved(self, out: Path) -> bool:
         """Whether the training that ended last says that it saved, or came to its end."""
         last = (out / "train.log").read_text().splitlines()[-1]
-        nimg = read_checkpoint(newest_checkpoint(out))["nimg"]
+        nimg = read_checkpoint(newest_checkpoint(out)).nimg
         return "stopped by signal" in last or nimg >= self.kimg * 1000
 
     def _check(self, process: subprocess.Popen[bytes]) -> None:
@@ -204,7 +204,7 @@ class Trial:
         for path in checkpoints_in(out):
             tree = read_checkpoint(path)
             self.seen["checkpoints read"] += 1
-        if checkpoints_in(out) and tree["lod"] % 1 > 0:
+        if checkpoints_in(out) and tree.lod % 1 > 0:
             self.seen["newest checkpoint in a fade"] += 1
 
 
@@ -249,8 +249,12 @@ def is_alive(pid: int) -> bool:
 def everything_in(path: Path) -> dict[str, Tensor]:
     """Every tensor of a checkpoint by its place, and the images shown."""
     tree = read_checkpoint(path)
-    found = {"nimg": torch.tensor(tree["nimg"]), "lod": torch.tensor(tree["lod"])}
-    branches = [(key, tree[key]) for key in ("networks", "optimizers")]
+    found = {"nimg": torch.tensor(tree.nimg), "lod": torch.tensor(tree.lod)}
+    assert tree.resume is not None
+    branches: list[tuple[str, Mapping[str, Any]]] = [
+        ("networks", tree.networks),
+        ("optimizers", tree.resume.optimizers),
+    ]
     while branches:
         place, branch = branches.pop()
         for key, value in branch.items():
@@ -265,7 +269,7 @@ def rows_in(out: Path) -> dict[str, Any]:
     """Rows of the log and of the metrics by their place, without what a clock says."""
     return {
         f"{name} {place}": {key: row[key] for key in row.keys() - CLOCKED}
-        for name in ("log.jsonl", METRICS_FILE)
+        for name in (LOG, METRICS_FILE)
         for place, row in enumerate(read_rows(out / name)[0])
     }
 

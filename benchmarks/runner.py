@@ -19,10 +19,10 @@ from benchmarks.jobs import Asked, Measurement, Training, Wanted
 from benchmarks.processes import call, claimed
 from benchmarks.scales import Protocol
 from stylegan.configs import config_to_dict
-from stylegan.training.trainer import TEXT_LOG
 from stylegan_eval.engine.files import is_held
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import pick_device
+from stylegan_eval.results.run_folder import TEXT_LOG
 
 Say = Callable[[str], None]
 _PATIENCE = 120.0

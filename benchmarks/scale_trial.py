@@ -23,10 +23,10 @@ from benchmarks.folder import read_json, write_json
 from benchmarks.processes import call, claimed
 from stylegan.configs import CONFIGS, Config, config_from_dict, config_to_dict
 from stylegan.presets import apply_preset
-from stylegan.training.evaluate import METRICS_FILE
 from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.run_folder import METRICS_FILE
 
 _POINTS = 4  # distances along a run
 _USAGE, _DONE = "usage.json", "done.json"

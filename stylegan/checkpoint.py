@@ -7,7 +7,7 @@ state is (seed, images shown), from which every stream is derived.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ import torch
 from torch import Tensor
 
 from stylegan.configs import Config, config_from_dict, config_to_dict
-from stylegan.network_file import PARTS, check_tensors, networks_on_meta
-from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.generator import Generator
-from stylegan.runtime import Runtime
-from stylegan.snapshot import Provenance, provenance_from_dict, provenance_to_dict
-from stylegan.training.state import TrainState
+from stylegan.snapshot import (
+    PARTS,
+    ResumeState,
+    Snapshot,
+    check_tensors,
+    on_meta,
+    provenance_from_dict,
+    provenance_to_dict,
+)
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
@@ -52,7 +55,7 @@ def existing_checkpoint(folder: Path, nimg: int) -> Path:
     if path.exists() or not older.exists():
         return path
     try:
-        return older if read_checkpoint(older)["nimg"] == nimg else path
+        return older if read_checkpoint(older).nimg == nimg else path
     except UserError:
         return path
 
@@ -76,18 +79,8 @@ def newest_checkpoint(path: Path) -> Path:
     return found[-1]
 
 
-def newest_good_checkpoint(folder: Path) -> tuple[Path, dict[str, Any], list[str]]:
-    """Newest checkpoint of a run that can be read.
-
-    Returns
-    -------
-    path : Path
-        The file.
-    tree : dict
-        What it holds.
-    passed_over : list of str
-        What is wrong with each newer one.
-    """
+def newest_good_checkpoint(folder: Path) -> tuple[Path, Snapshot, list[str]]:
+    """Newest checkpoint of a run that can be read, and what is wrong with each newer one."""
     passed_over: list[str] = []
     for path in reversed(checkpoints_in(folder)):
         try:
@@ -99,32 +92,21 @@ def newest_good_checkpoint(folder: Path) -> tuple[Path, dict[str, Any], list[str
     raise UserError(f"no checkpoint in {folder}: give a run's folder or a checkpoint-*.pt file")
 
 
-def save_checkpoint(
-    path: Path,
-    state: TrainState,
-    config: Config,
-    provenance: Provenance,
-    labels: Tensor | None = None,
-) -> None:
-    """Write a whole checkpoint or none.
-
-    Parameters
-    ----------
-    labels : Tensor, optional
-        [K, label_size], labels of the training images or of some of them; a conditional network
-        needs them to be sampled and measured.
-    """
+def save_checkpoint(path: Path, snapshot: Snapshot) -> None:
+    """Write a whole checkpoint or none: a snapshot that a training can continue."""
+    resume = snapshot.resume
+    assert resume is not None
     tree = {
         "format": FORMAT,
-        "config": config_to_dict(config),
-        "provenance": provenance_to_dict(provenance),
-        "nimg": state.nimg,
-        "lod": state.lod,
-        "labels": labels,
-        "networks": {name: network.state_dict() for name, network in state.networks.items()},
-        "optimizers": {"G": state.optimizer_G.tree(), "D": state.optimizer_D.tree()},
-        "snapshot_nimg": state.snapshot_nimg,
-        "log": {"nimg": state.log_nimg, "looks": state.log_looks, "sums": state.log_sums},
+        "config": config_to_dict(snapshot.config),
+        "provenance": provenance_to_dict(snapshot.provenance),
+        "nimg": snapshot.nimg,
+        "lod": snapshot.lod,
+        "labels": snapshot.labels,
+        "networks": snapshot.networks,
+        "optimizers": resume.optimizers,
+        "snapshot_nimg": resume.snapshot_nimg,
+        "log": {"nimg": resume.log_nimg, "looks": resume.log_looks, "sums": resume.log_sums},
     }
     with atomic_write(path) as temporary:
         try:
@@ -138,21 +120,20 @@ def looks_like_checkpoint(path: Path) -> bool:
     return is_torch_zip(path) or _NAME.fullmatch(path.name) is not None
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint's dictionary onto the CPU; whatever is in it can be trained on."""
+def read_checkpoint(path: Path) -> Snapshot:
+    """Read a checkpoint onto the CPU; whatever is in it can be trained on."""
     tree = read_archive(path)
     if not is_ours(tree):
         raise UserError(
             f"{path} is damaged or no checkpoint of this toolkit: use another checkpoint"
         )
-    return checked(tree, path)
+    return snapshot_of(tree, path)
 
 
-def checked(tree: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A dictionary that is ours, if whatever is in it can be trained on."""
+def snapshot_of(tree: Mapping[str, Any], path: Path) -> Snapshot:
+    """Snapshot of a dictionary that `is_ours`, if whatever is in it can be trained on."""
     with parsing(path, "a damaged checkpoint", "use another one"):
-        _check(tree)
-    return tree
+        return _parse(tree)
 
 
 def is_ours(tree: Mapping[str, Any]) -> bool:
@@ -170,9 +151,9 @@ def read_archive(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _check(tree: Mapping[str, Any]) -> None:
+def _parse(tree: Mapping[str, Any]) -> Snapshot:
     """Check the type and range of every value, and the name and shape of every tensor."""
-    config, _ = load_config(tree)
+    config, provenance = config_from_dict(tree["config"]), provenance_from_dict(tree["provenance"])
     nimg, lod, labels = tree["nimg"], tree["lod"], tree["labels"]
     if type(nimg) is not int or not 0 <= nimg < 2**63:
         raise UserError(f"nimg is {nimg!r:.40}, expected a number of images")
@@ -180,7 +161,35 @@ def _check(tree: Mapping[str, Any]) -> None:
         raise UserError(f"lod is {lod!r:.40}, expected 0 to {math.log2(config.resolution) - 2:g}")
     if labels is not None:
         _check_tensor("labels", labels, [len(labels), config.network.label_size])
-    states = tree["networks"]
+    _check_networks(tree["networks"], config)
+    _check_optimizers(tree["optimizers"], config)
+    # Older checkpoints lack the log's sums: they begin a row.
+    log = tree.get("log", {"nimg": nimg, "looks": 0, "sums": {}})
+    resume = ResumeState(
+        optimizers=tree["optimizers"],
+        snapshot_nimg=tree.get("snapshot_nimg", nimg),
+        log_nimg=log["nimg"],
+        log_looks=log["looks"],
+        log_sums=dict(log["sums"]),
+    )
+    for count in (resume.log_nimg, resume.log_looks, resume.snapshot_nimg):
+        if type(count) is not int or not 0 <= count <= nimg:
+            raise UserError(f"a count of its log is {count!r:.40}, expected 0 to {nimg}")
+    for name, value in resume.log_sums.items():
+        _check_tensor(f"sum of {name!s:.40}", value, [])
+    return Snapshot(
+        config=config,
+        provenance=provenance,
+        nimg=nimg,
+        lod=float(lod),
+        networks=tree["networks"],
+        format=FORMAT,
+        labels=labels,
+        resume=resume,
+    )
+
+
+def _check_networks(states: Any, config: Config) -> None:
     if not isinstance(states, Mapping) or not all(isinstance(s, Mapping) for s in states.values()):
         raise UserError("its networks are no states by name")
     if set(states) != set(PARTS):
@@ -190,23 +199,9 @@ def _check(tree: Mapping[str, Any]) -> None:
         if not isinstance(value, Tensor) or value.dtype != torch.float32:
             raise UserError(f"{name} is {_kind(value)}, expected a tensor of float32")
     check_tensors({name: list(value.shape) for name, value in tensors.items()}, config, PARTS)
-    _check_optimizers(tree["optimizers"], config)
-    log = _log(tree)
-    for count in (log["nimg"], log["looks"], tree.get("snapshot_nimg", nimg)):
-        if type(count) is not int or not 0 <= count <= nimg:
-            raise UserError(f"a count of its log is {count!r:.40}, expected 0 to {nimg}")
-    for name, value in dict(log["sums"]).items():
-        _check_tensor(f"sum of {name!s:.40}", value, [])
-
-
-def _log(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the next row of the log will be made of; checkpoints before it was kept begin one."""
-    log: Mapping[str, Any] = tree.get("log", {"nimg": tree["nimg"], "looks": 0, "sums": {}})
-    return log
 
 
 def _check_optimizers(trees: Mapping[str, Any], config: Config) -> None:
-    networks = networks_on_meta(config, frozenset(PARTS))
     for part in ("G", "D"):
         moments = dict(trees[part])
         for count in ("t", "skipped"):
@@ -216,7 +211,7 @@ def _check_optimizers(trees: Mapping[str, Any], config: Config) -> None:
         if "exp_avg_sq" not in moments or (config.schedule.beta1 and "exp_avg" not in moments):
             raise UserError(f"the optimizer of {part} lacks its moments")
         for moment in moments.values():
-            for name, weight in networks[part].named_parameters():
+            for name, weight in on_meta(config, part).named_parameters():
                 _check_tensor(f"moment of {part}.{name}", moment[name], list(weight.shape))
 
 
@@ -229,69 +224,3 @@ def _kind(value: Any) -> str:
     return (
         f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
     )
-
-
-def load_config(tree: Mapping[str, Any]) -> tuple[Config, Provenance]:
-    """Configuration and provenance of a checkpoint's dictionary."""
-    return config_from_dict(tree["config"]), provenance_from_dict(tree["provenance"])
-
-
-def load_state(tree: dict[str, Any], runtime: Runtime) -> TrainState:
-    """Training state of a checkpoint's dictionary, on the runtime's device."""
-    config, provenance = load_config(tree)
-    state = TrainState.fresh(config, runtime, provenance.seed)
-    load_networks(tree, state)
-    state.optimizer_G.load_tree(tree["optimizers"]["G"])
-    state.optimizer_D.load_tree(tree["optimizers"]["D"])
-    state.nimg, state.lod = int(tree["nimg"]), float(tree["lod"])
-    state.snapshot_nimg, log = tree.get("snapshot_nimg", state.nimg), _log(tree)
-    state.log_nimg, state.log_looks = log["nimg"], log["looks"]
-    state.log_sums = {key: value.to(runtime.device) for key, value in log["sums"].items()}
-    return state
-
-
-def load_networks(tree: dict[str, Any], state: TrainState) -> None:
-    """Give the networks of `state` the weights of a checkpoint's dictionary."""
-    check_parts(tree, tuple(state.networks), "training goes on")
-    for name, network in state.networks.items():
-        network.load_state_dict(tree["networks"][name])
-
-
-def check_parts(tree: dict[str, Any], parts: Sequence[str], purpose: str) -> None:
-    """Check that networks are there which only checkpoints always hold."""
-    lacking = [part for part in parts if part not in tree["networks"]]
-    for part in lacking:
-        if part in tree.get("left_out", {}):
-            raise UserError(f"{purpose} with {', '.join(parts)}: {tree['left_out'][part]}")
-    if lacking:
-        raise UserError(
-            f"the file holds {', '.join(tree['networks'])} alone, {purpose} with"
-            f" {', '.join(parts)}: use a checkpoint of the training"
-        )
-
-
-def load_generator(tree: dict[str, Any], device: torch.device) -> Generator:
-    """Moving average of the generator, for evaluation."""
-    config, _ = load_config(tree)
-    check_parts(tree, ["G_ema"], "images are drawn")
-    network = Generator(config.network, config.resolution).to(memory_format=torch.channels_last)
-    network.load_state_dict(tree["networks"]["G_ema"])
-    return network.to(device).requires_grad_(requires_grad=False).eval()
-
-
-def load_labels(tree: dict[str, Any]) -> Tensor:
-    """Labels [K, label_size] that a conditional network was trained with."""
-    config, _ = load_config(tree)
-    labels, size = tree["labels"], config.network.label_size
-    if not isinstance(labels, Tensor) or labels.ndim != 2 or labels.shape[1] != size:
-        raise UserError("the checkpoint holds no labels for its networks: use another one")
-    return labels
-
-
-def load_discriminator(tree: dict[str, Any], device: torch.device) -> Discriminator:
-    """Discriminator, for scoring."""
-    config, _ = load_config(tree)
-    check_parts(tree, ["D"], "scores are made")
-    network = Discriminator(config.network, config.resolution)
-    network.load_state_dict(tree["networks"]["D"])
-    return network.to(device).requires_grad_(requires_grad=False).eval()

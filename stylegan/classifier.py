@@ -37,11 +37,6 @@ class DiscriminatorClassifier(ClassifierNetwork):
 def build(resolution: int, attributes: int) -> DiscriminatorClassifier:
     """Make the classifier, without initial values.
 
-    Parameters
-    ----------
-    resolution : int
-        Of the images, a power of two from 8 to 1024.
-    attributes : int
-        How many.
+    `resolution` is a power of two from 8 to 1024.
     """
     return DiscriminatorClassifier(resolution, attributes)

@@ -18,12 +18,9 @@ def config_text(config: Config) -> str:
 
 
 def read_config(path: Path) -> Config:
-    """Read a whole configuration, as data that nobody vouches for.
+    """Read a whole configuration, from an untrusted file.
 
-    Parameters
-    ----------
-    path : Path
-        A file of `config_text`, which ``stylegan-train --print-config`` prints.
+    `path` is a file of `config_text`, which ``stylegan-train --print-config`` prints.
     """
     with parsing(path, "cannot be read as a configuration"):
         size = path.stat().st_size if path.is_file() else None

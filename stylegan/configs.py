@@ -144,7 +144,7 @@ class ScheduleConfig:
         *((4, 160.0), (8, 140.0), (16, 120.0), (32, 100.0), (64, 80.0)),
         *((128, 60.0), (256, 40.0), (512, 30.0), (1024, 20.0)),
     )  # Images between two lines of the log, by resolution; 1 kimg where the table is silent
-    minibatch_repeats: int = 4  # Steps between two looks at the schedule
+    minibatch_repeats: int = 4  # Steps between two schedule updates
     beta1: float = 0.0
     beta2: float = 0.99
     eps: float = 1e-8
@@ -228,10 +228,7 @@ CONFIGS: Mapping[str, Config] = MappingProxyType({row.name: row for row in (A, B
 def diff(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """What distinguishes two configurations, their names aside.
 
-    Returns
-    -------
-    dict
-        ``{"loss.style_mixing_prob": (0.0, 0.9)}`` for E and F.
+    Returns ``{"loss.style_mixing_prob": (0.0, 0.9)}`` for E and F.
     """
     before, after = flat(asdict(old)), flat(asdict(new))
     return {
@@ -265,7 +262,7 @@ def config_to_dict(config: Config) -> dict[str, Any]:
 
 
 def config_from_dict(tree: Mapping[str, Any]) -> Config:
-    """Read `config_to_dict`'s dictionary, as data from a file that nobody vouches for."""
+    """Parse `config_to_dict`'s dictionary, read from an untrusted file."""
     return _dataclass_from(Config, tree)
 
 

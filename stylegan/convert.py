@@ -9,6 +9,7 @@ import click
 from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath, say
 
 if TYPE_CHECKING:
+    from stylegan.snapshot import Snapshot
     from stylegan_eval.pickles.networks import PickledNetwork
 
 # Network of the source by its name in the file that is written, for each choice of --which.
@@ -65,8 +66,8 @@ def main(source: Path, out: Path | None, which: str, kind: str, describe: bool) 
             f"{out}: --to {kind} is written to a file that ends in {' or '.join(endings)}"
         )
     if out is None:
-        for label, said in _description(source):
-            say(f"{label:10s}{said}".rstrip())
+        for label, text in _description(source):
+            say(f"{label:10s}{text}".rstrip())
         return
     _convert(source, out, which, kind)
     click.echo(out)
@@ -75,40 +76,41 @@ def main(source: Path, out: Path | None, which: str, kind: str, describe: bool) 
 def _convert(source: Path, out: Path, which: str, kind: str) -> None:
     from dataclasses import replace
 
-    from stylegan.network_file import NO_FACTS, save_network
-    from stylegan.opening import network_of, open_networks
+    from stylegan.network_file import save_network
+    from stylegan.opening import open_networks
     from stylegan_eval.engine.files import check_writable
     from stylegan_eval.errors import UserError
 
     check_writable(out)
-    path, tree = open_networks(source)
+    path, snapshot = open_networks(source)
     if out.exists() and out.resolve() == path.resolve():
         raise UserError(f"{out} is what is read: name another file")
-    there = tree["networks"]
-    chosen = {ours: there[name] for ours, name in WHICH[which].items() if name in there}
+    held = snapshot.networks
+    chosen = {ours: held[name] for ours, name in WHICH[which].items() if name in held}
     if not chosen:
-        raise UserError(f"{path} holds {', '.join(there)} alone: --which {which} is not there")
+        raise UserError(f"{path} holds {', '.join(held)} alone: --which {which} is not there")
+    snapshot = replace(snapshot, networks=chosen)
     if kind != "safetensors":
-        _export({**tree, "networks": chosen}, out, kind)
+        _export(snapshot, out, kind)
         return
-    facts = tree.get("facts", NO_FACTS)
     if which == "g":
         note = "the generator here is not the average, but that of the last step"
-        facts = replace(facts, scores=(), note="; ".join(filter(None, (facts.note, note))))
-    save_network(out, network_of({**tree, "networks": chosen}, facts))
+        note = "; ".join(filter(None, (snapshot.facts.note, note)))
+        snapshot = replace(snapshot, facts=replace(snapshot.facts, scores=(), note=note))
+    save_network(out, snapshot)
 
 
-def _export(tree: dict[str, Any], out: Path, kind: str) -> None:
+def _export(snapshot: "Snapshot", out: Path, kind: str) -> None:
     from stylegan.formats.export import KINDS, export_generator
 
     (chosen,) = [known for known in KINDS if known == kind]
-    difference = export_generator(tree, out, chosen)
-    said = (
+    difference = export_generator(snapshot, out, chosen)
+    result = (
         "not compared, for onnxruntime is not installed"
         if difference is None
         else f"differs from this network by at most {difference:.1e} of its largest value"
     )
-    say(f"{out}: {said}", err=True)
+    say(f"{out}: {result}", err=True)
 
 
 def _description(source: Path) -> Iterator[tuple[str, str]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from stylegan_eval.cli.options import CSV
 from stylegan_eval.engine.command import ErrorLineGroup, power_of_two, say
+from stylegan_eval.engine.options import CSV
 
 if TYPE_CHECKING:
     from stylegan.datasets.sources.source import Source

@@ -1,28 +1,33 @@
-"""The file of a network to be used: safetensors with what made it, without an optimizer.
+"""Network files: safetensors with configuration and provenance, without optimizer state.
 
 Tensors ``G_ema.*``, and for training and scoring ``G.*`` and ``D.*``; the labels that a conditional
 network draws from as ``labels``. One entry of the header's metadata is a record in JSON: format,
 configuration, provenance, progress, and facts for people.
 """
 
-import functools
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
-from stylegan.configs import Config, config_from_dict, config_to_dict
-from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.generator import Generator
-from stylegan.snapshot import Provenance, provenance_from_dict, provenance_to_dict
+from stylegan.configs import config_from_dict, config_to_dict
+from stylegan.snapshot import (
+    PARTS,
+    Facts,
+    Score,
+    Snapshot,
+    check_tensors,
+    provenance_from_dict,
+    provenance_to_dict,
+)
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
@@ -30,63 +35,26 @@ from stylegan_eval.errors import UserError
 FORMAT = "stylegan-network/1"
 # One entry of metadata: safetensors writes several in any order.
 ENTRY = "stylegan_network"
-PARTS = ("G_ema", "G", "D")
 # Bytes of a header: two networks of 1024x1024 have some 300 tensors, 100 bytes each.
 _LONGEST = 2**22
 
 
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """A measured number."""
-
-    metric: str  # Name of the metric
-    value: float  # The number
-    stderr: float | None  # Its standard error; None where none is known
-    command: str  # What measured it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a file says for people."""
-
-    command: str = ""  # What trained the network; empty where unknown
-    scores: tuple[Score, ...] = ()  # What it was measured to be
-    note: str = ""  # Anything else
-
-
-NO_FACTS = Facts()
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkFile:
-    """What a file holds."""
-
-    config: Config  # Of the training
-    provenance: Provenance  # How it came about
-    nimg: int  # Real images shown
-    lod: float  # Level of detail trained last
-    networks: Mapping[str, Mapping[str, Tensor]]
-    """State dictionaries by name: of "G_ema", "G" and "D" what there is."""
-    labels: Tensor | None = None  # [K, label_size], labels to draw from; of a conditional network
-    facts: Facts = NO_FACTS  # For people
-
-
-def save_network(path: Path, content: NetworkFile) -> None:
+def save_network(path: Path, snapshot: Snapshot) -> None:
     """Write a network, whole or not at all; equal networks give equal bytes."""
     tensors = {
         f"{part}.{name}": value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for part, state in content.networks.items()
+        for part, state in snapshot.networks.items()
         for name, value in state.items()
     }
-    if content.labels is not None:
-        tensors["labels"] = content.labels.contiguous()
+    if snapshot.labels is not None and snapshot.config.network.label_size:
+        tensors["labels"] = snapshot.labels.contiguous()
     record = {
         "format": FORMAT,
-        "config": config_to_dict(content.config),
-        "provenance": provenance_to_dict(content.provenance),
-        "nimg": content.nimg,
-        "lod": content.lod,
-        "facts": asdict(content.facts),
+        "config": config_to_dict(snapshot.config),
+        "provenance": provenance_to_dict(snapshot.provenance),
+        "nimg": snapshot.nimg,
+        "lod": snapshot.lod,
+        "facts": asdict(snapshot.facts),
     }
     data = save(tensors, metadata={ENTRY: json.dumps(record, sort_keys=True, allow_nan=False)})
     with atomic_write(path) as temporary:
@@ -110,7 +78,7 @@ def is_network(path: Path) -> bool:
         return ENTRY in (content.metadata() or {})
 
 
-def read_network(path: Path) -> NetworkFile:
+def read_network(path: Path) -> Snapshot:
     """Read a file of `save_network`, trusting none of it."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -129,7 +97,7 @@ def read_network(path: Path) -> NetworkFile:
         part, dot, rest = name.partition(".")
         if dot:
             networks.setdefault(part, {})[rest] = value
-    return NetworkFile(**record, networks=networks, labels=tensors.get("labels"))
+    return replace(record, networks=networks, labels=tensors.get("labels"))
 
 
 def _header_length(beginning: bytes) -> int:
@@ -154,8 +122,8 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number")
 
 
-def _record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Everything of a `NetworkFile` but its tensors."""
+def _record(path: Path, metadata: Mapping[str, str]) -> Snapshot:
+    """Snapshot of a file, without its tensors."""
     if ENTRY not in metadata:
         raise UserError(f"{path}: holds other weights, expected a network of this toolkit")
     with parsing(path, "its record cannot be read"):
@@ -170,13 +138,15 @@ def _record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             raise ValueError("nimg is no number of images")
         if type(lod) not in (int, float) or not 0 <= lod <= math.log2(config.resolution) - 2:
             raise ValueError(f"lod is not from 0 to {math.log2(config.resolution) - 2:g}")
-        return {
-            "config": config,
-            "provenance": provenance_from_dict(tree["provenance"]),
-            "nimg": nimg,
-            "lod": float(lod),
-            "facts": _facts(tree["facts"]),
-        }
+        return Snapshot(
+            config=config,
+            provenance=provenance_from_dict(tree["provenance"]),
+            nimg=nimg,
+            lod=float(lod),
+            networks={},
+            format=FORMAT,
+            facts=_facts(tree["facts"]),
+        )
 
 
 def _facts(tree: Any) -> Facts:
@@ -194,15 +164,15 @@ def _facts(tree: Any) -> Facts:
     return facts
 
 
-def _check_shapes(path: Path, record: Mapping[str, Any], content: Any) -> None:
+def _check_shapes(path: Path, record: Snapshot, content: Any) -> None:
     """Refuse tensors that are not those of the configuration, before any is read."""
-    config: Config = record["config"]
+    config = record.config
     found = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
     parts = {name.partition(".")[0] for name in found if "." in name}
     foreign = sorted(parts - set(PARTS))
     if foreign or not parts:
-        said = f"has foreign tensors {foreign[0]}.*" if foreign else "has no network"
-        raise UserError(f"{path}: {said}: expected {', '.join(PARTS)}")
+        fault = f"has foreign tensors {foreign[0]}.*" if foreign else "has no network"
+        raise UserError(f"{path}: {fault}: expected {', '.join(PARTS)}")
     labels = found.pop("labels", None)
     if labels is not None:
         shape, size = labels.get_shape(), config.network.label_size
@@ -214,33 +184,3 @@ def _check_shapes(path: Path, record: Mapping[str, Any], content: Any) -> None:
     check_tensors(
         {name: list(there.get_shape()) for name, there in found.items()}, config, frozenset(parts)
     )
-
-
-def check_tensors(found: Mapping[str, list[int]], config: Config, parts: Collection[str]) -> None:
-    """Check names (``G_ema.w_avg``) and shapes of tensors against a configuration."""
-    expected = {
-        f"{part}.{name}": list(value.shape)
-        for part, network in networks_on_meta(config, frozenset(parts)).items()
-        for name, value in network.state_dict().items()
-    }
-    differing = sorted(expected.keys() ^ found.keys())
-    if differing:
-        kind = "lacks" if differing[0] in expected else "has a foreign"
-        raise UserError(
-            f"{kind} tensor {differing[0]} ({len(differing)} in all differ from those of"
-            " the configuration it names)"
-        )
-    for name, shape in found.items():
-        if shape != expected[name]:
-            raise UserError(f"tensor {name} is F32 {shape}, expected F32 {expected[name]}")
-
-
-@functools.lru_cache(maxsize=1)
-def networks_on_meta(config: Config, parts: frozenset[str]) -> Mapping[str, nn.Module]:
-    """Networks without numbers: nothing is allocated."""
-    with torch.device("meta"):
-        G = Generator(config.network, config.resolution)
-        networks: dict[str, nn.Module] = {"G_ema": G, "G": G}
-        if "D" in parts:
-            networks["D"] = Discriminator(config.network, config.resolution)
-    return {part: networks[part] for part in parts}

@@ -1,8 +1,6 @@
-"""From whatever a user names to networks: a run's folder, a file of any kind, or a name.
+"""Open the networks that a user names: a run's folder, a file of any format, or `demo`.
 
-The kind of a file is told by its content. What comes is always the dictionary that
-`checkpoint.read_checkpoint` reads, whose ``networks`` may lack some of "G_ema", "G" and "D", and
-which has ``optimizers`` only where it is a checkpoint.
+The kind of a file is told by its content.
 """
 
 import json
@@ -15,32 +13,20 @@ from typing import Any
 import torch
 
 from stylegan.checkpoint import (
-    checked,
     checkpoints_in,
     is_ours,
-    load_config,
-    load_generator,
-    load_labels,
     looks_like_checkpoint,
     newest_checkpoint,
     read_archive,
     read_checkpoint,
+    snapshot_of,
 )
 from stylegan.configs import config_to_dict, flat
 from stylegan.formats.nvidia import is_pickle, read_nvidia
 from stylegan.formats.torch_files import read_peer
-from stylegan.network_file import (
-    FORMAT,
-    NO_FACTS,
-    PARTS,
-    Facts,
-    NetworkFile,
-    is_network,
-    is_safetensors,
-    read_network,
-)
+from stylegan.network_file import is_network, is_safetensors, read_network
 from stylegan.networks.generator import DrawsLabels, GeneratorAtLod
-from stylegan.snapshot import Provenance, provenance_to_dict
+from stylegan.snapshot import Snapshot, load_generator, load_labels
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.errors import UserError
@@ -70,28 +56,15 @@ def demo_directions_path() -> Path:
 def located(path: Path) -> Path:
     """Find the file that holds the networks.
 
-    Parameters
-    ----------
-    path : Path
-        ``Path("demo")``, a run's folder (then its newest checkpoint), or a file.
+    `path`: ``Path("demo")``, a run's folder (then its newest checkpoint), or a file.
     """
     return demo_path() if path == Path(DEMO) else newest_checkpoint(path)
 
 
-def open_networks(path: Path) -> tuple[Path, dict[str, Any]]:
-    """Read networks of any kind onto the CPU.
+def open_networks(path: Path) -> tuple[Path, Snapshot]:
+    """Read networks of any kind onto the CPU, from what `located` finds; the file, and its content.
 
-    Parameters
-    ----------
-    path : Path
-        See `located`.
-
-    Returns
-    -------
-    path : Path
-        The file.
-    tree : dict
-        What it holds, as `checkpoint.read_checkpoint` has it.
+    Some of "G_ema", "G" and "D" may be missing, unless it is a checkpoint.
     """
     path = located(path)
     for kind in KINDS:
@@ -109,30 +82,17 @@ def check_resumable(path: Path) -> None:
         )
 
 
-def _tree(content: NetworkFile) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "config": config_to_dict(content.config),
-        "provenance": provenance_to_dict(content.provenance),
-        "nimg": content.nimg,
-        "lod": content.lod,
-        "labels": content.labels,
-        "networks": content.networks,
-        "facts": content.facts,
-    }
-
-
-def _read_saved(path: Path) -> dict[str, Any]:
+def _read_saved(path: Path) -> Snapshot:
     """Read what `torch.save` wrote: a checkpoint of ours, or one that a peer's reader knows."""
     tree = read_archive(path)
-    return checked(tree, path) if is_ours(tree) else _of_peers(tree, path)
+    return snapshot_of(tree, path) if is_ours(tree) else _of_peers(tree, path)
 
 
-def _of_peers(tree: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _of_peers(tree: Mapping[str, Any], path: Path) -> Snapshot:
     for read in PEERS:
-        found = read(tree, path)
-        if found is not None:
-            return found
+        snapshot = read(tree, path)
+        if snapshot is not None:
+            return snapshot
     raise UserError(
         f"{path}: holds tensors of no layout that is known (docs/peers.md): use another file"
     )
@@ -144,18 +104,17 @@ class Kind:
 
     name: str  # For people
     is_of: Callable[[Path], bool]  # Whether a file is of this kind, by its content
-    read: Callable[[Path], dict[str, Any]]  # Reads such a file: the dictionary of `open_networks`
+    read: Callable[[Path], Snapshot]
 
 
-# Readers of what others save by PyTorch: (tree, path) -> our dictionary, or None where it is
-# another's.
-PEERS: tuple[Callable[[Mapping[str, Any], Path], dict[str, Any] | None], ...] = (read_peer,)
+# Readers of what others save by PyTorch; None where it is another's.
+PEERS: tuple[Callable[[Mapping[str, Any], Path], Snapshot | None], ...] = (read_peer,)
 
 KINDS = (
     Kind(
         name="network file",
         is_of=is_safetensors,
-        read=lambda path: _tree(read_network(path)),
+        read=read_network,
     ),
     # Before pickles, which these are too.
     Kind(
@@ -168,84 +127,41 @@ KINDS = (
 )
 
 
-def trained_for(tree: Mapping[str, Any]) -> str:
-    """Thousands of images shown, in words; files of others do not always tell."""
-    known = tree["nimg"] > 0 or "optimizers" in tree
-    return f"{tree['nimg'] / 1000:.1f} kimg" if known else "kimg unknown"
-
-
-def description_of(tree: dict[str, Any]) -> str:
-    """Configuration, size and training of networks, in a few words."""
-    config, _ = load_config(tree)
-    grown = f", lod {tree['lod']:.2f}" if tree["lod"] > 0 else ""
-    size = f"{config.resolution}x{config.resolution}"
-    return f"config {config.name}, {size}, {trained_for(tree)}{grown}"
-
-
-def network_of(
-    tree: dict[str, Any], facts: Facts = NO_FACTS, parts: tuple[str, ...] = PARTS
-) -> NetworkFile:
-    """Those networks of a dictionary that a file shall hold.
-
-    Parameters
-    ----------
-    tree : dict
-        Of `open_networks`.
-    facts : Facts
-        What the file shall say for people.
-    parts : tuple of str
-        Of "G_ema", "G" and "D"; what is not there is left out.
-    """
-    config, provenance = load_config(tree)
-    return NetworkFile(
-        config=config,
-        provenance=provenance,
-        nimg=int(tree["nimg"]),
-        lod=float(tree["lod"]),
-        networks={part: tree["networks"][part] for part in parts if part in tree["networks"]},
-        labels=tree["labels"] if config.network.label_size else None,
-        facts=facts,
-    )
-
-
 def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | None:
     """Entry point of `stylegan-eval`: the generator of what `open_networks` opens.
 
-    Returns
-    -------
-    LoadedGenerator or None
-        None when the path holds nothing of ours.
+    Returns None when the path holds nothing of ours.
     """
     if path.is_dir() and checkpoints_in(path):
         path = newest_checkpoint(path)
     kinds = (looks_like_checkpoint, is_torch_legacy, is_pickle, is_network)
     if not any(is_of(path) for is_of in kinds):
         return None
-    _, tree = open_networks(path)
-    config, provenance = load_config(tree)
-    grown_to = GeneratorAtLod(load_generator(tree, device), tree["lod"])
+    _, snapshot = open_networks(path)
+    config = snapshot.config
+    grown_to = GeneratorAtLod(load_generator(snapshot, device), snapshot.lod)
     conditional = config.network.label_size > 0
     generator: ImageGenerator = grown_to
     if conditional:
-        generator = DrawsLabels(grown_to, load_labels(tree))
+        generator = DrawsLabels(grown_to, load_labels(snapshot))
     return LoadedGenerator(
         generator=generator,
         smooth=not conditional,
         maps=config.network.mapping_layers > 0,
-        description=description_of(tree),
+        description=snapshot.description,
         sha256=sha256_of(path),
         mirrored=config.mirror,
         settings={key: json.dumps(value) for key, value in flat(config_to_dict(config)).items()},
-        origin=_origin(tree, provenance),
+        origin=_origin(snapshot),
     )
 
 
-def _origin(tree: Mapping[str, Any], provenance: Provenance) -> dict[str, str]:
+def _origin(snapshot: Snapshot) -> dict[str, str]:
     """How networks came about, in words; what is not known is left out."""
-    facts = tree.get("facts", NO_FACTS)
+    provenance, facts = snapshot.provenance, snapshot.facts
     computed = (f"{how} from image {nimg}" for nimg, how in provenance.execution)
-    said = {
-        "trained": trained_for(tree),
+    origin = {
+        "trained": snapshot.trained,
         "seed of the training": str(provenance.seed),
         "training images": provenance.data,
         "began as": provenance.init,
@@ -254,4 +170,4 @@ def _origin(tree: Mapping[str, Any], provenance: Provenance) -> dict[str, str]:
         "trained with": facts.command,
         "note": facts.note,
     }
-    return {key: words for key, words in said.items() if words}
+    return {key: words for key, words in origin.items() if words}

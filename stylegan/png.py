@@ -53,10 +53,7 @@ def write_npy(path: Path, values: NDArray[np.float32]) -> None:
 def image_grid(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     """Lay images [N, C, H, W] out row by row.
 
-    Returns
-    -------
-    ndarray
-        [rows * H, columns * W, C]; cells after the last image are black.
+    Returns [rows * H, columns * W, C]; cells after the last image are black.
     """
     N, C, H, W = images.shape
     rows = -(-N // columns)

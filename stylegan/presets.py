@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 from stylegan.configs import Config, FloatTable, IntTable
@@ -21,12 +22,12 @@ _MINIBATCH: Mapping[int, tuple[IntTable, int]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Preset:
     """A named change."""
 
-    description: str  # One line for ``--help`` and logs
-    apply: Callable[[Config], Config]  # Config -> Config
+    description: str  # One line for ``--preset list`` and logs
+    apply: Callable[[Config], Config]
 
 
 def _gpus(config: Config, count: int) -> Config:
@@ -99,41 +100,36 @@ def _cpu(
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "paper-ffhq": Preset(
-            description="FFHQ at 1024x1024 as published: 8 GPUs, logistic + R1 from B on",
-            apply=lambda config: config,
+            "FFHQ at 1024x1024 as published: 8 GPUs, logistic + R1 from B on", lambda config: config
         ),
         "paper-ffhq-4gpu": Preset(
-            description="FFHQ at 1024x1024, minibatch for 4 GPUs",
-            apply=lambda config: _gpus(config, 4),
+            "FFHQ at 1024x1024, minibatch for 4 GPUs", partial(_gpus, count=4)
         ),
         "paper-ffhq-2gpu": Preset(
-            description="FFHQ at 1024x1024, minibatch for 2 GPUs",
-            apply=lambda config: _gpus(config, 2),
+            "FFHQ at 1024x1024, minibatch for 2 GPUs", partial(_gpus, count=2)
         ),
         "paper-ffhq-1gpu": Preset(
-            description="FFHQ at 1024x1024, minibatch for 1 GPU",
-            apply=lambda config: _gpus(config, 1),
+            "FFHQ at 1024x1024, minibatch for 1 GPU", partial(_gpus, count=1)
         ),
         "paper-celebahq": Preset(
-            description="CelebA-HQ at 1024x1024: WGAN-GP in every row, learning rate <= 0.002",
-            apply=_celebahq,
+            "CelebA-HQ at 1024x1024: WGAN-GP in every row, learning rate <= 0.002", _celebahq
         ),
         "paper-lsun-bedroom": Preset(
-            description="LSUN Bedroom at 256x256: 70M images, no mirroring",
-            apply=lambda config: _lsun(config, 256, 70000.0),
+            "LSUN Bedroom at 256x256: 70M images, no mirroring",
+            partial(_lsun, resolution=256, total_kimg=70000.0),
         ),
         "paper-lsun-cat": Preset(
-            description="LSUN Cat at 256x256: 70M images, no mirroring",
-            apply=lambda config: _lsun(config, 256, 70000.0),
+            "LSUN Cat at 256x256: 70M images, no mirroring",
+            partial(_lsun, resolution=256, total_kimg=70000.0),
         ),
         "paper-lsun-car": Preset(
-            description="LSUN Car at 512x512: 46M images, no mirroring",
-            apply=lambda config: _lsun(config, 512, 46000.0),
+            "LSUN Car at 512x512: 46M images, no mirroring",
+            partial(_lsun, resolution=512, total_kimg=46000.0),
         ),
         "tiny-16": Preset(
-            description="Seconds: 16x16, width 8, 0.2 kimg a phase, 1 kimg; shows that all works",
-            apply=lambda config: _cpu(
-                config,
+            "Seconds: 16x16, width 8, 0.2 kimg a phase, 1 kimg; shows that all works",
+            partial(
+                _cpu,
                 resolution=16,
                 width=8,
                 minibatch=8,
@@ -144,9 +140,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             ),
         ),
         "quick-32": Preset(
-            description="Minutes on a CPU: 32x32, width 64, 4 kimg a phase, 24 kimg",
-            apply=lambda config: _cpu(
-                config,
+            "Minutes on a CPU: 32x32, width 64, 4 kimg a phase, 24 kimg",
+            partial(
+                _cpu,
                 resolution=32,
                 width=64,
                 minibatch=16,
@@ -157,9 +153,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             ),
         ),
         "demo-32": Preset(
-            description="An hour on a CPU: 32x32, width 64, 10 kimg a phase, 150 kimg",
-            apply=lambda config: _cpu(
-                config,
+            "An hour on a CPU: 32x32, width 64, 10 kimg a phase, 150 kimg",
+            partial(
+                _cpu,
                 resolution=32,
                 width=64,
                 minibatch=16,
@@ -170,9 +166,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             ),
         ),
         "demo-64": Preset(
-            description="A night on a CPU: 64x64, width 64, 30 kimg a phase, 600 kimg",
-            apply=lambda config: _cpu(
-                config,
+            "A night on a CPU: 64x64, width 64, 30 kimg a phase, 600 kimg",
+            partial(
+                _cpu,
                 resolution=64,
                 width=64,
                 minibatch=16,

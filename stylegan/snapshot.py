@@ -1,8 +1,20 @@
-"""What networks say of their making, beside the configuration."""
+"""Trained networks with configuration, provenance and progress: content of a file of any format."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+import copy
+import functools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylegan.configs import Config, NetworkConfig
+from stylegan.networks.discriminator import Discriminator
+from stylegan.networks.generator import Generator
+from stylegan_eval.errors import UserError
+
+PARTS = ("G_ema", "G", "D")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +41,7 @@ def provenance_to_dict(provenance: Provenance) -> dict[str, Any]:
 
 
 def provenance_from_dict(tree: Mapping[str, Any]) -> Provenance:
-    """Read `provenance_to_dict`'s dictionary, as data from a file that nobody vouches for.
+    """Read `provenance_to_dict`'s dictionary of an untrusted file.
 
     Raises
     ------
@@ -53,3 +65,143 @@ def provenance_from_dict(tree: Mapping[str, Any]) -> Provenance:
     if not changes or any([type(x) for x in change] != [int, str] for change in changes):
         raise ValueError("the provenance's execution is not [[images, name], ...]")
     return Provenance(**{**tree, "execution": tuple(changes)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """A measured number."""
+
+    metric: str  # Name of the metric
+    value: float  # The number
+    stderr: float | None  # Its standard error; None where none is known
+    command: str  # What measured it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a file says for people."""
+
+    command: str = ""  # What trained the network; empty where unknown
+    scores: tuple[Score, ...] = ()  # What it was measured to be
+    note: str = ""  # Anything else
+
+
+NO_FACTS = Facts()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeState:
+    """What continues a training, beside the networks: only checkpoints hold it."""
+
+    optimizers: Mapping[str, Mapping[str, Any]]  # State of Adam, of "G" and "D"
+    snapshot_nimg: int  # Images shown at the last snapshot that was due by kimg
+    log_nimg: int  # Images shown at the last row of the log
+    log_looks: int  # Schedule updates since
+    log_sums: Mapping[str, Tensor]  # Sums of the logged terms since
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What every reader of network files returns, and every writer takes."""
+
+    config: Config
+    provenance: Provenance
+    nimg: int  # Real images shown
+    lod: float  # Level of detail trained last
+    networks: Mapping[str, Mapping[str, Tensor]]  # State dictionaries, of some of `PARTS`
+    format: str = ""  # Format of the file that was read
+    labels: Tensor | None = None  # [K, label_size], labels to draw from; of a conditional network
+    facts: Facts = NO_FACTS
+    left_out: Mapping[str, str] = field(default_factory=dict)  # Why a part is missing, by part
+    resume: ResumeState | None = None
+
+    @property
+    def trained(self) -> str:
+        """Thousands of images shown, as text; other programs' files may not record them."""
+        known = self.nimg > 0 or self.resume is not None
+        return f"{self.nimg / 1000:.1f} kimg" if known else "kimg unknown"
+
+    @property
+    def description(self) -> str:
+        """Configuration, size and training of the networks, in a few words."""
+        grown = f", lod {self.lod:.2f}" if self.lod > 0 else ""
+        size = f"{self.config.resolution}x{self.config.resolution}"
+        return f"config {self.config.name}, {size}, {self.trained}{grown}"
+
+
+def check_parts(snapshot: Snapshot, parts: Sequence[str], purpose: str) -> None:
+    """Check that the networks needed are present; only checkpoints always hold all three."""
+    lacking = [part for part in parts if part not in snapshot.networks]
+    for part in lacking:
+        if part in snapshot.left_out:
+            raise UserError(f"{purpose} with {', '.join(parts)}: {snapshot.left_out[part]}")
+    if lacking:
+        raise UserError(
+            f"the file holds {', '.join(snapshot.networks)} alone, {purpose} with"
+            f" {', '.join(parts)}: use a checkpoint of the training"
+        )
+
+
+def load_generator(snapshot: Snapshot, device: torch.device) -> Generator:
+    """Moving average of the generator, for evaluation."""
+    check_parts(snapshot, ["G_ema"], "images are drawn")
+    network = copy.deepcopy(generator_on_meta(snapshot.config.network, snapshot.config.resolution))
+    network = network.to_empty(device="cpu").to(memory_format=torch.channels_last)
+    network.load_state_dict(snapshot.networks["G_ema"])
+    return network.to(device).requires_grad_(requires_grad=False).eval()
+
+
+def load_discriminator(snapshot: Snapshot, device: torch.device) -> Discriminator:
+    """Discriminator, for scoring."""
+    check_parts(snapshot, ["D"], "scores are made")
+    config = snapshot.config
+    network = copy.deepcopy(discriminator_on_meta(config.network, config.resolution))
+    network.to_empty(device="cpu").load_state_dict(snapshot.networks["D"])
+    return network.to(device).requires_grad_(requires_grad=False).eval()
+
+
+def load_labels(snapshot: Snapshot) -> Tensor:
+    """Labels [K, label_size] that a conditional network was trained with."""
+    labels, size = snapshot.labels, snapshot.config.network.label_size
+    if labels is None or labels.ndim != 2 or labels.shape[1] != size:
+        raise UserError("the checkpoint holds no labels for its networks: use another one")
+    return labels
+
+
+@functools.lru_cache(maxsize=1)
+def generator_on_meta(config: NetworkConfig, resolution: int) -> Generator:
+    """Generator without numbers: nothing is allocated. Copy it to change it."""
+    with torch.device("meta"):
+        return Generator(config, resolution)
+
+
+@functools.lru_cache(maxsize=1)
+def discriminator_on_meta(config: NetworkConfig, resolution: int) -> Discriminator:
+    """Discriminator without numbers."""
+    with torch.device("meta"):
+        return Discriminator(config, resolution)
+
+
+def on_meta(config: Config, part: str) -> nn.Module:
+    """Network of a part without numbers."""
+    build = discriminator_on_meta if part == "D" else generator_on_meta
+    return build(config.network, config.resolution)
+
+
+def check_tensors(shapes: Mapping[str, list[int]], config: Config, parts: Collection[str]) -> None:
+    """Check names (``G_ema.w_avg``) and shapes of tensors against a configuration."""
+    expected = {
+        f"{part}.{name}": list(value.shape)
+        for part in parts
+        for name, value in on_meta(config, part).state_dict().items()
+    }
+    differing = sorted(expected.keys() ^ shapes.keys())
+    if differing:
+        kind = "lacks" if differing[0] in expected else "has a foreign"
+        raise UserError(
+            f"{kind} tensor {differing[0]} ({len(differing)} in all differ from those of"
+            " the configuration it names)"
+        )
+    for name, shape in shapes.items():
+        if shape != expected[name]:
+            raise UserError(f"tensor {name} is F32 {shape}, expected F32 {expected[name]}")

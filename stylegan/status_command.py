@@ -1,11 +1,11 @@
-"""`stylegan-train status`: how a run stands."""
+"""`stylegan-train status`: progress and state of a run."""
 
 from pathlib import Path
 
 import click
 
-from stylegan_eval.cli.options import CSV, PNG
 from stylegan_eval.engine.command import ErrorLineCommand
+from stylegan_eval.engine.options import CSV, PNG
 
 
 @click.command("status", cls=ErrorLineCommand)

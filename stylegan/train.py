@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,10 +13,10 @@ from stylegan.train_options import (
     has_checkpoints,
     list_presets,
     run_folder,
-    size,
 )
-from stylegan_eval.cli.options import SEED, Number
+from stylegan.training.settings import RunSettings
 from stylegan_eval.engine.command import ErrorLineGroup, NetworkPath, power_of_two
+from stylegan_eval.engine.options import Number, options_of
 
 if TYPE_CHECKING:
     from stylegan.runtime import Runtime
@@ -74,101 +74,13 @@ class _Arguments(ErrorLineGroup):
     "--mirror/--no-mirror", default=None, help="Mirror images at random.  [default: the preset's]"
 )
 @click.option("--cond", is_flag=True, help="Give the networks the labels of the data.")
-@click.option("--seed", type=SEED, default=0, help="Random seed.")
-# Where, and how often to save.
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the run.")
-@click.option(
-    "--snapshot-kimg",
-    type=Number(min=0, min_open=True),
-    help="Checkpoint and sample sheet every so many kimg.  [default: a twentieth of the length]",
-)
-@click.option(
-    "--snapshot-minutes",
-    type=Number(min=0),
-    metavar="MIN",
-    help="And a checkpoint, which the next replaces, before so much work could be lost; 0: none."
-    "  [default: 20]",
-)
-@click.option("--keep", type=click.IntRange(min=1), help="Checkpoints to keep.  [default: 3]")
-@click.option(
-    "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Folder of prepared images."
-)
-# What to look at on the way.
-@click.option(
-    "--metrics",
-    metavar="NAMES",
-    help="Measure checkpoints: fid10k,ppl_wend, say; the first decides which is kept as best.pt.",
-)
-@click.option(
-    "--metrics-every",
-    type=Number(min=0),
-    metavar="KIMG",
-    help="Measure the first checkpoint of every so many kimg; 0 measures each.  [default: 0]",
-)
-@click.option(
-    "--metrics-features",
-    metavar="NAME",
-    help="Feature network of --metrics; only inception gives FID.  [default: inception]",
-)
-@click.option(
-    "--metrics-batch",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Images of --metrics at a time; less where memory is full.  [default: 32]",
-)
-@click.option("--ppl-distance", metavar="NAME", help="Perceptual distance.  [default: auto]")
-@click.option("--ppl-crop", metavar="NAME", help="Crop of ppl.  [default: face]")
-@click.option(
-    "--on-collapse",
-    type=click.Choice(["stop", "warn"]),
-    help="When the training has diverged.  [default: stop]",
-)
-@click.option(
-    "--tensorboard/--no-tensorboard",
-    default=None,
-    help="Write events for TensorBoard.  [default: where it is installed]",
-)
-# On what, and how.
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--gpus",
     type=click.IntRange(min=1),
     metavar="N",
     help="Start N processes on this machine, one per GPU (with --device cpu, on its cores).",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "tf32", "bf16"]),
-    help="Of convolutions; only fp32 is the published one.  [default: fp32]",
-)
-@click.option(
-    "--compile/--no-compile",
-    "compiled",
-    default=None,
-    help="Let torch.compile make what it can; needs a compiler.  [default: no]",
-)
-@click.option(
-    "--grad-accum",
-    type=click.IntRange(min=1),
-    metavar="K",
-    help="Divide each process's part of a minibatch into K passes.  [default: 1]",
-)
-@click.option(
-    "--memory-limit",
-    callback=size,
-    metavar="SIZE",
-    help="Instead: as many images in a pass as fit into 10GiB, say, by the estimate.",
-)
-@click.option(
-    "--warmup",
-    type=Number(min=0),
-    metavar="SECONDS",
-    help="Time steps so long before the start, to foretell the length; 0: not.  [default: 5]",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(min=0),
-    help="Processes that read images ahead.  [default: 2 with CUDA, else 0]",
 )
 # Other than training from scratch.
 @click.option(
@@ -193,6 +105,7 @@ class _Arguments(ErrorLineGroup):
 @click.pass_context
 def main(
     ctx: click.Context,
+    /,
     config: str | Path | None,
     data: Path | None,
     preset: str | None,
@@ -200,32 +113,14 @@ def main(
     kimg: float | None,
     mirror: bool | None,
     cond: bool,
-    seed: int,
     out: Path | None,
-    snapshot_kimg: float | None,
-    snapshot_minutes: float | None,
-    keep: int | None,
-    cache: Path | None,
-    metrics: str | None,
-    metrics_every: float | None,
-    metrics_features: str | None,
-    metrics_batch: int | None,
-    ppl_distance: str | None,
-    ppl_crop: str | None,
-    on_collapse: str | None,
-    tensorboard: bool | None,
     device: str,
     gpus: int | None,
-    precision: str | None,
-    compiled: bool | None,
-    grad_accum: int | None,
-    memory_limit: int | None,
-    warmup: float | None,
-    workers: int | None,
     resume: Path | None,
     init: Path | None,
     dry_run: bool,
     print_config: bool,
+    **settings: Any,
 ) -> None:
     """Train StyleGAN, configuration A to F.
 
@@ -268,6 +163,8 @@ def main(
     from stylegan.training.request import Wanted, config_lines, plan_lines, processes_to_plan
 
     runtime = Runtime.join(device)
+    if settings["workers"] is None and runtime.device.type == "cuda":
+        settings["workers"] = 2
     wanted = Wanted(
         config=config,
         preset=preset,
@@ -276,36 +173,12 @@ def main(
         mirror=mirror,
         labels=cond,
         data=data,
-        cache=cache,
+        cache=settings["cache"],
         out=out,
         resume=resume,
         auto=auto,
         init=init,
-        settings={
-            "cache": cache,
-            "keep": keep,
-            "snapshot_kimg": snapshot_kimg,
-            "snapshot_minutes": snapshot_minutes,
-            "on_collapse": on_collapse,
-            "tensorboard": tensorboard,
-            "memory_limit": memory_limit,
-            "warmup": warmup,
-            "seed": seed,
-        },
-        execution={
-            "precision": precision,
-            "compile": compiled,
-            "grad_accum": grad_accum,
-            "workers": 2 if workers is None and runtime.device.type == "cuda" else workers,
-        },
-        metrics={
-            "metrics": metrics,
-            "metrics_every": metrics_every,
-            "metrics_features": metrics_features,
-            "metrics_batch": metrics_batch,
-            "ppl_distance": ppl_distance,
-            "ppl_crop": ppl_crop,
-        },
+        settings=settings,
     )
     if trains:
         _train(wanted, runtime)
@@ -342,6 +215,8 @@ def _train(wanted: "Wanted", runtime: "Runtime") -> None:
         click.echo(path)
 
 
+_after = [param.name for param in main.params].index("out") + 1
+main.params[_after:_after] = options_of(RunSettings, remembered=True)
 main.add_command(status_command)
 
 

@@ -24,13 +24,6 @@ class RowOrFile(click.ParamType[str | Path]):
         return path
 
 
-def size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Callback of an option such as 10GiB."""
-    from stylegan_eval.results.formatting import size_option
-
-    return size_option(ctx, param, value)
-
-
 def check_config_options(
     config: str | Path | None, *, preset: str | None, resolution: int | None
 ) -> None:

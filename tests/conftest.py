@@ -18,8 +18,9 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def official(tmp_path_factory):
     """Checkpoint that holds the official weights of a row."""
-    from stylegan.checkpoint import Provenance, save_checkpoint
+    from stylegan.checkpoint import save_checkpoint
     from stylegan.runtime import Runtime
+    from stylegan.snapshot import Provenance
     from stylegan.training.state import TrainState
     from tests.train import golden
 
@@ -31,7 +32,7 @@ def official(tmp_path_factory):
             state.G_ema.load_state_dict(golden.generator(row).state_dict())
             state.D.load_state_dict(golden.discriminator(row).state_dict())
             state.lod = 0.0
-            save_checkpoint(path, state, config, Provenance(seed=0, data="", version=""))
+            save_checkpoint(path, state.snapshot(config, Provenance(seed=0, data="", version="")))
         return path
 
     folder = tmp_path_factory.mktemp("official")

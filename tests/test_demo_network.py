@@ -11,9 +11,10 @@ from benchmarks.demo.network import PAGE, apart, commands, main, page, training_
 from stylegan.config_file import config_text
 from stylegan.configs import CONFIGS
 from stylegan.data import main as avatars
-from stylegan.network_file import NO_FACTS, Score, read_network, save_network
+from stylegan.network_file import read_network, save_network
 from stylegan.opening import demo_path
 from stylegan.presets import apply_preset, with_options
+from stylegan.snapshot import NO_FACTS, Score
 from stylegan.train import main as train
 
 

@@ -19,7 +19,7 @@ import stylegan.explore.command
 import stylegan.sample.cli
 import stylegan.train
 import stylegan_eval.cli
-from stylegan_eval.cli.options import Number
+from stylegan_eval.engine.options import Number
 
 COMMANDS = {
     "benchmarks": benchmarks.__main__.main,

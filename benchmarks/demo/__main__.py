@@ -14,7 +14,7 @@ import click
 import pandas as pd
 
 from benchmarks.scales import AVATAR_ATTRIBUTES
-from stylegan_eval.cli.options import Number
+from stylegan_eval.engine.options import Number
 
 MODULES = {
     "stylegan-data": "stylegan.data",

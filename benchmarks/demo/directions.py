@@ -18,8 +18,8 @@ from benchmarks.demo.network import CLASSIFIERS, WORST, run, with_values, write_
 from stylegan.opening import DEMO, DEMO_DIRECTIONS_FILE, demo_directions_path
 from stylegan.png import save_png
 from stylegan.sample.canvas import table
-from stylegan.sample.options import Source
 from stylegan.sample.painter import open_painter
+from stylegan.sample.recipe import Source
 from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.engine.files import atomic_write, copy_file
 from stylegan_eval.engine.sampling import latents

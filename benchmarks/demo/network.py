@@ -15,11 +15,11 @@ import click
 
 from benchmarks.demo.__main__ import MODULES
 from benchmarks.scales import AVATAR_ATTRIBUTES
-from stylegan.checkpoint import load_config
 from stylegan.configs import CONFIGS, Config
-from stylegan.network_file import Facts, NetworkFile, Score, read_network, save_network
-from stylegan.opening import DEMO, DEMO_FILE, demo_path, network_of, open_networks
+from stylegan.network_file import read_network, save_network
+from stylegan.opening import DEMO, DEMO_FILE, demo_path, open_networks
 from stylegan.presets import PRESETS, apply_preset, with_options
+from stylegan.snapshot import Facts, Score, Snapshot
 from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.engine.files import atomic_write, copy_file, sha256_of
 from stylegan_eval.errors import UserError
@@ -71,7 +71,7 @@ def page(path: Path) -> str:
     return "\n".join([_BEGINNING, *_made(path, content), *_scores(content), _END])
 
 
-def _made(path: Path, content: NetworkFile) -> Iterator[str]:
+def _made(path: Path, content: Snapshot) -> Iterator[str]:
     config = content.config
     yield "## How it was made\n"
     yield f"    {content.facts.command}\n"
@@ -84,7 +84,7 @@ def _made(path: Path, content: NetworkFile) -> Iterator[str]:
         yield f"`{name}`:\n\n    {command}\n" if colon else f"{note.capitalize()}.\n"
 
 
-def _scores(content: NetworkFile) -> Iterator[str]:
+def _scores(content: Snapshot) -> Iterator[str]:
     yield "## What it scores\n"
     yield "| metric | value | standard error |\n|---|---|---|"
     for score in content.facts.scores:
@@ -242,14 +242,14 @@ def make(source: Path, data: Path, out: Path, classifiers: Path | None, **choice
     metrics = choices["metrics"].split(",")
     if unknown := sorted(set(metrics) - set(_METRICS)):
         raise UserError(f"--metrics {unknown[0]}: expected some of {', '.join(_METRICS)}")
-    _, tree = open_networks(source)
-    config, provenance = load_config(tree)
+    _, snapshot = open_networks(source)
+    config, provenance = snapshot.config, snapshot.provenance
     with open_images(data) as files:
         count = len(files)
     size = config.resolution
     note = f"{DATA}: stylegan-data avatars {DATA} --count {count} --resolution {size} --seed 0"
-    if tree["nimg"] < 1000 * config.schedule.total_kimg:
-        note = f"{note}; the training stopped at {tree['nimg'] / 1000:g} kimg"
+    if snapshot.nimg < 1000 * config.schedule.total_kimg:
+        note = f"{note}; the training stopped at {snapshot.nimg / 1000:g} kimg"
     train = classifiers_command(choices["epochs"])
     if "ls" in metrics:
         note = f"{note}; {CLASSIFIERS}: {train}"
@@ -259,7 +259,7 @@ def make(source: Path, data: Path, out: Path, classifiers: Path | None, **choice
     classifiers = classifiers or data.parent / CLASSIFIERS
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / DEMO_FILE  # measured is the form that users will have
-        save_network(packed, network_of(tree, facts))
+        save_network(packed, replace(snapshot, facts=facts))
         check_size(packed)
         places = Places(ckpt=packed, data=data, classifiers=classifiers)
         if "ls" in metrics:
@@ -273,7 +273,7 @@ def make(source: Path, data: Path, out: Path, classifiers: Path | None, **choice
             ls_num=choices["ls_num"],
         ):
             scores += measured(command, places)
-        save_network(packed, network_of(tree, replace(facts, scores=tuple(scores))))
+        save_network(packed, replace(snapshot, facts=replace(facts, scores=tuple(scores))))
         check_size(packed)
         with atomic_write(out) as temporary:
             copy_file(packed, temporary)

@@ -15,21 +15,21 @@ from PIL import Image
 from benchmarks.fuzz import mutants
 from benchmarks.fuzz.foreign import IMAGE, example, huangzh13, official, record
 from benchmarks.fuzz.mutants import Mutate
-from stylegan.checkpoint import checkpoint_path, load_state, read_checkpoint, save_checkpoint
+from stylegan.checkpoint import checkpoint_path, read_checkpoint, save_checkpoint
 from stylegan.config_file import config_text, read_config
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import encode_png, write_archive
 from stylegan.datasets.sources import open_source
 from stylegan.formats.nvidia import read_nvidia
 from stylegan.network_file import read_network, save_network
-from stylegan.opening import network_of, open_networks
+from stylegan.opening import open_networks
 from stylegan.png import read_npy, write_npy
 from stylegan.presets import apply_preset, with_options
 from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.evaluate import read_best
 from stylegan.training.settings import RunSettings, read_settings, write_settings
-from stylegan.training.state import TrainState
+from stylegan.training.state import TrainState, load_state
 from stylegan.training.status import read_status, status_lines
 from stylegan_eval.classifiers.classifier import (
     AttributeRecord,
@@ -76,13 +76,14 @@ def _checkpoint(folder: Path) -> Path:
     config, runtime = _config(), Runtime.choose("cpu")
     path = checkpoint_path(folder, 0)
     state = TrainState.fresh(config, runtime, 0)
-    save_checkpoint(path, state, config, Provenance(seed=0, data="x", version="1"), torch.eye(2))
+    provenance = Provenance(seed=0, data="x", version="1")
+    save_checkpoint(path, state.snapshot(config, provenance, torch.eye(2)))
     return path
 
 
 def _network(folder: Path) -> Path:
     path = folder / "network.safetensors"
-    save_network(path, network_of(read_checkpoint(_checkpoint(folder))))
+    save_network(path, read_checkpoint(_checkpoint(folder)))
     return path
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.outcomes import Outcome, Training
 from benchmarks.report.tables import Section
-from stylegan.training.evaluate import METRICS_FILE
 from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
 from stylegan_eval.report.shell import Picture
@@ -22,6 +21,7 @@ from stylegan_eval.results.plotting import (
     title_and_grid,
     window_of,
 )
+from stylegan_eval.results.run_folder import LOG, METRICS_FILE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,7 +105,7 @@ def loss_curves(trainings: Sequence[Training]) -> bytes | None:
     bytes or None
         None when nothing is logged yet.
     """
-    logs = {t.name: read_rows(t.folder / "log.jsonl")[0] for t in trainings}
+    logs = {t.name: read_rows(t.folder / LOG)[0] for t in trainings}
     groups = {
         network: [logs[t.name] for t in seeds if logs[t.name]]
         for network, seeds in by_network(trainings).items()

@@ -31,10 +31,7 @@ def image_name(index: int) -> str:
 def encode_png(image: np.ndarray) -> bytes:
     """PNG of one image.
 
-    Parameters
-    ----------
-    image : ndarray
-        uint8 RGB, [3, H, W] or [H, W, 3].
+    `image`: uint8 RGB, [3, H, W] or [H, W, 3].
     """
     if image.dtype != np.uint8 or image.ndim != 3 or 3 not in (image.shape[0], image.shape[2]):
         raise ValueError(f"expected uint8 [3, H, W] or [H, W, 3], got {image.dtype} {image.shape}")
@@ -50,10 +47,7 @@ def write_archive(
 ) -> None:
     """Write images as an archive; see `write_encoded`.
 
-    Parameters
-    ----------
-    images : iterable of (ndarray, label)
-        uint8 RGB, [3, H, W] or [H, W, 3].
+    `images`: uint8 RGB, [3, H, W] or [H, W, 3].
     """
     encoded = ((encode_png(image), label) for image, label in images)
     write_encoded(out, encoded, attributes=attributes)

@@ -35,10 +35,7 @@ _WORTH_A_WORKER = 500  # images; a worker takes seconds to start
 def sample_attributes(seed: int, index: int) -> np.ndarray:
     """Labels of one avatar, without drawing it.
 
-    Returns
-    -------
-    ndarray
-        uint8 [27], 0 or 1, in the order of `ATTRIBUTES`.
+    Returns uint8 [27], 0 or 1, in the order of `ATTRIBUTES`.
     """
     present = draw_face(seed, index).present
     return np.array([name in present for name in ATTRIBUTES], dtype=np.uint8)
@@ -82,14 +79,7 @@ def make_avatars(
 ) -> None:
     """Write `count` avatars as an archive; drawn once, then taken from the cache.
 
-    Parameters
-    ----------
-    out : Path
-        The zip; replaced if it is there.
-    resolution : int
-        In pixels.
-    workers : int or None
-        Processes; None means one for each processor. The result does not depend on it.
+    `workers`: Processes; None means one for each processor. The result does not depend on it.
     """
     cached = cache_dir() / "avatars" / _cache_name(count, resolution, seed)
     with atomic_write(out) as temporary:

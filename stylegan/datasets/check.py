@@ -1,4 +1,4 @@
-"""A dry run: every image is decoded, nothing is written, and each file's trouble is told."""
+"""Dry run of a preparation: decode every image, write nothing, report each file's fault."""
 
 import csv
 import io

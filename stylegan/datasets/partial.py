@@ -1,4 +1,4 @@
-"""Archives that a killed process leaves half-done, and the next one goes on with.
+"""Archives whose writing resumes after the process was killed.
 
 Until it is whole, an archive `x.zip` is ``.x.zip.partial``, beside ``.x.zip.partial.json``, which
 says what it is made of. Images are written in order, so what is whole is a beginning.
@@ -46,10 +46,7 @@ def write_resumable(out: Path, content: Content) -> int:
 
     Interruption (Ctrl-C, SIGTERM, SIGKILL) leaves the beginning; on any error it is removed.
 
-    Returns
-    -------
-    int
-        Images that were there already.
+    Returns the number of images that were there already.
     """
     check_target(out)
     out = out.resolve() if out.is_symlink() else out

@@ -79,13 +79,9 @@ def prepare(
         Whatever `open_source` opens, with images of any sizes and modes.
     out : Path
         A zip if it ends in ``.zip``, else a folder; whole or absent (see `write_resumable`).
-    choices : Choices or None
-        None means the defaults.
     labels : "source" or "folders"
-        The labels that belong to the source, or a class for each first sub-folder, numbered in
-        the order of their names.
-    download : bool
-        Let torchvision fetch what is missing.
+        The labels that belong to the source, or a class for each first sub-folder, numbered in the
+        order of their names.
     workers : int or None
         Threads (decoding, shrinking and encoding run outside Python's lock); None means one for
         each processor.
@@ -186,11 +182,6 @@ def export_ada(
         Whatever `open_source` opens; square images of one size, a power of two.
     out : Path
         A zip if it ends in ``.zip``, else a folder; whole or absent.
-
-    Returns
-    -------
-    int
-        How many images there are.
     """
     source = open_source(src)
     try:

@@ -1,4 +1,4 @@
-"""The images at every power-of-two resolution, decoded once and mapped into memory from then on.
+"""Images at every power-of-two resolution, decoded once, then memory-mapped.
 
 Each image of each level has a CRC-32, which is checked whenever it is read: no other image than
 those that were prepared reaches a training. When the folder is opened, nothing is read as long as
@@ -85,10 +85,7 @@ class Pyramid:
     def level(self, lod: int) -> np.ndarray:
         """All images at level of detail `lod`, an integer in [0, `max_lod`]; see also `read`.
 
-        Returns
-        -------
-        ndarray
-            uint8 [N, 3, R >> lod, R >> lod], read-only and mapped from a file.
+        Returns uint8 [N, 3, R >> lod, R >> lod], read-only and mapped from a file.
         """
         if not 0 <= lod <= self.max_lod:
             raise ValueError(f"lod {lod} is not in [0, {self.max_lod}]")
@@ -97,10 +94,7 @@ class Pyramid:
     def read(self, lod: int, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """Read the images with these numbers at `lod` and check that they are what was prepared.
 
-        Returns
-        -------
-        ndarray
-            uint8 [n, 3, R >> lod, R >> lod].
+        Returns uint8 [n, 3, R >> lod, R >> lod].
         """
         images = np.ascontiguousarray(self.level(lod)[numbers])
         expected = self._checksums[lod][numbers]

@@ -1,4 +1,4 @@
-"""The stream of real images that training looks at.
+"""The stream of real images for training.
 
 Image k of the stream, and whether it is mirrored, depend on (seed, k) alone: neither on the batch
 size nor on where a run was resumed.
@@ -60,10 +60,7 @@ def mirror_flags(start: int, count: int, seed: int) -> np.ndarray:
 
     Element k is bit k of a stream of Philox words: probability 1/2, at no cost.
 
-    Returns
-    -------
-    ndarray
-        bool [count].
+    Returns bool [count].
     """
     words_per_step = 4
     step, offset = divmod(start, words_per_step * _BITS)
@@ -140,16 +137,10 @@ class Reals:
 
     Parameters
     ----------
-    pyramid : Pyramid
-        The images.
-    seed : int
-        Decides order and mirroring.
     mirror : bool
         Whether images are mirrored with probability 1/2.
     offset : int
         Levels by which the images are larger than the networks, whose levels are counted.
-    labelled : bool
-        Whether to give the labels of the data.
 
     Attributes
     ----------

@@ -16,15 +16,7 @@ _CELEBA_X, _CELEBA_Y, _CELEBA_HALF = 89, 121, 64  # centre and half the side of 
 def centre_square(image: np.ndarray) -> np.ndarray:
     """The largest centred square of an image.
 
-    Parameters
-    ----------
-    image : ndarray
-        [C, H, W].
-
-    Returns
-    -------
-    ndarray
-        View [C, S, S], S = min(H, W).
+    Returns a view [C, S, S] of `image` [C, H, W], S = min(H, W).
     """
     height, width = image.shape[1:]
     side = min(height, width)
@@ -35,10 +27,7 @@ def centre_square(image: np.ndarray) -> np.ndarray:
 def shrink(image: np.ndarray, resolution: int, resample: Resample) -> np.ndarray:
     """Shrink an image and round to 8 bits once, at the end; see `resized`.
 
-    Returns
-    -------
-    ndarray
-        uint8 [C, resolution, resolution].
+    Returns uint8 [C, resolution, resolution].
     """
     return resized(image, resolution, resolution, resample)
 
@@ -61,29 +50,16 @@ def resized(image: np.ndarray, height: int, width: int, resample: Resample) -> n
     if image.shape[1:] == (height, width):
         return image
     if resample == "box":
-        return to_uint8(_area_mean(image, height, width))
+        return to_uint8(area_mean(image, height, width))
     return to_uint8(_lanczos(image, height, width))
 
 
-def area_mean(image: np.ndarray, resolution: int) -> np.ndarray:
+def area_mean(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Exact mean over the area of each new pixel, also for sizes that do not divide.
 
-    For a factor of 2^n this is the 2x2 mean, n times.
-
-    Parameters
-    ----------
-    image : ndarray
-        [C, H, W], integers.
-
-    Returns
-    -------
-    ndarray
-        float64 [C, resolution, resolution].
+    For a factor of 2^n this is the 2x2 mean, n times. Returns float64 [C, height, width] of
+    integers [C, H, W].
     """
-    return _area_mean(image, resolution, resolution)
-
-
-def _area_mean(image: np.ndarray, height: int, width: int) -> np.ndarray:
     area = image.shape[1] / height * (image.shape[2] / width)  # of a new pixel, in old ones
     rows = _area_sums(image, height)  # [C, H', W]
     columns = np.ascontiguousarray(rows.transpose(0, 2, 1))  # [C, W, H']
@@ -103,15 +79,7 @@ def _area_sums(image: np.ndarray, resolution: int) -> np.ndarray:
 def halve(images: np.ndarray) -> np.ndarray:
     """Mean of each 2x2 block.
 
-    Parameters
-    ----------
-    images : ndarray
-        float32 [N, C, H, W], H and W even.
-
-    Returns
-    -------
-    ndarray
-        float32 [N, C, H/2, W/2].
+    float32 [N, C, H, W], H and W even -> [N, C, H/2, W/2].
     """
     rows = images[:, :, 0::2] + images[:, :, 1::2]  # [N, C, H/2, W]
     return (rows[..., 0::2] + rows[..., 1::2]) * np.float32(0.25)

@@ -1,4 +1,4 @@
-"""The controls of the page, and the recipe that they say."""
+"""The controls of the page, and the recipe they set."""
 
 import shlex
 from collections.abc import Awaitable, Callable, Iterator
@@ -31,12 +31,7 @@ def section(title: str) -> Iterator[None]:
 class Controls:
     """All controls that a network has a use for.
 
-    Parameters
-    ----------
-    subject : Subject
-        The network.
-    changed : callable
-        Called when they say another recipe.
+    `changed`: Called when they say another recipe.
     """
 
     def __init__(self, subject: Subject, changed: Callable[[], Awaitable[None]]) -> None:

@@ -1,4 +1,4 @@
-"""The page: an image, what it was made by, and the controls."""
+"""The page: an image, its command, and the controls."""
 
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
@@ -38,12 +38,7 @@ def build(studio: Studio) -> None:
 class Stage:
     """The image, its command, and a strip of kept ones.
 
-    Parameters
-    ----------
-    studio : Studio
-        Draws.
-    choose : callable
-        Called with the recipe that the controls shall say.
+    `choose`: Called with the recipe that the controls shall say.
 
     Attributes
     ----------

@@ -34,13 +34,7 @@ _PATIENCE = 2  # seconds that open connections have to end
 
 
 class OwnPagesOnly:
-    """Refuses what pages of others send here, WebSockets included.
-
-    Parameters
-    ----------
-    app : callable
-        Answers the rest.
-    """
+    """Refuses what pages of others send here, WebSockets included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -67,12 +61,7 @@ def _is_of(origin: str, host: str | None) -> bool:
 def application(studio: Studio, hosts: list[str]) -> FastAPI:
     """Page and images of a studio.
 
-    Parameters
-    ----------
-    studio : Studio
-        Draws.
-    hosts : list of str
-        Names by which it may be asked for; "*" is any.
+    `hosts`: Names by which it may be asked for; "*" is any.
     """
     app = FastAPI(openapi_url=None)
     app.add_middleware(OwnPagesOnly)

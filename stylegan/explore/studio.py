@@ -25,15 +25,7 @@ def address(recipe: Recipe) -> str:
 
 
 class Studio:
-    """Draws for every tab.
-
-    Parameters
-    ----------
-    subject : Subject
-        The network.
-    source : Source
-        What its commands name.
-    """
+    """Draws for every tab."""
 
     def __init__(self, subject: Subject, source: Source) -> None:
         self.subject = subject

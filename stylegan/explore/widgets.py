@@ -18,8 +18,6 @@ class Slider(ValueElement[list[float]], component="slider.js"):
 
     Parameters
     ----------
-    label : str
-        Beside it.
     names : sequence of str
         Of each thumb, for screen readers.
     values : sequence of float
@@ -61,12 +59,7 @@ class Slider(ValueElement[list[float]], component="slider.js"):
 class Seed:
     """A number field, with buttons for the one before, the next and any.
 
-    Parameters
-    ----------
-    label : str
-        Of the field.
-    changed : callable
-        Called when it holds another seed.
+    `changed`: Called when it holds another seed.
     """
 
     def __init__(self, label: str, changed: Changed) -> None:

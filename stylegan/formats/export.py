@@ -17,8 +17,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from stylegan.checkpoint import load_config, load_generator
 from stylegan.networks.generator import Generator, GeneratorAtLod, truncate
+from stylegan.snapshot import Snapshot, load_generator
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.errors import UserError
 
@@ -100,7 +100,7 @@ class _ScriptWithoutNoise(_Script):
 
 
 def export_generator(
-    tree: dict[str, Any], path: Path, kind: Kind, *, cutoff: int = 8
+    snapshot: Snapshot, path: Path, kind: Kind, *, cutoff: int = 8
 ) -> float | None:
     """Write the averaged generator, whole or not at all.
 
@@ -109,31 +109,18 @@ def export_generator(
     [N, C, R, R]. A TorchScript has ``mapping`` and ``synthesis`` besides, so that
     ``stylegan-eval --generator`` measures it with fresh noise.
 
-    Parameters
-    ----------
-    tree : dict
-        Of `opening.open_networks`.
-    path : Path
-        File to write.
-    kind : {'onnx', 'pt2', 'torchscript'}
-        What to write.
-    cutoff : int
-        Layers below it are truncated.
+    Layers below `cutoff` are truncated.
 
-    Returns
-    -------
-    float or None
-        Largest difference of what was read back from this network, relative to the largest value;
-        None where ONNX Runtime is not installed to tell.
+    Returns the largest difference of what was read back from this network, relative to the largest
+    value; None where ONNX Runtime is not installed to tell.
     """
     if kind not in KINDS:
         raise UserError(f"cannot export {kind!r:.40}: expected {', '.join(KINDS)}")
-    config, _ = load_config(tree)
-    if "G_ema" not in tree["networks"]:
+    if "G_ema" not in snapshot.networks:
         raise UserError("the file holds no generator: give one that does")
-    if kind == "torchscript" and config.network.label_size:
+    if kind == "torchscript" and snapshot.config.network.label_size:
         raise UserError("TorchScript is written of unconditional networks alone: use onnx or pt2")
-    drawing = _Drawing(load_generator(tree, torch.device("cpu")), float(tree["lod"]), cutoff).eval()
+    drawing = _Drawing(load_generator(snapshot, torch.device("cpu")), snapshot.lod, cutoff).eval()
     writer = {"onnx": _onnx, "pt2": _pt2, "torchscript": _torchscript}[kind]
     with _quiet(), torch.no_grad():
         data, run = writer(drawing, _example(drawing, _PSIS[0]))

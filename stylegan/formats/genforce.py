@@ -10,14 +10,16 @@ from torch import Tensor
 
 from stylegan.configs import NetworkConfig
 from stylegan.formats.weights import (
-    Imported,
+    Layout,
     State,
     Weights,
     fit_widths,
+    imported,
     mean_w,
     take_mapping,
     with_mapping,
 )
+from stylegan.snapshot import Snapshot
 from stylegan_eval.errors import UserError
 
 # Settings that make the generator another function than any of ours, and what they must be.
@@ -33,13 +35,8 @@ _BEYOND_ALL = 2**15
 def read_settings(kwargs: Any, path: Path) -> dict[str, Any]:
     """Fields of `NetworkConfig` that the file gives.
 
-    Parameters
-    ----------
-    kwargs : object
-        The file's ``model_kwargs_init``: settings by network. Where the generator's are not
-        there, the layout's defaults hold.
-    path : Path
-        File, for messages.
+    `kwargs`: The file's ``model_kwargs_init``: settings by network. Where the generator's are not
+    there, the layout's defaults hold.
     """
     given = kwargs.get("generator") if isinstance(kwargs, Mapping) else None
     if not isinstance(given, Mapping):
@@ -69,7 +66,7 @@ def _said(value: Any) -> str:
     return repr(value)[:40] if plain else type(value).__name__
 
 
-LAYOUT = "genforce"  # or Hammer: the two differ too little to be told apart at a glance
+_NAME = "genforce"  # or Hammer: the two differ too little to be told apart at a glance
 _SMOOTH = "generator_smooth"
 _LARGEST_NIMG = 2**62
 
@@ -88,7 +85,7 @@ class _Names:
 
 
 _GENFORCE = _Names(
-    layout=LAYOUT,
+    layout=_NAME,
     noise_weight="apply_noise.weight",
     noise="apply_noise.noise",
     noise_weight_shape=lambda C: (C,),
@@ -117,16 +114,14 @@ def is_discriminator(state: Mapping[Any, Any]) -> bool:
     return any(re.match(r"input\d+\.(weight|bias)", str(name)) for name in state)
 
 
-def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any, Any]) -> Imported:
+def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any, Any]) -> Snapshot:
     """Read the networks of a file.
 
     Parameters
     ----------
     parts : mapping
-        States by the file's name: "generator_smooth", "generator", "discriminator"; or one
-        under "".
-    path : Path
-        File, for messages.
+        States by the file's name: "generator_smooth", "generator", "discriminator"; or one under
+        "".
     about : mapping
         All that the file holds: progress and settings are looked up there.
     """
@@ -156,7 +151,7 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any,
     for weights in critics.values():
         network, resolution, states["D"] = _discriminator(weights, names, network, resolution)
     assert network is not None
-    return Imported(
+    return imported(
         layout=names.layout,
         network=network,
         resolution=resolution,
@@ -311,3 +306,6 @@ def _discriminator(
         weights.take("lod")
     weights.finish()
     return network, 4 << top, state
+
+
+LAYOUT = Layout("genforce", is_generator, is_discriminator, read)

@@ -13,18 +13,21 @@ import torch
 
 from stylegan.configs import NetworkConfig
 from stylegan.formats.weights import (
-    Imported,
+    Layout,
     State,
     Weights,
     drawn_noise,
     fit_widths,
+    imported,
     mean_w,
     take_mapping,
     trained_blocks,
     with_mapping,
 )
+from stylegan.snapshot import Snapshot
+from stylegan_eval.errors import UserError
 
-LAYOUT = "huangzh13"
+_NAME = "huangzh13"
 _EMBEDDING = "class_embedding.weight"
 _OFFICIAL = NetworkConfig(
     mapping_layers=8,
@@ -49,7 +52,15 @@ def is_discriminator(state: Mapping[Any, Any]) -> bool:
     return any(str(name).startswith("final_block.") for name in state)
 
 
-def read_generator(state: Mapping[Any, Any], path: Path) -> Imported:
+def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, _about: Mapping[Any, Any]) -> Snapshot:
+    """Read the network of a file."""
+    state, *more = parts.values()
+    if more:
+        raise UserError(f"{path}: holds {len(parts)} networks, expected a file for each")
+    return (read_generator if is_generator(state) else read_discriminator)(state, path)
+
+
+def read_generator(state: Mapping[Any, Any], path: Path) -> Snapshot:
     """Read a generator, be it averaged or not: the file does not say."""
     weights = Weights(state, path, "generator")
     blocks = weights.count(r"g_synthesis\.to_rgb\.(\d+)\..*")
@@ -69,8 +80,8 @@ def read_generator(state: Mapping[Any, Any], path: Path) -> Imported:
         w_avg = mean_w(network, own)
         notes.append("w_avg is the mean over 10240 latents (the file's is zero or missing)")
     own["w_avg"] = w_avg
-    return Imported(
-        layout=LAYOUT,
+    return imported(
+        layout=_NAME,
         network=network,
         resolution=2 << blocks,
         states={"G_ema": own},
@@ -79,7 +90,7 @@ def read_generator(state: Mapping[Any, Any], path: Path) -> Imported:
     )
 
 
-def read_discriminator(state: Mapping[Any, Any], path: Path) -> Imported:
+def read_discriminator(state: Mapping[Any, Any], path: Path) -> Snapshot:
     """Read a discriminator."""
     weights = Weights(state, path, "discriminator")
     if _EMBEDDING in weights:
@@ -117,7 +128,7 @@ def read_discriminator(state: Mapping[Any, Any], path: Path) -> Imported:
     take("dense0", "final_block.dense0", widths[2], 16 * C)
     take("dense1", "final_block.dense1", 1, widths[2])
     weights.finish()
-    return Imported(layout=LAYOUT, network=network, resolution=4 << top, states={"D": own})
+    return imported(layout=_NAME, network=network, resolution=4 << top, states={"D": own})
 
 
 def _take_mean(weights: Weights, name: str) -> None:
@@ -168,3 +179,6 @@ def _block(weights: Weights, network: NetworkConfig, i: int, own: State) -> None
         style = f"{stored}.style_mod.lin"
         own[f"{epilogue}.style.weight"] = weights.take(f"{style}.weight", 2 * C, network.w_dim)
         own[f"{epilogue}.style.bias"] = weights.take(f"{style}.bias", 2 * C)
+
+
+LAYOUT = Layout(_NAME, is_generator, is_discriminator, read)

@@ -11,17 +11,14 @@ import torch
 from torch import Tensor
 
 from stylegan import __version__
-from stylegan.configs import CONFIGS, Config, NetworkConfig, check_resolution, config_to_dict
+from stylegan.configs import CONFIGS, Config, NetworkConfig, check_resolution
 from stylegan.formats.official import (
     discriminator_state,
     foreign_names,
     generator_state,
     official_name,
 )
-from stylegan.network_file import Facts
-from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.generator import Generator
-from stylegan.snapshot import Provenance, provenance_to_dict
+from stylegan.snapshot import Facts, Provenance, Snapshot, on_meta
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.pickles.networks import PickledNetwork, Variables, read_networks
@@ -79,10 +76,7 @@ _OTHER = frozenset(
 def config_of(networks: tuple[PickledNetwork, ...]) -> Config:
     """Find the configuration that networks of one file share.
 
-    Parameters
-    ----------
-    networks : tuple of PickledNetwork
-        Of ``G_style``, ``G_paper``, ``D_basic``, ``D_paper``.
+    `networks`: Of ``G_style``, ``G_paper``, ``D_basic``, ``D_paper``.
     """
     options: dict[str, Any] = {}
     rows = set()
@@ -230,19 +224,10 @@ def is_pickle(path: Path) -> bool:
     return (beginning[:1] == b"\x80" and beginning[1:2] <= b"\x05") or path.suffix == ".pkl"
 
 
-def read_nvidia(path: Path) -> dict[str, Any]:
-    """Read a pickle of official networks.
+def read_nvidia(path: Path) -> Snapshot:
+    """Read a pickle of official networks: a tuple (G, D, Gs), or one network.
 
-    Parameters
-    ----------
-    path : Path
-        A tuple (G, D, Gs), or one network.
-
-    Returns
-    -------
-    dict
-        As `checkpoint.read_checkpoint` has it, without optimizers; "networks" has of "G", "D" and
-        "G_ema" what there is. A generator that comes alone is taken for the average.
+    A generator that comes alone is taken for the average.
     """
     found = read_networks(path)
     try:
@@ -257,22 +242,22 @@ def read_nvidia(path: Path) -> dict[str, Any]:
     note = f"read from a {layout}, sha256 {sha256_of(path)}"
     note += "" if kimg else "; the images shown are not recorded there"
     note += "; labels: each class as often as the others" if label_size else ""
-    return {
-        "format": layout,
-        "config": config_to_dict(config),
-        "provenance": provenance_to_dict(Provenance(seed=0, data="", version=__version__)),
-        "nimg": kimg * 1000,
-        "lod": lod,
-        "labels": torch.eye(label_size) if label_size else None,
-        "networks": networks,
-        "facts": Facts(note=note),
-    }
+    return Snapshot(
+        config=config,
+        provenance=Provenance(seed=0, data="", version=__version__),
+        nimg=kimg * 1000,
+        lod=lod,
+        networks=networks,
+        format=layout,
+        labels=torch.eye(label_size) if label_size else None,
+        facts=Facts(note=note),
+    )
 
 
 def kimg_of(path: Path) -> int:
-    """Thousands of images that a snapshot's name tells; 0 where it tells none."""
-    told = _SNAPSHOT.fullmatch(path.name)
-    return int(told[1]) if told else 0
+    """Thousands of images in a snapshot's name; 0 if it has none."""
+    match = _SNAPSHOT.fullmatch(path.name)
+    return int(match[1]) if match else 0
 
 
 def _parts(found: tuple[PickledNetwork, ...]) -> dict[str, PickledNetwork]:
@@ -299,9 +284,7 @@ def _state(network: PickledNetwork, config: Config) -> dict[str, Tensor]:
     foreign = foreign_names(variables, config.resolution)
     if foreign:
         raise UserError(f"network {network.name} has a foreign variable {foreign[0]}")
-    with torch.device("meta"):
-        kind = Generator if generates else Discriminator
-        shapes = kind(config.network, config.resolution).state_dict()
+    shapes = on_meta(config, "G" if generates else "D").state_dict()
     state = (generator_state if generates else discriminator_state)(variables, config.resolution)
     if generates:
         state.setdefault("w_avg", torch.zeros(config.network.w_dim))  # Progressive GAN has none

@@ -71,18 +71,9 @@ def _discriminator_names(resolution: int) -> Iterator[tuple[str, str]]:
 def generator_state(variables: Variables, resolution: int) -> dict[str, Tensor]:
     """State dictionary of `Generator` from the official variables of G.
 
-    Parameters
-    ----------
-    variables : mapping
-        Raw values under the names of ``G_style`` (components as ``G_synthesis/``, ``G_mapping/``)
-        or of ``G_paper`` in the StyleGAN code base (no prefix: configuration A).
-    resolution : int
-        Full resolution, in pixels.
-
-    Returns
-    -------
-    dict
-        What the configuration at hand has; variables of another meaning (``lod``) are left out.
+    `variables`: Raw values under the names of ``G_style`` (components as ``G_synthesis/``,
+    ``G_mapping/``) or of ``G_paper`` in the StyleGAN code base (no prefix: configuration A).
+    Returns what the configuration has; variables of another meaning (``lod``) are left out.
     """
     if "4x4/Conv/weight" in variables:  # configuration A has no components
         variables = {f"G_synthesis/{name}": value for name, value in variables.items()}
@@ -97,12 +88,7 @@ def generator_state(variables: Variables, resolution: int) -> dict[str, Tensor]:
 def discriminator_state(variables: Variables, resolution: int) -> dict[str, Tensor]:
     """State dictionary of `Discriminator` from the official variables of D.
 
-    Parameters
-    ----------
-    variables : mapping
-        Raw values under the names of ``D_basic`` (or ``D_paper``, which are the same).
-    resolution : int
-        Full resolution, in pixels.
+    `variables`: Raw values under the names of ``D_basic`` (or ``D_paper``, which are the same).
     """
     return {
         ours: _tensor(official, variables[official])

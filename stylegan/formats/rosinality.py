@@ -16,17 +16,19 @@ from torch import Tensor
 
 from stylegan.configs import NetworkConfig
 from stylegan.formats.weights import (
-    Imported,
+    Layout,
     State,
     Weights,
     drawn_noise,
     fit_widths,
+    imported,
     mean_w,
     trained_blocks,
 )
+from stylegan.snapshot import Snapshot
 from stylegan_eval.errors import UserError
 
-LAYOUT = "rosinality"
+_NAME = "rosinality"
 DISCRIMINATOR = (
     "the discriminator of rosinality's layout is another network (wider convolutions, one deviation"
     " for the whole minibatch), and no training goes on without one: use a file of another layout"
@@ -45,15 +47,10 @@ def is_discriminator(state: Mapping[Any, Any]) -> bool:
     return any(str(name).startswith("progression.0.conv1.") for name in state)
 
 
-def read(parts: Mapping[str, Mapping[Any, Any]], path: Path) -> Imported:
+def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, _about: Mapping[Any, Any]) -> Snapshot:
     """Read generators.
 
-    Parameters
-    ----------
-    parts : mapping
-        States by the file's name: "g_running", "generator", "discriminator"; or one under "".
-    path : Path
-        File, for messages.
+    `parts`: States by the file's name: "g_running", "generator", "discriminator"; or one under "".
     """
     generators = {name: state for name, state in parts.items() if is_generator(state)}
     averaged = "g_running" if "g_running" in parts else ""
@@ -77,8 +74,8 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path) -> Imported:
     notes = ["w_avg is the mean over 10240 latents, fixed noise is drawn (the file has neither)"]
     if trained < blocks:
         notes.append(f"the file goes on to {2 << blocks}x{2 << blocks}, which was never trained")
-    return Imported(
-        layout=LAYOUT,
+    return imported(
+        layout=_NAME,
         network=network,
         resolution=2 << trained,
         states=states,
@@ -194,3 +191,6 @@ def _cut(state: State, kept: int, blocks: int) -> State:
     beyond = [f"g.to_rgb.{i}." for i in range(kept, blocks)]
     beyond += [f"g.layers.{k}." for k in range(2 * kept - 1, 2 * blocks - 1)]
     return {name: value for name, value in state.items() if not name.startswith(tuple(beyond))}
+
+
+LAYOUT = Layout(_NAME, is_generator, is_discriminator, read)

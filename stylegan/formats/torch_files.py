@@ -4,13 +4,15 @@ Read already, by `pickles.torch_files`: tensors and plain values, of which nothi
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from stylegan.formats import genforce, huangzh13, rosinality
-from stylegan.formats.weights import Imported
+from stylegan.formats import LAYOUTS
+from stylegan.formats.weights import Layout
+from stylegan.snapshot import Snapshot
 from stylegan_eval.errors import UserError
 
 # What the layouts with several networks in a file call them.
@@ -19,44 +21,33 @@ _PARALLEL = "module."  # before every name that torch.nn.DataParallel saved
 _AVERAGED = ("ema", "running", "smooth", "avg", "average")  # in the name of an averaged state
 
 
-def read_peer(tree: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
-    """Read networks of rosinality, genforce, Hammer or huangzh13.
+def read_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
+    """Read networks of rosinality, genforce, Hammer or huangzh13; None where it is none of these.
 
-    Parameters
-    ----------
-    tree : mapping
-        What `path` holds.
-    path : Path
-        File, for messages.
-
-    Returns
-    -------
-    dict or None
-        What `opening.open_networks` gives; None where the layout is none of these.
+    `tree` is what the file `path` holds.
     """
-    imported = import_peer(tree, path)
-    return None if imported is None else imported.tree()
+    snapshot = import_peer(tree, path)
+    if snapshot is None:
+        return None
+    networks = {
+        part: {name: value.float().contiguous() for name, value in state.items()}
+        for part, state in snapshot.networks.items()
+    }
+    return replace(snapshot, networks=networks)
 
 
-def import_peer(tree: Mapping[str, Any], path: Path) -> Imported | None:
+def import_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
     """Like `read_peer`, in the precision of the file."""
     parts = _parts(tree)
-    found = [layout for state in parts.values() if (layout := _layout(state)) is not None]
+    found = {layout.name: layout for state in parts.values() if (layout := _layout(state))}
     if not found:
         return None
-    (layout, *others) = sorted(set(found))
+    (layout, *others) = (found[name] for name in sorted(found))
     if others:
-        raise UserError(f"{path}: mixes networks of the layouts of {layout} and {others[0]}")
-    if layout == rosinality.LAYOUT:
-        return rosinality.read(parts, path)
-    if layout == huangzh13.LAYOUT:
-        state, *more = parts.values()
-        if more:
-            raise UserError(f"{path}: holds {len(parts)} networks, expected a file for each")
-        if huangzh13.is_generator(state):
-            return huangzh13.read_generator(state, path)
-        return huangzh13.read_discriminator(state, path)
-    return genforce.read(parts, path, tree)
+        raise UserError(
+            f"{path}: mixes networks of the layouts of {layout.name} and {others[0].name}"
+        )
+    return layout.read(parts, path, tree)
 
 
 def _parts(tree: Mapping[str, Any]) -> dict[str, Mapping[Any, Any]]:
@@ -94,15 +85,9 @@ def _bare(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 def _draws(state: Mapping[Any, Any]) -> bool:
-    layouts = (rosinality, huangzh13, genforce)
-    return any(layout.is_generator(state) for layout in layouts)
+    return any(layout.is_generator(state) for layout in LAYOUTS)
 
 
-def _layout(state: Mapping[Any, Any]) -> str | None:
-    if rosinality.is_generator(state) or rosinality.is_discriminator(state):
-        return rosinality.LAYOUT
-    if huangzh13.is_generator(state) or huangzh13.is_discriminator(state):
-        return huangzh13.LAYOUT
-    if genforce.is_generator(state) or genforce.is_discriminator(state):
-        return genforce.LAYOUT
-    return None
+def _layout(state: Mapping[Any, Any]) -> Layout | None:
+    known = (each for each in LAYOUTS if each.is_generator(state) or each.is_discriminator(state))
+    return next(known, None)

@@ -1,9 +1,9 @@
 """Checked access to state dicts of other implementations, assembled into our networks."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from stylegan import __version__
-from stylegan.configs import CONFIGS, NetworkConfig, config_to_dict
-from stylegan.network_file import Facts
+from stylegan.configs import CONFIGS, NetworkConfig
 from stylegan.networks.mapping import Mapping as MappingNetwork
-from stylegan.snapshot import Provenance, provenance_to_dict
+from stylegan.snapshot import Facts, Provenance, Snapshot
 from stylegan_eval.errors import UserError
 
 State = dict[str, Tensor]
@@ -24,6 +23,17 @@ _LARGEST_INDEX = 63
 _LARGEST_RESOLUTION = 2048
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How an implementation stores its networks: a row of `formats.LAYOUTS`."""
+
+    name: str
+    is_generator: Callable[[Mapping[Any, Any]], bool]  # Whether names of a state are its G's
+    is_discriminator: Callable[[Mapping[Any, Any]], bool]
+    # States by the file's name of each; the file; all that the file holds -> networks.
+    read: Callable[[Mapping[str, Mapping[Any, Any]], Path, Mapping[Any, Any]], Snapshot]
+
+
 class Weights:
     """Tensors by name; each is checked when it is taken, and all must be.
 
@@ -31,8 +41,6 @@ class Weights:
     ----------
     state : mapping
         Names and, one hopes, tensors.
-    path : Path
-        File, for messages.
     part : str
         What the state is of, for messages: "generator".
     """
@@ -52,10 +60,7 @@ class Weights:
     def count(self, pattern: str) -> int:
         """One more than the largest index among the names that match.
 
-        Parameters
-        ----------
-        pattern : str
-            Regular expression of a whole name, whose first group is the index.
+        `pattern`: Regular expression of a whole name, whose first group is the index.
         """
         found = [re.fullmatch(pattern, name) for name in self._all if isinstance(name, str)]
         indices = [int(match[1]) for match in found if match and len(match[1]) <= 2]
@@ -131,12 +136,7 @@ def _said(shape: tuple[int, ...]) -> str:
 def fit_widths(weights: Weights, widths: Mapping[int, int]) -> tuple[int, int]:
     """`fmap_base` and `fmap_max` that give these feature maps.
 
-    Parameters
-    ----------
-    weights : Weights
-        Whose they are, for the message.
-    widths : mapping
-        Feature maps by resolution, which may be 2 (D's dense layer).
+    `widths`: Feature maps by resolution, which may be 2 (D's dense layer).
     """
     if (resolution := max(widths)) > _LARGEST_RESOLUTION:
         raise weights.refuse(f"is for {resolution} pixels, expected at most {_LARGEST_RESOLUTION}")
@@ -158,10 +158,6 @@ def with_mapping(
 
     Parameters
     ----------
-    network : NetworkConfig
-        All but the mapping.
-    weights : Weights
-        Generator.
     layers : sequence
         (out, in) of each dense layer.
     embedding : str
@@ -187,16 +183,7 @@ def with_mapping(
 def take_mapping(weights: Weights, network: NetworkConfig, dense: str, embedding: str) -> State:
     """Take the mapping of a layout that stores it as the official code does.
 
-    Parameters
-    ----------
-    weights : Weights
-        Generator.
-    network : NetworkConfig
-        Of `with_mapping`.
-    dense : str
-        What the names of the dense layers begin with, before their number.
-    embedding : str
-        Name of the label embedding.
+    `dense`: What the names of the dense layers begin with, before their number.
     """
     state: State = {}
     width = network.z_dim
@@ -217,45 +204,41 @@ _LATENTS = 10_240
 _BATCH = 1024
 
 
-@dataclass(frozen=True, kw_only=True)
-class Imported:
-    """Networks of another layout in the terms of ours."""
+def imported(
+    layout: str,
+    network: NetworkConfig,
+    resolution: int,
+    states: Mapping[str, State],
+    *,
+    notes: Sequence[str] = (),
+    **progress: Any,
+) -> Snapshot:
+    """Networks of another layout in the terms of ours, in the precision of the file.
 
-    layout: str  # Name of the layout
-    network: NetworkConfig  # What they are made of
-    resolution: int  # Full resolution
-    states: Mapping[str, State]  # Of "G_ema", "G" and "D", as far as they are there
-    lod: float = 0.0  # Level of detail they were trained to
-    nimg: int = 0  # Images shown
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Reasons why a part of the file was left out, by part."""
-    notes: tuple[str, ...] = ()  # What was made up
-
-    def tree(self) -> dict[str, Any]:
-        """Return the dictionary of `opening.open_networks`, in float32."""
-        config = replace(
-            CONFIGS["F"],
-            change=f"imported from the layout of {self.layout}",
-            resolution=self.resolution,
-            network=self.network,
-        )
-        networks = {
-            part: {name: value.float().contiguous() for name, value in state.items()}
-            for part, state in self.states.items()
-        }
-        return {
-            "format": self.layout,
-            "config": config_to_dict(config),
-            "provenance": provenance_to_dict(
-                Provenance(seed=0, data="unknown", version=__version__)
-            ),
-            "nimg": self.nimg,
-            "lod": self.lod,
-            "labels": torch.eye(self.network.label_size) if self.network.label_size else None,
-            "networks": networks,
-            "facts": Facts(note="; ".join((f"layout of {self.layout}", *self.notes))),
-            "left_out": self.left_out,
-        }
+    Parameters
+    ----------
+    states : mapping
+        Of "G_ema", "G" and "D", as far as they are there.
+    notes : sequence of str
+        What was made up.
+    progress
+        `nimg`, `lod` and `left_out` of `Snapshot`.
+    """
+    config = replace(
+        CONFIGS["F"],
+        change=f"imported from the layout of {layout}",
+        resolution=resolution,
+        network=network,
+    )
+    return Snapshot(
+        config=config,
+        provenance=Provenance(seed=0, data="unknown", version=__version__),
+        networks=states,
+        format=layout,
+        labels=torch.eye(network.label_size) if network.label_size else None,
+        facts=Facts(note="; ".join((f"layout of {layout}", *notes))),
+        **{"nimg": 0, "lod": 0.0, **progress},
+    )
 
 
 def mean_w(network: NetworkConfig, state: State) -> Tensor:

@@ -35,10 +35,7 @@ def check_toolchain(device: torch.device) -> None:
 class CompiledSynthesis:
     """Callable like `Generator.synthesis`, compiled.
 
-    Parameters
-    ----------
-    generator : Generator
-        Its weights are read at each call.
+    `generator`: Its weights are read at each call.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -63,10 +60,7 @@ class CompiledSynthesis:
 class CompiledDiscriminator:
     """Callable like a `Discriminator`, compiled, for one derivative at most.
 
-    Parameters
-    ----------
-    discriminator : Discriminator
-        Its weights are read at each call.
+    `discriminator`: Its weights are read at each call.
     """
 
     def __init__(self, discriminator: Discriminator) -> None:

@@ -73,8 +73,6 @@ class Discriminator(nn.Module):
             [N, num_channels, R >> floor(lod), R >> floor(lod)], in [-1, 1].
         labels : Tensor, optional
             One-hot [N, label_size]; required by a conditional network.
-        lod : float
-            Level of detail.
         dtype : torch.dtype
             Type of the weights and activations above 4x4: bfloat16, or float32 for the weights'
             own. The minibatch deviation and what follows stay in the weights' own type.
@@ -117,12 +115,8 @@ class Discriminator(nn.Module):
         ----------
         images : Tensor
             [N, num_channels, R >> level, R >> level].
-        level : int
-            Level of the images.
         fade : float, Tensor or None
             Weight of the coarser level; None where there is none.
-        dtype : torch.dtype
-            See `forward`.
         """
         own = self.dense1.weight.dtype
         inner = compute_type(self.dense1.weight, dtype)

@@ -102,55 +102,10 @@ def mix_styles(ws: Tensor, ws2: Tensor, cutoff: int) -> Tensor:
     return torch.where(layers < cutoff, ws, ws2)
 
 
-class TruncatedGenerator:
-    """A generator whose mapping truncates; everything else is the original's.
-
-    Parameters
-    ----------
-    generator : Generator
-        Must have a mapping network.
-    psi : float
-        Truncation strength.
-    cutoff : int
-        Layers from here on are left alone; 8 is the official default.
-
-    Raises
-    ------
-    ValueError
-        The generator has no mapping network, so no average w to pull towards.
-    """
-
-    def __init__(self, generator: Generator, *, psi: float, cutoff: int = 8) -> None:
-        if generator.config.mapping_layers == 0:
-            raise ValueError("truncation needs a mapping network, which this network lacks: psi 1")
-        self.original = generator
-        self.psi = psi
-        self.cutoff = cutoff
-        self.z_dim = generator.z_dim
-        self.resolution = generator.resolution
-        self.noise_shapes = generator.noise_shapes
-
-    def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Z [N, z_dim] -> truncated ws [N, num_ws, w_dim]."""
-        ws = self.original.mapping(z, labels)
-        return truncate(ws, self.original.w_avg, self.psi, self.cutoff)
-
-    def synthesis(self, ws: Tensor, noise: Sequence[Tensor], lod: float = 0.0) -> Tensor:
-        """Draw images; see `Synthesis.forward`."""
-        return self.original.synthesis(ws, noise, lod)
-
-
 class GeneratorAtLod:
     """A generator that is still growing: draws at one lod, repeated to the full size.
 
     So does the official code, whose networks remember the lod they were trained to.
-
-    Parameters
-    ----------
-    generator : Generator
-        The network.
-    lod : float
-        Level of detail to draw at.
     """
 
     def __init__(self, generator: Generator, lod: float) -> None:

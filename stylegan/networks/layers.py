@@ -132,8 +132,8 @@ def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
         [out, in, 3, 3], scaled.
     transposed : bool
         The official code runs this operation as a convolution below `fused_from` px and as a
-        transposed convolution from there on, which applies the kernel rotated by 180 degrees.
-        True takes the latter's orientation.
+        transposed convolution from there on, which applies the kernel rotated by 180 degrees. True
+        takes the latter's orientation.
 
     Returns
     -------

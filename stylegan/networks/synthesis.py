@@ -157,8 +157,6 @@ class Synthesis(nn.Module):
         noise : sequence of Tensor
             One map [N or 1, 1, H, W] per entry of `noise_shapes(lod)`, or none at all: then no
             noise is added.
-        lod : float
-            Level of detail.
         dtype : torch.dtype
             Type of the convolutions' weights and of activations: bfloat16, or float32 for the
             weights' own. Styles and the statistics of maps stay in the weights' own type.
@@ -166,8 +164,8 @@ class Synthesis(nn.Module):
         Returns
         -------
         Tensor
-            [N, num_channels, R >> floor(lod), R >> floor(lod)], about [-1, 1], not clamped, in
-            the weights' own type.
+            [N, num_channels, R >> floor(lod), R >> floor(lod)], about [-1, 1], not clamped, in the
+            weights' own type.
         """
         level, fade = split_lod(lod, self.resolution)
         return self.at_level(ws, self.noise_maps(noise, lod), level, fade or None, dtype)
@@ -198,12 +196,8 @@ class Synthesis(nn.Module):
             [N, num_ws, w_dim].
         noise : sequence of Tensor or None
             One map [N or 1, 1, H, W] per active layer.
-        level : int
-            Level of the images.
         fade : float, Tensor or None
             Weight of the coarser level; None where there is none.
-        dtype : torch.dtype
-            See `forward`.
         """
         own = self.input.epilogue.bias.dtype
         top = len(self.to_rgb) - 1 - level  # block drawn last

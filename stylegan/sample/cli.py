@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +10,12 @@ from stylegan.sample import options
 from stylegan.sample.figures_cli import figure_command, interpolate_command, mixing_command
 from stylegan.sample.options import directions_option, recipe_of, recipe_options
 from stylegan.sample.project_cli import project_command
-from stylegan.sample.recipe import Mix, Move, Noise
-from stylegan_eval.cli.options import SeedRange
+from stylegan.sample.recipe import Mix, Move, Noise, Source
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, NetworkPath, say
+from stylegan_eval.engine.options import SeedRange
+
+if TYPE_CHECKING:
+    from stylegan.snapshot import Snapshot
 
 
 @click.command("export", cls=ErrorLineCommand)
@@ -35,7 +38,7 @@ from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, Netwo
 @options.seed_of_noise
 @options.out_npy
 def export_command(
-    source: options.Source,
+    source: Source,
     latents_path: Path | None,
     ws_path: Path | None,
     noise: str,
@@ -81,7 +84,7 @@ def export_command(
 @options.noise
 @options.out_png
 def grid_command(
-    source: options.Source,
+    source: Source,
     seeds: list[int],
     columns: int | None,
     psi: float,
@@ -141,7 +144,7 @@ def image_command(
     whatever psi. The page of stylegan-explore shows such commands.
     """
     from stylegan.runtime import Runtime
-    from stylegan.sample.recipe import Source, png_of
+    from stylegan.sample.recipe import png_of
     from stylegan.sample.subject import directions_path, draw_recipe, open_subject
     from stylegan_eval.engine.files import atomic_write, check_writable
 
@@ -184,24 +187,23 @@ def scores_command(
     import numpy as np
     import torch
 
-    from stylegan.checkpoint import load_discriminator
     from stylegan.networks.layers import mean_pool
     from stylegan.networks.synthesis import split_lod
     from stylegan.opening import open_networks
     from stylegan.png import read_npy, write_npy
     from stylegan.runtime import Runtime
+    from stylegan.snapshot import load_discriminator
     from stylegan_eval.engine.precision import strict_float32
     from stylegan_eval.errors import UserError
 
     runtime = Runtime.choose(device)
-    _, tree = open_networks(ckpt)
-    D = load_discriminator(tree, runtime.device)
+    _, snapshot = open_networks(ckpt)
+    D = load_discriminator(snapshot, runtime.device)
     if D.label_size:
         raise UserError(f"{ckpt} is conditional: it scores an image for a label, not by itself")
-    lod = tree["lod"] if lod is None else lod
-    assert lod is not None
+    lod = snapshot.lod if lod is None else lod
     size = D.resolution >> split_lod(lod, D.resolution)[0]
-    channels = tree["config"]["network"]["num_channels"]
+    channels = snapshot.config.network.num_channels
     images = read_npy(images_path, (None, channels, None, None), "images")
     if images.shape[2:] not in ((size, size), (D.resolution, D.resolution)):
         got = "x".join(map(str, images.shape[2:]))
@@ -240,24 +242,21 @@ def info_command(ckpt: Path) -> None:
     """
     from stylegan.opening import open_networks
 
-    path, tree = open_networks(ckpt)
-    for label, said in lines(path, tree):
-        say(f"{label:10s}{said}".rstrip())
+    for label, text in lines(*open_networks(ckpt)):
+        say(f"{label:10s}{text}".rstrip())
 
 
-def lines(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Label and text of each line: what a dictionary of `open_networks` says of its file."""
-    from stylegan.checkpoint import load_config
-    from stylegan.opening import trained_for
+def lines(path: Path, snapshot: "Snapshot") -> Iterator[tuple[str, str]]:
+    """Label and text of each line: what a snapshot says of its file."""
     from stylegan_eval.engine.files import sha256_of
 
-    config, provenance = load_config(tree)
+    config, provenance = snapshot.config, snapshot.provenance
     yield "file", str(path)
     yield "sha256", sha256_of(path)
-    yield "format", tree["format"]
+    yield "format", snapshot.format
     yield "config", f"{config.name} ({config.change}), {config.resolution}x{config.resolution}"
-    yield "trained", f"{trained_for(tree)}, lod {tree['lod']:.2f}"
-    for name, state in sorted(tree["networks"].items()):
+    yield "trained", f"{snapshot.trained}, lod {snapshot.lod:.2f}"
+    for name, state in sorted(snapshot.networks.items()):
         yield name, f"{sum(value.numel() for value in state.values()):,} numbers"
     yield "seed", str(provenance.seed)
     yield "data", provenance.data or "unknown"
@@ -265,9 +264,9 @@ def lines(path: Path, tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "version", provenance.version
     if provenance.init:
         yield "init", provenance.init
-    facts = tree.get("facts")
-    if facts is None:
+    if snapshot.resume is not None:  # a checkpoint, which has no facts
         return
+    facts = snapshot.facts
     yield "command", facts.command or "unknown"
     for score in facts.scores:
         error = "" if score.stderr is None else f" ± {score.stderr:.2g}"

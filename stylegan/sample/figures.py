@@ -54,15 +54,8 @@ def official_latents(seeds: Sequence[int], z_dim: int) -> NDArray[np.float32]:
 def latents_of(seeds: Sequence[int], z_dim: int, seeding: str) -> NDArray[np.float32]:
     """Latents [N, z_dim] by 'official' seeds, or by those of 'grid'.
 
-    Parameters
-    ----------
-    seeds : sequence of int
-        N seeds.
-    z_dim : int
-        Length of a latent.
-    seeding : str
-        'official': `official_latents`. 'grid': image s of `stylegan-eval --seed 0`, as in
-        `stylegan-sample grid`.
+    `seeding`: 'official': `official_latents`. 'grid': image s of `stylegan-eval --seed 0`, as in
+    `stylegan-sample grid`.
     """
     if seeding == "official":
         return official_latents(seeds, z_dim)
@@ -170,10 +163,7 @@ def check_noise(painter: Painter) -> None:
 def draw_noise_detail(painter: Painter, settings: NoiseDetail) -> Pixels:
     """Draw Figure 4.
 
-    Returns
-    -------
-    ndarray
-        uint8 [rows R, 3 R, C]: of each seed an image, four details enlarged, the deviation.
+    Returns uint8 [rows R, 3 R, C]: of each seed an image, four details enlarged, the deviation.
     """
     check_noise(painter)
     size, channels = painter.network.resolution, painter.network.config.num_channels
@@ -203,12 +193,9 @@ def draw_noise_detail(painter: Painter, settings: NoiseDetail) -> Pixels:
 def draw_noise_components(painter: Painter, settings: NoiseComponents) -> Pixels:
     """Draw Figure 5.
 
-    Returns
-    -------
-    ndarray
-        uint8 [2 R, columns R, C]. A column is one seed: above, the left half of the image with
-        noise in the first range beside the right half with noise in the second; below, likewise
-        the third and the fourth.
+    Returns uint8 [2 R, columns R, C]. A column is one seed: above, the left half of the image with
+    noise in the first range beside the right half with noise in the second; below, likewise the
+    third and the fourth.
     """
     check_noise(painter)
     if len(settings.ranges) != PANELS:
@@ -235,10 +222,7 @@ def draw_noise_components(painter: Painter, settings: NoiseComponents) -> Pixels
 def draw_truncation(painter: Painter, settings: Truncation) -> Pixels:
     """Draw Figure 8.
 
-    Returns
-    -------
-    ndarray
-        uint8 [seeds R, psis R, C], with the noise that is stored in the network.
+    Returns uint8 [seeds R, psis R, C], with the noise that is stored in the network.
     """
     if not painter.maps:
         raise UserError(
@@ -277,10 +261,7 @@ def places(settings: Uncurated, width: int, height: int) -> list[tuple[int, int,
 def draw_uncurated(painter: Painter, settings: Uncurated) -> Pixels:
     """Draw Figure 2.
 
-    Returns
-    -------
-    ndarray
-        uint8 [rows H, sum of the columns' widths, C].
+    Returns uint8 [rows H, sum of the columns' widths, C].
     """
     size = painter.network.resolution
     box: Box = settings.crop or (0, 0, size, size)

@@ -8,6 +8,7 @@ import click
 
 from stylegan.sample import options
 from stylegan.sample.layers import Layers
+from stylegan.sample.recipe import Source
 from stylegan.sample.settings import (
     DESTINATIONS,
     LAYOUTS,
@@ -19,8 +20,8 @@ from stylegan.sample.settings import (
     Truncation,
     Uncurated,
 )
-from stylegan_eval.cli.options import PSI, SEED, Number, SeedRange
 from stylegan_eval.engine.command import ErrorLineCommand
+from stylegan_eval.engine.options import PSI, SEED, Number, SeedRange
 
 if TYPE_CHECKING:
     from stylegan.sample.canvas import Pixels
@@ -44,9 +45,7 @@ def figure_command() -> None:
     """
 
 
-def paint(
-    source: options.Source, out: Path, images: int, draw: "Callable[[Painter], Pixels]"
-) -> None:
+def paint(source: Source, out: Path, images: int, draw: "Callable[[Painter], Pixels]") -> None:
     """Draw a picture of so many images, with progress, and write it as PNG."""
     from stylegan.png import save_png
     from stylegan.sample.painter import open_painter
@@ -81,7 +80,7 @@ def paint(
 @options.noise_seed
 @options.out_png
 def figure_2(
-    source: options.Source,
+    source: Source,
     seed: int,
     rows: int,
     lods: tuple[int, ...],
@@ -108,7 +107,7 @@ def figure_2(
 @click.option("--psi", type=PSI, default=Mixing.psi, help="Truncation of all layers; 1 is none.")
 @options.out_png
 def figure_3(
-    source: options.Source,
+    source: Source,
     sources: list[int],
     destinations: list[int],
     layers: tuple[Layers, ...],
@@ -140,7 +139,7 @@ def figure_3(
 @options.noise_seed
 @options.out_png
 def figure_4(
-    source: options.Source,
+    source: Source,
     seeds: list[int],
     count: int,
     psi: float,
@@ -167,7 +166,7 @@ def figure_4(
 @click.option("--psi", type=PSI, default=NoiseComponents.psi, help="Truncation of all layers.")
 @options.out_png
 def figure_5(
-    source: options.Source,
+    source: Source,
     seeds: list[int],
     mirrored: list[int],
     layers: tuple[Layers, ...],
@@ -188,7 +187,7 @@ def figure_5(
     "--psis", type=_NUMBERS, default=options.with_commas(Truncation.psis), help="A column each."
 )
 @options.out_png
-def figure_8(source: options.Source, seeds: list[int], psis: tuple[float, ...], out: Path) -> None:
+def figure_8(source: Source, seeds: list[int], psis: tuple[float, ...], out: Path) -> None:
     """Truncation: from an image through the average of W to its opposite."""
     from stylegan.sample.figures import draw_truncation
 
@@ -265,7 +264,7 @@ def check_strands(
 )
 @click.argument("out", type=click.Path(path_type=Path), callback=check_extension)
 def interpolate_command(
-    source: options.Source,
+    source: Source,
     strands: Sequence[list[int]],
     seeding: str,
     space: str,
@@ -342,7 +341,7 @@ def interpolate_command(
 @options.seeding
 @options.out_png
 def mixing_command(
-    source: options.Source,
+    source: Source,
     sources: list[int],
     destinations: list[int],
     layers: tuple[Layers, ...] | None,

@@ -84,8 +84,6 @@ class Path:
 
     Parameters
     ----------
-    painter : Painter
-        Draws, and maps.
     z : ndarray
         [K, z_dim], latents of the key frames.
     space : str
@@ -117,14 +115,7 @@ class Path:
 def film(painter: Painter, strands: Sequence[Sequence[int]], settings: Film) -> Iterator[Pixels]:
     """Draw the frames.
 
-    Parameters
-    ----------
-    painter : Painter
-        Draws.
-    strands : sequence of sequence of int
-        Seeds of the key frames, as many in each strand; strands are seen side by side.
-    settings : Film
-        How.
+    `strands`: Seeds of the key frames, as many in each strand; strands are seen side by side.
 
     Yields
     ------

@@ -3,16 +3,15 @@
 import functools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
 
 from stylegan.sample.layers import Layers, parse_layers
-from stylegan.sample.recipe import Mix, Move, Noise, Recipe
-from stylegan_eval.cli.options import NPY, PNG, PSI, SEED, Number, SeedRange
+from stylegan.sample.recipe import Mix, Move, Noise, Recipe, Source
 from stylegan_eval.engine.command import NetworkPath
+from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, SeedRange
 from stylegan_eval.errors import UserError
 
 NOISE = ("fixed", "random", "none")
@@ -52,18 +51,6 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 # At most 19 digits: Python refuses to read numbers of thousands.
 _MIX = re.compile(r"([0-9]{1,19}):([0-9]{1,4})(?:-([0-9]{1,4}))?")
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Which generator draws, and how it is run."""
-
-    ckpt: Path  # Whatever `stylegan.opening.located` finds networks by
-    number: int | None = None
-    """The one class that a conditional network draws; None draws as in the training data."""
-    lod: float | None = None  # Level of detail; None is what the checkpoint was trained to
-    batch: int = 16  # Images drawn at a time
-    device: str = "auto"  # 'auto', 'cpu', 'cuda' or 'cuda:N'
 
 
 def source(command: Callable[..., None]) -> Callable[..., None]:
@@ -116,15 +103,7 @@ class LayerRange(click.ParamType[Layers]):
 
 
 class CommaList(click.ParamType[tuple[Any, ...]]):
-    """One or more values of a type, with commas between.
-
-    Parameters
-    ----------
-    item : click.ParamType
-        Type of each value.
-    count : int, optional
-        How many there must be.
-    """
+    """One or more values of a type, with commas between."""
 
     name = "list"
 

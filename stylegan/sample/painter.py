@@ -7,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan.checkpoint import load_generator, load_labels
 from stylegan.networks.generator import Generator, labels_of, truncate
 from stylegan.networks.layers import upsample_nearest
 from stylegan.networks.synthesis import split_lod
 from stylegan.opening import open_networks
 from stylegan.runtime import Runtime
-from stylegan.sample.options import Source
+from stylegan.sample.recipe import Source
+from stylegan.snapshot import load_generator, load_labels
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.sampling import noise_maps, to_uint8
 from stylegan_eval.errors import UserError
@@ -23,8 +23,8 @@ Noise = Callable[[Sequence[int]], Sequence[Tensor]]
 Drawn = Callable[[int], object]
 
 
-def _nobody(_count: int) -> None:
-    """Keep the progress to oneself."""
+def _no_progress(_count: int) -> None:
+    """No progress callback."""
 
 
 class Painter:
@@ -32,14 +32,10 @@ class Painter:
 
     Parameters
     ----------
-    network : Generator
-        On its device.
     lod : float
         Level of detail; 0 is full size.
     label_rows : Tensor, optional
         [K, label_size], labels that each latent draws one of; a conditional network needs them.
-    batch : int
-        Images drawn at a time.
     drawn : callable
         Told how many images were drawn, after each batch.
     """
@@ -51,7 +47,7 @@ class Painter:
         lod: float = 0.0,
         label_rows: Tensor | None = None,
         batch: int = 16,
-        drawn: Drawn = _nobody,
+        drawn: Drawn = _no_progress,
     ) -> None:
         self.network = network
         self.lod = lod
@@ -138,8 +134,6 @@ class Painter:
             [N, num_ws, w_dim].
         noise : Noise
             Asked for the noise of each image.
-        first : int
-            Number of the first image.
         """
         for start in range(0, len(ws), self.batch):
             part = ws[start : start + self.batch]
@@ -159,19 +153,11 @@ class Painter:
             yield from to_uint8(full).permute(0, 2, 3, 1).cpu().numpy()  # [n, R, R, C]
 
 
-def open_painter(source: Source, drawn: Drawn = _nobody) -> Painter:
-    """Read the generator of a checkpoint.
-
-    Parameters
-    ----------
-    source : Source
-        Which generator, and how it is run.
-    drawn : callable
-        Told of progress; see `Painter`.
-    """
+def open_painter(source: Source, drawn: Drawn = _no_progress) -> Painter:
+    """Read the generator of a checkpoint."""
     runtime = Runtime.choose(source.device)
-    _, tree = open_networks(source.ckpt)
-    network = load_generator(tree, runtime.device)
+    _, snapshot = open_networks(source.ckpt)
+    network = load_generator(snapshot, runtime.device)
     size, number = network.config.label_size, source.number
     if size == 0 and number is not None:
         raise UserError(f"{source.ckpt} is unconditional: leave --class out")
@@ -179,6 +165,6 @@ def open_painter(source: Source, drawn: Drawn = _nobody) -> Painter:
         raise UserError(f"{source.ckpt} knows classes 0 to {size - 1}, not {number}")
     rows = None
     if size:
-        rows = load_labels(tree) if number is None else torch.eye(size)[number : number + 1]
-    lod = float(tree["lod"]) if source.lod is None else source.lod
+        rows = load_labels(snapshot) if number is None else torch.eye(size)[number : number + 1]
+    lod = snapshot.lod if source.lod is None else source.lod
     return Painter(network, lod=lod, label_rows=rows, batch=source.batch, drawn=drawn)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylegan.sample import options
+from stylegan.sample.recipe import Source
 from stylegan.sample.settings import ProjectionSettings
-from stylegan_eval.cli.options import NPY, PNG, options_of
 from stylegan_eval.engine.command import ErrorLineCommand, say
+from stylegan_eval.engine.options import NPY, PNG, options_of
 
 if TYPE_CHECKING:
     from stylegan.sample.painter import Painter
@@ -50,7 +51,7 @@ def project_command(
     from stylegan_eval.engine.progress import progress_bar
     from stylegan_eval.networks.loading import load_distance
 
-    source = options.Source(**{key: values.pop(key) for key in ("ckpt", "number", "lod", "device")})
+    source = Source(**{key: values.pop(key) for key in ("ckpt", "number", "lod", "device")})
     settings = ProjectionSettings(**values)
     for path in (out, save):
         if path is not None:

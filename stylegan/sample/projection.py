@@ -36,15 +36,8 @@ Pixels = NDArray[np.uint8]
 def rate_factor(t: float) -> float:
     """Learning rate over its peak.
 
-    Parameters
-    ----------
-    t : float
-        Share of the steps done, in [0, 1].
-
-    Returns
-    -------
-    float
-        Rises from 0 in a line, then 1, then falls to 0 as half a cosine.
+    `t` is the share of the steps done, in [0, 1]. The factor rises linearly from 0, is 1, then
+    falls to 0 as half a cosine.
 
     Examples
     --------
@@ -58,10 +51,7 @@ def rate_factor(t: float) -> float:
 def noise_factor(t: float) -> float:
     """Deviation of the noise over that of the first step: a parabola down to 0.
 
-    Parameters
-    ----------
-    t : float
-        Share of the steps done, in [0, 1].
+    `t` is the share of the steps done, in [0, 1].
 
     Examples
     --------
@@ -185,12 +175,6 @@ def project(
     ----------
     painter : Painter
         Its generator draws.
-    aim : Objective
-        See `objective`.
-    origin : Centre
-        See `centre`.
-    settings : ProjectionSettings
-        How.
     watch : callable
         Told of each step: 1, and the least perceptual distance so far.
     """
@@ -251,10 +235,7 @@ def _look(aim: Objective, ws: Tensor, embedded: Sequence[Tensor]) -> tuple[Place
 def read_square(path: Path) -> Pixels:
     """Read an image that is as wide as high.
 
-    Returns
-    -------
-    ndarray
-        uint8 [3, S, S].
+    Returns uint8 [3, S, S].
     """
     if not path.is_file():
         raise UserError(f"{path}: no such image: name a file")

@@ -103,10 +103,7 @@ class Recipe:
     def words(self) -> list[str]:
         """Options of `stylegan-sample image` that make it again, those at their defaults left out.
 
-        Returns
-        -------
-        list of str
-            What `stylegan.sample.options.parse_recipe` reads; the seed is always there.
+        Returns what `stylegan.sample.options.parse_recipe` reads; the seed is always there.
         """
         words = ["--seed", str(self.seed)]
         if self.psi != 1:
@@ -139,11 +136,15 @@ def layer_word(first: int, last: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What images are drawn from, as the user named it."""
+    """Which generator draws, and how it is run, as the user named it."""
 
-    ckpt: Path  # The network
-    directions: Path | None  # File of attribute directions; None where none was named
-    device: str  # Name of the device, or "auto"
+    ckpt: Path  # Whatever `stylegan.opening.located` finds networks by
+    number: int | None = None
+    """The one class that a conditional network draws; None draws as in the training data."""
+    lod: float | None = None  # Level of detail; None is what the checkpoint was trained to
+    batch: int = 16  # Images drawn at a time
+    device: str = "auto"  # 'auto', 'cpu', 'cuda' or 'cuda:N'
+    directions: Path | None = None  # File of attribute directions; None where none was named
 
     def command(self, recipe: Recipe, out: str) -> str:
         """Command line that writes this recipe's image to the file `out`."""

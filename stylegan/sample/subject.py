@@ -1,4 +1,4 @@
-"""A network opened to be looked at, and the image that it makes of a recipe.
+"""A generator loaded for sampling, and rendering of a `Recipe`.
 
 Shapes: L rows of ws, D length of w, C channels, H W pixels.
 """
@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan.checkpoint import load_generator, load_labels
 from stylegan.networks.generator import Generator
-from stylegan.opening import DEMO, demo_directions_path, description_of, open_networks
+from stylegan.opening import DEMO, demo_directions_path, open_networks
 from stylegan.sample.painter import Painter
 from stylegan.sample.recipe import Recipe
+from stylegan.snapshot import load_generator, load_labels
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
@@ -63,25 +63,18 @@ class Subject:
 
 
 def open_subject(ckpt: Path, device: torch.device, directions: Path | None) -> Subject:
-    """Open a network to be looked at.
+    """Load a generator for sampling.
 
-    Parameters
-    ----------
-    ckpt : Path
-        What `open_networks` opens.
-    device : torch.device
-        Where it shall draw.
-    directions : Path, optional
-        File of attribute directions; see `directions_path`.
+    `directions` is a file of attribute directions; see `directions_path`.
     """
-    path, tree = open_networks(ckpt)
-    network = load_generator(tree, device)
-    conditional = network.config.label_size > 0 and tree["labels"] is not None
-    rows = load_labels(tree) if conditional else None
+    path, snapshot = open_networks(ckpt)
+    network = load_generator(snapshot, device)
+    conditional = network.config.label_size > 0 and snapshot.labels is not None
+    rows = load_labels(snapshot) if conditional else None
     return Subject(
         ckpt=ckpt,
-        description=description_of(tree),
-        painter=Painter(network, lod=float(tree["lod"]), label_rows=rows),
+        description=snapshot.description,
+        painter=Painter(network, lod=snapshot.lod, label_rows=rows),
         directions=None if directions is None else _directions_of(network, path, directions),
     )
 
@@ -172,17 +165,8 @@ def _truncated(seed: int, recipe: Recipe, subject: Subject) -> Tensor:
 def draw_recipe(recipe: Recipe, subject: Subject) -> NDArray[np.uint8]:
     """Draw one image, repeated to the full size where the network is still growing.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        Noise maps of a noise seed s are those of the first of a batch of seed s.
-    subject : Subject
-        The network.
-
-    Returns
-    -------
-    ndarray
-        uint8 [H, W, C].
+    Noise maps of a noise seed s are those of the first image of a batch of seed s. Returns uint8
+    [H, W, C].
     """
     check_fits(recipe, subject)
     painter = subject.painter

@@ -58,14 +58,11 @@ def write_video(path: Path, frames: Iterable[Pixels], *, fps: float, loop: bool)
 
     Parameters
     ----------
-    path : Path
-        The file.
     frames : iterable of ndarray
-        uint8 [H, W, C], at least one, all of one even size, C from 1 to 4; MP4 has
-        alpha over white.
+        uint8 [H, W, C], at least one, all of one even size, C from 1 to 4; MP4 has alpha over
+        white.
     fps : float
-        Frames per second; GIF rounds a frame's time to hundredths of a second, APNG to
-        thousandths.
+        Frames per second; GIF rounds a frame's time to hundredths of a second, APNG to thousandths.
     loop : bool
         Whether GIF and APNG start again at the end; players decide it for MP4.
     """

@@ -1,4 +1,4 @@
-"""What a training will cost, counted on tensors without data before anything is computed."""
+"""Estimate operations, memory and remaining time of a training on meta tensors."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,9 +34,10 @@ def step_cost(
 
     The memory is what tensors take: weights, gradients, moments, what the backward passes keep and
     what is in between; to 3 % what PyTorch's profiler finds. The working copies of convolutions
-    come on top, of which nobody tells: beyond 140 MiB of PyTorch's own, processes on a CPU grew by
-    up to 12 % more than is estimated here in float32, and 21 % more in bfloat16 (widths 64 and 512
-    of `benchmarks.speed.train`). Not counted: what CUDA, cuDNN and the allocator of a GPU reserve.
+    come on top and are not reported by PyTorch: beyond 140 MiB of PyTorch's own, processes on a CPU
+    grew by up to 12 % more than is estimated here in float32, and 21 % more in bfloat16 (widths 64
+    and 512 of `benchmarks.speed.train`). Not counted: what CUDA, cuDNN and the allocator of a GPU
+    reserve.
 
     Returns
     -------
@@ -94,22 +95,9 @@ def micro_batches(
 ) -> IntTable:
     """Most images that a pass may take so that a step stays below a limit, by resolution.
 
-    Parameters
-    ----------
-    config : Config
-        What would be trained.
-    memory_limit : int
-        Bytes for each process, as `step_cost` counts them.
-    execution : Execution
-        Precision.
-    world : int
-        Number of processes.
-
-    Returns
-    -------
-    table
-        For `Execution.at_a_time`. Whole groups of the minibatch deviation that divide the
-        process's part of the minibatch.
+    `memory_limit` is in bytes for each process, as `step_cost` counts them. Returns a table for
+    `Execution.at_a_time`: whole groups of the minibatch deviation that divide the process's part of
+    the minibatch.
     """
     rehearsal = Rehearsal(config, execution or Execution())
     group = config.network.mbstd_group_size
@@ -148,13 +136,7 @@ def _most_images(
 
 
 class RemainingTime:
-    """Estimate of the time left, from the rate so far and the cost of the phases to come.
-
-    Parameters
-    ----------
-    costs : list of PhaseCost
-        The whole training.
-    """
+    """Estimate of the time left, from the rate so far and the cost of the phases to come."""
 
     def __init__(self, costs: list[PhaseCost]) -> None:
         self.costs = costs

@@ -33,13 +33,13 @@ from stylegan_eval.metrics.ppl import load_chosen
 from stylegan_eval.metrics.sources import check_size
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.results.results import Row
+from stylegan_eval.results.run_folder import BEST, BEST_FILE, METRICS_FILE
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import FeatureSettings, GeneratedSettings, RealSettings
 from stylegan_eval.settings.others import PplSettings
 
 Measured = Mapping[str, Any]
 Result = TypeVar("Result")
-METRICS_FILE, BEST, BEST_FILE = "metrics.jsonl", "best.pt", "best.json"
 
 
 def check_metrics(
@@ -48,17 +48,6 @@ def check_metrics(
     """Refuse, before the training, what could not be measured during it.
 
     Every feature network is loaded once, so weights that must be downloaded are.
-
-    Parameters
-    ----------
-    asked : sequence of Asked
-        What will be measured.
-    data : Path
-        The real images.
-    resolution : int
-        Of the networks.
-    device : torch.device
-        Where.
     """
     if asked:
         check_cache()
@@ -186,7 +175,7 @@ class Measurements:
             return
         with suppress(UserError):  # pruned or damaged: the best before it stays
             # In a short run, a later checkpoint may bear the same name.
-            if read_checkpoint(self.folder / str(best["checkpoint"]))["nimg"] == best["nimg"]:
+            if read_checkpoint(self.folder / str(best["checkpoint"])).nimg == best["nimg"]:
                 self._keep(best)
 
     def _due(self, nimg: int, *, last: bool) -> list[str]:
@@ -259,9 +248,9 @@ class Measurements:
         checkpoint = self.folder / str(row["checkpoint"])
         with atomic_write(self.folder / BEST) as temporary:
             copy_file(checkpoint, temporary)
-        said = ("asked", "metric", "value", "stderr", "kimg", "nimg", "checkpoint")
+        keys = ("asked", "metric", "value", "stderr", "kimg", "nimg", "checkpoint")
         with atomic_write(self.folder / BEST_FILE) as temporary:
-            temporary.write_text(json.dumps({key: row[key] for key in said}, indent=1) + "\n")
+            temporary.write_text(json.dumps({key: row[key] for key in keys}, indent=1) + "\n")
 
 
 def read_best(folder: Path) -> dict[str, Any] | None:
@@ -335,11 +324,8 @@ def _in_one_line(error: Exception) -> str:
 def measure_group(group: Sequence[Asked], inputs: Inputs, run: Run) -> list[tuple[Asked, Row]]:
     """Measure metrics of `groups_of`, which look at the same images.
 
-    Returns
-    -------
-    list
-        Rows in the order of `group`, each with what it belongs to; empty in all processes but the
-        first.
+    Returns rows in the order of `group`, each with what it belongs to; empty in all processes but
+    the first.
     """
     metrics = [each.settings for each in group if isinstance(each.settings, GeneratedSettings)]
     if metrics:

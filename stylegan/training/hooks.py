@@ -29,6 +29,7 @@ from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.engine.sampling import to_uint8
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import short_duration
+from stylegan_eval.results.run_folder import LOG, TEXT_LOG
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -50,7 +51,7 @@ class RunLog:
     def __init__(
         self, folder: Path, nimg: int, also: Sequence[Callable[[Mapping[str, Any]], None]] = ()
     ) -> None:
-        self.jsonl, self.text = folder / "log.jsonl", folder / "train.log"
+        self.jsonl, self.text = folder / LOG, folder / TEXT_LOG
         self.also = also
         drop_rows_after(self.jsonl, nimg)
 
@@ -77,19 +78,7 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """Progress bar, and one row of the log per tick.
-
-    Parameters
-    ----------
-    log : RunLog
-        Where rows go.
-    config : Config
-        What is trained.
-    costs : list of PhaseCost
-        From which the remaining time follows.
-    nimg : int
-        Images shown at the start.
-    """
+    """Progress bar, and one row of the log per tick."""
 
     def __init__(self, log: RunLog, config: Config, costs: list[PhaseCost], nimg: int) -> None:
         self.log = log
@@ -177,17 +166,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 class Every:
-    """Call `action` whenever another `kimg` thousand images have been shown.
-
-    Parameters
-    ----------
-    kimg : float
-        Interval.
-    nimg : int
-        Images shown at the start.
-    action : callable
-        Takes the state.
-    """
+    """Call `action` whenever another `kimg` thousand images have been shown."""
 
     def __init__(self, kimg: float, nimg: int, action: Callable[[TrainState], None]) -> None:
         self.interval = kimg * 1000
@@ -206,12 +185,8 @@ class SampleSheet:
 
     Parameters
     ----------
-    folder : Path
-        Where ``fakes-*.png`` go.
     latents : Tensor
         [N, z_dim], on the networks' device.
-    columns : int
-        Images in a row.
     labels : Tensor, optional
         [N, label_size], for a conditional network.
     """

@@ -91,27 +91,15 @@ def train(
     hooks: Sequence[Hook] = (),
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train until `total_kimg`, or until `should_stop` says so between two looks at the schedule.
+    """Train until `total_kimg`, or until `should_stop`, checked once per schedule update.
 
     Every random number is a function of `seed` and the images shown, so a state saved by a hook
     continues as if it had never stopped. All processes hold the same state.
 
     Parameters
     ----------
-    state : TrainState
-        Changed in place.
-    reals : RealImages
-        Real images.
-    config : Config
-        What to train and how.
-    seed : int
-        Seed of all randomness.
-    runtime : Runtime
-        Device and processes.
-    execution : Execution
-        Precision, passes, workers.
     hooks : sequence of Hook
-        Called after each look's steps with the state, the schedule's point and the loss terms.
+        Called after the steps of each schedule update with state, schedule values and loss terms.
     should_stop : callable
         Asked after the hooks; when any process says yes, all stop.
     """
@@ -222,10 +210,6 @@ def discriminator_terms(
         [n, C, H, W].
     t : Tensor or None
         [n, 1, 1, 1] in [0, 1): where WGAN-GP looks between them.
-    loss : LossConfig
-        Which loss.
-    lod : float
-        Level of detail.
     """
     reals, labels = batch.reals, batch.labels
     uses_r1 = loss.kind == "logistic-r1" and loss.r1_gamma > 0
@@ -279,7 +263,7 @@ def discriminator_step(state: TrainState, step: Step, passes: Sequence[Pass]) ->
 def _discriminator_pass(
     state: TrainState, step: Step, batch: Pass, cutoff: int | None, tally: Tally
 ) -> None:
-    """Add a pass's gradients and terms. What it kept for them is gone when it returns."""
+    """Add the gradients and loss terms of D for one micro-batch; its graph is freed on return."""
     with torch.no_grad():
         fakes, w_mean = draw_fakes(state, step, batch.share, batch.labels, cutoff)
     gp = step.loss.kind == "wgan-gp"
@@ -307,7 +291,7 @@ def generator_step(state: TrainState, step: Step, passes: Sequence[Pass]) -> dic
 def _generator_pass(
     state: TrainState, step: Step, batch: Pass, cutoff: int | None, tally: Tally
 ) -> None:
-    """Likewise for G."""
+    """Add the gradients and the loss of G for one micro-batch."""
     labels, weight = batch.other_labels, batch.share.weight
     fakes, w_mean = draw_fakes(state, step, batch.share, labels, cutoff)
     value = generator_loss(step.forward.scores(fakes, labels, step.point.lod), step.loss)

@@ -58,8 +58,6 @@ def squared_gradient_norm(scores: Tensor, images: Tensor, lod: float) -> Tensor:
         [N, 1], computed from `images`.
     images : Tensor
         [N, C, H, W] at the native resolution of level floor(lod), requiring gradients.
-    lod : float
-        Level of detail.
 
     Returns
     -------

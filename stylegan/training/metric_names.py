@@ -33,12 +33,28 @@ _EXPECTED = (
 class MetricSettings:
     """What a user decides about metrics during training; all else is as `stylegan-eval` does it."""
 
-    metrics: str = choice("", "Measure at checkpoints, the first decides which is best.pt.")
-    metrics_every: float = choice(0.0, "At the first checkpoint of every so many kimg; 0: at each.")
-    metrics_batch: int = choice(32, "Images at a time; less where memory is full.")
-    metrics_features: Features = choice("inception", "Feature network; only Inception gives FID.")
-    ppl_distance: DistanceName = choice("auto", "Perceptual distance of ppl.")
-    ppl_crop: Crop = choice("face", "Crop of ppl.")
+    metrics: str = choice(
+        "",
+        "Measure checkpoints: fid10k,ppl_wend, say; the first decides which is kept as best.pt.",
+        metavar="NAMES",
+    )
+    metrics_every: float = choice(
+        0.0,
+        "Measure the first checkpoint of every so many kimg; 0 measures each.",
+        least=0,
+        metavar="KIMG",
+    )
+    metrics_features: Features = choice(
+        "inception",
+        "Feature network of --metrics; only inception gives FID.",
+        metavar="NAME",
+        type=str,
+    )
+    metrics_batch: int = choice(
+        32, "Images of --metrics at a time; less where memory is full.", least=1, metavar="N"
+    )
+    ppl_distance: DistanceName = choice("auto", "Perceptual distance.", metavar="NAME", type=str)
+    ppl_crop: Crop = choice("face", "Crop of ppl.", metavar="NAME", type=str)
 
     def __post_init__(self) -> None:
         if not 0 <= self.metrics_every < float("inf"):

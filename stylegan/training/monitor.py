@@ -1,8 +1,8 @@
-"""Watch over a training: say in words when it has collapsed, before a checkpoint is written."""
+"""Detect divergence and mode collapse before a checkpoint is written."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,15 +11,16 @@ from stylegan.checkpoint import checkpoints_in
 from stylegan.configs import LossConfig, ScheduleConfig
 from stylegan.training.loop import Terms
 from stylegan.training.schedule import TrainingPoint
+from stylegan.training.settings import OnCollapse
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
 
-OnCollapse = Literal["stop", "warn"]
-# Looks at the schedule that are kept: 64 steps of the published schedule.
+# Schedule updates that are kept: 64 steps of the published schedule.
 _KEPT = 16
 # One step of 8-bit images in [-1, 1]: images that differ by less are one image.
 LEAST_SPREAD = 2 / 255
-# Every fresh G draws nearly one image for all z; it must have done better before that is a sign.
+# An untrained G maps all z to nearly one image: low diversity is a sign of collapse only after it
+# has been higher.
 _ARMED = 4 * LEAST_SPREAD
 
 
@@ -41,7 +42,7 @@ def score_limit(loss: LossConfig) -> float:
 
 
 class Look(NamedTuple):
-    """What is remembered of one look at the schedule."""
+    """Measurements at one schedule update."""
 
     broken: float  # 1 where a loss, score or penalty was infinite or not a number, otherwise 0
     score: float  # Larger mean score of D, of real or of generated images, without sign
@@ -61,8 +62,6 @@ def signs_of_collapse(
     ----------
     looks : sequence of Look
         The latest ones, oldest first.
-    limit : float
-        See `score_limit`.
     best_spread : float
         Largest spread so far.
     steps : int
@@ -93,10 +92,6 @@ class Monitor:
 
     Parameters
     ----------
-    state : TrainState
-        Where the training starts.
-    loss : LossConfig
-        Decides the limit of the scores.
     schedule : ScheduleConfig
         Says how many steps lie between two looks.
     folder : Path

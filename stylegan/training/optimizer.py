@@ -11,7 +11,7 @@ from stylegan.configs import ScheduleConfig
 from stylegan.runtime import Runtime
 
 _ALIGNMENT = 16  # elements; no weight begins in the middle of a cache line
-# From here on float32 cannot count, and 1 - beta^step is 1: PyTorch's corrections vanish.
+# From 2^24 on, a float32 counter no longer increments and PyTorch's bias corrections are 1.
 _FOREVER = 2.0**24
 # Places for terms behind the mean w.
 NUM_TERMS = 8
@@ -95,12 +95,7 @@ class Adam(torch.optim.Adam):
     is told that it has taken steps forever and is given the corrected rate. The count t, the rate
     and whether a step is skipped stay on the device: nothing waits for it.
 
-    Parameters
-    ----------
-    flat : Flat
-        Weights and gradients.
-    schedule : ScheduleConfig
-        beta1, beta2, eps.
+    `schedule`: beta1, beta2, eps.
 
     Attributes
     ----------
@@ -140,10 +135,7 @@ class Adam(torch.optim.Adam):
 
         A step that is left out changes neither weights nor moments nor t.
 
-        Returns
-        -------
-        Tensor
-            Norm of all gradients, a scalar on the device.
+        Returns the norm of all gradients, a scalar on the device.
         """
         group = self.param_groups[0]
         beta1, beta2 = group["betas"]
@@ -168,7 +160,7 @@ class Adam(torch.optim.Adam):
         moments = {key: self._flat.views(self._moments[key]) for key in kept}
         return {"t": self._t, "skipped": self.skipped, **moments}
 
-    def load_tree(self, tree: dict[str, Any]) -> None:
+    def load_tree(self, tree: Mapping[str, Any]) -> None:
         """Take over what `tree` gave."""
         self._t.copy_(tree["t"])
         self.skipped.copy_(tree["skipped"])
@@ -197,10 +189,7 @@ class Tally:
     gradient that is not finite in one process is not finite in the sum, so all processes leave
     the step out together.
 
-    Parameters
-    ----------
-    flat : Flat
-        Its gradients are cleared.
+    `flat`: Its gradients are cleared.
     """
 
     def __init__(self, flat: Flat) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from stylegan.configs import Config, IntTable, at_resolution
 from stylegan.training.schedule import TrainingPoint, phases
 from stylegan_eval.errors import UserError
-from stylegan_eval.settings.common import Precision
+from stylegan_eval.settings.common import Precision, choice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,13 +83,22 @@ def shares(
 class Execution:
     """What a user may choose of the computation."""
 
-    precision: Precision = "fp32"
-    """Of convolutions. Statistics, losses, penalties, weights and their updates are float32."""
-    compile: bool = False  # Whether `torch.compile` makes what needs no second derivative
-    grad_accum: int = 1  # Passes into which a process divides its part of a minibatch
+    # Of convolutions. Statistics, losses, penalties, weights and their updates are float32.
+    precision: Precision = choice("fp32", "Of convolutions; only fp32 is the published one.")
+    # Only what needs no second derivative is compiled.
+    compile: bool = choice(
+        default=False,
+        text="Compile the networks with torch.compile; needs a C++ compiler, or Triton on a GPU.",
+        shown="no",
+    )
+    grad_accum: int = choice(
+        1, "Divide each process's part of a minibatch into K passes.", least=1, metavar="K"
+    )
     at_a_time: IntTable = ()
     """Most images in a pass, by resolution; takes precedence over `grad_accum`."""
-    workers: int = 0  # Processes that read images ahead; 0 reads between steps
+    workers: int = choice(  # 0 reads between steps
+        0, "Processes that read images ahead.", shown="2 with CUDA, else 0", least=0
+    )
 
     @property
     def dtype(self) -> torch.dtype:

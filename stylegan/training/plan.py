@@ -17,8 +17,8 @@ from stylegan.runtime import Runtime
 from stylegan.training.cost import costs_left, phase_costs
 from stylegan.training.partition import Execution
 from stylegan.training.schedule import TrainingPoint, training_points
-from stylegan.training.settings import RunSettings
-from stylegan.training.speed import BUDGET, PhaseSpeed, measure_phases, trial_steps
+from stylegan.training.settings import WARMUP, RunSettings
+from stylegan.training.speed import PhaseSpeed, measure_phases, trial_steps
 from stylegan_eval.engine.cache import cache_dir
 from stylegan_eval.images.files import open_images, read_batches
 from stylegan_eval.results.formatting import short_duration, size_text
@@ -152,7 +152,7 @@ def make_plan(
     execution: Execution,
     runtime: Runtime,
     *,
-    budget: float = BUDGET,
+    budget: float = WARMUP,
     nimg: int = 0,
 ) -> Plan:
     """Count what phases cost, and time what fits into `budget` seconds.
@@ -179,17 +179,7 @@ def make_plan(
 def describe_plan(
     plan: Plan, files: Sequence[Written] = (), out: Path | None = None
 ) -> Iterator[str]:
-    """Lines on the chain from A, sizes, phases, memory, length and files.
-
-    Parameters
-    ----------
-    plan : Plan
-        What would be trained.
-    files : sequence of Written
-        What would be written.
-    out : Path, optional
-        Folder of the run, if it is known.
-    """
+    """Lines on the chain from A, sizes, phases, memory, length and files."""
     yield from _chain(plan.config)
     yield ""
     yield from _sizes(plan.config)

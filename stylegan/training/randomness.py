@@ -7,7 +7,7 @@ from torch import Tensor
 from stylegan.runtime import stream_seed
 from stylegan.training.partition import Share
 
-# Last words of the streams' names.
+# Last element of each stream's key.
 _DEVICE, _HOST = 0, 1
 
 
@@ -20,8 +20,6 @@ class StepRandom:
 
     Parameters
     ----------
-    seed : int
-        Seed of the run.
     nimg : int
         Real images shown before the step.
     device : torch.device

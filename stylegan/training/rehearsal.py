@@ -1,4 +1,4 @@
-"""A training step on tensors without data: what it computes and keeps is counted, in a second."""
+"""Count operations and peak memory of a training step on meta tensors."""
 
 import math
 import weakref
@@ -119,11 +119,9 @@ class Rehearsal:
 
     Parameters
     ----------
-    config : Config
-        What would be trained.
     execution : Execution
-        Its precision decides the size of activations. Compiling is left out: what is compiled
-        keeps no more.
+        Its precision decides the size of activations. Compiling is left out: what is compiled keeps
+        no more.
     copies : int
         Copies that a convolution works on.
     """
@@ -151,8 +149,6 @@ class Rehearsal:
 
         Parameters
         ----------
-        lod : float
-            Level of detail.
         own : int
             Images of the process.
         at_a_time : int
@@ -174,12 +170,7 @@ class Rehearsal:
     def work(self, lod: float, images: int) -> tuple[int, int]:
         """Count one step of D and one of G in one pass.
 
-        Parameters
-        ----------
-        lod : float
-            Level of detail.
-        images : int
-            Images of the pass, a multiple of the minibatch deviation's group.
+        `images`: Images of the pass, a multiple of the minibatch deviation's group.
 
         Returns
         -------

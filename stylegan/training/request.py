@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import torch
@@ -15,7 +15,6 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
-from stylegan.checkpoint import load_config
 from stylegan.config_file import config_text, read_config
 from stylegan.configs import CONFIGS, Config
 from stylegan.opening import open_networks
@@ -24,7 +23,6 @@ from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.batches import RealSet, look_at, open_together
 from stylegan.training.evaluate import check_metrics
-from stylegan.training.metric_names import MetricSettings
 from stylegan.training.partition import Execution
 from stylegan.training.plan import describe_plan, make_plan, prepared_images, run_files
 from stylegan.training.run import (
@@ -37,18 +35,16 @@ from stylegan.training.run import (
     resumed,
     run,
 )
-from stylegan.training.settings import RUN_FILE, RunSettings, read_settings
-from stylegan.training.speed import BUDGET
-from stylegan.training.trainer import TEXT_LOG
+from stylegan.training.settings import WARMUP, RunSettings, changed, read_settings
 from stylegan_eval.engine.files import check_not_held, check_writable
 from stylegan_eval.engine.processes import Processes
 from stylegan_eval.engine.signals import STOP_SIGNALS
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import pick_device
+from stylegan_eval.results.run_folder import SETTINGS, TEXT_LOG
 
 _CHANNELS = 3  # of the images that are read
 DEFAULT_PRESET = "paper-ffhq-1gpu"
-_Settings = TypeVar("_Settings", RunSettings, Execution, MetricSettings)
 _NOWHERE = Path()
 
 
@@ -68,19 +64,12 @@ class Wanted:
     resume: Path | None = None  # a checkpoint, or a run's folder
     auto: bool = False  # resume `out` where it holds a run
     init: Path | None = None  # a file of networks, a run's folder, or Path("demo")
-    settings: Mapping[str, Any] = field(default_factory=dict)  # of RunSettings
-    execution: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of RunSettings and those in it
 
     def begin(self, look: Callable[[Path], RealSet], runtime: Runtime, *, taken: bool) -> Beginning:
         """Where the training begins; all processes come here together.
 
-        Parameters
-        ----------
-        look : callable
-            Opens the real images.
-        taken : bool
-            Whether `out` holds a run.
+        `taken`: Whether `out` holds a run.
         """
         source = self.out if self.auto and taken else self.resume
         if source is not None:
@@ -93,8 +82,9 @@ class Wanted:
                 runtime,
             )
         check_free(self.out or _NOWHERE, taken=taken)
-        settings = self._changed(
-            RunSettings(out=self.out or _NOWHERE, data=self.data or _NOWHERE, warmup=BUDGET)
+        settings = changed(
+            RunSettings(out=self.out or _NOWHERE, data=self.data or _NOWHERE, warmup=WARMUP),
+            self.settings,
         )
         if self.init is not None:
             return initial(
@@ -142,10 +132,10 @@ class Wanted:
             out=out,
             data=self.data or _NOWHERE,
             execution=Execution.named(provenance.execution[-1][1]),
-            warmup=BUDGET,
+            warmup=WARMUP,
         )
-        folder = out if (out / RUN_FILE).is_file() else beside
-        if (folder / RUN_FILE).is_file():
+        folder = out if (out / SETTINGS).is_file() else beside
+        if (folder / SETTINGS).is_file():
             try:
                 remembered = replace(read_settings(folder), out=out)
             except UserError:
@@ -154,7 +144,7 @@ class Wanted:
         data = self.data or remembered.data
         if data == _NOWHERE:
             raise UserError(
-                f"no {RUN_FILE} beside {source} says on which images it was trained: name them with"
+                f"no {SETTINGS} beside {source} says on which images it was trained: name them with"
                 " --data ZIP|DIR"
             )
         if not data.exists():
@@ -162,26 +152,14 @@ class Wanted:
                 f"{data}, on which {source} was trained, is not there: name the same images with"
                 " --data ZIP|DIR"
             )
-        return self._changed(replace(remembered, data=data))
-
-    def _changed(self, settings: RunSettings) -> RunSettings:
-        """`settings` with the options that were given."""
-        return replace(
-            _with(settings, self.settings),
-            execution=_with(settings.execution, self.execution),
-            metrics=_with(settings.metrics, self.metrics),
-        )
-
-
-def _with(settings: _Settings, options: Mapping[str, Any]) -> _Settings:
-    return replace(settings, **{key: value for key, value in options.items() if value is not None})
+        return changed(replace(remembered, data=data), self.settings)
 
 
 def config_lines(wanted: Wanted) -> str:
     """What ``--print-config`` prints."""
     goes_on = wanted.auto and wanted.out is not None and holds_run(wanted.out)
     source = wanted.out if goes_on else wanted.resume or wanted.init
-    trained = None if source is None else load_config(open_networks(source)[1])[0]
+    trained = None if source is None else open_networks(source)[1].config
     return config_text(wanted.resolve(trained, cache(partial(look_at, cache=wanted.cache))))
 
 
@@ -236,11 +214,8 @@ def _threads(processes: int) -> int:
 def launch(arguments: Sequence[str], processes: int, device: str) -> int:
     """Start `stylegan-train` in several processes on this machine by PyTorch's own launcher.
 
-    Returns
-    -------
-    int
-        Exit status: of the process that failed first, or 128 + the signal that ended it or that
-        came here.
+    Returns the exit status: of the process that failed first, or 128 + the signal that ended it or
+    that came here.
     """
     if pick_device(device).type == "cuda":
         pick_device(f"cuda:{processes - 1}")

@@ -8,33 +8,26 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from stylegan import __version__
-from stylegan.checkpoint import (
-    check_parts,
-    checkpoints_in,
-    load_config,
-    load_networks,
-    load_state,
-    newest_good_checkpoint,
-    read_checkpoint,
-)
+from stylegan.checkpoint import checkpoints_in, newest_good_checkpoint, read_checkpoint
 from stylegan.configs import Config, diff
 from stylegan.networks.compiled import check_toolchain
 from stylegan.opening import DEMO, open_networks
 from stylegan.runtime import Runtime
-from stylegan.snapshot import Provenance
+from stylegan.snapshot import Provenance, Snapshot, check_parts
 from stylegan.training.batches import RealSet, open_together
 from stylegan.training.hooks import say
 from stylegan.training.schedule import phases
 from stylegan.training.settings import RunSettings, read_run
-from stylegan.training.state import TrainState
-from stylegan.training.trainer import TEXT_LOG, Attempt
+from stylegan.training.state import TrainState, load_networks, load_state
+from stylegan.training.trainer import Attempt
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import held, sha256_of
 from stylegan_eval.engine.precision import check_precision
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.run_folder import TEXT_LOG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +72,9 @@ def initial(
     Growth goes on from the level that they were trained to, optimizers begin anew. `revise` turns
     their configuration into what the user asks for.
     """
-    path, tree = _read(source, runtime) if _is_run(source) else open_networks(source)
-    trained, _ = load_config(tree)
-    check_parts(tree, ("G", "D", "G_ema"), "training goes on")
+    path, snapshot = _read(source, runtime) if _is_run(source) else open_networks(source)
+    trained = snapshot.config
+    check_parts(snapshot, ("G", "D", "G_ema"), "training goes on")
     config = revise(trained)
     for key, (old, new) in diff(trained, config).items():
         if key == "resolution" or key.startswith("network."):
@@ -89,14 +82,14 @@ def initial(
                 f"the networks of {path} have {key} {old}, not {new}: leave the option out, or"
                 " start without --init"
             )
-    grown = config.resolution >> int(tree["lod"])
+    grown = config.resolution >> int(snapshot.lod)
     config = replace(config, schedule=replace(config.schedule, initial_resolution=grown))
     begun = fresh(config, settings)
 
     def state(runtime: Runtime) -> TrainState:
-        found = begun.state(runtime)
-        load_networks(tree, found)
-        return found
+        fresh_state = begun.state(runtime)
+        load_networks(snapshot, fresh_state)
+        return fresh_state
 
     provenance = replace(begun.provenance, init=sha256_of(path))
     return replace(begun, state=state, provenance=provenance, fixed=True)
@@ -119,8 +112,8 @@ def resumed(
         Settings that the run's folder, the checkpoint and the options give; the seed is the
         checkpoint's.
     """
-    path, tree = _read(checkpoint, runtime)
-    trained, provenance = load_config(tree)
+    path, snapshot = _read(checkpoint, runtime)
+    trained, provenance = snapshot.config, snapshot.provenance
     config = revise(trained)
     changes = diff(trained, config)
     changes.pop("schedule.total_kimg", None)
@@ -133,12 +126,12 @@ def resumed(
         )
     chosen = replace(settings(provenance), seed=provenance.seed)
     _check_same_run(chosen.out, path, trained, provenance)
-    nimg = int(tree["nimg"])
+    nimg = snapshot.nimg
     return Beginning(
         config=config,
         settings=chosen,
         provenance=provenance.going_on(nimg, chosen.execution.name),
-        state=lambda runtime: load_state(tree, runtime),
+        state=lambda runtime: load_state(snapshot, runtime),
         nimg=nimg,
         fixed=True,
     )
@@ -240,26 +233,23 @@ def _is_run(source: Path) -> bool:
     return source != Path(DEMO) and source.is_dir()
 
 
-def _read(source: Path, runtime: Runtime) -> tuple[Path, dict[str, Any]]:
+def _read(source: Path, runtime: Runtime) -> tuple[Path, Snapshot]:
     """Read a checkpoint by name, or the newest good one that the first process finds."""
     if not source.is_dir():
         return source, read_checkpoint(source)
     if not runtime.is_first:
         path = runtime.processes.of_first(source)
         return path, read_checkpoint(path)
-    path, tree, passed_over = newest_good_checkpoint(source)
+    path, snapshot, passed_over = newest_good_checkpoint(source)
     for trouble in passed_over:
         say(f"passed over: {trouble}")
-    return runtime.processes.of_first(path), tree
+    return runtime.processes.of_first(path), snapshot
 
 
 def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
     """Refuse a data set that the configuration cannot be trained on; say if it is shrunk.
 
-    Parameters
-    ----------
-    fixed : bool
-        Whether the networks are there already, so that options cannot change them.
+    `fixed`: Whether the networks are there already, so that options cannot change them.
     """
     data = reals.path
     check_sizes(config, reals.resolution, data, fixed=fixed)
@@ -269,10 +259,10 @@ def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
             f"{data} holds {reals.count} images, fewer than the minibatch of "
             f"{largest}: use more images or a preset with smaller minibatches"
         )
-    wanted, there = config.network.label_size, reals.label_size
-    if wanted and wanted != there:
+    needed, given = config.network.label_size, reals.label_size
+    if needed and needed != given:
         raise UserError(
-            f"{data} has labels of {there} numbers, the networks take {wanted}: use the data that"
+            f"{data} has labels of {given} numbers, the networks take {needed}: use the data that"
             " they were made for, or start anew"
         )
 

@@ -9,7 +9,7 @@ from stylegan.configs import Config, at_resolution
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPoint:
-    """What holds at one look at the schedule."""
+    """Schedule values at one training step."""
 
     nimg: int  # Real images shown so far
     lod: float  # Level of detail: 0 is full resolution, a fraction cross-fades
@@ -52,7 +52,7 @@ def training_point(nimg: int, config: Config) -> TrainingPoint:
 
 
 def training_points(config: Config, nimg: int = 0) -> Iterator[TrainingPoint]:
-    """Every look at the schedule from image `nimg` to `total_kimg`, in order."""
+    """Schedule updates from image `nimg` to `total_kimg`, in order."""
     while nimg < config.schedule.total_kimg * 1000:
         point = training_point(nimg, config)
         yield point

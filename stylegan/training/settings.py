@@ -1,47 +1,72 @@
 """What a user decides about a run beside its configuration; kept in the run's folder."""
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from stylegan import __version__
 from stylegan.configs import Config, config_from_dict, config_to_dict
-from stylegan.training.cost import micro_batches
 from stylegan.training.metric_names import MetricSettings
-from stylegan.training.monitor import OnCollapse
 from stylegan.training.partition import Execution
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.formatting import size_option
+from stylegan_eval.results.run_folder import SETTINGS
+from stylegan_eval.settings.common import SEEDS, choice
 
-RUN_FILE = "run.json"
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+OnCollapse = Literal["stop", "warn"]
+WARMUP = 5.0  # seconds, of a training that is not told otherwise
+Settings = TypeVar("Settings", bound="DataclassInstance")
 _AGAIN = "name the images with --data, and give other options anew"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """Settings of a run."""
+    """Settings of a run. Fields made by `choice` are options of `stylegan-train`."""
 
     out: Path  # The run's folder
     data: Path  # Archive or folder of images
-    seed: int = 0  # Seed of all randomness
-    snapshot_kimg: float | None = None
-    """Thousands of images between checkpoints with a sample sheet; None for a twentieth of the
-    length, but at least one."""
-    snapshot_minutes: float = 20.0
-    """A checkpoint more, which the next one replaces, before so many minutes of training could be
-    lost; 0 for none."""
-    keep: int = 3  # Checkpoints to keep; older ones are deleted
-    cache: Path | None = None  # Where prepared images are kept; None for the default
-    execution: Execution = field(default_factory=Execution)  # Precision, passes, workers
+    seed: int = choice(0, "Random seed.", least=0, most=SEEDS - 1)
+    snapshot_kimg: float | None = choice(
+        None,
+        "Checkpoint and sample sheet every so many kimg.",
+        shown="a twentieth of the length",
+        above=0,
+    )
+    snapshot_minutes: float = choice(
+        20.0,
+        "And a checkpoint, which the next replaces, before so much work could be lost; 0: none.",
+        least=0,
+        metavar="MIN",
+    )
+    keep: int = choice(3, "Checkpoints to keep.", least=1)
+    cache: Path | None = choice(None, "Folder of prepared images.", metavar="DIR")
     metrics: MetricSettings = field(default_factory=MetricSettings)
-    """What to measure at checkpoints."""
-    on_collapse: OnCollapse = "stop"  # What to do when the training has diverged
-    tensorboard: bool | None = None  # Whether to write events; None where the package is installed
-    memory_limit: int | None = None
-    """Bytes for each process, from which the images in a pass follow."""
-    warmup: float = 0.0  # Seconds for timing steps before the training starts; 0 for none
+    on_collapse: OnCollapse = choice("stop", "When the training has diverged.")
+    tensorboard: bool | None = choice(
+        None, "Write events for TensorBoard.", shown="where it is installed"
+    )
+    execution: Execution = field(default_factory=Execution)
+    memory_limit: int | None = choice(  # Bytes of each process
+        None,
+        "Instead: as many images in a pass as fit into 10GiB, say, by the estimate.",
+        metavar="SIZE",
+        type=str,
+        callback=size_option,
+    )
+    warmup: float = choice(
+        0.0,
+        "Time for timing steps before training, to estimate its duration; 0 disables.",
+        shown=WARMUP,
+        least=0,
+        metavar="SECONDS",
+    )
 
     def interval(self, config: Config) -> float:
         """Thousands of images between checkpoints."""
@@ -51,8 +76,22 @@ class RunSettings:
         """How steps are computed: in passes that fit into the memory limit, if there is one."""
         if self.memory_limit is None:
             return self.execution
+        from stylegan.training.cost import micro_batches  # with PyTorch
+
         table = micro_batches(config, self.memory_limit, execution=self.execution, world=world)
         return replace(self.execution, at_a_time=table)
+
+
+def changed(settings: Settings, options: Mapping[str, Any]) -> Settings:
+    """`settings`, and those in it, with the options that were given: the others are None."""
+    values: dict[str, Any] = {}
+    for entry in fields(settings):
+        value = getattr(settings, entry.name)
+        if is_dataclass(value) and not isinstance(value, type):
+            values[entry.name] = changed(value, options)
+        elif options.get(entry.name) is not None:
+            values[entry.name] = options[entry.name]
+    return replace(settings, **values)
 
 
 def write_settings(config: Config, settings: RunSettings) -> None:
@@ -65,7 +104,7 @@ def write_settings(config: Config, settings: RunSettings) -> None:
         "data": str(settings.data.resolve()),
         "version": __version__,
     }
-    with atomic_write(settings.out / RUN_FILE) as temporary:
+    with atomic_write(settings.out / SETTINGS) as temporary:
         temporary.write_text(json.dumps(tree, indent=1) + "\n")
 
 
@@ -76,7 +115,7 @@ def read_settings(folder: Path) -> RunSettings:
 
 def read_run(folder: Path) -> tuple[Config, RunSettings]:
     """Configuration and settings that a run's folder remembers."""
-    path = folder / RUN_FILE
+    path = folder / SETTINGS
     if not path.is_file():
         raise UserError(f"no run to resume in {folder}: {path.name} is missing")
     with parsing(path, "is damaged", _AGAIN):

@@ -118,7 +118,7 @@ class Snapshots:
         new = not path.exists()
         with self.reports.progress.paused():
             try:
-                save_checkpoint(path, state, self.config, self.provenance, labels=self.labels)
+                self._write(state, path)
             except UserError as error:
                 self.reports.progress.say(f"no checkpoint by time: {error}")
             else:
@@ -147,6 +147,9 @@ class Snapshots:
                 f"stopped by signal {number}; continue with --resume --out {self.settings.out}"
             )
 
+    def _write(self, state: TrainState, path: Path) -> None:
+        save_checkpoint(path, state.snapshot(self.config, self.provenance, self.labels))
+
     def _save(self, state: TrainState, path: Path) -> None:
         self.monitor.check(state)
         self.saved_nimg = state.nimg
@@ -154,7 +157,7 @@ class Snapshots:
             return
         with self.reports.progress.paused():
             sheet = self.reports.sheet(state)
-            save_checkpoint(path, state, self.config, self.provenance, labels=self.labels)
+            self._write(state, path)
         if self.reports.board is not None:
             self.reports.board.sheet(sheet, state.nimg)
         self._forget_passing(path)

@@ -1,4 +1,4 @@
-"""How fast each phase of a training will be, from a few real steps of networks thrown away."""
+"""Estimate the throughput of each phase by timing a few steps of throwaway networks."""
 
 import gc
 import math
@@ -17,12 +17,12 @@ from stylegan.training.loop import Forward, Step, both_steps
 from stylegan.training.partition import Execution
 from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import TrainingPoint
+from stylegan.training.settings import WARMUP
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.precision import computing_in
 from stylegan_eval.errors import UserError, is_out_of_memory
 
 MOST_TIMED = 3
-BUDGET = 5.0  # seconds
 
 # Takes a step of both networks, and returns when the device has finished it.
 TrialStep = Callable[[], None]
@@ -49,7 +49,7 @@ def measure_phases(
     build: Callable[[PhaseCost], TrialStep],
     *,
     rate: float,
-    budget: float = BUDGET,
+    budget: float = WARMUP,
     memory: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[PhaseSpeed]:
@@ -61,8 +61,6 @@ def measure_phases(
 
     Parameters
     ----------
-    costs : sequence of PhaseCost
-        The training.
     build : callable
         Makes a phase's step.
     rate : float

@@ -9,6 +9,7 @@ from stylegan.configs import Config
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator, build_discriminator, build_generator
 from stylegan.runtime import Runtime, stream_seed
+from stylegan.snapshot import Provenance, ResumeState, Snapshot, check_parts
 from stylegan.training.optimizer import NUM_TERMS, Adam, Flat
 from stylegan.training.schedule import TrainingPoint, active_levels, training_point
 
@@ -34,7 +35,7 @@ class TrainState:
     log_nimg: int = 0
     log_looks: int = 0
     log_sums: dict[str, Tensor] = field(default_factory=dict)
-    """log_nimg, log_looks, log_sums: Images shown at the last row of the log; looks at the schedule
+    """log_nimg, log_looks, log_sums: Images shown at the last row of the log; schedule updates
     since, sums of their terms."""
     snapshot_nimg: int = 0
     """Images shown at the last snapshot that was due by kimg: not made for a signal, or by time."""
@@ -70,7 +71,7 @@ class TrainState:
 
     @property
     def skipped_D(self) -> Tensor:
-        """Likewise of D."""
+        """Steps of D left out because a gradient was not finite; a scalar on the device."""
         return self.optimizer_D.skipped
 
     @property
@@ -78,9 +79,55 @@ class TrainState:
         """The networks by the names they are stored under."""
         return {"G": self.G, "D": self.D, "G_ema": self.G_ema}
 
+    def snapshot(
+        self, config: Config, provenance: Provenance, labels: Tensor | None = None
+    ) -> Snapshot:
+        """Content of a checkpoint; it shares the tensors.
+
+        `labels`: [K, label_size], labels of the training images or of some of them; a conditional
+        network needs them to be sampled and measured.
+        """
+        return Snapshot(
+            config=config,
+            provenance=provenance,
+            nimg=self.nimg,
+            lod=self.lod,
+            networks={name: network.state_dict() for name, network in self.networks.items()},
+            labels=labels,
+            resume=ResumeState(
+                optimizers={"G": self.optimizer_G.tree(), "D": self.optimizer_D.tree()},
+                snapshot_nimg=self.snapshot_nimg,
+                log_nimg=self.log_nimg,
+                log_looks=self.log_looks,
+                log_sums=self.log_sums,
+            ),
+        )
+
     def enter(self, point: TrainingPoint) -> None:
         """Forget the optimizers' moments when a layer comes or goes."""
         if active_levels(self.lod) != active_levels(point.lod):
             self.optimizer_G.reset()
             self.optimizer_D.reset()
         self.lod = point.lod
+
+
+def load_state(snapshot: Snapshot, runtime: Runtime) -> TrainState:
+    """Training state of a checkpoint, on the runtime's device."""
+    resume = snapshot.resume
+    assert resume is not None
+    state = TrainState.fresh(snapshot.config, runtime, snapshot.provenance.seed)
+    load_networks(snapshot, state)
+    state.optimizer_G.load_tree(resume.optimizers["G"])
+    state.optimizer_D.load_tree(resume.optimizers["D"])
+    state.nimg, state.lod = snapshot.nimg, snapshot.lod
+    state.snapshot_nimg = resume.snapshot_nimg
+    state.log_nimg, state.log_looks = resume.log_nimg, resume.log_looks
+    state.log_sums = {key: value.to(runtime.device) for key, value in resume.log_sums.items()}
+    return state
+
+
+def load_networks(snapshot: Snapshot, state: TrainState) -> None:
+    """Give the networks of `state` the weights of a snapshot."""
+    check_parts(snapshot, tuple(state.networks), "training goes on")
+    for name, network in state.networks.items():
+        network.load_state_dict(snapshot.networks[name])

@@ -1,6 +1,5 @@
 """Status of a run from its folder, as text."""
 
-import json
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -14,14 +13,14 @@ import pandas as pd
 from stylegan.checkpoint import checkpoints_in
 from stylegan.configs import Config, config_from_dict
 from stylegan.training.cost import PhaseCost, phase_costs
-from stylegan.training.evaluate import METRICS_FILE, read_best
+from stylegan.training.evaluate import read_best
 from stylegan_eval.engine.files import atomic_write, is_held
-from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.engine.names import printable
 from stylegan_eval.engine.processes import PROCESS_ENDED
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import short_duration
+from stylegan_eval.results.run_folder import ADVICE, LOG, SETTINGS, TEXT_LOG, is_run, read_run
 
 State = Literal["running", "finished", "stopped"]
 # Words of train.log: of a process that begins, and of one that ends before its time.
@@ -78,50 +77,40 @@ class RunStatus:
 
 def read_status(folder: Path) -> RunStatus:
     """Read a run's folder; what is missing or damaged in it is left out."""
-    config, data, seed = _settings(folder)
-    rows, damaged = read_rows(folder / "log.jsonl")
-    metrics, damaged_metrics = read_rows(folder / METRICS_FILE)
-    measured = [row for row in metrics if "error" not in row]
-    last = max((row["nimg"] for row in measured), default=-1)
-    done = {(row["nimg"], row.get("asked")) for row in measured}
-    nimg = int(rows[-1]["nimg"]) if rows else 0
+    if not is_run(folder):
+        what = "no run's folder" if folder.is_dir() else "no folder"
+        raise UserError(
+            f"{folder}: {what}: expected one that stylegan-train --out wrote, with a run.json"
+        )
+    run = read_run(folder)
+    with parsing(folder / SETTINGS, "is damaged or of another version", ADVICE):
+        config = config_from_dict(run.content["config"])
+        data, seed = str(run.content["data"]), int(run.content["seed"])
+    last = max((row["nimg"] for row in run.metrics), default=-1)
+    done = {(row["nimg"], row.get("asked")) for row in run.metrics}
+    nimg = int(run.log[-1]["nimg"]) if run.log else 0
     state: State = "finished" if nimg >= config.schedule.total_kimg * 1000 else "stopped"
-    log = folder / "train.log"
+    log = folder / TEXT_LOG
     return RunStatus(
         folder=folder,
         config=config,
         data=data,
         seed=seed,
-        rows=rows,
-        metrics=measured,
+        rows=run.log,
+        metrics=run.metrics,
         unmeasured=[
             row
-            for row in metrics
-            if "error" in row
-            and row["nimg"] >= last
-            and (row["nimg"], row.get("asked")) not in done
+            for row in run.failed
+            if row["nimg"] >= last and (row["nimg"], row.get("asked")) not in done
         ],
-        damaged=damaged + damaged_metrics,
+        damaged=run.damaged,
         best=read_best(folder),
         checkpoints=checkpoints_in(folder),
         state="running" if is_held(log) else state,
         trouble=last_trouble(log),
-        quiet=time.time() - (folder / "log.jsonl").stat().st_mtime if rows else None,
-        phases=phase_times(phase_costs(config), rows),
+        quiet=time.time() - (folder / LOG).stat().st_mtime if run.log else None,
+        phases=phase_times(phase_costs(config), run.log),
     )
-
-
-def _settings(folder: Path) -> tuple[Config, str, int]:
-    path = folder / "run.json"
-    if not path.is_file():
-        what = "no run's folder" if folder.is_dir() else "no folder"
-        raise UserError(
-            f"{folder}: {what}: expected one that stylegan-train --out wrote, with a run.json"
-        )
-    advice = "the run's checkpoints are not concerned"
-    with parsing(path, "is damaged or of another version", advice):
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        return config_from_dict(tree["config"]), str(tree["data"]), int(tree["seed"])
 
 
 def last_trouble(log: Path) -> str:
@@ -139,15 +128,7 @@ def last_trouble(log: Path) -> str:
 
 
 def phase_times(costs: Sequence[PhaseCost], rows: Sequence[dict[str, Any]]) -> list[PhaseTime]:
-    """Time of each phase: what is over by the log, what is to come by the cost of its images.
-
-    Parameters
-    ----------
-    costs : sequence of PhaseCost
-        The whole training, in order.
-    rows : sequence of dict
-        Rows of the log, in order.
-    """
+    """Time of each phase: what is over by the log, what is to come by the cost of its images."""
     seconds = [0.0] * len(costs)
     images = [0.0] * len(costs)
     nimg, rate = 0, 0.0  # floating-point operations per second, of the latest phase with a tick
@@ -258,7 +239,7 @@ def _state(status: RunStatus) -> str:
         return name
     go_on = f"continue with stylegan-train --resume --out {printable(str(status.folder))}"
     if not status.trouble:
-        return f"{name} without a word, killed perhaps: {go_on}"
+        return f"{name} without an error message (killed?): {go_on}"
     if status.trouble.startswith("stopped "):
         name = _style(status.trouble, fg=_COLOUR["stopped"])
         return name if "--resume" in status.trouble else f"{name}; {go_on}"
@@ -308,8 +289,8 @@ def _metrics(status: RunStatus) -> str:
     for row in status.metrics:
         if row["nimg"] == newest:
             first.setdefault(row.get("asked"), row)
-    said = [f"{row.get('metric')} {_number(row, 'value', '.4f')}" for row in first.values()]
-    text = f"kimg {newest / 1000:.1f}: {', '.join(said)}"
+    values = [f"{row.get('metric')} {_number(row, 'value', '.4f')}" for row in first.values()]
+    text = f"kimg {newest / 1000:.1f}: {', '.join(values)}"
     if status.best is not None:
         best = status.best
         text += f"; best {best['metric']} {best['value']:.4f} at kimg {best['kimg']:.1f}"

@@ -1,4 +1,4 @@
-"""One attempt at a run: from a state to the end of the training, or until a signal comes."""
+"""Train from a given state to the end, or until a signal to stop."""
 
 import logging
 import signal
@@ -40,27 +40,13 @@ from stylegan_eval.engine.progress import lasting_stderr
 from stylegan_eval.engine.sampling import latents, random_choice
 from stylegan_eval.engine.signals import handling
 from stylegan_eval.errors import UserError, is_out_of_memory
+from stylegan_eval.results.run_folder import TEXT_LOG
 
-TEXT_LOG = "train.log"
 _LABELS_KEPT = 4096
 
 
 class Attempt:
-    """One process's part in a run.
-
-    Parameters
-    ----------
-    config : Config
-        What is trained.
-    settings : RunSettings
-        Where, how often, how.
-    runtime : Runtime
-        Device and processes.
-    pyramid : Pyramid
-        Real images.
-    provenance : Provenance
-        What checkpoints say of their making.
-    """
+    """One process's part in a run."""
 
     def __init__(
         self,
@@ -78,11 +64,6 @@ class Attempt:
 
     def train(self, state: TrainState) -> Path:
         """Train to the end, or until a signal comes to any process.
-
-        Returns
-        -------
-        Path
-            The last checkpoint.
 
         Raises
         ------
@@ -147,7 +128,7 @@ class Attempt:
             board = open_tensorboard(out, start)
             stack.callback(board.close)
         log = RunLog(out, start, also=() if board is None else (board.row,))
-        costs = self._foretell(log) if settings.warmup and start == 0 else self._costs()
+        costs = self._estimate(log) if settings.warmup and start == 0 else self._costs()
         progress = Progress(log, self._config, costs, start)
         stack.callback(progress.close)
         stack.enter_context(_logging_to(progress.say))
@@ -160,8 +141,8 @@ class Attempt:
     def _costs(self) -> list[PhaseCost]:
         return phase_costs(self._config, self._execution, self._runtime.world)
 
-    def _foretell(self, log: RunLog) -> list[PhaseCost]:
-        """Say what the training will take, and where it will write."""
+    def _estimate(self, log: RunLog) -> list[PhaseCost]:
+        """Print and log the estimated duration, memory and disk usage."""
         settings, config = self._settings, self._config
         plan = make_plan(config, self._execution, self._runtime, budget=settings.warmup)
         for line in summary(plan, run_files(config, settings), settings.out):
@@ -171,7 +152,7 @@ class Attempt:
 
     @contextmanager
     def _errors_in_log(self, state: TrainState) -> Iterator[None]:
-        """Leave in the log what ended a run, for those who were not there.
+        """Log the error that ends a run.
 
         A process that runs out of memory says so itself: the first knows only that it has ended.
         """
@@ -179,16 +160,16 @@ class Attempt:
             yield
         except (UserError, MemoryError, RuntimeError, OSError) as error:
             full = is_out_of_memory(error)
-            told = UserError(self._remedy(state)) if full else error
+            reported = UserError(self._remedy(state)) if full else error
             if full or self._runtime.is_first:
                 with suppress(OSError):
-                    add_line(self._settings.out / TEXT_LOG, f"error: {told}")
-            if told is not error:
-                raise told from error
+                    add_line(self._settings.out / TEXT_LOG, f"error: {reported}")
+            if reported is not error:
+                raise reported from error
             raise
 
     def _remedy(self, state: TrainState) -> str:
-        """What to do when memory is full, at this place of the training."""
+        """Advice for running out of memory at this point of the training."""
         config, execution, out = self._config, self._execution, self._settings.out
         point = training_point(state.nimg, config)
         images = max(share.size for share in execution.shares(point, config, self._runtime))
@@ -278,7 +259,7 @@ def _silent(_text: str) -> None:
 
 @contextmanager
 def _logging_to(tell: Callable[[str], None]) -> Iterator[None]:
-    """Hand on what goes wrong below and is made up for."""
+    """Report the warnings that the package logs."""
     handler = logging.Handler()
     handler.emit = lambda record: tell(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("stylegan")

@@ -16,7 +16,7 @@ from stylegan_eval.results.formatting import number, with_error
 from stylegan_eval.results.measured import Measured, from_log
 from stylegan_eval.results.path_length_file import Distances
 from stylegan_eval.results.plotting import number_in, running_mean, window_of
-from stylegan_eval.results.run_folder import METRICS
+from stylegan_eval.results.run_folder import METRICS_FILE
 
 _LOSSES = ("loss_D", "loss_G", "r1", "gp")
 _SCORES = ("score_real", "score_fake")
@@ -85,7 +85,7 @@ def metric_charts(subjects: Sequence[Subject], styles: Mapping[str, int]) -> lis
 def _measured(subject: Subject) -> list[tuple[Mapping[str, Any], Measured]]:
     if subject.run is None:
         return []
-    source = subject.run.folder / METRICS
+    source = subject.run.folder / METRICS_FILE
     rows = [(row, from_log(row, source)) for row in subject.run.metrics]
     return [(row, result) for row, result in rows if result is not None and not result.part_of]
 

@@ -1,8 +1,8 @@
-"""Reader of a training's folder: settings, log, and metrics of checkpoints."""
+"""The one reader of a training's folder, and the names of the files in it."""
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.results.measured import Measured, from_log
 
-SETTINGS, LOG, METRICS = "run.json", "log.jsonl", "metrics.jsonl"
+SETTINGS, LOG, TEXT_LOG, METRICS_FILE = "run.json", "log.jsonl", "train.log", "metrics.jsonl"
+BEST, BEST_FILE = "best.pt", "best.json"
+ADVICE = "the run's checkpoints are not concerned"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)(?:_(\d{3}))?\.pt")
 
 
@@ -20,11 +22,18 @@ class TrainingRun:
     """What the folder of a training tells."""
 
     folder: Path  # The folder
-    settings: Mapping[str, str]
-    """Configuration and options by name (``schedule.total_kimg``), each as JSON."""
-    log: Sequence[Mapping[str, Any]]
-    metrics: Sequence[Mapping[str, Any]]
+    content: Mapping[str, Any]  # Of ``run.json``
+    log: list[dict[str, Any]]
+    metrics: list[dict[str, Any]]
     """log, metrics: Rows of the log and of the metrics, in order; each has ``nimg``."""
+    failed: list[dict[str, Any]]  # Rows of what could not be measured, with an ``error``
+    damaged: int  # Lines of both files that cannot be read
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Configuration and options by name (``schedule.total_kimg``), each as JSON."""
+        others = {key: value for key, value in self.content.items() if key != "config"}
+        return dict(flat(self.content["config"])) | dict(flat(others))
 
     @property
     def checkpoint(self) -> Path | None:
@@ -37,7 +46,7 @@ class TrainingRun:
     def newest(self) -> list[Measured]:
         """What was measured of the checkpoint that was measured last."""
         last = max((row["nimg"] for row in self.metrics), default=0)
-        source = self.folder / METRICS
+        source = self.folder / METRICS_FILE
         rows = (from_log(row, source) for row in self.metrics if row["nimg"] == last)
         return [row for row in rows if row is not None]
 
@@ -50,16 +59,19 @@ def is_run(folder: Path) -> bool:
 def read_run(folder: Path) -> TrainingRun:
     """Read the folder of a training."""
     path = folder / SETTINGS
-    with parsing(path, "cannot be read as the settings of a run"):
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(tree, dict) or not isinstance(tree.get("config"), dict):
-            raise ValueError("no configuration in it")
-        settings = dict(flat(tree.pop("config"))) | dict(flat(tree))
+    with parsing(path, "is damaged or of another version", ADVICE):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
+            raise ValueError("it cannot be read as the settings of a run")
+    log, damaged = read_rows(folder / LOG)
+    metrics, damaged_metrics = read_rows(folder / METRICS_FILE)
     return TrainingRun(
         folder=folder,
-        settings=settings,
-        log=read_rows(folder / LOG)[0],
-        metrics=[row for row in read_rows(folder / METRICS)[0] if "error" not in row],
+        content=content,
+        log=log,
+        metrics=[row for row in metrics if "error" not in row],
+        failed=[row for row in metrics if "error" in row],
+        damaged=damaged + damaged_metrics,
     )
 
 

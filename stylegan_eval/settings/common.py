@@ -70,9 +70,13 @@ def check_psi(psi: float) -> None:
         raise UserError(f"--psi must be {-LARGEST_PSI:g} to {LARGEST_PSI:g}, not {psi:g}")
 
 
-def choice(default: Any, text: str) -> Any:
-    """Field of a settings class, with the help text of its option."""
-    return field(default=default, metadata={"help": text})
+def choice(default: Any, text: str, **about: Any) -> Any:
+    """Field of a settings class, with the help text of its option.
+
+    `about` may name `shown` (the default in words), `least`, `above` and `most` (its range), and
+    what `click.Option` takes, such as `metavar`.
+    """
+    return field(default=default, metadata={"help": text, **about})
 
 
 @dataclass(frozen=True, kw_only=True)

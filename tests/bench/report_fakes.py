@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from benchmarks.outcomes import Outcome, Request, Training
-from stylegan.checkpoint import Provenance, checkpoint_path, save_checkpoint
+from stylegan.checkpoint import checkpoint_path, save_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
+from stylegan.snapshot import Provenance
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.json_lines import append_rows
 
@@ -65,7 +66,7 @@ def untrained(network, folder, seed=0):
     state.lod, state.nimg = 0.0, 1000
     folder.mkdir(parents=True)
     provenance = Provenance(seed=seed, data="none", version="0")
-    save_checkpoint(checkpoint_path(folder, 1000), state, config, provenance)
+    save_checkpoint(checkpoint_path(folder, 1000), state.snapshot(config, provenance))
     terms = {"loss_D": 1.3, "loss_G": 0.9, "score_real": 0.2, "score_fake": -0.1}
     append_rows(folder / "log.jsonl", [{"nimg": at * 10, **terms} for at in range(1, 101)])
     distance = {"metric": "fd_efficientnet-lite0", "stderr": 1.0}

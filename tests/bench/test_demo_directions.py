@@ -21,8 +21,8 @@ from benchmarks.demo.directions import (
 )
 from benchmarks.demo.network import between
 from stylegan.opening import demo_directions_path, demo_path
-from stylegan.sample.options import Source
 from stylegan.sample.painter import open_painter
+from stylegan.sample.recipe import Source
 from stylegan_eval.cli import main as evaluate
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.sampling import latents

@@ -11,7 +11,8 @@ from PIL import Image
 
 from benchmarks.report.pictures import COLUMNS, IMAGES, as_png, draw_samples, sheets
 from benchmarks.report.write import plain, write_report
-from stylegan.checkpoint import load_generator, newest_checkpoint, read_checkpoint
+from stylegan.checkpoint import newest_checkpoint, read_checkpoint
+from stylegan.snapshot import load_generator
 from stylegan_eval.engine.sampling import latents, noise_maps, to_uint8
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.plotting import running_mean

@@ -58,7 +58,7 @@ def states(out):
 def weights(out):
     """Averaged generators of all trainings by name."""
     return {
-        folder.name: read_checkpoint(newest_checkpoint(folder))["networks"]["G_ema"]
+        folder.name: read_checkpoint(newest_checkpoint(folder)).networks["G_ema"]
         for folder in sorted((out / "trainings").iterdir())
     }
 

@@ -91,7 +91,7 @@ def test_an_avatar_depends_on_seed_and_index_only():
 
 
 def test_one_avatar_is_the_same_drawing_at_every_resolution():
-    large = area_mean(render(0, 3, 128)[0], 32)
+    large = area_mean(render(0, 3, 128)[0], 32, 32)
     assert np.abs(large - render(0, 3, 32)[0]).mean() < 4
 
 

@@ -36,13 +36,15 @@ def area_mean_by_overlaps(plane, resolution):
 def test_box_is_the_exact_mean_over_the_area(side, resolution):
     image = noise(side, side).transpose(2, 0, 1)
     expected = np.stack([area_mean_by_overlaps(plane.astype(float), resolution) for plane in image])
-    np.testing.assert_allclose(area_mean(image, resolution), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        area_mean(image, resolution, resolution), expected, rtol=0, atol=1e-10
+    )
 
 
 def test_box_is_the_repeated_2x2_mean_for_powers_of_two():
     image = noise(64, 64).transpose(2, 0, 1)
     halved = halve(halve(image[None].astype(np.float32)))[0]
-    np.testing.assert_array_equal(area_mean(image, 16), halved)
+    np.testing.assert_array_equal(area_mean(image, 16, 16), halved)
     np.testing.assert_array_equal(shrink(image, 16, "box"), np.rint(halved))
 
 
@@ -87,7 +89,7 @@ def test_any_sizes_and_modes_become_one_size(tmp_path, out):
         assert [files.header(n) for n in range(5)] == [(16, 16, "RGB")] * 5
         assert files.labels is None
         crop = noise(40, 30)[5:35].transpose(2, 0, 1)
-        np.testing.assert_array_equal(files.read(0), np.rint(area_mean(crop, 16)))
+        np.testing.assert_array_equal(files.read(0), np.rint(area_mean(crop, 16, 16)))
         assert (files.read(4) == 255).all()
 
 

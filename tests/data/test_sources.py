@@ -261,7 +261,9 @@ def test_small_images_are_left_out_when_asked(tmp_path):
     made = prepare(source, tmp_path / "b.zip", Choices(skip_small=True), progress=False)
     assert (made.resolution, made.count) == (8, 4)
     with open_images(tmp_path / "b.zip") as found:
-        np.testing.assert_array_equal(found.read(0), np.rint(area_mean(chw(noise(16, 16, 0)), 8)))
+        np.testing.assert_array_equal(
+            found.read(0), np.rint(area_mean(chw(noise(16, 16, 0)), 8, 8))
+        )
 
 
 # --- what decides whether a preparation that was killed goes on

@@ -12,10 +12,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from stylegan.configs import CONFIGS
-from stylegan.network_file import NetworkFile, save_network
+from stylegan.network_file import save_network
 from stylegan.networks.generator import build_generator
 from stylegan.presets import apply_preset
-from stylegan.snapshot import Provenance
+from stylegan.snapshot import Provenance, Snapshot
 from stylegan_eval.classifiers.classifier import TrainedClassifier
 from stylegan_eval.classifiers.network import build_network
 from stylegan_eval.classifiers.storage import save_classifier
@@ -136,7 +136,7 @@ def without_mapping(tmp_path):
     config = apply_preset(CONFIGS["A"], "tiny-16")
     network = build_generator(config, seed=0)
     path = tmp_path / "A.safetensors"
-    content = NetworkFile(
+    content = Snapshot(
         config=config,
         provenance=Provenance(seed=0, data="", version=""),
         nimg=0,

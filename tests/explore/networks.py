@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from stylegan.configs import Config
-from stylegan.network_file import NetworkFile, save_network
+from stylegan.network_file import save_network
 from stylegan.networks.generator import build_generator
-from stylegan.snapshot import Provenance
+from stylegan.snapshot import Provenance, Snapshot
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.results.directions_file import Directions, write_directions
 from tests.train import golden
@@ -32,7 +32,7 @@ def write_conditional(path):
 
 
 def _write(path, config: Config, weights, lod, labels):
-    content = NetworkFile(
+    content = Snapshot(
         config=config,
         provenance=NOBODY,
         nimg=1000,

@@ -1,14 +1,19 @@
 """`stylegan-sample image`: the file that it writes, and what it refuses."""
 
 import shlex
+import sys
+from collections import Counter
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from stylegan.configs import config_from_dict
+from stylegan.networks.generator import Generator
 from stylegan.sample.cli import main
 from stylegan.sample.recipe import KEYWORD, Move, Recipe, Source, png_of
+from stylegan.snapshot import generator_on_meta
 from tests.explore.networks import write_attributes
 
 
@@ -92,6 +97,24 @@ def test_the_network_of_the_package_needs_no_file_named_for_its_attributes(tmp_p
     assert text[KEYWORD] == (
         "stylegan-sample image --ckpt demo --seed 9 --move eyeglasses=1.5 moved.png"
     )
+
+
+def test_the_configuration_is_parsed_once_and_the_generator_built_once(tmp_path):
+    watched = {config_from_dict.__code__: "parsed", Generator.__init__.__code__: "built"}
+    calls = Counter()
+
+    def count(frame, event, _argument):
+        if event == "call" and frame.f_code in watched:
+            calls[watched[frame.f_code]] += 1
+
+    generator_on_meta.cache_clear()
+    sys.setprofile(count)
+    try:
+        done = run("image", "--ckpt", "demo", "--seed", 5, "--psi", "0.7", tmp_path / "x.png")
+    finally:
+        sys.setprofile(None)
+    assert done.exit_code == 0, done.output
+    assert calls == {"parsed": 1, "built": 1}
 
 
 BAD = [

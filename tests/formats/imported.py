@@ -11,15 +11,15 @@ from stylegan.networks.generator import Generator
 
 def generator_of(state):
     imported = import_peer(state, Path("some.pth"))
-    network = Generator(imported.network, imported.resolution).double()
-    network.load_state_dict(imported.states["G_ema"])
+    network = Generator(imported.config.network, imported.config.resolution).double()
+    network.load_state_dict(imported.networks["G_ema"])
     return network.requires_grad_(requires_grad=False)
 
 
 def discriminator_of(state):
     imported = import_peer(state, Path("some.pth"))
-    network = Discriminator(imported.network, imported.resolution).double()
-    network.load_state_dict(imported.states["D"])
+    network = Discriminator(imported.config.network, imported.config.resolution).double()
+    network.load_state_dict(imported.networks["D"])
     return network.requires_grad_(requires_grad=False)
 
 

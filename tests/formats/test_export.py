@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan.checkpoint import load_generator
-from stylegan.configs import config_to_dict
 from stylegan.formats.export import KINDS, export_generator
 from stylegan.formats.torch_files import read_peer
-from stylegan.networks.generator import GeneratorAtLod, TruncatedGenerator, build_generator
-from stylegan.snapshot import Provenance, provenance_to_dict
+from stylegan.networks.generator import GeneratorAtLod, build_generator, truncate
+from stylegan.snapshot import Provenance, Snapshot, load_generator
 from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.factories import generator_from
@@ -36,12 +34,13 @@ def tree_of(row="F", *, lod=0.0, **properties):
         for name, value in (*made.named_parameters(), ("w_avg", made.w_avg)):
             if name.endswith(("bias", "const", "noise_weight", "w_avg")):
                 value.normal_(generator=rng)
-    return {
-        "config": config_to_dict(config),
-        "provenance": provenance_to_dict(Provenance(seed=0, data="none", version="0")),
-        "lod": lod,
-        "networks": {"G_ema": made.state_dict()},
-    }
+    return Snapshot(
+        config=config,
+        provenance=Provenance(seed=0, data="none", version="0"),
+        nimg=0,
+        lod=lod,
+        networks={"G_ema": made.state_dict()},
+    )
 
 
 def latents(n, z_dim=32):
@@ -51,12 +50,10 @@ def latents(n, z_dim=32):
 @torch.no_grad()
 def expected(tree, z, psi, cutoff=8):
     network = load_generator(tree, CPU)
-    ws = (
-        TruncatedGenerator(network, psi=psi, cutoff=cutoff).mapping(z)
-        if psi < 1
-        else network.mapping(z)
-    )
-    lod = tree["lod"]
+    ws = network.mapping(z)
+    if psi < 1:
+        ws = truncate(ws, network.w_avg, psi, cutoff)
+    lod = tree.lod
     return GeneratorAtLod(network, lod).synthesis(ws, network.g.fixed_noise(lod))
 
 
@@ -120,7 +117,7 @@ def test_labels_are_an_input_also_of_a_network_still_growing(tmp_path):
     export_generator(tree, path, "pt2")
     z, labels = latents(4), torch.eye(3)[[0, 1, 2, 0]]
     network = load_generator(tree, CPU)
-    ws = TruncatedGenerator(network, psi=0.7).mapping(z, labels)
+    ws = truncate(network.mapping(z, labels), network.w_avg, psi=0.7, cutoff=8)
     wanted = GeneratorAtLod(network, 1.5).synthesis(ws, network.g.fixed_noise(1.5))
     assert wanted.shape[-1] == 16
     close(opened(path, "pt2")(z=z, psi=torch.tensor(0.7), labels=labels), wanted)
@@ -146,9 +143,9 @@ def test_what_cannot_be_exported_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match="expected onnx, pt2, torchscript"):
         export_generator(tree_of(), path, "caffe")
     with pytest.raises(UserError, match="no generator"):
-        export_generator({**tree_of(), "networks": {"D": {}}}, path, "pt2")
+        export_generator(replace(tree_of(), networks={"D": {}}), path, "pt2")
     tree = tree_of()
-    tree["networks"]["G_ema"]["w_avg"].fill_(float("nan"))  # draws nothing to be compared
+    tree.networks["G_ema"]["w_avg"].fill_(float("nan"))  # draws nothing to be compared
     with pytest.raises(UserError, match="other images"):
         export_generator(tree, path, "torchscript")
     assert list(tmp_path.iterdir()) == []

@@ -145,7 +145,7 @@ def test_a_mutated_file_is_read_or_refused_in_one_line(edits, tmp_path_factory):
     except UserError as error:
         said = str(error)
     if said is None:
-        assert tree["networks"].keys() == {"D"}
+        assert tree.networks.keys() == {"D"}
     else:
         assert said.startswith(f"{path}: ")
         assert said.isprintable()

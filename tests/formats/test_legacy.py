@@ -32,9 +32,9 @@ def test_a_file_as_old_as_the_published_ones_is_read(tmp_path):
     path = saved(tmp_path / "old.model", content)
     assert is_torch_legacy(path)
     old, new = read_peer(read_torch(path), path), read_peer(content, path)
-    for part, state in new["networks"].items():
+    for part, state in new.networks.items():
         for name, value in state.items():
-            assert torch.equal(old["networks"][part][name], value)
+            assert torch.equal(old.networks[part][name], value)
     torch.save(content, tmp_path / "new.model")
     assert not is_torch_legacy(tmp_path / "new.model")
     assert not is_torch_legacy(tmp_path)

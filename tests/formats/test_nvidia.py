@@ -88,13 +88,13 @@ def test_latents_and_truncation_are_the_official_ones(row, official, tmp_path):
 
 @pytest.mark.parametrize("row", golden.ROWS)
 def test_the_configuration_is_that_of_the_row(row, official):
-    config = read_nvidia(official(row))["config"]
-    assert config["name"] == row
+    config = read_nvidia(official(row)).config
+    assert config.name == row
     wanted = golden.small_config(row)
-    found = {key: config["network"][key] for key in ("blur", "styles", "noise", "fused_from")}
+    found = {key: getattr(config.network, key) for key in ("blur", "styles", "noise", "fused_from")}
     assert found == {key: getattr(wanted.network, key) for key in found}
-    assert config["network"]["mapping_layers"] == wanted.network.mapping_layers
-    assert config["loss"]["style_mixing_prob"] == wanted.loss.style_mixing_prob
+    assert config.network.mapping_layers == wanted.network.mapping_layers
+    assert config.loss.style_mixing_prob == wanted.loss.style_mixing_prob
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -103,10 +103,10 @@ def test_every_protocol_gives_the_same_networks(protocol, old_arrays, official, 
     path = tmp_path / "x.pkl"
     found = read_nvidia(written(path, pickles.stylegan("F"), protocol, old_arrays=old_arrays))
     wanted = read_nvidia(official("F"))
-    for part, state in wanted["networks"].items():
-        assert found["networks"][part].keys() == state.keys()
-        assert all(torch.equal(found["networks"][part][name], state[name]) for name in state)
-    assert found["config"] == wanted["config"]
+    for part, state in wanted.networks.items():
+        assert found.networks[part].keys() == state.keys()
+        assert all(torch.equal(found.networks[part][name], state[name]) for name in state)
+    assert found.config == wanted.config
 
 
 @pytest.mark.parametrize("version", [2, 3, 4])
@@ -132,14 +132,14 @@ def test_one_network_alone(tmp_path):
 def test_a_growing_network_is_drawn_at_its_own_lod(tmp_path):
     path = written(tmp_path / "x.pkl", pickles.stylegan("F", lod=1.7))
     tree = read_nvidia(path)
-    assert tree["lod"] == pytest.approx(1.7)
+    assert tree.lod == pytest.approx(1.7)
     check_images(exported(path, "F", tmp_path), "F", "images_lod_1.7", 1.7)
 
 
 def test_progressive_gan_in_the_layout_of_either_code_base(official, tmp_path):
     path = written(tmp_path / "new.pkl", pickles.progan(library="dnnlib"))
     check_images(exported(path, "A", tmp_path), "A", "images_lod_0")
-    new, old = read_nvidia(path)["networks"], read_nvidia(official("A"))["networks"]
+    new, old = read_nvidia(path).networks, read_nvidia(official("A")).networks
     name = "g.layers.5.conv.weight"
     assert torch.equal(new["G_ema"][name], old["G_ema"][name])
 
@@ -147,8 +147,8 @@ def test_progressive_gan_in_the_layout_of_either_code_base(official, tmp_path):
 def test_fused_and_pixel_normalised_options_are_followed(tmp_path):
     changes = {"fused_scale": True, "use_pixel_norm": True, "use_instance_norm": False}
     path = written(tmp_path / "x.pkl", pickles.stylegan("F", changes=changes))
-    network = read_nvidia(path)["config"]["network"]
-    assert (network["fused_from"], network["normalization"]) == (4, "pixel")
+    network = read_nvidia(path).config.network
+    assert (network.fused_from, network.normalization) == (4, "pixel")
     images = exported(path, "F", tmp_path)
     assert np.abs(images - golden.numbers("F")["images_lod_0"]).max() > 0.1
 
@@ -196,7 +196,7 @@ def test_conversion_loses_no_bit(official, tmp_path):
         assert done.exit_code == 0, done.output
         content, tree = read_network(out), read_nvidia(official(row))
         assert content.networks.keys() == {"G", "D", "G_ema"}
-        for part, state in tree["networks"].items():
+        for part, state in tree.networks.items():
             assert all(torch.equal(content.networks[part][name], state[name]) for name in state)
         assert "sha256" in content.facts.note
         check_images(exported(out, row, tmp_path), row, "images_lod_0")
@@ -264,11 +264,11 @@ def test_training_goes_on_from_it(official, data32, tmp_path):
     )
     _, after = open_networks(tmp_path / "run")
     before = read_nvidia(official("F"))
-    assert after["provenance"]["init"] == sha256_of(official("F"))
-    assert after["nimg"] == 4
+    assert after.provenance.init == sha256_of(official("F"))
+    assert after.nimg == 4
     # Adam's first step is as long as the learning rate.
     for part, name in (("D", "conv.weight"), ("G", "g.layers.2.conv.weight")):
-        moved = (after["networks"][part][name] - before["networks"][part][name]).abs().max()
+        moved = (after.networks[part][name] - before.networks[part][name]).abs().max()
         assert float(moved) == pytest.approx(1e-3, rel=1e-2)
 
 

@@ -1,14 +1,15 @@
 """Networks of genforce's and Hammer's layouts are the official ones."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from stylegan.checkpoint import load_config, load_discriminator, load_generator, load_networks
 from stylegan.formats.torch_files import import_peer, read_peer
 from stylegan.runtime import Runtime
-from stylegan.training.state import TrainState
+from stylegan.snapshot import load_discriminator, load_generator
+from stylegan.training.state import TrainState, load_networks
 from stylegan_eval.errors import UserError
 from tests.formats import peers_genforce as peer
 from tests.formats.imported import discriminator_of, generator_of, inputs
@@ -54,7 +55,7 @@ def test_labels(layout):
     state = peer.generator((16, 16, 8), labels=3, dtype=torch.float64)
     file = {"generator": rename(state), "discriminator": rename(critic)}
     imported = import_peer(file, FILE)
-    assert imported.network.label_size == 3
+    assert imported.config.network.label_size == 3
     G, label = generator_of(file), torch.tensor([2, 0])
     z = inputs(G)[0]
     ws = G.mapping(z, torch.eye(3, dtype=torch.float64)[label])
@@ -65,7 +66,7 @@ def test_labels(layout):
     expected = peer.scores(critic, images)[[0, 1], label, None]
     scores = D(images, torch.eye(3, dtype=torch.float64)[label])
     torch.testing.assert_close(scores, expected, atol=1e-10, rtol=1e-10)
-    assert torch.equal(read_peer(file, FILE)["labels"], torch.eye(3))
+    assert torch.equal(read_peer(file, FILE).labels, torch.eye(3))
 
 
 @layouts
@@ -85,12 +86,12 @@ def test_a_training_file_gives_all_three_networks_and_its_progress(tmp_path, lay
     }
     torch.save(file, tmp_path / "checkpoint.pth")
     tree = read_peer(torch.load(tmp_path / "checkpoint.pth", weights_only=True), FILE)
-    assert (tree["format"], tree["nimg"], tree["lod"]) == (layout, 640_000, 1.5)
-    assert load_config(tree)[0].resolution == 128
+    assert (tree.format, tree.nimg, tree.lod) == (layout, 640_000, 1.5)
+    assert tree.config.resolution == 128
     G, D = load_generator(tree, CPU), load_discriminator(tree, CPU)
     ws = G.mapping(inputs(G)[0].float())
     for part, name in (("G_ema", "generator_smooth"), ("G", "generator")):
-        network = load_generator({**tree, "networks": {"G_ema": tree["networks"][part]}}, CPU)
+        network = load_generator(replace(tree, networks={"G_ema": tree.networks[part]}), CPU)
         expected = peer.synthesis(states[name], ws[:, 0])
         images = network.synthesis(ws, network.g.fixed_noise())
         assert (images - expected).abs().max() < 1e-5 * expected.abs().max()
@@ -104,14 +105,14 @@ def test_a_training_file_gives_all_three_networks_and_its_progress(tmp_path, lay
 @layouts
 def test_one_network_alone(layout):
     rename = LAYOUTS[layout]
-    assert read_peer(rename(peer.generator()), FILE)["networks"].keys() == {"G_ema"}
+    assert read_peer(rename(peer.generator()), FILE).networks.keys() == {"G_ema"}
     both = {"generator": rename(peer.generator()), "discriminator": rename(peer.discriminator())}
-    assert read_peer(both, FILE)["networks"].keys() == {"G_ema", "G", "D"}
+    assert read_peer(both, FILE).networks.keys() == {"G_ema", "G", "D"}
     tree = read_peer(rename(peer.discriminator()), FILE)
-    assert tree["networks"].keys() == {"D"}
+    assert tree.networks.keys() == {"D"}
     load_discriminator(tree, CPU)
     parallel = {f"module.{name}": value for name, value in rename(peer.generator()).items()}
-    assert read_peer(parallel, FILE)["format"] == layout
+    assert read_peer(parallel, FILE).format == layout
 
 
 def test_training_goes_on_with_all_three():
@@ -121,7 +122,7 @@ def test_training_goes_on_with_all_three():
         "generator_smooth": peer.generator((16, 8)),
     }
     tree = read_peer(states, FILE)
-    state = TrainState.fresh(load_config(tree)[0], Runtime.choose("cpu"), seed=0)
+    state = TrainState.fresh(tree.config, Runtime.choose("cpu"), seed=0)
     load_networks(tree, state)
     assert torch.equal(state.G.g.input.const, states["generator"]["synthesis.layer0.const"])
     assert torch.equal(state.G_ema.w_avg, states["generator_smooth"]["truncation.w_avg"])
@@ -134,9 +135,9 @@ def test_an_average_that_was_never_kept_is_computed(layout):
     tree = read_peer(LAYOUTS[layout](state), FILE)
     z = torch.randn(200_000, peer.W, generator=torch.Generator().manual_seed(9))
     w = peer.mapping(state, z)
-    off = (tree["networks"]["G_ema"]["w_avg"] - w.mean(dim=0)).abs()
+    off = (tree.networks["G_ema"]["w_avg"] - w.mean(dim=0)).abs()
     assert (off < 5 * w.std(dim=0) / 10_240**0.5).all()
-    assert "w_avg is the mean" in tree["facts"].note
+    assert "w_avg is the mean" in tree.facts.note
 
 
 @pytest.mark.parametrize(("fused", "fused_from"), [("auto", 128), (True, 4), (False, 10**6)])
@@ -201,4 +202,4 @@ def test_files_have_as_many_entries_as_the_published_ones():
     G, D = peer.generator(widths), peer.discriminator(widths)
     assert (len(G), len(D)) == (152, 65)
     tree = read_peer({"generator": G, "discriminator": D}, FILE)
-    assert load_config(tree)[0].resolution == 1024
+    assert tree.config.resolution == 1024

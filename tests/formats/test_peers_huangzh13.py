@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan.checkpoint import load_config, load_discriminator, load_generator
 from stylegan.formats.torch_files import read_peer
+from stylegan.snapshot import load_discriminator, load_generator
 from stylegan_eval.errors import UserError
 from tests.formats import peers_huangzh13 as peer
 from tests.formats.imported import discriminator_of, generator_of, inputs
@@ -32,8 +32,8 @@ def test_images_through_a_file(tmp_path):
     torch.save(peer.generator(), tmp_path / FILE)
     state = torch.load(tmp_path / FILE, weights_only=True)
     tree = read_peer(state, tmp_path / FILE)
-    assert tree["networks"].keys() == {"G_ema"}
-    assert load_config(tree)[0].network.mapping_layers == 4
+    assert tree.networks.keys() == {"G_ema"}
+    assert tree.config.network.mapping_layers == 4
     network = load_generator(tree, CPU)
     assert torch.equal(network.w_avg, state["truncation.avg_latent"])
     z, noise = inputs(network, dtype=torch.float32)
@@ -52,7 +52,7 @@ def test_scores_at_every_kind_of_lod():
         scores, expected = D(images, lod=lod), peer.scores(state, images, lod)
         torch.testing.assert_close(scores, expected, atol=1e-10, rtol=1e-10)
     tree = read_peer(peer.discriminator(), FILE)
-    assert tree["networks"].keys() == {"D"}
+    assert tree.networks.keys() == {"D"}
     scores = load_discriminator(tree, CPU)(images.float(), lod=lod)
     assert (scores - expected).abs().max() < 1e-5 * expected.abs().max()
 
@@ -74,7 +74,7 @@ def test_classes():
     ws = network.mapping(z, torch.eye(3, dtype=torch.float64)[label])
     expected = peer.mapping(state, z, label)
     torch.testing.assert_close(ws[:, 0], expected, atol=1e-12, rtol=1e-12)
-    assert torch.equal(read_peer(state, FILE)["labels"], torch.eye(3))
+    assert torch.equal(read_peer(state, FILE).labels, torch.eye(3))
     critic = {**peer.discriminator(), "class_embedding.weight": torch.zeros(3, 4)}
     with pytest.raises(UserError, match=r"class_embedding\.weight"):
         read_peer(critic, FILE)
@@ -90,14 +90,14 @@ def test_an_average_that_was_never_kept_is_computed(missing):
     tree = read_peer(state, FILE)
     z = torch.randn(200_000, peer.W, generator=torch.Generator().manual_seed(9))
     w = peer.mapping(state, z)
-    off = (tree["networks"]["G_ema"]["w_avg"] - w.mean(dim=0)).abs()
+    off = (tree.networks["G_ema"]["w_avg"] - w.mean(dim=0)).abs()
     assert (off < 5 * w.std(dim=0) / 10_240**0.5).all()
 
 
 def test_a_network_still_growing_is_drawn_at_what_was_trained():
-    assert read_peer(peer.generator(), FILE)["lod"] == 0
+    assert read_peer(peer.generator(), FILE).lod == 0
     tree = read_peer(peer.generator(trained=4), FILE)
-    assert (load_config(tree)[0].resolution, tree["lod"]) == (128, 2)
+    assert (tree.config.resolution, tree.lod) == (128, 2)
 
 
 def test_fixed_noise_is_one_map_per_layer():

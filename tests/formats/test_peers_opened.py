@@ -5,7 +5,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from stylegan.checkpoint import load_config
 from stylegan.convert import main as convert
 from stylegan.opening import open_networks
 from stylegan.sample.cli import main as sample
@@ -37,7 +36,7 @@ def test_a_peers_file_is_drawn_and_converted(tmp_path, layout, as_zip):
     path, z = tmp_path / "peer.model", tmp_path / "z.npy"
     torch.save(STATES[layout](), path, _use_new_zipfile_serialization=as_zip)
     assert run(convert, "--describe", path).exit_code == 0
-    width = load_config(open_networks(path)[1])[0].network.z_dim
+    width = open_networks(path)[1].config.network.z_dim
     np.save(z, np.random.default_rng(0).standard_normal((2, width), dtype=np.float32))
     drawn = images(path, z, tmp_path / "a.npy")
     assert drawn.std() > 0.01
@@ -102,9 +101,9 @@ def test_a_state_under_any_name_is_found(tmp_path, layout, wrapping):
     torch.save(state, tmp_path / "bare.pt")
     torch.save(WRAPPINGS[wrapping](state), tmp_path / "wrapped.pt")
     bare, wrapped = (open_networks(tmp_path / f"{n}.pt")[1] for n in ("bare", "wrapped"))
-    assert bare["networks"].keys() == wrapped["networks"].keys()
-    for name, value in bare["networks"]["G_ema"].items():
-        assert torch.equal(value, wrapped["networks"]["G_ema"][name])
+    assert bare.networks.keys() == wrapped.networks.keys()
+    for name, value in bare.networks["G_ema"].items():
+        assert torch.equal(value, wrapped.networks["G_ema"][name])
 
 
 def test_files_of_an_older_version_are_told_apart(tmp_path):

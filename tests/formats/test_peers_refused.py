@@ -8,8 +8,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stylegan.checkpoint import load_generator
 from stylegan.formats.torch_files import read_peer
+from stylegan.snapshot import load_generator
 from stylegan_eval.errors import UserError
 from tests.formats import peers_genforce, peers_huangzh13, peers_rosinality
 
@@ -105,11 +105,11 @@ def test_numbers_beyond_float32_are_refused(kind):
 def test_half_precision_is_widened(kind):
     state = {name: value.half() for name, value in STATES[kind]().items()}
     tree, whole = read_peer(state, FILE), read_peer(STATES[kind](), FILE)
-    assert tree["config"] == whole["config"]
-    for part, tensors in tree["networks"].items():
+    assert tree.config == whole.config
+    for part, tensors in tree.networks.items():
         for name, value in tensors.items():
             assert value.dtype == torch.float32
-            assert value.shape == whole["networks"][part][name].shape
+            assert value.shape == whole.networks[part][name].shape
 
 
 @pytest.mark.parametrize(
@@ -174,5 +174,5 @@ def test_whatever_is_mangled_is_read_or_refused_in_one_line(data):
         assert said.startswith("some.pth")
         assert "\n" not in said
         return
-    if tree is not None and "G_ema" in tree["networks"]:
+    if tree is not None and "G_ema" in tree.networks:
         load_generator(tree, torch.device("cpu"))

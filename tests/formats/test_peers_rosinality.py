@@ -1,14 +1,15 @@
 """Generators of rosinality's layout run exactly as there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from stylegan.checkpoint import check_parts, load_config, load_discriminator, load_generator
 from stylegan.formats.torch_files import read_peer
 from stylegan.network_file import save_network
-from stylegan.opening import network_of, open_networks
+from stylegan.opening import open_networks
+from stylegan.snapshot import check_parts, load_discriminator, load_generator
 from stylegan_eval.errors import UserError
 from tests.formats import peers_rosinality as peer
 from tests.formats.imported import generator_of, inputs
@@ -54,18 +55,18 @@ def test_images_through_a_file(tmp_path):
     expected = peer.synthesis(state, peer.mapping(state, z), noise, step=5)
     images = network.synthesis(network.mapping(z), noise)
     assert (images - expected).abs().max() < 1e-5 * expected.abs().max()
-    raw = load_generator({**tree, "networks": {"G_ema": tree["networks"]["G"]}}, CPU)
+    raw = load_generator(replace(tree, networks={"G_ema": tree.networks["G"]}), CPU)
     expected = peer.mapping(held["generator"], z)
     torch.testing.assert_close(raw.mapping(z)[:, 0], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_what_was_never_trained_is_left_out():
     tree = read_peer(peer.generator(trained=4), FILE)
-    config, _ = load_config(tree)
+    config = tree.config
     assert config.resolution == 32
-    assert tree["lod"] == 0
-    assert "64x64" not in tree["facts"].note
-    assert "128x128, which was never trained" in tree["facts"].note
+    assert tree.lod == 0
+    assert "64x64" not in tree.facts.note
+    assert "128x128, which was never trained" in tree.facts.note
     network = load_generator(tree, CPU)
     z, noise = inputs(network, dtype=torch.float32)
     assert [tuple(n.shape[2:]) for n in noise] == [(4, 4), (8, 8), (16, 16), (32, 32)]
@@ -78,7 +79,7 @@ def test_what_was_never_trained_is_left_out():
 def test_one_trained_number_makes_a_resolution_trained():
     state = peer.generator(trained=4)
     state["generator.progression.5.noise2.weight_orig"][0, 3] = 1e-30
-    assert load_config(read_peer(state, FILE))[0].resolution == 128
+    assert read_peer(state, FILE).config.resolution == 128
 
 
 def test_the_centre_of_truncation_is_the_mean_w():
@@ -93,7 +94,7 @@ def test_the_centre_of_truncation_is_the_mean_w():
 @pytest.mark.parametrize("activated", [True, False])
 def test_its_discriminator_is_refused_with_the_reason(activated):
     tree = read_peer(peer.full(activated=activated), FILE)
-    assert tree["networks"].keys() == {"G_ema", "G"}
+    assert tree.networks.keys() == {"G_ema", "G"}
     with pytest.raises(UserError, match=r"training goes on with G_ema, G, D: .*another network"):
         check_parts(tree, ["G_ema", "G", "D"], "training goes on")
     with pytest.raises(UserError, match="another network"):
@@ -130,16 +131,16 @@ def test_another_blur_is_refused_by_name():
 def test_a_file_has_as_many_entries_as_the_published_ones():
     state = peer.generator((4, 4, 4, 4, 4, 4, 4, 2, 1), trained=7)
     assert len(state) == 139
-    assert load_config(read_peer(state, FILE))[0].resolution == 256
+    assert read_peer(state, FILE).config.resolution == 256
 
 
 @torch.no_grad()
 def test_our_own_file_of_it_draws_the_same(tmp_path):
     tree = read_peer(peer.full(), FILE)
-    save_network(tmp_path / "own.safetensors", network_of(tree, tree["facts"]))
+    save_network(tmp_path / "own.safetensors", tree)
     _, again = open_networks(tmp_path / "own.safetensors")
-    assert again["config"] == tree["config"]
-    assert again["facts"] == tree["facts"]
+    assert again.config == tree.config
+    assert again.facts == tree.facts
     one, two = load_generator(tree, CPU), load_generator(again, CPU)
     z, noise = inputs(one, dtype=torch.float32)
     assert torch.equal(one.synthesis(one.mapping(z), noise), two.synthesis(two.mapping(z), noise))

@@ -10,10 +10,10 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from stylegan.checkpoint import Provenance
-from stylegan.network_file import NetworkFile, save_network
+from stylegan.network_file import save_network
 from stylegan.sample.cli import main
 from stylegan.sample.projection import as_tensor, fitted
+from stylegan.snapshot import Provenance, Snapshot
 from stylegan_eval.engine.sampling import to_uint8
 from tests.train import golden
 
@@ -27,7 +27,7 @@ def networks(tmp_path_factory):
     """Files of golden networks by row."""
     folder = tmp_path_factory.mktemp("networks")
     for row in ("B", "F"):
-        content = NetworkFile(
+        content = Snapshot(
             config=golden.small_config(row),
             provenance=Provenance(seed=0, data="", version=""),
             nimg=0,

@@ -14,7 +14,6 @@ from click.testing import CliRunner
 
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
 from stylegan.config_file import config_text
-from stylegan.configs import config_from_dict
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import with_options
 from stylegan.train import main
@@ -104,9 +103,9 @@ def test_a_plan_is_of_what_runs(name, finished, data, data64, tiny, cache, tmp_p
         assert done.exit_code == 0, done.output
 
     tree, log = read_checkpoint(newest_checkpoint(out)), (out / "train.log").read_text()
-    trained = config_from_dict(tree["config"])
+    trained = tree.config
     goes_on = name in ("resume", "newest")
-    start = int(read_checkpoint(newest_checkpoint(finished))["nimg"]) if goes_on else 0
+    start = int(read_checkpoint(newest_checkpoint(finished)).nimg) if goes_on else 0
     # The same phases from the same resolution on, the same steps, passes and processes.
     expected = [
         (round(max(point.nimg, start) / 1000, 1), point.resolution, point.minibatch)
@@ -241,16 +240,14 @@ def test_of_two_in_one_folder_one_wins_and_is_untouched(
     assert processes > 1 or all("Traceback" not in err for _, err in ends)  # torchrun has its own
     # All that is there is of one run.
     winner = next(k for k in (0, 1) if statuses[k] == 0)
-    provenances = [read_checkpoint(path)["provenance"] for path in checkpoints_in(out)]
-    assert len({provenance["seed"] for provenance in provenances}) == 1
+    provenances = [read_checkpoint(path).provenance for path in checkpoints_in(out)]
+    assert len({provenance.seed for provenance in provenances}) == 1
     if "resume" not in (first, second) and losers:
         assert (
-            provenances[0]["seed"]
-            == json.loads((out / "run.json").read_text())["seed"]
-            == 8 + winner
+            provenances[0].seed == json.loads((out / "run.json").read_text())["seed"] == 8 + winner
         )
     length = 704 if "resume" in (first, second) else 128
-    assert read_checkpoint(newest_checkpoint(out))["nimg"] == length
+    assert read_checkpoint(newest_checkpoint(out)).nimg == length
     rows = [row["nimg"] for row in read_rows(out / "log.jsonl")[0]]
     assert rows == sorted(set(rows))
 
@@ -277,14 +274,14 @@ def test_a_checkpoint_alone_is_enough(finished, data, cache, tmp_path):
     result = train(*nowhere, "--data", data, "--kimg", "0.7", "--keep", "2")
     assert result.exit_code == 0, result.output
     tree = read_checkpoint(newest_checkpoint(new))
-    assert (tree["nimg"], tree["provenance"]["seed"]) == (704, 5)
+    assert (tree.nimg, tree.provenance.seed) == (704, 5)
     settings = read_settings(new)
     assert (settings.keep, settings.seed, settings.data) == (2, 5, data.resolve())
     # The same weights as in its own folder.
     own = shutil.copytree(finished, tmp_path / "own")
     assert train("--resume", "--out", own, "--cache", cache, "--kimg", "0.7").exit_code == 0
-    expected = read_checkpoint(newest_checkpoint(own))["networks"]["G"]
-    assert all(bool((tree["networks"]["G"][key] == expected[key]).all()) for key in expected)
+    expected = read_checkpoint(newest_checkpoint(own)).networks["G"]
+    assert all(bool((tree.networks["G"][key] == expected[key]).all()) for key in expected)
 
 
 def test_a_run_file_beside_a_checkpoint_says_the_rest(finished, data, cache, tmp_path):

@@ -9,14 +9,10 @@ import zipfile
 import pytest
 import torch
 
-from stylegan.checkpoint import (
-    checkpoints_in,
-    load_generator,
-    newest_checkpoint,
-    read_checkpoint,
-)
+from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
 from stylegan.networks.generator import GeneratorAtLod
 from stylegan.opening import load_for_evaluation
+from stylegan.snapshot import load_generator
 from stylegan_eval.engine.sampling import latents, noise_maps
 from stylegan_eval.errors import UserError
 
@@ -32,7 +28,7 @@ def test_round_trip(good):
     tree = read_checkpoint(good)
     network = load_generator(tree, CPU)
     for key, value in network.state_dict().items():
-        assert torch.equal(value, tree["networks"]["G_ema"][key])
+        assert torch.equal(value, tree.networks["G_ema"][key])
     assert not any(p.requires_grad for p in network.parameters())
 
 
@@ -113,17 +109,17 @@ def test_a_full_disk_leaves_the_old_checkpoint(good, tmp_path):
     program = f"""
 import resource, signal, sys
 from pathlib import Path
-from stylegan.checkpoint import read_checkpoint, load_state, load_config, save_checkpoint
+from stylegan.checkpoint import read_checkpoint, save_checkpoint
+from stylegan.training.state import load_state
 from stylegan.runtime import Runtime
 from stylegan_eval.errors import UserError
 runtime = Runtime.choose("cpu")
 tree = read_checkpoint(Path({str(good)!r}))
-config, provenance = load_config(tree)
 state = load_state(tree, runtime)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
 try:
-    save_checkpoint(Path({str(path)!r}), state, config, provenance)
+    save_checkpoint(Path({str(path)!r}), state.snapshot(tree.config, tree.provenance))
 except UserError as error:
     print(error)
     sys.exit(1)

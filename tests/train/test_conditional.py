@@ -12,7 +12,7 @@ from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.datasets.archive import write_archive
 from stylegan.network_file import save_network
 from stylegan.networks.generator import DrawsLabels, labels_of
-from stylegan.opening import load_for_evaluation, network_of
+from stylegan.opening import load_for_evaluation
 from stylegan.sample.cli import main as sample
 from stylegan.train import main as train
 from stylegan_eval.cli import main as evaluate
@@ -49,12 +49,12 @@ def conditional(classes, cache, tmp_path_factory):
 
 def test_the_networks_have_and_use_labels(conditional):
     tree = read_checkpoint(newest_checkpoint(conditional))
-    assert tree["config"]["network"]["label_size"] == 3
-    labels = tree["labels"]
+    assert tree.config.network.label_size == 3
+    labels = tree.labels
     assert labels.shape == (300, 3)
     assert labels.mean(0).tolist() == pytest.approx([0.5, 0.25, 0.25])
-    assert tree["optimizers"]["G"]["exp_avg_sq"]["f.label_embedding.weight"].min() > 0
-    assert tree["optimizers"]["D"]["exp_avg_sq"]["dense1.weight"].sum(1).min() > 0
+    assert tree.resume.optimizers["G"]["exp_avg_sq"]["f.label_embedding.weight"].min() > 0
+    assert tree.resume.optimizers["D"]["exp_avg_sq"]["dense1.weight"].sum(1).min() > 0
 
 
 def test_labels_are_drawn_as_often_as_they_occur_and_by_the_latent_alone():
@@ -86,7 +86,7 @@ def test_evaluation_draws_labels_and_refuses_paths(conditional, classes):
 
 def test_a_network_file_keeps_the_labels(conditional, tmp_path):
     path = tmp_path / "network.safetensors"
-    save_network(path, network_of(read_checkpoint(newest_checkpoint(conditional))))
+    save_network(path, read_checkpoint(newest_checkpoint(conditional)))
     images = [
         draw(load_for_evaluation(p, CPU).generator, 0, range(6), CPU)[2]
         for p in (conditional, path)

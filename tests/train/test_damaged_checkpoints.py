@@ -181,7 +181,7 @@ def test_an_object_is_named_and_the_advice_works(finished, tmp_path, name):
     assert words in line
     advice = line.partition("save it without them: ")[2]
     exec(advice, {"torch": torch, "FILE": path, "OTHER": other})
-    assert read_checkpoint(other)["nimg"] == tree["nimg"]
+    assert read_checkpoint(other).nimg == tree["nimg"]
 
 
 def damages(good):
@@ -212,4 +212,4 @@ def test_the_newest_that_can_be_read_is_found_behind_damaged_ones(finished, tmp_
         else:
             assert len(passed_over) == 1, name
             assert str(later) in passed_over[0]
-        assert tree["nimg"] == read_checkpoint(good)["nimg"]
+        assert tree.nimg == read_checkpoint(good).nimg

@@ -13,7 +13,7 @@ from benchmarks.demo.network import LARGEST
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.configs import config_to_dict, flat
 from stylegan.network_file import read_network, save_network
-from stylegan.opening import demo_path, load_for_evaluation, network_of
+from stylegan.opening import demo_path, load_for_evaluation
 from stylegan.sample.cli import main as sample
 from stylegan.train import main as train
 from stylegan_eval.cli import main as evaluate
@@ -33,7 +33,7 @@ def own(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "demo"
-    save_network(path, network_of(read_checkpoint(newest_checkpoint(finished))))
+    save_network(path, read_checkpoint(newest_checkpoint(finished)))
     return path
 
 

@@ -55,9 +55,8 @@ def network_of(path, channels):
     config = replace(config, network=replace(config.network, num_channels=channels))
     runtime = Runtime.choose("cpu")
     state = TrainState.fresh(config, runtime, seed=1)
-    save_checkpoint(
-        path, state, config, Provenance(seed=1, data="", version="", execution=((0, "fp32"),))
-    )
+    provenance = Provenance(seed=1, data="", version="", execution=((0, "fp32"),))
+    save_checkpoint(path, state.snapshot(config, provenance))
     return path
 
 
@@ -135,7 +134,7 @@ def test_snapshots_within_one_kimg_have_names_of_their_own(tmp_path, data):
     options = ["--data", data, "--out", out, "--snapshot-kimg", "0.04", "--keep", "20"]
     assert run(*TINY, *options, "--kimg", "0.2").exit_code == 0
     found = checkpoints_in(out)
-    images = [read_checkpoint(path)["nimg"] for path in found]
+    images = [read_checkpoint(path).nimg for path in found]
     assert images == sorted(set(images))
     assert len(images) == 6
     assert [checkpoint_path(out, nimg) for nimg in images] == found
@@ -153,7 +152,7 @@ def test_a_run_with_names_of_whole_kimg_goes_on(tmp_path, data):
     for path in earlier:
         path.unlink()
     older = last.rename(out / "checkpoint-000000.pt")
-    nimg = read_checkpoint(older)["nimg"]
+    nimg = read_checkpoint(older).nimg
     assert nimg % 1000
     done = run("--resume", "--out", out, "--device", "cpu")
     assert (done.exit_code, done.stdout.strip()) == (0, str(older)), done.stderr
@@ -161,4 +160,4 @@ def test_a_run_with_names_of_whole_kimg_goes_on(tmp_path, data):
     assert done.exit_code == 0
     assert checkpoints_in(out)[0] == older
     newest = newest_checkpoint(out)
-    assert newest == checkpoint_path(out, read_checkpoint(newest)["nimg"]) != older
+    assert newest == checkpoint_path(out, read_checkpoint(newest).nimg) != older

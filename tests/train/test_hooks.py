@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stylegan.checkpoint import checkpoint_path, load_state, read_checkpoint, save_checkpoint
+from stylegan.checkpoint import checkpoint_path, read_checkpoint, save_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.snapshot import Provenance
 from stylegan.training.cost import phase_costs
 from stylegan.training.hooks import Every, Progress, RunLog
 from stylegan.training.schedule import training_point
-from stylegan.training.state import TrainState
+from stylegan.training.state import TrainState, load_state
 from stylegan_eval.engine.json_lines import read_rows
 
 
@@ -63,7 +63,9 @@ def test_rows_do_not_depend_on_where_a_run_was_stopped(config, runtime, tmp_path
         for number, value in enumerate(values):
             if number in {0, *stops}:
                 path = checkpoint_path(tmp_path / name, state.nimg)
-                save_checkpoint(path, state, config, Provenance(seed=1, data="", version=""))
+                save_checkpoint(
+                    path, state.snapshot(config, Provenance(seed=1, data="", version=""))
+                )
                 state = load_state(read_checkpoint(path), runtime)
                 log = RunLog(tmp_path / name, state.nimg)
                 progress = Progress(log, config, phase_costs(config), state.nimg)

@@ -10,27 +10,20 @@ import pytest
 import torch
 from PIL import Image
 
-from stylegan.checkpoint import (
-    Provenance,
-    checkpoint_path,
-    checkpoints_in,
-    load_config,
-    load_state,
-    read_checkpoint,
-    save_checkpoint,
-)
+from stylegan.checkpoint import checkpoint_path, checkpoints_in, read_checkpoint, save_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset
 from stylegan.runtime import stream_seed
+from stylegan.snapshot import Provenance
 from stylegan.training.loop import draw_cutoff, draw_ws, spread, train
 from stylegan.training.partition import shares
 from stylegan.training.randomness import StepRandom
 from stylegan.training.run import resumed, run, start_run
 from stylegan.training.schedule import active_levels
 from stylegan.training.settings import RunSettings
-from stylegan.training.state import TrainState
+from stylegan.training.state import TrainState, load_state
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import open_images
@@ -109,7 +102,7 @@ def test_stopped_and_resumed_at_any_look_is_the_same_run(data, cache, runtime, t
     )
     final = start_run(config, settings, runtime)
     whole = weights(load_state(read_checkpoint(final), runtime))
-    assert load_config(read_checkpoint(final))[0] == config
+    assert read_checkpoint(final).config == config
 
     state = TrainState.fresh(config, runtime, seed=3)
     reals = Reals(open_pyramid(data, cache=cache), seed=3, mirror=True)
@@ -121,7 +114,7 @@ def test_stopped_and_resumed_at_any_look_is_the_same_run(data, cache, runtime, t
         )  # fmt: skip
         # Through the disk, as a real stop goes.
         path = checkpoint_path(tmp_path / "parts", state.nimg)
-        save_checkpoint(path, state, config, Provenance(seed=3, data="", version=""))
+        save_checkpoint(path, state.snapshot(config, Provenance(seed=3, data="", version="")))
         state = load_state(read_checkpoint(path), runtime)
     assert_same(weights(state), whole)
 
@@ -138,8 +131,8 @@ def test_a_run_can_be_made_longer(finished, data, cache, runtime, tmp_path, tiny
 
     path = run(settings.out, begin, runtime)
     tree = read_checkpoint(path)
-    assert tree["nimg"] >= 800
-    assert tree["provenance"]["seed"] == 5
+    assert tree.nimg >= 800
+    assert tree.provenance.seed == 5
 
 
 def test_a_run_on_a_folder_goes_on_after_an_earlier_version(data, cache, runtime, tmp_path, tiny):
@@ -152,7 +145,7 @@ def test_a_run_on_a_folder_goes_on_after_an_earlier_version(data, cache, runtime
     for known in (earlier, "0" * 64):
         path = checkpoint_path(tmp_path / known[:8], 0)
         provenance = Provenance(seed=3, data=known, version="")
-        save_checkpoint(path, TrainState.fresh(config, runtime, 3), config, provenance)
+        save_checkpoint(path, TrainState.fresh(config, runtime, 3).snapshot(config, provenance))
 
     def go_on(path):
         settings = RunSettings(out=path.parent, data=tmp_path / "folder", cache=cache)
@@ -166,7 +159,7 @@ def test_a_run_on_a_folder_goes_on_after_an_earlier_version(data, cache, runtime
     with pytest.raises(UserError, match="is not the data this run was trained on"):
         go_on(path)
     last = go_on(checkpoint_path(tmp_path / earlier[:8], 0))
-    assert read_checkpoint(last)["provenance"]["data"] == content
+    assert read_checkpoint(last).provenance.data == content
 
 
 def test_folder_of_a_run(finished):

@@ -12,12 +12,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from stylegan.checkpoint import Provenance, checkpoint_path, read_checkpoint, save_checkpoint
+from stylegan.checkpoint import checkpoint_path, read_checkpoint, save_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset, with_options
+from stylegan.snapshot import Provenance
 from stylegan.training.evaluate import Measurements, check_metrics, read_best
 from stylegan.training.loop import train
 from stylegan.training.metric_names import MetricSettings, parse_metric
@@ -31,7 +32,8 @@ TWO = """
 import sys
 from pathlib import Path
 import torch
-from stylegan.checkpoint import load_state, read_checkpoint
+from stylegan.checkpoint import read_checkpoint
+from stylegan.training.state import load_state
 from stylegan.runtime import Runtime
 from stylegan.training.evaluate import Measurements
 from stylegan.training.metric_names import MetricSettings
@@ -73,7 +75,7 @@ def saved(runtime, tmp_path):
         state = TrainState.fresh(config, runtime, seed=nimg)
         state.nimg, state.lod = nimg, 0.0
         path = checkpoint_path(tmp_path / "run", nimg)
-        save_checkpoint(path, state, config, Provenance(seed=nimg, data="", version=""))
+        save_checkpoint(path, state.snapshot(config, Provenance(seed=nimg, data="", version="")))
         return state, path
 
     return make
@@ -159,7 +161,7 @@ def test_each_interval_is_measured_once_and_the_best_outlives_pruning(saved, dat
     best = min(values, key=values.get)
     for path in folder.glob("checkpoint-*.pt"):
         path.unlink()
-    assert read_checkpoint(folder / "best.pt")["nimg"] == best
+    assert read_checkpoint(folder / "best.pt").nimg == best
     assert json.loads((folder / "best.json").read_text())["kimg"] == best / 1000
     assert printed(
         "fid", "--ckpt", folder / "best.pt", "--data", data32, "-n", 10,

@@ -7,11 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan.checkpoint import Provenance, checkpoint_path, save_checkpoint
+from stylegan.checkpoint import checkpoint_path, save_checkpoint
 from stylegan.configs import CONFIGS, LossConfig
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset
+from stylegan.snapshot import Provenance
 from stylegan.training.loop import train
 from stylegan.training.monitor import (
     LEAST_SPREAD,
@@ -79,9 +80,8 @@ def test_a_huge_learning_rate_ends_in_words(row, lrate, data, cache, runtime, tm
 def test_a_warning_is_given_once_and_names_the_last_checkpoint(data, cache, runtime, tmp_path):
     config = tiny("F", lrate_base=1.0)
     fresh = TrainState.fresh(config, runtime, seed=1)
-    save_checkpoint(
-        checkpoint_path(tmp_path, 0), fresh, config, Provenance(seed=1, data="", version="")
-    )
+    provenance = Provenance(seed=1, data="", version="")
+    save_checkpoint(checkpoint_path(tmp_path, 0), fresh.snapshot(config, provenance))
     said = []
     state, monitor = run(
         config, data, cache, runtime, tmp_path, on_collapse="warn", tell=said.append

@@ -3,6 +3,7 @@
 import json
 import struct
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,17 +14,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save, save_file
 
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
-from stylegan.network_file import (
-    ENTRY,
-    Facts,
-    NetworkFile,
-    Score,
-    is_network,
-    read_network,
-    save_network,
-)
-from stylegan.opening import load_for_evaluation, network_of, open_networks
+from stylegan.network_file import ENTRY, is_network, read_network, save_network
+from stylegan.opening import load_for_evaluation, open_networks
 from stylegan.sample.cli import main as sample
+from stylegan.snapshot import Facts, Score, Snapshot
 from stylegan.train import main as train
 from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
@@ -52,7 +46,7 @@ def checkpoint(finished):
 def good(checkpoint, tmp_path_factory):
     """All three networks."""
     path = tmp_path_factory.mktemp("networks") / "all.safetensors"
-    save_network(path, network_of(read_checkpoint(checkpoint), FACTS))
+    save_network(path, replace(read_checkpoint(checkpoint), facts=FACTS))
     return path
 
 
@@ -60,24 +54,22 @@ def good(checkpoint, tmp_path_factory):
 def alone(checkpoint, tmp_path_factory):
     """The moving average alone."""
     path = tmp_path_factory.mktemp("networks") / "alone.safetensors"
-    save_network(path, network_of(read_checkpoint(checkpoint), parts=("G_ema",)))
+    snapshot = read_checkpoint(checkpoint)
+    save_network(path, replace(snapshot, networks={"G_ema": snapshot.networks["G_ema"]}))
     return path
 
 
 def test_every_bit_of_a_checkpoint_comes_back(checkpoint, good):
     tree, content = read_checkpoint(checkpoint), read_network(good)
     assert content.networks.keys() == {"G", "D", "G_ema"}
-    for name, state in tree["networks"].items():
+    for name, state in tree.networks.items():
         assert content.networks[name].keys() == state.keys()
         for key, value in state.items():
             same = content.networks[name][key]
             assert torch.equal(same.view(torch.int32), value.contiguous().view(torch.int32))
-    assert (content.nimg, content.lod, content.facts) == (tree["nimg"], tree["lod"], FACTS)
+    assert (content.nimg, content.lod, content.facts) == (tree.nimg, tree.lod, FACTS)
     _, opened = open_networks(good)
-    assert {key: opened[key] for key in ("config", "provenance")} == {
-        "config": tree["config"],
-        "provenance": tree["provenance"],
-    }
+    assert (opened.config, opened.provenance) == (tree.config, tree.provenance)
 
 
 def test_equal_networks_give_equal_bytes(good, tmp_path):
@@ -128,10 +120,8 @@ def test_training_starts_from_it_as_from_the_checkpoint(
         assert done.exit_code == 0, done.output
         trees.append(read_checkpoint(newest_checkpoint(tmp_path / name)))
     first, second = trees
-    for name, state in first["networks"].items():
-        assert all(
-            torch.equal(value, second["networks"][name][key]) for key, value in state.items()
-        )
+    for name, state in first.networks.items():
+        assert all(torch.equal(value, second.networks[name][key]) for key, value in state.items())
     done = run(train, "--init", alone, "--out", tmp_path / "alone", *common)
     assert done.exit_code == 1
     assert "training goes on with G, D, G_ema" in done.stderr
@@ -294,4 +284,4 @@ def test_any_flipped_bit_gives_a_network_or_one_line(share, bit, head, good, tmp
     path = tmp_path / "flipped"
     path.write_bytes(data)
     with suppress(UserError):
-        assert isinstance(read_network(path), NetworkFile)
+        assert isinstance(read_network(path), Snapshot)

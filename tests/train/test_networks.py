@@ -12,14 +12,15 @@ from stylegan.configs import CONFIGS
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import (
     Generator,
-    TruncatedGenerator,
     build_discriminator,
     build_generator,
     mix_styles,
     truncate,
 )
 from stylegan.networks.layers import mean_pool, upsample_nearest
+from stylegan.sample.painter import Painter
 from stylegan_eval.engine.sampling import to_uint8
+from stylegan_eval.errors import UserError
 from tests.train import golden
 
 STYLED = ("C", "D", "E", "F")
@@ -120,9 +121,8 @@ def test_mapping_and_w_avg(row):
 @torch.no_grad()
 def test_truncation(row, psi, cutoff, name):
     network = golden.generator(row)
-    truncated = TruncatedGenerator(network, psi=psi, cutoff=cutoff)
-    ws = truncated.mapping(golden.tensor(row, "latents"))
-    images = truncated.synthesis(ws, network.g.fixed_noise())
+    ws = truncate(network.mapping(golden.tensor(row, "latents")), network.w_avg, psi, cutoff)
+    images = network.synthesis(ws, network.g.fixed_noise())
     assert_images_equal(images, golden.tensor(row, f"images_trunc_psi{psi}_cut{name}_lod_0"))
 
 
@@ -185,8 +185,9 @@ def test_truncation_at_the_ends():
 
 
 def test_truncation_without_mapping_is_refused():
-    with pytest.raises(ValueError, match="mapping"):
-        TruncatedGenerator(golden.generator("B"), psi=0.7)
+    painter = Painter(golden.generator("B"))
+    with pytest.raises(UserError, match="mapping"):
+        painter.truncated(painter.ws(np.zeros((1, painter.network.z_dim), np.float32)), psi=0.7)
 
 
 def test_fresh_weights_follow_the_paper():

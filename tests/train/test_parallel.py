@@ -102,10 +102,10 @@ def test_a_run_continues_on_another_number_of_processes(data, cache, tmp_path):
     options = ["--config", "F", "--preset", "tiny-16", "--data", data, "--cache", cache]
     first = train(*options, "--out", out, "--kimg", "0.1", processes=2)
     assert first.returncode == 0, first.stderr
-    assert read_checkpoint(newest_checkpoint(out))["nimg"] == 128
+    assert read_checkpoint(newest_checkpoint(out)).nimg == 128
     second = train("--resume", "auto", *options, "--out", out, "--kimg", "0.2")
     assert second.returncode == 0, second.stderr
-    assert read_checkpoint(newest_checkpoint(out))["nimg"] == 224
+    assert read_checkpoint(newest_checkpoint(out)).nimg == 224
     log = (out / "train.log").read_text()
     assert "2 process(es), from kimg 0.0" in log
     assert "1 process(es), from kimg 0.1" in log

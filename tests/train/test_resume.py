@@ -15,12 +15,13 @@ import torch
 from click.testing import CliRunner
 
 from benchmarks.kill_trial import Trial, descendants, everything_in, killed_and_compared
-from stylegan.checkpoint import checkpoints_in, load_state, newest_checkpoint, read_checkpoint
+from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
 from stylegan.datasets.archive import write_archive
 from stylegan.train import main
 from stylegan.training.monitor import CollapseError
 from stylegan.training.run import start_run
 from stylegan.training.settings import RunSettings, read_settings
+from stylegan.training.state import load_state
 from stylegan_eval.engine.files import is_held
 
 TRAIN = [sys.executable, "-m", "stylegan.train"]
@@ -78,7 +79,7 @@ def test_a_signal_to_the_launcher_saves_and_leaves(launcher, number, data, cache
     os.kill(descendants(process.pid)[0] if above else process.pid, number)
     stderr = process.communicate()[1].decode()
     assert f"stopped by signal {number}; continue with --resume" in stderr
-    assert read_checkpoint(newest_checkpoint(out))["nimg"] > 0
+    assert read_checkpoint(newest_checkpoint(out)).nimg > 0
     if launcher[: len(TRAIN)] == TRAIN:
         assert process.returncode == 128 + number
         assert "Traceback" not in stderr
@@ -98,7 +99,7 @@ def test_when_the_launcher_is_killed_its_processes_save_and_leave(data, cache, t
     process.wait()
     while is_held(out / "train.log"):
         time.sleep(0.05)
-    assert read_checkpoint(newest_checkpoint(out))["nimg"] > 0
+    assert read_checkpoint(newest_checkpoint(out)).nimg > 0
 
 
 def test_auto_starts_where_there_is_nothing_and_goes_on_where_there_is(data, cache, tmp_path):
@@ -107,7 +108,7 @@ def test_auto_starts_where_there_is_nothing_and_goes_on_where_there_is(data, cac
     first = read_checkpoint(newest_checkpoint(tmp_path / "run"))
     assert run("--resume", "auto", *options, "--kimg", "0.2").exit_code == 0
     second = read_checkpoint(newest_checkpoint(tmp_path / "run"))
-    assert (first["nimg"], second["nimg"]) == (128, 224)
+    assert (first.nimg, second.nimg) == (128, 224)
 
 
 def test_what_was_chosen_once_is_remembered_unless_chosen_anew(data, cache, tmp_path):
@@ -128,8 +129,8 @@ def test_a_checkpoint_says_how_it_was_computed(data, cache, tmp_path):
     assert run(*options, "--out", out).exit_code == 0
     changed = ["--kimg", "0.1", "--precision", "bf16"]
     assert run("--resume", "--out", out, "--cache", cache, *changed).exit_code == 0
-    provenance = read_checkpoint(newest_checkpoint(out))["provenance"]
-    assert provenance["execution"] == ((0, "fp32"), (64, "bf16"))
+    provenance = read_checkpoint(newest_checkpoint(out)).provenance
+    assert provenance.execution == ((0, "fp32"), (64, "bf16"))
 
 
 def test_a_damaged_checkpoint_is_passed_over(finished, cache, tmp_path):
@@ -214,17 +215,17 @@ def test_networks_of_a_finished_run_are_trained_further(finished, data, cache, t
     first, last = (
         read_checkpoint(path) for path in (checkpoints_in(out)[0], newest_checkpoint(out))
     )
-    assert last["config"]["schedule"]["initial_resolution"] == 16  # grown already
-    assert (last["nimg"], last["lod"], last["provenance"]["seed"]) == (128, 0.0, 9)
-    assert len(last["provenance"]["init"]) == 64
+    assert last.config.schedule.initial_resolution == 16  # grown already
+    assert (last.nimg, last.lod, last.provenance.seed) == (128, 0.0, 9)
+    assert len(last.provenance.init) == 64
     moved = [
-        not torch.equal(last["networks"]["D"][key], value)
-        for key, value in source["networks"]["D"].items()
+        not torch.equal(last.networks["D"][key], value)
+        for key, value in source.networks["D"].items()
     ]
     assert any(moved)
-    distance = (last["networks"]["G_ema"]["w_avg"] - source["networks"]["G_ema"]["w_avg"]).norm()
-    assert distance < source["networks"]["G_ema"]["w_avg"].norm()  # it began there
-    assert first["provenance"] == last["provenance"]
+    distance = (last.networks["G_ema"]["w_avg"] - source.networks["G_ema"]["w_avg"]).norm()
+    assert distance < source.networks["G_ema"]["w_avg"].norm()  # it began there
+    assert first.provenance == last.provenance
 
 
 def test_networks_that_do_not_fit_are_refused(finished, data, cache, tmp_path):

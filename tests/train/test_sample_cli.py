@@ -10,8 +10,9 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from stylegan.checkpoint import load_generator, newest_checkpoint, read_checkpoint
+from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.sample.cli import main
+from stylegan.snapshot import load_generator
 from tests.train import golden
 
 

@@ -92,7 +92,7 @@ def test_a_run_that_a_process_holds_is_running(run):
         assert shown["progress"].endswith(" left")
         # Looking does not take the lock away.
         assert is_held(run / "train.log")
-    assert lines_of(show(run))["state"].startswith("stopped without a word, killed perhaps")
+    assert lines_of(show(run))["state"].startswith("stopped without an error message (killed?)")
 
 
 def test_trouble_is_told_until_a_new_process_begins(run):

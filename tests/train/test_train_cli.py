@@ -38,14 +38,14 @@ def wait_for_checkpoint(out, process):
 def test_a_signal_saves_and_leaves(data, cache, tmp_path, number):
     process = start(tmp_path / "run", data, cache, "--kimg", "1000")
     wait_for_checkpoint(tmp_path / "run", process)
-    nimg = read_checkpoint(newest_checkpoint(tmp_path / "run"))["nimg"]
+    nimg = read_checkpoint(newest_checkpoint(tmp_path / "run")).nimg
     process.send_signal(number)
     stderr = process.stderr.read().decode()
     assert process.wait() == 128 + number
     process.stderr.close()
     assert "continue with --resume" in stderr
     assert "Traceback" not in stderr
-    assert read_checkpoint(newest_checkpoint(tmp_path / "run"))["nimg"] >= nimg
+    assert read_checkpoint(newest_checkpoint(tmp_path / "run")).nimg >= nimg
 
 
 def test_dry_run_shows_the_chain_and_the_plan():

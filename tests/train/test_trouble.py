@@ -97,7 +97,7 @@ def test_out_of_memory_says_what_to_do_and_it_helps(processes, growing, data32, 
     advice = shlex.split(told.partition("continue with ")[2])
     again = python("-m", "stylegan.train", *advice, "--cache", cache, "--kimg", "0.3")
     assert again.returncode == 0, again.stderr
-    assert read_checkpoint(newest_checkpoint(out))["nimg"] == 320
+    assert read_checkpoint(newest_checkpoint(out)).nimg == 320
 
 
 # --- measurements that fail
@@ -145,7 +145,7 @@ def test_a_failed_measurement_ends_no_training(what, processes, reason, data32, 
         STYLEGAN_CACHE=str(tmp_path / "cache"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert read_checkpoint(newest_checkpoint(out))["nimg"] >= 300
+    assert read_checkpoint(newest_checkpoint(out)).nimg >= 300
     rows, damaged = read_rows(out / "metrics.jsonl")
     assert damaged == 0
     failed = [row for row in rows if "error" in row]
@@ -172,7 +172,8 @@ SMALLER = """
 import resource, sys
 from pathlib import Path
 import torch
-from stylegan.checkpoint import load_state, read_checkpoint
+from stylegan.checkpoint import read_checkpoint
+from stylegan.training.state import load_state
 from stylegan.runtime import Runtime
 from stylegan.training.evaluate import Measurements
 from stylegan.training.metric_names import MetricSettings
@@ -210,7 +211,7 @@ def test_a_measurement_without_memory_is_made_in_smaller_batches(runtime, tmp_pa
     state = TrainState.fresh(config, runtime, seed=1)
     state.lod = 0.0
     checkpoint = tmp_path / "checkpoint-000000.pt"
-    save_checkpoint(checkpoint, state, config, Provenance(seed=1, data="", version=""))
+    save_checkpoint(checkpoint, state.snapshot(config, Provenance(seed=1, data="", version="")))
     images = np.random.default_rng(0).integers(0, 256, (96, 8, 8, 3), dtype=np.uint8)
     images = images.repeat(32, axis=1).repeat(32, axis=2)
     write_archive(data, ((image, None) for image in images))

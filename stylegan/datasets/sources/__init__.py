@@ -1,6 +1,8 @@
 """Formats of data sets: detect which one a path holds, and open it."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from stylegan.datasets.sources.celeba import attribute_list, open_celeba
 from stylegan.datasets.sources.databases import open_database
@@ -12,6 +14,11 @@ from stylegan.datasets.sources.torchvision_sets import open_torchvision
 from stylegan_eval.engine.command import note
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import TORCHVISION, Kind, container_at
+
+# What opens a container of a kind that `images.containers` tells; None is a folder or a zip.
+FORMATS: Mapping[Kind | None, Callable[[Path], Source]] = MappingProxyType(
+    {"LMDB": open_database, "TFRecords": open_tfrecords, "tar": open_tars, None: open_files}
+)
 
 
 def open_source(
@@ -25,8 +32,6 @@ def open_source(
         A folder, a file, or ``torchvision:NAME:FOLDER``.
     folder_classes : bool
         Make a class of each first sub-folder, instead of other labels; of folders and zips only.
-    download : bool
-        Let torchvision fetch what is missing.
     """
     if str(place).startswith(TORCHVISION):
         source: Source = open_torchvision(str(place), download=download)
@@ -46,24 +51,16 @@ def _opened(path: Path) -> Source:
     if not path.exists():
         raise UserError(f"{path} does not exist; expected a data set")
     check_ordinary(path)
-    return _opened_as(container_at(path), path)
+    return FORMATS[container_at(path)](path)
 
 
 def _opened_folder(path: Path) -> Source:
     kind = container_at(path)
     if kind in ("LMDB", "TFRecords"):
-        return _alone(_opened_as(kind, path), path)
+        return _alone(FORMATS[kind](path), path)
     if attribute_list(path) is not None:
         return open_celeba(path)
-    return _opened_as(None if _holds_images(path) else kind, path)
-
-
-def _opened_as(kind: Kind | None, path: Path) -> Source:
-    if kind == "LMDB":
-        return open_database(path)
-    if kind == "TFRecords":
-        return open_tfrecords(path)
-    return open_tars(path) if kind == "tar" else open_files(path)
+    return FORMATS[None if _holds_images(path) else kind](path)
 
 
 def _holds_images(path: Path) -> bool:

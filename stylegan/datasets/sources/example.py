@@ -30,10 +30,7 @@ class Feature:
 def parse_example(data: bytes) -> dict[str, Feature]:
     """Features by name; of two with one name the last counts, as in any reader of the format.
 
-    Parameters
-    ----------
-    data : bytes
-        The message; nothing large is copied from it.
+    `data`: The message; nothing large is copied from it.
 
     Raises
     ------

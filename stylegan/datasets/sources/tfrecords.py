@@ -32,16 +32,9 @@ _LARGEST_CLASS = 2**31 - 1
 def read_numbers(path: Path, count: int) -> np.ndarray:
     """Labels of `count` images.
 
-    Parameters
-    ----------
-    path : Path
-        An array [N, L] of finite numbers, or [N] of whole numbers from 0 on.
-
-    Returns
-    -------
-    ndarray
-        int64 [N], or float32 [N, L]. Rows that each hold a single 1 and are 0 elsewhere are
-        classes, if the last class occurs (else the number of classes would be lost).
+    `path` holds an array [N, L] of finite numbers, or [N] of whole numbers from 0 on. Returns
+    float32 [N, L] or int64 [N]. Rows that each hold a single 1 and are 0 elsewhere are classes, if
+    the last class occurs (else the number of classes would be lost).
     """
     if path.stat().st_size > MAX_LABEL_BYTES:
         raise UserError(f"{path}: more than {MAX_LABEL_BYTES >> 20} MiB of labels")

@@ -99,12 +99,7 @@ class TorchvisionSet:
 def open_torchvision(text: str, *, download: bool = False) -> TorchvisionSet:
     """Open a set of `SETS` in the folder in which torchvision keeps it.
 
-    Parameters
-    ----------
-    text : str
-        ``torchvision:NAME:FOLDER``.
-    download : bool
-        Let torchvision fetch what is missing.
+    `text`: ``torchvision:NAME:FOLDER``.
     """
     name, _, folder = text.removeprefix(TORCHVISION).partition(":")
     if name not in SETS or not folder:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import re
+import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,24 +22,52 @@ SEED = click.IntRange(0, SEEDS - 1)
 _SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 
 
-def options_of(settings: type) -> list[click.Parameter]:
-    """Return one option per field of a settings class."""
+def options_of(settings: type, *, remembered: bool = False) -> list[click.Parameter]:
+    """Return one option per documented field of a settings class, and of the classes in it.
+
+    Where settings are `remembered`, an option that is not given is None and changes nothing.
+    """
     hints = typing.get_type_hints(settings)
     options: list[click.Parameter] = []
     for field in dataclasses.fields(settings):
-        choices = typing.get_args(hints[field.name])
-        flag = hints[field.name] is bool
-        options.append(
-            click.Option(
-                [*names_of(field.name), field.name],
-                default=field.default,
-                show_default=not flag,
-                is_flag=flag,
-                type=click.Choice(choices) if choices else hints[field.name],
-                help=field.metadata["help"],
-            )
-        )
+        if dataclasses.is_dataclass(hints[field.name]):
+            options += options_of(hints[field.name], remembered=remembered)
+        elif "help" in field.metadata:
+            options.append(_option(field, hints[field.name], remembered=remembered))
     return options
+
+
+def _option(field: "dataclasses.Field[Any]", hint: Any, *, remembered: bool) -> click.Option:
+    about = dict(field.metadata)
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    (kind,) = (each for each in kinds if each is not types.NoneType)
+    default, text, shown = field.default, about.pop("help"), about.pop("shown", field.default)
+    names, flag, type_ = names_of(field.name), kind is bool, _type_of(kind, about)
+    if remembered:
+        default = None
+        if flag:
+            names = [f"{names[0]}/--no-{names[0].removeprefix('--')}"]
+        if shown not in (None, ""):
+            text += f"  [default: {f'{shown:g}' if isinstance(shown, float) else shown}]"
+    return click.Option(
+        [*names, field.name],
+        **{"default": default, "show_default": not flag, "is_flag": flag, "help": text}
+        | {"type": type_, **about},
+    )
+
+
+def _type_of(kind: Any, about: dict[str, Any]) -> Any:
+    """Type of an option's values; takes the range out of what is known about it."""
+    least, above, most = (about.pop(key, None) for key in ("least", "above", "most"))
+    if kind is Path:
+        return FILE
+    if choices := typing.get_args(kind):
+        return click.Choice(choices)
+    if least is None and above is None and most is None:
+        return kind
+    if kind is int:
+        return click.IntRange(least, most)
+    return Number(least if above is None else above, most, min_open=above is not None)
 
 
 def names_of(field: str) -> list[str]:
