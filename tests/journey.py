@@ -29,7 +29,9 @@ def files_entered(main, arguments, place, name):
 
     def look(frame, event, _argument):
         code = frame.f_code
-        if event != "call" or not code.co_flags & inspect.CO_OPTIMIZED:  # a module's, a class's body
+        if (
+            event != "call" or not code.co_flags & inspect.CO_OPTIMIZED
+        ):  # a module's, a class's body
             return
         path = Path(code.co_filename)
         if not path.is_relative_to(ROOT) or path.is_relative_to(ROOT / "tests"):
@@ -82,7 +84,9 @@ def main():
             ("stylegan/networks/mapping.py", "forward"),
         ),
     }  # fmt: skip
-    print(json.dumps({name: files_entered(*start, *end) for name, (*start, end) in journeys.items()}))
+    print(
+        json.dumps({name: files_entered(*start, *end) for name, (*start, end) in journeys.items()})
+    )
 
 
 if __name__ == "__main__":
