@@ -84,9 +84,8 @@ def main():
             ("stylegan/networks/mapping.py", "forward"),
         ),
     }  # fmt: skip
-    print(
-        json.dumps({name: files_entered(*start, *end) for name, (*start, end) in journeys.items()})
-    )
+    entered = {name: files_entered(*start, *end) for name, (*start, end) in journeys.items()}
+    sys.stdout.write(json.dumps(entered))
 
 
 if __name__ == "__main__":
