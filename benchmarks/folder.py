@@ -112,10 +112,6 @@ def open_folder(path: Path, data: str, images: str) -> ResultsFolder:
     ----------
     path : Path
         The folder; made when absent.
-    data : str
-        Content digest of the real images.
-    images : str
-        Their name and number.
     """
     about = path / _ABOUT
     with locked(about):
@@ -230,15 +226,7 @@ FINISHED = "finished.json"
 
 
 def read_outcomes(folder: ResultsFolder, name: str = "") -> list[Outcome]:
-    """All that a folder holds, and all that is still to come.
-
-    Parameters
-    ----------
-    folder : ResultsFolder
-        The folder.
-    name : str, optional
-        Only this request.
-    """
+    """All that a folder holds, and all that is still to come."""
     outcomes = []
     for tree in folder.requests(name or "*"):
         request = Request(

@@ -92,14 +92,8 @@ def prepare(
     ----------
     asked : Asked
         Table, scale and so on.
-    lines : sequence of Line
-        Of the table.
-    seeds : sequence of int
-        Seeds of the trainings.
     means : Means
         With what; classifiers are trained where the table needs them and there are none.
-    out : Path
-        Folder of results.
     """
     check_trainable(asked, lines, means.data)
     digest, images = look_at(means.data)

@@ -52,8 +52,6 @@ def jobs_of(cells: Sequence[Wanted], name_of: Callable[[Measurement], str]) -> l
 
     Parameters
     ----------
-    cells : sequence of Wanted
-        The request.
     name_of : callable
         Name of a measurement's table; empty where it cannot be made.
     """
@@ -74,19 +72,7 @@ def curve_metric(protocol: Protocol) -> str:
 
 
 class Runner:
-    """Works through jobs.
-
-    Parameters
-    ----------
-    folder : ResultsFolder
-        Where everything goes.
-    asked : Asked
-        The request.
-    means : Means
-        With what.
-    say : callable
-        Takes a line for people.
-    """
+    """Works through jobs."""
 
     def __init__(self, folder: ResultsFolder, asked: Asked, means: Means, say: Say) -> None:
         self._folder, self._asked, self._means, self._say = folder, asked, means, say
@@ -101,8 +87,6 @@ class Runner:
         ----------
         jobs : sequence of Job
             In order.
-        force : bool
-            Begin anew with what is done.
         """
         for number, job in enumerate(jobs, 1):
             name = job.training.name

@@ -150,8 +150,6 @@ def training_config(
     ----------
     network : str
         Key of `benchmarks.tables.NETWORKS`.
-    scale : Scale
-        Size and length.
     dataset : str
         Whose losses, rates and mirroring.
     kimg : float, optional

@@ -1,11 +1,13 @@
 """Rules that hold for the whole source tree."""
 
 import ast
+import configparser
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import setuptools
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("stylegan", "stylegan_eval", "benchmarks")
@@ -182,3 +184,14 @@ def test_work_begins_without_libraries_of_other_work(module):
     program += "assert not {'sklearn', 'pandas', 'matplotlib'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_only_the_two_packages_are_installed():
+    """`benchmarks` would collide with packages of that name."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    include = settings["options.packages.find"]["include"].split()
+    packages = setuptools.find_packages(str(ROOT), include=include)
+    assert {name.partition(".")[0] for name in packages} == {"stylegan", "stylegan_eval"}
+    folders = {folder_of(path) for path in SOURCES if path.parts[len(ROOT.parts)] != "benchmarks"}
+    assert {tuple(name.split(".")) for name in packages} == folders

@@ -138,8 +138,6 @@ def measured(command: str, places: Places, seed: int | None = None) -> list[Scor
     ----------
     command : str
         Of `stylegan-eval`, with the names that documents use.
-    places : Places
-        What stands for these names here.
     seed : int, optional
         Instead of the command's.
 

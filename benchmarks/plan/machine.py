@@ -38,8 +38,6 @@ def quick_estimates(configs: Mapping[str, Config], device: str = "auto") -> Mapp
 
     Parameters
     ----------
-    configs : mapping of str to Config
-        What would be trained.
     device : str
         'auto', 'cpu', 'cuda' or 'cuda:N'.
     """
@@ -140,8 +138,6 @@ def two_point_throughput(flop: list[float], seconds: list[float], *, name: str) 
     ----------
     flop, seconds : list of float
         Operations and time of a small step and of a large one.
-    name : str
-        Of the device.
 
     Examples
     --------

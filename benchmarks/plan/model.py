@@ -32,8 +32,6 @@ def training_storage(
 
     Parameters
     ----------
-    config : Config
-        What is trained.
     snapshot_kimg : float, optional
         Thousands of images between checkpoints; None for a twentieth of the length.
     keep : int
@@ -80,8 +78,6 @@ def count_work(config: Config, size: int) -> Work:
 
     Parameters
     ----------
-    config : Config
-        What would be trained.
     size : int
         Resolution of the phase in pixels. Fading it in does up to a tenth more.
     """
@@ -142,13 +138,6 @@ def shipped_work() -> Mapping[str, Work]:
 
 def write_work(configs: Iterable[tuple[str, Config]], path: Path) -> Iterator[str]:
     """Count every phase of `configs` anew and write the file of the package.
-
-    Parameters
-    ----------
-    configs : iterable of (str, Config)
-        Trainings with their names.
-    path : Path
-        File to write.
 
     Yields
     ------

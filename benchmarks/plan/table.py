@@ -48,15 +48,8 @@ def plan_lines(
         Names, which may occur more than once, and what is trained.
     gpus : int
         GPUs that train one of them together.
-    throughput : Throughput
-        Of each GPU.
     snapshot_kimg, keep, keeps_best
         See `training_storage`.
-
-    Yields
-    ------
-    str
-        A line of text.
     """
     needs: dict[Config, _Needs] = {}  # seeds of a row need the same
     for _, config in trainings:

@@ -168,15 +168,7 @@ class Sheet:
 
 
 def sheets(outcomes: Sequence[Outcome], device: "torch.device") -> list[Sheet]:
-    """One sheet per network of the outcomes: of the first seed that is measured.
-
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        Of one request.
-    device : torch.device
-        Where to draw.
-    """
+    """One sheet per network of the outcomes: of the first seed that is measured."""
     chosen: dict[str, Training] = {}
     for outcome in outcomes:
         if outcome.state == "done" and outcome.training is not None:
@@ -267,14 +259,8 @@ def draw_pictures(
 
     Parameters
     ----------
-    section : Section
-        The section.
     name : str
         Its slug, the first part of each file's name.
-    outcomes : sequence of Outcome
-        Of its request.
-    device : torch.device
-        Where the samples are drawn.
     """
     samples = []
     for at, sheet in enumerate(sheets(outcomes, device)):

@@ -104,15 +104,7 @@ def _summary(part: Section, line: Line, column: Column, cell: Cell) -> dict[str,
 
 
 def markdown(parts: Sequence[Section], pictures: Sequence[Pictures]) -> str:
-    """The whole report.
-
-    Parameters
-    ----------
-    parts : sequence of Section
-        Its sections.
-    pictures : sequence of Pictures
-        Those of each section.
-    """
+    """The whole report."""
     blocks = ["# The paper's tables, measured"]
     for section, drawn in zip(parts, pictures, strict=True):
         blocks += _markdown_section(section, drawn)
@@ -180,15 +172,7 @@ def _cell(cell: Cell | None, common_n: int | None) -> str:
 
 
 def page(parts: Sequence[Section], pictures: Sequence[Pictures]) -> str:
-    """The whole page.
-
-    Parameters
-    ----------
-    parts : sequence of Section
-        Its sections.
-    pictures : sequence of Pictures
-        Those of each section.
-    """
+    """The whole page."""
     names = slugs(parts)
     return shell.page(
         "The paper's tables, measured",

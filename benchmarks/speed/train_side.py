@@ -142,10 +142,6 @@ class Side:
     ----------
     way : str
         Of `WAYS`.
-    case : Case
-        What to step.
-    threads : int
-        Of the process.
     """
 
     def __init__(self, way: str, case: Case, threads: int) -> None:
