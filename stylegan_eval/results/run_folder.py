@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.engine.untrusted import parsing
 
 if TYPE_CHECKING:
@@ -62,6 +61,8 @@ def is_run(folder: Path) -> bool:
 
 def read_run(folder: Path) -> TrainingRun:
     """Read the folder of a training."""
+    from stylegan_eval.engine.json_lines import read_rows  # names of files are imported at starts
+
     path = folder / SETTINGS
     with parsing(path, "is damaged or of another version", ADVICE):
         content = json.loads(path.read_text(encoding="utf-8"))
