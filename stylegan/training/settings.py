@@ -10,7 +10,6 @@ from stylegan import __version__
 from stylegan.configs import Config, config_from_dict, config_to_dict
 from stylegan.training.metric_names import MetricSettings
 from stylegan.training.partition import Execution
-from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import size_option
@@ -96,6 +95,8 @@ def changed(settings: Settings, options: Mapping[str, Any]) -> Settings:
 
 def write_settings(config: Config, settings: RunSettings) -> None:
     """Write ``run.json`` into the run's folder."""
+    from stylegan_eval.engine.files import atomic_write  # not at the start of every command
+
     kept = asdict(settings)
     del kept["out"], kept["cache"]  # the folder may move, and the cache is the machine's
     tree = {

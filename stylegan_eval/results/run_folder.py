@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.engine.untrusted import parsing
-from stylegan_eval.results.measured import Measured, from_log
+
+if TYPE_CHECKING:
+    from stylegan_eval.results.measured import Measured
 
 SETTINGS, LOG, TEXT_LOG, METRICS_FILE = "run.json", "log.jsonl", "train.log", "metrics.jsonl"
 BEST, BEST_FILE = "best.pt", "best.json"
@@ -43,8 +44,10 @@ class TrainingRun:
         return max(found)[2] if found else None
 
     @property
-    def newest(self) -> list[Measured]:
+    def newest(self) -> "list[Measured]":
         """What was measured of the checkpoint that was measured last."""
+        from stylegan_eval.results.measured import from_log  # not at the start of every command
+
         last = max((row["nimg"] for row in self.metrics), default=0)
         source = self.folder / METRICS_FILE
         rows = (from_log(row, source) for row in self.metrics if row["nimg"] == last)
@@ -58,6 +61,8 @@ def is_run(folder: Path) -> bool:
 
 def read_run(folder: Path) -> TrainingRun:
     """Read the folder of a training."""
+    from stylegan_eval.engine.json_lines import read_rows  # names of files are imported at starts
+
     path = folder / SETTINGS
     with parsing(path, "is damaged or of another version", ADVICE):
         content = json.loads(path.read_text(encoding="utf-8"))
