@@ -44,6 +44,7 @@ from stylegan_eval.generators.loading import pick_device
 from stylegan_eval.results.run_folder import SETTINGS, TEXT_LOG
 
 _CHANNELS = 3  # of the images that are read
+_MOST_CLASSES = 2**16
 DEFAULT_PRESET = "paper-ffhq-1gpu"
 _NOWHERE = Path()
 
@@ -122,6 +123,11 @@ class Wanted:
             return None
         if (size := look(self.data).label_size) == 0:
             raise UserError(f"{self.data} has no labels: add a dataset.json, or leave out --cond")
+        if size > _MOST_CLASSES:
+            raise UserError(
+                f"{self.data} has labels of {size:,} numbers or classes, at most {_MOST_CLASSES:,}"
+                " can be trained with: number the classes from 0 without gaps"
+            )
         return size
 
     def _settings_of_run(self, source: Path, provenance: Provenance) -> RunSettings:

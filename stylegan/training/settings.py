@@ -1,10 +1,12 @@
 """What a user decides about a run beside its configuration; kept in the run's folder."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from stylegan import __version__
 from stylegan.configs import Config, config_from_dict, config_to_dict
@@ -57,6 +59,7 @@ class RunSettings:
         "Instead: as many images in a pass as fit into 10GiB, say, by the estimate.",
         metavar="SIZE",
         type=str,
+        least=1,
         callback=size_option,
     )
     warmup: float = choice(
@@ -121,22 +124,56 @@ def read_run(folder: Path) -> tuple[Config, RunSettings]:
         raise UserError(f"no run to resume in {folder}: {path.name} is missing")
     with parsing(path, "is damaged", _AGAIN):
         tree = json.loads(path.read_text())
+        known = {entry.name for entry in fields(RunSettings)}  # and no "config", "version"
+        kept = {key: value for key, value in tree.items() if key in known}
+        table = [[int(part) for part in row] for row in kept["execution"].pop("at_a_time")]
+        execution = Execution(**_checked(Execution, kept.pop("execution")))
+        metrics = MetricSettings(**_checked(MetricSettings, kept.pop("metrics")))
+        others = {**_checked(RunSettings, kept), "out": folder, "data": Path(kept["data"])}
         return config_from_dict(tree["config"]), RunSettings(
-            out=folder,
-            data=Path(tree["data"]),
-            seed=int(tree["seed"]),
-            snapshot_kimg=None if (kimg := tree["snapshot_kimg"]) is None else float(kimg),
-            snapshot_minutes=float(tree.get("snapshot_minutes", RunSettings.snapshot_minutes)),
-            keep=int(tree["keep"]),
-            execution=_execution(tree["execution"]),
-            metrics=MetricSettings(**tree["metrics"]),
-            on_collapse=tree["on_collapse"],
-            tensorboard=tree["tensorboard"],
-            memory_limit=tree["memory_limit"],
-            warmup=float(tree["warmup"]),
+            **others,
+            execution=replace(execution, at_a_time=tuple((size, n) for size, n in table)),
+            metrics=metrics,
         )
 
 
-def _execution(tree: dict[str, Any]) -> Execution:
-    table = tuple((int(size), int(images)) for size, images in tree["at_a_time"])
-    return replace(Execution(**tree), at_a_time=table)
+def _checked(kind: type, tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`tree` as it is, when its values are what the fields of a dataclass may hold."""
+    hints = get_type_hints(kind)
+    ranges = {entry.name: entry.metadata for entry in fields(kind)}
+    for key, value in tree.items():
+        if key not in hints:
+            raise ValueError(f"{key} is not known")
+        kinds = get_args(hints[key]) if isinstance(hints[key], UnionType) else (hints[key],)
+        if not any(_fits(each, value) for each in kinds):
+            expected = " or ".join(_in_words(each) for each in kinds)
+            raise ValueError(f"{key} is {value!r:.60}, expected {expected}")
+        if isinstance(value, int | float) and (range_ := _missed(value, ranges[key])):
+            raise ValueError(f"{key} is {value!r:.60}, expected {range_}")
+    return tree
+
+
+def _missed(value: float, about: Mapping[str, Any]) -> str:
+    """The end of its field's range that a number is beyond, in words."""
+    if not value > about.get("above", -math.inf):
+        return f"more than {about['above']:g}"
+    if not value >= about.get("least", -math.inf):
+        return f"{about['least']:g} or more"
+    return "" if value <= about.get("most", math.inf) else f"{about['most']} or less"
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    if kind is Path:
+        return isinstance(value, str) and value != "" and "\0" not in value
+    return type(value) is (NoneType if kind is None else kind)
+
+
+def _in_words(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return ", ".join(get_args(kind))
+    words = {float: "a number", int: "a whole number", bool: "true or false", Path: "a path"}
+    return "null" if kind is NoneType else words.get(kind, "text")

@@ -78,7 +78,7 @@ class Snapshots:
     saved_nimg: int = -1
     saved_time: float = 0.0  # training since then would be lost
     looked_time: float = 0.0
-    passing: Path | None = None  # saved by time
+    passing: Path | None = None  # saved between snapshots
 
     def begin(self, state: TrainState) -> None:
         """Save fresh networks, which shows whether the folder can be written; or go on."""
@@ -90,6 +90,8 @@ class Snapshots:
             self._save(state, path)
         elif path.exists() and state.nimg == state.snapshot_nimg:
             self._measure(state, path, last=False)
+        elif path.exists():  # by time or a signal, before this process
+            self.passing = path
         self.saved_time = self.looked_time = time.monotonic()
 
     def __call__(self, state: TrainState) -> None:
@@ -127,7 +129,7 @@ class Snapshots:
         self.saved_time = self.looked_time = time.monotonic()
 
     def _forget_passing(self, path: Path) -> None:
-        """Remove the checkpoint saved by time, now that a later one is there."""
+        """Remove the checkpoint saved between snapshots, now that a later one is there."""
         if self.passing is not None and self.passing != path:
             self.passing.unlink(missing_ok=True)
         self.passing = None

@@ -35,6 +35,7 @@ from stylegan.training.schedule import training_point
 from stylegan.training.settings import RunSettings, write_settings
 from stylegan.training.snapshots import Reports, Snapshots, StopSignals
 from stylegan.training.state import TrainState
+from stylegan_eval.engine.files import sweep
 from stylegan_eval.engine.precision import computing_in
 from stylegan_eval.engine.progress import lasting_stderr
 from stylegan_eval.engine.sampling import latents, random_choice
@@ -120,8 +121,7 @@ class Attempt:
 
     def _open_reports(self, stack: ExitStack, start: int) -> Reports:
         out, settings = self._settings.out, self._settings
-        for left in out.glob(".*.tmp"):  # by a process that was killed as it wrote
-            left.unlink()
+        sweep(out)
         write_settings(self._config, settings)
         board = None
         if settings.tensorboard or (settings.tensorboard is None and is_installed()):
@@ -235,7 +235,7 @@ class Attempt:
         count = columns**2
         z = latents(self._settings.seed, range(count), self._config.network.z_dim)
         chosen = self._chosen(count)
-        reals = self._pyramid.level(self._offset)[chosen]
+        reals = self._pyramid.read(self._offset, chosen)
         save_png(self._settings.out / "reals.png", image_grid(reals, columns))
         device = self._runtime.device
         labels = self._labels(chosen)

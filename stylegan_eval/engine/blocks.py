@@ -35,6 +35,7 @@ Tick = Callable[[int], object]
 # of GPUs; a block's scatter costs as much as a dozen images, so few images make few blocks.
 BLOCK_COUNTS = ((40, 10_240), (20, 640), (10, 320))
 WORK_FORMAT = "stylegan-eval-work/1"
+_OF = "block"  # array that says which block a file is
 
 
 def split(num: int) -> list[range]:
@@ -67,6 +68,24 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
         return read_npz(path)
     except (UserError, OSError):
         return None
+
+
+def _save_block(path: Path, arrays: Arrays) -> None:
+    save_arrays(path, {**arrays, _OF: np.array(_name(path))})
+
+
+def _load_block(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays of a block, None where they are damaged or those of another one."""
+    found = load_arrays(path)
+    if found is None:
+        return None
+    # Earlier versions did not write whose they are.
+    return found if str(found.pop(_OF, _name(path))) == _name(path) else None
+
+
+def _name(block: Path) -> str:
+    """Digest of the work's key, and the block's range."""
+    return f"{block.parent.name}/{block.stem}"
 
 
 class Blocks(Sequence[dict[str, NDArray[Any]]]):
@@ -140,16 +159,16 @@ class Run:
         with progress_bar(desc=label, total=total, initial=done, unit=unit, shown=shown) as bar:
             for block, path in mine:
                 if not path.exists():
-                    save_arrays(path, compute(block, bar.update))
+                    _save_block(path, compute(block, bar.update))
         self.processes.wait()
 
         def read(number: int) -> dict[str, NDArray[Any]]:
             block, path = blocks[number], paths[number]
-            arrays = load_arrays(path)
+            arrays = _load_block(path)
             if arrays is None and self.processes.world == 1:
                 # Damaged, or removed by a run of the same work that has finished meanwhile.
-                save_arrays(path, compute(block, lambda _: None))
-                arrays = load_arrays(path)
+                _save_block(path, compute(block, lambda _: None))
+                arrays = _load_block(path)
             return self._there(path, arrays)
 
         return Blocks(len(blocks) if self.processes.is_first else 0, read)

@@ -143,6 +143,11 @@ def guard(
     return _tried(loaded, guarded, image, device)
 
 
+def _word(text: object) -> str:
+    """For a cell of "key=value key=value"."""
+    return "_".join(str(text).replace("=", ":").split())
+
+
 def _raw_images(
     generator: GuardedGenerator, indices: Sequence[int], device: torch.device
 ) -> Tensor:
@@ -227,7 +232,7 @@ def _tried(
         notes=(*loaded.notes, *(note for note in notes if note)),
         impure=impure,
         details={
-            **loaded.details,
+            **{_word(key): _word(value) for key, value in loaded.details.items()},
             **({"range": f"{named[0]:g},{named[1]:g}"} if named else {}),
         },
     )

@@ -68,7 +68,12 @@ class _Folder(_Source):
                 file = Path(folder, name)
                 relative = file.relative_to(self.path).as_posix()
                 if _is_wanted(relative, self):
-                    status = file.stat()
+                    try:
+                        status = file.stat()
+                    except OSError as error:
+                        fix = "mend or remove the link" if file.is_symlink() else "make it readable"
+                        reason = f"cannot be read ({error.strerror}): {fix}"
+                        raise UserError(f"{file}: {reason}") from error
                     if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
                         raise UserError(f"{file}: is no ordinary file: remove it")
                     self.stamps[relative] = stamp_of(status)

@@ -92,7 +92,9 @@ def _by_name(pairs: Any, where: str) -> dict[str, Any]:
     """Each label by the path that it is for."""
     try:
         pairs = pairs.items() if isinstance(pairs, dict) else pairs
-        listed = [(str(name), label) for name, label in pairs]
+        listed = [(name, label) for name, label in pairs]
+        if not all(isinstance(name, str) for name, _ in listed):
+            raise TypeError("a name is no text")
     except (TypeError, ValueError) as error:
         raise UserError(f'{where}: "labels" must be null or a list of [name, label]') from error
     by_name: dict[str, Any] = {}
@@ -149,9 +151,18 @@ def _label_array(
         return np.array(labels, dtype=np.int64)  # [N]
     if all(_is_vector(label) for label in labels) and len({len(label) for label in labels}) == 1:
         return np.array(labels, dtype=np.float32)  # [N, A]
+    odd = next((at for at, label in enumerate(labels) if not _is_like(label, labels[0])), 0)
     raise UserError(
-        f"{where}: labels must all be whole numbers from 0, or all lists of equally many numbers"
+        f"{where}: labels must all be whole numbers from 0, or all lists of equally many numbers:"
+        f" that of {names[odd]!r:.200} is {labels[odd]!r:.60}"
+        + (f", that of {names[0]!r:.200} {labels[0]!r:.60}" if odd else "")
     )
+
+
+def _is_like(label: Any, first: Any) -> bool:
+    if _is_class(first):
+        return _is_class(label)
+    return _is_vector(label) and _is_vector(first) and len(label) == len(first)
 
 
 def _is_class(label: Any) -> bool:

@@ -9,7 +9,7 @@ import torch
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.networks import NETWORKS
-from stylegan_eval.results.results import Row, one_note
+from stylegan_eval.results.results import REDRAWN, Row, one_note
 from stylegan_eval.settings.image_metrics import (
     FeatureSettings,
     FidSettings,
@@ -38,7 +38,7 @@ def error_details(redrawn: float | None = None) -> dict[str, str]:
 
     `redrawn`: standard error with the real images redrawn as well, where it is known.
     """
-    of_both = {} if redrawn is None else {"stderr-reals-redrawn": f"{redrawn:.4g}"}
+    of_both = {} if redrawn is None else {REDRAWN: f"{redrawn:.4g}"}
     return {"stderr": "reals-fixed", **of_both}
 
 

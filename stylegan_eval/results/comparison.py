@@ -17,7 +17,7 @@ from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.names import csv_text, from_csv_text
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.results import COLUMNS, note_lines, read_table
+from stylegan_eval.results.results import COLUMNS, REDRAWN, note_lines, read_table
 from stylegan_eval.results.significance import known
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
                 raise ValueError(f"not {len(COLUMNS)} cells")
             for column in ("value", "stderr"):
                 float(row[column] or "nan")
+            _redrawn(row)
             rows.append({name: from_csv_text(cell) for name, cell in row.items()})
     if not rows:
         raise UserError(f"{path}: no results in it")
@@ -134,15 +135,37 @@ def _differences(rows: Mapping[str, Mapping[str, str]], column: str) -> list[str
     return [f"{column} is {shown}"]
 
 
+def _reals(row: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """Which real images a row was compared with, None for none: content, number, seed of choice."""
+    protocol = row["protocol"].split()
+    if not any(part.startswith("reals=") for part in protocol):
+        return None
+    chosen = "reals=random" in protocol or "reals=disjoint-halves" in protocol
+    return row["data_digest"], row["data_count"], row["seed"] if chosen else ""
+
+
+def _redrawn(row: Mapping[str, str]) -> float | None:
+    """Standard error that holds the choice of real images, where the row has it."""
+    found = dict(part.partition("=")[::2] for part in row["details"].split())
+    return float(found[REDRAWN]) if REDRAWN in found else None
+
+
+def _apart(rows: Collection[Mapping[str, str]]) -> bool:
+    return len({_reals(row) for row in rows}) > 1
+
+
 def _chosen_apart(rows: Collection[Mapping[str, str]]) -> str:
-    """A note where the rows are of other real images, which their errors hold fixed."""
-    seeds = dict.fromkeys(row["seed"] for row in rows if "reals=random" in row["protocol"].split())
-    if len(seeds) < 2:
+    """A note where the rows are of other real images, which their usual errors hold fixed."""
+    if not _apart(rows):
         return ""
-    return (
-        f"the real images were chosen by seeds {', '.join(seeds)}: the errors leave out how far"
-        " that moves the values; one seed gives the same ones to all"
-    )
+    chosen = dict.fromkeys(found[2] for row in rows if (found := _reals(row)) is not None)
+    how = f"were chosen by seeds {', '.join(chosen)}" if len(chosen) > 1 else "are not the same"
+    if any(_redrawn(row) is None for row in rows):
+        return (
+            f"the real images {how}: the errors leave out how far that moves the values; one seed"
+            " and data set give the same ones to all"
+        )
+    return f"the real images {how}: the errors are those with the real images redrawn"
 
 
 def _short(value: str, column: str) -> str:
@@ -156,8 +179,10 @@ def _line(
 ) -> dict[str, float | str]:
     line: dict[str, float | str] = {"metric": metric}
     values = {name: float(row["value"] or "nan") for name, row in rows.items()}
+    redrawn = _apart(rows.values()) and None not in map(_redrawn, rows.values())
     errors = {
-        name: known(float(row["stderr"] or "nan"), values[name]) or math.nan
+        name: known(float((_redrawn(row) if redrawn else row["stderr"]) or "nan"), values[name])
+        or math.nan
         for name, row in rows.items()
     }
     for name in names:

@@ -20,6 +20,9 @@ from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.significance import known
 
+# In `details`: the standard error where the real images are redrawn as well.
+REDRAWN = "stderr-reals-redrawn"
+
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")

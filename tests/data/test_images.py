@@ -202,9 +202,24 @@ def test_null_labels_are_no_labels(tmp_path):
         (b'{"labels": 3}', "list of"),
         (b'{"labels": [["000.png"]]}', "list of"),
         (dataset_json([["000.png", 1]]), "1 of 2 images have no label, 001.png first"),
-        (dataset_json([["000.png", 1], ["001.png", -1]]), "whole numbers from 0"),
-        (dataset_json([["000.png", 1], ["001.png", [1]]]), "whole numbers from 0"),
-        (dataset_json([["000.png", [1, 2]], ["001.png", [1]]]), "equally many"),
+        (dataset_json([["000.png", 1], ["001.png", -1]]), "numbers from 0.*'001.png' is -1, that"),
+        (
+            dataset_json([["000.png", 1], ["001.png", [1]]]),
+            r"'001.png' is \[1\], that of '000.png' 1",
+        ),
+        (
+            dataset_json([["000.png", [1, 2]], ["001.png", [1]]]),
+            r"many numbers: .* is \[1\], that of",
+        ),
+        (dataset_json([["000.png", 0.5], ["001.png", 1.0]]), r"that of '000.png' is 0.5$"),
+        (
+            dataset_json([["000.png", 1], ["001.png", None]]),
+            "'001.png' is None, that of '000.png' 1",
+        ),
+        (dataset_json([["000.png", [[1]]], ["001.png", [[1]]]]), r"'000.png' is \[\[1\]\]$"),
+        (dataset_json([["000.png", "cat"], ["001.png", "dog"]]), "'000.png' is 'cat'$"),
+        (dataset_json([[None, 1], ["000.png", 1], ["001.png", 1]]), "list of"),
+        (dataset_json([[["000.png"], 1], ["001.png", 1]]), "list of"),
         (dataset_json([["000.png", [1]], ["001.png", [float("nan")]]]), "equally many"),
         (dataset_json([["000.png", [1]], ["001.png", [2]]], attributes=["a", "b"]), "2 attributes"),
         (dataset_json(None, attributes="old"), "list of names"),
@@ -397,6 +412,17 @@ def test_a_zip_entry_that_hides_its_size_is_not_expanded(tmp_path):
     source = damaged_zip(tmp_path / "x.zip", lambda entry: setattr(entry, "file_size", 100))
     with open_images(source) as files, pytest.raises(UserError, match=r"a\.png: cannot be read"):
         files.read(0)
+
+
+@pytest.mark.parametrize("target", ["absent/x.png", "x.png"])
+def test_a_link_that_leads_nowhere_is_named(tmp_path, target):
+    folder = write_folder(tmp_path / "f", pngs(2))
+    (folder / "x.png").symlink_to(target)
+    with pytest.raises(UserError, match=r"x\.png: cannot be read \(.*\): mend or remove the link$"):
+        open_images(folder)
+    (folder / "x.png").unlink()
+    (folder / "x.txt").symlink_to(target)  # no image, wherever it leads
+    assert len(open_images(folder)) == 2
 
 
 def test_a_file_that_vanished_is_named(tmp_path):

@@ -176,6 +176,17 @@ def test_a_callable_with_parts_that_are_not_used_says_so(made_by):
     assert not loaded.maps
 
 
+def test_what_a_factory_says_of_its_generator_is_kept(made_by):
+    loaded = made_by(
+        "from stylegan_eval.engine.protocols import LoadedGenerator\n"
+        "def make(device):\n"
+        "    return LoadedGenerator(generator=Good(), description='mine', sha256='0',\n"
+        "        mirrored=True, notes=['of my own'], details={'cut off': 'psi = 0.5\\n'})\n"
+    )
+    assert loaded.notes[0] == "of my own"
+    assert loaded.details == {"cut_off": "psi_:_0.5"}
+
+
 MODES = {
     "batch norm": ("torch.nn.BatchNorm1d(192)", True),
     "dropout": ("torch.nn.Dropout(0.2)", True),

@@ -92,6 +92,28 @@ def test_a_damaged_block_is_made_again(tmp_path):
         assert all(np.array_equal(a[name], b[name]) for name in a)
 
 
+def test_a_block_under_the_name_of_another_is_made_again(tmp_path):
+    """Swapped, or copied from other work; files of earlier versions do not say which they are."""
+    run = Run(device=CPU, folder=tmp_path)
+    first = list(run.map_blocks({}, split(500), make([]), "work"))
+    paths = sorted(tmp_path.rglob("*.npz"))
+    paths[3].rename(tmp_path / "x")
+    paths[4].rename(paths[3])
+    (tmp_path / "x").rename(paths[4])
+    other = Run(device=CPU, folder=tmp_path)
+    list(other.map_blocks({"seed": 1}, split(500), make([]), "work"))
+    (theirs,) = set(tmp_path.rglob(paths[6].name)) - {paths[6]}
+    theirs.rename(paths[6])
+    arrays = np.load(paths[8])
+    np.savez(paths[8], **{name: arrays[name] for name in arrays if name != "block"})
+    calls = []
+    again = list(Run(device=CPU, folder=tmp_path).map_blocks({}, split(500), make(calls), "work"))
+    assert [block.start for block in calls] == [150, 200, 300]
+    for a, b in zip(first, again, strict=True):
+        assert a.keys() == b.keys() == {"sum"}
+        assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
 def test_a_run_that_finishes_does_not_take_the_blocks_of_its_twin(tmp_path):
     twin, calls = Run(device=CPU, folder=tmp_path), []
 

@@ -41,6 +41,47 @@ def test_an_error_that_is_none_tells_nothing_of_a_difference(tmp_path, none):
     assert line[f"{b} ±"] == 0.4
 
 
+def with_reals(seed, redrawn, **more):
+    details = {} if redrawn is None else {"stderr-reals-redrawn": f"{redrawn}"}
+    row = replace(ROW, stderr=0.3, seed=seed, details=details, **more)
+    return replace(row, protocol=ROW.protocol | {"reals": "random"})
+
+
+@pytest.mark.parametrize(
+    ("seeds", "redrawn", "difference", "note"),
+    [
+        ((0, 0), (1.2, 1.6), 10 / np.hypot(0.3, 0.3), None),
+        ((0, 1), (1.2, 1.6), 10 / 2, "by seeds 0, 1: the errors are those with the real images re"),
+        ((0, 1), (1.2, None), 10 / np.hypot(0.3, 0.3), "by seeds 0, 1: the errors leave out how"),
+    ],
+)
+def test_the_error_of_a_difference_holds_the_choice_of_real_images_where_it_differs(
+    tmp_path, seeds, redrawn, difference, note
+):
+    paths = [
+        table(tmp_path / f"{at}.csv", with_reals(seeds[at], redrawn[at], value=10.0 * at))
+        for at in (0, 1)
+    ]
+    comparison = compare_tables(paths)
+    (line,) = comparison.table.to_dict("records")
+    assert line["in standard errors"] == pytest.approx(difference)
+    if note is None:
+        assert comparison.notes == ()
+    else:
+        assert note in comparison.notes[0]
+
+
+@pytest.mark.parametrize("column", ["data_count", "data_digest"])
+def test_other_real_images_that_are_allowed_count_as_redrawn(tmp_path, column):
+    a = table(tmp_path / "a.csv", with_reals(0, 1.2, value=0.0))
+    other = {column: 7 if column == "data_count" else "00" * 32}
+    b = table(tmp_path / "b.csv", with_reals(0, 1.6, value=10.0, **other))
+    comparison = compare_tables([a, b], allow=[column])
+    (line,) = comparison.table.to_dict("records")
+    assert line["in standard errors"] == pytest.approx(5)
+    assert "the real images are not the same: the errors are those" in comparison.notes[0]
+
+
 @pytest.mark.parametrize(
     ("column", "other"),
     [

@@ -129,6 +129,9 @@ def test_bad_input(conditional, finished, cache, tmp_path):
     write_archive(plain, ((np.full((16, 16, 3), k, np.uint8), None) for k in range(20)))
     options = ["--config", "F", "--preset", "tiny-16", "--cache", cache, "--out", tmp_path / "r"]
     refused("has no labels", train, *options, "--data", plain, "--cond")
+    sparse = tmp_path / "sparse.zip"
+    write_archive(sparse, ((np.full((16, 16, 3), k, np.uint8), k * 10**8) for k in range(20)))
+    refused("number the classes from 0", train, *options, "--data", sparse, "--cond")
     tree = json.loads((conditional / "run.json").read_text())
     assert tree["config"]["network"]["label_size"] == 3
     others = tmp_path / "others.zip"

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -138,11 +139,14 @@ def test_a_damaged_checkpoint_is_passed_over(finished, cache, tmp_path):
     newest = newest_checkpoint(out)
     later = out / "checkpoint-000099.pt"
     later.write_bytes(newest.read_bytes()[:-100])
-    (out / ".checkpoint-000099.pt.1.tmp").write_bytes(b"left by a kill")
+    killed = out / ".checkpoint-000099.pt.stylegan-00000000-0123456789ab.tmp"
+    killed.write_bytes(b"left by a kill")
+    os.utime(killed, (0, 0))  # on another machine, long ago
+    (out / ".mine.tmp").write_bytes(b"a user's")
     result = run("--resume", "--out", out, "--cache", cache, "--kimg", "0.7")
     assert result.exit_code == 0, result.output
     assert f"passed over: {later} is damaged" in result.stderr
-    assert not list(out.glob(".*.tmp"))
+    assert [path.name for path in out.glob(".*.tmp")] == [".mine.tmp"]
     for path in checkpoints_in(out):
         if path != later:
             path.unlink()
@@ -191,6 +195,37 @@ def test_a_full_disk_ends_the_run_with_its_old_checkpoint(finished, cache, tmp_p
     assert newest_checkpoint(out) == old
     assert all(torch.equal(value, whole[key]) for key, value in everything_in(old).items())
     assert not list(out.glob(".*.tmp"))
+
+
+def test_a_checkpoint_between_snapshots_does_not_count_among_those_kept(
+    tiny, data, cache, runtime, tmp_path
+):
+    """Stopped where no snapshot is due: what is saved there makes room for the next one."""
+    out = tmp_path / "run"
+    settings = RunSettings(
+        out=out, data=data, cache=cache, snapshot_kimg=10, snapshot_minutes=1e-6, keep=3
+    )
+
+    def stop():
+        while len(checkpoints_in(out)) < 2:  # the first, and one by time
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # should it come too late
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    try:
+        with pytest.raises(SystemExit):
+            start_run(tiny, settings, runtime)
+    finally:
+        stopping.join()
+        signal.signal(signal.SIGTERM, before)
+    first, stopped = checkpoints_in(out)
+    assert run("--resume", "--out", out, "--cache", cache, "--device", "cpu").exit_code == 0
+    kept = checkpoints_in(out)
+    assert len(kept) == 2
+    assert kept[0] == first
+    assert kept[1] != stopped
 
 
 def test_a_diverging_run_stops_with_its_last_good_checkpoint(tiny, data, cache, runtime, tmp_path):

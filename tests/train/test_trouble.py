@@ -20,11 +20,15 @@ from stylegan.checkpoint import newest_checkpoint, read_checkpoint, save_checkpo
 from stylegan.config_file import config_text
 from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
+from stylegan.datasets.pyramid import open_pyramid
 from stylegan.presets import apply_preset, with_options
 from stylegan.snapshot import Provenance
+from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
 from stylegan.training.status import read_status, status_lines
+from stylegan.training.trainer import Attempt
 from stylegan_eval.engine.json_lines import read_rows
+from stylegan_eval.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
@@ -275,3 +279,17 @@ def test_what_fails_in_one_process_fails_in_all_wherever_they_wait(tmp_path):
             )  # of either, wherever the other is
         assert told[-1] == [0, "", False]  # and they go on together
         assert len(told) == 31
+
+
+def test_damaged_images_are_found_before_their_sheet_is_drawn(tiny, data, runtime, tmp_path):
+    pyramid = open_pyramid(data, cache=tmp_path / "cache", progress=False)
+    with (pyramid.folder / "0016.npy").open("r+b") as file:  # behind the back of who has opened it
+        file.seek(128)
+        file.write(bytes(300 * 3 * 16 * 16))
+    settings = RunSettings(out=tmp_path / "run", data=data)
+    provenance = Provenance(seed=0, data=pyramid.digest, version="0")
+    attempt = Attempt(tiny, settings, runtime, pyramid, provenance)
+    settings.out.mkdir()
+    with pytest.raises(UserError, match=r"image \d+ of 16x16 is damaged on the disk"):
+        attempt.train(TrainState.fresh(tiny, runtime, 0))
+    assert not (settings.out / "reals.png").exists()
