@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from stylegan_eval.cli.commands import cache, classifiers, compare, directions, report, stats
+from stylegan_eval.cli.inputs import INPUTS
 from stylegan_eval.engine.command import ErrorLineGroup
-from stylegan_eval.engine.options import CSV, INPUTS, options_of
+from stylegan_eval.engine.options import CSV, options_of
 from stylegan_eval.metrics import METRICS, MetricRow
 from stylegan_eval.metrics.everything import ALL
 from stylegan_eval.settings.common import Inputs

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stylegan_eval.cli.inputs import INPUTS
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, NetworkPath, say, tell
 from stylegan_eval.engine.files import check_writable
-from stylegan_eval.engine.options import CSV, FILE, INPUTS, SAFETENSORS, OutFile, options_of
+from stylegan_eval.engine.options import CSV, FILE, SAFETENSORS, OutFile, options_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Features, Inputs
 from stylegan_eval.settings.image_metrics import StatsSettings
