@@ -45,7 +45,7 @@ def test_bytes_survive_the_round_trip():
 def test_uint8_refuses_pixels_that_are_not_finite(bad):
     images = torch.zeros(2, 3, 4, 4)
     images[1, 2, 3, 3] = bad
-    with pytest.raises(UserError, match="not finite"):
+    with pytest.raises(UserError, match="NaN or infinite"):
         to_uint8(images)
 
 
