@@ -110,7 +110,7 @@ def test_a_block_under_the_name_of_another_is_made_again(tmp_path):
     again = list(Run(device=CPU, folder=tmp_path).map_blocks({}, split(500), make(calls), "work"))
     assert [block.start for block in calls] == [150, 200, 300]
     for a, b in zip(first, again, strict=True):
-        assert a.keys() == b.keys() == {"sum"}
+        assert a.keys() == b.keys() == {"sum", "first"}
         assert all(np.array_equal(a[name], b[name]) for name in a)
 
 

@@ -202,8 +202,10 @@ def test_a_checkpoint_between_snapshots_does_not_count_among_those_kept(
 ):
     """Stopped where no snapshot is due: what is saved there makes room for the next one."""
     out = tmp_path / "run"
+    endless = replace(tiny, schedule=replace(tiny.schedule, total_kimg=5))
+    out.mkdir()
     settings = RunSettings(
-        out=out, data=data, cache=cache, snapshot_kimg=10, snapshot_minutes=1e-6, keep=3
+        out=out, data=data, cache=cache, snapshot_kimg=100, snapshot_minutes=1e-6, keep=3
     )
 
     def stop():
@@ -216,12 +218,14 @@ def test_a_checkpoint_between_snapshots_does_not_count_among_those_kept(
     stopping.start()
     try:
         with pytest.raises(SystemExit):
-            start_run(tiny, settings, runtime)
+            start_run(endless, settings, runtime)
     finally:
         stopping.join()
         signal.signal(signal.SIGTERM, before)
     first, stopped = checkpoints_in(out)
-    assert run("--resume", "--out", out, "--cache", cache, "--device", "cpu").exit_code == 0
+    kimg = read_checkpoint(stopped).nimg / 1000 + 0.1
+    resumed = run("--resume", "--out", out, "--cache", cache, "--device", "cpu", "--kimg", kimg)
+    assert resumed.exit_code == 0, resumed.output
     kept = checkpoints_in(out)
     assert len(kept) == 2
     assert kept[0] == first
