@@ -156,7 +156,7 @@ def report(out: Path, csv: Path | None) -> None:
     table = trial_table(out)
     if csv is not None:
         table.to_csv(csv, index=False)
-    click.echo(table.to_string(index=False, float_format="%.1f"))
+    click.echo(table.to_string(index=False, float_format="%.4g"))
 
 
 def trial_table(out: Path) -> pd.DataFrame:
