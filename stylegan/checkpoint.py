@@ -110,7 +110,8 @@ def save_checkpoint(path: Path, snapshot: Snapshot) -> None:
     }
     with atomic_write(path) as temporary:
         try:
-            torch.save(tree, temporary)
+            with temporary.open("wb") as file:  # of a path, PyTorch writes the name into the file
+                torch.save(tree, file)
         except RuntimeError as error:  # PyTorch's writer hides the OSError
             raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
 

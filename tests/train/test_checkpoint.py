@@ -9,10 +9,17 @@ import zipfile
 import pytest
 import torch
 
-from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
+from stylegan.checkpoint import (
+    checkpoints_in,
+    newest_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+)
 from stylegan.networks.generator import GeneratorAtLod
 from stylegan.opening import load_for_evaluation
+from stylegan.runtime import Runtime
 from stylegan.snapshot import load_generator
+from stylegan.training.state import load_state
 from stylegan_eval.engine.sampling import latents, noise_maps
 from stylegan_eval.errors import UserError
 
@@ -130,3 +137,14 @@ except UserError as error:
     assert len(done.stdout.splitlines()) == 1
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_bytes_say_nothing_but_the_state(good, tmp_path):
+    """Rows of results name their generator by a digest of the file."""
+    saved = []
+    for name in ("checkpoint-000001.pt", "checkpoint-000002.pt"):
+        tree = read_checkpoint(good)
+        state = load_state(tree, Runtime.choose("cpu"))
+        save_checkpoint(tmp_path / name, state.snapshot(tree.config, tree.provenance))
+        saved.append((tmp_path / name).read_bytes())
+    assert saved[0] == saved[1]
