@@ -1,6 +1,6 @@
 """Open the networks that a user names: a run's folder, a file of any format, or `demo`.
 
-The kind of a file is told by its content.
+The format of a file is detected from its content.
 """
 
 import json
@@ -130,7 +130,7 @@ KINDS = (
 def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | None:
     """Entry point of `stylegan-eval`: the generator of what `open_networks` opens.
 
-    Returns None when the path holds nothing of ours.
+    Returns None when the path holds no network that this package reads.
     """
     if path.is_dir() and checkpoints_in(path):
         path = newest_checkpoint(path)

@@ -22,7 +22,7 @@ from stylegan.formats.weights import (
 from stylegan.snapshot import Snapshot
 from stylegan_eval.errors import UserError
 
-# Settings that make the generator another function than any of ours, and what they must be.
+# Settings that change the generator's function, and the only values that this package computes.
 _FIXED: Mapping[str, Any] = {
     "final_tanh": False,
     "use_wscale": True,

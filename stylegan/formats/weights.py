@@ -213,7 +213,7 @@ def imported(
     notes: Sequence[str] = (),
     **progress: Any,
 ) -> Snapshot:
-    """Networks of another layout in the terms of ours, in the precision of the file.
+    """Convert networks of another layout to this package's, in the precision of the file.
 
     Parameters
     ----------

@@ -260,7 +260,10 @@ def check_strands(
 @options.noise
 @options.noise_seed
 @click.option(
-    "--scale", type=click.IntRange(1, 64), default=Film.scale, help="Repeat pixels so often."
+    "--scale",
+    type=click.IntRange(1, 64),
+    default=Film.scale,
+    help="Enlarge by repeating pixels.",
 )
 @click.argument("out", type=click.Path(path_type=Path), callback=check_extension)
 def interpolate_command(

@@ -104,7 +104,7 @@ class Measurements:
     tell: Callable[[str], None] = lambda _text: None
     """Takes a line for each number, in the first process."""
     also: Sequence[Callable[[Measured], None]] = ()
-    """Each takes every row, in the first process: TensorBoard, say."""
+    """Each takes every row, in the first process, such as TensorBoard's."""
 
     def __call__(self, state: TrainState, checkpoint: Path, *, last: bool = False) -> None:
         """Measure a checkpoint if it is due: call it for each one, also for one resumed from.

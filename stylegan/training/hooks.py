@@ -45,7 +45,7 @@ class RunLog:
     nimg : int
         Where the run starts: rows of a later time, left by a run that was killed, are dropped.
     also : sequence of callable
-        Each takes every row, too: TensorBoard, say.
+        Each takes every row, too, such as TensorBoard's.
     """
 
     def __init__(

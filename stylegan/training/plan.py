@@ -133,7 +133,7 @@ class Plan:
     execution: Execution  # How
     runtime: Runtime  # Where
     speeds: Sequence[PhaseSpeed]  # Every phase from `nimg` on
-    free_memory: float  # Bytes that the device has left; infinite where nobody knows
+    free_memory: float  # Free bytes of the device; infinite if unknown
     nimg: int = 0  # Real images shown before
 
     @property
@@ -299,7 +299,7 @@ def _sizes(config: Config) -> Iterator[str]:
 
 
 def available_memory(device: torch.device) -> float:
-    """Bytes that a device has left; infinite where nobody knows."""
+    """Free bytes of a device; infinite if unknown."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     path = Path("/proc/meminfo")

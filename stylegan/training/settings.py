@@ -56,7 +56,7 @@ class RunSettings:
     execution: Execution = field(default_factory=Execution)
     memory_limit: int | None = choice(  # Bytes of each process
         None,
-        "Instead: as many images in a pass as fit into 10GiB, say, by the estimate.",
+        "Instead: as many images in a pass as fit into SIZE (10GiB), by the estimate.",
         metavar="SIZE",
         type=str,
         least=1,

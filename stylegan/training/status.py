@@ -191,7 +191,7 @@ def write_table(status: RunStatus, path: Path) -> None:
 
 
 def status_lines(status: RunStatus) -> Iterator[str]:
-    """Lines to print; colours are there for `click.echo` to take away where nobody looks."""
+    """Lines to print, with colours that `click.echo` removes outside of a terminal."""
     config = status.config
     yield _style(status.folder, bold=True)
     mirror = ", mirrored" if config.mirror else ""

@@ -224,4 +224,4 @@ def _missing(made: Any, wanted: Sequence[str]) -> str:
     fix = "set"
     if isinstance(made, torch.jit.ScriptModule):  # tracing and freezing keep no numbers
         fix = "name a factory that loads the file and sets"
-    return f"lacks {', '.join(lacking)}: {fix}, say, {given}"
+    return f"lacks {', '.join(lacking)}: {fix}, for example {given}"

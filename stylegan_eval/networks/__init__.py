@@ -4,7 +4,7 @@ Imports nothing heavy, so that command lines can name the networks.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -33,14 +33,11 @@ class NetworkRow:
         return fetch(self.url, self.sha256, advice=self.otherwise)
 
 
-def _vgg16(place: str, **changed: str | int) -> NetworkRow:
-    """Another use of torchvision's VGG16."""
-    return NetworkRow(
-        place=place,
-        url="https://download.pytorch.org/models/vgg16-397923af.pth",
-        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-        **changed,  # type: ignore[arg-type]
-    )
+_VGG16 = NetworkRow(
+    place="stylegan_eval.networks.vgg16:load_vgg16",
+    url="https://download.pytorch.org/models/vgg16-397923af.pth",
+    sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+)
 
 
 def _dinov2(letter: str, sha256: str) -> NetworkRow:
@@ -68,7 +65,7 @@ NETWORKS: Mapping[str, NetworkRow] = MappingProxyType(
         "efficientnet-lite0": NetworkRow(
             place="stylegan_eval.networks.efficientnet:load_efficientnet"
         ),
-        "vgg16": _vgg16("stylegan_eval.networks.vgg16:load_vgg16"),
+        "vgg16": _VGG16,
         "dinov2-vits14": _dinov2(
             "s", "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9"
         ),
@@ -85,8 +82,9 @@ NETWORKS: Mapping[str, NetworkRow] = MappingProxyType(
             ),
             sha256=_CLIP_SHA256,
         ),
-        "lpips-vgg": _vgg16(
-            "stylegan_eval.networks.lpips:load_lpips",
+        "lpips-vgg": replace(
+            _VGG16,
+            place="stylegan_eval.networks.lpips:load_lpips",
             otherwise="pass it with --weights FILE, or use --distance st-lpips-vgg",
             is_distance=True,
             smallest=16,

@@ -122,15 +122,15 @@ def test_a_factory_that_fails_is_told_in_a_line(made_by, text, message):
 @pytest.mark.parametrize(
     ("made", "lacking", "advice"),
     [
-        ("Net(4, 192)", ["z_dim", "resolution"], "say, g.z_dim = 512, g.resolution = 64"),
-        ("Net(4, 192, z_dim=4)", ["resolution"], "say, g.resolution = 64"),
-        ("Net(4, 192, resolution=8)", ["z_dim"], "say, g.z_dim = 512"),
+        ("Net(4, 192)", ["z_dim", "resolution"], "for example g.z_dim = 512, g.resolution = 64"),
+        ("Net(4, 192, z_dim=4)", ["resolution"], "for example g.resolution = 64"),
+        ("Net(4, 192, resolution=8)", ["z_dim"], "for example g.z_dim = 512"),
         ("saved(torch.jit.trace(Net(4, 192), torch.ones(1, 4)))", ["z_dim", "resolution"],
-         "name a factory that loads the file and sets, say, g.z_dim = 512, g.resolution = 64"),
+         "name a factory that loads the file and sets, for example g.z_dim = 512, g.resolution = 64"),
         ("types.SimpleNamespace(**vars(Good()), **PARTS)", ["z_dim", "resolution", "noise_shapes"],
          "g.noise_shapes = ()"),
         ("types.SimpleNamespace(z_dim=4, resolution=8, **PARTS)", ["noise_shapes"],
-         "say, g.noise_shapes = ()"),
+         "for example g.noise_shapes = ()"),
     ],
 )  # fmt: skip
 def test_what_a_generator_lacks_is_named_and_can_be_given_as_is_said(
@@ -155,7 +155,7 @@ def test_what_a_generator_lacks_is_named_and_can_be_given_as_is_said(
         made_by(f"def make(device):\n    return {made}\n", head)
     assert f"which lacks {', '.join(lacking)}: " in str(told.value)
     assert advice in str(told.value)
-    line = str(told.value).split("say, ")[1].replace(", ", "; ")
+    line = str(told.value).split("for example ")[1].replace(", ", "; ")
     line = line.replace("512", "4").replace("64", "8")
     made_by(f"def make(device):\n    g = {made}\n    {line}\n    return g\n", head)
 
@@ -172,7 +172,7 @@ def test_a_callable_with_parts_that_are_not_used_says_so(made_by):
     )
     (said,) = (note for note in loaded.notes if "taken as a callable" in note)
     assert "mapping and synthesis are not used, w is z" in said
-    assert "set, say, g.noise_shapes = ()" in said
+    assert "set, for example g.noise_shapes = ()" in said
     assert not loaded.maps
 
 
