@@ -126,7 +126,7 @@ def test_a_factory_that_fails_is_told_in_a_line(made_by, text, message):
         ("Net(4, 192, z_dim=4)", ["resolution"], "for example g.resolution = 64"),
         ("Net(4, 192, resolution=8)", ["z_dim"], "for example g.z_dim = 512"),
         ("saved(torch.jit.trace(Net(4, 192), torch.ones(1, 4)))", ["z_dim", "resolution"],
-         "name a factory that loads the file and sets, for example g.z_dim = 512, g.resolution = 64"),
+         "a factory that loads the file and sets, for example g.z_dim = 512, g.resolution = 64"),
         ("types.SimpleNamespace(**vars(Good()), **PARTS)", ["z_dim", "resolution", "noise_shapes"],
          "g.noise_shapes = ()"),
         ("types.SimpleNamespace(z_dim=4, resolution=8, **PARTS)", ["noise_shapes"],
