@@ -22,7 +22,7 @@ from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, coll
 from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals, open_pair
 from stylegan_eval.networks.loading import load_detector
-from stylegan_eval.results.results import Row
+from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
     FeatureSettings,
@@ -112,6 +112,11 @@ def evaluate_each(
                 **_about_protocol(compared, fakes, settings, collectors[network].detector),
                 **where(run),
             }
+            about["note"] = one_note(
+                about.get("note", ""),
+                _unnamed(fakes, inputs.images, settings),
+                _unnamed(compared, inputs.data, settings),
+            )
             values = resolve_name(metric.place)(settings, fake[network], real[network])
             rows.append([make_row(value, about) for value in values])
         for consumer, arrays in zip(consumers, parts, strict=True):
@@ -224,6 +229,15 @@ def _about_generated(fakes: Images | StoredStats, inputs: Inputs) -> Mapping[str
         "generator_digest": fakes.content,
         "description": "statistics",
     }
+
+
+def _unnamed(
+    side: Images | StoredStats | None, path: Path | None, settings: FeatureSettings
+) -> str:
+    """Note that a file of statistics, as other packages write it, names no feature network."""
+    if not isinstance(side, StoredStats) or side.detector:
+        return ""
+    return f"{path} does not say of which network its features are: taken as {settings.features}"
 
 
 def _about_real(

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import fields
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -197,6 +198,12 @@ def test_images_and_statistics_stand_for_generators(tmp_path, ckpt, image_folder
     assert values[2]["description"] == "statistics"
     # Read back, a covariance has lost its last bits, and these are singular.
     assert [v["value"] for v in values] == pytest.approx([values[0]["value"]] * 3, rel=1e-6)
+    # A file of another package names no network: the row says which one it was taken for.
+    with np.load(files["reals"]) as ours:
+        np.savez(tmp_path / "theirs.npz", mu=ours["mu"], sigma=ours["sigma"])
+    theirs = run("fid", "--images", fakes, "--data", tmp_path / "theirs.npz", "--num", 12, *LITE)
+    assert "theirs.npz does not say of which network its features are" in theirs.stderr
+    assert "does not say of which network" not in values[1]["note"] + values[2]["note"]
     assert_refused(
         run("kid", "--images", files["fakes"], "--data", reals, "--num", 12, "--subset-size", 4,
             *LITE),
