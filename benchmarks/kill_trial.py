@@ -185,7 +185,10 @@ class Trial:
 
     def _saved(self, out: Path) -> bool:
         """Whether the training that ended last says that it saved, or came to its end."""
-        last = (out / "train.log").read_text().splitlines()[-1]
+        *lines, last = (out / "train.log").read_text().splitlines()
+        if last.endswith("its own message says why"):  # one of several was stopped in a measurement
+            progress = [line for line in lines if " img/s " in line or "wrote checkpoint" in line]
+            return "wrote checkpoint" in progress[-1]
         nimg = read_checkpoint(newest_checkpoint(out)).nimg
         return "stopped by signal" in last or nimg >= self.kimg * 1000
 
