@@ -104,7 +104,7 @@ def measure_throughput(device: str = "auto", *, budget: float = _BUDGET) -> Thro
         Seconds of steps.
     """
     from stylegan.runtime import Runtime
-    from stylegan.training.cost import PhaseCost
+    from stylegan.training.cost import Phase
     from stylegan.training.partition import Execution
     from stylegan.training.schedule import training_point
     from stylegan.training.speed import measure_phases, trial_steps
@@ -116,7 +116,7 @@ def measure_throughput(device: str = "auto", *, budget: float = _BUDGET) -> Thro
     for nimg, size in ((0, stages[0]), (round(1000 * config.schedule.total_kimg), stages[-1])):
         point = training_point(nimg, config)
         costs.append(
-            PhaseCost(
+            Phase(
                 point=point,
                 images=1,
                 flop_per_image=work_of(config, size).flop(point.minibatch) / point.minibatch,
@@ -127,7 +127,7 @@ def measure_throughput(device: str = "auto", *, budget: float = _BUDGET) -> Thro
     with trial_steps(config, Execution(), runtime) as build:
         small, large = measure_phases(costs, build, rate=math.inf, budget=budget)
     flop = [cost.flop_per_image * cost.point.minibatch for cost in costs]
-    seconds = [s.cost.point.minibatch / s.img_per_s for s in (small, large)]
+    seconds = [s.point.minibatch / s.img_per_s for s in (small, large)]
     return two_point_throughput(flop, seconds, name=f"this machine's {runtime.device.type}")
 
 

@@ -19,16 +19,7 @@ from stylegan.configs import CONFIGS, Config
 from stylegan.datasets.reals import RawBatch
 from stylegan.networks import discriminator, epilogue, layers, synthesis
 from stylegan.runtime import Runtime
-from stylegan.training.loop import (
-    Forward,
-    Pass,
-    Step,
-    both_steps,
-    discriminator_terms,
-    draw_cutoff,
-    draw_fakes,
-    generator_loss,
-)
+from stylegan.training.loop import MicroBatch, Steps, draw_cutoff, generator_loss
 from stylegan.training.optimizer import ema_beta
 from stylegan.training.partition import Execution, shares
 from stylegan.training.randomness import StepRandom
@@ -203,23 +194,16 @@ def _raw_batches(case: Case) -> Iterator[RawBatch]:
         yield RawBatch(images, torch.zeros(case.minibatch, dtype=torch.bool), nothing, nothing)
 
 
-def _step(case: Case, runtime: Runtime, forward: Forward, nimg: int) -> Step:
-    config = case.config
-    point = replace(training_point(0, config), lod=0.0, resolution=case.resolution)
-    random = StepRandom(0, nimg, runtime.device)
-    return Step(point=point, loss=config.loss, random=random, runtime=runtime, forward=forward)
-
-
 def fast_step(case: Case, execution: Execution) -> Callable[[], Tensor]:
     """The training loop's own step of D, of the average and of G; returns G's loss."""
     config, runtime = case.config, Runtime.choose(case.device)
-    state = TrainState.fresh(config, runtime, seed=0)
-    forward = Forward.of(state, execution)
+    steps = Steps(TrainState.fresh(config, runtime, seed=0), config, runtime, execution)
+    point = replace(training_point(0, config), lod=0.0, resolution=case.resolution)
     parts, batches = shares(case.minibatch, 4), _raw_batches(case)
 
     def step() -> Tensor:
-        doing = _step(case, runtime, forward, state.nimg)
-        return both_steps(state, doing, parts, batches, config.schedule.ema_kimg)["loss_G"]
+        random = StepRandom(0, steps.state.nimg, runtime.device)
+        return steps.both(point, random, parts, batches)["loss_G"]
 
     return step
 
@@ -233,7 +217,7 @@ def plain_step(case: Case) -> Callable[[], Tensor]:
     with plain_layers():
         state = TrainState.fresh(config, runtime, seed=0)
     average = copy.deepcopy(state.G).requires_grad_(requires_grad=False)
-    forward = Forward(state.G.synthesis, state.D, state.D)
+    steps = Steps(state, config, runtime, Execution())
     (share,), batches = shares(case.minibatch, 4), _raw_batches(case)
     adams: dict[nn.Module, torch.optim.Adam] = {
         network: torch.optim.Adam(network.parameters(), 0.001, (0.0, 0.99), foreach=False)
@@ -242,10 +226,10 @@ def plain_step(case: Case) -> Callable[[], Tensor]:
     beta = ema_beta(case.minibatch, config.schedule.ema_kimg)
 
     def step() -> Tensor:
-        doing = _step(case, runtime, forward, state.nimg)
-        batch = Pass.of(next(batches), share, 0.0, runtime.device)
+        random = StepRandom(0, state.nimg, runtime.device)
+        batch = MicroBatch.of(next(batches), share, 0.0, runtime.device)
         with plain_layers():
-            loss = _plain_steps(state, doing, batch, config, adams)
+            loss = _plain_steps(steps, random, batch, adams)
         _plain_ema(average, state.G, beta)
         state.nimg += case.minibatch
         return loss
@@ -254,28 +238,25 @@ def plain_step(case: Case) -> Callable[[], Tensor]:
 
 
 def _plain_steps(
-    state: TrainState,
-    step: Step,
-    batch: Pass,
-    config: Config,
-    adams: dict[nn.Module, torch.optim.Adam],
+    steps: Steps, random: StepRandom, batch: MicroBatch, adams: dict[nn.Module, torch.optim.Adam]
 ) -> Tensor:
-    cutoff = draw_cutoff(state.G, config.loss, 0.0, step.random)
+    state, loss = steps.state, steps.config.loss
+    cutoff = draw_cutoff(state.G, loss, 0.0, random)
     state.D.requires_grad_(requires_grad=True)
     adams[state.D].zero_grad()
     with torch.no_grad():
-        fakes, _ = draw_fakes(state, step, batch.share, None, cutoff)
-    terms = discriminator_terms(step.forward, batch, fakes, None, loss=config.loss, lod=0.0)
+        fakes, _ = steps.draw_fakes(batch.share, None, cutoff, 0.0, random)
+    terms = steps.discriminator_terms(batch, fakes, None, 0.0)
     torch.autograd.backward(terms["loss_D"])
     adams[state.D].step()
-    cutoff = draw_cutoff(state.G, config.loss, 0.0, step.random)
+    cutoff = draw_cutoff(state.G, loss, 0.0, random)
     state.D.requires_grad_(requires_grad=False)
     adams[state.G].zero_grad()
-    fakes, _ = draw_fakes(state, step, batch.share, None, cutoff)
-    loss = generator_loss(step.forward.scores(fakes, None, 0.0), config.loss)
-    torch.autograd.backward(loss)
+    fakes, _ = steps.draw_fakes(batch.share, None, cutoff, 0.0, random)
+    value = generator_loss(steps.score(fakes, None, 0.0), loss)
+    torch.autograd.backward(value)
     adams[state.G].step()
-    return loss.detach()
+    return value.detach()
 
 
 def _plain_ema(average: nn.Module, network: nn.Module, beta: float) -> None:

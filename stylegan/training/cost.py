@@ -16,7 +16,7 @@ from stylegan_eval.results.formatting import size_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhaseCost:
+class Phase:
     """One phase of a training and what it takes."""
 
     point: TrainingPoint  # The phase's first point
@@ -25,6 +25,25 @@ class PhaseCost:
     """Floating-point operations of a step of D and of G, per image of the minibatch."""
     at_a_time: int  # Images in a pass of one process
     memory: int  # Estimated peak of one process in bytes; see `step_cost`
+    img_per_s: float = 0.0  # Real images per second, over all processes; 0 where unknown
+    measured: bool = False
+    """Whether warm steps of this phase were timed; otherwise the speed follows from its operations
+    and the rate of the phases that were, weighted by theirs."""
+
+    @property
+    def fades(self) -> bool:
+        """Whether a resolution is faded in."""
+        return self.point.lod % 1 > 0
+
+    @property
+    def seconds(self) -> float:
+        """Length."""
+        return self.images / self.img_per_s
+
+    @property
+    def step_flop(self) -> float:
+        """Operations of a step of D and one of G."""
+        return self.flop_per_image * self.point.minibatch
 
 
 def step_cost(
@@ -50,9 +69,7 @@ def step_cost(
     return flop * minibatch, memory
 
 
-def phase_costs(
-    config: Config, execution: Execution | None = None, world: int = 1
-) -> list[PhaseCost]:
+def phase_costs(config: Config, execution: Execution | None = None, world: int = 1) -> list[Phase]:
     """Every phase of a training with its cost in each of `world` processes, in order."""
     execution = execution or Execution()
     rehearsal = Rehearsal(config, execution)
@@ -62,19 +79,14 @@ def phase_costs(
         own = point.minibatch // world
         at_a_time = max(share.size for share in execution.shares(point, config, runtime))
         flop, memory = rehearsal.step(point.lod, own, at_a_time)
-        costs.append(
-            PhaseCost(
-                point=point,
-                images=images,
-                flop_per_image=flop,
-                at_a_time=at_a_time,
-                memory=memory,
-            )
+        phase = Phase(
+            point=point, images=images, flop_per_image=flop, at_a_time=at_a_time, memory=memory
         )
+        costs.append(phase)
     return costs
 
 
-def costs_left(costs: Sequence[PhaseCost], nimg: int) -> Iterator[PhaseCost]:
+def costs_left(costs: Sequence[Phase], nimg: int) -> Iterator[Phase]:
     """Phases, or their parts, that are left after `nimg` images."""
     for cost in costs:
         begin, end = max(cost.point.nimg, nimg), cost.point.nimg + cost.images
@@ -138,7 +150,7 @@ def _most_images(
 class RemainingTime:
     """Estimate of the time left, from the rate so far and the cost of the phases to come."""
 
-    def __init__(self, costs: list[PhaseCost]) -> None:
+    def __init__(self, costs: list[Phase]) -> None:
         self.costs = costs
 
     def flop_left(self, nimg: int) -> float:

@@ -19,7 +19,7 @@ from stylegan.checkpoint import kimg_name
 from stylegan.configs import Config
 from stylegan.networks.generator import GeneratorAtLod
 from stylegan.png import image_grid, save_png
-from stylegan.training.cost import PhaseCost, RemainingTime
+from stylegan.training.cost import Phase, RemainingTime
 from stylegan.training.loop import Terms
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.state import TrainState
@@ -80,7 +80,7 @@ def say(text: str) -> None:
 class Progress:
     """Progress bar, and one row of the log per tick."""
 
-    def __init__(self, log: RunLog, config: Config, costs: list[PhaseCost], nimg: int) -> None:
+    def __init__(self, log: RunLog, config: Config, costs: list[Phase], nimg: int) -> None:
         self.log = log
         self.remaining = RemainingTime(costs)
         self.timed_nimg = nimg  # images shown at `tick_time`

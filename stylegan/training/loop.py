@@ -15,45 +15,25 @@ from stylegan.networks.generator import Generator, mix_styles
 from stylegan.runtime import Runtime
 from stylegan.training import losses
 from stylegan.training.batches import RealImages, feed
-from stylegan.training.optimizer import Tally, ema_beta, update_ema
+from stylegan.training.optimizer import ema_beta, update_ema
 from stylegan.training.partition import Execution, Share
 from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import TrainingPoint, training_point
 from stylegan.training.state import TrainState
 
-Images = Callable[[Tensor, Sequence[Tensor], float], Tensor]
-Scores = Callable[[Tensor, Tensor | None, float], Tensor]
-
-
-@dataclass(frozen=True)
-class Forward:
-    """Forward passes."""
-
-    images: Images  # (ws, noise, lod) -> images; see `Synthesis.forward`
-    scores: Scores
-    """(images, labels, lod) -> scores; see `Discriminator.forward`. Differentiable once."""
-    scores_twice: Scores  # The same, differentiable twice
-
-    @classmethod
-    def of(cls, state: TrainState, execution: Execution) -> "Forward":
-        """Forward passes of G and D."""
-        dtype = execution.dtype
-        scores_twice: Scores = partial(state.D, dtype=dtype)
-        if not execution.compile:
-            return cls(partial(state.G.synthesis, dtype=dtype), scores_twice, scores_twice)
-        images: Images = partial(CompiledSynthesis(state.G), dtype=dtype)
-        return cls(images, partial(CompiledDiscriminator(state.D), dtype=dtype), scores_twice)
-
-
+# (ws, noise, lod) -> images; see `Synthesis.forward`.
+Draw = Callable[[Tensor, Sequence[Tensor], float], Tensor]
+# (images, labels, lod) -> scores; see `Discriminator.forward`.
+Score = Callable[[Tensor, Tensor | None, float], Tensor]
 Terms = Mapping[str, Tensor]
 Hook = Callable[[TrainState, TrainingPoint, Terms], None]
 
 
 @dataclass(frozen=True)
-class Pass:
-    """What one pass of a step works on."""
+class MicroBatch:
+    """Real images that are worked on at once."""
 
-    share: Share  # Which images of the minibatch; n of them
+    share: Share  # Their places in the minibatch; n of them
     reals: Tensor  # [n, C, H, W] in [-1, 1]
     labels: Tensor | None = None
     other_labels: Tensor | None = None
@@ -61,23 +41,12 @@ class Pass:
     G's step. None for an unconditional network."""
 
     @classmethod
-    def of(cls, raw: RawBatch, share: Share, lod: float, device: torch.device) -> "Pass":
+    def of(cls, raw: RawBatch, share: Share, lod: float, device: torch.device) -> "MicroBatch":
         """Move a batch to the device, then convert, mirror and fade it there."""
         images, mirror, labels, others = (part.to(device, non_blocking=True) for part in raw)
         reals = process_reals(images, lod=lod, mirror=mirror)
         conditional = labels.shape[1] > 0
         return cls(share, reals, labels if conditional else None, others if conditional else None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """What the steps of D and of G at one place of the training have in common."""
-
-    point: TrainingPoint  # Minibatch, learning rate, lod
-    loss: LossConfig  # Which loss
-    random: StepRandom  # All randomness
-    runtime: Runtime  # Device and processes
-    forward: Forward  # The networks, as they are to be run
 
 
 def train(
@@ -105,7 +74,7 @@ def train(
     """
     execution = execution or Execution()
     total_nimg = config.schedule.total_kimg * 1000
-    forward = Forward.of(state, execution)
+    steps = Steps(state, config, runtime, execution)
     with closing(feed(reals, config, state.nimg, execution, runtime)) as batches:
         while state.nimg < total_nimg:
             point = training_point(state.nimg, config)
@@ -113,37 +82,158 @@ def train(
             shares = execution.shares(point, config, runtime)
             terms: dict[str, Tensor] = {}
             for _ in range(config.schedule.minibatch_repeats):
-                step = Step(
-                    point=point,
-                    loss=config.loss,
-                    random=StepRandom(seed, state.nimg, runtime.device),
-                    runtime=runtime,
-                    forward=forward,
-                )
-                terms |= both_steps(state, step, shares, batches, config.schedule.ema_kimg)
+                random = StepRandom(seed, state.nimg, runtime.device)
+                terms |= steps.both(point, random, shares, batches)
             for hook in hooks:
                 hook(state, point, terms)
             if runtime.any(said=should_stop()):
                 return
 
 
-def both_steps(
-    state: TrainState,
-    step: Step,
-    shares: Sequence[Share],
-    batches: Iterator[RawBatch],
-    ema_kimg: float,
-) -> dict[str, Tensor]:
-    """One step of D, of the moving average, and of G; the terms of both losses."""
-    passes = [
-        Pass.of(next(batches), share, step.point.lod, step.runtime.device) for share in shares
-    ]
-    terms = discriminator_step(state, step, passes)
-    beta = ema_beta(step.point.minibatch, ema_kimg)
-    update_ema(state.flat_ema, state.flat_G, beta)  # with D's step, so before G's
-    state.G_ema.w_avg.copy_(state.G.w_avg)
-    state.nimg += step.point.minibatch
-    return terms | generator_step(state, step, passes)
+class Steps:
+    """Steps of D and of G.
+
+    `execution`: Type of the networks; whether that which is differentiated once is compiled.
+    """
+
+    def __init__(
+        self, state: TrainState, config: Config, runtime: Runtime, execution: Execution
+    ) -> None:
+        self.state, self.config, self.runtime = state, config, runtime
+        dtype = execution.dtype
+        self.draw: Draw = partial(state.G.synthesis, dtype=dtype)
+        self.score: Score = partial(state.D, dtype=dtype)
+        self.score_twice = self.score
+        if execution.compile:
+            self.draw = partial(CompiledSynthesis(state.G), dtype=dtype)
+            self.score = partial(CompiledDiscriminator(state.D), dtype=dtype)
+
+    def both(
+        self,
+        point: TrainingPoint,
+        random: StepRandom,
+        shares: Sequence[Share],
+        raw: Iterator[RawBatch],
+    ) -> dict[str, Tensor]:
+        """One step of D, of the moving average, and of G; the terms of both losses."""
+        state, device = self.state, self.runtime.device
+        batches = [MicroBatch.of(next(raw), share, point.lod, device) for share in shares]
+        terms = self.discriminator_step(point, random, batches)
+        beta = ema_beta(point.minibatch, self.config.schedule.ema_kimg)
+        update_ema(state.flat_ema, state.flat_G, beta)  # with D's step, so before G's
+        state.G_ema.w_avg.copy_(state.G.w_avg)
+        state.nimg += point.minibatch
+        return terms | self.generator_step(point, random, batches)
+
+    def discriminator_step(
+        self, point: TrainingPoint, random: StepRandom, batches: Sequence[MicroBatch]
+    ) -> dict[str, Tensor]:
+        """One step of D; the terms of its loss, over the whole minibatch."""
+        state, loss = self.state, self.config.loss
+        cutoff = draw_cutoff(state.G, loss, point.lod, random)
+        state.D.requires_grad_(requires_grad=True)
+        state.flat_D.clear()
+        for batch in batches:
+            self._discriminator_pass(batch, cutoff, point.lod, random)
+        w_mean, terms = state.flat_D.add_up(self.runtime)
+        state.G.update_w_avg(w_mean[None])
+        return terms | {"grad_norm_D": state.optimizer_D.update(point.lrate)}
+
+    def _discriminator_pass(
+        self, batch: MicroBatch, cutoff: int | None, lod: float, random: StepRandom
+    ) -> None:
+        """Add the gradients and loss terms of D for one micro-batch; its graph goes on return."""
+        share, loss = batch.share, self.config.loss
+        with torch.no_grad():
+            fakes, w_mean = self.draw_fakes(share, batch.labels, cutoff, lod, random)
+        t = random.uniform(share, 1, 1, 1) if loss.kind == "wgan-gp" else None
+        terms = self.discriminator_terms(batch, fakes, t, lod)
+        # Of R1's two gradients of the reals, this one would be thrown away.
+        weights = list(self.state.D.parameters())
+        torch.autograd.backward(terms["loss_D"] * share.weight, inputs=weights)
+        self.state.flat_D.add(w_mean, terms, share.weight)
+
+    def discriminator_terms(
+        self, batch: MicroBatch, fakes: Tensor, t: Tensor | None, lod: float
+    ) -> dict[str, Tensor]:
+        """Loss of D ("loss_D") and what it is made of, each a scalar.
+
+        Parameters
+        ----------
+        batch : MicroBatch
+            Reals, and the labels of reals and fakes.
+        fakes : Tensor
+            [n, C, H, W].
+        t : Tensor or None
+            [n, 1, 1, 1] in [0, 1): where WGAN-GP looks between them.
+        """
+        reals, labels, loss = batch.reals, batch.labels, self.config.loss
+        uses_r1 = loss.kind == "logistic-r1" and loss.r1_gamma > 0
+        reals.requires_grad_(uses_r1)
+        score_reals = self.score_twice if uses_r1 else self.score
+        real_scores, fake_scores = score_reals(reals, labels, lod), self.score(fakes, labels, lod)
+        terms = {"score_real": real_scores.mean(), "score_fake": fake_scores.mean()}
+        if loss.kind == "logistic-r1":
+            value = losses.d_logistic(real_scores, fake_scores).mean()
+            if uses_r1:
+                # One pass of the reals serves loss and penalty.
+                terms["r1"] = losses.squared_gradient_norm(real_scores, reals, lod).mean()
+                value = value + loss.r1_gamma / 2 * terms["r1"]
+        else:
+            assert t is not None
+            value = losses.d_wgan(real_scores, fake_scores, loss.drift).mean()
+            mixed = losses.mix_images(reals, fakes, t).requires_grad_()
+            scores = self.score_twice(mixed, labels, lod)
+            norms2 = losses.squared_gradient_norm(scores, mixed, lod)
+            terms["gp"] = losses.gradient_penalty(norms2, loss.gp_lambda, loss.gp_target).mean()
+            value = value + terms["gp"]
+        return terms | {"loss_D": value, "fake_spread": spread(fakes.detach())}
+
+    def generator_step(
+        self, point: TrainingPoint, random: StepRandom, batches: Sequence[MicroBatch]
+    ) -> dict[str, Tensor]:
+        """One step of G; its loss, over the whole minibatch."""
+        state = self.state
+        cutoff = draw_cutoff(state.G, self.config.loss, point.lod, random)
+        state.D.requires_grad_(requires_grad=False)  # its weights' gradients would be thrown away
+        state.flat_G.clear()
+        for batch in batches:
+            self._generator_pass(batch, cutoff, point.lod, random)
+        w_mean, terms = state.flat_G.add_up(self.runtime)
+        state.G.update_w_avg(w_mean[None])
+        return terms | {"grad_norm_G": state.optimizer_G.update(point.lrate)}
+
+    def _generator_pass(
+        self, batch: MicroBatch, cutoff: int | None, lod: float, random: StepRandom
+    ) -> None:
+        """Add the gradients and the loss of G for one micro-batch."""
+        labels, weight = batch.other_labels, batch.share.weight
+        fakes, w_mean = self.draw_fakes(batch.share, labels, cutoff, lod, random)
+        value = generator_loss(self.score(fakes, labels, lod), self.config.loss)
+        torch.autograd.backward(value * weight)
+        self.state.flat_G.add(w_mean, {"loss_G": value}, weight)
+
+    def draw_fakes(
+        self,
+        share: Share,
+        labels: Tensor | None,
+        cutoff: int | None,
+        lod: float,
+        random: StepRandom,
+    ) -> tuple[Tensor, Tensor]:
+        """Fresh images as training sees them: mixed styles, fresh noise, no truncation.
+
+        Returns
+        -------
+        images : Tensor
+            [n, C, H, W].
+        w_mean : Tensor
+            [w_dim], mean of w before mixing.
+        """
+        G = self.state.G
+        ws, w_mean = draw_ws(G, share, labels, cutoff, random)
+        noise = [random.normal(share, 1, *size) for size in G.g.noise_shapes(lod)]
+        return self.draw(ws, noise, lod), w_mean
 
 
 def draw_cutoff(G: Generator, loss: LossConfig, lod: float, random: StepRandom) -> int | None:
@@ -177,62 +267,6 @@ def draw_ws(
     return ws, w_mean
 
 
-def draw_fakes(
-    state: TrainState, step: Step, share: Share, labels: Tensor | None, cutoff: int | None
-) -> tuple[Tensor, Tensor]:
-    """Fresh images as training sees them: mixed styles, fresh noise, no truncation.
-
-    Returns
-    -------
-    images : Tensor
-        [n, C, H, W].
-    w_mean : Tensor
-        [w_dim], mean of w before mixing.
-    """
-    ws, w_mean = draw_ws(state.G, share, labels, cutoff, step.random)
-    sizes = state.G.g.noise_shapes(step.point.lod)
-    noise = [step.random.normal(share, 1, *size) for size in sizes]
-    return step.forward.images(ws, noise, step.point.lod), w_mean
-
-
-def discriminator_terms(
-    forward: Forward, batch: Pass, fakes: Tensor, t: Tensor | None, *, loss: LossConfig, lod: float
-) -> dict[str, Tensor]:
-    """Loss of D ("loss_D") and what it is made of, each a scalar.
-
-    Parameters
-    ----------
-    forward : Forward
-        D, whose weights require gradients.
-    batch : Pass
-        Reals, and the labels of reals and fakes.
-    fakes : Tensor
-        [n, C, H, W].
-    t : Tensor or None
-        [n, 1, 1, 1] in [0, 1): where WGAN-GP looks between them.
-    """
-    reals, labels = batch.reals, batch.labels
-    uses_r1 = loss.kind == "logistic-r1" and loss.r1_gamma > 0
-    reals.requires_grad_(uses_r1)
-    real_score = forward.scores_twice if uses_r1 else forward.scores
-    real_scores, fake_scores = real_score(reals, labels, lod), forward.scores(fakes, labels, lod)
-    terms = {"score_real": real_scores.mean(), "score_fake": fake_scores.mean()}
-    if loss.kind == "logistic-r1":
-        value = losses.d_logistic(real_scores, fake_scores).mean()
-        if uses_r1:
-            # One pass of the reals serves loss and penalty.
-            terms["r1"] = losses.squared_gradient_norm(real_scores, reals, lod).mean()
-            value = value + loss.r1_gamma / 2 * terms["r1"]
-    else:
-        assert t is not None
-        value = losses.d_wgan(real_scores, fake_scores, loss.drift).mean()
-        mixed = losses.mix_images(reals, fakes, t).requires_grad_()
-        norms2 = losses.squared_gradient_norm(forward.scores_twice(mixed, labels, lod), mixed, lod)
-        terms["gp"] = losses.gradient_penalty(norms2, loss.gp_lambda, loss.gp_target).mean()
-        value = value + terms["gp"]
-    return terms | {"loss_D": value, "fake_spread": spread(fakes.detach())}
-
-
 def spread(images: Tensor) -> Tensor:
     """Standard deviation over a minibatch [n, C, H, W], mean over pixels; a scalar.
 
@@ -246,54 +280,3 @@ def generator_loss(scores: Tensor, loss: LossConfig) -> Tensor:
     """Loss of G, a scalar, from D's scores [N, 1] of its images."""
     objective = losses.g_wgan if loss.kind == "wgan-gp" else losses.g_logistic_nonsaturating
     return objective(scores).mean()
-
-
-def discriminator_step(state: TrainState, step: Step, passes: Sequence[Pass]) -> dict[str, Tensor]:
-    """One step of D; the terms of its loss, over the whole minibatch."""
-    cutoff = draw_cutoff(state.G, step.loss, step.point.lod, step.random)
-    state.D.requires_grad_(requires_grad=True)
-    tally = Tally(state.flat_D)
-    for batch in passes:
-        _discriminator_pass(state, step, batch, cutoff, tally)
-    w_mean, terms = tally.total(step.runtime)
-    state.G.update_w_avg(w_mean[None])
-    return terms | {"grad_norm_D": state.optimizer_D.update(step.point.lrate)}
-
-
-def _discriminator_pass(
-    state: TrainState, step: Step, batch: Pass, cutoff: int | None, tally: Tally
-) -> None:
-    """Add the gradients and loss terms of D for one micro-batch; its graph is freed on return."""
-    with torch.no_grad():
-        fakes, w_mean = draw_fakes(state, step, batch.share, batch.labels, cutoff)
-    gp = step.loss.kind == "wgan-gp"
-    t = step.random.uniform(batch.share, 1, 1, 1) if gp else None
-    lod, weight = step.point.lod, batch.share.weight
-    terms = discriminator_terms(step.forward, batch, fakes, t, loss=step.loss, lod=lod)
-    # Of R1's two gradients of the reals, this one would be thrown away.
-    weights = list(state.D.parameters())
-    torch.autograd.backward(terms["loss_D"] * weight, inputs=weights)
-    tally.add(w_mean, terms, weight)
-
-
-def generator_step(state: TrainState, step: Step, passes: Sequence[Pass]) -> dict[str, Tensor]:
-    """One step of G; its loss, over the whole minibatch."""
-    cutoff = draw_cutoff(state.G, step.loss, step.point.lod, step.random)
-    state.D.requires_grad_(requires_grad=False)  # its weights' gradients would be thrown away
-    tally = Tally(state.flat_G)
-    for batch in passes:
-        _generator_pass(state, step, batch, cutoff, tally)
-    w_mean, terms = tally.total(step.runtime)
-    state.G.update_w_avg(w_mean[None])
-    return terms | {"grad_norm_G": state.optimizer_G.update(step.point.lrate)}
-
-
-def _generator_pass(
-    state: TrainState, step: Step, batch: Pass, cutoff: int | None, tally: Tally
-) -> None:
-    """Add the gradients and the loss of G for one micro-batch."""
-    labels, weight = batch.other_labels, batch.share.weight
-    fakes, w_mean = draw_fakes(state, step, batch.share, labels, cutoff)
-    value = generator_loss(step.forward.scores(fakes, labels, step.point.lod), step.loss)
-    torch.autograd.backward(value * weight)
-    tally.add(w_mean, {"loss_G": value}, weight)

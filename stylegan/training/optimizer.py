@@ -22,25 +22,18 @@ class Flat:
 
     The network's parameters become views of `weights` and their ``.grad`` views of `gradients`, so
     one call steps the optimizer, moves the average, clears the gradients or adds them up over all
-    processes. Numbers that travel with the gradients follow them, in `tail`.
+    processes. Behind the gradients, in the same vector, travel `tail` other numbers: the mean w,
+    and terms of the loss.
 
-    Parameters
-    ----------
-    network : nn.Module
-        On its final device, in its final memory format.
-    tail : int
-        Numbers to travel along.
-
-    Attributes
-    ----------
-    weights : Tensor
-        [P]; gaps between parameters hold zeros.
-    buffer : Tensor
-        [P + tail]: gradients, then `tail`; empty for a network that is not trained.
+    `network`: On its final device, in its final memory format.
     """
+
+    weights: Tensor  # [P]; gaps between parameters hold zeros
+    buffer: Tensor  # [P + tail]: gradients, then `tail`; empty for a network that is not trained
 
     def __init__(self, network: nn.Module, *, tail: int = 0) -> None:
         self._places: dict[str, tuple[int, nn.Parameter]] = {}
+        self._terms: tuple[str, ...] = ()  # Names of the loss terms in the tail
         offset = 0
         for name, parameter in network.named_parameters():
             self._places[name] = (offset, parameter)
@@ -76,15 +69,48 @@ class Flat:
         }
 
     def load(self, vector: Tensor, values: Mapping[str, Tensor]) -> None:
-        """Write `values`, by the names of the parameters, into `vector` [P].
-
-        Raises
-        ------
-        KeyError
-            A parameter has no value.
-        """
+        """Write `values`, one for each parameter by its name, into `vector` [P]."""
         for name, view in self.views(vector).items():
             view.copy_(values[name])
+
+    def clear(self) -> None:
+        """Set gradients and tail to zero."""
+        self.buffer.zero_()
+
+    def add(self, w_mean: Tensor, terms: Mapping[str, Tensor], weight: float) -> None:
+        """Add the means over a micro-batch to the tail; ``backward`` adds its gradients.
+
+        Parameters
+        ----------
+        w_mean : Tensor
+            [w_dim].
+        terms : mapping
+            Scalars; the same names for every micro-batch.
+        weight : float
+            Part of the minibatch: over all micro-batches and processes they add up to 1.
+        """
+        self._terms = tuple(terms)
+        numbers = torch.cat([w_mean, torch.stack([term.detach() for term in terms.values()])])
+        self.tail[: len(numbers)].add_(numbers, alpha=weight)
+
+    def add_up(self, runtime: Runtime) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add up over the processes; the gradients are then those of the whole minibatch.
+
+        A gradient that is not finite in one process is not finite in the sum, so all processes
+        leave the step out together.
+
+        Returns
+        -------
+        w_mean : Tensor
+            [w_dim].
+        terms : dict
+            Scalars on the device.
+        """
+        runtime.add_up(self.buffer)
+        numbers = self.tail.clone()
+        w_dim = len(numbers) - NUM_TERMS
+        values = numbers[w_dim : w_dim + len(self._terms)].unbind()
+        return numbers[:w_dim], dict(zip(self._terms, values, strict=True))
 
 
 class Adam(torch.optim.Adam):
@@ -96,13 +122,11 @@ class Adam(torch.optim.Adam):
     and whether a step is skipped stay on the device: nothing waits for it.
 
     `schedule`: beta1, beta2, eps.
-
-    Attributes
-    ----------
-    skipped : Tensor
-        Steps left out so far because a gradient was infinite or not a number; a scalar on the
-        device.
     """
+
+    skipped: Tensor
+    """Steps left out so far because a gradient was infinite or not a number; a scalar on the
+    device."""
 
     def __init__(self, flat: Flat, schedule: ScheduleConfig) -> None:
         weights = nn.Parameter(flat.weights)
@@ -180,52 +204,3 @@ def update_ema(average: Flat, network: Flat, beta: float) -> None:
     average <- network + beta * (average - network), as the official code has it.
     """
     average.weights.lerp_(network.weights, 1 - beta)
-
-
-class Tally:
-    """Sum over passes and processes, in one vector that travels once.
-
-    A pass adds its gradients by itself, through ``backward``; its other numbers go behind them. A
-    gradient that is not finite in one process is not finite in the sum, so all processes leave
-    the step out together.
-
-    `flat`: Its gradients are cleared.
-    """
-
-    def __init__(self, flat: Flat) -> None:
-        self._flat = flat
-        self._names: tuple[str, ...] = ()
-        flat.buffer.zero_()
-
-    def add(self, w_mean: Tensor, terms: Mapping[str, Tensor], weight: float) -> None:
-        """Add means over a pass, which counts for `weight` of the minibatch.
-
-        Parameters
-        ----------
-        w_mean : Tensor
-            [w_dim].
-        terms : mapping
-            Scalars; the same names in every pass.
-        weight : float
-            All weights of all processes add up to 1.
-        """
-        self._names = tuple(terms)
-        numbers = torch.cat([w_mean, torch.stack([term.detach() for term in terms.values()])])
-        self._flat.tail[: len(numbers)].add_(numbers, alpha=weight)
-
-    def total(self, runtime: Runtime) -> tuple[Tensor, dict[str, Tensor]]:
-        """Add up over the processes; the gradients are then those of the whole minibatch.
-
-        Returns
-        -------
-        w_mean : Tensor
-            [w_dim].
-        terms : dict
-            Scalars on the device.
-        """
-        runtime.add_up(self._flat.buffer)
-        numbers = self._flat.tail.clone()
-        count = len(self._names)
-        w_dim = len(numbers) - NUM_TERMS
-        values = numbers[w_dim : w_dim + count].unbind()
-        return numbers[:w_dim], dict(zip(self._names, values, strict=True))

@@ -14,11 +14,11 @@ from stylegan.configs import CONFIGS, Config, diff
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
-from stylegan.training.cost import costs_left, phase_costs
+from stylegan.training.cost import Phase, costs_left, phase_costs
 from stylegan.training.partition import Execution
 from stylegan.training.schedule import TrainingPoint, training_points
 from stylegan.training.settings import WARMUP, RunSettings
-from stylegan.training.speed import PhaseSpeed, measure_phases, trial_steps
+from stylegan.training.speed import measure_phases, trial_steps
 from stylegan_eval.engine.cache import cache_dir
 from stylegan_eval.images.files import open_images, read_batches
 from stylegan_eval.results.formatting import short_duration, size_text
@@ -132,19 +132,19 @@ class Plan:
     config: Config  # What is trained
     execution: Execution  # How
     runtime: Runtime  # Where
-    speeds: Sequence[PhaseSpeed]  # Every phase from `nimg` on
+    phases: Sequence[Phase]  # Every phase from `nimg` on, with its speed
     free_memory: float  # Free bytes of the device; infinite if unknown
     nimg: int = 0  # Real images shown before
 
     @property
     def seconds(self) -> float:
         """Length of the training."""
-        return sum(speed.seconds for speed in self.speeds)
+        return sum(phase.seconds for phase in self.phases)
 
     @property
-    def largest(self) -> PhaseSpeed:
+    def largest(self) -> Phase:
         """Phase that takes the most memory."""
-        return max(self.speeds, key=lambda speed: speed.cost.memory)
+        return max(self.phases, key=lambda phase: phase.memory)
 
 
 def make_plan(
@@ -165,12 +165,12 @@ def make_plan(
     with trial_steps(config, execution, runtime) as build:
         # A process takes 1 / world of a step's operations.
         rate = convolution_rate(runtime.device) * runtime.world
-        speeds = measure_phases(costs, build, rate=rate, budget=budget, memory=free_memory)
+        phases = measure_phases(costs, build, rate=rate, budget=budget, memory=free_memory)
     return Plan(
         config=config,
         execution=execution,
         runtime=runtime,
-        speeds=speeds,
+        phases=phases,
         free_memory=free_memory,
         nimg=nimg,
     )
@@ -185,7 +185,7 @@ def describe_plan(
     yield from _sizes(plan.config)
     yield ""
     yield "phases:"
-    yield from _table(plan.speeds)
+    yield from _table(plan.phases)
     yield ""
     yield from summary(plan, files, out)
 
@@ -194,10 +194,10 @@ def summary(plan: Plan, files: Sequence[Written] = (), out: Path | None = None) 
     """The same in a few lines: how, memory, length, files, warnings."""
     runtime, execution, config = plan.runtime, plan.execution, plan.config
     yield f"on:      {runtime.device.type}, {_processes(runtime.world)}, {execution.name}"
-    if not plan.speeds:
+    if not plan.phases:
         yield f"length:  nothing is left to do after {plan.nimg / 1000:g} kimg"
         return
-    cost = plan.largest.cost
+    cost = plan.largest
     yield (
         f"memory:  about {size_text(cost.memory)} in each process at {_size(cost.point)},"
         f" {cost.at_a_time} images at a time"
@@ -205,10 +205,10 @@ def summary(plan: Plan, files: Sequence[Written] = (), out: Path | None = None) 
     steps = sum(1 for _ in training_points(config, plan.nimg))
     steps *= config.schedule.minibatch_repeats
     kimg = config.schedule.total_kimg - plan.nimg / 1000
-    timed = sum(speed.measured for speed in plan.speeds)
+    timed = sum(phase.measured for phase in plan.phases)
     yield (
         f"length:  about {short_duration(plan.seconds)} for {kimg:g} kimg in"
-        f" {steps:,d} steps; {_basis(timed, len(plan.speeds))}"
+        f" {steps:,d} steps; {_basis(timed, len(plan.phases))}"
     )
     yield from _files(files)
     sharing = runtime.world if runtime.device.type == "cpu" else 1
@@ -237,20 +237,20 @@ def _size(point: TrainingPoint) -> str:
     return f"{point.resolution}x{point.resolution}"
 
 
-def _table(speeds: Sequence[PhaseSpeed]) -> Iterator[str]:
+def _table(phases: Sequence[Phase]) -> Iterator[str]:
     yield (
         "  from kimg  resolution  minibatch  at a time   lrate  GFLOP/img   memory"
         "     img/s     time"
     )
-    for speed in speeds:
-        cost, point = speed.cost, speed.cost.point
-        fades = " fade" if point.lod % 1 else ""
-        rate = f"{speed.img_per_s:.0f}" if speed.img_per_s >= 10 else f"{speed.img_per_s:.2f}"
+    for phase in phases:
+        point = phase.point
+        fades = " fade" if phase.fades else ""
+        rate = f"{phase.img_per_s:.{0 if phase.img_per_s >= 10 else 2}f}"
         yield (
             f"{point.nimg / 1000:11.1f}  {f'{point.resolution}{fades}':>10s}  {point.minibatch:9d}"
-            f"  {cost.at_a_time:9d}  {point.lrate:6.4f}  {cost.flop_per_image / 1e9:9.2f}"
-            f"  {size_text(cost.memory):>7s}  {rate:>8s}  {short_duration(speed.seconds):>7s}"
-            f"{'' if speed.measured else ' *'}"
+            f"  {phase.at_a_time:9d}  {point.lrate:6.4f}  {phase.flop_per_image / 1e9:9.2f}"
+            f"  {size_text(phase.memory):>7s}  {rate:>8s}  {short_duration(phase.seconds):>7s}"
+            f"{'' if phase.measured else ' *'}"
         )
 
 

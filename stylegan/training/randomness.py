@@ -18,18 +18,11 @@ class StepRandom:
     noise in whatever process and pass it is drawn. Nothing is ever stored: a resumed run derives
     the streams again.
 
-    Parameters
-    ----------
-    nimg : int
-        Real images shown before the step.
-    device : torch.device
-        Where numbers are drawn and needed.
-
-    Attributes
-    ----------
-    host : numpy.random.Generator
-        Decisions for the whole minibatch that Python must know: whether and where to mix.
+    `nimg`: Real images shown before the step. `device`: Where numbers are drawn and needed.
     """
+
+    host: np.random.Generator
+    """Decisions for the whole minibatch that Python must know: whether and where to mix."""
 
     def __init__(self, seed: int, nimg: int, device: torch.device) -> None:
         self.host = np.random.default_rng(stream_seed(seed, nimg, _HOST))

@@ -16,7 +16,7 @@ from stylegan.configs import Config
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
-from stylegan.training.loop import Forward, Pass, Step, discriminator_step, generator_step
+from stylegan.training.loop import MicroBatch, Steps
 from stylegan.training.optimizer import NUM_TERMS, Adam, Flat
 from stylegan.training.partition import Execution, Share, shares
 from stylegan.training.randomness import StepRandom
@@ -35,16 +35,14 @@ class Meter(TorchDispatchMode):
     Second derivatives count too; PyTorch's own `FlopCounterMode` follows modules with hooks that
     `autograd.grad` refuses.
 
-    Attributes
-    ----------
-    flop : int
-        Floating-point operations of products and convolutions so far.
-    moved : int
-        Bytes of all tensors that operations read and wrote so far; views move none.
-    live, peak : int
-        Bytes of the storages that were made inside and are still there, and the most there were
-        at once, the working memory of convolutions included.
     """
+
+    flop: int  # Floating-point operations of products and convolutions so far
+    moved: int  # Bytes of all tensors that operations read and wrote so far; views move none
+    live: int
+    peak: int
+    """live, peak: Bytes of the storages that were made inside and are still there, and the most
+    there were at once, the working memory of convolutions included."""
 
     def __init__(self, copies: int = COPIES_IN_CONVOLUTION) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -130,14 +128,13 @@ class Rehearsal:
         self, config: Config, execution: Execution, *, copies: int = COPIES_IN_CONVOLUTION
     ) -> None:
         # Mixing is rehearsed wherever it can happen.
-        self._loss = replace(
-            config.loss, style_mixing_prob=float(math.ceil(config.loss.style_mixing_prob))
-        )
-        self._config = config
+        mixing = float(math.ceil(config.loss.style_mixing_prob))
+        self._config = replace(config, loss=replace(config.loss, style_mixing_prob=mixing))
         self._meter = Meter(copies)
         with self._meter:
             self._state = _state_without_data(config)
-        self._forward = Forward.of(self._state, replace(execution, compile=False))
+        execution = replace(execution, compile=False)
+        self._steps = Steps(self._state, self._config, Runtime(_META), execution)
 
     @property
     def networks(self) -> tuple[Generator, Discriminator]:
@@ -188,25 +185,20 @@ class Rehearsal:
         meter = self._meter
         meter.flop, meter.moved, meter.peak = 0, 0, meter.live
         with meter:
-            batch = self._pass(share, lod)
-            step = Step(
-                point=replace(training_point(0, self._config), lod=lod, minibatch=at_a_time),
-                loss=self._loss,
-                random=_NoNumbers(0, 0, _META),
-                runtime=Runtime(_META),
-                forward=self._forward,
-            )
-            discriminator_step(self._state, step, [batch])
-            generator_step(self._state, step, [batch])
+            batch = self._batch(share, lod)
+            point = replace(training_point(0, self._config), lod=lod, minibatch=at_a_time)
+            random = _NoNumbers(0, 0, _META)
+            self._steps.discriminator_step(point, random, [batch])
+            self._steps.generator_step(point, random, [batch])
         return batch.reals[0]
 
-    def _pass(self, share: Share, lod: float) -> Pass:
+    def _batch(self, share: Share, lod: float) -> MicroBatch:
         network, size = self._config.network, self._config.resolution >> int(lod)
         reals = torch.empty(share.size, network.num_channels, size, size, device=_META)
         if network.label_size == 0:
-            return Pass(share, reals)
+            return MicroBatch(share, reals)
         labels = torch.empty(share.size, network.label_size, device=_META)
-        return Pass(share, reals, labels, torch.empty_like(labels))
+        return MicroBatch(share, reals, labels, torch.empty_like(labels))
 
 
 def _state_without_data(config: Config) -> TrainState:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from stylegan.checkpoint import checkpoints_in
 from stylegan.configs import Config, config_from_dict
-from stylegan.training.cost import PhaseCost, phase_costs
+from stylegan.training.cost import Phase, phase_costs
 from stylegan.training.evaluate import read_best
 from stylegan_eval.engine.files import atomic_write, is_held
 from stylegan_eval.engine.names import printable
@@ -34,8 +34,7 @@ _TERMS = ("loss_D", "loss_G", "score_real", "score_fake", "r1", "gp", "fake_spre
 class PhaseTime:
     """One phase of the schedule, and the time it took or will take."""
 
-    cost: PhaseCost  # The phase
-    fades: bool  # Whether a resolution is faded in
+    cost: Phase  # The phase
     spent: float  # Seconds of training so far, by the speeds in the log
     left: float | None  # Seconds left; None while no speed is known
     img_per_s: float | None  # Speed so far; None before its first tick
@@ -127,7 +126,7 @@ def last_trouble(log: Path) -> str:
     return trouble
 
 
-def phase_times(costs: Sequence[PhaseCost], rows: Sequence[dict[str, Any]]) -> list[PhaseTime]:
+def phase_times(costs: Sequence[Phase], rows: Sequence[dict[str, Any]]) -> list[PhaseTime]:
     """Time of each phase: what is over by the log, what is to come by the cost of its images."""
     seconds = [0.0] * len(costs)
     images = [0.0] * len(costs)
@@ -149,7 +148,6 @@ def phase_times(costs: Sequence[PhaseCost], rows: Sequence[dict[str, Any]]) -> l
     return [
         PhaseTime(
             cost=cost,
-            fades=cost.point.lod % 1 > 0,
             spent=seconds[at],
             left=_seconds_left(cost, nimg, rate),
             img_per_s=images[at] / seconds[at] if seconds[at] else None,
@@ -159,11 +157,11 @@ def phase_times(costs: Sequence[PhaseCost], rows: Sequence[dict[str, Any]]) -> l
     ]
 
 
-def _phase_at(costs: Sequence[PhaseCost], nimg: int) -> int:
+def _phase_at(costs: Sequence[Phase], nimg: int) -> int:
     return max(sum(1 for cost in costs if cost.point.nimg <= nimg) - 1, 0)
 
 
-def _overlaps(costs: Sequence[PhaseCost], start: int, stop: int) -> list[int]:
+def _overlaps(costs: Sequence[Phase], start: int, stop: int) -> list[int]:
     """Images start .. stop by phase; what lies beyond the end belongs to the last."""
     begins = [cost.point.nimg for cost in costs]
     ends = [*begins[1:], max(stop, begins[-1])]
@@ -172,7 +170,7 @@ def _overlaps(costs: Sequence[PhaseCost], start: int, stop: int) -> list[int]:
     ]
 
 
-def _seconds_left(cost: PhaseCost, nimg: int, rate: float) -> float | None:
+def _seconds_left(cost: Phase, nimg: int, rate: float) -> float | None:
     left = cost.images - min(max(nimg - cost.point.nimg, 0), cost.images)
     if left == 0:
         return 0.0
@@ -306,7 +304,7 @@ def _checkpoints(status: RunStatus) -> str:
 
 def _phase(phase: PhaseTime) -> str:
     point = phase.cost.point
-    name = f"{'fade to ' if phase.fades else ''}{point.resolution}x{point.resolution}"
+    name = f"{'fade to ' if phase.cost.fades else ''}{point.resolution}x{point.resolution}"
     speed = "" if phase.img_per_s is None else f"{phase.img_per_s:.1f}"
     spent = short_duration(phase.spent) if phase.spent else ""
     left = "?" if phase.left is None else short_duration(phase.left) if phase.left else "done"

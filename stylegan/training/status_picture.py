@@ -90,7 +90,7 @@ def _furnish(axes: "Axes", status: RunStatus, title: str) -> None:
     axes.set_xlim(0, end * 1.02)
     for phase in status.phases:
         start = phase.cost.point.nimg / 1000
-        if phase.fades and start < end:
+        if phase.cost.fades and start < end:
             stop = min(start + phase.cost.images / 1000, end)
             axes.axvspan(start, stop, color="0.9", zorder=0)
             axes.annotate(

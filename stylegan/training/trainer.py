@@ -16,7 +16,7 @@ from stylegan.datasets.reals import Reals, as_rows
 from stylegan.png import image_grid, save_png
 from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
-from stylegan.training.cost import PhaseCost, phase_costs
+from stylegan.training.cost import Phase, phase_costs
 from stylegan.training.evaluate import Measurements, check_metrics
 from stylegan.training.hooks import (
     Every,
@@ -138,17 +138,17 @@ class Attempt:
         )
         return Reports(log=log, progress=progress, sheet=self._sheet(), board=board)
 
-    def _costs(self) -> list[PhaseCost]:
+    def _costs(self) -> list[Phase]:
         return phase_costs(self._config, self._execution, self._runtime.world)
 
-    def _estimate(self, log: RunLog) -> list[PhaseCost]:
+    def _estimate(self, log: RunLog) -> list[Phase]:
         """Print and log the estimated duration, memory and disk usage."""
         settings, config = self._settings, self._config
         plan = make_plan(config, self._execution, self._runtime, budget=settings.warmup)
         for line in summary(plan, run_files(config, settings), settings.out):
             say(line)
             log.line(line)
-        return [speed.cost for speed in plan.speeds]
+        return list(plan.phases)
 
     @contextmanager
     def _errors_in_log(self, state: TrainState) -> Iterator[None]:

@@ -14,7 +14,7 @@ from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training.cost import RemainingTime, micro_batches, phase_costs, step_cost
-from stylegan.training.loop import Forward, Pass, Step, discriminator_step, generator_step
+from stylegan.training.loop import MicroBatch, Steps
 from stylegan.training.partition import Execution, shares
 from stylegan.training.randomness import StepRandom
 from stylegan.training.rehearsal import Meter, Rehearsal
@@ -45,16 +45,12 @@ def take_step(config, lod, own, at_a_time, execution):
     state, runtime = TrainState.fresh(config, Runtime(CPU), 0), Runtime(CPU)
     size = config.resolution >> int(lod)
     parts = shares(own, config.network.mbstd_group_size, at_a_time=at_a_time)
-    passes = [Pass(part, torch.zeros(part.size, 3, size, size)) for part in parts]
-    step = Step(
-        point=replace(training_point(0, config), lod=lod, minibatch=own),
-        loss=config.loss,
-        random=StepRandom(0, 0, CPU),
-        runtime=runtime,
-        forward=Forward.of(state, execution),
-    )
-    discriminator_step(state, step, passes)
-    generator_step(state, step, passes)
+    passes = [MicroBatch(part, torch.zeros(part.size, 3, size, size)) for part in parts]
+    steps = Steps(state, config, runtime, execution)
+    point = replace(training_point(0, config), lod=lod, minibatch=own)
+    random = StepRandom(0, 0, CPU)
+    steps.discriminator_step(point, random, passes)
+    steps.generator_step(point, random, passes)
 
 
 def allocations(events):

@@ -29,7 +29,6 @@ from stylegan.training.plan import (
     summary,
 )
 from stylegan.training.settings import RunSettings
-from stylegan.training.speed import PhaseSpeed
 from stylegan_eval.engine.processes import Processes
 
 CPU = torch.device("cpu")
@@ -38,14 +37,14 @@ CPU = torch.device("cpu")
 def plan_of(config, *, measured, world=1, free_memory=math.inf):
     costs = phase_costs(config, world=world)
     speeds = [
-        PhaseSpeed(cost=cost, img_per_s=100.0 / (k + 1), measured=k < measured)
+        replace(cost, img_per_s=100.0 / (k + 1), measured=k < measured)
         for k, cost in enumerate(costs)
     ]
     return Plan(
         config=config,
         execution=Execution(),
         runtime=Runtime(CPU, Processes(world=world)),
-        speeds=speeds,
+        phases=speeds,
         free_memory=free_memory,
     )
 
@@ -114,12 +113,12 @@ def test_a_full_disk_is_announced(tmp_path):
 def test_what_was_not_timed_is_marked(tiny):
     plan = plan_of(tiny, measured=2)
     lines = list(describe_plan(plan))
-    rows = lines[lines.index("phases:") + 2 :][: len(plan.speeds)]
+    rows = lines[lines.index("phases:") + 2 :][: len(plan.phases)]
     assert [row.endswith(" *") for row in rows] == [False, False, True]
     assert [row.split()[1:3] for row in rows] == [["8", "8"], ["16", "fade"], ["16", "8"]]
     assert max(map(len, rows)) <= 100
     assert any("2 of 3 phases were timed" in line for line in lines)
-    seconds = sum(s.cost.images * (k + 1) / 100 for k, s in enumerate(plan.speeds))
+    seconds = sum(s.images * (k + 1) / 100 for k, s in enumerate(plan.phases))
     assert plan.seconds == pytest.approx(seconds)
 
 
@@ -146,10 +145,10 @@ def test_too_little_memory_and_too_little_disk_are_warned_of(tiny, tmp_path):
 
 def test_a_plan_is_made_by_real_steps(tiny):
     plan = make_plan(tiny, Execution(), Runtime(CPU), budget=20.0)
-    assert len(plan.speeds) == len(phase_costs(tiny))
-    assert plan.speeds[0].measured
+    assert len(plan.phases) == len(phase_costs(tiny))
+    assert plan.phases[0].measured
     assert 0 < plan.seconds < math.inf
-    assert plan.largest.cost.memory == max(speed.cost.memory for speed in plan.speeds)
+    assert plan.largest.memory == max(speed.memory for speed in plan.phases)
 
 
 def test_a_machine_says_what_it_has():

@@ -16,7 +16,7 @@ from stylegan.networks.generator import Generator
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training import losses
-from stylegan.training.loop import Forward, Step, both_steps
+from stylegan.training.loop import Steps
 from stylegan.training.partition import Execution
 from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import training_point
@@ -66,16 +66,11 @@ def step(row, lod, labels, precision):
         state = fresh(config, runtime.device)
         shares = execution.shares(point, config, runtime)
         batches = iter([raw_batch(share.size, size, labels) for share in shares])
-        doing = Step(
-            point=point,
-            loss=config.loss,
-            random=Draws(0, 0, runtime.device),
-            runtime=runtime,
-            forward=Forward.of(state, execution),
-        )
+        steps = Steps(state, config, runtime, execution)
+        random = Draws(0, 0, runtime.device)
         try:
             with fake_device.stepping():
-                terms = both_steps(state, doing, shares, batches, config.schedule.ema_kimg)
+                terms = steps.both(point, random, shares, batches)
         except (RuntimeError, fake_device.WaitError) as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
         return {key: str(term.device) for key, term in terms.items()}

@@ -18,7 +18,7 @@ from PIL import Image
 
 from stylegan.checkpoint import newest_checkpoint
 from stylegan.status_command import status_command
-from stylegan.training.cost import PhaseCost
+from stylegan.training.cost import Phase
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.status import last_trouble, phase_times, read_status
 from stylegan_eval.engine.files import held, is_held
@@ -184,7 +184,7 @@ def cost(start, images, flop, lod=0.0):
     point = TrainingPoint(
         nimg=start, lod=lod, resolution=8, minibatch=8, lrate=0.001, tick_kimg=1.0
     )  # fmt: skip
-    return PhaseCost(point=point, images=images, flop_per_image=flop, at_a_time=8, memory=0)
+    return Phase(point=point, images=images, flop_per_image=flop, at_a_time=8, memory=0)
 
 
 def test_time_left_follows_from_the_speed_and_the_cost_of_images():

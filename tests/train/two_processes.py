@@ -12,7 +12,7 @@ from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset, with_options
 from stylegan.runtime import Runtime
 from stylegan.training.batches import feed
-from stylegan.training.loop import Forward, Step, both_steps
+from stylegan.training.loop import Steps
 from stylegan.training.partition import Execution
 from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import training_point
@@ -24,21 +24,16 @@ NIMG = 300  # in the middle of a fade
 def gradients(row: str, data: Path, cache: Path, runtime: Runtime, execution: Execution):
     """Gradients of D and G and the terms of their losses, with weights that do not move."""
     config = apply_preset(CONFIGS[row], "tiny-16")
-    schedule = replace(config.schedule, minibatch_base=16, training_kimg=0.2, transition_kimg=0.2)
+    schedule = replace(config.schedule, minibatch_base=16, ema_kimg=1.0)
+    schedule = replace(schedule, training_kimg=0.2, transition_kimg=0.2)
     config = with_options(replace(config, schedule=schedule), label_size=3)
     state = TrainState.fresh(config, runtime, seed=0)
     state.nimg = NIMG
     point = replace(training_point(NIMG, config), lrate=0.0)
     reals = Reals(open_pyramid(data, cache=cache), seed=0, mirror=True, labelled=True)
-    step = Step(
-        point=point,
-        loss=config.loss,
-        random=StepRandom(0, NIMG, runtime.device),
-        runtime=runtime,
-        forward=Forward.of(state, execution),
-    )
     batches = feed(reals, config, NIMG, execution, runtime)
-    terms = both_steps(state, step, execution.shares(point, config, runtime), batches, 1.0)
+    steps, random = Steps(state, config, runtime, execution), StepRandom(0, NIMG, runtime.device)
+    terms = steps.both(point, random, execution.shares(point, config, runtime), batches)
     return {
         "lod": torch.tensor(point.lod),
         "D": state.flat_D.gradients.clone(),
