@@ -31,8 +31,7 @@ import torch
 from torch import Tensor
 
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
-from stylegan.config_file import config_text
-from stylegan.configs import CONFIGS
+from stylegan.configs import CONFIGS, config_text
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
 from stylegan_eval.engine.json_lines import read_rows

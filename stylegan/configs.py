@@ -4,12 +4,15 @@ The values are those of the paper at 1024x1024 on FFHQ with 8 GPUs; other data s
 are named changes on top (`stylegan.presets`).
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, get_type_hints
 
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 
 T = TypeVar("T")
@@ -23,6 +26,7 @@ _DEEPEST = 64
 _LARGEST = 2**16
 _UTMOST = 1e12
 _LONGEST = 200
+_LARGEST_FILE = 2**20  # bytes; a configuration takes 3 kB
 # Metadata of a field that is written only where it has another value than its default, so that
 # files and names from before it was there stay what they are.
 _WRITTEN_IF_OTHER = "written_if_other"
@@ -304,3 +308,35 @@ def _table_from(hint: type, key: str, value: Any) -> tuple[tuple[int, Any], ...]
     return tuple(
         (_value_from(int, key, size), _value_from(hint, key, entry)) for size, entry in value
     )
+
+
+def config_text(config: Config) -> str:
+    """JSON of a configuration; `read_config` reads it back."""
+    return json.dumps(config_to_dict(config), indent=2, allow_nan=False)
+
+
+def read_config(path: Path) -> Config:
+    """Read a whole configuration, from an untrusted file.
+
+    `path` is a file of `config_text`, which ``stylegan-train --print-config`` prints.
+    """
+    with parsing(path, "cannot be read as a configuration"):
+        size = path.stat().st_size if path.is_file() else None
+        if size is None:
+            raise UserError(f"{path}: no such file: give a row A to F, or a JSON file")
+        if size > _LARGEST_FILE:
+            raise UserError(f"{path}: {size} bytes are no configuration: expected a few kB of JSON")
+        text = path.read_text(encoding="utf-8")
+    return config_from_text(text, str(path))
+
+
+def config_from_text(text: str, where: str) -> Config:
+    """Read `config_text`'s JSON; errors begin with `where`."""
+    with parsing(where, "not JSON", "stylegan-train --print-config shows what is expected"):
+        tree = json.loads(text, parse_constant=_refuse)
+    with parsing(where):
+        return config_from_dict(tree)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")

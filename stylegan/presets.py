@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
 
 from stylegan.configs import Config, FloatTable, IntTable
@@ -22,79 +21,86 @@ _MINIBATCH: Mapping[int, tuple[IntTable, int]] = MappingProxyType(
 )
 
 
+Change = Callable[[Config], Config]
+
+
 @dataclass(frozen=True)
 class Preset:
     """A named change."""
 
     description: str  # One line for ``--preset list`` and logs
-    apply: Callable[[Config], Config]
+    apply: Change
 
 
-def _gpus(config: Config, count: int) -> Config:
+def _gpus(count: int) -> Change:
     """The published minibatch for `count` GPUs."""
-    table, base = _MINIBATCH[count]
-    schedule = replace(config.schedule, minibatch=table, minibatch_base=base)
-    if config.name == "A" and count == 1:  # Progressive GAN's own rates on one GPU
-        schedule = replace(schedule, lrate=((1024, 0.0015),))
-    return replace(config, schedule=schedule)
+
+    def change(config: Config) -> Config:
+        table, base = _MINIBATCH[count]
+        schedule = replace(config.schedule, minibatch=table, minibatch_base=base)
+        if config.name == "A" and count == 1:  # Progressive GAN's own rates on one GPU
+            schedule = replace(schedule, lrate=((1024, 0.0015),))
+        return replace(config, schedule=schedule)
+
+    return change
 
 
 def _celebahq(config: Config) -> Config:
     """WGAN-GP in every row, learning rates of at most 0.002 (Section 2.1, Appendix C)."""
     lrate: FloatTable = tuple((size, min(rate, 0.002)) for size, rate in config.schedule.lrate)
-    return replace(
-        config,
-        loss=replace(config.loss, kind="wgan-gp"),
-        schedule=replace(config.schedule, lrate=lrate),
-    )
+    loss = replace(config.loss, kind="wgan-gp")
+    return replace(config, loss=loss, schedule=replace(config.schedule, lrate=lrate))
 
 
-def _lsun(config: Config, resolution: int, total_kimg: float) -> Config:
+def _lsun(resolution: int, total: float) -> Change:
     """No mirroring, and a length of its own (Appendix B)."""
-    return replace(
-        config,
-        resolution=resolution,
-        mirror=False,
-        schedule=replace(config.schedule, total_kimg=total_kimg),
-    )
+
+    def change(config: Config) -> Config:
+        schedule = replace(config.schedule, total_kimg=total)
+        return replace(config, resolution=resolution, mirror=False, schedule=schedule)
+
+    return change
 
 
 def _cpu(
-    config: Config,
-    *,
     resolution: int,
+    *,
     width: int,
     minibatch: int,
     lrate: float,
-    phase_kimg: float,
-    total_kimg: float,
-    ema_kimg: float,
-) -> Config:
-    """A scale that two CPU cores train in minutes to hours. `docs/demo-scale.md` gives reasons."""
-    return replace(
-        config,
-        resolution=resolution,
-        network=replace(
+    phase: float,
+    total: float,
+    ema: float,
+) -> Change:
+    """A scale that two CPU cores train in minutes to hours. `docs/demo-scale.md` gives reasons.
+
+    `phase`, `total`, `ema`: In kimg.
+    """
+
+    def change(config: Config) -> Config:
+        network = replace(
             config.network,
             fmap_base=resolution * width // 4,  # half the width at full resolution
             fmap_max=width,
             z_dim=2 * width,
             w_dim=2 * width,
             mapping_fmaps=2 * width,
-        ),
-        schedule=replace(
+        )
+        schedule = replace(
             config.schedule,
-            training_kimg=phase_kimg,
-            transition_kimg=phase_kimg,
-            total_kimg=total_kimg,
+            training_kimg=phase,
+            transition_kimg=phase,
+            total_kimg=total,
             minibatch=(),
             minibatch_base=minibatch,
             lrate=(),
             lrate_base=lrate,
             tick_kimg=(),
-            ema_kimg=ema_kimg,
-        ),
-    )
+            ema_kimg=ema,
+        )
+        return replace(config, resolution=resolution, network=network, schedule=schedule)
+
+    return change
 
 
 PRESETS: Mapping[str, Preset] = MappingProxyType(
@@ -102,81 +108,36 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         "paper-ffhq": Preset(
             "FFHQ at 1024x1024 as published: 8 GPUs, logistic + R1 from B on", lambda config: config
         ),
-        "paper-ffhq-4gpu": Preset(
-            "FFHQ at 1024x1024, minibatch for 4 GPUs", partial(_gpus, count=4)
-        ),
-        "paper-ffhq-2gpu": Preset(
-            "FFHQ at 1024x1024, minibatch for 2 GPUs", partial(_gpus, count=2)
-        ),
-        "paper-ffhq-1gpu": Preset(
-            "FFHQ at 1024x1024, minibatch for 1 GPU", partial(_gpus, count=1)
-        ),
+        "paper-ffhq-4gpu": Preset("FFHQ at 1024x1024, minibatch for 4 GPUs", _gpus(4)),
+        "paper-ffhq-2gpu": Preset("FFHQ at 1024x1024, minibatch for 2 GPUs", _gpus(2)),
+        "paper-ffhq-1gpu": Preset("FFHQ at 1024x1024, minibatch for 1 GPU", _gpus(1)),
         "paper-celebahq": Preset(
             "CelebA-HQ at 1024x1024: WGAN-GP in every row, learning rate <= 0.002", _celebahq
         ),
         "paper-lsun-bedroom": Preset(
-            "LSUN Bedroom at 256x256: 70M images, no mirroring",
-            partial(_lsun, resolution=256, total_kimg=70000.0),
+            "LSUN Bedroom at 256x256: 70M images, no mirroring", _lsun(256, 70000.0)
         ),
         "paper-lsun-cat": Preset(
-            "LSUN Cat at 256x256: 70M images, no mirroring",
-            partial(_lsun, resolution=256, total_kimg=70000.0),
+            "LSUN Cat at 256x256: 70M images, no mirroring", _lsun(256, 70000.0)
         ),
         "paper-lsun-car": Preset(
-            "LSUN Car at 512x512: 46M images, no mirroring",
-            partial(_lsun, resolution=512, total_kimg=46000.0),
+            "LSUN Car at 512x512: 46M images, no mirroring", _lsun(512, 46000.0)
         ),
         "tiny-16": Preset(
             "Seconds: 16x16, width 8, 0.2 kimg a phase, 1 kimg; shows that all works",
-            partial(
-                _cpu,
-                resolution=16,
-                width=8,
-                minibatch=8,
-                lrate=0.003,
-                phase_kimg=0.2,
-                total_kimg=1.0,
-                ema_kimg=0.2,
-            ),
+            _cpu(16, width=8, minibatch=8, lrate=0.003, phase=0.2, total=1.0, ema=0.2),
         ),
         "quick-32": Preset(
             "Minutes on a CPU: 32x32, width 64, 4 kimg a phase, 24 kimg",
-            partial(
-                _cpu,
-                resolution=32,
-                width=64,
-                minibatch=16,
-                lrate=0.004,
-                phase_kimg=4.0,
-                total_kimg=24.0,
-                ema_kimg=1.0,
-            ),
+            _cpu(32, width=64, minibatch=16, lrate=0.004, phase=4.0, total=24.0, ema=1.0),
         ),
         "demo-32": Preset(
             "An hour on a CPU: 32x32, width 64, 10 kimg a phase, 150 kimg",
-            partial(
-                _cpu,
-                resolution=32,
-                width=64,
-                minibatch=16,
-                lrate=0.003,
-                phase_kimg=10.0,
-                total_kimg=150.0,
-                ema_kimg=3.0,
-            ),
+            _cpu(32, width=64, minibatch=16, lrate=0.003, phase=10.0, total=150.0, ema=3.0),
         ),
         "demo-64": Preset(
             "A night on a CPU: 64x64, width 64, 30 kimg a phase, 600 kimg",
-            partial(
-                _cpu,
-                resolution=64,
-                width=64,
-                minibatch=16,
-                lrate=0.003,
-                phase_kimg=30.0,
-                total_kimg=600.0,
-                ema_kimg=5.0,
-            ),
+            _cpu(64, width=64, minibatch=16, lrate=0.003, phase=30.0, total=600.0, ema=5.0),
         ),
     }
 )

@@ -6,24 +6,39 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylegan.status_command import status_command
-from stylegan.train_options import (
-    RowOrFile,
-    check_config_options,
-    has_checkpoints,
-    list_presets,
-    run_folder,
-)
 from stylegan.training.settings import RunSettings
-from stylegan_eval.engine.command import ErrorLineGroup, NetworkPath, power_of_two
-from stylegan_eval.engine.options import Number, options_of
+from stylegan_eval.engine.command import (
+    ErrorLineCommand,
+    ErrorLineGroup,
+    NetworkPath,
+    power_of_two,
+)
+from stylegan_eval.engine.options import CSV, PNG, Number, options_of
 
 if TYPE_CHECKING:
     from stylegan.runtime import Runtime
     from stylegan.training.request import Wanted
 
+ROWS = ("A", "B", "C", "D", "E", "F")
 _NEWEST = Path("newest")  # --resume without a value
 _AUTO = Path("auto")
+
+
+class RowOrFile(click.ParamType[str | Path]):
+    """A row of Table 1, or a JSON file of a whole configuration."""
+
+    name = "config"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | Path:
+        """Tell a row from a file; the file is not read."""
+        if isinstance(value, Path) or value in ROWS:
+            return value
+        path = Path(value)
+        if "/" not in value and path.suffix != ".json" and not path.exists():
+            self.fail(f"{value!r} is not one of {', '.join(ROWS)}, nor a JSON file", param, ctx)
+        return path
 
 
 class _Arguments(ErrorLineGroup):
@@ -137,15 +152,15 @@ def main(
     if ctx.invoked_subcommand is not None:
         return
     if preset == "list":
-        list_presets()
+        _list_presets()
         return
-    check_config_options(config, preset=preset, resolution=resolution)
+    _check_config_options(config, preset=preset, resolution=resolution)
     trains = not (dry_run or print_config)
     if resume and init:
         raise click.UsageError("--resume continues a run, --init starts one: give one of them")
     auto = resume == _AUTO
     resume, out = _what_to_resume(resume, out)
-    goes_on = resume is not None or (auto and has_checkpoints(out))
+    goes_on = resume is not None or (auto and out is not None and any(out.glob("checkpoint-*.pt")))
     if config is None and not (goes_on or init):
         raise click.UsageError("which row of Table 1? Give --config A, B, C, D, E or F")
     if trains and out is None:
@@ -193,14 +208,44 @@ def main(
     runtime.processes.exit(0)
 
 
+def _list_presets() -> None:
+    """Print the presets, a line each."""
+    from stylegan.presets import PRESETS
+
+    width = max(map(len, PRESETS))
+    for name, preset in PRESETS.items():
+        click.echo(f"{name:{width}s}  {preset.description}")
+
+
+def _check_config_options(
+    config: str | Path | None, *, preset: str | None, resolution: int | None
+) -> None:
+    """Refuse options beside a file that already says what they would."""
+    if isinstance(config, Path):
+        for name, value in (("--preset", preset), ("--resolution", resolution)):
+            if value is not None:
+                raise click.UsageError(
+                    f"--config {config} is a whole configuration: leave out {name}"
+                )
+
+
 def _what_to_resume(resume: Path | None, out: Path | None) -> tuple[Path | None, Path | None]:
     """What to go on from, None for auto; and the run's folder, if that says it."""
     if resume not in (_NEWEST, _AUTO):
-        folder = run_folder(resume) if resume else None  # which refuses what cannot be resumed
+        folder = _run_folder(resume) if resume else None  # which refuses what cannot be resumed
         return resume, out or folder
     if out is None:
         raise click.UsageError("resume what? Give --out DIR or --resume CKPT")
     return (out if resume == _NEWEST else None), out
+
+
+def _run_folder(checkpoint: Path) -> Path | None:
+    """Folder of the run that a checkpoint, or the folder itself, belongs to, if it is one."""
+    from stylegan.opening import check_resumable
+
+    check_resumable(checkpoint)
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    return folder if (folder / "run.json").is_file() else None
 
 
 def _train(wanted: "Wanted", runtime: "Runtime") -> None:
@@ -217,7 +262,44 @@ def _train(wanted: "Wanted", runtime: "Runtime") -> None:
 
 _after = [param.name for param in main.params].index("out") + 1
 main.params[_after:_after] = options_of(RunSettings, remembered=True)
-main.add_command(status_command)
+
+
+@main.command("status", cls=ErrorLineCommand)
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "-o",
+    "picture",
+    type=PNG,
+    metavar="PNG",
+    help="Also draw losses, scores, metric, speed, memory and the newest sample sheet.",
+)
+@click.option(
+    "--csv",
+    "table",
+    type=CSV,
+    metavar="CSV",
+    help="Also write the ticks as a table, with the metrics measured by then.",
+)
+def status_command(folder: Path, picture: Path | None, table: Path | None) -> None:
+    """Show a run: progress, time left by phase, losses, metrics, checkpoints, trouble.
+
+    Reads the run's folder alone, so it works beside a live run and long after it.
+    """
+    from stylegan.training.status import read_status, status_lines
+
+    status = read_status(folder)
+    for line in status_lines(status):
+        click.echo(line)
+    if picture is not None:
+        from stylegan.training.status_picture import draw_status
+
+        draw_status(status, picture)
+        click.echo(f"drew {picture}", err=True)
+    if table is not None:
+        from stylegan.training.status import write_table
+
+        write_table(status, table)
+        click.echo(f"wrote {table}", err=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,6 @@ COMMANDS = (
     "stylegan.convert",
     "stylegan.data",
     "stylegan.train",
-    "stylegan.status_command",
     "stylegan.sample.cli",
     "stylegan.explore.command",
     "stylegan_eval.cli",

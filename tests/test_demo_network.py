@@ -8,8 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from benchmarks.demo.network import PAGE, apart, commands, main, page, training_command, with_values
-from stylegan.config_file import config_text
-from stylegan.configs import CONFIGS
+from stylegan.configs import CONFIGS, config_text
 from stylegan.data import main as avatars
 from stylegan.network_file import read_network, save_network
 from stylegan.opening import demo_path

@@ -16,8 +16,7 @@ from benchmarks.fuzz import mutants
 from benchmarks.fuzz.foreign import IMAGE, example, huangzh13, official, record
 from benchmarks.fuzz.mutants import Mutate
 from stylegan.checkpoint import checkpoint_path, read_checkpoint, save_checkpoint
-from stylegan.config_file import config_text, read_config
-from stylegan.configs import CONFIGS
+from stylegan.configs import CONFIGS, config_text, read_config
 from stylegan.datasets.archive import encode_png, write_archive
 from stylegan.datasets.sources import open_source
 from stylegan.formats.nvidia import read_nvidia

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from stylegan.sample.settings import Box
 from stylegan_eval.errors import UserError
 
 Pixels = NDArray[np.uint8]
-Box = tuple[int, int, int, int]  # left, top, width, height
 
 
 def empty(height: int, width: int, channels: int, ground: int = 255) -> Pixels:

@@ -1,6 +1,7 @@
 """The paper's figures 2, 3, 4, 5 and 8 and the mixing matrix, one function each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,6 @@ from PIL import Image
 from torch import Tensor
 
 from stylegan.sample.canvas import (
-    Box,
     Pixels,
     check_box,
     crop,
@@ -20,10 +20,12 @@ from stylegan.sample.canvas import (
     table,
 )
 from stylegan.sample.layers import Layers, noise_layers, style_layers
+from stylegan.sample.options import Seeding
 from stylegan.sample.painter import Painter
 from stylegan.sample.settings import (
     OFFICIAL_DETAIL,
     OFFICIAL_RESOLUTION,
+    Box,
     Mixing,
     NoiseComponents,
     NoiseDetail,
@@ -51,7 +53,7 @@ def official_latents(seeds: Sequence[int], z_dim: int) -> NDArray[np.float32]:
     return np.concatenate([official_batch(seed, 1, z_dim) for seed in seeds])
 
 
-def latents_of(seeds: Sequence[int], z_dim: int, seeding: str) -> NDArray[np.float32]:
+def latents_of(seeds: Sequence[int], z_dim: int, seeding: Seeding) -> NDArray[np.float32]:
     """Latents [N, z_dim] by 'official' seeds, or by those of 'grid'.
 
     `seeding`: 'official': `official_latents`. 'grid': image s of `stylegan-eval --seed 0`, as in
@@ -107,7 +109,7 @@ def draw_mixing(
             " configuration C to F"
         )
     S, D = len(sources), len(destinations)
-    ranges = row_ranges(settings.ranges, D, painter.num_layers)
+    ranges = row_ranges(settings.layers, D, painter.num_layers)
     src, dst = (
         painter.truncated(painter.ws(z), settings.psi, settings.cutoff)  # [S or D, L, w_dim]
         for z in (sources, destinations)
@@ -118,6 +120,15 @@ def draw_mixing(
     top: list[Pixels | None] = [None, *images[:S]]
     rows = [[images[S + d], *images[S + D + d * S :][:S]] for d in range(D)]
     return table([top, *rows], gap=settings.gap, ground=settings.ground)
+
+
+def draw_table(painter: Painter, settings: Mixing, seeding: Seeding = "official") -> Pixels:
+    """Draw Figure 3, or the same of latents by other seeds."""
+    z_dim = painter.network.z_dim
+    sources, destinations = (
+        latents_of(seeds, z_dim, seeding) for seeds in (settings.sources, settings.destinations)
+    )
+    return draw_mixing(painter, sources, destinations, settings)
 
 
 class Deviation:
@@ -198,12 +209,12 @@ def draw_noise_components(painter: Painter, settings: NoiseComponents) -> Pixels
     third and the fourth.
     """
     check_noise(painter)
-    if len(settings.ranges) != PANELS:
+    if len(settings.layers) != PANELS:
         raise UserError(
-            f"figure 5 has 4 halves, not {len(settings.ranges)}: give --layers 4 ranges"
+            f"figure 5 has 4 halves, not {len(settings.layers)}: give --layers 4 ranges"
         )
     size = painter.network.resolution
-    ranges = [noise_layers(layers, painter.num_layers) for layers in settings.ranges]
+    ranges = [noise_layers(layers, painter.num_layers) for layers in settings.layers]
     ws = painter.ws(official_latents(settings.seeds, painter.network.z_dim))
     ws = painter.truncated(ws, settings.psi)
     columns = len(settings.seeds)
@@ -278,3 +289,13 @@ def draw_uncurated(painter: Painter, settings: Uncurated) -> Pixels:
         small = resize(part, width >> lod, height >> lod, Image.Resampling.LANCZOS)
         paste(canvas, small, top, left)
     return canvas
+
+
+# How to draw what each class of settings is of.
+DRAW: dict[type[Any], Callable[[Painter, Any], Pixels]] = {
+    Uncurated: draw_uncurated,
+    Mixing: draw_table,
+    NoiseDetail: draw_noise_detail,
+    NoiseComponents: draw_noise_components,
+    Truncation: draw_truncation,
+}

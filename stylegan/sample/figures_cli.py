@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stylegan.sample import options
 from stylegan.sample.layers import Layers
-from stylegan.sample.recipe import Source
+from stylegan.sample.recipe import NOISE, Noise, Source
 from stylegan.sample.settings import (
-    DESTINATIONS,
     LAYOUTS,
-    SOURCES,
     Film,
     Mixing,
     NoiseComponents,
@@ -21,16 +19,20 @@ from stylegan.sample.settings import (
     Uncurated,
 )
 from stylegan_eval.engine.command import ErrorLineCommand
-from stylegan_eval.engine.options import PSI, SEED, Number, SeedRange
+from stylegan_eval.engine.options import PSI, SeedRange
 
 if TYPE_CHECKING:
     from stylegan.sample.canvas import Pixels
     from stylegan.sample.painter import Painter
 
-
-Box = tuple[int, int, int, int]
-_NUMBERS = options.CommaList(PSI)
 EXTENSIONS = (".mp4", ".gif", ".apng", ".png")
+FIGURES: dict[str, type[Any]] = {
+    "2": Uncurated,
+    "3": Mixing,
+    "4": NoiseDetail,
+    "5": NoiseComponents,
+    "8": Truncation,
+}
 
 
 @click.group("figure", context_settings={"show_default": True})
@@ -59,150 +61,27 @@ def paint(source: Source, out: Path, images: int, draw: "Callable[[Painter], Pix
     click.echo(out)
 
 
-@figure_command.command("2", cls=ErrorLineCommand)
-@options.source
-@click.option("--seed", type=SEED, default=Uncurated.seed, help="Seed of all latents.")
-@click.option("--rows", type=click.IntRange(min=1), default=Uncurated.rows, help="Of full size.")
-@click.option(
-    "--lods",
-    type=options.CommaList(click.IntRange(0, 10)),
-    default=options.with_commas(Uncurated.lods),
-    help="Halvings of the images of each column.",
-)
-@click.option("--psi", type=PSI, default=Uncurated.psi, help="Truncation; 1 is none.")
-@click.option(
-    "--cutoff",
-    type=click.IntRange(min=0),
-    default=Uncurated.cutoff,
-    help="Layers that truncation touches.",
-)
-@options.crop_option("the whole image")
-@options.noise_seed
-@options.out_png
-def figure_2(
-    source: Source,
-    seed: int,
-    rows: int,
-    lods: tuple[int, ...],
-    psi: float,
-    cutoff: int,
-    crop: Box | None,
-    noise_seed: int,
-    out: Path,
-) -> None:
-    """Uncurated images, in columns of shrinking size (also Figures 10 to 12)."""
-    from stylegan.sample.figures import draw_uncurated
+def _add_figure(number: str, kind: type[Any]) -> None:
+    """Add the command of a figure; its options are the settings of its kind."""
 
-    settings = Uncurated(
-        seed=seed, rows=rows, lods=lods, psi=psi, cutoff=cutoff, crop=crop, noise_seed=noise_seed
-    )
-    paint(source, out, settings.images, lambda painter: draw_uncurated(painter, settings))
+    @figure_command.command(number, cls=ErrorLineCommand, help=kind.__doc__)
+    @options.source
+    @options.out_png
+    def command(source: Source, out: Path, **values: Any) -> None:
+        from stylegan.sample.figures import DRAW
+
+        settings = kind(**values)
+        paint(source, out, settings.images, lambda painter: DRAW[kind](painter, settings))
+
+    options.add_settings(command, kind)
 
 
-@figure_command.command("3", cls=ErrorLineCommand)
-@options.source
-@options.seeds_option("--sources", SOURCES, "Columns, whose styles are taken.")
-@options.seeds_option("--destinations", DESTINATIONS, "Rows, which take them.")
-@options.layers_option(Mixing.ranges, "Layers taken in each row, or in all.")
-@click.option("--psi", type=PSI, default=Mixing.psi, help="Truncation of all layers; 1 is none.")
-@options.out_png
-def figure_3(
-    source: Source,
-    sources: list[int],
-    destinations: list[int],
-    layers: tuple[Layers, ...],
-    psi: float,
-    out: Path,
-) -> None:
-    """Style mixing: coarse, middle or fine styles of the sources in the destinations."""
-    from stylegan.sample.figures import draw_mixing, official_latents
-
-    def draw(painter: "Painter") -> "Pixels":
-        src, dst = (official_latents(s, painter.network.z_dim) for s in (sources, destinations))
-        return draw_mixing(painter, src, dst, Mixing(ranges=layers, psi=psi))
-
-    S, D = len(sources), len(destinations)
-    paint(source, out, S + D + S * D, draw)
-
-
-@figure_command.command("4", cls=ErrorLineCommand)
-@options.source
-@options.seeds_option("--seeds", NoiseDetail.seeds, "A row each.")
-@click.option(
-    "--count",
-    type=click.IntRange(min=5),
-    default=NoiseDetail.count,
-    help="Realisations of noise that the deviation is over.",
-)
-@click.option("--psi", type=PSI, default=NoiseDetail.psi, help="Truncation of all layers.")
-@options.crop_option("650,180,256,256 of 1024x1024, scaled")
-@options.noise_seed
-@options.out_png
-def figure_4(
-    source: Source,
-    seeds: list[int],
-    count: int,
-    psi: float,
-    crop: Box | None,
-    noise_seed: int,
-    out: Path,
-) -> None:
-    """Noise detail: an image, a part of it with other noise, the deviation of each pixel."""
-    from stylegan.sample.figures import draw_noise_detail
-
-    settings = NoiseDetail(
-        seeds=tuple(seeds), count=count, psi=psi, crop=crop, noise_seed=noise_seed
-    )
-    paint(source, out, settings.images, lambda painter: draw_noise_detail(painter, settings))
-
-
-@figure_command.command("5", cls=ErrorLineCommand)
-@options.source
-@options.seeds_option("--seeds", NoiseComponents.seeds, "A column each.")
-@options.seeds_option(
-    "--mirrored", NoiseComponents.mirrored, "Those of them flipped left to right."
-)
-@options.layers_option(NoiseComponents.ranges, "Layers with noise, in each of 4 halves.")
-@click.option("--psi", type=PSI, default=NoiseComponents.psi, help="Truncation of all layers.")
-@options.out_png
-def figure_5(
-    source: Source,
-    seeds: list[int],
-    mirrored: list[int],
-    layers: tuple[Layers, ...],
-    psi: float,
-    out: Path,
-) -> None:
-    """Noise components: noise in all layers, in none, in fine and in coarse ones."""
-    from stylegan.sample.figures import draw_noise_components
-
-    settings = NoiseComponents(seeds=tuple(seeds), mirrored=tuple(mirrored), ranges=layers, psi=psi)
-    paint(source, out, settings.images, lambda painter: draw_noise_components(painter, settings))
-
-
-@figure_command.command("8", cls=ErrorLineCommand)
-@options.source
-@options.seeds_option("--seeds", Truncation.seeds, "A row each.")
-@click.option(
-    "--psis", type=_NUMBERS, default=options.with_commas(Truncation.psis), help="A column each."
-)
-@options.out_png
-def figure_8(source: Source, seeds: list[int], psis: tuple[float, ...], out: Path) -> None:
-    """Truncation: from an image through the average of W to its opposite."""
-    from stylegan.sample.figures import draw_truncation
-
-    settings = Truncation(seeds=tuple(seeds), psis=psis)
-    paint(source, out, settings.images, lambda painter: draw_truncation(painter, settings))
+for _number, _kind in FIGURES.items():
+    _add_figure(_number, _kind)
 
 
 def check_extension(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
-    """Check that a film's kind is known: the callback of an argument.
-
-    Raises
-    ------
-    click.BadParameter
-        It is not (exit status 2).
-    """
+    """Check that a film's kind is known: the callback of an argument."""
     if value.suffix.lower() not in EXTENSIONS:
         message = f"{value} is no film that can be written: expected {', '.join(EXTENSIONS)}"
         raise click.BadParameter(message, ctx, param)
@@ -212,13 +91,7 @@ def check_extension(ctx: click.Context, param: click.Parameter, value: Path) -> 
 def check_strands(
     ctx: click.Context, param: click.Parameter, strands: Sequence[list[int]]
 ) -> Sequence[list[int]]:
-    """Check that all strands have as many seeds, two or more: the callback of an option.
-
-    Raises
-    ------
-    click.BadParameter
-        They have not (exit status 2).
-    """
+    """Check that all strands have as many seeds, two or more: the callback of an option."""
     counts = {len(seeds) for seeds in strands}
     if len(counts) > 1 or min(counts) < 2:
         found = ", ".join(str(len(seeds)) for seeds in strands)
@@ -238,48 +111,9 @@ def check_strands(
     callback=check_strands,
     help="Key frames, two or more. Given several times, films run side by side.",
 )
-@options.seeding
-@click.option(
-    "--space",
-    type=click.Choice(("w", "z")),
-    default=Film.space,
-    help="Lines in W, or great circles in Z.",
-)
-@click.option(
-    "--frames",
-    type=click.IntRange(min=1),
-    default=Film.frames,
-    help="Frames from one seed to the next.",
-)
-@click.option("--fps", type=Number(0.1, 1000), default=30.0, help="Frames shown in a second.")
-@click.option(
-    "--loop", is_flag=True, help="Go on from the last seed to the first; GIF and APNG repeat."
-)
-@options.psi
-@options.cutoff
-@options.noise
-@options.noise_seed
-@click.option(
-    "--scale",
-    type=click.IntRange(1, 64),
-    default=Film.scale,
-    help="Enlarge by repeating pixels.",
-)
 @click.argument("out", type=click.Path(path_type=Path), callback=check_extension)
 def interpolate_command(
-    source: Source,
-    strands: Sequence[list[int]],
-    seeding: str,
-    space: str,
-    frames: int,
-    fps: float,
-    loop: bool,
-    psi: float,
-    cutoff: int,
-    noise: str,
-    noise_seed: int,
-    scale: int,
-    out: Path,
+    source: Source, strands: Sequence[list[int]], out: Path, **values: Any
 ) -> None:
     """Write a film from seed to seed to OUT: .mp4, .gif, .apng or .png (animated).
 
@@ -290,29 +124,24 @@ def interpolate_command(
     from stylegan.sample.video import check_video, write_video
     from stylegan_eval.engine.progress import follow
 
-    check_video(out, fps)
-    settings = Film(
-        space=space,
-        frames=frames,
-        loop=loop,
-        seeding=seeding,
-        psi=psi,
-        cutoff=cutoff,
-        noise=noise,
-        noise_seed=noise_seed,
-        scale=scale,
-    )
-    total = frame_count(len(strands[0]), frames, loop=loop)
+    settings = Film(**values)
+    check_video(out, settings.fps)
+    total = frame_count(len(strands[0]), settings.frames, loop=settings.loop)
     shown = film(open_painter(source), strands, settings)
     seen = follow(shown, "film", total, unit="frame")
-    write_video(out, seen, fps=fps, loop=loop)
+    write_video(out, seen, fps=settings.fps, loop=settings.loop)
     click.echo(out)
+
+
+options.add_settings(interpolate_command, Film)
 
 
 @click.command("mixing", cls=ErrorLineCommand)
 @options.source
-@options.seeds_option("--sources", tuple(range(5)), "Columns, whose styles are taken.")
-@options.seeds_option("--destinations", tuple(range(5, 8)), "Rows, which take them.")
+@click.option(
+    "--sources", type=SeedRange(), default="0,1,2,3,4", help="Columns, whose styles are taken."
+)
+@click.option("--destinations", type=SeedRange(), default="5,6,7", help="Rows, which take them.")
 @click.option(
     "--layers",
     type=options.CommaList(options.LayerRange()),
@@ -337,7 +166,7 @@ def interpolate_command(
 )
 @click.option(
     "--noise",
-    type=click.Choice(options.NOISE),
+    type=click.Choice(NOISE),
     help="Noise inputs.  [default: fixed; random with --layout rosinality]",
 )
 @options.noise_seed
@@ -351,9 +180,9 @@ def mixing_command(
     layout: str,
     psi: float | None,
     cutoff: int | None,
-    noise: str | None,
+    noise: Noise | None,
     noise_seed: int,
-    seeding: str,
+    seeding: options.Seeding,
     out: Path,
 ) -> None:
     """Write a table of style mixing to the PNG file OUT.
@@ -363,12 +192,14 @@ def mixing_command(
     """
     from dataclasses import replace
 
-    from stylegan.sample.figures import draw_mixing, latents_of
+    from stylegan.sample.figures import draw_table
 
     rule = LAYOUTS[layout]
     settings = replace(
         rule,
-        ranges=layers or rule.ranges,
+        sources=sources,
+        destinations=destinations,
+        layers=layers or rule.layers,
         psi=rule.psi if psi is None else psi,
         cutoff=cutoff,
         noise=noise or rule.noise,
@@ -376,9 +207,6 @@ def mixing_command(
     )
 
     def draw(painter: "Painter") -> "Pixels":
-        z_dim = painter.network.z_dim
-        src, dst = (latents_of(seeds, z_dim, seeding) for seeds in (sources, destinations))
-        return draw_mixing(painter, src, dst, settings)
+        return draw_table(painter, settings, seeding)
 
-    S, D = len(sources), len(destinations)
-    paint(source, out, S + D + S * D, draw)
+    paint(source, out, settings.images, draw)

@@ -4,18 +4,15 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import click
 
 from stylegan.sample.layers import Layers, parse_layers
-from stylegan.sample.recipe import Mix, Move, Noise, Recipe, Source
+from stylegan.sample.recipe import NOISE, Mix, Move, Noise, Recipe, Source
 from stylegan_eval.engine.command import NetworkPath
-from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, SeedRange
+from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, options_of
 from stylegan_eval.errors import UserError
-
-NOISE = ("fixed", "random", "none")
-
 
 ckpt = click.option(
     "--ckpt",
@@ -46,8 +43,7 @@ batch = click.option("--batch", type=click.IntRange(min=1), default=16, help="Im
 seed_of_noise = click.option("--seed", type=SEED, default=0, help="Seed of --noise random.")
 out_png = click.argument("out", type=PNG)
 out_npy = click.argument("out", type=NPY)
-SEEDINGS = ("grid", "official")
-Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+Seeding = Literal["grid", "official"]
 # At most 19 digits: Python refuses to read numbers of thousands.
 _MIX = re.compile(r"([0-9]{1,19}):([0-9]{1,4})(?:-([0-9]{1,4}))?")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -78,7 +74,7 @@ def source(command: Callable[..., None]) -> Callable[..., None]:
 
 seeding = click.option(
     "--seeding",
-    type=click.Choice(SEEDINGS),
+    type=click.Choice(get_args(Seeding)),
     default="grid",
     help="Latent of a seed: that of `grid`, or that of the official scripts (RandomState).",
 )
@@ -137,23 +133,10 @@ def with_commas(values: tuple[object, ...]) -> str:
     return ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
 
 
-def seeds_option(name: str, default: tuple[int, ...], text: str) -> Decorator:
-    """Option of seeds, such as 3,7 or 0-5."""
-    return click.option(name, type=SeedRange(), default=with_commas(default), help=text)
-
-
-def layers_option(default: tuple[Layers, ...], text: str) -> Decorator:
-    """Option of layer ranges: coarse, middle, fine, all, none or 4-7, with commas between."""
-    kind = CommaList(LayerRange())
-    return click.option("--layers", type=kind, default=with_commas(default), help=text)
-
-
-def crop_option(text: str) -> Decorator:
-    """Option of a part of an image."""
-    kind = CommaList(click.IntRange(min=0), 4)
-    return click.option(
-        "--crop", type=kind, metavar="X,Y,W,H", help=f"Part of the image shown.  [default: {text}]"
-    )
+def add_settings(command: click.Command, settings: type) -> None:
+    """Give a command the options of a settings class, before its argument OUT."""
+    at = [param.name for param in command.params].index("out")
+    command.params[at:at] = options_of(settings)
 
 
 class MixType(click.ParamType[Mix]):

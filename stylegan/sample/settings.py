@@ -1,38 +1,67 @@
-"""Official defaults of figures and projection, without heavy imports."""
+"""Official defaults of figures, films and projection, without heavy imports."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import click
 
 from stylegan.sample.layers import Layers
+from stylegan.sample.options import CommaList, LayerRange, Seeding, with_commas
+from stylegan.sample.recipe import Noise
+from stylegan_eval.engine.options import PSI, Number, SeedRange
 from stylegan_eval.errors import UserError
-from stylegan_eval.settings.common import check_seed, choice
+from stylegan_eval.settings.common import SEEDS, check_seed, choice
 
 OFFICIAL_RESOLUTION = 1024
 # Part of an image that Figure 4 enlarges: left, top, width and height at 1024x1024.
 OFFICIAL_DETAIL = (650, 180, 256, 256)
-# Of Figure 3.
-SOURCES = (639, 701, 687, 615, 2268)
-DESTINATIONS = (888, 829, 1898, 1733, 1614, 845)
 Space = Literal["w", "w+"]
 Distance = Literal["st-lpips-alex", "st-lpips-vgg", "lpips-vgg"]
+Box = tuple[int, int, int, int]  # left, top, width, height
+
+
+def _list(default: tuple[Any, ...], text: str, kind: click.ParamType[Any]) -> Any:
+    """Field of an option that takes values with commas between, and shows its default so."""
+    about = {"help": text, "type": kind, "default": with_commas(default)}
+    return field(default=default, metadata=about)
+
+
+def _seeds(default: tuple[int, ...], text: str) -> Any:
+    return _list(default, text, SeedRange())
+
+
+def _layers(default: tuple[Layers, ...], text: str) -> Any:
+    return _list(default, text, CommaList(LayerRange()))
+
+
+def _psi(default: float, text: str) -> Any:
+    return choice(default, text, type=PSI)
+
+
+def _noise_seed() -> Any:
+    return choice(0, "Seed of random noise.", least=0, most=SEEDS - 1)
+
+
+_CROP = {"type": CommaList(click.IntRange(min=0), 4), "metavar": "X,Y,W,H"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Uncurated:
-    """Figure 2 (and 10 to 12): images as they come, in columns of shrinking size."""
+    """Uncurated images, in columns of shrinking size (also Figures 10 to 12)."""
 
-    seed: int = 5  # One draw of NumPy's RandomState gives all latents
-    rows: int = 3  # Full-size images above each other
-    lods: tuple[int, ...] = (0, 1, 2, 2, 3, 3)
-    """By how many halvings the images of each column are shrunk."""
-    psi: float = 0.7
-    cutoff: int = 8
-    """psi, cutoff: Truncation, in the layers below the cutoff."""
-    crop: tuple[int, int, int, int] | None = None
-    """Left, top, width and height of the part shown, in pixels of the network's images; None is the
-    whole image."""
-    noise_seed: int = 0  # Seed of the noise, fresh for each image
+    seed: int = choice(5, "Seed of all latents.", least=0, most=SEEDS - 1)
+    rows: int = choice(3, "Of full size.", least=1)
+    lods: Sequence[int] = _list(
+        (0, 1, 2, 2, 3, 3),
+        "Halvings of the images of each column.",
+        CommaList(click.IntRange(0, 10)),
+    )
+    psi: float = _psi(0.7, "Truncation; 1 is none.")
+    cutoff: int = choice(8, "Layers that truncation touches.", least=0)
+    crop: Box | None = choice(None, "Part of the image shown.  [default: the whole image]", **_CROP)
+    noise_seed: int = _noise_seed()
 
     @property
     def images(self) -> int:
@@ -42,39 +71,50 @@ class Uncurated:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixing:
-    """Figure 3: styles of sources (columns) in some layers of destinations (rows)."""
+    """Style mixing: coarse, middle or fine styles of the sources in the destinations."""
 
-    ranges: tuple[Layers, ...] = ("coarse",) * 3 + ("middle",) * 2 + ("fine",)
-    """Layers that take the source's style, for each row; one is for all rows."""
-    psi: float = 1.0
-    cutoff: int | None = None
-    """psi, cutoff: Truncation before mixing, in the layers below the cutoff; None is in all."""
-    noise: str = "fixed"  # 'fixed', 'random' or 'none'
-    noise_seed: int = 0  # Seed of random noise
+    sources: Sequence[int] = _seeds((639, 701, 687, 615, 2268), "Columns, whose styles are taken.")
+    destinations: Sequence[int] = _seeds(
+        (888, 829, 1898, 1733, 1614, 845), "Rows, which take them."
+    )
+    layers: Sequence[Layers] = _layers(
+        ("coarse",) * 3 + ("middle",) * 2 + ("fine",), "Layers taken in each row, or in all."
+    )
+    psi: float = _psi(1.0, "Truncation of all layers; 1 is none.")
+    cutoff: int | None = None  # Truncation is before mixing, in the layers below it; None is in all
+    noise: Noise = "fixed"
+    noise_seed: int = 0
     gap: int = 0  # Pixels between cells and around them
     ground: int = 255  # Grey level of the corner and the gaps
+
+    @property
+    def images(self) -> int:
+        """Images to draw."""
+        return (1 + len(self.sources)) * (1 + len(self.destinations)) - 1
 
 
 # Tables of mixing. What rosinality's generate.py draws as sample_mixing is truncated in all layers,
 # has fresh noise and the source's style in the blocks of 4x4 and 8x8, and is laid out as by
 # torchvision, with a black corner.
 LAYOUTS = {
-    "paper": Mixing(ranges=("coarse",)),
-    "rosinality": Mixing(ranges=(range(4),), psi=0.7, noise="random", gap=2, ground=0),
+    "paper": Mixing(layers=("coarse",)),
+    "rosinality": Mixing(layers=(range(4),), psi=0.7, noise="random", gap=2, ground=0),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseDetail:
-    """Figure 4: what noise changes in an image."""
+    """Noise detail: an image, a part of it with other noise, the deviation of each pixel."""
 
-    seeds: tuple[int, ...] = (1157, 1012)  # A row each
-    count: int = 100  # Realisations of noise, at least 5
-    psi: float = 1.0  # Truncation in all layers
-    crop: tuple[int, int, int, int] | None = None
-    """Left, top, width and height of the part enlarged, in pixels of the network's images; None is
-    the official part, scaled to the network."""
-    noise_seed: int = 0  # Seed of the noise
+    seeds: Sequence[int] = _seeds((1157, 1012), "A row each.")
+    count: int = choice(100, "Realisations of noise that the deviation is over.", least=5)
+    psi: float = _psi(1.0, "Truncation of all layers.")
+    crop: Box | None = choice(
+        None,
+        "Part of the image shown.  [default: 650,180,256,256 of 1024x1024, scaled]",
+        **_CROP,
+    )
+    noise_seed: int = _noise_seed()
 
     @property
     def images(self) -> int:
@@ -84,27 +124,30 @@ class NoiseDetail:
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseComponents:
-    """Figure 5: noise in some layers only."""
+    """Noise components: noise in all layers, in none, in fine and in coarse ones."""
 
-    seeds: tuple[int, ...] = (1967, 1555)  # A column each
-    mirrored: tuple[int, ...] = (1555,)  # Seeds whose images are flipped left to right
-    ranges: tuple[Layers, ...] = ("all", "none", "fine", "coarse")
-    """Layers with noise: upper left and right halves, lower left and right halves."""
-    psi: float = 1.0  # Truncation in all layers
+    seeds: Sequence[int] = _seeds((1967, 1555), "A column each.")
+    mirrored: Sequence[int] = _seeds((1555,), "Those of them flipped left to right.")
+    layers: Sequence[Layers] = _layers(
+        ("all", "none", "fine", "coarse"), "Layers with noise, in each of 4 halves."
+    )
+    """Upper left and right halves, lower left and right halves."""
+    psi: float = _psi(1.0, "Truncation of all layers.")
 
     @property
     def images(self) -> int:
         """Images to draw."""
-        return len(self.seeds) * len(self.ranges)
+        return len(self.seeds) * len(self.layers)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Truncation:
-    """Figure 8: from an image through the average of W to its opposite."""
+    """Truncation: from an image through the average of W to its opposite."""
 
-    seeds: tuple[int, ...] = (91, 388)  # A row each
-    psis: tuple[float, ...] = (1.0, 0.7, 0.5, 0.0, -0.5, -1.0)
-    """A column each; all layers are truncated."""
+    seeds: Sequence[int] = _seeds((91, 388), "A row each.")
+    psis: Sequence[float] = _list(
+        (1.0, 0.7, 0.5, 0.0, -0.5, -1.0), "A column each.", CommaList(PSI)
+    )
 
     @property
     def images(self) -> int:
@@ -116,16 +159,20 @@ class Truncation:
 class Film:
     """An interpolation between seeds."""
 
-    space: str = "w"  # 'w': lines of W. 'z': great circles of Z.
-    frames: int = 60  # Frames from one seed to the next
-    loop: bool = False  # Whether it goes on from the last seed to the first
-    seeding: str = "grid"  # What a seed means: 'grid' or 'official', see `latents.latents_of`
-    psi: float = 1.0
-    cutoff: int = 8
-    """psi, cutoff: Truncation, in the layers below the cutoff."""
-    noise: str = "fixed"  # 'fixed' (the same in all frames), 'random' (other in each) or 'none'
-    noise_seed: int = 0  # Seed of random noise
-    scale: int = 1  # How often pixels are repeated in width and height
+    seeding: Seeding = choice(
+        "grid", "Latent of a seed: that of `grid`, or that of the official scripts (RandomState)."
+    )
+    space: Literal["w", "z"] = choice("w", "Lines in W, or great circles in Z.")
+    frames: int = choice(60, "Frames from one seed to the next.", least=1)
+    fps: float = choice(30.0, "Frames shown in a second.", type=Number(0.1, 1000))
+    loop: bool = choice(
+        default=False, text="Go on from the last seed to the first; GIF and APNG repeat."
+    )
+    psi: float = _psi(1.0, "Truncation; 1 is none.")
+    cutoff: int = choice(8, "Layers that truncation touches.", least=0)
+    noise: Noise = choice("fixed", "Noise inputs.")  # random: other in each frame
+    noise_seed: int = _noise_seed()
+    scale: int = choice(1, "Enlarge by repeating pixels.", least=1, most=64)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
-from stylegan.config_file import config_text, read_config
-from stylegan.configs import CONFIGS, Config
+from stylegan.configs import CONFIGS, Config, config_text, read_config
 from stylegan.opening import open_networks
 from stylegan.presets import apply_preset, with_options
 from stylegan.runtime import Runtime

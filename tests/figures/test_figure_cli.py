@@ -19,9 +19,7 @@ from stylegan.sample.figures import (
     official_latents,
 )
 from stylegan.sample.settings import (
-    DESTINATIONS,
     LAYOUTS,
-    SOURCES,
     Mixing,
     NoiseComponents,
     NoiseDetail,
@@ -41,7 +39,8 @@ def pixels(path):
 
 
 def figure_3(painter):
-    z = (official_latents(seeds, painter.network.z_dim) for seeds in (SOURCES, DESTINATIONS))
+    seeds = (Mixing.sources, Mixing.destinations)
+    z = (official_latents(each, painter.network.z_dim) for each in seeds)
     return draw_mixing(painter, *z, Mixing())
 
 
@@ -86,7 +85,7 @@ def test_mixing_takes_the_seeds_of_grid_or_the_official_ones(seeding, official, 
     done = run("mixing", "--ckpt", official("F"), *options, "--seeding", seeding, out)
     assert done.exit_code == 0, done.output
     z = (latents_of(seeds, 32, seeding) for seeds in ([0, 1], [2, 3, 4]))
-    expected = draw_mixing(painter, *z, Mixing(ranges=("fine",)))
+    expected = draw_mixing(painter, *z, Mixing(layers=("fine",)))
     assert networks.nearly_equal(pixels(out), expected)
 
 

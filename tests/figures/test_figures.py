@@ -26,10 +26,8 @@ from stylegan.sample.figures import (
 )
 from stylegan.sample.painter import Painter
 from stylegan.sample.settings import (
-    DESTINATIONS,
     LAYOUTS,
     OFFICIAL_DETAIL,
-    SOURCES,
     Mixing,
     NoiseComponents,
     NoiseDetail,
@@ -118,7 +116,7 @@ def test_figure_2_shows_a_part_of_each_image():
 def test_figure_3_is_the_official_formula():
     painter = official()
     network = painter.network
-    src, dst = ws_of(network, *SOURCES), ws_of(network, *DESTINATIONS)
+    src, dst = (ws_of(network, *seeds) for seeds in (Mixing.sources, Mixing.destinations))
     noise = network.g.fixed_noise()
     expected = np.full((7 * 32, 6 * 32, 3), 255, np.uint8)
     expected[:32, 32:] = np.concatenate(bytes_of(network, src, noise), axis=1)
@@ -128,7 +126,7 @@ def test_figure_3_is_the_official_formula():
         mixed[:, layers[row]] = src[:, layers[row]]
         images = [*bytes_of(network, dst[row : row + 1], noise), *bytes_of(network, mixed, noise)]
         expected[32 * (row + 1) :][:32] = np.concatenate(images, axis=1)
-    z = (official_latents(seeds, network.z_dim) for seeds in (SOURCES, DESTINATIONS))
+    z = (official_latents(seeds, network.z_dim) for seeds in (Mixing.sources, Mixing.destinations))
     assert nearly_equal(draw_mixing(painter, *z, Mixing()), expected)
 
 
@@ -136,7 +134,7 @@ def test_cells_of_figure_3_have_their_parts_from_both():
     painter = Painter(Colours(), batch=7)
     sources, destinations = np.float32([[0.5], [0.75]]), np.float32([[-0.5], [-0.25], [0]])
     z = (np.pad(values, ((0, 0), (0, 3))) for values in (sources, destinations))
-    picture = draw_mixing(painter, *z, Mixing(ranges=("coarse", "middle", "fine")))
+    picture = draw_mixing(painter, *z, Mixing(layers=("coarse", "middle", "fine")))
     assert picture.shape == (4 * 8, 3 * 8, 3)
     assert (cell(picture, 0, 0, 8) == 255).all()
     for s, source in enumerate(sources[:, 0]):
@@ -152,7 +150,7 @@ def test_cells_of_figure_3_have_their_parts_from_both():
 def test_mixing_everything_or_nothing_gives_the_source_or_the_destination(layers, same):
     painter = official()
     z = (official_latents([seed], painter.network.z_dim) for seed in (1, 2))
-    picture = draw_mixing(painter, *z, Mixing(ranges=(layers,)))
+    picture = draw_mixing(painter, *z, Mixing(layers=(layers,)))
     np.testing.assert_array_equal(cell(picture, 1, 1), cell(picture, *same))
 
 
@@ -328,7 +326,7 @@ def test_grey_networks_have_grey_figures():
     z = official_latents([1, 2], painter.network.z_dim)
     for picture in (
         draw_uncurated(painter, Uncurated(rows=1)),
-        draw_mixing(painter, z, z, Mixing(ranges=("fine",))),
+        draw_mixing(painter, z, z, Mixing(layers=("fine",))),
         draw_noise_detail(painter, NoiseDetail(count=5)),
         draw_noise_components(painter, NoiseComponents()),
         draw_truncation(painter, Truncation()),
@@ -353,7 +351,7 @@ def test_networks_without_styles_are_refused_where_w_is_shown(row):
     painter = official(row)
     z = official_latents([1], painter.network.z_dim)
     with pytest.raises(UserError, match="no styles"):
-        draw_mixing(painter, z, z, Mixing(ranges=("coarse",)))
+        draw_mixing(painter, z, z, Mixing(layers=("coarse",)))
     with pytest.raises(UserError, match="mapping network"):
         draw_truncation(painter, Truncation())
     with pytest.raises(UserError, match="psi 1"):

@@ -21,12 +21,12 @@ def pixels(layers):
 
 
 def test_the_papers_ranges_at_1024():
-    assert [style_layers(part, 18) for part in Mixing.ranges] == [
+    assert [style_layers(part, 18) for part in Mixing.layers] == [
         *[range(4)] * 3,
         *[range(4, 8)] * 2,
         range(8, 18),
     ]
-    assert [noise_layers(part, 18) for part in NoiseComponents.ranges] == [
+    assert [noise_layers(part, 18) for part in NoiseComponents.layers] == [
         range(18),
         range(0),
         range(8, 18),
@@ -99,5 +99,5 @@ def test_noise_has_no_middle():
 
 
 def test_rosinality_mixes_the_blocks_of_4_and_8_pixels():
-    (layers,) = LAYOUTS["rosinality"].ranges
+    (layers,) = LAYOUTS["rosinality"].layers
     assert pixels(style_layers(layers, 18)) == [4, 8]

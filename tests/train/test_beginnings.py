@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
-from stylegan.config_file import config_text
+from stylegan.configs import config_text
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import with_options
 from stylegan.train import main

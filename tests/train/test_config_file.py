@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
-from stylegan.config_file import config_from_text, config_text, read_config
-from stylegan.configs import CONFIGS, config_to_dict
+from stylegan.configs import CONFIGS, config_from_text, config_text, config_to_dict, read_config
 from stylegan.presets import PRESETS, apply_preset
 from stylegan.train import main
 from stylegan_eval.errors import UserError

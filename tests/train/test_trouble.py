@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint, save_checkpoint
-from stylegan.config_file import config_text
-from stylegan.configs import CONFIGS
+from stylegan.configs import CONFIGS, config_text
 from stylegan.datasets.archive import write_archive
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan.presets import apply_preset, with_options
