@@ -14,14 +14,8 @@ from stylegan_eval.errors import UserError
 def read_npy(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[np.float32]:
     """Read finite numbers of a known shape.
 
-    Parameters
-    ----------
-    path : Path
-        A .npy file of floats.
-    shape : tuple of int or None
-        Wanted length of each dimension; None is any.
-    what : str
-        What they are, for messages.
+    `path`: A .npy file of floats. `shape`: Wanted length of each dimension; None is any. `what`:
+    What they are, for messages.
 
     Returns
     -------

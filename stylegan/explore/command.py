@@ -43,8 +43,8 @@ def main(
         with listen(host, port) as listener:
             from stylegan.explore.site import serve
             from stylegan.runtime import Runtime
+            from stylegan.sample.painter import directions_path, open_subject
             from stylegan.sample.recipe import Source
-            from stylegan.sample.subject import directions_path, open_subject
 
             found = directions_path(ckpt, directions)
             subject = open_subject(ckpt, Runtime.choose(device).device, found)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from nicegui import ui
 
 from stylegan.explore.widgets import Changed, Seed, Slider, unbroken
+from stylegan.sample.painter import Subject
 from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Move, Noise, Recipe, layer_word
-from stylegan.sample.subject import Subject
 
 PSI = (-1.0, 1.5)
 FARTHEST = 4.0  # standard deviations that a slider moves; a command takes more

@@ -16,8 +16,8 @@ from stylegan.explore.page import build
 from stylegan.explore.server import Listener
 from stylegan.explore.studio import Studio, file_name
 from stylegan.sample.options import parse_recipe
+from stylegan.sample.painter import Subject
 from stylegan.sample.recipe import Source
-from stylegan.sample.subject import Subject
 from stylegan_eval.errors import UserError
 
 ICON = (

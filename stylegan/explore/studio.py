@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
+from stylegan.sample.painter import Subject, draw_recipe
 from stylegan.sample.recipe import Recipe, Source, png_of
-from stylegan.sample.subject import Subject, draw_recipe
 from stylegan_eval.errors import UserError, is_out_of_memory
 
 KEPT = 32  # images
@@ -70,14 +70,8 @@ class Studio:
 class Easel:
     """One tab's wish: while an image is drawn, only the newest other recipe is remembered.
 
-    Parameters
-    ----------
-    draw : callable
-        Draws the image of a recipe; UserError where it cannot.
-    show : callable
-        Called with each recipe whose image is there.
-    fail : callable
-        Called with what is wrong, in a line.
+    `draw`: Draws the image of a recipe; UserError where it cannot. `show`: Called with each recipe
+    whose image is there. `fail`: Called with what is wrong, in a line.
     """
 
     def __init__(

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stylegan.sample import options
 from stylegan.sample.figures_cli import figure_command, interpolate_command, mixing_command
-from stylegan.sample.options import directions_option, recipe_of, recipe_options
+from stylegan.sample.options import directions_option, recipe_options
 from stylegan.sample.project_cli import project_command
-from stylegan.sample.recipe import Mix, Move, Noise, Source
+from stylegan.sample.recipe import Recipe, Source
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, NetworkPath, say
 from stylegan_eval.engine.options import SeedRange
 
@@ -120,18 +120,7 @@ def grid_command(
 @options.device
 @options.out_png
 def image_command(
-    ckpt: Path,
-    seed: int,
-    psi: float,
-    cutoff: int,
-    mix: Mix | None,
-    noise: Noise,
-    noise_seed: int,
-    moves: tuple[Move, ...],
-    number: int | None,
-    directions: Path | None,
-    device: str,
-    out: Path,
+    ckpt: Path, directions: Path | None, device: str, out: Path, **values: Any
 ) -> None:
     """Write one image to the PNG file OUT, which says how it was made.
 
@@ -144,11 +133,11 @@ def image_command(
     whatever psi. The page of stylegan-explore shows such commands.
     """
     from stylegan.runtime import Runtime
+    from stylegan.sample.painter import directions_path, draw_recipe, open_subject
     from stylegan.sample.recipe import png_of
-    from stylegan.sample.subject import directions_path, draw_recipe, open_subject
     from stylegan_eval.engine.files import atomic_write, check_writable
 
-    recipe = recipe_of(seed, psi, cutoff, mix, noise, noise_seed, moves, number)
+    recipe = Recipe(**values)
     check_writable(out)
     needed = directions_path(ckpt, directions) if recipe.moves else None
     subject = open_subject(ckpt, Runtime.choose(device).device, needed)

@@ -251,12 +251,7 @@ def draw_truncation(painter: Painter, settings: Truncation) -> Pixels:
 def places(settings: Uncurated, width: int, height: int) -> list[tuple[int, int, int]]:
     """Left, top and lod of each image, column by column from the top.
 
-    Parameters
-    ----------
-    settings : Uncurated
-        Its rows and lods.
-    width, height : int
-        Size of an image at lod 0.
+    `settings`: Its rows and lods. `width`, `height`: Size of an image at lod 0.
     """
     found: list[tuple[int, int, int]] = []
     left = 0

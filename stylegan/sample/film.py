@@ -39,15 +39,9 @@ def frame_count(keys: int, frames: int, *, loop: bool) -> int:
 def positions(keys: int, frames: int, *, loop: bool) -> list[Position]:
     """Positions of all frames, at equal steps.
 
-    Parameters
-    ----------
-    keys : int
-        Key frames, at least 2.
-    frames : int
-        Frames from one key frame to the next.
-    loop : bool
-        Whether the path goes on from the last key frame to the first, which is not shown twice;
-        otherwise it ends with the last.
+    `keys`: Key frames, at least 2. `frames`: Frames from one key frame to the next. `loop`: Whether
+    the path goes on from the last key frame to the first, which is not shown twice; otherwise it
+    ends with the last.
 
     Examples
     --------

@@ -25,12 +25,7 @@ def part_size(num_layers: int) -> int:
 def style_layers(layers: Layers, num_layers: int) -> range:
     """Layers whose style is meant, as in Figure 3.
 
-    Parameters
-    ----------
-    layers : str or range
-        One of `NAMES`, or layers counted from 0.
-    num_layers : int
-        Layers of the network at hand.
+    `layers`: One of `NAMES`, or layers counted from 0. `num_layers`: Layers of the network at hand.
 
     Examples
     --------

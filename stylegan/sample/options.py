@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 import click
 
 from stylegan.sample.layers import Layers, parse_layers
-from stylegan.sample.recipe import NOISE, Mix, Move, Noise, Recipe, Source
+from stylegan.sample.recipe import NOISE, Mix, Move, Recipe, Source
 from stylegan_eval.engine.command import NetworkPath
 from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, options_of
 from stylegan_eval.errors import UserError
@@ -206,38 +206,15 @@ directions_option = click.option(
 
 
 def recipe_options(command: F) -> F:
-    """Give a click command the options of a recipe."""
+    """Give a click command the options of a recipe, named as the fields of `Recipe`."""
     for option in reversed(OPTIONS):
         command = option(command)
     return command
 
 
-def recipe_of(
-    seed: int,
-    psi: float,
-    cutoff: int,
-    mix: Mix | None,
-    noise: Noise,
-    noise_seed: int,
-    moves: tuple[Move, ...],
-    number: int | None,
-) -> Recipe:
-    """Recipe that the values of `OPTIONS` say; see `Recipe`."""
-    return Recipe(
-        seed=seed,
-        psi=psi,
-        cutoff=cutoff,
-        mix=mix,
-        noise=noise,
-        noise_seed=noise_seed,
-        moves=moves,
-        number=number,
-    )
-
-
 def parse_recipe(words: Sequence[str]) -> Recipe:
     """Read the words of a recipe, as `Recipe.words` has them."""
-    command = recipe_options(click.Command("recipe", callback=recipe_of, add_help_option=False))
+    command = recipe_options(click.Command("recipe", callback=Recipe, add_help_option=False))
     try:
         with command.make_context("recipe", list(words)) as context:
             return cast(Recipe, command.invoke(context))

@@ -13,7 +13,7 @@ from stylegan_eval.engine.options import NPY, PNG, options_of
 
 if TYPE_CHECKING:
     from stylegan.sample.painter import Painter
-    from stylegan.sample.projection import Pixels, Projection
+    from stylegan.sample.projection import Pixels, Place
 
 _FILE = click.Path(path_type=Path)
 
@@ -66,21 +66,20 @@ def project_command(
         how = "shrunk" if came > size else "enlarged, and so blurred,"
         say(f"note: {image} is {how} from {came}x{came} to {size}x{size}", err=True)
         pixels = projection.fitted(pixels, size)
-    aim = projection.objective(
-        painter, distance, projection.as_tensor(pixels, painter.device), settings.pixels
-    )
+    target = projection.as_tensor(pixels, painter.device)
+    aim = projection.Objective(painter, distance, target, settings.pixels)
     with progress_bar(desc="project", total=settings.steps, unit="step") as bar:
 
         def watch(steps: int, least: float) -> None:
             bar.set_postfix(distance=f"{least:.4f}", refresh=False)
             bar.update(steps)
 
-        found = projection.project(painter, aim, origin, settings, watch)
-    picture = side_by_side(painter, pixels, found)
+        start, best = projection.project(aim, origin, settings, watch)
+    picture = side_by_side(painter, pixels, start, best)
     if save is not None:
-        write_npy(save, found.best.ws.cpu().numpy())
+        write_npy(save, best.ws.cpu().numpy())
     save_png(out, picture)
-    say(table(found, settings.distance))
+    say(table(start, best, settings.distance))
     for path in (out, save):
         if path is not None:
             click.echo(path)
@@ -105,26 +104,25 @@ def _drawn_size(painter: "Painter", settings: ProjectionSettings) -> int:
     return size
 
 
-def side_by_side(painter: "Painter", pixels: "Pixels", found: "Projection") -> "Pixels":
+def side_by_side(painter: "Painter", pixels: "Pixels", start: "Place", best: "Place") -> "Pixels":
     """Target [3, S, S], projection and start beside each other: [S, W, 3]."""
     import torch
 
     from stylegan.sample.canvas import table as cells
     from stylegan_eval.engine.sampling import to_uint8
 
-    ws = torch.cat([found.best.ws, found.start.ws])
-    (drawn,) = painter.native(ws, painter.stored_noise())
-    best, start = to_uint8(drawn).permute(0, 2, 3, 1).cpu().numpy()  # [S, S, 3] each
-    return cells([[pixels.transpose(1, 2, 0), best, start]], gap=max(pixels.shape[1] // 32, 1))
+    (drawn,) = painter.native(torch.cat([best.ws, start.ws]), painter.stored_noise())
+    images = to_uint8(drawn).permute(0, 2, 3, 1).cpu().numpy()  # [2, S, S, 3]
+    return cells([[pixels.transpose(1, 2, 0), *images]], gap=max(pixels.shape[1] // 32, 1))
 
 
-def table(found: "Projection", distance: str) -> str:
-    """What the descent came to, in two lines under a header."""
+def table(start: "Place", best: "Place", distance: str) -> str:
+    """Distances from the target, in two lines under a header."""
     width = max(len(distance), 8)
     lines = [f"{'':10}  {distance:>{width}}  mean square of pixels"]
     lines += [
         f"{name:10}  {place.perceived:{width}.4f}  {place.pixels:21.4f}"
-        for name, place in (("mean of W", found.start), ("projection", found.best))
+        for name, place in (("mean of W", start), ("projection", best))
     ]
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """Projection of an image into W or W+ by gradient descent."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,30 +93,33 @@ def centre(painter: Painter) -> Centre:
     return Centre(mean=mean.float().clone(), radius=radius)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Objective:
-    """How far the images of latents are from a target."""
+    """Distance of a generator's images from a target, at its level and with its stored noise.
 
-    synthesis: Callable[[Tensor], Tensor]
-    """ws [N, L, D] -> images [N, 3, S, S] in about [-1, 1], differentiable."""
-    distance: Embedding  # Perceptual
-    target: Tensor  # [1, 3, S, S] in [-1, 1]
-    weight: float  # Of the mean squared difference of pixels
+    `distance`: Perceptual. `target`: [1, 3, S, S] in [-1, 1]. `weight`: Of the mean squared
+    difference of pixels.
+    """
 
-    def embedded(self) -> Sequence[Tensor]:
-        """Embed the target, for `parts`."""
-        with torch.no_grad():
-            return self.distance.embed(seen(self.target))
+    def __init__(
+        self, painter: Painter, distance: Embedding, target: Tensor, weight: float
+    ) -> None:
+        self.painter, self.distance, self.target, self.weight = painter, distance, target, weight
+        self._noise = painter.network.g.fixed_noise(painter.lod)
+        with torch.no_grad(), strict_float32(painter.device.type):
+            self._embedded = distance.embed(seen(target))
 
-    def parts(self, ws: Tensor, embedded: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Perceptual distance, and mean squared difference of pixels, float64 [N] each."""
-        images = self.synthesis(ws)
-        apart = [
+    def parts(self, ws: Tensor) -> tuple[Tensor, Tensor]:
+        """Perceptual distance, and mean squared difference of pixels, of ws [N, L, D].
+
+        Returns float64 [N] each, differentiable.
+        """
+        images = self.painter.network.synthesis(ws, self._noise, self.painter.lod)
+        differences = [
             one - other
-            for one, other in zip(self.distance.embed(seen(images)), embedded, strict=True)
+            for one, other in zip(self.distance.embed(seen(images)), self._embedded, strict=True)
         ]
         pixels = (images - self.target).square().flatten(1).mean(dim=1, dtype=torch.float64)
-        return squared_norm(apart), pixels
+        return squared_norm(differences), pixels
 
     def loss(self, perceived: Tensor, pixels: Tensor) -> Tensor:
         """What is made small, [N]."""
@@ -139,45 +142,19 @@ class Place:
     target."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Projection:
-    """Where the descent began, and the nearest point on it."""
-
-    start: Place
-    best: Place
-    """start, best: At the mean of W, and where the loss was least."""
-
-
-def objective(painter: Painter, distance: Embedding, target: Tensor, weight: float) -> Objective:
-    """Objective of a painter's generator at its level of detail, with its stored noise."""
-    noise = painter.network.g.fixed_noise(painter.lod)
-    return Objective(
-        synthesis=lambda ws: painter.network.synthesis(ws, noise, painter.lod),
-        distance=distance,
-        target=target,
-        weight=weight,
-    )
-
-
 def project(
-    painter: Painter,
     aim: Objective,
     origin: Centre,
     settings: ProjectionSettings,
     watch: Watch = lambda _steps, _distance: None,
-) -> Projection:
-    """Descend from the mean of W towards the target.
+) -> tuple[Place, Place]:
+    """Descend from the mean of W towards the target: the mean, and where the loss was least.
 
     The loss of each step is that of w with noise on it, which grows less until there is none; the
-    w kept is the best of all that were looked at.
-
-    Parameters
-    ----------
-    painter : Painter
-        Its generator draws.
-    watch : callable
-        Told of each step: 1, and the least perceptual distance so far.
+    w kept is the best of all steps. `watch` is told of each step: 1, and the least perceptual
+    distance so far.
     """
+    painter = aim.painter
     device, layers = painter.device, painter.network.num_ws
     # Rows of layers that the level of detail leaves out stay where they are.
     used = min(painter.num_layers, layers) if settings.space == "w+" else 1
@@ -186,9 +163,8 @@ def project(
     latent = start[:, :used].clone().requires_grad_()  # [1, used, D]
     optimizer = torch.optim.Adam([latent], betas=_BETAS)
     with strict_float32(device.type):
-        embedded = aim.embedded()
         with torch.no_grad():
-            first, least = _look(aim, start, embedded)
+            first, least = _place(aim, start)
         best = first
         for step in range(settings.steps):
             t = step / settings.steps
@@ -197,15 +173,15 @@ def project(
             )
             amount = settings.perturbation * origin.radius * noise_factor(t)
             noise = torch.randn(latent.shape, generator=rng).to(device)
-            place, loss = _look(aim, _ws(latent + amount * noise, start), embedded)
+            place, loss = _place(aim, _ws(latent + amount * noise, start))
             (latent.grad,) = torch.autograd.grad(loss, latent)
             optimizer.step()
             if float(loss.detach()) < float(least):
                 best, least = place, loss.detach()
             watch(1, best.perceived)
         with torch.no_grad():
-            last, loss = _look(aim, _ws(latent, start), embedded)
-    return Projection(start=first, best=last if loss < least else best)
+            last, loss = _place(aim, _ws(latent, start))
+    return first, last if loss < least else best
 
 
 def _ws(latent: Tensor, start: Tensor) -> Tensor:
@@ -215,9 +191,9 @@ def _ws(latent: Tensor, start: Tensor) -> Tensor:
     return torch.cat([latent, start[:, latent.shape[1] :]], dim=1)
 
 
-def _look(aim: Objective, ws: Tensor, embedded: Sequence[Tensor]) -> tuple[Place, Tensor]:
+def _place(aim: Objective, ws: Tensor) -> tuple[Place, Tensor]:
     """Where ws [1, L, D] are, and the loss there."""
-    perceived, pixels = aim.parts(ws, embedded)
+    perceived, pixels = aim.parts(ws)
     loss = aim.loss(perceived, pixels).sum()
     if not bool(torch.isfinite(loss)):
         raise UserError(

@@ -109,14 +109,9 @@ class Measurements:
     def __call__(self, state: TrainState, checkpoint: Path, *, last: bool = False) -> None:
         """Measure a checkpoint if it is due: call it for each one, also for one resumed from.
 
-        Parameters
-        ----------
-        state : TrainState
-            What the checkpoint holds; only its progress is used.
-        checkpoint : Path
-            The file, in the run's folder; measured is what can be read from it.
-        last : bool
-            The training is at its end: due unless measured already.
+        `state`: What the checkpoint holds; only its progress is used. `checkpoint`: The file, in
+        the run's folder; measured is what can be read from it. `last`: The training is at its end:
+        due unless measured already.
 
         Raises
         ------

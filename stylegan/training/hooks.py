@@ -38,14 +38,8 @@ if TYPE_CHECKING:
 class RunLog:
     """``log.jsonl`` for programs and ``train.log`` for people, in the run's folder.
 
-    Parameters
-    ----------
-    folder : Path
-        The run's folder.
-    nimg : int
-        Where the run starts: rows of a later time, left by a run that was killed, are dropped.
-    also : sequence of callable
-        Each takes every row, too, such as TensorBoard's.
+    `folder`: The run's folder. `nimg`: Where the run starts: rows of a later time, left by a run
+    that was killed, are dropped. `also`: Each takes every row, too, such as TensorBoard's.
     """
 
     def __init__(
@@ -230,13 +224,8 @@ def is_installed() -> bool:
 def open_tensorboard(folder: Path, nimg: int) -> "TensorBoard":
     """Begin a file of events in ``tensorboard`` below the run's folder.
 
-    Parameters
-    ----------
-    folder : Path
-        The run's folder.
-    nimg : int
-        Where the run starts: TensorBoard forgets events of a later time, left by a run that was
-        killed.
+    `folder`: The run's folder. `nimg`: Where the run starts: TensorBoard forgets events of a later
+    time, left by a run that was killed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter

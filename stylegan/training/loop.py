@@ -65,12 +65,8 @@ def train(
     Every random number is a function of `seed` and the images shown, so a state saved by a hook
     continues as if it had never stopped. All processes hold the same state.
 
-    Parameters
-    ----------
-    hooks : sequence of Hook
-        Called after the steps of each schedule update with state, schedule values and loss terms.
-    should_stop : callable
-        Asked after the hooks; when any process says yes, all stop.
+    `hooks`: Called after the steps of each schedule update with state, schedule values and loss
+    terms. `should_stop`: Asked after the hooks; when any process says yes, all stop.
     """
     execution = execution or Execution()
     total_nimg = config.schedule.total_kimg * 1000

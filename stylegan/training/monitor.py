@@ -58,14 +58,8 @@ def signs_of_collapse(
 ) -> Iterator[str]:
     """Say what in the latest looks no training recovers from; nothing where it is healthy.
 
-    Parameters
-    ----------
-    looks : sequence of Look
-        The latest ones, oldest first.
-    best_spread : float
-        Largest spread so far.
-    steps : int
-        Steps of either network between two looks.
+    `looks`: The latest ones, oldest first. `best_spread`: Largest spread so far. `steps`: Steps of
+    either network between two looks.
     """
     if not looks:
         return

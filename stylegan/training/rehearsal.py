@@ -115,13 +115,8 @@ class _Idle:
 class Rehearsal:
     """Networks without data on which steps are counted.
 
-    Parameters
-    ----------
-    execution : Execution
-        Its precision decides the size of activations. Compiling is left out: what is compiled keeps
-        no more.
-    copies : int
-        Copies that a convolution works on.
+    `execution`: Its precision decides the size of activations. Compiling is left out: what is
+    compiled keeps no more. `copies`: Copies that a convolution works on.
     """
 
     def __init__(
@@ -144,12 +139,8 @@ class Rehearsal:
     def step(self, lod: float, own: int, at_a_time: int) -> tuple[float, int]:
         """Count one step of D and one of G in one process.
 
-        Parameters
-        ----------
-        own : int
-            Images of the process.
-        at_a_time : int
-            Images in a pass, a multiple of the minibatch deviation's group.
+        `own`: Images of the process. `at_a_time`: Images in a pass, a multiple of the minibatch
+        deviation's group.
 
         Returns
         -------

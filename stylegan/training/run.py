@@ -103,14 +103,9 @@ def resumed(
 ) -> Beginning:
     """Go on from a checkpoint, or from the newest in a run's folder that can be read.
 
-    Parameters
-    ----------
-    revise : callable
-        Turns the checkpoint's configuration into what the user asks for; only the length may
-        differ.
-    settings : callable
-        Settings that the run's folder, the checkpoint and the options give; the seed is the
-        checkpoint's.
+    `revise`: Turns the checkpoint's configuration into what the user asks for; only the length may
+    differ. `settings`: Settings that the run's folder, the checkpoint and the options give; the
+    seed is the checkpoint's.
     """
     path, snapshot = _read(checkpoint, runtime)
     trained, provenance = snapshot.config, snapshot.provenance

@@ -12,8 +12,8 @@ from PIL import Image
 
 from stylegan.sample.cli import main as sample
 from stylegan.sample.options import parse_recipe
+from stylegan.sample.painter import draw_recipe, open_subject
 from stylegan.sample.recipe import KEYWORD, Recipe
-from stylegan.sample.subject import draw_recipe, open_subject
 from tests import browser
 from tests.explore.networks import CPU
 from tests.explore.served import serving, stop

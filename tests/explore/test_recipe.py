@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.painter import Painter
+from stylegan.sample.painter import Painter, check_fits, draw_recipe, open_subject, ws_of
 from stylegan.sample.recipe import Mix, Move, Recipe, layer_word, number_word
-from stylegan.sample.subject import check_fits, draw_recipe, open_subject, ws_of
 from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
 from tests.explore.networks import CPU

@@ -7,8 +7,8 @@ import torch
 
 from stylegan.explore.studio import KEPT, Easel, Studio, address
 from stylegan.sample.options import parse_recipe
+from stylegan.sample.painter import draw_recipe, open_subject
 from stylegan.sample.recipe import Mix, Recipe, Source, png_of
-from stylegan.sample.subject import draw_recipe, open_subject
 from stylegan_eval.errors import UserError
 from tests.explore.networks import CPU
 

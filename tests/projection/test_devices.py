@@ -10,7 +10,7 @@ import torch
 
 from stylegan.networks.generator import Generator
 from stylegan.sample.painter import Painter
-from stylegan.sample.projection import Centre, as_tensor, objective, project
+from stylegan.sample.projection import Centre, Objective, as_tensor, project
 from stylegan.sample.settings import ProjectionSettings
 from tests.train import fake_device, golden
 
@@ -44,11 +44,10 @@ def devices(space, lod):
         painter = Painter(network, lod=lod)
         size = config.resolution >> int(lod)
         target = as_tensor(np.zeros((3, size, size), np.uint8), painter.device)
-        aim = objective(painter, PixelEmbedding(), target, 0.5)
+        aim = Objective(painter, PixelEmbedding(), target, 0.5)
         origin = Centre(mean=network.w_avg.clone(), radius=1.0)
         settings = ProjectionSettings(space=space, steps=2)
-        found = project(painter, aim, origin, settings)
-        return [str(place.ws.device) for place in (found.start, found.best)]
+        return [str(place.ws.device) for place in project(aim, origin, settings)]
 
 
 @pytest.mark.parametrize(("space", "lod"), [("w", 0.0), ("w+", 0.0), ("w+", 1.0)])
