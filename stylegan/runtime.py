@@ -59,11 +59,11 @@ class Runtime:
             with all_alive():
                 dist.all_reduce(vector)
 
-    def any(self, *, said: bool) -> bool:
-        """Whether any process said so. Goes past the GPU, which is not waited for."""
+    def any(self, *, here: bool) -> bool:
+        """Whether it holds in any process. Goes past the GPU, which is not waited for."""
         if self.world == 1:
-            return said
-        votes = torch.tensor(int(said))
+            return here
+        votes = torch.tensor(int(here))
         with all_alive():
             dist.all_reduce(votes, op=dist.ReduceOp.MAX)
         return bool(votes.item())

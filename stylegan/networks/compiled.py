@@ -4,7 +4,7 @@ D's own step differentiates D twice, which PyTorch's compiler cannot; drawing im
 it can. There is one program for each level of detail with and without a fade, minibatch and type.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,10 @@ from stylegan.networks.generator import Generator
 from stylegan.networks.synthesis import split_lod
 from stylegan_eval.errors import UserError
 
+# (ws, noise, lod) -> images; see `Synthesis.forward`.
+Draw = Callable[[Tensor, Sequence[Tensor], float], Tensor]
+# (images, labels, lod) -> scores; see `Discriminator.forward`.
+Score = Callable[[Tensor, Tensor | None, float], Tensor]
 # Programs that PyTorch may keep of one function: ten levels, each alone and fading, for G's step
 # and for drawing, with some to spare. Beyond it would go on without compiling.
 _PROGRAMS = 64
@@ -32,54 +36,30 @@ def check_toolchain(device: torch.device) -> None:
         ) from error
 
 
-class CompiledSynthesis:
-    """Callable like `Generator.synthesis`, compiled.
+def compiled_synthesis(generator: Generator, dtype: torch.dtype = torch.float32) -> Draw:
+    """`Generator.synthesis`, compiled; weights are read at each call."""
+    network = generator.g
+    at_level = torch.compile(network.at_level, dynamic=False, fullgraph=True)
 
-    `generator`: Its weights are read at each call.
-    """
-
-    def __init__(self, generator: Generator) -> None:
-        self.network = generator.g
-        self._at_level = torch.compile(self.network.at_level, dynamic=False, fullgraph=True)
-
-    def __call__(
-        self,
-        ws: Tensor,
-        noise: Sequence[Tensor],
-        lod: float = 0.0,
-        *,
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """Draw images; see `Synthesis.forward`."""
-        level, fade = split_lod(lod, self.network.resolution)
-        maps = self.network.noise_maps(noise, lod)
+    def draw(ws: Tensor, noise: Sequence[Tensor], lod: float) -> Tensor:
+        level, fade = split_lod(lod, network.resolution)
+        maps = network.noise_maps(noise, lod)
         with torch._dynamo.config.patch(recompile_limit=_PROGRAMS):
-            return self._at_level(ws, maps, level, _as_data(fade, ws), dtype)
+            return at_level(ws, maps, level, _as_data(fade, ws), dtype)
+
+    return draw
 
 
-class CompiledDiscriminator:
-    """Callable like a `Discriminator`, compiled, for one derivative at most.
+def compiled_discriminator(D: Discriminator, dtype: torch.dtype = torch.float32) -> Score:
+    """A discriminator, compiled, for one derivative at most; weights are read at each call."""
+    at_level = torch.compile(D.at_level, dynamic=False, fullgraph=True)
 
-    `discriminator`: Its weights are read at each call.
-    """
-
-    def __init__(self, discriminator: Discriminator) -> None:
-        self.network = discriminator
-        self._at_level = torch.compile(discriminator.at_level, dynamic=False, fullgraph=True)
-
-    def __call__(
-        self,
-        images: Tensor,
-        labels: Tensor | None = None,
-        lod: float = 0.0,
-        *,
-        dtype: torch.dtype = torch.float32,
-    ) -> Tensor:
-        """Score images; see `Discriminator.forward`."""
-        level, fade = self.network.check(images, labels, lod)
+    def score(images: Tensor, labels: Tensor | None, lod: float) -> Tensor:
+        level, fade = D.check(images, labels, lod)
         with torch._dynamo.config.patch(recompile_limit=_PROGRAMS):
-            scores: Tensor = self._at_level(images, level, _as_data(fade, images), dtype)
-        return self.network.pick(scores, labels)
+            return D.pick(at_level(images, level, _as_data(fade, images), dtype), labels)
+
+    return score
 
 
 def _as_data(fade: float, like: Tensor) -> Tensor | None:

@@ -119,9 +119,8 @@ def interpolate_command(
 
     MP4 needs the extra `video`.
     """
-    from stylegan.sample.film import film, frame_count
+    from stylegan.sample.film import check_video, film, frame_count, write_video
     from stylegan.sample.painter import open_painter
-    from stylegan.sample.video import check_video, write_video
     from stylegan_eval.engine.progress import follow
 
     settings = Film(**values)

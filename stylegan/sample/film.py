@@ -1,19 +1,33 @@
-"""Interpolation paths in W and Z, and the frames of a film."""
+"""Films: interpolation paths in W and Z, frames, and their files.
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+MP4 is written by ffmpeg, GIF and APNG by Pillow, whole or not at all.
+"""
+
+import itertools
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
+from stylegan.png import picture
 from stylegan.sample.canvas import Pixels
 from stylegan.sample.figures import latents_of
 from stylegan.sample.painter import Painter
 from stylegan.sample.settings import Film
+from stylegan_eval.engine.files import atomic_write, check_writable
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.path_length import lerp, slerp
+
+# GIF counts in hundredths of a second, and players take a single one for a mistake.
+MAX_GIF_FPS = 50
+MP4_CRF = 16  # x264's rate factor: 0 loses nothing, 18 nothing that one sees
 
 
 class Position(NamedTuple):
@@ -50,12 +64,12 @@ def positions(keys: int, frames: int, *, loop: bool) -> list[Position]:
     >>> [tuple(p) for p in positions(2, 2, loop=True)]
     [(0, 1, 0.0), (0, 1, 0.5), (1, 0, 0.0), (1, 0, 0.5)]
     """
-    found = []
+    path = []
     for number in range(frame_count(keys, frames, loop=loop)):
         start, step = divmod(number, frames)
         end = (start + 1) % keys if loop else min(start + 1, keys - 1)
-        found.append(Position(start, end, step / frames))
-    return found
+        path.append(Position(start, end, step / frames))
+    return path
 
 
 def arc(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
@@ -73,7 +87,7 @@ def arc(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return torch.where(still, a, slerp(a, b, t) * length)
 
 
-class Path:
+class LatentPath:
     """Path through the latents of some seeds.
 
     Parameters
@@ -118,7 +132,7 @@ def film(painter: Painter, strands: Sequence[Sequence[int]], settings: Film) -> 
     """
     z_dim = painter.network.z_dim
     paths = [
-        Path(painter, latents_of(seeds, z_dim, settings.seeding), settings.space)
+        LatentPath(painter, latents_of(seeds, z_dim, settings.seeding), settings.space)
         for seeds in strands
     ]
     places = positions(len(strands[0]), settings.frames, loop=settings.loop)
@@ -138,3 +152,125 @@ def film(painter: Painter, strands: Sequence[Sequence[int]], settings: Film) -> 
         for images in zip(*panels, strict=True):
             frame = np.concatenate(images, axis=1)  # side by side
             yield frame.repeat(settings.scale, axis=0).repeat(settings.scale, axis=1)
+
+
+def check_video(path: Path, fps: float) -> None:
+    """Check, before the work, that a film can be written."""
+    check_writable(path)
+    if path.suffix.lower() == ".gif" and fps > MAX_GIF_FPS:
+        raise UserError(
+            f"--fps {fps:g}: a GIF shows at most {MAX_GIF_FPS} frames a second: use MP4 or APNG"
+        )
+    if path.suffix.lower() == ".mp4":
+        _ffmpeg()
+
+
+def _ffmpeg() -> str:
+    """Path of an ffmpeg that runs."""
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise UserError(
+            "MP4 needs a package that is not installed: write a .gif or .apng, or"
+            ' pip install ".[video]" in the source folder'
+        ) from error
+    try:
+        imageio_ffmpeg.get_ffmpeg_version()
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        raise UserError(
+            "MP4 needs ffmpeg, which does not run here: install it, or name it in"
+            " IMAGEIO_FFMPEG_EXE, or write a .gif or .apng"
+        ) from error
+
+
+def write_video(path: Path, frames: Iterable[Pixels], *, fps: float, loop: bool) -> None:
+    """Write a film; its kind goes by the extension: .mp4, .gif, .apng or .png.
+
+    MP4 is encoded frame by frame. The other kinds are held until all frames are there, since
+    Pillow compares them.
+
+    Parameters
+    ----------
+    frames : iterable of ndarray
+        uint8 [H, W, C], at least one, all of one even size, C from 1 to 4; MP4 has alpha over
+        white.
+    fps : float
+        Frames per second; GIF rounds a frame's time to hundredths of a second, APNG to thousandths.
+    loop : bool
+        Whether GIF and APNG start again at the end; players decide it for MP4.
+    """
+    check_video(path, fps)
+    with atomic_write(path) as temporary:
+        if path.suffix.lower() == ".mp4":
+            _write_mp4(temporary, path, iter(frames), fps)
+        elif path.suffix.lower() == ".gif":
+            _write_gif(temporary, frames, fps, loop=loop)
+        else:
+            _write_apng(temporary, frames, fps, loop=loop)
+
+
+def _opaque(frame: Pixels) -> Pixels:
+    """[H, W, 3], what is transparent over white."""
+    if frame.shape[2] in (1, 3):
+        return np.broadcast_to(frame, (*frame.shape[:2], 3))
+    rgba = picture(frame).convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
+
+
+def _write_gif(temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: bool) -> None:
+    images = map(picture, frames)
+    first = next(images)
+    # Forever is 0; a GIF that does not say is shown once.
+    repeats = {"loop": 0} if loop else {}
+    duration = 10 * max(round(100 / fps), 1)
+    first.save(temporary, "GIF", save_all=True, append_images=images, duration=duration, **repeats)
+
+
+def _write_apng(temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: bool) -> None:
+    first, *others = map(picture, frames)
+    first.save(
+        temporary,
+        "PNG",
+        save_all=True,
+        append_images=others,
+        duration=1000 / fps,
+        loop=0 if loop else 1,
+    )
+
+
+def _write_mp4(temporary: Path, path: Path, frames: Iterator[Pixels], fps: float) -> None:
+    first = next(frames)
+    height, width = first.shape[:2]
+    command = [_ffmpeg(), "-y", "-v", "error"]
+    command += ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps)]
+    # 4:2:0, which every player takes.
+    command += ["-i", "-", "-c:v", "libx264", "-crf", str(MP4_CRF), "-pix_fmt", "yuv420p"]
+    command += ["-movflags", "+faststart", "-f", "mp4", str(temporary)]
+    # Into a file, since nobody would empty a pipe meanwhile.
+    with tempfile.TemporaryFile() as errors:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors) as ffmpeg:
+            assert ffmpeg.stdin is not None
+            whole = _send(itertools.chain([first], frames), ffmpeg.stdin)
+        if not whole or ffmpeg.returncode != 0:
+            errors.seek(0)
+            lines = errors.read().decode(errors="replace").split("\n")
+            reason = next((line for line in reversed(lines) if line.strip()), "it broke off")
+            raise UserError(f"ffmpeg could not write {path}: {reason.strip()}")
+
+
+def _send(frames: Iterable[Pixels], encoder: IO[bytes]) -> bool:
+    """Hand all frames over; False where the encoder went away."""
+    whole = True
+    for frame in frames:
+        try:
+            encoder.write(_opaque(frame).tobytes())
+        except BrokenPipeError:
+            whole = False
+            break
+    try:
+        encoder.close()
+    except BrokenPipeError:
+        whole = False
+    return whole

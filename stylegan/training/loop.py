@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylegan.configs import Config, LossConfig
 from stylegan.datasets.reals import RawBatch, process_reals
-from stylegan.networks.compiled import CompiledDiscriminator, CompiledSynthesis
+from stylegan.networks.compiled import Draw, Score, compiled_discriminator, compiled_synthesis
 from stylegan.networks.generator import Generator, mix_styles
 from stylegan.runtime import Runtime
 from stylegan.training import losses
@@ -21,10 +21,6 @@ from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import TrainingPoint, training_point
 from stylegan.training.state import TrainState
 
-# (ws, noise, lod) -> images; see `Synthesis.forward`.
-Draw = Callable[[Tensor, Sequence[Tensor], float], Tensor]
-# (images, labels, lod) -> scores; see `Discriminator.forward`.
-Score = Callable[[Tensor, Tensor | None, float], Tensor]
 Terms = Mapping[str, Tensor]
 Hook = Callable[[TrainState, TrainingPoint, Terms], None]
 
@@ -82,7 +78,7 @@ def train(
                 terms |= steps.both(point, random, shares, batches)
             for hook in hooks:
                 hook(state, point, terms)
-            if runtime.any(said=should_stop()):
+            if runtime.any(here=should_stop()):
                 return
 
 
@@ -101,8 +97,8 @@ class Steps:
         self.score: Score = partial(state.D, dtype=dtype)
         self.score_twice = self.score
         if execution.compile:
-            self.draw = partial(CompiledSynthesis(state.G), dtype=dtype)
-            self.score = partial(CompiledDiscriminator(state.D), dtype=dtype)
+            self.draw = compiled_synthesis(state.G, dtype)
+            self.score = compiled_discriminator(state.D, dtype)
 
     def both(
         self,

@@ -22,7 +22,7 @@ from stylegan.training.hooks import say
 from stylegan.training.schedule import phases
 from stylegan.training.settings import RunSettings, read_run
 from stylegan.training.state import TrainState, load_networks, load_state
-from stylegan.training.trainer import Attempt
+from stylegan.training.trainer import Trainer
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import held, sha256_of
 from stylegan_eval.engine.precision import check_precision
@@ -191,8 +191,8 @@ def run(out: Path, begin: Begin, runtime: Runtime) -> Path:
         pyramid = open_together(settings.data, settings.cache, runtime)
         check(begun, RealSet.of(pyramid, settings.data), runtime)
         provenance = replace(begun.provenance, data=pyramid.digest)
-        attempt = Attempt(begun.config, settings, runtime, pyramid, provenance)
-        return attempt.train(begun.state(runtime))
+        trainer = Trainer(begun.config, settings, runtime, pyramid, provenance)
+        return trainer.train(begun.state(runtime))
 
 
 @contextmanager

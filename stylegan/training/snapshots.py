@@ -173,7 +173,7 @@ class Snapshots:
         """Measure what is due; whether it was done, or given up for a signal to stop."""
         if not self.measurements.asked:
             return True
-        if self.runtime.any(said=self.stop.number is not None):
+        if self.runtime.any(here=self.stop.number is not None):
             return False
         with ExitStack() as stack:
             if self.reports is not None:

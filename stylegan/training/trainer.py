@@ -46,7 +46,7 @@ from stylegan_eval.results.run_folder import TEXT_LOG
 _LABELS_KEPT = 4096
 
 
-class Attempt:
+class Trainer:
     """One process's part in a run."""
 
     def __init__(

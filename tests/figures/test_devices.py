@@ -9,7 +9,7 @@ import torch
 
 from stylegan.networks.generator import Generator
 from stylegan.sample.figures import mix_layers
-from stylegan.sample.film import Path, positions
+from stylegan.sample.film import LatentPath, positions
 from stylegan.sample.painter import Painter
 from tests.train import fake_device, golden
 
@@ -35,7 +35,7 @@ def devices(lod):
         halves = painter.stored_noise(range(2))
         found = [painter.device, *painter.native(mixed, halves)]
         places = positions(3, 2, loop=True)
-        found += [Path(painter, z, space).at(places) for space in ("w", "z")]
+        found += [LatentPath(painter, z, space).at(places) for space in ("w", "z")]
         return [str(getattr(each, "device", each)) for each in found]
 
 

@@ -28,13 +28,13 @@ def programs(monkeypatch):
 
 def test_the_same_images_scores_and_gradients_with_one_program_for_all_fades(programs):
     G, D = golden.generator("F"), golden.discriminator("F").requires_grad_(requires_grad=False)
-    draw, score = compiled.CompiledSynthesis(G), compiled.CompiledDiscriminator(D)
+    draw, score = compiled.compiled_synthesis(G), compiled.compiled_discriminator(D)
     ws = G.mapping(golden.tensor("F", "latents")).detach()
 
     def results(synthesis, discriminator, lod):
         G.zero_grad()
         images = synthesis(ws, G.g.fixed_noise(lod), lod)
-        scores = discriminator(images, lod=lod)
+        scores = discriminator(images, None, lod)
         scores.sum().backward()
         return images, scores, G.g.layers[0].conv.weight.grad.clone()
 
@@ -47,9 +47,9 @@ def test_the_same_images_scores_and_gradients_with_one_program_for_all_fades(pro
 
 
 def test_wrong_sizes_are_refused_as_by_the_network():
-    score = compiled.CompiledDiscriminator(golden.discriminator("F"))
+    score = compiled.compiled_discriminator(golden.discriminator("F"))
     with pytest.raises(ValueError, match="16x16"):
-        score(torch.zeros(4, 3, 32, 32), lod=1.0)
+        score(torch.zeros(4, 3, 32, 32), None, 1.0)
 
 
 def test_without_a_compiler_there_is_one_clear_line(tmp_path):

@@ -25,7 +25,7 @@ from stylegan.snapshot import Provenance
 from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
 from stylegan.training.status import read_status, status_lines
-from stylegan.training.trainer import Attempt
+from stylegan.training.trainer import Trainer
 from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
 
@@ -287,8 +287,8 @@ def test_damaged_images_are_found_before_their_sheet_is_drawn(tiny, data, runtim
         file.write(bytes(300 * 3 * 16 * 16))
     settings = RunSettings(out=tmp_path / "run", data=data)
     provenance = Provenance(seed=0, data=pyramid.digest, version="0")
-    attempt = Attempt(tiny, settings, runtime, pyramid, provenance)
+    trainer = Trainer(tiny, settings, runtime, pyramid, provenance)
     settings.out.mkdir()
     with pytest.raises(UserError, match=r"image \d+ of 16x16 is damaged on the disk"):
-        attempt.train(TrainState.fresh(tiny, runtime, 0))
+        trainer.train(TrainState.fresh(tiny, runtime, 0))
     assert not (settings.out / "reals.png").exists()
