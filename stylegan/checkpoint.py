@@ -63,8 +63,8 @@ def existing_checkpoint(folder: Path, nimg: int) -> Path:
 def checkpoints_in(folder: Path) -> list[Path]:
     """Checkpoints of a run, oldest first."""
     named = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()]
-    found = [(int(name[1]), int(name[2] or 0), path) for name, path in named if name is not None]
-    return [path for *_, path in sorted(found)]
+    numbered = [(int(name[1]), int(name[2] or 0), path) for name, path in named if name]
+    return [path for *_, path in sorted(numbered)]
 
 
 def newest_checkpoint(path: Path) -> Path:
@@ -73,10 +73,10 @@ def newest_checkpoint(path: Path) -> Path:
         raise UserError(f"no checkpoint at {path}: the path does not exist")
     if not path.is_dir():
         return path
-    found = checkpoints_in(path)
-    if not found:
+    checkpoints = checkpoints_in(path)
+    if not checkpoints:
         raise UserError(f"no checkpoint in {path}: give a run's folder or a checkpoint-*.pt file")
-    return found[-1]
+    return checkpoints[-1]
 
 
 def newest_good_checkpoint(folder: Path) -> tuple[Path, Snapshot, list[str]]:
@@ -222,6 +222,5 @@ def _check_tensor(name: str, value: Any, shape: list[int]) -> None:
 
 
 def _kind(value: Any) -> str:
-    return (
-        f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-    )
+    is_tensor = isinstance(value, Tensor)
+    return f"{value.dtype} {list(value.shape)}" if is_tensor else type(value).__name__

@@ -333,10 +333,11 @@ def read_config(path: Path) -> Config:
 def config_from_text(text: str, where: str) -> Config:
     """Read `config_text`'s JSON; errors begin with `where`."""
     with parsing(where, "not JSON", "stylegan-train --print-config shows what is expected"):
-        tree = json.loads(text, parse_constant=_refuse)
+        tree = json.loads(text, parse_constant=refuse_constant)
     with parsing(where):
         return config_from_dict(tree)
 
 
-def _refuse(constant: str) -> NoReturn:
+def refuse_constant(constant: str) -> NoReturn:
+    """Raise ValueError for NaN and infinities, which JSON does not know."""
     raise ValueError(f"{constant} is no number")

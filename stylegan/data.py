@@ -224,8 +224,8 @@ def inspect(place: str) -> None:
 
     source = open_source(place)
     try:
-        found = survey(source, progress=True)
-        sizes = {f"{width}x{height}": n for (width, height), n in found.sizes.items()}
+        overview = survey(source, progress=True)
+        sizes = {f"{width}x{height}": n for (width, height), n in overview.sizes.items()}
         _echo("path", f"{place} ({source.kind})")
         _echo("images", str(len(source)))
         if isinstance(source, Files) and source.files.left_out:
@@ -235,9 +235,9 @@ def inspect(place: str) -> None:
             content_digest(source.files) if isinstance(source, Files) else source.digest,
         )
         _echo("sizes", _counts(sizes))
-        _echo("modes", _counts(found.modes))
+        _echo("modes", _counts(overview.modes))
         _echo_labels(source)
-        fault = found.fault()
+        fault = overview.fault()
         if fault is None and not (isinstance(source, Files) and source.is_plain):
             fault = f"training reads a folder or zip, not {source.kind}"
         _echo(

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from stylegan.configs import config_from_dict, config_to_dict
+from stylegan.configs import config_from_dict, config_to_dict, refuse_constant
 from stylegan.snapshot import (
     PARTS,
     Facts,
@@ -118,16 +118,12 @@ def _opened(path: Path) -> Iterator[Any]:
         yield content
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
-
-
 def _record(path: Path, metadata: Mapping[str, str]) -> Snapshot:
     """Snapshot of a file, without its tensors."""
     if ENTRY not in metadata:
         raise UserError(f"{path}: holds other weights, expected a network of this toolkit")
     with parsing(path, "its record cannot be read"):
-        tree = json.loads(metadata[ENTRY], parse_constant=_refuse)
+        tree = json.loads(metadata[ENTRY], parse_constant=refuse_constant)
         if not isinstance(tree, dict):
             raise ValueError("no mapping")
         if tree.get("format") != FORMAT:
@@ -167,20 +163,19 @@ def _facts(tree: Any) -> Facts:
 def _check_shapes(path: Path, record: Snapshot, content: Any) -> None:
     """Refuse tensors that are not those of the configuration, before any is read."""
     config = record.config
-    found = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
-    parts = {name.partition(".")[0] for name in found if "." in name}
+    slices = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
+    parts = {name.partition(".")[0] for name in slices if "." in name}
     foreign = sorted(parts - set(PARTS))
     if foreign or not parts:
         fault = f"has foreign tensors {foreign[0]}.*" if foreign else "has no network"
         raise UserError(f"{path}: {fault}: expected {', '.join(PARTS)}")
-    labels = found.pop("labels", None)
+    labels = slices.pop("labels", None)
     if labels is not None:
         shape, size = labels.get_shape(), config.network.label_size
         if size == 0 or labels.get_dtype() != "F32" or len(shape) != 2 or shape[1] != size:
             raise UserError(f"{path}: its labels are not those of its networks")
-    for name, there in found.items():
-        if there.get_dtype() != "F32":
-            raise UserError(f"{path}: tensor {name} is {there.get_dtype()}, expected F32")
-    check_tensors(
-        {name: list(there.get_shape()) for name, there in found.items()}, config, frozenset(parts)
-    )
+    for name, value in slices.items():
+        if value.get_dtype() != "F32":
+            raise UserError(f"{path}: tensor {name} is {value.get_dtype()}, expected F32")
+    shapes = {name: list(value.get_shape()) for name, value in slices.items()}
+    check_tensors(shapes, config, frozenset(parts))

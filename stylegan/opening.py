@@ -4,11 +4,9 @@ The format of a file is detected from its content.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -28,7 +26,7 @@ from stylegan.network_file import is_network, is_safetensors, read_network
 from stylegan.networks.generator import DrawsLabels, GeneratorAtLod
 from stylegan.snapshot import Snapshot, load_generator, load_labels
 from stylegan_eval.engine.files import sha256_of
-from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
+from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.errors import UserError
 from stylegan_eval.pickles.torch_files import is_torch_legacy
 
@@ -39,17 +37,18 @@ DEMO_DIRECTIONS_FILE = "demo-64-directions.safetensors"
 
 def demo_path() -> Path:
     """Network that the package carries; the name ``demo`` wherever a checkpoint is asked for."""
-    path = Path(str(files("stylegan").joinpath(DEMO_FILE)))
-    if not path.is_file():
-        raise UserError(f"this installation lacks the network called demo: {path} is missing")
-    return path
+    return _packaged(DEMO_FILE, "network called demo")
 
 
 def demo_directions_path() -> Path:
     """Attribute directions of the network that the package carries."""
-    path = Path(str(files("stylegan").joinpath(DEMO_DIRECTIONS_FILE)))
+    return _packaged(DEMO_DIRECTIONS_FILE, "directions of demo")
+
+
+def _packaged(name: str, what: str) -> Path:
+    path = Path(str(files("stylegan").joinpath(name)))
     if not path.is_file():
-        raise UserError(f"this installation lacks the directions of demo: {path} is missing")
+        raise UserError(f"this installation lacks the {what}: {path} is missing")
     return path
 
 
@@ -67,9 +66,9 @@ def open_networks(path: Path) -> tuple[Path, Snapshot]:
     Some of "G_ema", "G" and "D" may be missing, unless it is a checkpoint.
     """
     path = located(path)
-    for kind in KINDS:
-        if kind.is_of(path):
-            return path, kind.read(path)
+    for is_of, read in KINDS:
+        if is_of(path):
+            return path, read(path)
     return path, read_checkpoint(path)  # which tells what is expected
 
 
@@ -83,47 +82,22 @@ def check_resumable(path: Path) -> None:
 
 
 def _read_saved(path: Path) -> Snapshot:
-    """Read what `torch.save` wrote: a checkpoint of ours, or one that a peer's reader knows."""
+    """Read what `torch.save` wrote: a checkpoint of ours, or of another implementation."""
     tree = read_archive(path)
-    return snapshot_of(tree, path) if is_ours(tree) else _of_peers(tree, path)
+    snapshot = snapshot_of(tree, path) if is_ours(tree) else read_peer(tree, path)
+    if snapshot is None:
+        raise UserError(
+            f"{path}: holds tensors of no layout that is known (docs/peers.md): use another file"
+        )
+    return snapshot
 
 
-def _of_peers(tree: Mapping[str, Any], path: Path) -> Snapshot:
-    for read in PEERS:
-        snapshot = read(tree, path)
-        if snapshot is not None:
-            return snapshot
-    raise UserError(
-        f"{path}: holds tensors of no layout that is known (docs/peers.md): use another file"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """A kind of file."""
-
-    name: str  # For people
-    is_of: Callable[[Path], bool]  # Whether a file is of this kind, by its content
-    read: Callable[[Path], Snapshot]
-
-
-# Readers of what others save by PyTorch; None where it is another's.
-PEERS: tuple[Callable[[Mapping[str, Any], Path], Snapshot | None], ...] = (read_peer,)
-
-KINDS = (
-    Kind(
-        name="network file",
-        is_of=is_safetensors,
-        read=read_network,
-    ),
-    # Before pickles, which these are too.
-    Kind(
-        name="saved by an old PyTorch",
-        is_of=is_torch_legacy,
-        read=_read_saved,
-    ),
-    Kind(name="pickle of NVIDIA's", is_of=is_pickle, read=read_nvidia),
-    Kind(name="saved by PyTorch", is_of=looks_like_checkpoint, read=_read_saved),
+# Which reader takes a file, by its content.
+KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Snapshot]], ...] = (
+    (is_safetensors, read_network),
+    (is_torch_legacy, _read_saved),  # before pickles, which these are too
+    (is_pickle, read_nvidia),
+    (looks_like_checkpoint, _read_saved),
 )
 
 
@@ -141,11 +115,8 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
     config = snapshot.config
     grown_to = GeneratorAtLod(load_generator(snapshot, device), snapshot.lod)
     conditional = config.network.label_size > 0
-    generator: ImageGenerator = grown_to
-    if conditional:
-        generator = DrawsLabels(grown_to, load_labels(snapshot))
     return LoadedGenerator(
-        generator=generator,
+        generator=DrawsLabels(grown_to, load_labels(snapshot)) if conditional else grown_to,
         smooth=not conditional,
         maps=config.network.mapping_layers > 0,
         description=snapshot.description,

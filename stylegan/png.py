@@ -26,13 +26,13 @@ def read_npy(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[np
         values = npy.read_npy(path)
     except UserError as error:
         raise UserError(f"cannot read {what} from {path}: not a .npy file of numbers") from error
-    wanted = "[" + ", ".join("N" if n is None else str(n) for n in shape) + "]"
+    expected = "[" + ", ".join("N" if n is None else str(n) for n in shape) + "]"
     fits = values.ndim == len(shape) and all(
         n in (None, size) for n, size in zip(shape, values.shape, strict=True)
     )
     if not fits or len(values) == 0 or not np.issubdtype(values.dtype, np.floating):
         got = f"{values.dtype} {list(values.shape)}"
-        raise UserError(f"{what} in {path} must be float {wanted}, not {got}")
+        raise UserError(f"{what} in {path} must be float {expected}, not {got}")
     if not np.isfinite(values).all():
         raise UserError(f"{what} in {path} hold infinities or NaN")
     return values.astype(np.float32)

@@ -46,8 +46,8 @@ def main(
             from stylegan.sample.painter import directions_path, open_subject
             from stylegan.sample.recipe import Source
 
-            found = directions_path(ckpt, directions)
-            subject = open_subject(ckpt, Runtime.choose(device).device, found)
+            file = directions_path(ckpt, directions)
+            subject = open_subject(ckpt, Runtime.choose(device).device, file)
             source = Source(ckpt=ckpt, directions=directions, device=device)
             for line in listener.warnings():
                 say(line, err=True)

@@ -39,12 +39,9 @@ class Stage:
     """The image, its command, and a strip of kept ones.
 
     `choose`: Called with the recipe that the controls shall say.
-
-    Attributes
-    ----------
-    start : Recipe
-        What "Reset" goes back to.
     """
+
+    start: Recipe  # What "Reset" goes back to
 
     def __init__(self, studio: Studio, choose: Callable[[Recipe], Awaitable[None]]) -> None:
         self.start = Recipe()

@@ -70,12 +70,12 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
     @app.get("/image")
     async def image(recipe: str) -> Response:
         try:
-            wanted = parse_recipe(shlex.split(recipe))
-            data = await studio.png(wanted)
+            parsed = parse_recipe(shlex.split(recipe))
+            data = await studio.png(parsed)
         except (UserError, ValueError) as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
         headers = {
-            "Content-Disposition": f'inline; filename="{file_name(wanted)}"',
+            "Content-Disposition": f'inline; filename="{file_name(parsed)}"',
             "Cache-Control": "no-store",  # another network may be served here tomorrow
         }
         return Response(data, media_type="image/png", headers=headers)

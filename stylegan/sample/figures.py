@@ -253,15 +253,15 @@ def places(settings: Uncurated, width: int, height: int) -> list[tuple[int, int,
 
     `settings`: Its rows and lods. `width`, `height`: Size of an image at lod 0.
     """
-    found: list[tuple[int, int, int]] = []
+    targets: list[tuple[int, int, int]] = []
     left = 0
     for lod in settings.lods:
         if min(width, height) >> lod == 0:
             raise UserError(f"lod {lod} leaves nothing of images of {width}x{height}: lower --lods")
         rows = range(settings.rows << lod)
-        found += [(left, row * height >> lod, lod) for row in rows]
+        targets += [(left, row * height >> lod, lod) for row in rows]
         left += width >> lod
-    return found
+    return targets
 
 
 def draw_uncurated(painter: Painter, settings: Uncurated) -> Pixels:

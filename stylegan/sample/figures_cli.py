@@ -94,8 +94,8 @@ def check_strands(
     """Check that all strands have as many seeds, two or more: the callback of an option."""
     counts = {len(seeds) for seeds in strands}
     if len(counts) > 1 or min(counts) < 2:
-        found = ", ".join(str(len(seeds)) for seeds in strands)
-        message = f"{found} seeds: expected two or more, and as many each time"
+        numbers = ", ".join(str(len(seeds)) for seeds in strands)
+        message = f"{numbers} seeds: expected two or more, and as many each time"
         raise click.BadParameter(message, ctx, param)
     return strands
 

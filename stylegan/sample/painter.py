@@ -264,10 +264,10 @@ def _directions_of(network: Generator, path: Path, file: Path) -> Directions:
 def check_fits(recipe: Recipe, subject: Subject) -> None:
     """Refuse what this network cannot do."""
     in_w = {"--psi": recipe.psi != 1, "--mix": recipe.mix is not None, "--move": recipe.moves}
-    wanted = [option for option, given in in_w.items() if given]
-    if wanted and not subject.painter.maps:
+    needs_w = [option for option, given in in_w.items() if given]
+    if needs_w and not subject.painter.maps:
         raise UserError(
-            f"{wanted[0]} needs a mapping network, which {subject.ckpt} lacks: leave it out"
+            f"{needs_w[0]} needs a mapping network, which {subject.ckpt} lacks: leave it out"
         )
     if recipe.mix is not None and recipe.mix.last >= subject.num_layers:
         raise UserError(

@@ -59,14 +59,14 @@ class RealSet:
 def look_at(path: Path, cache: Path | None = None) -> RealSet:
     """Read the headers of images that a training could take; refuse others as `open_pyramid`."""
     with open_images(path) as files:
-        found = survey(files)
-        if (fault := found.fault()) is not None:
+        overview = survey(files)
+        if (fault := overview.fault()) is not None:
             raise UserError(
                 f"{path}: {fault}; make a set that fits with: stylegan-data prepare {path} OUT.zip"
             )
         return RealSet(
             path=path,
-            resolution=found.smallest_side,
+            resolution=overview.smallest_side,
             count=len(files),
             label_size=label_size(files.labels),
             digests=(content_digest(files, cache), files.digest),

@@ -125,16 +125,16 @@ class Measurements:
         names = run.processes.of_first(names)
         if not names:
             return
-        found: list[tuple[Asked, Row]] = []
+        values: list[tuple[Asked, Row]] = []
         failed: dict[str, str] = {}
         for group in groups_of([each for each in self.asked if each.name in names]):
             rows, trouble = self._measure(group, checkpoint, run)
-            found += rows
+            values += rows
             failed |= {each.name: trouble for each in group if trouble}
 
         def write() -> None:
             if run.processes.is_first:
-                self._write(found, failed, state.nimg, checkpoint)
+                self._write(values, failed, state.nimg, checkpoint)
             run.finish()
 
         _, trouble, _ = _attempt(write, run.processes)
@@ -151,9 +151,8 @@ class Measurements:
             if not full or self.batch == 1:
                 return rows or [], f"{trouble} with --metrics-batch 1" if full else trouble
             self.batch //= 2
-            self._tell(
-                f"{trouble} as {_names(group)} was measured: trying --metrics-batch {self.batch}"
-            )
+            names = ", ".join(each.name for each in group)
+            self._tell(f"{trouble} as {names} was measured: trying --metrics-batch {self.batch}")
 
     def _tell(self, text: str) -> None:
         with suppress(OSError):  # the disk may be what failed
@@ -188,14 +187,14 @@ class Measurements:
 
     def _write(
         self,
-        found: Sequence[tuple[Asked, Row]],
+        values: Sequence[tuple[Asked, Row]],
         failed: Mapping[str, str],
         nimg: int,
         checkpoint: Path,
     ) -> None:
         place = {"nimg": nimg, "kimg": nimg / 1000, "checkpoint": checkpoint.name}
-        found = sorted(found, key=lambda pair: [a.name for a in self.asked].index(pair[0].name))
-        rows = [{**place, "asked": asked.name, **asdict(row)} for asked, row in found]
+        values = sorted(values, key=lambda pair: [a.name for a in self.asked].index(pair[0].name))
+        rows = [{**place, "asked": asked.name, **asdict(row)} for asked, row in values]
         failures = [
             {**place, "asked": name, "metric": name, "value": None, "error": trouble}
             for name, trouble in failed.items()
@@ -210,7 +209,7 @@ class Measurements:
             for each in self.also:
                 each(row)
         best = self._best_row()
-        for _, number in found:
+        for _, number in values:
             error = "" if number.stderr is None else f" ± {number.stderr:.2g}"
             self._tell(f"kimg {nimg / 1000:.1f}: {number.metric} {number.value:.4f}{error}")
         if best is not None and self._is_new(best):
@@ -226,8 +225,8 @@ class Measurements:
             return None
         decides, best = self.asked[0], None
         for row in _first_of_each(read_rows(self.folder / METRICS_FILE)[0], decides.name):
-            there = (self.folder / str(row["checkpoint"])).is_file()
-            if there and (best is None or decides.better(row["value"], best["value"])):
+            is_kept = (self.folder / str(row["checkpoint"])).is_file()
+            if is_kept and (best is None or decides.better(row["value"], best["value"])):
                 best = row
         return best
 
@@ -303,12 +302,9 @@ def _attempt(work: Callable[[], Result], processes: Processes) -> tuple[Result |
         full = is_out_of_memory(error)
         trouble = "out of memory" if full else _in_one_line(error)
     # By here, what the exception held is gone.
-    told = processes.of_all((trouble, full))
-    return None, next(trouble for trouble, _ in told if trouble), any(full for _, full in told)
-
-
-def _names(group: Sequence[Asked]) -> str:
-    return ", ".join(each.name for each in group)
+    outcomes = processes.of_all((trouble, full))
+    trouble = next(trouble for trouble, _ in outcomes if trouble)
+    return None, trouble, any(full for _, full in outcomes)
 
 
 def _in_one_line(error: Exception) -> str:

@@ -112,7 +112,7 @@ class Monitor:
         self.folder = folder
         self.on_collapse = on_collapse
         self.tell = tell
-        self.told = False
+        self.reported = False
         self.looks = 0
         self.tick_nimg = state.nimg
         self.kept = torch.zeros(_KEPT, len(Look._fields), device=device)
@@ -151,10 +151,10 @@ class Monitor:
         CollapseError
             The training has collapsed, and `on_collapse` is 'stop'.
         """
-        signs = [] if self.told else self.signs(state)
+        signs = [] if self.reported else self.signs(state)
         if not signs:
             return
-        self.told = True
+        self.reported = True
         text = f"training collapsed at kimg {state.nimg / 1000:.1f}: {'; '.join(signs)}"
         saved = checkpoints_in(self.folder) if self.folder.is_dir() else []
         good = f"last good checkpoint: {saved[-1].name}" if saved else "no checkpoint before it"

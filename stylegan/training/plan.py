@@ -16,7 +16,7 @@ from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
 from stylegan.training.cost import Phase, costs_left, phase_costs
 from stylegan.training.partition import Execution
-from stylegan.training.schedule import TrainingPoint, training_points
+from stylegan.training.schedule import training_points
 from stylegan.training.settings import WARMUP, RunSettings
 from stylegan.training.speed import measure_phases, trial_steps
 from stylegan_eval.engine.cache import cache_dir
@@ -193,13 +193,14 @@ def describe_plan(
 def summary(plan: Plan, files: Sequence[Written] = (), out: Path | None = None) -> Iterator[str]:
     """The same in a few lines: how, memory, length, files, warnings."""
     runtime, execution, config = plan.runtime, plan.execution, plan.config
-    yield f"on:      {runtime.device.type}, {_processes(runtime.world)}, {execution.name}"
+    processes = "1 process" if runtime.world == 1 else f"{runtime.world} processes"
+    yield f"on:      {runtime.device.type}, {processes}, {execution.name}"
     if not plan.phases:
         yield f"length:  nothing is left to do after {plan.nimg / 1000:g} kimg"
         return
-    cost = plan.largest
+    cost, size = plan.largest, plan.largest.point.resolution
     yield (
-        f"memory:  about {size_text(cost.memory)} in each process at {_size(cost.point)},"
+        f"memory:  about {size_text(cost.memory)} in each process at {size}x{size},"
         f" {cost.at_a_time} images at a time"
     )
     steps = sum(1 for _ in training_points(config, plan.nimg))
@@ -227,14 +228,6 @@ def _basis(timed: int, phases: int) -> str:
     if timed == 0:
         return "no step fitted into the trial: as fast as one large convolution, so at least"
     return f"{timed} of {phases} phases were timed, * follow from their operations"
-
-
-def _processes(world: int) -> str:
-    return "1 process" if world == 1 else f"{world} processes"
-
-
-def _size(point: TrainingPoint) -> str:
-    return f"{point.resolution}x{point.resolution}"
 
 
 def _table(phases: Sequence[Phase]) -> Iterator[str]:

@@ -72,7 +72,8 @@ def initial(
     Growth goes on from the level that they were trained to, optimizers begin anew. `revise` turns
     their configuration into what the user asks for.
     """
-    path, snapshot = _read(source, runtime) if _is_run(source) else open_networks(source)
+    is_run = source != Path(DEMO) and source.is_dir()
+    path, snapshot = _read(source, runtime) if is_run else open_networks(source)
     trained = snapshot.config
     check_parts(snapshot, ("G", "D", "G_ema"), "training goes on")
     config = revise(trained)
@@ -222,10 +223,6 @@ def start_run(config: Config, settings: RunSettings, runtime: Runtime) -> Path:
         return fresh(config, settings)
 
     return run(settings.out, begin, runtime)
-
-
-def _is_run(source: Path) -> bool:
-    return source != Path(DEMO) and source.is_dir()
 
 
 def _read(source: Path, runtime: Runtime) -> tuple[Path, Snapshot]:

@@ -114,7 +114,7 @@ class Snapshots:
         if not due or state.nimg == self.saved_nimg:
             return
         # The monitor will say so at the end of the tick, in all processes.
-        if not self.monitor.told and self.monitor.signs(state):
+        if not self.monitor.reported and self.monitor.signs(state):
             return
         path = checkpoint_path(self.settings.out, state.nimg)
         new = not path.exists()
@@ -163,9 +163,9 @@ class Snapshots:
         if self.reports.board is not None:
             self.reports.board.sheet(sheet, state.nimg)
         self._forget_passing(path)
-        found = checkpoints_in(self.settings.out)
-        found = found[: found.index(path) + 1]  # later ones are damaged, or of another attempt
-        for old in found[: -self.settings.keep]:
+        saved = checkpoints_in(self.settings.out)
+        saved = saved[: saved.index(path) + 1]  # later ones are damaged, or of another attempt
+        for old in saved[: -self.settings.keep]:
             old.unlink()
         self.reports.log.line(f"wrote {path.name}")
 

@@ -128,7 +128,10 @@ class Trainer:
             board = open_tensorboard(out, start)
             stack.callback(board.close)
         log = RunLog(out, start, also=() if board is None else (board.row,))
-        costs = self._estimate(log) if settings.warmup and start == 0 else self._costs()
+        if settings.warmup and start == 0:
+            costs = self._estimate(log)
+        else:
+            costs = phase_costs(self._config, self._execution, self._runtime.world)
         progress = Progress(log, self._config, costs, start)
         stack.callback(progress.close)
         stack.enter_context(_logging_to(progress.say))
@@ -137,9 +140,6 @@ class Trainer:
             f" {self._runtime.world} process(es), from kimg {start / 1000:.1f}"
         )
         return Reports(log=log, progress=progress, sheet=self._sheet(), board=board)
-
-    def _costs(self) -> list[Phase]:
-        return phase_costs(self._config, self._execution, self._runtime.world)
 
     def _estimate(self, log: RunLog) -> list[Phase]:
         """Print and log the estimated duration, memory and disk usage."""

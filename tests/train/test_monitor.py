@@ -61,7 +61,7 @@ def test_a_healthy_training_of_every_row_stays_silent(row, data, cache, runtime,
     state, monitor = run(config, data, cache, runtime, tmp_path)
     monitor.check(state)
     assert state.nimg >= 700
-    assert not monitor.told
+    assert not monitor.reported
 
 
 @pytest.mark.parametrize(("row", "lrate"), [("F", 1.0), ("F", 10.0), ("A", 1.0)])
@@ -152,7 +152,7 @@ def test_what_recovers_is_no_collapse(runtime, tmp_path):
     look_on(monitor, state, config, [0.0] * 10, value=1e6)
     look_on(monitor, state, config, [0.3])
     look_on(monitor, state, config, [0.3] * 60)
-    assert not monitor.told
+    assert not monitor.reported
 
 
 def test_skipped_steps_count_by_network_from_where_the_run_starts(runtime, tmp_path):
