@@ -3,12 +3,13 @@
 import shlex
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 from nicegui import ui
 
 from stylegan.explore.widgets import Changed, Seed, Slider, unbroken
 from stylegan.sample.painter import Subject
-from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Move, Noise, Recipe, layer_word
+from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Move, Recipe, layer_word
 
 PSI = (-1.0, 1.5)
 FARTHEST = 4.0  # standard deviations that a slider moves; a command takes more
@@ -28,6 +29,16 @@ def section(title: str) -> Iterator[None]:
         yield
 
 
+class Group(Protocol):
+    """Controls of some fields of a recipe."""
+
+    def get(self) -> dict[str, Any]:
+        """Values of the fields."""
+
+    def set(self, recipe: Recipe) -> None:
+        """Show a recipe."""
+
+
 class Controls:
     """All controls that a network has a use for.
 
@@ -37,46 +48,30 @@ class Controls:
     def __init__(self, subject: Subject, changed: Callable[[], Awaitable[None]]) -> None:
         self._listener = changed
         self._silent = False
-        self._latent = Latent(subject, self._changed)
-        self._truncation = self._mixing = self._attributes = self._noise = None
+        self._groups: list[Group] = [Latent(subject, self._changed)]
         if not subject.painter.maps:
             ui.label(_NO_W).classes("remark")
         else:
-            self._truncation = Truncation(subject, self._changed)
+            self._groups.append(Truncation(subject, self._changed))
             if subject.num_layers > 1:
-                self._mixing = Mixing(subject, self._changed)
+                self._groups.append(Mixing(subject, self._changed))
         if subject.has_noise:
-            self._noise = NoiseInputs(self._changed)
+            self._groups.append(NoiseInputs(self._changed))
         if subject.painter.maps:
-            self._attributes = Attributes(subject, self._changed)
+            self._groups.append(Attributes(subject, self._changed))
 
     def recipe(self) -> Recipe:
-        """What they say."""
-        psi, cutoff = self._truncation.get() if self._truncation else (1.0, CUTOFF)
-        noise, noise_seed = self._noise.get() if self._noise else (NOISE[0], 0)
-        return Recipe(
-            seed=self._latent.seed.get(),
-            psi=psi,
-            cutoff=cutoff,
-            mix=self._mixing.get() if self._mixing else None,
-            noise=noise,
-            noise_seed=noise_seed,
-            moves=self._attributes.get() if self._attributes else (),
-            number=self._latent.number(),
-        )
+        """What they say; what has no control is as usual."""
+        values: dict[str, Any] = {}
+        for group in self._groups:
+            values |= group.get()
+        return Recipe(**values)
 
     async def show(self, recipe: Recipe) -> None:
         """Say a recipe."""
         self._silent = True
-        self._latent.set(recipe)
-        if self._truncation:
-            self._truncation.set(recipe.psi, recipe.cutoff)
-        if self._mixing:
-            self._mixing.set(recipe.mix)
-        if self._noise:
-            self._noise.set(recipe.noise, recipe.noise_seed)
-        if self._attributes:
-            self._attributes.set(recipe.moves)
+        for group in self._groups:
+            group.set(recipe)
         self._silent = False
         await self._listener()
 
@@ -91,29 +86,24 @@ class Latent:
     def __init__(self, subject: Subject, changed: Changed) -> None:
         self._select: ui.select | None = None
         with section("Latent"):
-            self.seed = Seed("Seed", changed)
+            self._seed = Seed("Seed", changed)
             if subject.classes:
-                # Without labels none can be drawn.
-                drawn = (
-                    {}
-                    if subject.painter.label_rows is None
-                    else {_ANY_CLASS: "as in the training data"}
-                )
-                options = drawn | {k: str(k) for k in range(subject.classes)}
+                options = {k: str(k) for k in range(subject.classes)}
+                if subject.painter.label_rows is not None:  # without labels none can be drawn
+                    options = {_ANY_CLASS: "as in the training data"} | options
                 self._first = next(iter(options))
                 self._select = ui.select(
                     options, label="Class", value=self._first, on_change=lambda _: changed()
                 ).props("outlined dense options-dense")
 
-    def number(self) -> int | None:
-        """Class; None draws it from the latent."""
-        if self._select is None or self._select.value == _ANY_CLASS:
-            return None
-        return int(self._select.value)
+    def get(self) -> dict[str, Any]:
+        """Seed, and class; None draws it from the latent."""
+        number = _ANY_CLASS if self._select is None else int(self._select.value)
+        return {"seed": self._seed.get(), "number": None if number == _ANY_CLASS else number}
 
     def set(self, recipe: Recipe) -> None:
         """Show seed and class."""
-        self.seed.set(recipe.seed)
+        self._seed.set(recipe.seed)
         if self._select is not None:
             self._select.set_value(self._first if recipe.number is None else recipe.number)
 
@@ -124,14 +114,9 @@ class Truncation:
     def __init__(self, subject: Subject, changed: Changed) -> None:
         layers = subject.num_layers
         with section("Truncation"):
+            low, high = PSI
             self._psi = Slider(
-                "ψ (psi)",
-                ["Truncation psi"],
-                [1],
-                low=PSI[0],
-                high=PSI[1],
-                step=0.05,
-                changed=changed,
+                "ψ (psi)", ["Truncation psi"], [1], low=low, high=high, step=0.05, changed=changed
             )
             # Where all layers are fewer than the default, the default is all of them.
             self._default = min(CUTOFF, layers)
@@ -148,15 +133,18 @@ class Truncation:
                 changed=changed,
             )
 
-    def get(self) -> tuple[float, int]:
+    def get(self) -> dict[str, Any]:
         """Psi, and cutoff as commands have it."""
         cutoff = int(self._cutoff.numbers()[0])
-        return self._psi.numbers()[0], CUTOFF if cutoff == self._default else cutoff
+        return {
+            "psi": self._psi.numbers()[0],
+            "cutoff": CUTOFF if cutoff == self._default else cutoff,
+        }
 
-    def set(self, psi: float, cutoff: int) -> None:
+    def set(self, recipe: Recipe) -> None:
         """Show them."""
-        self._psi.set_value([psi])
-        self._cutoff.set_value([self._default if cutoff == CUTOFF else cutoff])
+        self._psi.set_value([recipe.psi])
+        self._cutoff.set_value([self._default if recipe.cutoff == CUTOFF else recipe.cutoff])
 
 
 class Mixing:
@@ -181,19 +169,19 @@ class Mixing:
                 )
         self._seed.set(1)
 
-    def get(self) -> Mix | None:
+    def get(self) -> dict[str, Any]:
         """What is mixed in."""
         if not self._on.value:
-            return None
+            return {}
         first, last = (int(value) for value in self._layers.numbers())
-        return Mix(seed=self._seed.get(), first=first, last=last)
+        return {"mix": Mix(seed=self._seed.get(), first=first, last=last)}
 
-    def set(self, mix: Mix | None) -> None:
+    def set(self, recipe: Recipe) -> None:
         """Show it; seed and layers stay, for another time, where there is none."""
-        self._on.set_value(mix is not None)
-        if mix is not None:
-            self._seed.set(mix.seed)
-            self._layers.set_value([mix.first, mix.last])
+        self._on.set_value(recipe.mix is not None)
+        if recipe.mix is not None:
+            self._seed.set(recipe.mix.seed)
+            self._layers.set_value([recipe.mix.first, recipe.mix.last])
 
 
 class NoiseInputs:
@@ -209,15 +197,15 @@ class NoiseInputs:
             with shown:
                 self._seed = Seed("Noise seed", changed)
 
-    def get(self) -> tuple[Noise, int]:
+    def get(self) -> dict[str, Any]:
         """Kind and seed."""
-        kind: Noise = self._kind.value or NOISE[0]
-        return kind, self._seed.get() if kind == "random" else 0
+        kind = self._kind.value or NOISE[0]
+        return {"noise": kind, "noise_seed": self._seed.get() if kind == "random" else 0}
 
-    def set(self, kind: Noise, seed: int) -> None:
+    def set(self, recipe: Recipe) -> None:
         """Show them."""
-        self._kind.set_value(kind)
-        self._seed.set(seed)
+        self._kind.set_value(recipe.noise)
+        self._seed.set(recipe.noise_seed)
 
 
 class Attributes:
@@ -236,23 +224,19 @@ class Attributes:
                 return
             ui.label("Standard deviations of w along the normal of each.").classes("remark")
             for name in subject.attributes:
+                label, high = name.replace("_", " "), FARTHEST
                 self._sliders[name] = Slider(
-                    name.replace("_", " "),
-                    [name],
-                    [0],
-                    low=-FARTHEST,
-                    high=FARTHEST,
-                    step=0.1,
-                    changed=changed,
+                    label, [name], [0], low=-high, high=high, step=0.1, changed=changed
                 )
 
-    def get(self) -> tuple[Move, ...]:
+    def get(self) -> dict[str, Any]:
         """Moves other than 0."""
         amounts = {name: slider.numbers()[0] for name, slider in self._sliders.items()}
-        return tuple(Move(name=name, amount=amount) for name, amount in amounts.items() if amount)
+        moves = (Move(name=name, amount=amount) for name, amount in amounts.items() if amount)
+        return {"moves": tuple(moves)}
 
-    def set(self, moves: tuple[Move, ...]) -> None:
+    def set(self, recipe: Recipe) -> None:
         """Show them."""
-        amounts = {move.name: move.amount for move in moves}
+        amounts = {move.name: move.amount for move in recipe.moves}
         for name, slider in self._sliders.items():
             slider.set_value([amounts.get(name, 0)])
