@@ -17,10 +17,7 @@ def read_npy(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[np
     `path`: A .npy file of floats. `shape`: Wanted length of each dimension; None is any. `what`:
     What they are, for messages.
 
-    Returns
-    -------
-    ndarray
-        float32, at least one along the first dimension.
+    Returns float32, at least one along the first dimension.
     """
     try:
         values = npy.read_npy(path)

@@ -89,19 +89,10 @@ def draw_mixing(
 ) -> Pixels:
     """Draw a table: sources along the top, destinations down the left side, mixtures between.
 
-    Parameters
-    ----------
-    painter : Painter
-        Of a network with styles.
-    sources, destinations : ndarray
-        Latents [S, z_dim] and [D, z_dim].
-    settings : Mixing
-        Layers, truncation, noise, gaps.
+    `painter`: Of a network with styles. `sources`, `destinations`: Latents [S, z_dim] and [D,
+    z_dim]. `settings`: Layers, truncation, noise, gaps.
 
-    Returns
-    -------
-    ndarray
-        uint8 [H, W, C] of 1 + D rows and 1 + S columns.
+    Returns uint8 [H, W, C] of 1 + D rows and 1 + S columns.
     """
     if not painter.network.g.uses_styles:
         raise UserError(

@@ -38,14 +38,9 @@ def _no_progress(_count: int) -> None:
 class Painter:
     """Draws images of one generator at one level of detail.
 
-    Parameters
-    ----------
-    lod : float
-        Level of detail; 0 is full size.
-    label_rows : Tensor, optional
-        [K, label_size], labels that each latent draws one of; a conditional network needs them.
-    drawn : callable
-        Told how many images were drawn, after each batch.
+    `lod`: Level of detail; 0 is full size. `label_rows`: [K, label_size], labels that each latent
+    draws one of; a conditional network needs them. `drawn`: Told how many images were drawn, after
+    each batch.
     """
 
     def __init__(
@@ -136,12 +131,7 @@ class Painter:
     def native(self, ws: Tensor, noise: Noise, first: int = 0) -> Iterator[Tensor]:
         """Batches of images [n, C, H, W] of ws, about [-1, 1], at the native size of the level.
 
-        Parameters
-        ----------
-        ws : Tensor
-            [N, num_ws, w_dim].
-        noise : Noise
-            Asked for the noise of each image.
+        `ws`: [N, num_ws, w_dim]. `noise`: Asked for the noise of each image.
         """
         for start in range(0, len(ws), self.batch):
             part = ws[start : start + self.batch]

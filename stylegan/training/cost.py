@@ -58,12 +58,8 @@ def step_cost(
     and 512 of `benchmarks.speed.train`). Not counted: what CUDA, cuDNN and the allocator of a GPU
     reserve.
 
-    Returns
-    -------
-    flop : float
-        Floating-point operations of both steps, for the whole minibatch.
-    memory : int
-        Estimated peak in bytes.
+    Returns `flop`: Floating-point operations of both steps, for the whole minibatch. `memory`:
+    Estimated peak in bytes.
     """
     flop, memory = Rehearsal(config, execution or Execution()).step(lod, minibatch, minibatch)
     return flop * minibatch, memory

@@ -177,12 +177,8 @@ class Every:
 class SampleSheet:
     """Images of the same latents and noise at every snapshot, by the averaged generator.
 
-    Parameters
-    ----------
-    latents : Tensor
-        [N, z_dim], on the networks' device.
-    labels : Tensor, optional
-        [N, label_size], for a conditional network.
+    `latents`: [N, z_dim], on the networks' device. `labels`: [N, label_size], for a conditional
+    network.
     """
 
     def __init__(

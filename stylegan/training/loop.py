@@ -150,14 +150,8 @@ class Steps:
     ) -> dict[str, Tensor]:
         """Loss of D ("loss_D") and what it is made of, each a scalar.
 
-        Parameters
-        ----------
-        batch : MicroBatch
-            Reals, and the labels of reals and fakes.
-        fakes : Tensor
-            [n, C, H, W].
-        t : Tensor or None
-            [n, 1, 1, 1] in [0, 1): where WGAN-GP looks between them.
+        `batch`: Reals, and the labels of reals and fakes. `fakes`: [n, C, H, W]. `t`: [n, 1, 1, 1]
+        in [0, 1): where WGAN-GP looks between them.
         """
         reals, labels, loss = batch.reals, batch.labels, self.config.loss
         uses_r1 = loss.kind == "logistic-r1" and loss.r1_gamma > 0
@@ -215,12 +209,7 @@ class Steps:
     ) -> tuple[Tensor, Tensor]:
         """Fresh images as training sees them: mixed styles, fresh noise, no truncation.
 
-        Returns
-        -------
-        images : Tensor
-            [n, C, H, W].
-        w_mean : Tensor
-            [w_dim], mean of w before mixing.
+        Returns `images`: [n, C, H, W]. `w_mean`: [w_dim], mean of w before mixing.
         """
         G = self.state.G
         ws, w_mean = draw_ws(G, share, labels, cutoff, random)
@@ -245,12 +234,7 @@ def draw_ws(
 ) -> tuple[Tensor, Tensor]:
     """Map fresh latents and mix styles.
 
-    Returns
-    -------
-    ws : Tensor
-        [n, num_ws, w_dim].
-    w_mean : Tensor
-        [w_dim], mean of w before mixing.
+    Returns `ws`: [n, num_ws, w_dim]. `w_mean`: [w_dim], mean of w before mixing.
     """
     ws = G.mapping(random.normal(share, G.z_dim), labels)
     w_mean = ws.detach()[:, 0].mean(dim=0)

@@ -84,16 +84,9 @@ def signs_of_collapse(
 class Monitor:
     """Hook that notes signs of collapse without waiting for the device, and reads them at ticks.
 
-    Parameters
-    ----------
-    schedule : ScheduleConfig
-        Says how many steps lie between two looks.
-    folder : Path
-        The run's folder: its newest checkpoint is named as the last good one.
-    on_collapse : {'stop', 'warn'}
-        Raise `CollapseError`, or say it once and go on.
-    tell : callable
-        Takes the words, once: for the log, before `CollapseError` is raised.
+    `schedule`: Says how many steps lie between two looks. `folder`: The run's folder: its newest
+    checkpoint is named as the last good one. `on_collapse`: Raise `CollapseError`, or say it once
+    and go on. `tell`: Takes the words, once: for the log, before `CollapseError` is raised.
     """
 
     def __init__(

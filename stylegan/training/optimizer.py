@@ -80,14 +80,8 @@ class Flat:
     def add(self, w_mean: Tensor, terms: Mapping[str, Tensor], weight: float) -> None:
         """Add the means over a micro-batch to the tail; ``backward`` adds its gradients.
 
-        Parameters
-        ----------
-        w_mean : Tensor
-            [w_dim].
-        terms : mapping
-            Scalars; the same names for every micro-batch.
-        weight : float
-            Part of the minibatch: over all micro-batches and processes they add up to 1.
+        `w_mean`: [w_dim]. `terms`: Scalars; the same names for every micro-batch. `weight`: Part of
+        the minibatch: over all micro-batches and processes they add up to 1.
         """
         self._terms = tuple(terms)
         numbers = torch.cat([w_mean, torch.stack([term.detach() for term in terms.values()])])
@@ -99,12 +93,7 @@ class Flat:
         A gradient that is not finite in one process is not finite in the sum, so all processes
         leave the step out together.
 
-        Returns
-        -------
-        w_mean : Tensor
-            [w_dim].
-        terms : dict
-            Scalars on the device.
+        Returns `w_mean`: [w_dim]. `terms`: Scalars on the device.
         """
         runtime.add_up(self.buffer)
         numbers = self.tail.clone()

@@ -142,12 +142,8 @@ class Rehearsal:
         `own`: Images of the process. `at_a_time`: Images in a pass, a multiple of the minibatch
         deviation's group.
 
-        Returns
-        -------
-        flop : float
-            Floating-point operations per image.
-        memory : int
-            Peak in bytes: weights, gradients, moments, and what passes keep.
+        Returns `flop`: Floating-point operations per image. `memory`: Peak in bytes: weights,
+        gradients, moments, and what passes keep.
         """
         images = self._count(lod, at_a_time)
         meter = self._meter
@@ -160,12 +156,8 @@ class Rehearsal:
 
         `images`: Images of the pass, a multiple of the minibatch deviation's group.
 
-        Returns
-        -------
-        flop : int
-            Floating-point operations of both steps.
-        moved : int
-            Bytes that their operations read and wrote, but for the optimizer's.
+        Returns `flop`: Floating-point operations of both steps. `moved`: Bytes that their
+        operations read and wrote, but for the optimizer's.
         """
         self._count(lod, images)
         return self._meter.flop, self._meter.moved
