@@ -1,4 +1,4 @@
-"""The one place that writes and reads checkpoints.
+"""Write and read checkpoints.
 
 A checkpoint is a dictionary of plain values and tensors written by `torch.save` and read by
 `pickles.torch_files`: reading one runs no code. It holds all that `TrainState` holds; the random
@@ -35,7 +35,7 @@ _NAME = re.compile(r"checkpoint-(\d{6,})(?:_(\d{3}))?\.pt")
 
 
 def kimg_name(nimg: int) -> str:
-    """A number of images in names of files, which sort by it.
+    """Number of images as part of file names, which sort by it.
 
     >>> kimg_name(25_000), kimg_name(25_344)
     ('000025', '000025_344')
@@ -117,7 +117,7 @@ def save_checkpoint(path: Path, snapshot: Snapshot) -> None:
 
 
 def looks_like_checkpoint(path: Path) -> bool:
-    """Whether `path` is a checkpoint by content, or by name, so that a damaged one is told so."""
+    """Whether `path` is a checkpoint by content, or by name: a damaged one is then reported."""
     return is_torch_zip(path) or _NAME.fullmatch(path.name) is not None
 
 

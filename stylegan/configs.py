@@ -50,7 +50,7 @@ def check_resolution(resolution: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """What generator and discriminator are made of."""
+    """Architecture of generator and discriminator."""
 
     num_channels: int = 3  # Colour channels of an image
     label_size: int = 0  # Number of classes; 0 for an unconditional network
@@ -109,7 +109,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LossConfig:
-    """What the networks minimise."""
+    """Losses of both networks."""
 
     kind: Literal["wgan-gp", "logistic-r1"] = "wgan-gp"
     """WGAN-GP with drift, or the non-saturating logistic loss with R1."""
@@ -197,7 +197,7 @@ class Config:
 
 
 def at_resolution(table: tuple[tuple[int, T], ...], resolution: int, base: T) -> T:
-    """Value of `table` at `resolution`, or `base` where the table is silent."""
+    """Value of `table` at `resolution`, or `base` if the resolution is not listed."""
     return dict(table).get(resolution, base)
 
 
@@ -230,7 +230,7 @@ CONFIGS: Mapping[str, Config] = MappingProxyType({row.name: row for row in (A, B
 
 
 def diff(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-    """What distinguishes two configurations, their names aside.
+    """Fields in which two configurations differ, their names aside.
 
     Returns ``{"loss.style_mixing_prob": (0.0, 0.9)}`` for E and F.
     """

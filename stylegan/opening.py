@@ -128,7 +128,7 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
 
 
 def _origin(snapshot: Snapshot) -> dict[str, str]:
-    """How networks came about, in words; what is not known is left out."""
+    """Origin of networks as text by label; what is not known is left out."""
     provenance, facts = snapshot.provenance, snapshot.facts
     computed = (f"{how} from image {nimg}" for nimg, how in provenance.execution)
     origin = {

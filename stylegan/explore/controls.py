@@ -30,7 +30,7 @@ def section(title: str) -> Iterator[None]:
 
 
 class Group(Protocol):
-    """Controls of some fields of a recipe."""
+    """Controls that set some fields of a recipe."""
 
     def get(self) -> dict[str, Any]:
         """Values of the fields."""
@@ -42,7 +42,7 @@ class Group(Protocol):
 class Controls:
     """All controls that a network has a use for.
 
-    `changed`: Called when they say another recipe.
+    `changed`: Called when the recipe changes.
     """
 
     def __init__(self, subject: Subject, changed: Callable[[], Awaitable[None]]) -> None:
@@ -61,14 +61,14 @@ class Controls:
             self._groups.append(Attributes(subject, self._changed))
 
     def recipe(self) -> Recipe:
-        """What they say; what has no control is as usual."""
+        """The recipe they set, with defaults for what has no control."""
         values: dict[str, Any] = {}
         for group in self._groups:
             values |= group.get()
         return Recipe(**values)
 
     async def show(self, recipe: Recipe) -> None:
-        """Say a recipe."""
+        """Set all controls to a recipe."""
         self._silent = True
         for group in self._groups:
             group.set(recipe)

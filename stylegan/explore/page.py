@@ -38,7 +38,7 @@ def build(studio: Studio) -> None:
 class Stage:
     """The image, its command, and a strip of kept ones.
 
-    `choose`: Called with the recipe that the controls shall say.
+    `choose`: Called with the recipe to set the controls to.
     """
 
     start: Recipe  # What "Reset" goes back to

@@ -14,7 +14,7 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 def check_installed() -> None:
-    """Check that the page's library is there."""
+    """Check that the page's library is installed."""
     if find_spec("nicegui") is None:
         raise UserError(
             "the page needs the package nicegui, which is not installed:"
@@ -44,7 +44,7 @@ class Listener:
 
     @property
     def hosts(self) -> list[str]:
-        """Names by which it is asked for.
+        """Accepted names in the Host header.
 
         On loopback its own alone: a page of a stranger, whose name leads here for the moment
         ("DNS rebinding"), is not answered. Elsewhere its names are not known.
@@ -52,7 +52,7 @@ class Listener:
         return [*LOOPBACK_NAMES, self.address] if self.is_loopback else ["*"]
 
     def warnings(self) -> Iterator[str]:
-        """What to tell before it is used."""
+        """Warnings to print before it is used."""
         if not self.is_loopback:
             yield (
                 f"warning: everybody who reaches {self.address}:{self.port} can use the page:"

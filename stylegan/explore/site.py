@@ -34,7 +34,7 @@ _PATIENCE = 2  # seconds that open connections have to end
 
 
 class OwnPagesOnly:
-    """Refuses what pages of others send here, WebSockets included."""
+    """Refuse cross-origin requests, WebSockets included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -55,7 +55,7 @@ class Studio:
         return data
 
     def close(self) -> None:
-        """Let the image at hand be finished, and drop the others."""
+        """Finish the current image, and drop the others."""
         self._worker.shutdown(cancel_futures=True)
 
     def _draw(self, recipe: Recipe) -> bytes:
@@ -68,7 +68,7 @@ class Studio:
 
 
 class Easel:
-    """One tab's wish: while an image is drawn, only the newest other recipe is remembered.
+    """Queue of one tab: while an image is drawn, only the newest other recipe is kept.
 
     `draw`: Draws the image of a recipe; UserError where it cannot. `show`: Called with each recipe
     whose image is there. `fail`: Called with what is wrong, in a line.
@@ -85,7 +85,7 @@ class Easel:
         self._busy = False
 
     async def want(self, recipe: Recipe) -> bool:
-        """Have a recipe's image shown, unless another is wanted before its turn comes.
+        """Show a recipe's image, unless a newer one is requested before its turn.
 
         Returns
         -------

@@ -29,7 +29,7 @@ class CollapseError(UserError):
 
 
 def score_limit(loss: LossConfig) -> float:
-    """Mean score of D, without sign, beyond which no training comes back.
+    """Absolute mean score of D beyond which no training recovers.
 
     Logistic loss: in float32, softplus is flat from a score of about 17 on, so nothing in the loss
     drives scores further; healthy trainings stay below 100. WGAN-GP: the drift costs more than a
@@ -56,7 +56,7 @@ class Look(NamedTuple):
 def signs_of_collapse(
     looks: Sequence[Look], *, limit: float, best_spread: float, steps: int
 ) -> Iterator[str]:
-    """Say what in the latest looks no training recovers from; nothing where it is healthy.
+    """Signs of collapse in the latest schedule updates; none for a healthy training.
 
     `looks`: The latest ones, oldest first. `best_spread`: Largest spread so far. `steps`: Steps of
     either network between two looks.
@@ -82,7 +82,7 @@ def signs_of_collapse(
 
 
 class Monitor:
-    """Hook that notes signs of collapse without waiting for the device, and reads them at ticks.
+    """Hook that records signs of collapse without waiting for the device, and checks them at ticks.
 
     `schedule`: Says how many steps lie between two looks. `folder`: The run's folder: its newest
     checkpoint is named as the last good one. `on_collapse`: Raise `CollapseError`, or say it once
@@ -113,7 +113,7 @@ class Monitor:
         self.skipped = _skipped(state, device)
 
     def __call__(self, state: TrainState, point: TrainingPoint, terms: Terms) -> None:
-        """Note one look; at the end of a tick, check.
+        """Record one schedule update; at the end of a tick, check.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class Monitor:
             self.check(state)
 
     def check(self, state: TrainState) -> None:
-        """Read what was noted: to be called before a checkpoint is written.
+        """Check the records; called before a checkpoint is written.
 
         Raises
         ------

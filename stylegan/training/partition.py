@@ -1,4 +1,4 @@
-"""Split minibatches into per-rank micro-batches, and say how they are computed."""
+"""Split minibatches into per-rank micro-batches; options of their computation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Share:
 
     @property
     def rows(self) -> np.ndarray:
-        """Places in the minibatch, int64 [size].
+        """Positions in the minibatch, int64 [size].
 
         Group m of the minibatch holds places m, m + N/G, m + 2 N/G, ...; the share keeps that
         order, so `minibatch_stddev` finds the same groups in it.
@@ -81,7 +81,7 @@ def shares(
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """What a user may choose of the computation."""
+    """How steps are computed."""
 
     # Of convolutions. Statistics, losses, penalties, weights and their updates are float32.
     precision: Precision = choice("fp32", "Of convolutions; only fp32 is the published one.")
@@ -109,12 +109,12 @@ class Execution:
 
     @property
     def name(self) -> str:
-        """What a checkpoint says of it: 'fp32', 'bf16+compile'."""
+        """Name in checkpoints: 'fp32', 'bf16+compile'."""
         return self.precision + ("+compile" if self.compile else "")
 
     @classmethod
     def named(cls, name: str) -> Execution:
-        """What `name` tells; the default where it tells nothing that is known."""
+        """Parse `name`; the default if it is unknown."""
         precision, _, rest = name.partition("+")
         known = [each for each in get_args(Precision) if each == precision]
         return cls(precision=known[0], compile=rest == "compile") if known else cls()

@@ -67,7 +67,7 @@ def sheet_columns(config: Config) -> int:
 
 
 def run_files(config: Config, settings: RunSettings, nimg: int = 0) -> list[Written]:
-    """What a run that begins after `nimg` images will have written into its folder at the end."""
+    """Files that a run from image `nimg` on will have written at its end."""
     out, interval = settings.out, settings.interval(config) * 1000
     total = config.schedule.total_kimg * 1000
     # That at the end may lie between two intervals; a fresh run begins with one.
@@ -107,7 +107,7 @@ def prepared_images(data: Path, cache: Path | None) -> Written:
 
 
 def shortage(files: Sequence[Written], folder: Path) -> str | None:
-    """One line when the disk of `folder` has no room for `files`; None when it has."""
+    """Message if the disk of `folder` has no room for `files`, else None."""
     needed, free = sum(item.total for item in files), free_space(folder)
     if needed <= free:
         return None
@@ -127,7 +127,7 @@ def free_space(folder: Path) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A training with what it takes."""
+    """Phases of a training with their cost and speed."""
 
     config: Config  # What is trained
     execution: Execution  # How
@@ -155,7 +155,7 @@ def make_plan(
     budget: float = WARMUP,
     nimg: int = 0,
 ) -> Plan:
-    """Count what phases cost, and time what fits into `budget` seconds.
+    """Count the cost of all phases, and time those that fit into `budget` seconds.
 
     In one process; the speeds are those of all, if the others are as fast and what goes between
     them takes no time.

@@ -163,7 +163,7 @@ class Rehearsal:
         return self._meter.flop, self._meter.moved
 
     def _count(self, lod: float, at_a_time: int) -> Tensor:
-        """Let the meter see a step of D and one of G; one real image of it."""
+        """Run a step of D and one of G under the meter; one of the real images."""
         (share,) = shares(at_a_time, self._config.network.mbstd_group_size)
         meter = self._meter
         meter.flop, meter.moved, meter.peak = 0, 0, meter.live

@@ -1,4 +1,4 @@
-"""What a command line asks for: a training, its plan, or several processes."""
+"""Options of `stylegan-train` to a training, its plan, or several processes."""
 
 import logging
 import os
@@ -50,7 +50,7 @@ _NOWHERE = Path()
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What options say of a training; None where they are silent."""
+    """Options of `stylegan-train`; None where an option was not given."""
 
     config: str | Path | None = None  # row of Table 1, or a file of a whole configuration
     preset: str | None = None
@@ -67,7 +67,7 @@ class Wanted:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of RunSettings and those in it
 
     def begin(self, look: Callable[[Path], RealSet], runtime: Runtime, *, taken: bool) -> Beginning:
-        """Where the training begins; all processes come here together.
+        """Resolve the options to the beginning of a training; called in all processes together.
 
         `taken`: Whether `out` holds a run.
         """
@@ -130,7 +130,7 @@ class Wanted:
         return size
 
     def _settings_of_run(self, source: Path, provenance: Provenance) -> RunSettings:
-        """Settings of a run that goes on: from its folder, else the checkpoint, and the options."""
+        """Settings of a resumed run: from its folder, else the checkpoint, and the options."""
         beside = source if source.is_dir() else source.parent
         out = self.out or beside
         remembered = RunSettings(

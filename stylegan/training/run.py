@@ -1,7 +1,7 @@
 """A run: a folder, a data set and a training that can be stopped and continued.
 
-What begins is decided by `fresh`, `initial` and `resumed` alone, and refused by `check`: a plan
-goes through the same, so it is a plan of what runs.
+`fresh`, `initial` and `resumed` decide what begins, `check` refuses it; a plan (--dry-run) goes
+through the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -102,7 +102,7 @@ def resumed(
     settings: Callable[[Provenance], RunSettings],
     runtime: Runtime,
 ) -> Beginning:
-    """Go on from a checkpoint, or from the newest in a run's folder that can be read.
+    """Continue from a checkpoint, or from the newest in a run's folder that can be read.
 
     `revise`: Turns the checkpoint's configuration into what the user asks for; only the length may
     differ. `settings`: Settings that the run's folder, the checkpoint and the options give; the
@@ -134,7 +134,7 @@ def resumed(
 
 
 def _check_same_run(out: Path, checkpoint: Path, trained: Config, provenance: Provenance) -> None:
-    """Refuse to go on from the checkpoint of one run in the folder of another."""
+    """Refuse to continue the checkpoint of one run in the folder of another."""
     if not holds_run(out) or checkpoint.resolve().parent == out.resolve():
         return
     same = False
@@ -182,7 +182,7 @@ def holds_run(out: Path) -> bool:
 
 
 def run(out: Path, begin: Begin, runtime: Runtime) -> Path:
-    """Train in a folder that no other process has meanwhile; the last checkpoint.
+    """Train in a folder, locked against other processes; the last checkpoint.
 
     All processes come here together.
     """
@@ -198,7 +198,7 @@ def run(out: Path, begin: Begin, runtime: Runtime) -> Path:
 
 @contextmanager
 def _alone(out: Path, runtime: Runtime) -> Iterator[bool]:
-    """Have a folder to ourselves, then look whether it holds a run; all processes refuse together.
+    """Lock a folder, then check whether it holds a run; all processes refuse together.
 
     Whoever looked first might find a run that another process has made since.
     """

@@ -25,7 +25,7 @@ def active_levels(lod: float) -> tuple[int, int]:
 
 
 def training_point(nimg: int, config: Config) -> TrainingPoint:
-    """Look at the schedule after `nimg` real images.
+    """Schedule values after `nimg` real images.
 
     A phase shows `training_kimg` at one resolution, then fades in the next over
     `transition_kimg`. Minibatch and learning rate switch when the fade starts.

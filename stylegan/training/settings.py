@@ -1,4 +1,4 @@
-"""What a user decides about a run beside its configuration; kept in the run's folder."""
+"""Settings of a run beside its configuration, kept in the run's folder."""
 
 import json
 import math
@@ -85,7 +85,7 @@ class RunSettings:
 
 
 def changed(settings: Settings, options: Mapping[str, Any]) -> Settings:
-    """`settings`, and those in it, with the options that were given: the others are None."""
+    """Replace fields of `settings`, and of those in it, by the options that are not None."""
     values: dict[str, Any] = {}
     for entry in fields(settings):
         value = getattr(settings, entry.name)
@@ -113,12 +113,12 @@ def write_settings(config: Config, settings: RunSettings) -> None:
 
 
 def read_settings(folder: Path) -> RunSettings:
-    """Settings that a run's folder remembers."""
+    """Settings stored in a run's folder."""
     return read_run(folder)[1]
 
 
 def read_run(folder: Path) -> tuple[Config, RunSettings]:
-    """Configuration and settings that a run's folder remembers."""
+    """Configuration and settings stored in a run's folder."""
     path = folder / SETTINGS
     if not path.is_file():
         raise UserError(f"no run to resume in {folder}: {path.name} is missing")
@@ -138,7 +138,7 @@ def read_run(folder: Path) -> tuple[Config, RunSettings]:
 
 
 def _checked(kind: type, tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`tree` as it is, when its values are what the fields of a dataclass may hold."""
+    """Check that the values of `tree` fit the fields of a dataclass; return it."""
     hints = get_type_hints(kind)
     ranges = {entry.name: entry.metadata for entry in fields(kind)}
     for key, value in tree.items():
@@ -154,7 +154,7 @@ def _checked(kind: type, tree: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _missed(value: float, about: Mapping[str, Any]) -> str:
-    """The end of its field's range that a number is beyond, in words."""
+    """The end of a field's range that a number is beyond, as text."""
     if not value > about.get("above", -math.inf):
         return f"more than {about['above']:g}"
     if not value >= about.get("least", -math.inf):

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: when they are written, what is measured of them, which are kept."""
+"""Write, measure and prune the checkpoints of a run."""
 
 import signal
 import time
@@ -31,7 +31,7 @@ from stylegan_eval.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Reports:
-    """What the first process tells of a run."""
+    """Outputs of the first process."""
 
     log: RunLog
     progress: Progress
@@ -40,7 +40,7 @@ class Reports:
 
 
 class StopSignals:
-    """Handler that notes a signal to stop, which the training asks for at its next look.
+    """Handler that records a signal to stop, checked once per schedule update.
 
     A second Ctrl-C, a second later, interrupts as usual: a launcher or shell may send the first
     one twice. Other signals may come any number of times: Linux sends SIGTERM for each thread of
@@ -64,7 +64,7 @@ class StopSignals:
 
 @dataclass(kw_only=True)
 class Snapshots:
-    """Saves and measures: the first process writes, all watch and measure."""
+    """Saves and measures: the first process writes, all monitor and measure."""
 
     settings: RunSettings
     config: Config
@@ -103,7 +103,7 @@ class Snapshots:
         self.saved_time = self.looked_time = time.monotonic()
 
     def by_time(self, state: TrainState, _point: TrainingPoint, _terms: Terms) -> None:
-        """Save when the next look might end too late. Only the first process comes here.
+        """Save if the next schedule update might end too late. Called in the first process alone.
 
         Nothing but this file tells of it: no sheet, no measurement, no other checkpoint goes.
         """
@@ -135,7 +135,7 @@ class Snapshots:
         self.passing = None
 
     def end(self, state: TrainState, *, finished: bool) -> bool:
-        """Save what is not, measure it when the training is over; whether nothing is left to do."""
+        """Save, and measure at the end of the training; whether nothing is left to do."""
         path = existing_checkpoint(self.settings.out, state.nimg)
         if state.nimg != self.saved_nimg:
             state.snapshot_nimg = state.nimg if finished else state.snapshot_nimg
@@ -143,7 +143,7 @@ class Snapshots:
         return finished and self._measure(state, path, last=True)
 
     def say_stopped(self, number: int) -> None:
-        """Say what ended the run, and how it goes on."""
+        """Report what ended the run, and how to continue it."""
         if self.reports is not None:
             self.reports.progress.say(
                 f"stopped by signal {number}; continue with --resume --out {self.settings.out}"
@@ -170,7 +170,7 @@ class Snapshots:
         self.reports.log.line(f"wrote {path.name}")
 
     def _measure(self, state: TrainState, path: Path, *, last: bool) -> bool:
-        """Measure what is due; whether it was done, or given up for a signal to stop."""
+        """Measure what is due; False if a signal to stop prevented it."""
         if not self.measurements.asked:
             return True
         if self.runtime.any(here=self.stop.number is not None):

@@ -1,4 +1,4 @@
-"""All that changes during training."""
+"""State of a training."""
 
 import copy
 from dataclasses import dataclass, field
@@ -82,7 +82,7 @@ class TrainState:
     def snapshot(
         self, config: Config, provenance: Provenance, labels: Tensor | None = None
     ) -> Snapshot:
-        """Content of a checkpoint; it shares the tensors.
+        """Content of a checkpoint; shares the tensors.
 
         `labels`: [K, label_size], labels of the training images or of some of them; a conditional
         network needs them to be sampled and measured.

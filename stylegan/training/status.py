@@ -43,7 +43,7 @@ class PhaseTime:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStatus:
-    """What a run's folder tells."""
+    """Status of a run, read from its folder."""
 
     folder: Path  # The folder
     config: Config  # What is trained
@@ -113,7 +113,7 @@ def read_status(folder: Path) -> RunStatus:
 
 
 def last_trouble(log: Path) -> str:
-    """Last trouble that the last process wrote into the log, in its words; empty for none."""
+    """Last error or stop that the last process logged; empty for none."""
     if not log.is_file():
         return ""
     trouble = ""
@@ -127,7 +127,7 @@ def last_trouble(log: Path) -> str:
 
 
 def phase_times(costs: Sequence[Phase], rows: Sequence[dict[str, Any]]) -> list[PhaseTime]:
-    """Time of each phase: what is over by the log, what is to come by the cost of its images."""
+    """Time of each phase: the past from the log, the rest from the cost of its images."""
     seconds = [0.0] * len(costs)
     images = [0.0] * len(costs)
     nimg, rate = 0, 0.0  # floating-point operations per second, of the latest phase with a tick

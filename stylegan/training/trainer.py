@@ -47,7 +47,7 @@ _LABELS_KEPT = 4096
 
 
 class Trainer:
-    """One process's part in a run."""
+    """Trains in one process of a run."""
 
     def __init__(
         self,
@@ -242,7 +242,7 @@ class Trainer:
         return SampleSheet(self._settings.out, z.to(device), columns, labels=labels)
 
     def _chosen(self, count: int) -> list[int]:
-        """Numbers of real images at random: those of a sorted set are of one kind at its start."""
+        """Random indices of real images: the first ones of a sorted set are all of one kind."""
         return random_choice(self._settings.seed, len(self._pyramid), count)
 
     def _labels(self, chosen: Sequence[int]) -> Tensor | None:
