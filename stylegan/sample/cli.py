@@ -11,7 +11,7 @@ from stylegan.sample.figures_cli import figure_command, interpolate_command, mix
 from stylegan.sample.options import directions_option, recipe_options
 from stylegan.sample.project_cli import project_command
 from stylegan.sample.recipe import Recipe, Source
-from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, NetworkPath, say
+from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
 from stylegan_eval.engine.options import SeedRange
 
 if TYPE_CHECKING:
@@ -217,13 +217,7 @@ def scores_command(
 
 
 @click.command("info", cls=ErrorLineCommand)
-@click.option(
-    "--ckpt",
-    required=True,
-    type=NetworkPath(),
-    metavar="CKPT|demo",
-    help="Checkpoint or network file, a run's folder (then its newest), or the package's network.",
-)
+@options.ckpt
 def info_command(ckpt: Path) -> None:
     """Print what a file holds: networks, configuration, origin, and what it was measured to be.
 

@@ -143,7 +143,7 @@ options.add_settings(interpolate_command, Film)
 @click.option("--destinations", type=SeedRange(), default="5,6,7", help="Rows, which take them.")
 @click.option(
     "--layers",
-    type=options.CommaList(options.LayerRange()),
+    type=options.CommaList(options.LAYERS),
     help="Layers taken: coarse, middle, fine, all, none or 4-7; one, or one for each row."
     "  [default: coarse; 0-3 with --layout rosinality]",
 )

@@ -1,14 +1,13 @@
 """Option types and options that the sampling commands share."""
 
 import functools
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 
 import click
 
-from stylegan.sample.layers import Layers, parse_layers
+from stylegan.sample.layers import parse_layers
 from stylegan.sample.recipe import NOISE, Mix, Move, Recipe, Source
 from stylegan_eval.engine.command import NetworkPath
 from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, options_of
@@ -44,8 +43,6 @@ seed_of_noise = click.option("--seed", type=SEED, default=0, help="Seed of --noi
 out_png = click.argument("out", type=PNG)
 out_npy = click.argument("out", type=NPY)
 Seeding = Literal["grid", "official"]
-# At most 19 digits: Python refuses to read numbers of thousands.
-_MIX = re.compile(r"([0-9]{1,19}):([0-9]{1,4})(?:-([0-9]{1,4}))?")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -81,21 +78,24 @@ seeding = click.option(
 noise_seed = click.option("--noise-seed", type=SEED, default=0, help="Seed of random noise.")
 
 
-class LayerRange(click.ParamType[Layers]):
-    """'coarse', 'middle', 'fine', 'all', 'none', '4-7' or '5'."""
+class Parsed(click.ParamType[Any]):
+    """Values that a function reads from text; its ValueError is the complaint."""
 
-    name = "layers"
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self.parse = parse
 
-    def convert(
-        self, value: str | range, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Layers:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read one."""
-        if isinstance(value, range):
+        if not isinstance(value, str):
             return value
         try:
-            return parse_layers(value)
+            return self.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+LAYERS = Parsed("layers", parse_layers)  # 'coarse', 'middle', 'fine', 'all', 'none', '4-7' or '5'
 
 
 class CommaList(click.ParamType[tuple[Any, ...]]):
@@ -139,49 +139,13 @@ def add_settings(command: click.Command, settings: type) -> None:
     command.params[at:at] = options_of(settings)
 
 
-class MixType(click.ParamType[Mix]):
-    """'8:4-7': seed 8 in layers 4 to 7; '8:4' in one layer."""
-
-    name = "seed:layers"
-
-    def convert(
-        self, value: str | Mix, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Mix:
-        """Read seed and layers."""
-        if isinstance(value, Mix):
-            return value
-        match = _MIX.fullmatch(value)
-        if match is None:
-            self.fail(f"{value!r:.60} is not a seed and layers such as 8:4-7", param, ctx)
-        seed, first, last = match.groups()
-        return Mix(seed=int(seed), first=int(first), last=int(last or first))
-
-
-class MoveType(click.ParamType[Move]):
-    """'eyeglasses=1.5': the attribute, and how many standard deviations."""
-
-    name = "attribute=amount"
-
-    def convert(
-        self, value: str | Move, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Move:
-        """Read name and amount."""
-        if isinstance(value, Move):
-            return value
-        name, _, amount = value.rpartition("=")
-        try:
-            return Move(name=name, amount=float(amount))
-        except ValueError:
-            self.fail(f"{value!r} is not an attribute and a number such as smiling=1.5", param, ctx)
-
-
 OPTIONS = (
     click.option("--seed", type=int, default=0, help="Latent: image SEED of `grid --seeds`."),
     psi,
     cutoff,
     click.option(
         "--mix",
-        type=MixType(),
+        type=Parsed("seed:layers", Mix.parse),
         metavar="SEED:FIRST-LAST",
         help="Draw these layers, the first being 0, from another latent.",
     ),
@@ -190,7 +154,7 @@ OPTIONS = (
     click.option(
         "--move",
         "moves",
-        type=MoveType(),
+        type=Parsed("attribute=amount", Move.parse),
         multiple=True,
         metavar="NAME=AMOUNT",
         help="Move along an attribute, in standard deviations of w. May be repeated.",

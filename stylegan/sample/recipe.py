@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ NOISE: tuple[Noise, ...] = get_args(Noise)
 CUTOFF = 8  # the official default
 LARGEST_MOVE = 1000.0  # standard deviations of w
 KEYWORD = "Command"  # of the PNG's text
+# At most 19 digits: Python refuses to read numbers of thousands.
+_MIX = re.compile(r"([0-9]{1,19}):([0-9]{1,4})(?:-([0-9]{1,4}))?")
 
 
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as an assertion
@@ -43,6 +46,15 @@ class Mix:
             f"--mix needs layers from 0 up, the first one first, not {self.first}-{self.last}",
         )
 
+    @classmethod
+    def parse(cls, text: str) -> Mix:
+        """Read '8:4-7' (seed 8 in layers 4 to 7) or '8:4'; ValueError where it is neither."""
+        match = _MIX.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r:.60} is not a seed and layers such as 8:4-7")
+        seed, first, last = match.groups()
+        return cls(seed=int(seed), first=int(first), last=int(last or first))
+
     def __str__(self) -> str:
         layers = f"{self.first}-{self.last}" if self.first < self.last else str(self.first)
         return f"{self.seed}:{layers}"
@@ -62,6 +74,16 @@ class Move:
             abs(self.amount) <= LARGEST_MOVE,
             f"--move {self.name} must be a number from {-LARGEST_MOVE:g} to {LARGEST_MOVE:g}",
         )
+
+    @classmethod
+    def parse(cls, text: str) -> Move:
+        """Read 'eyeglasses=1.5'; ValueError where it is no attribute and number."""
+        name, _, amount = text.rpartition("=")
+        try:
+            return cls(name=name, amount=float(amount))
+        except ValueError as error:
+            example = "an attribute and a number such as smiling=1.5"
+            raise ValueError(f"{text!r} is not {example}") from error
 
     def __str__(self) -> str:
         return f"{self.name}={number_word(self.amount)}"

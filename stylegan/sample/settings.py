@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 
 from stylegan.sample.layers import Layers
-from stylegan.sample.options import CommaList, LayerRange, Seeding, with_commas
+from stylegan.sample.options import LAYERS, CommaList, Seeding, with_commas
 from stylegan.sample.recipe import Noise
 from stylegan_eval.engine.options import PSI, Number, SeedRange
 from stylegan_eval.errors import UserError
@@ -33,7 +33,7 @@ def _seeds(default: tuple[int, ...], text: str) -> Any:
 
 
 def _layers(default: tuple[Layers, ...], text: str) -> Any:
-    return _list(default, text, CommaList(LayerRange()))
+    return _list(default, text, CommaList(LAYERS))
 
 
 def _psi(default: float, text: str) -> Any:
