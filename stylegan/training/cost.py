@@ -82,12 +82,12 @@ def phase_costs(config: Config, execution: Execution | None = None, world: int =
     return costs
 
 
-def costs_left(costs: Sequence[Phase], nimg: int) -> Iterator[Phase]:
+def phases_left(phases: Sequence[Phase], nimg: int) -> Iterator[Phase]:
     """Phases, or their parts, that are left after `nimg` images."""
-    for cost in costs:
-        begin, end = max(cost.point.nimg, nimg), cost.point.nimg + cost.images
+    for phase in phases:
+        begin, end = max(phase.point.nimg, nimg), phase.point.nimg + phase.images
         if begin < end:
-            yield replace(cost, point=replace(cost.point, nimg=begin), images=end - begin)
+            yield replace(phase, point=replace(phase.point, nimg=begin), images=end - begin)
 
 
 def phase_lengths(config: Config) -> Iterator[tuple[TrainingPoint, int]]:
@@ -143,21 +143,8 @@ def _most_images(
     return group
 
 
-class RemainingTime:
-    """Estimate of the time left, from the rate so far and the cost of the phases to come."""
-
-    def __init__(self, costs: list[Phase]) -> None:
-        self.costs = costs
-
-    def flop_left(self, nimg: int) -> float:
-        """Floating-point operations from image `nimg` to the end."""
-        left = 0.0
-        for cost in self.costs:
-            done = min(max(nimg - cost.point.nimg, 0), cost.images)
-            left += (cost.images - done) * cost.flop_per_image
-        return left
-
-    def seconds(self, nimg: int, img_per_s: float) -> float:
-        """Seconds left after `nimg` images when the current phase runs at `img_per_s`."""
-        current = [cost for cost in self.costs if cost.point.nimg <= nimg][-1]
-        return self.flop_left(nimg) / (current.flop_per_image * img_per_s)
+def seconds_left(phases: Sequence[Phase], nimg: int, img_per_s: float) -> float:
+    """Seconds left after `nimg` images when the current phase runs at `img_per_s`."""
+    current = [phase for phase in phases if phase.point.nimg <= nimg][-1]
+    flop = sum(phase.images * phase.flop_per_image for phase in phases_left(phases, nimg))
+    return flop / (current.flop_per_image * img_per_s)

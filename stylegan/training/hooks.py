@@ -19,7 +19,7 @@ from stylegan.checkpoint import kimg_name
 from stylegan.configs import Config
 from stylegan.networks.generator import GeneratorAtLod
 from stylegan.png import image_grid, save_png
-from stylegan.training.cost import Phase, RemainingTime
+from stylegan.training.cost import Phase, seconds_left
 from stylegan.training.loop import Terms
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.state import TrainState
@@ -76,7 +76,7 @@ class Progress:
 
     def __init__(self, log: RunLog, config: Config, costs: list[Phase], nimg: int) -> None:
         self.log = log
-        self.remaining = RemainingTime(costs)
+        self.phases = costs
         self.timed_nimg = nimg  # images shown at `tick_time`
         self.tick_time = time.monotonic()
         self.start_time = self.tick_time
@@ -102,7 +102,7 @@ class Progress:
         skipped_G, skipped_D = int(state.skipped_G), int(state.skipped_D)
         now = time.monotonic()
         rate = (state.nimg - self.timed_nimg) / (now - self.tick_time)
-        left = self.remaining.seconds(state.nimg, rate)
+        left = seconds_left(self.phases, state.nimg, rate)
         row = {
             "nimg": state.nimg,
             "kimg": state.nimg / 1000,

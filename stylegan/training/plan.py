@@ -14,7 +14,7 @@ from stylegan.configs import CONFIGS, Config, diff
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
-from stylegan.training.cost import Phase, costs_left, phase_costs
+from stylegan.training.cost import Phase, phase_costs, phases_left
 from stylegan.training.partition import Execution
 from stylegan.training.schedule import training_points
 from stylegan.training.settings import WARMUP, RunSettings
@@ -160,7 +160,7 @@ def make_plan(
     In one process; the speeds are those of all, if the others are as fast and what goes between
     them takes no time.
     """
-    costs = list(costs_left(phase_costs(config, execution, runtime.world), nimg))
+    costs = list(phases_left(phase_costs(config, execution, runtime.world), nimg))
     free_memory = available_memory(runtime.device)
     with trial_steps(config, execution, runtime) as build:
         # A process takes 1 / world of a step's operations.

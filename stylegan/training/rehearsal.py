@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from stylegan.configs import Config
+from stylegan.configs import Config, ScheduleConfig
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
 from stylegan.training.loop import MicroBatch, Steps
-from stylegan.training.optimizer import NUM_TERMS, Adam, Flat
+from stylegan.training.optimizer import Adam, Flat
 from stylegan.training.partition import Execution, Share, shares
 from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import training_point
@@ -105,7 +105,7 @@ class _NoNumbers(StepRandom):
 class _Idle:
     """An optimizer that holds its moments and never steps: PyTorch's needs data for that."""
 
-    def __init__(self, flat: Flat) -> None:
+    def __init__(self, flat: Flat, _schedule: ScheduleConfig) -> None:
         self.moments = [torch.zeros_like(flat.weights) for _ in range(2)]
 
     def update(self, _lrate: float) -> Tensor:
@@ -186,21 +186,14 @@ class Rehearsal:
 
 def _state_without_data(config: Config) -> TrainState:
     with _META:
-        networks = [
+        G, D, G_ema = (
             kind(config.network, config.resolution).to(memory_format=torch.channels_last)
             for kind in (Generator, Discriminator, Generator)
-        ]
-        G, D, G_ema = networks
-        tail = config.network.w_dim + NUM_TERMS
-        flat_G, flat_D = Flat(G, tail=tail), Flat(D, tail=tail)
-        return TrainState(
-            G=cast(Generator, G),
-            D=cast(Discriminator, D),
-            G_ema=cast(Generator, G_ema.requires_grad_(requires_grad=False)),
-            flat_G=flat_G,
-            flat_D=flat_D,
-            flat_ema=Flat(G_ema),
-            optimizer_G=cast(Adam, _Idle(flat_G)),
-            optimizer_D=cast(Adam, _Idle(flat_D)),
-            lod=0.0,
+        )
+        return TrainState.of(
+            cast(Generator, G),
+            cast(Discriminator, D),
+            cast(Generator, G_ema),
+            config,
+            cast(type[Adam], _Idle),
         )

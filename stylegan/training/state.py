@@ -1,11 +1,12 @@
 """State of a training."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from stylegan.configs import Config
+from stylegan.configs import Config, ScheduleConfig
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator, build_discriminator, build_generator
 from stylegan.runtime import Runtime, stream_seed
@@ -48,7 +49,14 @@ class TrainState:
         return cls.of(G, D, copy.deepcopy(G), config)
 
     @classmethod
-    def of(cls, G: Generator, D: Discriminator, G_ema: Generator, config: Config) -> "TrainState":
+    def of(
+        cls,
+        G: Generator,
+        D: Discriminator,
+        G_ema: Generator,
+        config: Config,
+        optimizer: Callable[[Flat, ScheduleConfig], Adam] = Adam,
+    ) -> "TrainState":
         """State of a training that begins with these networks, on the device they are on."""
         tail = config.network.w_dim + NUM_TERMS
         flat_G, flat_D = Flat(G, tail=tail), Flat(D, tail=tail)
@@ -59,8 +67,8 @@ class TrainState:
             flat_G=flat_G,
             flat_D=flat_D,
             flat_ema=Flat(G_ema),
-            optimizer_G=Adam(flat_G, config.schedule),
-            optimizer_D=Adam(flat_D, config.schedule),
+            optimizer_G=optimizer(flat_G, config.schedule),
+            optimizer_D=optimizer(flat_D, config.schedule),
             lod=training_point(0, config).lod,
         )
 

@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
-from stylegan.training.cost import RemainingTime, micro_batches, phase_costs, step_cost
+from stylegan.training.cost import micro_batches, phase_costs, seconds_left, step_cost
 from stylegan.training.loop import MicroBatch, Steps
 from stylegan.training.partition import Execution, shares
 from stylegan.training.randomness import StepRandom
@@ -189,11 +189,10 @@ def test_a_group_that_does_not_fit_is_refused_in_one_line():
 def test_time_left_follows_the_operations_left(tiny):
     costs = phase_costs(tiny)
     total = sum(cost.images * cost.flop_per_image for cost in costs)
-    remaining = RemainingTime(costs)
-    assert remaining.seconds(0, 10.0) == pytest.approx(total / costs[0].flop_per_image / 10)
+    assert seconds_left(costs, 0, 10.0) == pytest.approx(total / costs[0].flop_per_image / 10)
     last = costs[-1]
-    assert remaining.seconds(last.point.nimg, 10.0) == pytest.approx(last.images / 10)
-    assert remaining.seconds(600, 10.0) == 0
+    assert seconds_left(costs, last.point.nimg, 10.0) == pytest.approx(last.images / 10)
+    assert seconds_left(costs, 600, 10.0) == 0
 
 
 @pytest.mark.parametrize(
