@@ -17,7 +17,7 @@ from stylegan_eval.engine.options import CSV, PNG, Number, options_of
 
 if TYPE_CHECKING:
     from stylegan.runtime import Runtime
-    from stylegan.training.request import Wanted
+    from stylegan.training.request import TrainOptions
 
 ROWS = ("A", "B", "C", "D", "E", "F")
 _NEWEST = Path("newest")  # --resume without a value
@@ -175,12 +175,12 @@ def main(
         ctx.exit(launch(ctx.meta["arguments"], gpus, device))
 
     from stylegan.runtime import Runtime
-    from stylegan.training.request import Wanted, config_lines, plan_lines, processes_to_plan
+    from stylegan.training.request import TrainOptions, config_lines, plan_lines, processes_to_plan
 
     runtime = Runtime.join(device)
     if settings["workers"] is None and runtime.device.type == "cuda":
         settings["workers"] = 2
-    wanted = Wanted(
+    wanted = TrainOptions(
         config=config,
         preset=preset,
         resolution=resolution,
@@ -248,7 +248,7 @@ def _run_folder(checkpoint: Path) -> Path | None:
     return folder if (folder / "run.json").is_file() else None
 
 
-def _train(wanted: "Wanted", runtime: "Runtime") -> None:
+def _train(wanted: "TrainOptions", runtime: "Runtime") -> None:
     from stylegan.training.request import train_as
 
     try:

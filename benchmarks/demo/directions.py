@@ -19,7 +19,7 @@ from stylegan.opening import DEMO, DEMO_DIRECTIONS_FILE, demo_directions_path
 from stylegan.png import save_png
 from stylegan.sample.canvas import table
 from stylegan.sample.painter import open_painter
-from stylegan.sample.recipe import Source
+from stylegan.sample.recipe import GeneratorSource
 from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.engine.files import atomic_write, copy_file
 from stylegan_eval.engine.sampling import latents
@@ -132,7 +132,7 @@ def said(rates: Sequence[Rate]) -> list[str]:
 
 def picture(directions: Directions) -> np.ndarray:
     """Rows: seeds, for each attribute shown; columns: strengths. [H, W, 3] bytes."""
-    painter = open_painter(Source(ckpt=Path(DEMO), device="cpu"))
+    painter = open_painter(GeneratorSource(ckpt=Path(DEMO), device="cpu"))
     rows = []
     for name in SHOWN:
         place = directions.names.index(name)

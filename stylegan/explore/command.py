@@ -43,12 +43,12 @@ def main(
         with listen(host, port) as listener:
             from stylegan.explore.site import serve
             from stylegan.runtime import Runtime
-            from stylegan.sample.painter import directions_path, open_subject
-            from stylegan.sample.recipe import Source
+            from stylegan.sample.painter import directions_path, open_generator
+            from stylegan.sample.recipe import GeneratorSource
 
             file = directions_path(ckpt, directions)
-            subject = open_subject(ckpt, Runtime.choose(device).device, file)
-            source = Source(ckpt=ckpt, directions=directions, device=device)
+            subject = open_generator(ckpt, Runtime.choose(device).device, file)
+            source = GeneratorSource(ckpt=ckpt, directions=directions, device=device)
             for line in listener.warnings():
                 say(line, err=True)
             say(f"{subject.ckpt} ({subject.description}) at {listener.url}")

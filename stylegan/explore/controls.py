@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from nicegui import ui
 
 from stylegan.explore.widgets import Changed, Seed, Slider, unbroken
-from stylegan.sample.painter import Subject
+from stylegan.sample.painter import OpenedGenerator
 from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Move, Recipe, layer_word
 
 PSI = (-1.0, 1.5)
@@ -45,20 +45,20 @@ class Controls:
     `changed`: Called when the recipe changes.
     """
 
-    def __init__(self, subject: Subject, changed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, subject: OpenedGenerator, changed: Callable[[], Awaitable[None]]) -> None:
         self._listener = changed
         self._silent = False
-        self._groups: list[Group] = [Latent(subject, self._changed)]
+        self._groups: list[Group] = [LatentControls(subject, self._changed)]
         if not subject.painter.maps:
             ui.label(_NO_W).classes("remark")
         else:
-            self._groups.append(Truncation(subject, self._changed))
+            self._groups.append(TruncationControls(subject, self._changed))
             if subject.num_layers > 1:
-                self._groups.append(Mixing(subject, self._changed))
+                self._groups.append(MixingControls(subject, self._changed))
         if subject.has_noise:
-            self._groups.append(NoiseInputs(self._changed))
+            self._groups.append(NoiseControls(self._changed))
         if subject.painter.maps:
-            self._groups.append(Attributes(subject, self._changed))
+            self._groups.append(AttributeControls(subject, self._changed))
 
     def recipe(self) -> Recipe:
         """The recipe they set, with defaults for what has no control."""
@@ -80,10 +80,10 @@ class Controls:
         return None if self._silent else self._listener()
 
 
-class Latent:
+class LatentControls:
     """Seed, and class of a conditional network."""
 
-    def __init__(self, subject: Subject, changed: Changed) -> None:
+    def __init__(self, subject: OpenedGenerator, changed: Changed) -> None:
         self._select: ui.select | None = None
         with section("Latent"):
             self._seed = Seed("Seed", changed)
@@ -108,10 +108,10 @@ class Latent:
             self._select.set_value(self._first if recipe.number is None else recipe.number)
 
 
-class Truncation:
+class TruncationControls:
     """psi, and the layers that it touches."""
 
-    def __init__(self, subject: Subject, changed: Changed) -> None:
+    def __init__(self, subject: OpenedGenerator, changed: Changed) -> None:
         layers = subject.num_layers
         with section("Truncation"):
             low, high = PSI
@@ -147,10 +147,10 @@ class Truncation:
         self._cutoff.set_value([self._default if recipe.cutoff == CUTOFF else recipe.cutoff])
 
 
-class Mixing:
+class MixingControls:
     """Another latent in a range of layers."""
 
-    def __init__(self, subject: Subject, changed: Changed) -> None:
+    def __init__(self, subject: OpenedGenerator, changed: Changed) -> None:
         last = subject.num_layers - 1
         self._default = (min(2, last), last)
         with section("Style mixing"):
@@ -184,7 +184,7 @@ class Mixing:
             self._layers.set_value([recipe.mix.first, recipe.mix.last])
 
 
-class NoiseInputs:
+class NoiseControls:
     """Kind of noise, and its seed."""
 
     def __init__(self, changed: Changed) -> None:
@@ -208,10 +208,10 @@ class NoiseInputs:
         self._seed.set(recipe.noise_seed)
 
 
-class Attributes:
+class AttributeControls:
     """One slider for each direction in W."""
 
-    def __init__(self, subject: Subject, changed: Changed) -> None:
+    def __init__(self, subject: OpenedGenerator, changed: Changed) -> None:
         self._sliders: dict[str, Slider] = {}
         with section("Attributes"):
             if not subject.attributes:

@@ -16,8 +16,8 @@ from stylegan.explore.page import build
 from stylegan.explore.server import Listener
 from stylegan.explore.studio import Studio, file_name
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.painter import Subject
-from stylegan.sample.recipe import Source
+from stylegan.sample.painter import OpenedGenerator
+from stylegan.sample.recipe import GeneratorSource
 from stylegan_eval.errors import UserError
 
 ICON = (
@@ -95,7 +95,7 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
     return app
 
 
-def serve(subject: Subject, source: Source, listener: Listener) -> None:
+def serve(subject: OpenedGenerator, source: GeneratorSource, listener: Listener) -> None:
     """Serve the page until a signal comes.
 
     Raises

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
-from stylegan.sample.painter import Subject, draw_recipe
-from stylegan.sample.recipe import Recipe, Source, png_of
+from stylegan.sample.painter import OpenedGenerator, draw_recipe
+from stylegan.sample.recipe import GeneratorSource, Recipe, png_of
 from stylegan_eval.errors import UserError, is_out_of_memory
 
 KEPT = 32  # images
@@ -27,7 +27,7 @@ def address(recipe: Recipe) -> str:
 class Studio:
     """Draws for every tab."""
 
-    def __init__(self, subject: Subject, source: Source) -> None:
+    def __init__(self, subject: OpenedGenerator, source: GeneratorSource) -> None:
         self.subject = subject
         self.source = source
         self._kept: OrderedDict[Recipe, bytes] = OrderedDict()

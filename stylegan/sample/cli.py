@@ -10,7 +10,7 @@ from stylegan.sample import options
 from stylegan.sample.figures_cli import figure_command, interpolate_command, mixing_command
 from stylegan.sample.options import directions_option, recipe_options
 from stylegan.sample.project_cli import project_command
-from stylegan.sample.recipe import Recipe, Source
+from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
 from stylegan_eval.engine.options import SeedRange
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @options.seed_of_noise
 @options.out_npy
 def export_command(
-    source: Source,
+    source: GeneratorSource,
     latents_path: Path | None,
     ws_path: Path | None,
     noise: str,
@@ -84,7 +84,7 @@ def export_command(
 @options.noise
 @options.out_png
 def grid_command(
-    source: Source,
+    source: GeneratorSource,
     seeds: list[int],
     columns: int | None,
     psi: float,
@@ -133,15 +133,15 @@ def image_command(
     whatever psi. The page of stylegan-explore shows such commands.
     """
     from stylegan.runtime import Runtime
-    from stylegan.sample.painter import directions_path, draw_recipe, open_subject
+    from stylegan.sample.painter import directions_path, draw_recipe, open_generator
     from stylegan.sample.recipe import png_of
     from stylegan_eval.engine.files import atomic_write, check_writable
 
     recipe = Recipe(**values)
     check_writable(out)
     needed = directions_path(ckpt, directions) if recipe.moves else None
-    subject = open_subject(ckpt, Runtime.choose(device).device, needed)
-    source = Source(ckpt=ckpt, directions=directions, device=device)
+    subject = open_generator(ckpt, Runtime.choose(device).device, needed)
+    source = GeneratorSource(ckpt=ckpt, directions=directions, device=device)
     data = png_of(draw_recipe(recipe, subject), source.command(recipe, out.name))
     with atomic_write(out) as temporary:
         temporary.write_bytes(data)

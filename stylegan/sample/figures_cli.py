@@ -8,7 +8,7 @@ import click
 
 from stylegan.sample import options
 from stylegan.sample.layers import Layers
-from stylegan.sample.recipe import NOISE, Noise, Source
+from stylegan.sample.recipe import NOISE, GeneratorSource, Noise
 from stylegan.sample.settings import (
     LAYOUTS,
     Film,
@@ -47,7 +47,9 @@ def figure_command() -> None:
     """
 
 
-def paint(source: Source, out: Path, images: int, draw: "Callable[[Painter], Pixels]") -> None:
+def paint(
+    source: GeneratorSource, out: Path, images: int, draw: "Callable[[Painter], Pixels]"
+) -> None:
     """Draw a picture of so many images, with progress, and write it as PNG."""
     from stylegan.png import save_png
     from stylegan.sample.painter import open_painter
@@ -67,7 +69,7 @@ def _add_figure(number: str, kind: type[Any]) -> None:
     @figure_command.command(number, cls=ErrorLineCommand, help=kind.__doc__)
     @options.source
     @options.out_png
-    def command(source: Source, out: Path, **values: Any) -> None:
+    def command(source: GeneratorSource, out: Path, **values: Any) -> None:
         from stylegan.sample.figures import DRAW
 
         settings = kind(**values)
@@ -113,7 +115,7 @@ def check_strands(
 )
 @click.argument("out", type=click.Path(path_type=Path), callback=check_extension)
 def interpolate_command(
-    source: Source, strands: Sequence[list[int]], out: Path, **values: Any
+    source: GeneratorSource, strands: Sequence[list[int]], out: Path, **values: Any
 ) -> None:
     """Write a film from seed to seed to OUT: .mp4, .gif, .apng or .png (animated).
 
@@ -172,7 +174,7 @@ options.add_settings(interpolate_command, Film)
 @options.seeding
 @options.out_png
 def mixing_command(
-    source: Source,
+    source: GeneratorSource,
     sources: list[int],
     destinations: list[int],
     layers: tuple[Layers, ...] | None,

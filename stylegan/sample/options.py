@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 import click
 
 from stylegan.sample.layers import parse_layers
-from stylegan.sample.recipe import NOISE, Mix, Move, Recipe, Source
+from stylegan.sample.recipe import NOISE, GeneratorSource, Mix, Move, Recipe
 from stylegan_eval.engine.command import NetworkPath
 from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, options_of
 from stylegan_eval.errors import UserError
@@ -47,7 +47,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def source(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a `Source`, which the command gets as its argument `source`."""
+    """Add the options of a `GeneratorSource`, which the command gets as its argument `source`."""
 
     # click calls commands by the names of their options.
     @functools.wraps(command)
@@ -61,7 +61,8 @@ def source(command: Callable[..., None]) -> Callable[..., None]:
         **others: Any,
     ) -> None:
         command(
-            source=Source(ckpt=ckpt, number=number, lod=lod, batch=batch, device=device), **others
+            source=GeneratorSource(ckpt=ckpt, number=number, lod=lod, batch=batch, device=device),
+            **others,
         )
 
     for option in (device, batch, lod, class_, ckpt):  # the last stands first in the help

@@ -18,7 +18,7 @@ from stylegan.networks.layers import upsample_nearest
 from stylegan.networks.synthesis import split_lod
 from stylegan.opening import DEMO, demo_directions_path, open_networks
 from stylegan.runtime import Runtime
-from stylegan.sample.recipe import Recipe, Source
+from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan.snapshot import load_generator, load_labels
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.precision import strict_float32
@@ -151,7 +151,7 @@ class Painter:
             yield from to_uint8(full).permute(0, 2, 3, 1).cpu().numpy()  # [n, R, R, C]
 
 
-def open_painter(source: Source, drawn: Drawn = _no_progress) -> Painter:
+def open_painter(source: GeneratorSource, drawn: Drawn = _no_progress) -> Painter:
     """Read the generator of a checkpoint."""
     runtime = Runtime.choose(source.device)
     _, snapshot = open_networks(source.ckpt)
@@ -173,7 +173,7 @@ def _check_class(ckpt: Path, classes: int, number: int | None) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class OpenedGenerator:
     """A generator at the level of detail that it was trained to."""
 
     ckpt: Path  # How the user named it
@@ -211,7 +211,7 @@ class Subject:
         return dict(zip(names, steps.to(self.painter.device), strict=True))
 
 
-def open_subject(ckpt: Path, device: torch.device, directions: Path | None) -> Subject:
+def open_generator(ckpt: Path, device: torch.device, directions: Path | None) -> OpenedGenerator:
     """Load a generator for sampling.
 
     `directions` is a file of attribute directions; see `directions_path`.
@@ -220,7 +220,7 @@ def open_subject(ckpt: Path, device: torch.device, directions: Path | None) -> S
     network = load_generator(snapshot, device)
     conditional = network.config.label_size > 0 and snapshot.labels is not None
     rows = load_labels(snapshot) if conditional else None
-    return Subject(
+    return OpenedGenerator(
         ckpt=ckpt,
         description=snapshot.description,
         painter=Painter(network, lod=snapshot.lod, label_rows=rows),
@@ -251,7 +251,7 @@ def _directions_of(network: Generator, path: Path, file: Path) -> Directions:
     return directions
 
 
-def check_fits(recipe: Recipe, subject: Subject) -> None:
+def check_fits(recipe: Recipe, subject: OpenedGenerator) -> None:
     """Refuse what this network cannot do."""
     in_w = {"--psi": recipe.psi != 1, "--mix": recipe.mix is not None, "--move": recipe.moves}
     needs_w = [option for option, given in in_w.items() if given]
@@ -279,7 +279,7 @@ def check_fits(recipe: Recipe, subject: Subject) -> None:
         )
 
 
-def ws_of(recipe: Recipe, subject: Subject) -> Tensor:
+def ws_of(recipe: Recipe, subject: OpenedGenerator) -> Tensor:
     """Rows of w that a recipe draws from, [1, L, D].
 
     Each latent is truncated, then layers are exchanged, then all rows are moved. Truncation goes
@@ -296,7 +296,7 @@ def ws_of(recipe: Recipe, subject: Subject) -> Tensor:
     return ws
 
 
-def _truncated(seed: int, recipe: Recipe, subject: Subject) -> Tensor:
+def _truncated(seed: int, recipe: Recipe, subject: OpenedGenerator) -> Tensor:
     painter = subject.painter
     z = latents(0, [seed], painter.network.z_dim).to(painter.device)
     labels = painter.labels(z)
@@ -305,7 +305,7 @@ def _truncated(seed: int, recipe: Recipe, subject: Subject) -> Tensor:
     return painter.truncated(painter.mapped(z, labels), recipe.psi, recipe.cutoff)
 
 
-def draw_recipe(recipe: Recipe, subject: Subject) -> NDArray[np.uint8]:
+def draw_recipe(recipe: Recipe, subject: OpenedGenerator) -> NDArray[np.uint8]:
     """Draw one image, repeated to the full size where the network is still growing.
 
     Noise maps of a noise seed s are those of the first image of a batch of seed s. Returns uint8

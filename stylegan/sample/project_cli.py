@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylegan.sample import options
-from stylegan.sample.recipe import Source
+from stylegan.sample.recipe import GeneratorSource
 from stylegan.sample.settings import ProjectionSettings
 from stylegan_eval.engine.command import ErrorLineCommand, say
 from stylegan_eval.engine.options import NPY, PNG, options_of
 
 if TYPE_CHECKING:
     from stylegan.sample.painter import Painter
-    from stylegan.sample.projection import Pixels, Place
+    from stylegan.sample.projection import Pixels, Projected
 
 _FILE = click.Path(path_type=Path)
 
@@ -51,7 +51,9 @@ def project_command(
     from stylegan_eval.engine.progress import progress_bar
     from stylegan_eval.networks.loading import load_distance
 
-    source = Source(**{key: values.pop(key) for key in ("ckpt", "number", "lod", "device")})
+    source = GeneratorSource(
+        **{key: values.pop(key) for key in ("ckpt", "number", "lod", "device")}
+    )
     settings = ProjectionSettings(**values)
     for path in (out, save):
         if path is not None:
@@ -104,7 +106,9 @@ def _drawn_size(painter: "Painter", settings: ProjectionSettings) -> int:
     return size
 
 
-def side_by_side(painter: "Painter", pixels: "Pixels", start: "Place", best: "Place") -> "Pixels":
+def side_by_side(
+    painter: "Painter", pixels: "Pixels", start: "Projected", best: "Projected"
+) -> "Pixels":
     """Target [3, S, S], projection and start beside each other: [S, W, 3]."""
     import torch
 
@@ -116,7 +120,7 @@ def side_by_side(painter: "Painter", pixels: "Pixels", start: "Place", best: "Pl
     return cells([[pixels.transpose(1, 2, 0), *images]], gap=max(pixels.shape[1] // 32, 1))
 
 
-def table(start: "Place", best: "Place", distance: str) -> str:
+def table(start: "Projected", best: "Projected", distance: str) -> str:
     """Distances from the target, in two lines under a header."""
     width = max(len(distance), 8)
     lines = [f"{'':10}  {distance:>{width}}  mean square of pixels"]

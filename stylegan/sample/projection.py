@@ -132,7 +132,7 @@ def seen(images: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Projected:
     """A point on the way."""
 
     ws: Tensor  # [1, L, D]
@@ -147,7 +147,7 @@ def project(
     origin: Centre,
     settings: ProjectionSettings,
     watch: Watch = lambda _steps, _distance: None,
-) -> tuple[Place, Place]:
+) -> tuple[Projected, Projected]:
     """Descend from the mean of W towards the target: the mean, and where the loss was least.
 
     The loss of each step is that of w with noise on it, which grows less until there is none; the
@@ -164,7 +164,7 @@ def project(
     optimizer = torch.optim.Adam([latent], betas=_BETAS)
     with strict_float32(device.type):
         with torch.no_grad():
-            first, least = _place(aim, start)
+            first, least = _point(aim, start)
         best = first
         for step in range(settings.steps):
             t = step / settings.steps
@@ -173,14 +173,14 @@ def project(
             )
             amount = settings.perturbation * origin.radius * noise_factor(t)
             noise = torch.randn(latent.shape, generator=rng).to(device)
-            place, loss = _place(aim, _ws(latent + amount * noise, start))
+            place, loss = _point(aim, _ws(latent + amount * noise, start))
             (latent.grad,) = torch.autograd.grad(loss, latent)
             optimizer.step()
             if float(loss.detach()) < float(least):
                 best, least = place, loss.detach()
             watch(1, best.perceived)
         with torch.no_grad():
-            last, loss = _place(aim, _ws(latent, start))
+            last, loss = _point(aim, _ws(latent, start))
     return first, last if loss < least else best
 
 
@@ -191,7 +191,7 @@ def _ws(latent: Tensor, start: Tensor) -> Tensor:
     return torch.cat([latent, start[:, latent.shape[1] :]], dim=1)
 
 
-def _place(aim: Objective, ws: Tensor) -> tuple[Place, Tensor]:
+def _point(aim: Objective, ws: Tensor) -> tuple[Projected, Tensor]:
     """Where ws [1, L, D] are, and the loss there."""
     perceived, pixels = aim.parts(ws)
     loss = aim.loss(perceived, pixels).sum()
@@ -200,7 +200,7 @@ def _place(aim: Objective, ws: Tensor) -> tuple[Place, Tensor]:
             f"the projection has diverged (the loss is {float(loss.detach())}): use a smaller"
             " --lrate"
         )
-    place = Place(
+    place = Projected(
         ws=ws.detach().clone(),  # the optimizer changes latents in place
         perceived=float(perceived.detach()),
         pixels=float(pixels.detach()),

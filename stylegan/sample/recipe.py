@@ -157,7 +157,7 @@ def layer_word(first: int, last: int) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class GeneratorSource:
     """Which generator draws, and how it is run, as the user named it."""
 
     ckpt: Path  # Whatever `stylegan.opening.located` finds networks by

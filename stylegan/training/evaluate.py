@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from stylegan.checkpoint import read_checkpoint
-from stylegan.training.metric_names import Asked, MetricSettings, network_of, reals_needed
+from stylegan.training.metric_names import MetricSettings, NamedMetric, network_of, reals_needed
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.cache import check_cache
@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 
 
 def check_metrics(
-    asked: Sequence[Asked], data: Path, resolution: int, device: torch.device
+    asked: Sequence[NamedMetric], data: Path, resolution: int, device: torch.device
 ) -> None:
     """Refuse, before the training, what could not be measured during it.
 
@@ -70,7 +70,7 @@ def check_metrics(
             raise UserError(message.replace("--features", "--metrics-features")) from error
 
 
-def check_reals(asked: Sequence[Asked], data: Path, resolution: int) -> None:
+def check_reals(asked: Sequence[NamedMetric], data: Path, resolution: int) -> None:
     """The part of `check_metrics` that looks at the real images alone."""
     if not any(reals_needed(each.settings) for each in asked):
         return
@@ -95,7 +95,7 @@ class Measurements:
 
     folder: Path  # The run's folder
     data: Path  # The real images
-    asked: Sequence[Asked]  # What to measure; the first decides which checkpoint is the best
+    asked: Sequence[NamedMetric]  # What to measure; the first decides which checkpoint is the best
     every: float
     """Interval in kimg: the first checkpoint of each is measured. 0 for every checkpoint."""
     batch: int = MetricSettings.metrics_batch
@@ -125,7 +125,7 @@ class Measurements:
         names = run.processes.of_first(names)
         if not names:
             return
-        values: list[tuple[Asked, Row]] = []
+        values: list[tuple[NamedMetric, Row]] = []
         failed: dict[str, str] = {}
         for group in groups_of([each for each in self.asked if each.name in names]):
             rows, trouble = self._measure(group, checkpoint, run)
@@ -142,8 +142,8 @@ class Measurements:
             self._tell(f"kimg {state.nimg / 1000:.1f}: measurements cannot be kept: {trouble}")
 
     def _measure(
-        self, group: Sequence[Asked], checkpoint: Path, run: Run
-    ) -> tuple[list[tuple[Asked, Row]], str]:
+        self, group: Sequence[NamedMetric], checkpoint: Path, run: Run
+    ) -> tuple[list[tuple[NamedMetric, Row]], str]:
         """Measure one group, in smaller batches where memory is full; rows, or what failed."""
         while True:
             asked, inputs = _in_batches(group, self.batch), Inputs(ckpt=checkpoint, data=self.data)
@@ -187,7 +187,7 @@ class Measurements:
 
     def _write(
         self,
-        values: Sequence[tuple[Asked, Row]],
+        values: Sequence[tuple[NamedMetric, Row]],
         failed: Mapping[str, str],
         nimg: int,
         checkpoint: Path,
@@ -265,9 +265,9 @@ def _first_of_each(rows: Sequence[Measured], asked: str) -> list[Measured]:
     return list(first.values())
 
 
-def groups_of(asked: Sequence[Asked]) -> list[list[Asked]]:
+def groups_of(asked: Sequence[NamedMetric]) -> list[list[NamedMetric]]:
     """Metrics that look at the same images together, in the order of their first."""
-    groups: dict[Any, list[Asked]] = {}
+    groups: dict[Any, list[NamedMetric]] = {}
     for each in asked:
         settings = each.settings
         reals = settings.reals if isinstance(settings, RealSettings) else "random"
@@ -276,7 +276,7 @@ def groups_of(asked: Sequence[Asked]) -> list[list[Asked]]:
     return list(groups.values())
 
 
-def _in_batches(group: Sequence[Asked], batch: int) -> list[Asked]:
+def _in_batches(group: Sequence[NamedMetric], batch: int) -> list[NamedMetric]:
     """The same metrics, looking at so many images at a time; a pair is two."""
     sizes = [
         max(1, batch // 2) if isinstance(each.settings, PplSettings) else batch for each in group
@@ -312,7 +312,9 @@ def _in_one_line(error: Exception) -> str:
     return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"[:300]
 
 
-def measure_group(group: Sequence[Asked], inputs: Inputs, run: Run) -> list[tuple[Asked, Row]]:
+def measure_group(
+    group: Sequence[NamedMetric], inputs: Inputs, run: Run
+) -> list[tuple[NamedMetric, Row]]:
     """Measure metrics of `groups_of`, which look at the same images.
 
     Returns rows in the order of `group`, each with what it belongs to; empty in all processes but

@@ -64,14 +64,14 @@ class MetricSettings:
         if self.metrics_features not in get_args(Features):
             raise UserError(f"--metrics-features: expected one of {', '.join(get_args(Features))}")
 
-    def asked(self) -> "list[Asked]":
+    def asked(self) -> "list[NamedMetric]":
         """The metrics by name, in the order given, each once."""
         names = dict.fromkeys(part.strip() for part in self.metrics.split(",") if part.strip())
         return [parse_metric(name, self) for name in names]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class NamedMetric:
     """A metric by the name that the user gave."""
 
     name: str  # As given: ``fid10k``
@@ -83,7 +83,7 @@ class Asked:
         return value > other if METRICS[self.entry].higher_is_better else value < other
 
 
-def parse_metric(name: str, wanted: MetricSettings) -> Asked:
+def parse_metric(name: str, wanted: MetricSettings) -> NamedMetric:
     """Read one name."""
     match = _PPL.fullmatch(name) or _OF_IMAGES.fullmatch(name)
     if match is None:
@@ -113,7 +113,7 @@ def parse_metric(name: str, wanted: MetricSettings) -> Asked:
         settings = kind(**values)
     except UserError as error:
         raise UserError(f"--metrics: {name} cannot be measured: {error}") from error
-    return Asked(name=name, entry=entry, settings=settings)
+    return NamedMetric(name=name, entry=entry, settings=settings)
 
 
 def _features(name: str, entry: str, network: Features) -> Features:

@@ -1,4 +1,4 @@
-"""Plan of a run: phases, length, memory and disk usage."""
+"""TrainingPlan of a run: phases, length, memory and disk usage."""
 
 import math
 import shutil
@@ -126,7 +126,7 @@ def free_space(folder: Path) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingPlan:
     """Phases of a training with their cost and speed."""
 
     config: Config  # What is trained
@@ -154,7 +154,7 @@ def make_plan(
     *,
     budget: float = WARMUP,
     nimg: int = 0,
-) -> Plan:
+) -> TrainingPlan:
     """Count the cost of all phases, and time those that fit into `budget` seconds.
 
     In one process; the speeds are those of all, if the others are as fast and what goes between
@@ -166,7 +166,7 @@ def make_plan(
         # A process takes 1 / world of a step's operations.
         rate = convolution_rate(runtime.device) * runtime.world
         phases = measure_phases(costs, build, rate=rate, budget=budget, memory=free_memory)
-    return Plan(
+    return TrainingPlan(
         config=config,
         execution=execution,
         runtime=runtime,
@@ -177,7 +177,7 @@ def make_plan(
 
 
 def describe_plan(
-    plan: Plan, files: Sequence[Written] = (), out: Path | None = None
+    plan: TrainingPlan, files: Sequence[Written] = (), out: Path | None = None
 ) -> Iterator[str]:
     """Lines on the chain from A, sizes, phases, memory, length and files."""
     yield from _chain(plan.config)
@@ -190,7 +190,9 @@ def describe_plan(
     yield from summary(plan, files, out)
 
 
-def summary(plan: Plan, files: Sequence[Written] = (), out: Path | None = None) -> Iterator[str]:
+def summary(
+    plan: TrainingPlan, files: Sequence[Written] = (), out: Path | None = None
+) -> Iterator[str]:
     """The same in a few lines: how, memory, length, files, warnings."""
     runtime, execution, config = plan.runtime, plan.execution, plan.config
     processes = "1 process" if runtime.world == 1 else f"{runtime.world} processes"

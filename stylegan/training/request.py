@@ -49,7 +49,7 @@ _NOWHERE = Path()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class TrainOptions:
     """Options of `stylegan-train`; None where an option was not given."""
 
     config: str | Path | None = None  # row of Table 1, or a file of a whole configuration
@@ -160,7 +160,7 @@ class Wanted:
         return changed(replace(remembered, data=data), self.settings)
 
 
-def config_lines(wanted: Wanted) -> str:
+def config_lines(wanted: TrainOptions) -> str:
     """What ``--print-config`` prints."""
     goes_on = wanted.auto and wanted.out is not None and holds_run(wanted.out)
     source = wanted.out if goes_on else wanted.resume or wanted.init
@@ -168,7 +168,7 @@ def config_lines(wanted: Wanted) -> str:
     return config_text(wanted.resolve(trained, cache(partial(look_at, cache=wanted.cache))))
 
 
-def train_as(wanted: Wanted, runtime: Runtime) -> Path:
+def train_as(wanted: TrainOptions, runtime: Runtime) -> Path:
     """Train; the last checkpoint."""
 
     def look(path: Path) -> RealSet:
@@ -179,7 +179,7 @@ def train_as(wanted: Wanted, runtime: Runtime) -> Path:
     return run(out, partial(wanted.begin, look, runtime), runtime)
 
 
-def plan_lines(wanted: Wanted, runtime: Runtime) -> Iterator[str]:
+def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
     """What ``--dry-run`` prints, after the checks that the run would make.
 
     `runtime` stands for the processes that there would be; this is one.

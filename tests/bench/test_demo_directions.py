@@ -22,7 +22,7 @@ from benchmarks.demo.directions import (
 from benchmarks.demo.network import between
 from stylegan.opening import demo_directions_path, demo_path
 from stylegan.sample.painter import open_painter
-from stylegan.sample.recipe import Source
+from stylegan.sample.recipe import GeneratorSource
 from stylegan_eval.cli import main as evaluate
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.sampling import latents
@@ -50,7 +50,7 @@ def test_dark_backgrounds_darken_the_corners_and_lighten_the_other_way():
     found = read_directions(demo_directions_path())
     row = found.names.index("bg_dark")
     step = found.spreads[row] * found.normals[row]
-    painter = open_painter(Source(ckpt=Path("demo"), device="cpu"))
+    painter = open_painter(GeneratorSource(ckpt=Path("demo"), device="cpu"))
     ws = painter.ws(latents(0, range(16), painter.network.z_dim).numpy())
     brightness = []
     for strength in (-3, 0, 3):

@@ -12,7 +12,7 @@ from PIL import Image
 from stylegan.configs import config_from_dict
 from stylegan.networks.generator import Generator
 from stylegan.sample.cli import main
-from stylegan.sample.recipe import KEYWORD, Move, Recipe, Source, png_of
+from stylegan.sample.recipe import KEYWORD, GeneratorSource, Move, Recipe, png_of
 from stylegan.snapshot import generator_on_meta
 from tests.explore.networks import write_attributes
 
@@ -80,7 +80,7 @@ def test_the_text_of_the_file_may_be_of_any_script(tmp_path):
 
 
 def test_a_command_names_no_more_than_it_needs(tmp_path):
-    source = Source(ckpt=tmp_path / "a b", directions=tmp_path / "d", device="auto")
+    source = GeneratorSource(ckpt=tmp_path / "a b", directions=tmp_path / "d", device="auto")
     still = source.command(Recipe(), "x.png")
     assert still == f"stylegan-sample image --ckpt '{tmp_path}/a b' --seed 0 x.png"
     moved = source.command(Recipe(moves=(Move(name="a", amount=1),)), "x.png")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from stylegan.sample.cli import main as sample
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.painter import draw_recipe, open_subject
+from stylegan.sample.painter import draw_recipe, open_generator
 from stylegan.sample.recipe import KEYWORD, Recipe
 from tests import browser
 from tests.explore.networks import CPU
@@ -54,7 +54,7 @@ def page(served, opened):
 
 @pytest.fixture(scope="module")
 def subject(files):
-    return open_subject(files["F"], CPU, files["directions"])
+    return open_generator(files["F"], CPU, files["directions"])
 
 
 def visit(opened, url):
@@ -272,7 +272,7 @@ def test_a_network_without_mapping_and_ctrl_c_with_the_page_open(files, opened):
         click(opened, "Next seed")
         shown = wait_for(opened, Recipe(seed=1))
         assert np.array_equal(
-            shown, draw_recipe(Recipe(seed=1), open_subject(files["A"], CPU, None))
+            shown, draw_recipe(Recipe(seed=1), open_generator(files["A"], CPU, None))
         )
         assert opened.complaints == []
         assert stop(process, signal.SIGINT) == (130, "interrupted\n")
@@ -286,6 +286,6 @@ def test_classes_are_chosen(files, opened):
         opened.press("Enter", 13)
         opened.wait_until("document.querySelectorAll('[role=option]').length === 4")
         opened.run("[...document.querySelectorAll('[role=option]')].at(-1).click()")
-        subject = open_subject(files["conditional"], CPU, None)
+        subject = open_generator(files["conditional"], CPU, None)
         wanted = Recipe(number=2)
         assert np.array_equal(wait_for(opened, wanted), draw_recipe(wanted, subject))

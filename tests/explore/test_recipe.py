@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.painter import Painter, check_fits, draw_recipe, open_subject, ws_of
+from stylegan.sample.painter import Painter, check_fits, draw_recipe, open_generator, ws_of
 from stylegan.sample.recipe import Mix, Move, Recipe, layer_word, number_word
 from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
@@ -122,7 +122,7 @@ def test_layers_are_named_by_their_pixels():
 
 @pytest.fixture(scope="module")
 def subject(files):
-    return open_subject(files["F"], CPU, files["directions"])
+    return open_generator(files["F"], CPU, files["directions"])
 
 
 def same(first, second, subject):
@@ -183,7 +183,7 @@ def test_noise_of_unlike_kinds_and_seeds_gives_unlike_images(subject):
 
 
 def test_a_growing_network_is_drawn_at_its_level_and_repeated(files):
-    growing = open_subject(files["growing"], CPU, None)
+    growing = open_generator(files["growing"], CPU, None)
     image = draw_recipe(Recipe(seed=1), growing)
     assert image.shape == (32, 32, 3)
     assert np.array_equal(image, image[::2, ::2].repeat(2, axis=0).repeat(2, axis=1))
@@ -193,7 +193,7 @@ def test_a_growing_network_is_drawn_at_its_level_and_repeated(files):
 
 
 def test_classes_are_chosen_or_drawn_as_in_the_training_data(files):
-    subject = open_subject(files["conditional"], CPU, None)
+    subject = open_generator(files["conditional"], CPU, None)
     images = [ws_of(Recipe(seed=1, number=number), subject) for number in range(3)]
     drawn = ws_of(Recipe(seed=1), subject)
     assert [torch.equal(drawn, image) for image in images].count(True) == 1

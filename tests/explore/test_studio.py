@@ -7,8 +7,8 @@ import torch
 
 from stylegan.explore.studio import KEPT, Easel, Studio, address
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.painter import draw_recipe, open_subject
-from stylegan.sample.recipe import Mix, Recipe, Source, png_of
+from stylegan.sample.painter import draw_recipe, open_generator
+from stylegan.sample.recipe import GeneratorSource, Mix, Recipe, png_of
 from stylegan_eval.errors import UserError
 from tests.explore.networks import CPU
 
@@ -79,8 +79,8 @@ def test_an_easel_that_broke_draws_again():
 
 @pytest.fixture
 def studio(files):
-    subject = open_subject(files["F"], CPU, None)
-    made = Studio(subject, Source(ckpt=files["F"], directions=None, device="cpu"))
+    subject = open_generator(files["F"], CPU, None)
+    made = Studio(subject, GeneratorSource(ckpt=files["F"], directions=None, device="cpu"))
     yield made
     made.close()
 

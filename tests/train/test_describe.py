@@ -16,7 +16,7 @@ from stylegan.training.cost import phase_costs
 from stylegan.training.metric_names import MetricSettings
 from stylegan.training.partition import Execution
 from stylegan.training.plan import (
-    Plan,
+    TrainingPlan,
     Written,
     available_memory,
     checkpoint_bytes,
@@ -40,7 +40,7 @@ def plan_of(config, *, measured, world=1, free_memory=math.inf):
         replace(cost, img_per_s=100.0 / (k + 1), measured=k < measured)
         for k, cost in enumerate(costs)
     ]
-    return Plan(
+    return TrainingPlan(
         config=config,
         execution=Execution(),
         runtime=Runtime(CPU, Processes(world=world)),
