@@ -25,16 +25,8 @@ def noise_bias_lrelu(
 ) -> Tensor:
     """Leaky ReLU of x + noise_weight * noise + bias.
 
-    Parameters
-    ----------
-    x : Tensor
-        [N, C, H, W].
-    noise : Tensor or None
-        [N or 1, 1, H, W].
-    noise_weight : Tensor or None
-        [C]; None along with the noise.
-    bias : Tensor
-        [C].
+    `x`: [N, C, H, W]. `noise`: [N or 1, 1, H, W]. `noise_weight`: [C]; None along with the noise.
+    `bias`: [C].
     """
     if plain_operations():  # a compiler fuses by itself
         return _noise_bias_lrelu(x, noise, noise_weight, bias)

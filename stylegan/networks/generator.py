@@ -67,12 +67,7 @@ class Generator(nn.Module):
     def update_w_avg(self, w: Tensor, beta: float = 0.995) -> None:
         """Move w_avg towards the mean of a minibatch.
 
-        Parameters
-        ----------
-        w : Tensor
-            [N, w_dim], before mixing.
-        beta : float
-            Weight of the old average (official: 0.995).
+        `w`: [N, w_dim], before mixing. `beta`: Weight of the old average (official: 0.995).
         """
         with torch.no_grad():
             self.w_avg.copy_(torch.lerp(w.detach().mean(dim=0), self.w_avg, beta))
@@ -159,17 +154,9 @@ def labels_of(z: Tensor, rows: Tensor) -> Tensor:
 
     So an image depends neither on the batch nor on its place in it.
 
-    Parameters
-    ----------
-    z : Tensor
-        [N, z_dim].
-    rows : Tensor
-        [K, label_size], labels to draw from, each as often as the others.
+    `z`: [N, z_dim]. `rows`: [K, label_size], labels to draw from, each as often as the others.
 
-    Returns
-    -------
-    Tensor
-        [N, label_size], on the device of `z`.
+    Returns [N, label_size], on the device of `z`.
     """
     latents = z.detach().to("cpu", torch.float32).numpy()
     chosen = [zlib.crc32(latent.tobytes()) % len(rows) for latent in latents]
@@ -179,12 +166,8 @@ def labels_of(z: Tensor, rows: Tensor) -> Tensor:
 class DrawsLabels:
     """A generator whose mapping draws labels by itself. Satisfies `ImageGenerator`.
 
-    Parameters
-    ----------
-    generator
-        A conditional one.
-    rows : Tensor
-        [K, label_size], labels as frequent as in the training images.
+    `generator`: A conditional one. `rows`: [K, label_size], labels as frequent as in the training
+    images.
     """
 
     def __init__(self, generator: _Conditional, rows: Tensor) -> None:

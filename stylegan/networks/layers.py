@@ -102,14 +102,8 @@ def _four_shifts(weight: Tensor, factor: float, *, rotated: bool = False) -> Ten
     As one product by a matrix, whose derivatives are such products too: cutting and padding would
     cost a sixth of a step where the kernels are large.
 
-    Parameters
-    ----------
-    weight : Tensor
-        [A, B, 3, 3].
-    factor : float
-        Multiplies the sum.
-    rotated : bool
-        Rotate the kernel by 180 degrees first.
+    `weight`: [A, B, 3, 3]. `factor`: Multiplies the sum. `rotated`: Rotate the kernel by 180
+    degrees first.
     """
     A, B, _, _ = weight.shape
     eye = torch.eye(3, dtype=weight.dtype, device=weight.device)
@@ -219,12 +213,8 @@ def blur(x: Tensor) -> Tensor:
 def cross_fade(fine: Tensor, coarse: Tensor, fade: float | Tensor) -> Tensor:
     """Blend two resolutions: fine at fade 0, coarse at fade 1.
 
-    Parameters
-    ----------
-    fine, coarse : Tensor
-        Of one shape.
-    fade : float or Tensor
-        In [0, 1]; a tensor without dimensions is data to a compiler, a number part of the program.
+    `fine`, `coarse`: Of one shape. `fade`: In [0, 1]; a tensor without dimensions is data to a
+    compiler, a number part of the program.
     """
     if isinstance(fade, Tensor):
         fade = fade.to(fine.dtype)

@@ -26,12 +26,8 @@ from stylegan.networks.layers import (
 def split_lod(lod: float, resolution: int) -> tuple[int, float]:
     """Level and fade of `lod`: floor and fraction, held within 0 and the 4x4 level.
 
-    Returns
-    -------
-    level : int
-        Images are `resolution` >> level pixels wide.
-    fade : float
-        Weight in [0, 1) of the next coarser level.
+    Returns `level`: Images are `resolution` >> level pixels wide. `fade`: Weight in [0, 1) of the
+    next coarser level.
     """
     coarsest = resolution.bit_length() - 3  # 4x4
     clipped = min(max(lod, 0.0), float(coarsest))
@@ -190,14 +186,8 @@ class Synthesis(nn.Module):
     ) -> Tensor:
         """Images of a level, cross-faded with the next coarser one; see `forward`.
 
-        Parameters
-        ----------
-        ws : Tensor
-            [N, num_ws, w_dim].
-        noise : sequence of Tensor or None
-            One map [N or 1, 1, H, W] per active layer.
-        fade : float, Tensor or None
-            Weight of the coarser level; None where there is none.
+        `ws`: [N, num_ws, w_dim]. `noise`: One map [N or 1, 1, H, W] per active layer. `fade`:
+        Weight of the coarser level; None where there is none.
         """
         own = self.input.epilogue.bias.dtype
         top = len(self.to_rgb) - 1 - level  # block drawn last
