@@ -43,6 +43,10 @@ def main() -> None:
     """
 
 
+def _is_given(ctx: click.Context, key: str) -> bool:
+    return ctx.get_parameter_source(key) is not click.core.ParameterSource.DEFAULT
+
+
 def _outputs() -> list[click.Parameter]:
     return [
         click.Option(["--csv"], type=CSV, help="Append the result to this table."),
@@ -54,12 +58,15 @@ def _command(name: str, metric: MetricRow) -> click.Command:
     inputs = (*metric.inputs, "device")
 
     # The options are made from dataclasses, so they arrive by name.
-    def run(csv: Path | None, as_json: bool, **values: Any) -> None:
+    @click.pass_context
+    def run(ctx: click.Context, csv: Path | None, as_json: bool, **values: Any) -> None:
         from stylegan_eval.metrics.measure import measure, open_run
+        from stylegan_eval.metrics.sources import all_images
         from stylegan_eval.results import results
 
         named = Inputs(**{key: values.pop(key) for key in inputs})
-        settings = metric.settings(**values)
+        given = {key: value for key, value in values.items() if _is_given(ctx, key)}
+        settings = metric.settings(**{**values, **all_images(named, metric.settings, given)})
         if csv is not None:
             results.read_table(csv)  # a file of another kind is told before the work, not after
         work = open_run(named.device)

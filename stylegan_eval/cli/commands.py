@@ -371,14 +371,19 @@ report.params += options_of(ReportSettings)
 
 
 def _write(out: Path, **values: Any) -> None:
-    from stylegan_eval.metrics.image_metrics import write_statistics
+    from stylegan_eval.engine.stats_file import check_new, write_stats
+    from stylegan_eval.metrics.image_metrics import moments_of
     from stylegan_eval.metrics.measure import open_run
 
     inputs = Inputs(**{key: values.pop(key) for key in ("data", "weights", "device")})
     run = open_run(inputs.device)
-    line = write_statistics(out, inputs, StatsSettings(**values), run)
+    check_new(out)
+    features, about = moments_of(inputs, StatsSettings(**values), run)
     if run.processes.is_first:
-        say(line)
+        write_stats(out, features.moments, about)
+        network = features.detector
+        count = features.moments.count
+        say(f"{out}: {count} images, {network.feature_dim} features of {network.identity}")
     run.finish()
 
 

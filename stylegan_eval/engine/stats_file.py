@@ -30,6 +30,13 @@ class StoredStats:
     detector: str  # Identity of the feature network; empty where the file does not say it
     content: str  # Digest of the images, or of the file
 
+    def __str__(self) -> str:
+        return f"statistics of {'unknown' if self.count is None else self.count} images"
+
+    def save(self, path: str | Path) -> None:
+        """Write them to a new `.npz`."""
+        write_stats(Path(path), self, {"content": self.content})
+
 
 def read_stats(path: Path) -> StoredStats:
     """Read a file of statistics; runs no code of the file."""
@@ -68,7 +75,7 @@ def check_new(path: Path) -> None:
     check_writable(path)
 
 
-def write_stats(path: Path, stats: FeatureStats, about: Key) -> None:
+def write_stats(path: Path, stats: FeatureStats | StoredStats, about: Key) -> None:
     """Write statistics, whole or not at all.
 
     `stats` are of two images or more.

@@ -35,6 +35,16 @@ _PARTS = (*_OF_CALLABLES, "noise_shapes", "mapping", "synthesis")
 _EXAMPLES = {"z_dim": "512", "resolution": "64", "noise_shapes": "()"}  # how they are given
 
 
+@dataclass(frozen=True, eq=False)
+class GivenGenerator:
+    """A generator that a program holds."""
+
+    made: Any  # As a factory would return it
+
+    def __str__(self) -> str:
+        return type(self.made).__name__
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlainGenerator:
     """A generator without a mapping of its own: w is z, and no noise."""
@@ -58,24 +68,26 @@ class PlainGenerator:
 
 
 def generator_from(
-    spec: str, device: torch.device, value_range: Range | None = None
+    spec: str | GivenGenerator, device: torch.device, value_range: Range | None = None
 ) -> LoadedGenerator:
-    """Make the generator that `spec` names. Runs the code it names.
+    """Make the generator that `spec` names, or take one. Runs the code it names.
 
     Parameters
     ----------
-    spec : str
+    spec : str or GivenGenerator
         ``package.module:factory``, a callable ``device -> generator``; or a TorchScript file. The
         generator has the parts of `protocols.ImageGenerator`, or is a callable z -> images with the
         attributes ``z_dim`` and ``resolution``.
     value_range : (float, float), optional
         Of the images' values, where it is not about [-1, 1].
     """
-    if Path(spec).is_file():
+    where = f"--generator {spec}"
+    if isinstance(spec, GivenGenerator):
+        made, digest, where = spec.made, _digest(str(spec), None, spec.made), str(spec)
+    elif Path(spec).is_file():
         made, digest = _scripted(Path(spec), device), sha256_of(Path(spec))
     else:
         made, digest = _made(spec, device)
-    where = f"--generator {spec}"
     if isinstance(made, LoadedGenerator):
         return guard(made, where, device, value_range)
     modes: dict[nn.Module, bool] = {}
@@ -84,13 +96,13 @@ def generator_from(
         made.eval()
         for parameter in made.parameters():  # a scripted module lacks requires_grad_
             parameter.requires_grad = False
-    generator = _as_generator(made, spec)
+    generator = _as_generator(made, where)
     plain = isinstance(generator, PlainGenerator)
     unused = [part for part in ("mapping", "synthesis") if plain and hasattr(made, part)]
     note = f"taken as a callable z -> images: its {' and '.join(unused)} are not used, w is z"
     loaded = LoadedGenerator(
         generator=generator,
-        description=spec,
+        description=str(spec),
         sha256=digest,
         mirrored=False,
         maps=not plain,
@@ -200,7 +212,7 @@ def _scripted(path: Path, device: torch.device) -> nn.Module:
     return module
 
 
-def _as_generator(made: Any, spec: str) -> ImageGenerator:
+def _as_generator(made: Any, where: str) -> ImageGenerator:
     if all(hasattr(made, part) for part in _PARTS):
         generator: ImageGenerator = made
         return generator
@@ -208,7 +220,7 @@ def _as_generator(made: Any, spec: str) -> ImageGenerator:
         return PlainGenerator(draw=made, z_dim=made.z_dim, resolution=made.resolution)
     mapped = hasattr(made, "mapping") and hasattr(made, "synthesis")
     wanted = _PARTS if mapped or not callable(made) else _OF_CALLABLES
-    given = f"--generator {spec}: gives {type(made).__name__}"
+    given = f"{where}: gives {type(made).__name__}"
     if not (mapped or callable(made)):
         raise UserError(
             f"{given}; expected a callable z -> images with z_dim and resolution, or an object with"

@@ -30,6 +30,11 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def carried_networks() -> list[str]:
+    """Names of the networks that installed packages carry."""
+    return sorted(entry.name for entry in entry_points(group=NETWORKS))
+
+
 def load_generator(path: Path, device: torch.device) -> LoadedGenerator:
     """Read a generator of any kind that an installed package can load.
 

@@ -33,6 +33,7 @@ from stylegan_eval.images.labels import (
     unused_labels,
 )
 from stylegan_eval.images.parallel import map_ordered
+from stylegan_eval.settings.common import ImageSet
 
 MAX_FILE_BYTES = 2**30
 CHANGED = "has changed since it was opened: start the command again when nothing writes to it"
@@ -292,7 +293,7 @@ def _read(source: _Folder | _Zip, name: str, size: int) -> bytes:
         return source.read(name, size)
 
 
-def read_batches(files: ImageFiles, indices: Iterable[int], batch: int) -> Iterator[np.ndarray]:
+def read_batches(files: ImageSet, indices: Iterable[int], batch: int) -> Iterator[np.ndarray]:
     """Decode images in the order of `indices`, several at a time in threads.
 
     `batch`: images in each array; the last may have fewer. Yields uint8 [N, 3, H, W].
@@ -312,13 +313,15 @@ def read_batches(files: ImageFiles, indices: Iterable[int], batch: int) -> Itera
             yield np.stack(block)  # [N, 3, H, W]
 
 
-def _differs(
-    files: ImageFiles, index: int, found: tuple[int, ...], expected: tuple[int, ...]
-) -> str:
+def _differs(files: ImageSet, index: int, found: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return (
-        f"{files.path}: {files.names[index]} is {found[2]}x{found[1]}, others are"
+        f"{files.path}: {_name(files, index)} is {found[2]}x{found[1]}, others are"
         f" {expected[2]}x{expected[1]}; make them equal with: {prepare_command(files.path)}"
     )
+
+
+def _name(files: ImageSet, index: int) -> str:
+    return files.names[index] if isinstance(files, ImageFiles) else f"image {index}"
 
 
 def prepare_command(path: Path | str) -> str:

@@ -72,16 +72,19 @@ class FeatureCollector:
 
     def add(self, samples: Samples) -> None:
         """Take in a batch."""
-        features = self.detector(samples.images)  # [n, D]
+        self.take(self.detector(samples.images), samples.positions)
+
+    def take(self, features: Tensor, positions: Sequence[int]) -> None:
+        """Take in features [n, D] of the images with these numbers."""
         if "moments" in self.kinds:
             if not self._moments:
                 self._moments.append(StatsAccumulator(self.detector.identity))
             self._moments[0].add(features)
         if "vectors" in self.kinds:
             self._vectors.append(features.float().cpu().numpy())
-            self._positions.extend(samples.positions)
+            self._positions.extend(positions)
         if "classes" in self.kinds:
-            piece = split_of(samples.positions, self.num, self.pieces)
+            piece = split_of(positions, self.num, self.pieces)
             self._classes.append(class_sums(self.detector.logits(features), piece, self.pieces))
 
     def arrays(self) -> Arrays:

@@ -3,24 +3,20 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
-from operator import add
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Protocol
 
 import torch
 
-from stylegan_eval.engine.blocks import Arrays, Blocks, Run
+from stylegan_eval.engine.blocks import Arrays, Blocks, Key, Run
 from stylegan_eval.engine.protocols import Detector
-from stylegan_eval.engine.stats_file import StoredStats, check_new, write_stats
+from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics import Kind, features, metric_of
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
 from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, collect, pass_key
 from stylegan_eval.metrics.naming import make_row, where
-from stylegan_eval.metrics.sources import choose_reals, open_pair
+from stylegan_eval.metrics.sources import choose_reals, open_pair, opened
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs, Sampling
@@ -165,7 +161,7 @@ def _real_features(
     if not kinds or reals is None:
         return ImageFeatures(detector=collector.detector)
     if isinstance(reals, StoredStats):
-        return _stored_features(reals, collector)
+        return stored_features(reals, collector.detector)
     return files_features(reals, replace(collector, kinds=kinds, num=reals.num), run)
 
 
@@ -192,7 +188,9 @@ def _fake_features(
 ) -> tuple[dict[_Network, ImageFeatures], list[Blocks]]:
     """Features of the generated images and the consumers' arrays, all from one pass."""
     if isinstance(fakes, StoredStats):
-        return {network: _stored_features(fakes, c) for network, c in collectors.items()}, []
+        return {
+            network: stored_features(fakes, c.detector) for network, c in collectors.items()
+        }, []
     if fakes.are_real:
         return {network: files_features(fakes, c, run) for network, c in collectors.items()}, []
     others = [consumer.collector for consumer in consumers]
@@ -205,9 +203,8 @@ def _fake_features(
     return seen, [parts[other.name] for other in others]
 
 
-def _stored_features(stats: StoredStats, collector: FeatureCollector) -> ImageFeatures:
-    """Check that the statistics are of the collector's network."""
-    detector = collector.detector
+def stored_features(stats: StoredStats, detector: Detector) -> ImageFeatures:
+    """Check that the statistics are of this network."""
     if len(stats.mean) != detector.feature_dim:
         raise UserError(
             f"the statistics have {len(stats.mean)} features, {detector.name} has"
@@ -231,9 +228,7 @@ def _about_generated(fakes: Images | StoredStats, inputs: Inputs) -> Mapping[str
     }
 
 
-def _unnamed(
-    side: Images | StoredStats | None, path: Path | None, settings: FeatureSettings
-) -> str:
+def _unnamed(side: Images | StoredStats | None, path: Any, settings: FeatureSettings) -> str:
     """Note that a file of statistics, as other packages write it, names no feature network."""
     if not isinstance(side, StoredStats) or side.detector:
         return ""
@@ -279,20 +274,19 @@ def _about_protocol(
     }
 
 
-def write_statistics(out: Path, inputs: Inputs, settings: StatsSettings, run: Run) -> str:
-    """Write mean and covariance of the features of ``--data`` to `out`.
+def moments_of(inputs: Inputs, settings: StatsSettings, run: Run) -> tuple[ImageFeatures, Key]:
+    """Mean and covariance of the features of ``--data``, and what they depend on.
 
-    Returns a line about what was written.
+    All processes must call it alike; only the first one gets moments.
     """
-    check_new(out)
     if inputs.data is None:
         raise UserError("--data is missing: name a folder or a zip of images")
     inputs.check_weights(settings.features)
-    with open_images(inputs.data) as files:
+    with opened(inputs.data) as files:
         num = settings.num or len(files)
-        reals = choose_reals(files, num, settings.reals, settings, mirror=settings.mirror)
         if num < 2:
             raise UserError(f"a covariance needs two images or more, got {num}")
+        reals = choose_reals(files, num, settings.reals, settings, mirror=settings.mirror)
         detector = load_detector(
             settings.features,
             settings.resize,
@@ -301,7 +295,4 @@ def write_statistics(out: Path, inputs: Inputs, settings: StatsSettings, run: Ru
             settings.precision,
         )
         collector = FeatureCollector(detector=detector, kinds=("moments",), num=num)
-        features = files_features(reals, collector, run)
-    if run.processes.is_first:
-        write_stats(out, reduce(add, features.blocks), reals.key)
-    return f"{out}: {num} images, {detector.feature_dim} features of {detector.identity}"
+        return files_features(reals, collector, run), reals.key

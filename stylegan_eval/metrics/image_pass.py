@@ -11,8 +11,10 @@ from torch import Tensor
 
 from stylegan_eval.engine.blocks import Arrays, Blocks, Key, Run, Tick, split_all
 from stylegan_eval.engine.protocols import ImageGenerator
-from stylegan_eval.engine.sampling import draw, mirror_flags, to_uint8
-from stylegan_eval.images.files import ImageFiles, read_batches
+from stylegan_eval.engine.sampling import Stream, draw, mirror_flags, random_stream, to_uint8
+from stylegan_eval.generators.functions import ImageFunction
+from stylegan_eval.images.files import read_batches
+from stylegan_eval.settings.common import ImageSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +71,28 @@ class GeneratedImages:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FunctionImages:
+    """Images of a function (n, seed) -> images; an image depends on its batch's place and size."""
+
+    function: ImageFunction
+    seed: int
+    batch: int
+
+    def batches(self, positions: range) -> Iterator[Samples]:
+        """Yield the images with these numbers; the seed of each call is of (seed, first number)."""
+        for start in range(positions.start, positions.stop, self.batch):
+            part = range(start, min(start + self.batch, positions.stop))
+            seed = int(random_stream(self.seed, start, Stream.LATENT).integers(2**31))
+            yield Samples(
+                positions=part, images=torch.from_numpy(self.function.images(len(part), seed))
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class FileImages:
     """Images of files, number i of a pass being `indices[i]`; flipped at random when `mirror`."""
 
-    files: ImageFiles
+    files: ImageSet
     indices: Sequence[int]
     mirror: bool
     seed: int
@@ -98,7 +118,7 @@ class FileImages:
 class Images:
     """Images to be measured: generated ones, or real ones."""
 
-    source: GeneratedImages | FileImages
+    source: GeneratedImages | FunctionImages | FileImages
     num: int
     key: Key  # All that they depend on
     about: Mapping[str, Any] = field(default_factory=dict)  # Cells of a row about their generator
@@ -119,7 +139,7 @@ def pass_key(key: Key, collectors: Sequence[Collector]) -> Key:
 
 
 def collect(
-    source: GeneratedImages | FileImages,
+    source: GeneratedImages | FunctionImages | FileImages,
     collectors: Sequence[Collector],
     key: Key,
     run: Run,

@@ -1,9 +1,11 @@
 """Generated and real images of a command line, opened and checked before networks are loaded."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,15 +15,23 @@ from stylegan_eval.engine.sampling import Stream, random_choice, random_stream
 from stylegan_eval.engine.stats_file import StoredStats, read_stats
 from stylegan_eval.errors import UndefinedMetricError, UserError
 from stylegan_eval.generators.factories import generator_from
+from stylegan_eval.generators.functions import ImageFunction
 from stylegan_eval.generators.loading import load_generator
 from stylegan_eval.generators.variants import vary
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import ImageFiles, open_images, prepare_command
+from stylegan_eval.images.memory import MemoryImages
 from stylegan_eval.metrics import metric_of
-from stylegan_eval.metrics.image_pass import FileImages, GeneratedImages, Images
+from stylegan_eval.metrics.image_pass import FileImages, FunctionImages, GeneratedImages, Images
 from stylegan_eval.results.results import one_note
-from stylegan_eval.settings.common import Inputs, Sampling
-from stylegan_eval.settings.image_metrics import FidSettings, GeneratedSettings, RealSettings
+from stylegan_eval.settings.common import ImageSet, Inputs, Sampling
+from stylegan_eval.settings.image_metrics import (
+    FeatureSettings,
+    FidSettings,
+    GeneratedSettings,
+    RealSettings,
+    subset_size_for,
+)
 
 
 @contextlib.contextmanager
@@ -38,7 +48,7 @@ def open_pair(
     compared = [settings for settings in metrics if isinstance(settings, RealSettings)]
     rows = [metric_of(settings) for settings in metrics]
     only_moments = rows and all(row.fake == row.real == ("moments",) for row in rows)
-    if any(map(statistics_file, (inputs.images, inputs.data))) and not only_moments:
+    if any(map(is_statistics, (inputs.images, inputs.data))) and not only_moments:
         raise UserError("a file of statistics holds mean and covariance: only fid can use it")
     with contextlib.ExitStack() as stack:
         if any(isinstance(settings, FidSettings) and settings.floor for settings in metrics):
@@ -51,15 +61,15 @@ def open_pair(
             yield _halves(stack.enter_context(_open_data(inputs)), compared[0])
             return
         fakes: Images | StoredStats
-        if (path := statistics_file(inputs.images)) is not None:
+        if is_statistics(inputs.images):
             drawing.check_no_variation("--images are drawn already")
-            fakes = read_stats(path)
+            fakes = _statistics(inputs.images)
         else:
             fakes = stack.enter_context(_open_generated(inputs, sampling, run.device, drawing))
         if not compared:
             yield fakes, None
-        elif (path := statistics_file(inputs.data)) is not None:
-            yield fakes, read_stats(path)
+        elif is_statistics(inputs.data):
+            yield fakes, _statistics(inputs.data)
         else:
             files = stack.enter_context(_open_data(inputs))
             reals = _chosen(files, compared[0], fakes)
@@ -68,9 +78,53 @@ def open_pair(
             yield fakes, reals
 
 
-def statistics_file(path: Path | None) -> Path | None:
-    """`path` when it is a file of statistics (.npz), else None."""
-    return path if path is not None and path.suffix == ".npz" else None
+def all_images(inputs: Inputs, kind: type[Sampling], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they are given; where `num` is not, it is all images that are there.
+
+    All real ones are taken then as well, and a subset of kid is no larger than both sides.
+    """
+    settings = dict(given)
+    count = None if "num" in given else _count(inputs.images)
+    if count is None or not issubclass(kind, FeatureSettings):
+        return settings
+    settings["num"] = count
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}
+    reals = _count(inputs.data) if "reals" in defaults else None
+    if reals is not None:
+        settings.setdefault("reals", "random" if reals == count else "full")
+    most = min(count, reals or count)
+    if defaults.get("subset_size", 0) > most:
+        settings.setdefault("subset_size", subset_size_for(most))
+    return settings
+
+
+def _count(side: Any) -> int | None:
+    """How many images are there; None where they are drawn, or the file does not say it."""
+    if side is None or isinstance(side, ImageFunction):
+        return None
+    if is_statistics(side):
+        return _statistics(side).count
+    with opened(side) as files:
+        return len(files)
+
+
+def is_statistics(side: Any) -> bool:
+    """Whether a side is statistics, or a file of them (.npz)."""
+    return isinstance(side, StoredStats) or (isinstance(side, Path) and side.suffix == ".npz")
+
+
+def _statistics(side: Any) -> StoredStats:
+    return side if isinstance(side, StoredStats) else read_stats(side)
+
+
+def opened(side: Any) -> contextlib.AbstractContextManager[ImageFiles | MemoryImages]:
+    """The images of a folder or a zip, or those that a program holds."""
+    return side if isinstance(side, MemoryImages) else open_images(side)
+
+
+def content_of(files: ImageSet) -> str:
+    """Digest of what the images are."""
+    return content_digest(files) if isinstance(files, ImageFiles) else files.digest
 
 
 def load_named_generator(inputs: Inputs, device: torch.device) -> LoadedGenerator:
@@ -126,13 +180,16 @@ def _open_generated(
         raise UserError("--images replaces the generator: leave out --ckpt and --generator")
     _check_range(inputs)
     drawing.check_no_variation("--images are drawn already")
-    with open_images(inputs.images) as files:
+    if isinstance(inputs.images, ImageFunction):
+        yield _from_function(inputs.images, settings)
+        return
+    with opened(inputs.images) as files:
         num, total = settings.num, len(files)
         if num > total:
             raise UserError(
                 f"--images has {total} images, --num asks for {num}: use --num {total} or give more"
             )
-        digest = content_digest(files)
+        digest = content_of(files)
         yield Images(
             source=FileImages(
                 files=files,
@@ -151,6 +208,22 @@ def _open_generated(
             },
             size=image_size(files),
         )
+
+
+def _from_function(function: ImageFunction, settings: Sampling) -> Images:
+    """Images of a function. What it depends on cannot be known, so no work of it is kept."""
+    first = function.images(2, 0)
+    return Images(
+        source=FunctionImages(function=function, seed=settings.seed, batch=settings.batch),
+        num=settings.num,
+        key={"function": str(function), "started": time.time_ns(), "seed": settings.seed},
+        about={
+            "generator": str(function),
+            "description": "function of n and seed",
+            "details": {"batch": str(settings.batch)},
+        },
+        size=(first.shape[2], first.shape[3]),
+    )
 
 
 def _drawn(
@@ -201,13 +274,13 @@ def generator_key(loaded: LoadedGenerator, settings: Sampling, device: torch.dev
     }
 
 
-def image_size(files: ImageFiles) -> tuple[int, int]:
+def image_size(files: ImageSet) -> tuple[int, int]:
     """Height and width of the first image; reading on finds images of other sizes."""
     height, width = files.read(0).shape[1:]
     return height, width
 
 
-def check_size(files: ImageFiles, size: tuple[int, int], what: str = "the generator draws") -> None:
+def check_size(files: ImageSet, size: tuple[int, int], what: str = "the generator draws") -> None:
     """Check that real images are of the size of generated ones, which `what` names."""
     height, width = image_size(files)
     if (height, width) == size:
@@ -215,6 +288,8 @@ def check_size(files: ImageFiles, size: tuple[int, int], what: str = "the genera
     side, wanted = size[0], f"{size[1]}x{size[0]}"
     if min(height, width) < min(size):
         fix = f"images are never enlarged, give real ones of {wanted} or larger"
+    elif not isinstance(files, ImageFiles):
+        fix = f"resize them to {wanted}"
     elif size[0] == size[1] and side >= 4 and not side & (side - 1):
         fix = f"{prepare_command(files.path)} --resolution {side}"
     else:
@@ -222,19 +297,19 @@ def check_size(files: ImageFiles, size: tuple[int, int], what: str = "the genera
     raise UserError(f"the data is {width}x{height}, {what} {wanted}: {fix}")
 
 
-def _open_data(inputs: Inputs) -> ImageFiles:
+def _open_data(inputs: Inputs) -> contextlib.AbstractContextManager[ImageFiles | MemoryImages]:
     if inputs.data is None:
         raise UserError("--data is missing: name a folder or a zip of real images")
-    if statistics_file(inputs.data) is not None:
+    if is_statistics(inputs.data):
         raise UserError("--floor needs images: --data is a file of statistics")
-    return open_images(inputs.data)
+    return opened(inputs.data)
 
 
-def _chosen(files: ImageFiles, settings: RealSettings, fakes: Images | StoredStats) -> Images:
+def _chosen(files: ImageSet, settings: RealSettings, fakes: Images | StoredStats) -> Images:
     """The real images that the settings ask for."""
     trained = False
     if isinstance(fakes, Images):
-        what = "the generator draws" if fakes.generator is not None else "--images are"
+        what = "the generator draws" if fakes.generator is not None else "those of --images are"
         check_size(files, fakes.size, what)
         trained = fakes.mirrored and settings.reals != "full"
     mirror = trained if settings.mirror == "auto" else settings.mirror == "yes"
@@ -242,7 +317,7 @@ def _chosen(files: ImageFiles, settings: RealSettings, fakes: Images | StoredSta
 
 
 def choose_reals(
-    files: ImageFiles, num: int, rule: str, settings: Sampling, *, mirror: bool
+    files: ImageSet, num: int, rule: str, settings: Sampling, *, mirror: bool
 ) -> Images:
     """Choose real images: `num`, or all of them by the rule ``full``."""
     total = len(files)
@@ -270,7 +345,7 @@ def _random(seed: int) -> str:
 
 
 def pick_reals(
-    files: ImageFiles, indices: Sequence[int], rule: str, settings: Sampling, *, mirror: bool
+    files: ImageSet, indices: Sequence[int], rule: str, settings: Sampling, *, mirror: bool
 ) -> Images:
     """Choose the real images with these numbers; `rule` says how they were chosen."""
     return Images(
@@ -283,7 +358,7 @@ def pick_reals(
         ),
         num=len(indices),
         key={
-            "content": content_digest(files),
+            "content": content_of(files),
             "which": rule,
             "flips": f"seed {settings.seed}" if mirror else "none",
         },
@@ -291,7 +366,7 @@ def pick_reals(
     )
 
 
-def _halves(files: ImageFiles, settings: RealSettings) -> tuple[Images, Images]:
+def _halves(files: ImageSet, settings: RealSettings) -> tuple[Images, Images]:
     """Two disjoint random sets of `num` real images each."""
     num = settings.num
     if 2 * num > len(files):

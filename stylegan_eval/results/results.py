@@ -1,6 +1,7 @@
 """One measured number with its full provenance: as CSV, as JSON and as a line of text."""
 
 import csv
+import html
 import io
 import json
 import math
@@ -15,7 +16,7 @@ import click
 
 from stylegan_eval.engine.command import say
 from stylegan_eval.engine.files import PACKAGE, atomic_write, check_writable, locked
-from stylegan_eval.engine.names import csv_text
+from stylegan_eval.engine.names import csv_text, printable
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.significance import known
@@ -73,6 +74,25 @@ class Row:
             object.__setattr__(self, name, said)
         object.__setattr__(self, "stderr", known(self.stderr, self.value))
 
+    @property
+    def name(self) -> str:
+        """The metric's, as papers name it."""
+        return self.metric
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __repr__(self) -> str:
+        noted = f"\n  note: {self.note}" if self.note else ""
+        return printable(f"{summary(self)}{noted}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every column by name, for JSON or a table; not a number is None."""
+        return {name: _json(value) for name, value in asdict(self).items()}
+
+    def _repr_html_(self) -> str:
+        return html_table([self])
+
 
 COLUMNS = tuple(column.name for column in fields(Row))
 
@@ -113,6 +133,18 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def html_table(rows: Sequence[Row]) -> str:
+    """A table for notebooks; inherits the colours of the page."""
+    head = "".join(f"<th>{name}</th>" for name in ("metric", "value", "num", "protocol", "note"))
+    lines = []
+    for row in rows:
+        protocol = ", ".join(f"{key} {value}" for key, value in row.protocol.items())
+        cells = (row.metric, _value(row), str(row.num), protocol, row.note)
+        lines.append("".join(f"<td>{html.escape(printable(cell))}</td>" for cell in cells))
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
 def _value(row: Row) -> str:
     if row.stderr is None:
         return f"{row.value:.4f}"
@@ -135,7 +167,7 @@ def report(
 
 def to_json(rows: Sequence[Row]) -> str:
     """The results as a JSON object with the key ``results``: one object per row."""
-    results = [{name: _json(value) for name, value in asdict(row).items()} for row in rows]
+    results = [row.to_dict() for row in rows]
     return json.dumps({"results": results}, indent=2, allow_nan=False)
 
 

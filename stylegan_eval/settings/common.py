@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from stylegan_eval.errors import UserError
 
@@ -21,17 +21,38 @@ Features = Literal[
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
+class ImageSet(Protocol):
+    """Images that are there: of files, or in the memory of a program."""
+
+    @property
+    def path(self) -> Path:
+        """Their place or name."""
+
+    @property
+    def digest(self) -> str:
+        """Equal for equal images."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int) -> Any:
+        """Image number `index`, uint8 [3, H, W]."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The files and the device a measurement works with."""
+    """The files, or what a program holds, and the device a measurement works with."""
 
     ckpt: Path | None = None  # Checkpoint of the generator
-    generator: str | None = None
-    """Instead of a checkpoint: ``package.module:factory``, which returns a generator."""
+    generator: Any = None
+    """Instead of a checkpoint: ``package.module:factory``, which returns a generator; or one."""
     range: tuple[float, float] | None = None
     """Of the values of the images of ``generator``; None for about [-1, 1]."""
-    images: Path | None = None  # Instead of a generator: a folder or a zip of generated images
-    data: Path | None = None  # The real images: a folder, a zip or statistics (.npz)
+    images: Any = None
+    """Instead of a generator: a folder or a zip of generated images; of a program an `ImageSet`, an
+    `generators.functions.ImageFunction` or statistics."""
+    data: Any = None
+    """The real images: a folder, a zip or statistics (.npz); of a program an `ImageSet` or
+    statistics."""
     weights: Mapping[str, Path] = field(default_factory=dict)
     """Weights files by the network's name; "" stands for the only network of a command. What is not
     named is the official file."""

@@ -1,0 +1,1 @@
+"""The Python interface; `import stylegan_eval as se` reaches all of it."""

@@ -1,0 +1,196 @@
+"""A function for each metric: images in, numbers with their error bars out."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import numpy as np
+
+from stylegan_eval.api.results import Results
+from stylegan_eval.api.sides import as_it_was, fake_side, in_python, real_side
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.cache import check_cache
+from stylegan_eval.engine.stats_file import StoredStats, read_stats
+from stylegan_eval.errors import UserError
+from stylegan_eval.generators.loading import pick_device
+from stylegan_eval.images.memory import Range
+from stylegan_eval.metrics import METRICS, MetricRow
+from stylegan_eval.metrics.everything import ALL
+from stylegan_eval.metrics.image_metrics import moments_of
+from stylegan_eval.metrics.measure import measure
+from stylegan_eval.metrics.sources import all_images
+from stylegan_eval.results.results import Row
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.settings.image_metrics import StatsSettings
+
+Weights = Mapping[str, str | Path] | str | Path | None
+_FAKE = """fake: generated images, or what draws them: a folder or zip; arrays or tensors
+[N, 3, H, W] or [N, H, W, 3]; an iterable of batches; a checkpoint or the name of a carried network;
+a generator with z_dim and resolution; a function (n, seed) -> images; statistics (fid).
+"""
+_REAL = """real: real images, likewise; or statistics (fid).
+"""
+_COMMON = {
+    "range": "black and white of fake's floats, such as (0, 1)",
+    "real_range": "the same of real's",
+    "weights": "file of the feature network's weights, or {network: file}",
+    "classifiers": "attribute classifiers (.safetensors)",
+    "device": "auto, cpu, cuda or cuda:N",
+}
+
+
+def measured(
+    metric: MetricRow,
+    fake: Any,
+    real: Any = None,
+    *,
+    range: Range | None = None,  # noqa: A002
+    real_range: Range | None = None,
+    weights: Weights = None,
+    classifiers: str | Path | None = None,
+    device: str = "auto",
+    **settings: Any,
+) -> Results:
+    """Measure by one metric, or all; `settings` are those of its settings class."""
+    with in_python(), as_it_was(fake):
+        sides = fake_side(fake, range) if fake is not None else {}
+        if "images" in sides and "images" not in metric.inputs:
+            raise UserError(
+                f"{sides['images']}: images have no latents to move in: give a checkpoint, or a"
+                " generator with z_dim and resolution"
+            )
+        if real is not None:
+            sides["data"] = real_side(real, real_range)
+        inputs = Inputs(
+            **sides,
+            weights=weights_files(weights),
+            classifiers=None if classifiers is None else Path(classifiers),
+            device=device,
+        )
+        settings = all_images(inputs, metric.settings, checked(metric.settings, settings))
+        chosen = metric.settings(**settings)
+        run = _run(device)
+        rows = measure(metric, inputs, chosen, run)
+        run.finish()
+        return Results(rows)
+
+
+def _run(device: str) -> Run:
+    """In this process alone, whatever launched it."""
+    check_cache()
+    return Run(device=pick_device(device))
+
+
+def _function(called: str, metric: MetricRow, *, single: bool = True) -> Callable[..., Any]:
+    """A function of a metric, its signature and documentation made from its settings."""
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs).arguments
+        results = measured(metric, given.pop(first, None), **given)
+        return results[0] if single else results
+
+    first = "fake" if "images" in metric.inputs else "generator"
+    keyword, positional = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
+    compared = "data" in metric.inputs
+    given = ["range", *(["real_range"] if compared else [])]
+    given += [key for key in ("weights", "classifiers") if key in metric.inputs]
+    parameters = [inspect.Parameter(first, positional)]
+    parameters += [inspect.Parameter("real", positional, default=None)] if compared else []
+    parameters += [inspect.Parameter(key, keyword, default=None) for key in given]
+    parameters += [inspect.Parameter("device", keyword, default="auto")]
+    lines = [metric.help, "", _FAKE + (_REAL if compared else "")]
+    lines += [f"{key}: {_COMMON[key]}" for key in (*given, "device")]
+    for field in fields(metric.settings):
+        default = inspect.Parameter.empty if field.default is MISSING else field.default
+        parameters.append(inspect.Parameter(field.name, keyword, default=default))
+        lines.append(f"{field.name}: {field.metadata['help']}  [{default!r}]")
+    function.__name__ = function.__qualname__ = called
+    function.__doc__ = "\n".join(lines)
+    signature = inspect.Signature(parameters, return_annotation=Row if single else Results)
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    return function
+
+
+def weights_files(weights: Weights) -> dict[str, Path]:
+    """Weights as `Inputs` takes them: "" stands for the only network."""
+    files = {"": weights} if isinstance(weights, str | Path) else weights or {}
+    return {name: Path(file) for name, file in files.items()}
+
+
+def checked(kind: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse values of another type than the fields of a settings class have."""
+    hints, values = get_type_hints(kind), {}
+    for name, value in settings.items():
+        if name not in hints or name.startswith("_"):
+            names = ", ".join(field.name for field in fields(kind))
+            raise UserError(f"no setting {name!r}; there are: {names}")
+        hint = hints[name]
+        plain = value.item() if isinstance(value, np.generic) else value
+        fits = hint is float and type(plain) in (int, float)
+        if choices := get_args(hint):
+            if plain not in choices:
+                raise UserError(f"{name} must be one of {', '.join(choices)}, got {value!r:.60}")
+        elif not fits and type(plain) is not hint:
+            raise UserError(f"{name} must be of type {hint.__name__}, got {value!r:.60}")
+        values[name] = plain
+    return values
+
+
+fid = _function("fid", METRICS["fid"])
+kid = _function("kid", METRICS["kid"])
+inception_score = _function("inception_score", METRICS["is"])
+precision_recall = _function("precision_recall", METRICS["pr"], single=False)
+prdc = _function("prdc", METRICS["prdc"], single=False)
+cmmd = _function("cmmd", METRICS["cmmd"])
+ppl = _function("ppl", METRICS["ppl"], single=False)
+linear_separability = _function("linear_separability", METRICS["ls"], single=False)
+_all = _function("evaluate", ALL, single=False)
+
+
+def evaluate(
+    fake: Any, real: Any = None, metrics: Sequence[str] | None = None, **settings: Any
+) -> Results:
+    """Measure several metrics in one pass: each image is drawn, or read, once.
+
+    `metrics`: names of commands, such as ["fid", "kid", "pr"]; by default all that apply.
+    """
+    chosen = {} if metrics is None else {"metrics": ",".join(metrics)}
+    results: Results = _all(fake, real, **chosen, **settings)
+    return results
+
+
+def statistics(
+    images: Any,
+    *,
+    range: Range | None = None,  # noqa: A002
+    weights: Weights = None,
+    device: str = "auto",
+    **settings: Any,
+) -> StoredStats:
+    """Mean and covariance of the features of images, which `fid` takes as either side.
+
+    `settings` are those of ``stylegan-eval stats``. Its `save` writes a file that pytorch-fid reads
+    too; `load_statistics` reads one.
+    """
+    with in_python():
+        inputs = Inputs(
+            data=real_side(images, range), weights=weights_files(weights), device=device
+        )
+        run = _run(device)
+        features, key = moments_of(inputs, StatsSettings(**checked(StatsSettings, settings)), run)
+        run.finish()
+        moments = features.moments
+        return StoredStats(
+            mean=moments.mean,
+            cov=moments.cov,
+            count=moments.count,
+            detector=features.detector.identity,
+            content=str(key["content"]),
+        )
+
+
+def load_statistics(path: str | Path) -> StoredStats:
+    """Read a file of statistics: of `statistics`, pytorch-fid, clean-fid or NVIDIA."""
+    return read_stats(Path(path))

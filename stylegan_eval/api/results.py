@@ -1,0 +1,61 @@
+"""Several results of one call, and results as a table."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, overload
+
+from stylegan_eval.errors import UserError
+from stylegan_eval.results.results import Row, html_table, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Results(tuple[Row, ...]):
+    """Results in the order of the command's table; ``results["recall"]`` finds one by its name."""
+
+    __slots__ = ()
+
+    @overload  # type: ignore[override]
+    def __getitem__(self, key: int | str) -> Row: ...
+    @overload
+    def __getitem__(self, key: slice) -> "Results": ...
+    def __getitem__(self, key: int | str | slice) -> "Row | Results":
+        """Result by number, or by its name or a part of it that no other name has."""
+        if isinstance(key, slice):
+            return Results(tuple.__getitem__(self, key))
+        if isinstance(key, int):
+            return tuple.__getitem__(self, key)
+        exact = [row for row in self if row.metric == key]
+        found = exact or [row for row in self if key in row.metric]
+        if len(found) == 1:
+            return found[0]
+        names = ", ".join(row.metric for row in found or self)
+        raise KeyError(f"{key!r} is {'in several of' if found else 'in none of'}: {names}")
+
+    def __float__(self) -> float:
+        if len(self) != 1:
+            raise TypeError(f"{len(self)} results are no number: name one, r[{self[0].metric!r}]")
+        return float(self[0])
+
+    def __repr__(self) -> str:
+        notes = dict.fromkeys(f"\nnote: {row.note}" for row in self if row.note)
+        return "\n".join([table(self)]) + "".join(notes) if self else "no results"
+
+    def _repr_html_(self) -> str:
+        return html_table(self)
+
+    def frame(self) -> "pd.DataFrame":
+        """The results as a pandas frame, a row each."""
+        return frame(self)
+
+
+def frame(results: Iterable[Row | Results]) -> "pd.DataFrame":
+    """Results, and lists of them, as a pandas frame: the columns of the command's CSV."""
+    import pandas as pd
+
+    rows: list[Row] = []
+    for result in results:
+        if not isinstance(result, Row | Results):
+            raise UserError(f"frame: got {type(result).__name__}; expected results")
+        rows += [result] if isinstance(result, Row) else result
+    return pd.DataFrame([row.to_dict() for row in rows])

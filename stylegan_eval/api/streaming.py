@@ -1,0 +1,275 @@
+"""Metrics that images are handed to batch by batch, as in the loop of a training.
+
+They keep features, 4 D bytes of an image, and no pixels. What they compute depends neither on the
+batches nor on the processes that saw them: features are put in the order of their digests, which is
+a random one.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+
+from stylegan_eval.api.functions import Weights, checked, weights_files
+from stylegan_eval.api.results import Results
+from stylegan_eval.api.sides import in_python, real_side
+from stylegan_eval.engine.blocks import Blocks, Run, split
+from stylegan_eval.engine.cache import check_cache
+from stylegan_eval.engine.stats_file import StoredStats, read_stats
+from stylegan_eval.errors import UserError
+from stylegan_eval.generators.loading import pick_device
+from stylegan_eval.images.memory import Range, batches_of
+from stylegan_eval.metrics import METRICS, Kind
+from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
+from stylegan_eval.metrics.image_metrics import files_features, stored_features
+from stylegan_eval.metrics.naming import make_row, where
+from stylegan_eval.metrics.sources import choose_reals, is_statistics, opened
+from stylegan_eval.networks.loading import load_detector
+from stylegan_eval.networks.network import FeatureNetwork
+from stylegan_eval.settings.common import Sampling
+from stylegan_eval.settings.image_metrics import GeneratedSettings, IsSettings
+
+_Vectors = NDArray[np.float32]
+
+
+class StreamingMetric:
+    """A metric of images that come batch by batch; see its subclasses.
+
+    Parameters
+    ----------
+    real
+        Real images, or for a Fréchet distance their statistics: looked at once and cached. Without
+        them, hand them in by ``update(images, real=True)``.
+    range : (float, float), optional
+        Black and white of the floats that `update` gets.
+    settings
+        Those of the metric's function but `num`.
+    """
+
+    metric: ClassVar[str]  # Key of `METRICS`
+    single: ClassVar[bool] = True  # Whether it is one number
+
+    def __init__(
+        self,
+        real: Any = None,
+        *,
+        range: Range | None = None,  # noqa: A002
+        real_range: Range | None = None,
+        weights: Weights = None,
+        device: str = "auto",
+        **settings: Any,
+    ) -> None:
+        self.range, self.real_range = range, real_range
+        self._weights, self._device = weights_files(weights), device
+        self._vectors: dict[bool, list[_Vectors]] = {False: [], True: []}  # by `real`
+        self._detector: FeatureNetwork | None = None
+        self._real: ImageFeatures | None = None
+        with in_python():
+            if "num" in settings:
+                raise UserError("num is what `update` gets: leave it out")
+            kind = METRICS[self.metric].settings
+            self._given = checked(kind, settings)
+            side = None if real is None else real_side(real, real_range)
+            self._data = (
+                read_stats(side) if is_statistics(side) and isinstance(side, Path) else side
+            )
+
+    def update(self, images: Any, real: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Look at a batch of generated images, or of real ones: uint8, or floats in `range`."""
+        with in_python():
+            if real and self._data is not None:
+                raise UserError("the real images were named when it was made: update with fakes")
+            value_range = self.real_range or self.range if real else self.range
+            for batch in batches_of(images, "update", value_range):
+                features = self._network()(torch.from_numpy(batch))
+                self._vectors[real].append(features.float().cpu().numpy())
+
+    def compute(self) -> Any:
+        """Measure all images so far, of all processes of `torch.distributed`: equal in each."""
+        started = time.perf_counter()
+        with in_python():
+            metric, network = METRICS[self.metric], self._network()
+            vectors = self._of_all(real=False)
+            if len(vectors) < 2:
+                raise UserError(f"compute needs two images, got {len(vectors)}: call update first")
+            given = {**self._given, "num": len(vectors)}
+            reals, about = ImageFeatures(detector=network), dict[str, Any]()
+            if metric.real:
+                reals, about = self._reals()
+                count = about["data_count"]
+                given.setdefault("reals", "random" if count in (0, len(vectors)) else "full")
+            settings = metric.settings(**given)
+            assert isinstance(settings, GeneratedSettings)
+            fake = _features(network, vectors, metric.fake, settings)
+            about |= {
+                "protocol": {"resize": network.resize, "quantisation": "round-half-up"},
+                "num": settings.num,
+                "seed": settings.seed,
+                "description": "images handed in",
+                "detector": network.name,
+                "weights_sha256": network.weights_sha256,
+                "precision": settings.precision,
+                **where(self._run()),
+            }
+            values = resolve_name(metric.place)(settings, fake, reals)
+            about["seconds"] = round(time.perf_counter() - started, 1)
+            results = Results(make_row(value, about) for value in values)
+        return results[0] if self.single else results
+
+    def forward(self, images: Any, real: bool = False) -> None:  # noqa: FBT001, FBT002
+        """As `update`."""
+        self.update(images, real)
+
+    __call__ = forward
+
+    def reset(self, *, reset_real_features: bool = True) -> None:
+        """Forget the generated images, and the real ones that `update` got."""
+        self._vectors[False] = []
+        if reset_real_features:
+            self._vectors[True] = []
+
+    def merge_state(self, others: "StreamingMetric | Iterable[StreamingMetric]") -> None:
+        """Take in what others of its kind have seen; the order of merging changes no bit."""
+        for other in [others] if isinstance(others, StreamingMetric) else others:
+            self.load_state_dict(other.state_dict(), add=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has seen, for checkpoints: arrays float32 [N, D] and the network's identity."""
+        return {
+            "fake": self._joined(real=False),
+            "real": self._joined(real=True),
+            "network": self._network().identity,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any], *, add: bool = False) -> None:
+        """Continue from a `state_dict`."""
+        with in_python():
+            if state["network"] != self._network().identity:
+                raise UserError(
+                    f"the state is of {state['network']}, this metric's network is"
+                    f" {self._network().identity}: choose the same features, resize, precision and"
+                    " weights"
+                )
+        for name, real in (("fake", False), ("real", True)):
+            kept = self._vectors[real] if add else []
+            new = np.asarray(state[name], dtype=np.float32)
+            self._vectors[real] = [*kept, *([new] if len(new) else [])]
+
+    def to(self, device: Any) -> Self:
+        """Move the feature network."""
+        self._device, self._detector, self._real = str(device), None, None
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_detector": None, "_real": None}
+
+    def _reals(self) -> tuple[ImageFeatures, dict[str, Any]]:
+        """What the network sees in the real images, and cells of a row about them."""
+        network, kinds = self._network(), METRICS[self.metric].real
+        if isinstance(self._data, StoredStats):
+            stored = self._data
+            about = {"data_digest": stored.content, "data_count": stored.count or 0}
+            return stored_features(stored, network), {"data": str(stored), **about}
+        if self._data is None:
+            vectors = self._of_all(real=True)
+            if len(vectors) < 2:
+                raise UserError(
+                    f"compute needs two real images, got {len(vectors)}: name them, real=DATA, or"
+                    " call update(images, real=True)"
+                )
+            return _features(network, vectors, kinds), {"data_count": len(vectors)}
+        with opened(self._data) as files:
+            chosen = Sampling(num=len(files))
+            images = choose_reals(files, len(files), "full", chosen, mirror=False)
+            if self._real is None:
+                collector = FeatureCollector(detector=network, kinds=kinds, num=len(files))
+                self._real = files_features(images, collector, self._run())
+            about = {"data_digest": str(images.key["content"]), "data_count": len(files)}
+            return self._real, {"data": str(self._data), **about}
+
+    def _network(self) -> FeatureNetwork:
+        if self._detector is None:
+            settings = METRICS[self.metric].settings(**self._given)
+            assert isinstance(settings, GeneratedSettings)
+            file = self._weights.get(settings.features, self._weights.get(""))
+            run = self._run()
+            self._detector = load_detector(
+                settings.features, settings.resize, file, run.device, settings.precision
+            )
+        return self._detector
+
+    def _run(self) -> Run:
+        check_cache()
+        return Run(device=pick_device(self._device))
+
+    def _joined(self, *, real: bool) -> _Vectors:
+        parts = self._vectors[real]
+        dim = self._network().feature_dim
+        return np.concatenate(parts) if parts else np.zeros((0, dim), dtype=np.float32)
+
+    def _of_all(self, *, real: bool) -> _Vectors:
+        """Features that all processes saw, in the order of their digests."""
+        parts = [self._joined(real=real)]
+        if dist.is_available() and dist.is_initialized():
+            everywhere: list[Any] = [None] * dist.get_world_size()
+            dist.all_gather_object(everywhere, parts[0])
+            parts = everywhere
+        vectors = np.concatenate(parts)
+        digests = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in vectors]
+        return vectors[sorted(range(len(vectors)), key=digests.__getitem__)]
+
+
+def _features(
+    network: FeatureNetwork,
+    vectors: _Vectors,
+    kinds: tuple[Kind, ...],
+    settings: Sampling | None = None,
+) -> ImageFeatures:
+    """What metrics need of features float32 [N, D], gathered in the blocks of N images."""
+    splits = settings.splits if isinstance(settings, IsSettings) else 1
+    collector = FeatureCollector(detector=network, kinds=kinds, num=len(vectors), splits=splits)
+    blocks = split(len(vectors))
+
+    def read(number: int) -> dict[str, Any]:
+        part, block = collector.begin(), blocks[number]
+        part.take(torch.from_numpy(vectors[block.start : block.stop]).to(network.device), block)
+        return dict(part.arrays())
+
+    return gathered(collector, Blocks(len(blocks), read))
+
+
+class FID(StreamingMetric):
+    """Fréchet distance; `real` may be statistics."""
+
+    metric = "fid"
+
+
+class KID(StreamingMetric):
+    """Kernel Inception Distance."""
+
+    metric = "kid"
+
+
+class InceptionScore(StreamingMetric):
+    """Inception Score."""
+
+    metric = "is"
+
+
+class PrecisionRecall(StreamingMetric):
+    """Improved precision and recall."""
+
+    metric, single = "pr", False
+
+
+class PRDC(StreamingMetric):
+    """Density and coverage."""
+
+    metric, single = "prdc", False

@@ -1,0 +1,176 @@
+"""Images that a program holds: arrays, tensors, PIL images, batches of a loader."""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from stylegan_eval.engine.sampling import to_uint8
+from stylegan_eval.errors import UserError
+
+Range = tuple[float, float]
+_KEYS = ("images", "image", "pixel_values", "img", "x")  # of batches that are mappings
+_OVERSHOOT = 0.5  # of the range: what generators draw beyond it saturates
+
+
+class MemoryImages:
+    """Images in memory, of one size; measurements read them as they read `files.ImageFiles`.
+
+    `batches`: uint8 [n, 3, H, W] each, from `bytes_of`.
+    """
+
+    def __init__(self, batches: Iterable[NDArray[np.uint8]], what: str) -> None:
+        self._batches: list[NDArray[np.uint8]] = []
+        for batch in batches:
+            if self._batches and batch.shape[1:] != self._batches[0].shape[1:]:
+                height, width = self._batches[0].shape[2:]
+                raise UserError(
+                    f"{what}: images of {batch.shape[3]}x{batch.shape[2]} after some of"
+                    f" {width}x{height}: resize them to one size"
+                )
+            if len(batch):
+                self._batches.append(batch)
+        if not self._batches:
+            raise UserError(f"{what}: no images; expected two or more")
+        self._ends = list(accumulate(map(len, self._batches)))
+
+    @property
+    def path(self) -> Path:
+        """What rows call them."""
+        return Path(str(self))
+
+    def __str__(self) -> str:
+        height, width = self._batches[0].shape[2:]
+        return f"{len(self)} images of {width}x{height} in memory"
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Image number `index`, uint8 [3, H, W]."""
+        number = bisect_right(self._ends, index)
+        image: NDArray[np.uint8] = self._batches[number][index - self._ends[number]]
+        return image
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all pixels; equal for equal images in whatever batches."""
+        digest = hashlib.sha256(f"{self._batches[0].shape[1:]}".encode())
+        for batch in self._batches:
+            digest.update(np.ascontiguousarray(batch).tobytes())
+        return digest.hexdigest()
+
+
+def batches_of(images: Any, what: str, value_range: Range | None) -> Iterator[NDArray[np.uint8]]:
+    """Turn what a program holds into batches uint8 [n, 3, H, W].
+
+    Parameters
+    ----------
+    images : array, tensor, PIL image, or an iterable of them
+        [N, C, H, W] or [N, H, W, C] with 1 or 3 channels, single images [C, H, W] or [H, W, C];
+        batches may be tuples (images, labels), or mappings with a key such as "image".
+    value_range : (float, float), optional
+        Black and white of floats; uint8 has its own.
+    """
+    if isinstance(images, Mapping):
+        key = next((key for key in _KEYS if key in images), None)
+        if key is None:
+            raise UserError(f"{what}: a mapping of {', '.join(map(str, images))}; no key 'images'")
+        yield from batches_of(images[key], what, value_range)
+    elif isinstance(images, Image.Image):
+        yield bytes_of(np.asarray(images.convert("RGB")), what, value_range)
+    elif isinstance(images, Tensor | np.ndarray):
+        yield bytes_of(images, what, value_range)
+    elif isinstance(images, Iterable) and not isinstance(images, str | bytes):
+        for batch in images:
+            yield from batches_of(_without_labels(batch), what, value_range)
+    else:
+        raise UserError(
+            f"{what}: got {type(images).__name__}; expected images: arrays or tensors"
+            " [N, 3, H, W] or [N, H, W, 3], PIL images, or an iterable of them"
+        )
+
+
+def _without_labels(batch: Any) -> Any:
+    """The images of (images, labels); a list of images is one."""
+    if isinstance(batch, tuple | list) and batch:
+        rest = batch[1:]
+        if isinstance(batch[0], Tensor | np.ndarray) and all(map(_is_no_image, rest)):
+            return batch[0]
+        if isinstance(batch[0], Image.Image) and not any(isinstance(x, Image.Image) for x in rest):
+            return batch[0]
+    return batch
+
+
+def _is_no_image(value: Any) -> bool:
+    return not isinstance(value, Tensor | np.ndarray) or value.ndim < 3
+
+
+def bytes_of(
+    images: Tensor | NDArray[Any], what: str, value_range: Range | None
+) -> NDArray[np.uint8]:
+    """Check an array and turn it into uint8 [N, 3, H, W], floats as official networks' are."""
+    tensor = _tensor(images, what)
+    shape = list(tensor.shape)
+    if tensor.ndim == 3:
+        tensor = tensor[None]
+    if tensor.ndim == 4 and tensor.shape[1] not in (1, 3) and tensor.shape[3] in (1, 3):
+        tensor = tensor.permute(0, 3, 1, 2)
+    if tensor.ndim != 4 or tensor.shape[1] not in (1, 3) or 0 in tensor.shape[1:]:
+        raise UserError(
+            f"{what}: shape {shape}; expected [N, 3, H, W] or [N, H, W, 3], or one grey channel"
+        )
+    if tensor.shape[1] == 1:
+        tensor = tensor.expand(-1, 3, -1, -1)
+    if tensor.dtype != torch.uint8:
+        tensor = _quantised(tensor, what, value_range)
+    # A copy: the caller may write to its own.
+    copied: NDArray[np.uint8] = tensor.cpu().clone(memory_format=torch.contiguous_format).numpy()
+    return copied
+
+
+def _tensor(images: Tensor | NDArray[Any], what: str) -> Tensor:
+    if isinstance(images, Tensor):
+        return images.detach()
+    try:
+        # Negative strides and foreign byte order are none of PyTorch's.
+        native = np.ascontiguousarray(images).astype(images.dtype.newbyteorder("="), copy=True)
+        return torch.from_numpy(native)
+    except TypeError as error:
+        raise UserError(f"{what}: an array of {images.dtype}; expected uint8 or floats") from error
+
+
+def _quantised(images: Tensor, what: str, value_range: Range | None) -> Tensor:
+    if not images.is_floating_point():
+        raise UserError(
+            f"{what}: an array of {str(images.dtype).removeprefix('torch.')}; expected uint8, or"
+            " floats with their range"
+        )
+    if not len(images):
+        return images.to(torch.uint8)
+    least, most = (float(end) for end in torch.aminmax(images.float()))
+    if not (np.isfinite(least) and np.isfinite(most)):
+        raise UserError(f"{what}: NaN or infinite pixels")
+    seen = f"{str(images.dtype).removeprefix('torch.')} from {least:.3g} to {most:.3g}"
+    if value_range is None:
+        guess = "(-1, 1)" if least < 0 else "(0, 1)" if most <= 1 else "(0, 255)"
+        raise UserError(f"{what}: {seen}: say what black and white are, such as range={guess}")
+    low, high = value_range
+    slack = _OVERSHOOT * (high - low)
+    if least < low - slack or most > high + slack:
+        raise UserError(f"{what}: {seen}, far outside of range=({low:g}, {high:g})")
+    return to_uint8((images.double() - low) * (2 / (high - low)) - 1)
