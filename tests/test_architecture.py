@@ -114,6 +114,8 @@ def test_no_circle_of_imports_between_files():
     for path in SOURCES:
         parts = path.relative_to(ROOT).with_suffix("").parts
         modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    for package in ("stylegan", "stylegan_eval"):  # what is public, imported when it is asked for
+        del modules[package]
     arrows = {
         name: {module for module in imported_names(path) if module in modules and module != name}
         for name, path in modules.items()

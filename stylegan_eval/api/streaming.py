@@ -108,8 +108,13 @@ class StreamingMetric:
             settings = metric.settings(**given)
             assert isinstance(settings, GeneratedSettings)
             fake = _features(network, vectors, metric.fake, settings)
+            protocol = {"resize": network.resize, "quantisation": "round-half-up"}
+            if metric.real:
+                all_of_them = "full" if given["reals"] == "full" else "all"
+                stored = isinstance(self._data, StoredStats)
+                protocol["reals"] = "statistics" if stored else all_of_them
             about |= {
-                "protocol": {"resize": network.resize, "quantisation": "round-half-up"},
+                "protocol": protocol,
                 "num": settings.num,
                 "seed": settings.seed,
                 "description": "images handed in",

@@ -83,7 +83,10 @@ def generator_from(
     """
     where = f"--generator {spec}"
     if isinstance(spec, GivenGenerator):
-        made, digest, where = spec.made, _digest(str(spec), None, spec.made), str(spec)
+        # What a package loads says itself what it is.
+        made = getattr(spec.made, "loaded", spec.made)
+        known = isinstance(made, LoadedGenerator)
+        digest, where = "" if known else _digest(str(spec), None, made), str(spec)
     elif Path(spec).is_file():
         made, digest = _scripted(Path(spec), device), sha256_of(Path(spec))
     else:

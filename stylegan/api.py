@@ -1,0 +1,98 @@
+"""Trained generators in Python: `stylegan.load`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from stylegan.networks.layers import upsample_nearest
+from stylegan.opening import load_for_evaluation, located
+from stylegan.sample.painter import Painter, open_painter
+from stylegan.sample.recipe import CUTOFF, NOISE, Source
+from stylegan_eval.engine.protocols import LoadedGenerator
+from stylegan_eval.engine.sampling import latents
+from stylegan_eval.errors import UserError
+from stylegan_eval.settings.common import check_psi, check_seed
+
+
+class TrainedGenerator:
+    """A generator that is ready to draw. Functions of `stylegan_eval` measure it as its file."""
+
+    def __init__(self, painter: Painter, loaded: LoadedGenerator) -> None:
+        self.painter = painter
+        self.loaded = loaded  # for measurements
+        self.z_dim, self.resolution = painter.network.z_dim, painter.network.resolution
+
+    def __repr__(self) -> str:
+        return f"<generator: {self.loaded.description}, z_dim {self.z_dim}>"
+
+    def __call__(
+        self, z: Tensor, *, psi: float = 1.0, cutoff: int | None = None, noise: str = "fixed"
+    ) -> Tensor:
+        """Draw float images [N, C, R, R] of latents z [N, z_dim], about [-1, 1], not clamped.
+
+        Parameters
+        ----------
+        psi : float
+            Truncation; 1 is none.
+        cutoff : int, optional
+            Layers below it are truncated; by default all.
+        noise : {"fixed", "random", "none"}
+            The noise maps that the network holds, fresh ones, or none.
+        """
+        ws = self._ws(z, psi, cutoff)
+        batches = self.painter.native(ws, self.painter.noise(_noise(noise)))
+        images = torch.cat(list(batches))
+        return upsample_nearest(images, self.resolution // images.shape[-1])
+
+    def sample(
+        self,
+        seeds: Iterable[int],
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = CUTOFF,
+        noise: str = "fixed",
+    ) -> NDArray[np.uint8]:
+        """Draw uint8 images [N, R, R, C], those of ``stylegan-sample grid`` with these seeds."""
+        chosen = [int(seed) for seed in seeds]
+        for seed in chosen:
+            check_seed("a seed", seed)
+        if not chosen:
+            raise UserError("seeds: none given; expected some, such as range(16)")
+        ws = self._ws(latents(0, chosen, self.z_dim), psi, cutoff)
+        return np.stack(list(self.painter.images(ws, self.painter.noise(_noise(noise)))))
+
+    def images(self, seeds: Iterable[int], **options: object) -> list[Image.Image]:
+        """Draw PIL images; see `sample`."""
+        drawn = self.sample(seeds, **options)  # type: ignore[arg-type]
+        return [Image.fromarray(image.squeeze()) for image in drawn]
+
+    def _ws(self, z: Tensor, psi: float, cutoff: int | None) -> Tensor:
+        check_psi(psi)
+        if not isinstance(z, Tensor) or z.ndim != 2 or z.shape[1] != self.z_dim or not len(z):
+            came = f"a tensor {list(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
+            raise UserError(f"z is {came}; expected a tensor [N, {self.z_dim}]")
+        ws = self.painter.ws(z.detach().cpu().float().numpy())
+        return self.painter.truncated(ws, psi, cutoff)
+
+
+def _noise(kind: str) -> str:
+    if kind not in NOISE:
+        raise UserError(f"noise must be one of {', '.join(NOISE)}, got {kind!r:.60}")
+    return kind
+
+
+def load(path: str | Path, *, device: str = "auto", label: int | None = None) -> TrainedGenerator:
+    """Load a generator: ``"demo"``, a run's folder, or any file of networks that commands read.
+
+    `label`: the one class that a conditional network draws; by default those of its training.
+    """
+    painter = open_painter(Source(ckpt=Path(path), device=device, number=label))
+    file = located(Path(path))
+    loaded = load_for_evaluation(file, painter.device)
+    assert loaded is not None  # for it was opened
+    return TrainedGenerator(painter, loaded)
