@@ -12,7 +12,7 @@ from torch import Tensor
 from stylegan.networks.layers import upsample_nearest
 from stylegan.opening import load_for_evaluation, located
 from stylegan.sample.painter import Painter, open_painter
-from stylegan.sample.recipe import CUTOFF, NOISE, Source
+from stylegan.sample.recipe import CUTOFF, NOISE, GeneratorSource
 from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
@@ -91,7 +91,7 @@ def load(path: str | Path, *, device: str = "auto", label: int | None = None) ->
 
     `label`: the one class that a conditional network draws; by default those of its training.
     """
-    painter = open_painter(Source(ckpt=Path(path), device=device, number=label))
+    painter = open_painter(GeneratorSource(ckpt=Path(path), device=device, number=label))
     file = located(Path(path))
     loaded = load_for_evaluation(file, painter.device)
     assert loaded is not None  # for it was opened
