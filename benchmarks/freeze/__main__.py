@@ -124,12 +124,17 @@ def _helps() -> Iterator[tuple[str, list[str]]]:
         yield from _helps_below(import_module(place).main, program)
 
 
-def _helps_below(command: click.Command, name: str) -> Iterator[tuple[str, list[str]]]:
-    context = click.Context(command, info_name=name, terminal_width=80)
+def _helps_below(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> Iterator[tuple[str, list[str]]]:
+    word = name.rpartition(" ")[2]
+    context = click.Context(
+        command, info_name=word, parent=parent, terminal_width=80, **command.context_settings
+    )
     yield f"{name} --help", command.get_help(context).splitlines()
     if isinstance(command, click.Group):
         for word, inner in sorted(command.commands.items()):
-            yield from _helps_below(inner, f"{name} {word}")
+            yield from _helps_below(inner, f"{name} {word}", context)
 
 
 if __name__ == "__main__":
