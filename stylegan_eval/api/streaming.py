@@ -88,14 +88,14 @@ class StreamingMetric:
                 raise UserError("the real images were named when it was made: update with fakes")
             value_range = self.real_range or self.range if real else self.range
             for batch in batches_of(images, "update", value_range):
-                features = self._network()(torch.from_numpy(batch))
+                features = self.network(torch.from_numpy(batch))
                 self._vectors[real].append(features.float().cpu().numpy())
 
     def compute(self) -> Any:
         """Measure all images so far, of all processes of `torch.distributed`: equal in each."""
         started = time.perf_counter()
         with in_python():
-            metric, network = METRICS[self.metric], self._network()
+            metric, network = METRICS[self.metric], self.network
             vectors = self._of_all(real=False)
             if len(vectors) < 2:
                 raise UserError(f"compute needs two images, got {len(vectors)}: call update first")
@@ -150,16 +150,16 @@ class StreamingMetric:
         return {
             "fake": self._joined(real=False),
             "real": self._joined(real=True),
-            "network": self._network().identity,
+            "network": self.network.identity,
         }
 
     def load_state_dict(self, state: Mapping[str, Any], *, add: bool = False) -> None:
         """Continue from a `state_dict`."""
         with in_python():
-            if state["network"] != self._network().identity:
+            if state["network"] != self.network.identity:
                 raise UserError(
                     f"the state is of {state['network']}, this metric's network is"
-                    f" {self._network().identity}: choose the same features, resize, precision and"
+                    f" {self.network.identity}: choose the same features, resize, precision and"
                     " weights"
                 )
         for name, real in (("fake", False), ("real", True)):
@@ -177,7 +177,7 @@ class StreamingMetric:
 
     def _reals(self) -> tuple[ImageFeatures, dict[str, Any]]:
         """What the network sees in the real images, and cells of a row about them."""
-        network, kinds = self._network(), METRICS[self.metric].real
+        network, kinds = self.network, METRICS[self.metric].real
         if isinstance(self._data, StoredStats):
             stored = self._data
             about = {"data_digest": stored.content, "data_count": stored.count or 0}
@@ -199,7 +199,9 @@ class StreamingMetric:
             about = {"data_digest": str(images.key["content"]), "data_count": len(files)}
             return self._real, {"data": str(self._data), **about}
 
-    def _network(self) -> FeatureNetwork:
+    @property
+    def network(self) -> FeatureNetwork:
+        """The feature network, loaded when it is first needed."""
         if self._detector is None:
             settings = METRICS[self.metric].settings(**self._given)
             assert isinstance(settings, GeneratedSettings)
@@ -216,7 +218,7 @@ class StreamingMetric:
 
     def _joined(self, *, real: bool) -> _Vectors:
         parts = self._vectors[real]
-        dim = self._network().feature_dim
+        dim = self.network.feature_dim
         return np.concatenate(parts) if parts else np.zeros((0, dim), dtype=np.float32)
 
     def _of_all(self, *, real: bool) -> _Vectors:

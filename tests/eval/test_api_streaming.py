@@ -155,3 +155,35 @@ def test_what_is_wrong_is_told_in_one_line(whole):
     for message, call in wrong.items():
         with pytest.raises(se.UserError, match=message):
             call()
+
+
+class Extractor(torch.nn.Module):
+    """Few features of our network, as torchmetrics takes a network."""
+
+    num_features = 1280
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        return self.network(images).double()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_calls_are_torchmetrics_and_so_is_the_number():
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    ours = se.FID(**LITE)
+    theirs = FrechetInceptionDistance(feature=Extractor(ours.network)).set_dtype(torch.float64)
+    for metric in (ours, theirs):
+        for at in range(0, 24, 8):
+            metric.update(torch.from_numpy(FAKES[at : at + 8]), real=False)
+        metric.update(torch.from_numpy(REALS), real=True)
+    expected = float(theirs.compute())
+    assert ours.compute().value == pytest.approx(expected, rel=1e-4)
+    for metric in (ours, theirs):
+        metric.reset()
+        metric.update(torch.from_numpy(REALS), True)
+        metric.update(torch.from_numpy(FAKES[:20]), False)
+    assert ours.compute().value == pytest.approx(float(theirs.compute()), rel=1e-4)

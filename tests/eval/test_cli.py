@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import fields
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -271,3 +272,20 @@ def test_names_of_other_tools_are_understood(ckpt, image_folder):
     assert theirs.exit_code == 0, theirs.stderr
     [row] = json.loads(theirs.stdout)["results"]
     assert (row["num"], row["protocol"]["psi"], row["protocol"]["reals"]) == (1000, "0.5", "full")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("fid3k_full", ["fid", "-n", "3000", "--reals", "full"]),
+        ("kid3k", ["kid", "-n", "3000"]),
+        ("is3k", ["is", "-n", "3000"]),
+        ("pr3k3_full", ["pr", "-n", "3000", "--reals", "full"]),
+    ],
+)
+def test_official_names_are_commands(name, words):
+    """The names by which stylegan2-ada's users know metrics."""
+    context = click.Context(main)
+    assert main.resolve_command(context, [name, "--json"]) == (
+        words[0], main.commands[words[0]], [*words[1:], "--json"],
+    )  # fmt: skip
