@@ -29,7 +29,8 @@ from stylegan_eval.engine.statistics import (
 )
 from stylegan_eval.metrics import precision_recall
 from stylegan_eval.metrics.cmmd import cmmd
-from stylegan_eval.metrics.fid import FrechetTo, estimate
+from stylegan_eval.metrics.fid import estimate
+from stylegan_eval.metrics.frechet import FrechetTo
 from stylegan_eval.metrics.kid import kernel_distance
 from stylegan_eval.metrics.separability import conditional_entropy, score_stderr, separability
 from stylegan_eval.metrics.trimmed_mean import trimmed_mean
@@ -87,10 +88,13 @@ def of_features(fake: Floats, real: Floats, rng: np.random.Generator) -> dict[st
     """All metrics of images, of their features [N, D] and [M, D]."""
     found: dict[str, Measured] = {}
     groups = [FeatureStats.of(part, "d") for part in np.array_split(fake, 20)]
-    frechet = estimate(FrechetTo(FeatureStats.of(real, "d")), groups)
-    found["fid"] = (frechet.value, _number(frechet.stderr), _NONE)
-    if frechet.limit is not None:
-        found["fid_inf"] = (frechet.limit, _number(frechet.limit_stderr), _NONE)
+    frechet = estimate(FrechetTo(FeatureStats.of(real, "d")), groups, real)
+    for name, value, error in (
+        ("fid", frechet.value, frechet.stderr),
+        ("fid_inf", frechet.limit, frechet.limit_stderr),
+    ):
+        if value is not None:
+            found[name] = (value, _number(error), _number(frechet.redrawn(error)))
     x, y = torch.from_numpy(fake), torch.from_numpy(real)
     for size, subsets in ((len(fake), 1), (len(fake) // 2, 10), (len(fake) // 10, 50)):
         kernel = kernel_distance(x, y, rng=rng, subsets=subsets, subset_size=size)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from stylegan_eval.engine.statistics import FeatureStats
-from stylegan_eval.metrics.fid import frechet_distance
+from stylegan_eval.metrics.frechet import frechet_distance
 from stylegan_eval.networks.inception import InceptionV3, load_inception
 from stylegan_eval.settings.common import Precision
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from stylegan_eval.engine.blocks import Arrays, Key, key_digest, load_arrays, save_arrays
 from stylegan_eval.engine.cache import cache_dir
 from stylegan_eval.engine.protocols import Detector
+from stylegan_eval.engine.sampling import random_choice
 from stylegan_eval.engine.statistics import (
     ClassSums,
     FeatureStats,
@@ -32,6 +33,7 @@ from stylegan_eval.metrics import Kind
 from stylegan_eval.metrics.image_pass import Samples
 
 GROUPS = 20
+SAMPLE = 1000  # images whose vectors are kept beside moments: a deviation is known to a few percent
 
 
 FORMAT = "stylegan-eval-reals/1"
@@ -46,6 +48,7 @@ class FeatureCollector:
     num: int  # Images 0 .. num - 1 are shown to it
     splits: int = 10  # Equal parts into which the Inception Score divides them
     _moments: list[StatsAccumulator] = field(default_factory=list, init=False)
+    _sample: list[Tensor] = field(default_factory=list, init=False)
     _vectors: list[NDArray[np.float32]] = field(default_factory=list, init=False)
     _positions: list[int] = field(default_factory=list, init=False)
     _classes: list[ClassSums] = field(default_factory=list, init=False)
@@ -66,6 +69,11 @@ class FeatureCollector:
         """Parts of the splits; see `statistics.pieces_of`."""
         return pieces_of(self.num, self.splits)
 
+    @cached_property
+    def sampled(self) -> frozenset[int]:
+        """Positions of the images whose vectors are kept beside moments."""
+        return frozenset(random_choice(0, self.num, SAMPLE))
+
     def begin(self) -> "FeatureCollector":
         """Return an empty one for a block."""
         return replace(self)
@@ -80,6 +88,8 @@ class FeatureCollector:
             if not self._moments:
                 self._moments.append(StatsAccumulator(self.detector.identity))
             self._moments[0].add(features)
+            rows = [row for row, at in enumerate(positions) if at in self.sampled]
+            self._sample.append(features[rows])
         if "vectors" in self.kinds:
             self._vectors.append(features.float().cpu().numpy())
             self._positions.extend(positions)
@@ -92,7 +102,8 @@ class FeatureCollector:
         arrays: dict[str, NDArray[Any]] = {}
         for moments in self._moments:
             stats = moments.result()
-            arrays |= {**stats.arrays(), "scatter": pack(stats.scatter)}
+            sample = torch.cat(self._sample).float().cpu().numpy()
+            arrays |= {**stats.arrays(), "scatter": pack(stats.scatter), "sample": sample}
         if self._vectors:
             arrays["vectors"] = np.concatenate(self._vectors)[np.argsort(self._positions)]
         if self._classes:
@@ -107,6 +118,8 @@ class ImageFeatures:
     detector: Detector  # The network
     blocks: Sequence[FeatureStats] = ()
     """Moments of groups of neighbouring images; one for the whole of real images; may be empty."""
+    sample: NDArray[np.float32] | None = None
+    """Beside moments, of some images at random: float32 [n, D]; None where not kept."""
     stored: StoredStats | None = None  # Moments read from a file, instead of blocks
     vectors: NDArray[np.float32] | None = None  # float32 [N, D]
     classes: ClassSums | None = None  # Sums of the Inception Score
@@ -131,6 +144,7 @@ def gathered(
     """
     size = max(1, len(parts) // groups)  # blocks of a group
     moments: list[FeatureStats] = []
+    samples: list[NDArray[np.float32]] = []
     vectors: list[NDArray[np.float32]] = []
     classes: list[ClassSums] = []
     for number, part in enumerate(parts):
@@ -140,6 +154,8 @@ def gathered(
                 moments[-1] += stats
             else:
                 moments.append(stats)
+            if "sample" in part:
+                samples.append(part["sample"])
         if "vectors" in collector.kinds:
             vectors.append(part["vectors"])
         if "classes" in collector.kinds:
@@ -147,6 +163,8 @@ def gathered(
     features = ImageFeatures(
         detector=collector.detector,
         blocks=moments,
+        # Blocks of an earlier version have none.
+        sample=np.concatenate(samples) if samples and len(samples) == len(parts) else None,
         vectors=np.concatenate(vectors) if vectors else None,
         classes=reduce(add, classes) if classes else None,
     )
@@ -180,11 +198,13 @@ def find(key: Key, collector: FeatureCollector) -> ImageFeatures | None:
         if entry is None or not entry[0].whole or entry[0].key != whole_key:
             return None
         cached[kind] = entry[1]
-    blocks = []
-    if moments := cached.get("moments"):
-        blocks = [FeatureStats.of_arrays(moments, collector.detector.identity)]
-    vectors = cached["vectors"]["vectors"] if "vectors" in cached else None
-    return ImageFeatures(detector=collector.detector, blocks=blocks, vectors=vectors)
+    moments = cached.get("moments")
+    return ImageFeatures(
+        detector=collector.detector,
+        blocks=[FeatureStats.of_arrays(moments, collector.detector.identity)] if moments else [],
+        sample=moments.get("sample") if moments else None,  # earlier versions kept none
+        vectors=cached["vectors"]["vectors"] if "vectors" in cached else None,
+    )
 
 
 def keep(key: Key, collector: FeatureCollector, features: ImageFeatures) -> None:
@@ -192,7 +212,8 @@ def keep(key: Key, collector: FeatureCollector, features: ImageFeatures) -> None
     for kind in collector.kinds:
         arrays: dict[str, NDArray[Any]] = {}
         if kind == "moments":
-            arrays = reduce(add, features.blocks).arrays()
+            sample = {} if features.sample is None else {"sample": features.sample}
+            arrays = {**reduce(add, features.blocks).arrays(), **sample}
         elif features.vectors is not None:
             arrays = {"vectors": features.vectors}
         whole_key = _key(key, collector, kind)

@@ -162,7 +162,29 @@ def _real_features(
         return ImageFeatures(detector=collector.detector)
     if isinstance(reals, StoredStats):
         return stored_features(reals, collector.detector)
-    return files_features(reals, replace(collector, kinds=kinds, num=reals.num), run)
+    collector = replace(collector, kinds=kinds, num=reals.num)
+    seen = files_features(reals, collector, run)
+    wanted = "moments" in kinds and reals.num > collector.detector.feature_dim
+    if not run.processes.agree(answer=wanted and seen.sample is None):
+        return seen
+    return _with_sample(seen, reals, replace(collector, kinds=("moments",)), run)
+
+
+def _with_sample(
+    seen: ImageFeatures, reals: Images, collector: FeatureCollector, run: Run
+) -> ImageFeatures:
+    """Add the sample of images that earlier versions did not keep beside their moments."""
+    assert isinstance(reals.source, FileImages)
+    indices = [reals.source.indices[position] for position in sorted(collector.sampled)]
+    some = replace(collector, kinds=("vectors",), num=len(indices))
+    source = replace(reals.source, indices=indices)
+    work: Key = {"sample_of": reals.num, "batch": source.batch, "device": run.device.type}
+    parts = collect(source, [some], {**reals.key, **work}, run, "sample of real images")
+    if not run.processes.is_first:
+        return seen
+    seen = replace(seen, sample=gathered(some, parts[some.name]).vectors)
+    features.keep(reals.key, collector, seen)
+    return seen
 
 
 def files_features(reals: Images, collector: FeatureCollector, run: Run) -> ImageFeatures:

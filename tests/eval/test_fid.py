@@ -12,7 +12,8 @@ from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
-from stylegan_eval.metrics.fid import FrechetTo, fid, frechet_distance, influence_variance
+from stylegan_eval.metrics.fid import fid, influence_variance
+from stylegan_eval.metrics.frechet import FrechetTo, frechet_distance
 from stylegan_eval.metrics.image_pass import FileImages, GeneratedImages, collect
 from stylegan_eval.metrics.naming import inception_name
 from stylegan_eval.metrics.sources import open_pair
@@ -141,6 +142,52 @@ def test_errors_of_the_real_side_are_those_of_the_distance_the_other_way_round()
         values.append(value)
         errors.append((influence_variance(groups, real, gradient) / real.count) ** 0.5)
     assert 0.85 < np.mean(errors) / np.std(values, ddof=1) < 1.2
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "counts"),
+    [
+        (1.0, 0.0, (400, 400)),
+        (1.1, 0.1, (400, 400)),
+        (1.3, 0.5, (400, 400)),
+        (1.1, 0.2, (1000, 200)),
+    ],
+)
+def test_errors_with_redrawn_reals_are_those_of_repeated_samples(scale, shift, counts):
+    """From a sample of the real images alone; near 0 at most a third too large."""
+    rng = np.random.default_rng(6)
+    found = []
+    for _ in range(150):
+        x, y = (rng.standard_normal((count, 8)) for count in counts)
+        fake = seen(blocks=[FeatureStats.of(part, "d") for part in np.split(scale * x + shift, 20)])
+        real = seen(blocks=[FeatureStats.of(y, "d")], sample=y[:150].astype(np.float32))
+        settings = FidSettings(num=counts[0], features="efficientnet-lite0")
+        found += [
+            (value.value, value.stderr, float(value.details["stderr-reals-redrawn"]))
+            for value in measure(settings, fake, real)
+        ]
+    for start in (0, 1):  # the distance, and its limit
+        values, errors, redrawn = np.transpose(found[start::2])
+        deviation = np.std(values, ddof=1)  # known to 6 %
+        assert np.mean(errors) < 0.9 * deviation or not shift
+        assert 0.85 < np.mean(redrawn) / deviation < (1.2 if shift else 1.35)
+
+
+@pytest.mark.parametrize("real", ["few", "stored", "without a sample"])
+def test_an_error_with_redrawn_reals_that_is_not_known_is_not_stated(real):
+    rng = np.random.default_rng(7)
+    y = rng.standard_normal((500, 8))
+    reals = {
+        "few": seen(blocks=[FeatureStats.of(y[:8], "d")], sample=y[:8].astype(np.float32)),
+        "stored": seen(
+            stored=StoredStats(mean=np.zeros(8), cov=np.eye(8), count=9, detector="", content="")
+        ),
+        "without a sample": seen(blocks=[FeatureStats.of(y, "d")]),
+    }
+    fake = seen(blocks=[FeatureStats.of(part, "d") for part in np.split(y + 1, 20)])
+    settings = FidSettings(num=500, features="efficientnet-lite0")
+    value, *_ = measure(settings, fake, reals[real])
+    assert (value.stderr > 0, value.details) == (True, {"stderr": "reals-fixed"})
 
 
 def test_generated_images_that_are_all_alike_have_no_error():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylegan_eval.engine.statistics import FeatureStats
-from stylegan_eval.metrics.fid import FrechetTo, frechet_distance
+from stylegan_eval.metrics.frechet import FrechetTo, frechet_distance
 
 FOLDER = Path(__file__).parents[1] / "golden"
 ARRAYS = np.load(FOLDER / "fid.npz")
@@ -191,3 +191,30 @@ def test_features_in_several_tiles_equal_the_plain_product():
     shift = np.square(a.mean - b.mean).sum()
     expected = shift + np.trace(a.cov) + np.trace(b.cov) - 2 * root
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10)
+
+
+def test_influence_of_the_second_side_is_the_closed_form_of_axes():
+    a, b = np.array([1.0, 4.0, 0.0, 9.0, 1e-12]), np.array([9.0, 1.0, 0.0, 4.0, 1.0])
+    mean = np.array([0.5, -1.0, 0.0, 2.0, 0.0])
+    shift = np.random.default_rng(0).standard_normal((30, 5)) * np.sqrt(b)
+    distance = FrechetTo(gaussian(np.zeros(5), np.diag(b)))
+    _, gradient = distance.with_gradient(gaussian(mean, np.diag(a)), shift.astype(np.float32))
+    map_back = np.sqrt(np.divide(a, b, out=np.zeros(5), where=b > 0))
+    expected = (np.square(shift) * (1 - map_back) - 2 * shift * mean).sum(axis=1)
+    np.testing.assert_allclose(gradient.of_b, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("steepness", [0.0, 2.0, 5.0])
+@pytest.mark.parametrize("count", [300, 30])
+def test_influence_of_the_second_side_is_that_of_the_distance_the_other_way_round(steepness, count):
+    """Real features have spectra as steep; of 30 vectors the first side spans a part alone."""
+    rng = np.random.default_rng(1)
+    scale = np.arange(1, 61) ** -steepness
+    y = rng.standard_normal((200, 60)) * scale @ np.linalg.qr(rng.standard_normal((60, 60)))[0]
+    a = FeatureStats.of(0.3 + 1.4 * rng.standard_normal((count, 60)) * scale, "d")
+    b = FeatureStats.of(y, "d")
+    _, gradient = FrechetTo(b).with_gradient(a, y)
+    _, other = FrechetTo(a).with_gradient(b)
+    shift = y - b.mean
+    expected = shift @ other.mean + np.einsum("ni,ij,nj->n", shift, other.cov, shift)
+    np.testing.assert_allclose(gradient.of_b, expected, atol=1e-5 * expected.std())

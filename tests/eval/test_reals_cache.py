@@ -1,5 +1,7 @@
 """Statistics of real images are kept, checked, and never mistaken for others."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,10 @@ from stylegan_eval.engine.blocks import Run
 from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics import features
 from stylegan_eval.metrics.features import FeatureCollector
-from stylegan_eval.metrics.image_metrics import files_features
-from stylegan_eval.metrics.sources import pick_reals
-from stylegan_eval.settings.common import Sampling
+from stylegan_eval.metrics.image_metrics import _real_features, files_features
+from stylegan_eval.metrics.sources import open_pair, pick_reals
+from stylegan_eval.settings.common import Inputs, Sampling
+from stylegan_eval.settings.image_metrics import FidSettings
 from tests.eval.fakes import PixelDetector
 
 CPU = torch.device("cpu")
@@ -112,6 +115,45 @@ def test_a_damaged_entry_is_never_used(look, folder):
     again, seen = look()
     assert seen == 20
     assert np.array_equal(again.vectors, first.vectors)
+
+
+def test_moments_hold_vectors_of_a_thousand_images_at_random(look, monkeypatch):
+    monkeypatch.setattr(features, "SAMPLE", 7)
+    seen, _ = look(num=30)
+    among = [np.flatnonzero((seen.vectors == one).all(axis=1)).tolist() for one in seen.sample]
+    assert len(among) == 7
+    assert len({index for indices in among for index in indices}) == 7
+    assert among != [[index] for index in range(7)]
+    again, looked_at = look(num=30)
+    assert (looked_at, np.array_equal(again.sample, seen.sample)) == (0, True)
+
+
+@pytest.mark.parametrize("mirror", ["yes", "no"])
+def test_moments_of_an_earlier_version_get_their_sample_once(
+    look, folder, image_folder, monkeypatch, mirror
+):
+    monkeypatch.setattr(features, "SAMPLE", 25)
+    settings = FidSettings(num=30, features="efficientnet-lite0", mirror=mirror)
+    inputs = Inputs(images=image_folder("fakes", 30, seed=1), data=look.path)
+    collector = FeatureCollector(detector=Counting(), kinds=("moments",), num=30)
+
+    def real():
+        before, run = Counting.seen, Run(device=CPU)
+        with open_pair(inputs, [settings], settings, run) as (_, reals):
+            seen = _real_features(reals, [settings], collector, run)
+        run.finish()
+        return reals.key, seen, Counting.seen - before
+
+    key, whole, _ = real()
+    features.keep(key, collector, replace(whole, sample=None))
+    _, first, seen = real()
+    assert seen == 25
+    _, again, seen = real()
+    assert seen == 0
+    for found in (first, again):
+        assert np.array_equal(found.sample, whole.sample)
+        assert np.array_equal(found.moments.scatter, whole.moments.scatter)
+    assert len(list(folder.iterdir())) == 1
 
 
 def run(*args):

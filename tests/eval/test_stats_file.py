@@ -6,7 +6,7 @@ import pytest
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.engine.stats_file import read_stats, write_stats
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics.fid import frechet_distance
+from stylegan_eval.metrics.frechet import frechet_distance
 from tests.data.samples import write_zip
 
 
