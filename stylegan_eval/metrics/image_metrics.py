@@ -13,6 +13,7 @@ from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import Kind, features, metric_of
+from stylegan_eval.metrics.both_sides import on_both_sides
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
 from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, collect, pass_key
 from stylegan_eval.metrics.naming import make_row, where
@@ -98,6 +99,7 @@ def evaluate_each(
         fake, parts = _fake_features(fakes, collectors, consumers, run)
         if not run.processes.is_first:
             return [[] for _ in samplings]
+        same = on_both_sides(fakes, reals) if reals is not None else ""
         rows: list[list[Row]] = []
         for settings in metrics:
             network, metric = _network(settings), metric_of(settings)
@@ -110,6 +112,7 @@ def evaluate_each(
             }
             about["note"] = one_note(
                 about.get("note", ""),
+                same if metric.real else "",
                 _unnamed(fakes, inputs.images, settings),
                 _unnamed(compared, inputs.data, settings),
             )
