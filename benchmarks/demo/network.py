@@ -43,11 +43,14 @@ which is what is sampled and measured, and generator and discriminator, from whi
 it has no optimizer state, so no run resumes from it.
 """
 
+# The distance by random choice is that of the packaged file: its sentence goes with it.
 _END = """\
 `fd_efficientnet-lite0` is a Fréchet distance of features that a package ships, so that it needs no
 download: it is no FID and compares with nothing but itself. Its `_floor` is that between two halves
-of the real images, of fewer images, and so biased further upwards. The standard errors are those of
-other latents, on the same real images and with the same classifiers.
+of the real images, of fewer images, and so biased further upwards. The distance was measured with
+the first 10,000 real images by name, as was the rule then; with the random choice that the command
+takes now it is 241.6 ± 0.95. The standard errors are those of other latents, on the same real images
+and with the same classifiers.
 
 ## Measure it again
 
