@@ -226,7 +226,11 @@ E = replace(D, name="E", change="+ Add noise inputs", network=replace(D.network,
 F = replace(
     E, name="F", change="+ Mixing regularization", loss=replace(E.loss, style_mixing_prob=0.9)
 )
-CONFIGS: Mapping[str, Config] = MappingProxyType({row.name: row for row in (A, B, C, D, E, F)})
+CONFIGS: Mapping[str, Config] = MappingProxyType(
+    {
+        **{row.name: row for row in (A, B, C, D, E, F)},
+    }
+)
 
 
 def diff(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from stylegan.runtime import Runtime
     from stylegan.training.request import TrainOptions
 
-ROWS = ("A", "B", "C", "D", "E", "F")
 _NEWEST = Path("newest")  # --resume without a value
 _AUTO = Path("auto")
 
@@ -33,11 +32,13 @@ class RowOrFile(click.ParamType[str | Path]):
         self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
     ) -> str | Path:
         """Tell a row from a file; the file is not read."""
-        if isinstance(value, Path) or value in ROWS:
+        from stylegan.configs import CONFIGS
+
+        if isinstance(value, Path) or value in CONFIGS:
             return value
         path = Path(value)
         if "/" not in value and path.suffix != ".json" and not path.exists():
-            self.fail(f"{value!r} is not one of {', '.join(ROWS)}, nor a JSON file", param, ctx)
+            self.fail(f"{value!r} is not one of {', '.join(CONFIGS)}, nor a JSON file", param, ctx)
         return path
 
 

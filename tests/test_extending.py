@@ -9,15 +9,22 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from stylegan.configs import CONFIGS
+from stylegan.networks.generator import build_generator
+from stylegan.presets import apply_preset
+from stylegan_eval.engine.sampling import latents, to_uint8
+from stylegan_eval.images.files import open_images
 from stylegan_eval.networks import DETECTORS, DISTANCES
 from stylegan_eval.settings.common import Features
 from stylegan_eval.settings.others import DistanceName
 
 ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"```python\n# (\S+) \((.*?)\)\n(.*?)```", flags=re.DOTALL)
+BLOCK = re.compile(r"```python\n# (\S+) \((.*)\)\n((?s:.*?))```")
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +48,15 @@ def with_block(old, where, code):
         return code
     if where == "at the end":
         return f"{old}\n\n{code}"
+    if where.startswith("after `"):
+        line = where.removeprefix("after `").removesuffix("`")
+        assert old.count(f"{line}\n") == 1
+        return old.replace(f"{line}\n", f"{line}\n{code}")
     if where == "imports":
         return re.sub(r"^from stylegan", f"{code}\\g<0>", old, count=1, flags=re.MULTILINE)
     table = where.removeprefix("in ")
-    start = re.search(rf"^{table}\b[^=]*= .*?[{{\[]\n", old, flags=re.MULTILINE | re.DOTALL)
+    begins = r"[^=]*= (?:MappingProxyType\(\s*|Literal)?[({\[]\n"
+    start = re.search(rf"^{table}\b{begins}", old, flags=re.MULTILINE)
     return old[: start.end()] + code + old[start.end() :]
 
 
@@ -94,6 +106,56 @@ def test_the_new_metric_has_its_command_and_its_place_in_training(extended):
     (extended / "program.py").write_text(program)
     done = run(extended, module="program")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_configuration_a_preset_and_an_option_of_training(extended, tmp_path):
+    config = ["--config", "G", "--preset", "tiny-32"]
+    done = run(extended, *config, "--print-config", module="stylegan.train")
+    assert done.returncode == 0, done.stderr
+    tree = json.loads(done.stdout)
+    assert (tree["name"], tree["resolution"], tree["loss"]["r1_gamma"]) == ("G", 32, 20.0)
+    data, out = tmp_path / "data.zip", tmp_path / "run"
+    make = ["avatars", data, "--count", 8, "--resolution", 32]
+    assert run(extended, *make, module="stylegan.data").returncode == 0
+    start = [*config, "--data", data, "--out", out, "--kimg", 0.02, "--warmup", 0]
+    start += ["--title", "Of a document", "--cache", tmp_path, "--device", "cpu"]
+    done = run(extended, *start, module="stylegan.train")
+    assert done.returncode == 0, done.stderr
+    assert "Of a document:" in (out / "train.log").read_text()
+    assert json.loads((out / "run.json").read_text())["title"] == "Of a document"
+    assert "--title TEXT" in run(extended, "--help", module="stylegan.train").stdout
+
+
+def test_a_format_of_data_sets(extended, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
+    records = [bytes([number]) + image.tobytes() for number, image in enumerate(pixels)]
+    source = tmp_path / "data_batch_1.bin"
+    source.write_bytes(b"".join(records))
+    done = run(extended, "prepare", source, tmp_path / "out.zip", module="stylegan.data")
+    assert done.returncode == 0, done.stderr
+    with open_images(tmp_path / "out.zip") as files:
+        assert np.array_equal(np.stack([files.read(number) for number in range(5)]), pixels)
+        assert files.labels.tolist() == [0, 1, 2, 3, 4]
+    source.write_bytes(b"".join(records)[:-1])
+    done = run(extended, "inspect", source, module="stylegan.data")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "expected records of 3073 bytes" in done.stderr
+
+
+def test_an_importer_of_networks(extended, tmp_path):
+    network = build_generator(apply_preset(CONFIGS["F"], "demo-32"), seed=0)
+    torch.save(network.state_dict(), tmp_path / "bare.pt")
+    words = ["grid", "--ckpt", tmp_path / "bare.pt", "--seeds", "0", tmp_path / "one.png"]
+    done = run(extended, *words, module="stylegan.sample.cli")
+    assert done.returncode == 0, done.stderr
+    z = latents(0, [0], network.z_dim)
+    with torch.inference_mode():
+        image = network.synthesis(network.mapping(z), network.g.fixed_noise())
+    expected = to_uint8(image)[0].permute(1, 2, 0).numpy()
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "one.png")), expected)
+    torch.save({**network.state_dict(), "more": torch.zeros(1)}, tmp_path / "bare.pt")
+    done = run(extended, *words, module="stylegan.sample.cli")
+    assert "has a foreign tensor 'more'" in done.stderr
 
 
 def test_names_of_networks_have_their_rows():

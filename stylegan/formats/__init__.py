@@ -2,4 +2,8 @@
 
 from stylegan.formats import genforce, huangzh13, rosinality
 
-LAYOUTS = (rosinality.LAYOUT, huangzh13.LAYOUT, genforce.LAYOUT)
+LAYOUTS = (
+    rosinality.LAYOUT,
+    huangzh13.LAYOUT,
+    genforce.LAYOUT,
+)

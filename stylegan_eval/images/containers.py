@@ -1,12 +1,18 @@
 """Data sets that are neither image files nor a zip of them: which kind a path holds."""
 
 import struct
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
-Kind = Literal["LMDB", "tar", "TFRecords"]
+Kind = Literal[
+    "LMDB",
+    "TFRecords",
+    "tar",
+]
 DATA_FILE = "data.mdb"
 TAR_SUFFIX, TFRECORD_SUFFIX = ".tar", ".tfrecords"
 TORCHVISION = "torchvision:"
@@ -22,18 +28,20 @@ _CRC_MASK = 0xA282EAD8
 def container_at(path: Path) -> Kind | None:
     """Kind of a data set, None where it is none of these; the file or folder must be there."""
     if path.is_dir():
-        if (path / DATA_FILE).exists():
-            return "LMDB"
-        if any(path.glob(f"*{TFRECORD_SUFFIX}")):
-            return "TFRecords"
-        return "tar" if any(path.glob(f"*{TAR_SUFFIX}")) else None
+        return next((kind for kind, row in CONTAINERS.items() if any(path.glob(row.files))), None)
     with path.open("rb") as file:
         start = file.read(_START_BYTES)
-    if any(start[place : place + 4] == _LMDB_MAGIC for place in _LMDB_MAGIC_PLACES):
-        return "LMDB"
-    if start[_TAR_MAGIC_PLACE:].startswith(_TAR_MAGIC) or path.suffix == TAR_SUFFIX:
-        return "tar"
-    return "TFRecords" if path.suffix == TFRECORD_SUFFIX or _is_tfrecord(start) else None
+    of_content = (kind for kind, row in CONTAINERS.items() if row.begins(start))
+    of_name = (kind for kind, row in CONTAINERS.items() if path.match(row.files))
+    return next(of_content, None) or next(of_name, None)
+
+
+def _is_lmdb(start: bytes) -> bool:
+    return any(start[place : place + 4] == _LMDB_MAGIC for place in _LMDB_MAGIC_PLACES)
+
+
+def _is_tar(start: bytes) -> bool:
+    return start[_TAR_MAGIC_PLACE:].startswith(_TAR_MAGIC)
 
 
 def _is_tfrecord(start: bytes) -> bool:
@@ -48,3 +56,19 @@ def masked_crc(data: bytes) -> int:
     """Checksum of TFRecords."""
     crc = int(import_module("google_crc32c").value(data))
     return ((crc >> 15 | crc << 17) + _CRC_MASK) & 0xFFFFFFFF
+
+
+class Container(NamedTuple):
+    """How a kind of data set is told."""
+
+    files: str  # Pattern of its files' names, in a folder and alone
+    begins: Callable[[bytes], bool]  # Whether these are the first bytes of such a file
+
+
+CONTAINERS: Mapping[Kind, Container] = MappingProxyType(
+    {
+        "LMDB": Container(DATA_FILE, _is_lmdb),
+        "TFRecords": Container(f"*{TFRECORD_SUFFIX}", _is_tfrecord),
+        "tar": Container(f"*{TAR_SUFFIX}", _is_tar),
+    }
+)

@@ -17,7 +17,12 @@ from stylegan_eval.images.containers import TORCHVISION, Kind, container_at
 
 # What opens a container of a kind that `images.containers` tells; None is a folder or a zip.
 FORMATS: Mapping[Kind | None, Callable[[Path], Source]] = MappingProxyType(
-    {"LMDB": open_database, "TFRecords": open_tfrecords, "tar": open_tars, None: open_files}
+    {
+        "LMDB": open_database,
+        "TFRecords": open_tfrecords,
+        "tar": open_tars,
+        None: open_files,
+    }
 )
 
 
