@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stylegan_eval.api.functions import prdc as prdc
     from stylegan_eval.api.functions import precision_recall as precision_recall
     from stylegan_eval.api.functions import statistics as statistics
+    from stylegan_eval.api.functions import vendi as vendi
     from stylegan_eval.api.results import Results as Results
     from stylegan_eval.api.results import frame as frame
     from stylegan_eval.api.streaming import FID as FID
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "functions": (
         *("fid", "kid", "inception_score", "precision_recall", "prdc", "cmmd", "ppl"),
-        *("linear_separability", "evaluate", "statistics", "load_statistics"),
+        *("vendi", "linear_separability", "evaluate", "statistics", "load_statistics"),
     ),
     "results": ("Results", "frame"),
     "streaming": ("FID", "KID", "InceptionScore", "PrecisionRecall", "PRDC"),

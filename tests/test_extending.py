@@ -83,24 +83,24 @@ def colours(tmp_path, monkeypatch):
 
 def test_a_metric_of_images_and_a_feature_network(extended, colours):
     args = ["--images", colours, "-n", 12, "--features", "thumbnail", "--device", "cpu", "--json"]
-    done = run(extended, "all", *args, "--data", colours, "--metrics", "fid,vendi")
+    done = run(extended, "all", *args, "--data", colours, "--metrics", "fid,rank")
     assert done.returncode == 0, done.stderr
     values = {row["metric"]: row["value"] for row in json.loads(done.stdout)["results"]}
-    # The same images, in three orthogonal directions, equally often.
-    assert values == pytest.approx({"fd_thumbnail": 0, "vendi12[thumbnail]": 3}, abs=1e-6)
+    # The same images; three orthogonal directions, equally often, differ in two.
+    assert values == pytest.approx({"fd_thumbnail": 0, "rank12[thumbnail]": 2}, abs=1e-6)
 
 
 def test_the_new_metric_has_its_command_and_its_place_in_training(extended):
-    done = run(extended, "vendi", "--help")
-    assert "the effective number of different images" in done.stdout
+    done = run(extended, "rank", "--help")
+    assert "in how many directions images differ" in done.stdout
     assert "thumbnail" in done.stdout
     program = "\n".join(
         [
             "from stylegan.training.metric_names import MetricSettings",
             "from stylegan_eval.metrics import higher_is_better",
-            "[asked] = MetricSettings(metrics='vendi6k', metrics_features='thumbnail').asked()",
+            "[asked] = MetricSettings(metrics='rank6k', metrics_features='thumbnail').asked()",
             "assert (asked.settings.num, asked.settings.features) == (6000, 'thumbnail')",
-            "assert asked.better(2, 1) and higher_is_better('vendi6k[thumbnail]')",
+            "assert asked.better(2, 1) and higher_is_better('rank6k[thumbnail]')",
         ]
     )
     (extended / "program.py").write_text(program)

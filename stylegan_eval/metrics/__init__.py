@@ -18,6 +18,7 @@ from stylegan_eval.settings.image_metrics import (
     KidSettings,
     PrdcSettings,
     PrSettings,
+    VendiSettings,
 )
 from stylegan_eval.settings.others import LsSettings, PplSettings
 
@@ -127,6 +128,15 @@ METRICS: Mapping[str, MetricRow] = MappingProxyType(
             fake=("vectors",),
             real=("vectors",),
             in_all=False,  # CLIP is a download of 900 MB
+        ),
+        "vendi": MetricRow(
+            place="stylegan_eval.metrics.vendi:vendi",
+            settings=VendiSettings,
+            inputs=(*GENERATED, "weights"),
+            help="Vendi score: the effective number of different images.",
+            fake=("vectors",),
+            higher_is_better=True,
+            in_all=False,
         ),
         "ppl": MetricRow(
             place="stylegan_eval.metrics.ppl:evaluate",

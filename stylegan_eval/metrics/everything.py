@@ -11,6 +11,7 @@ from stylegan_eval.settings.image_metrics import GeneratedSettings, RealSettings
 from stylegan_eval.settings.others import Crop, Derivative, DistanceName, LsSettings, PplSettings
 
 _DEFAULT = ",".join(name for name, metric in METRICS.items() if metric.in_all)
+_OTHERS = ", ".join(name for name, metric in METRICS.items() if not metric.in_all)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class AllSettings(RealSettings):
     """Which metrics, and their numbers; what is not here is each metric's default."""
 
     metrics: str = choice(
-        _DEFAULT, "Which to measure, also cmmd; ls only where --classifiers is given."
+        _DEFAULT, f"Which to measure, also {_OTHERS}; ls only where --classifiers is given."
     )
     num: int = choice(50_000, "Generated images for all but ppl and ls.")
     subset_size: int = choice(1000, "Images of a subset of kid.")

@@ -201,6 +201,13 @@ class CmmdSettings(RealSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VendiSettings(GeneratedSettings):
+    """Protocol of the Vendi score (Friedman and Dieng 2023)."""
+
+    num: int = choice(50_000, "Generated images.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatsSettings(FeatureSettings):
     """Images and network of a file of statistics."""
 

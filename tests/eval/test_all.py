@@ -120,7 +120,10 @@ def test_what_is_not_defined_is_left_out_with_a_note(run, image_folder, tmp_path
 def test_bad_choices_are_one_line(run, image_folder, tmp_path):
     data = ["--data", image_folder("reals", 40, size=64), *LITE]
     for args, message in [
-        (["--metrics", "fid,fids"], "fids is not among fid, kid, is, pr, prdc, cmmd, ppl, ls"),
+        (
+            ["--metrics", "fid,fids"],
+            "fids is not among fid, kid, is, pr, prdc, cmmd, vendi, ppl, ls",
+        ),
         (["--metrics", ","], "nothing is not among"),
         (["-n", 20], "--subset-size must be from 2 to --num (20), got 1000"),
         (["--metrics", "fid", "-n", 41], "the data has 40 images"),
