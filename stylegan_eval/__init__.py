@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stylegan_eval.api.functions import kid as kid
     from stylegan_eval.api.functions import linear_separability as linear_separability
     from stylegan_eval.api.functions import load_statistics as load_statistics
+    from stylegan_eval.api.functions import mifid as mifid
     from stylegan_eval.api.functions import ppl as ppl
     from stylegan_eval.api.functions import prdc as prdc
     from stylegan_eval.api.functions import precision_recall as precision_recall
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "functions": (
         *("fid", "kid", "inception_score", "precision_recall", "prdc", "cmmd", "ppl"),
-        *("vendi", "linear_separability", "evaluate", "statistics", "load_statistics"),
+        *("mifid", "vendi", "linear_separability", "evaluate", "statistics", "load_statistics"),
     ),
     "results": ("Results", "frame"),
     "streaming": ("FID", "KID", "InceptionScore", "PrecisionRecall", "PRDC"),

@@ -144,11 +144,20 @@ def _parts(groups: Sequence[FeatureStats], n: int) -> list[tuple[FeatureStats, l
 def fid(settings: FidSettings, fake: ImageFeatures, real: ImageFeatures) -> list[Value]:
     """Distance with its standard error, and where images suffice its limit for infinitely many."""
     name = inception_name("fid", "fd", settings, fake.detector)
+    return fid_values(name, fake, real)[: 1 if settings.floor else 2]
+
+
+def fid_of(fake: ImageFeatures, real: ImageFeatures) -> Estimate:
+    """Estimate from images or, without an error, from statistics."""
     distance = FrechetTo(real.moments)
-    note = _note(fake, real)
     if fake.stored is not None:
-        return [Value(name=name, value=distance(fake.stored), notes=[note])]
-    result = estimate(distance, fake.blocks, real.sample)
+        return Estimate(distance(fake.stored), None)
+    return estimate(distance, fake.blocks, real.sample)
+
+
+def fid_values(name: str, fake: ImageFeatures, real: ImageFeatures) -> list[Value]:
+    """Distance and, where there is one, limit, under this name."""
+    result = fid_of(fake, real)
     errors = [
         (name, result.value, result.stderr),
         (f"{name}_inf", result.limit, result.limit_stderr),
@@ -159,14 +168,15 @@ def fid(settings: FidSettings, fake: ImageFeatures, real: ImageFeatures) -> list
             value=value,
             stderr=stderr,
             details=error_details(result.redrawn(stderr)) if stderr else {},
-            notes=[note],
+            notes=[few_images_note(fake, real)],
         )
-        for name, value, stderr in errors[: 1 if settings.floor else 2]
+        for name, value, stderr in errors
         if value is not None
     ]
 
 
-def _note(fake: ImageFeatures, real: ImageFeatures) -> str:
+def few_images_note(fake: ImageFeatures, real: ImageFeatures) -> str:
+    """Say where images do not span the features."""
     counts = [n for n in (fake.moments.count, real.moments.count) if n is not None]
     dim = len(real.moments.mean)
     if min(counts, default=dim + 1) > dim:

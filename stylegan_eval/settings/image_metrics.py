@@ -98,6 +98,20 @@ class FidSettings(RealSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MifidSettings(RealSettings):
+    """Protocol of the memorization-informed Fréchet distance (Bai et al. 2021)."""
+
+    threshold: float = choice(
+        0.1, "Cosine distance from the nearest real images from which on nothing counts as copied."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.threshold <= 1:
+            raise UserError(f"--threshold must be above 0 and at most 1, got {self.threshold}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class KidSettings(RealSettings):
     """Protocol of the Kernel Inception Distance."""
 
