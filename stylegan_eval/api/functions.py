@@ -18,17 +18,17 @@ from stylegan_eval.generators.loading import pick_device
 from stylegan_eval.images.memory import Range
 from stylegan_eval.metrics import METRICS, MetricRow
 from stylegan_eval.metrics.everything import ALL
+from stylegan_eval.metrics.given import all_images
 from stylegan_eval.metrics.image_metrics import moments_of
 from stylegan_eval.metrics.measure import measure
-from stylegan_eval.metrics.sources import all_images
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import StatsSettings
 
 Weights = Mapping[str, str | Path] | str | Path | None
-_FAKE = """fake: generated images, or what draws them: a folder or zip; arrays or tensors
-[N, 3, H, W] or [N, H, W, 3]; an iterable of batches; a checkpoint or the name of a carried network;
-a generator with z_dim and resolution; a function (n, seed) -> images; statistics (fid).
+_FAKE = """fake: generated images, or what draws them: a folder, zip, .npz or .npy; arrays or
+tensors [N, 3, H, W] or [N, H, W, 3]; an iterable of batches; a checkpoint or the name of a carried
+network; a generator with z_dim and resolution; a function (n, seed) -> images; statistics (fid).
 """
 _REAL = """real: real images, likewise; or statistics (fid).
 """

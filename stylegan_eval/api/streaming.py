@@ -8,7 +8,6 @@ a random one.
 import hashlib
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, ClassVar, Self
 
@@ -22,15 +21,16 @@ from stylegan_eval.api.results import Results
 from stylegan_eval.api.sides import in_python, real_side
 from stylegan_eval.engine.blocks import Blocks, Run, split
 from stylegan_eval.engine.cache import check_cache
-from stylegan_eval.engine.stats_file import StoredStats, read_stats
+from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import pick_device
 from stylegan_eval.images.memory import Range, batches_of
 from stylegan_eval.metrics import METRICS, Kind
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
+from stylegan_eval.metrics.given import is_statistics, only_moments, opened, statistics_of
 from stylegan_eval.metrics.image_metrics import files_features, stored_features
 from stylegan_eval.metrics.naming import make_row, where
-from stylegan_eval.metrics.sources import choose_reals, is_statistics, opened
+from stylegan_eval.metrics.sources import choose_reals
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.networks.network import FeatureNetwork
 from stylegan_eval.settings.common import Sampling
@@ -77,9 +77,12 @@ class StreamingMetric:
             kind = METRICS[self.metric].settings
             self._given = checked(kind, settings)
             side = None if real is None else real_side(real, real_range)
-            self._data = (
-                read_stats(side) if is_statistics(side) and isinstance(side, Path) else side
-            )
+            self._data = side
+            moments = only_moments([kind])
+            if is_statistics(side, moments=moments):
+                self._data = statistics_of(side)
+                if not moments:
+                    raise UserError("real: statistics are for FID alone: give images")
 
     def update(self, images: Any, real: bool = False) -> None:  # noqa: FBT001, FBT002
         """Look at a batch of generated images, or of real ones: uint8, or floats in `range`."""

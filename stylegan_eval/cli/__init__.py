@@ -60,8 +60,8 @@ def _command(name: str, metric: MetricRow) -> click.Command:
     # The options are made from dataclasses, so they arrive by name.
     @click.pass_context
     def run(ctx: click.Context, /, csv: Path | None, as_json: bool, **values: Any) -> None:
+        from stylegan_eval.metrics.given import all_images
         from stylegan_eval.metrics.measure import measure, open_run
-        from stylegan_eval.metrics.sources import all_images
         from stylegan_eval.results import results
 
         named = Inputs(**{key: values.pop(key) for key in inputs})

@@ -63,11 +63,12 @@ INPUTS: Mapping[str, click.Option] = {
         help="Black and white in the images of --generator: 0,1 or 0,255.  [default: -1,1]",
     ),
     "images": click.Option(
-        ["--images"], type=FILE, help="Instead: generated images, a folder or a zip (fid: or .npz)."
+        ["--images"],
+        type=FILE,
+        help="Instead: generated images: a folder, a zip, an array (.npz, .npy);"
+        " for fid statistics too (.npz).",
     ),
-    "data": click.Option(
-        ["--data"], type=FILE, help="Real images: a folder or a zip (fid: or .npz)."
-    ),
+    "data": click.Option(["--data"], type=FILE, help="Real images, likewise."),
     "weights": click.Option(
         ["--weights"],
         multiple=True,

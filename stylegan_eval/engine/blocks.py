@@ -9,7 +9,7 @@ blocks in their order, has the same bits every time. The jackknife leaves out bl
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import pairwise
@@ -62,10 +62,10 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def load_arrays(path: Path) -> dict[str, NDArray[Any]] | None:
-    """Read the arrays of `path`; None when there is no such file or it is damaged."""
+def load_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]] | None:
+    """As `read_npz`; None when there is no such file or it is damaged."""
     try:
-        return read_npz(path)
+        return read_npz(path, names)
     except (UserError, OSError):
         return None
 

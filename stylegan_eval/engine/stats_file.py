@@ -4,6 +4,7 @@
 number of images, the network and the images' content, which others ignore.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 
 from stylegan_eval.engine.blocks import Key, load_arrays, save_arrays
 from stylegan_eval.engine.files import check_writable, sha256_of
+from stylegan_eval.engine.npy import names_in_npz
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
+
+IMAGES = "arr_0"  # images that a file may hold besides, or instead: see `images.arrays`
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,10 +46,14 @@ def read_stats(path: Path) -> StoredStats:
     """Read a file of statistics; runs no code of the file."""
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected a file of statistics (.npz)")
-    arrays = load_arrays(path)
+    arrays = load_arrays(path, ("mu", "sigma", "about"))
+    names = frozenset[str]() if arrays is None else names_in_npz(path)
     if arrays is None or not {"mu", "sigma"} <= arrays.keys():
-        content = "" if arrays is None else f" (it holds {', '.join(sorted(arrays)) or 'nothing'})"
-        raise UserError(f"{path}: not a file of statistics{content}; expected mu and sigma")
+        content = "" if arrays is None else f" (it holds {', '.join(sorted(names)) or 'nothing'})"
+        raise UserError(
+            f"{path}: not a file of statistics{content}; expected mu and sigma, or images in"
+            f" {IMAGES}"
+        )
     mean, cov = (_numbers(arrays[name], f"{path}: {name}") for name in ("mu", "sigma"))
     if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
         raise UserError(
@@ -62,8 +70,17 @@ def read_stats(path: Path) -> StoredStats:
         cov=(cov + cov.T) / 2,
         count=about.get("count"),
         detector=about.get("detector", ""),
-        content=about.get("content", sha256_of(path)),
+        content=about.get("content") or _digest(path, mean, cov, with_images=IMAGES in names),
     )
+
+
+def _digest(
+    path: Path, mean: NDArray[np.float64], cov: NDArray[np.float64], *, with_images: bool
+) -> str:
+    """SHA-256 of a file; of the statistics alone where a gigabyte of images may be with them."""
+    if with_images:
+        return hashlib.sha256(mean.tobytes() + cov.tobytes()).hexdigest()
+    return sha256_of(path)
 
 
 def check_new(path: Path) -> None:

@@ -15,9 +15,10 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import Kind, features, metric_of
 from stylegan_eval.metrics.both_sides import on_both_sides
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
+from stylegan_eval.metrics.given import only_moments, opened, statistics_unused
 from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, collect, pass_key
 from stylegan_eval.metrics.naming import make_row, where
-from stylegan_eval.metrics.sources import choose_reals, open_pair, opened
+from stylegan_eval.metrics.sources import choose_reals, open_pair
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs, Sampling
@@ -113,6 +114,11 @@ def evaluate_each(
             about["note"] = one_note(
                 about.get("note", ""),
                 same if metric.real else "",
+                *(
+                    statistics_unused(side)
+                    for side in (inputs.images, inputs.data)
+                    if only_moments([type(settings)]) and not only_moments(map(type, metrics))
+                ),
                 _unnamed(fakes, inputs.images, settings),
                 _unnamed(compared, inputs.data, settings),
             )

@@ -2,35 +2,35 @@
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
 from stylegan_eval.engine.blocks import Key, Run
 from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.engine.sampling import Stream, random_choice, random_stream
-from stylegan_eval.engine.stats_file import StoredStats, read_stats
+from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UndefinedMetricError, UserError
 from stylegan_eval.generators.factories import generator_from
 from stylegan_eval.generators.functions import ImageFunction
 from stylegan_eval.generators.loading import load_generator
 from stylegan_eval.generators.variants import vary
-from stylegan_eval.images.content import content_digest
-from stylegan_eval.images.files import ImageFiles, open_images, prepare_command
-from stylegan_eval.images.memory import MemoryImages
-from stylegan_eval.metrics import metric_of
+from stylegan_eval.images.files import ImageFiles, prepare_command
+from stylegan_eval.metrics.given import (
+    content_of,
+    is_statistics,
+    only_moments,
+    opened,
+    statistics_of,
+)
 from stylegan_eval.metrics.image_pass import FileImages, FunctionImages, GeneratedImages, Images
 from stylegan_eval.results.results import one_note
 from stylegan_eval.settings.common import ImageSet, Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
-    FeatureSettings,
     FidSettings,
     GeneratedSettings,
     RealSettings,
-    subset_size_for,
 )
 
 
@@ -46,10 +46,11 @@ def open_pair(
     """
     drawing = metrics[0] if metrics else GeneratedSettings()
     compared = [settings for settings in metrics if isinstance(settings, RealSettings)]
-    rows = [metric_of(settings) for settings in metrics]
-    only_moments = rows and all(row.fake == row.real == ("moments",) for row in rows)
-    if any(map(is_statistics, (inputs.images, inputs.data))) and not only_moments:
-        raise UserError("a file of statistics holds mean and covariance: only fid can use it")
+    moments = only_moments(map(type, metrics))
+    for side in (inputs.images, inputs.data):
+        if not moments and is_statistics(side, moments=False):
+            statistics_of(side)
+            raise UserError("a file of statistics holds mean and covariance: only fid can use it")
     with contextlib.ExitStack() as stack:
         if any(isinstance(settings, FidSettings) and settings.floor for settings in metrics):
             if inputs.ckpt or inputs.generator or inputs.images:
@@ -61,70 +62,21 @@ def open_pair(
             yield _halves(stack.enter_context(_open_data(inputs)), compared[0])
             return
         fakes: Images | StoredStats
-        if is_statistics(inputs.images):
+        if is_statistics(inputs.images, moments=moments):
             drawing.check_no_variation("--images are drawn already")
-            fakes = _statistics(inputs.images)
+            fakes = statistics_of(inputs.images)
         else:
             fakes = stack.enter_context(_open_generated(inputs, sampling, run.device, drawing))
         if not compared:
             yield fakes, None
-        elif is_statistics(inputs.data):
-            yield fakes, _statistics(inputs.data)
+        elif is_statistics(inputs.data, moments=moments):
+            yield fakes, statistics_of(inputs.data)
         else:
             files = stack.enter_context(_open_data(inputs))
             reals = _chosen(files, compared[0], fakes)
             for settings in compared:
                 settings.check_reals(reals.num)
             yield fakes, reals
-
-
-def all_images(inputs: Inputs, kind: type[Sampling], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as they are given; where `num` is not, it is all images that are there.
-
-    All real ones are taken then as well, and a subset of kid is no larger than both sides.
-    """
-    settings = dict(given)
-    count = None if "num" in given else _count(inputs.images)
-    if count is None or not issubclass(kind, FeatureSettings):
-        return settings
-    settings["num"] = count
-    defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}
-    reals = _count(inputs.data) if "reals" in defaults else None
-    if reals is not None:
-        settings.setdefault("reals", "random" if reals == count else "full")
-    most = min(count, reals or count)
-    if defaults.get("subset_size", 0) > most:
-        settings.setdefault("subset_size", subset_size_for(most))
-    return settings
-
-
-def _count(side: Any) -> int | None:
-    """How many images are there; None where they are drawn, or the file does not say it."""
-    if side is None or isinstance(side, ImageFunction):
-        return None
-    if is_statistics(side):
-        return _statistics(side).count
-    with opened(side) as files:
-        return len(files)
-
-
-def is_statistics(side: Any) -> bool:
-    """Whether a side is statistics, or a file of them (.npz)."""
-    return isinstance(side, StoredStats) or (isinstance(side, Path) and side.suffix == ".npz")
-
-
-def _statistics(side: Any) -> StoredStats:
-    return side if isinstance(side, StoredStats) else read_stats(side)
-
-
-def opened(side: Any) -> contextlib.AbstractContextManager[ImageFiles | MemoryImages]:
-    """The images of a folder or a zip, or those that a program holds."""
-    return side if isinstance(side, MemoryImages) else open_images(side)
-
-
-def content_of(files: ImageSet) -> str:
-    """Digest of what the images are."""
-    return content_digest(files) if isinstance(files, ImageFiles) else files.digest
 
 
 def load_named_generator(inputs: Inputs, device: torch.device) -> LoadedGenerator:
@@ -297,10 +249,10 @@ def check_size(files: ImageSet, size: tuple[int, int], what: str = "the generato
     raise UserError(f"the data is {width}x{height}, {what} {wanted}: {fix}")
 
 
-def _open_data(inputs: Inputs) -> contextlib.AbstractContextManager[ImageFiles | MemoryImages]:
+def _open_data(inputs: Inputs) -> contextlib.AbstractContextManager[ImageSet]:
     if inputs.data is None:
         raise UserError("--data is missing: name a folder or a zip of real images")
-    if is_statistics(inputs.data):
+    if is_statistics(inputs.data, moments=False):
         raise UserError("--floor needs images: --data is a file of statistics")
     return opened(inputs.data)
 

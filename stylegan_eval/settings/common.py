@@ -48,11 +48,10 @@ class Inputs:
     range: tuple[float, float] | None = None
     """Of the values of the images of ``generator``; None for about [-1, 1]."""
     images: Any = None
-    """Instead of a generator: a folder or a zip of generated images; of a program an `ImageSet`, an
-    `generators.functions.ImageFunction` or statistics."""
+    """Instead of a generator: the path of generated images or statistics; of a program an
+    `ImageSet`, an `generators.functions.ImageFunction` or statistics."""
     data: Any = None
-    """The real images: a folder, a zip or statistics (.npz); of a program an `ImageSet` or
-    statistics."""
+    """The real images, likewise; of a program an `ImageSet` or statistics."""
     weights: Mapping[str, Path] = field(default_factory=dict)
     """Weights files by the network's name; "" stands for the only network of a command. What is not
     named is the official file."""

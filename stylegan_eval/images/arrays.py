@@ -1,0 +1,178 @@
+"""Images of one array in a file of NumPy's: `.npz` batches as ADM writes them, and `.npy`."""
+
+import hashlib
+import math
+import os
+import struct
+import zipfile
+import zlib
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import IO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylegan_eval.engine.files import stamp_of
+from stylegan_eval.engine.npy import read_header
+from stylegan_eval.engine.stats_file import IMAGES as MEMBER
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.engine.zip_guard import check_entry, open_zip
+from stylegan_eval.errors import UserError
+from stylegan_eval.images.files import CHANGED
+
+ENDINGS = (".npz", ".npy")
+_EXPECTED = "expected images, uint8 [N, H, W, 3] or [N, 3, H, W]"
+_AT_ONCE = 2**24  # bytes
+_LOCAL = struct.Struct("<4s22xHH")  # what stands in a zip before the name of an entry
+_LOCAL_SIGNATURE = b"PK\x03\x04"
+
+
+class ArrayImages:
+    """Images of one array, read one by one from the file; read as `files.ImageFiles` are.
+
+    What is packed is unpacked once, into memory. Reading from several threads is safe.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise UserError(f"{path} does not exist; expected {_EXPECTED[9:]}")
+        self.path = path
+        self._lock = Lock()
+        self._packed: zipfile.ZipInfo | None = None  # a deflated member
+        self._crc: int | None = None  # of a stored one
+        with parsing(path, "not an array of images"):
+            self._file = os.open(path, os.O_RDONLY)
+            try:
+                self._stamp = stamp_of(os.fstat(self._file))
+                self._find(path.stat().st_size)
+            except BaseException:
+                self.close()
+                raise
+
+    def _find(self, total: int) -> None:
+        """Where the array begins, and its shape."""
+        if self.path.suffix.lower() == ".npy":
+            with self.path.open("rb") as file:
+                self._take_header(file, total)
+                self._start, self._header_bytes = file.tell(), file.tell()
+            return
+        with open_zip(self.path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            if names.count(MEMBER) != 1:
+                held = ", ".join(names) or "nothing"
+                raise UserError(f"holds {held:.200}; {_EXPECTED}, in one {MEMBER}")
+            info = archive.getinfo(f"{MEMBER}.npy")
+            check_entry(info, total, f"{self.path}: {MEMBER}")
+            with archive.open(info) as member:
+                self._take_header(member, info.file_size)
+                self._header_bytes = member.tell()
+        if info.compress_type != zipfile.ZIP_STORED:
+            self._packed = info
+            return
+        signature, name, extra = _LOCAL.unpack(
+            os.pread(self._file, _LOCAL.size, info.header_offset)
+        )
+        if signature != _LOCAL_SIGNATURE:
+            raise UserError(f"{MEMBER} is not where the zip says")
+        self._start = info.header_offset + _LOCAL.size + name + extra + self._header_bytes
+        self._crc = info.CRC
+
+    def _take_header(self, file: IO[bytes], size: int) -> None:
+        shape, fortran_order, dtype = read_header(file, size)
+        self._channels_first = len(shape) == 4 and shape[1] in (1, 3)
+        is_images = self._channels_first or (len(shape) == 4 and shape[3] in (1, 3))
+        if dtype != np.uint8 or not is_images or 0 in shape:
+            raise UserError(f"holds {dtype} {list(shape)!s:.60}; {_EXPECTED}")
+        if math.prod(shape) > size - file.tell():
+            raise UserError(f"declares an array {list(shape)}, which {size} bytes do not fill")
+        if fortran_order and math.prod(shape) > max(shape):
+            raise UserError("is in Fortran's order: save it again, np.ascontiguousarray(array)")
+        self._shape: tuple[int, ...] = shape
+
+    def __len__(self) -> int:
+        return self._shape[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Image number `index`, uint8 [3, H, W]."""
+        return np.ascontiguousarray(self._images(index, index + 1)[0])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all pixels, equal to that of the same images in memory."""
+        shape = (3, *self._images(0, 1).shape[2:])
+        digest = hashlib.sha256(f"{shape}".encode())
+        crc = 0
+        if self._crc is not None:
+            crc = zlib.crc32(self._bytes(self._start - self._header_bytes, self._header_bytes))
+        step = max(1, _AT_ONCE // self._image_bytes)
+        for start in range(0, len(self), step):
+            stop = min(start + step, len(self))
+            if self._crc is not None:
+                place = self._start + start * self._image_bytes
+                crc = zlib.crc32(self._bytes(place, (stop - start) * self._image_bytes), crc)
+            digest.update(np.ascontiguousarray(self._images(start, stop)).data)
+        if self._crc not in (None, crc):
+            raise UserError(f"{self.path}: {MEMBER} is damaged (CRC-32): get the file again")
+        return digest.hexdigest()
+
+    @property
+    def _image_bytes(self) -> int:
+        return math.prod(self._shape[1:])
+
+    def _images(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Some images, [n, 3, H, W]."""
+        shape = (stop - start, *self._shape[1:])
+        if self._packed is not None:
+            images = self._unpacked[start:stop]
+        else:
+            data = self._bytes(self._start + start * self._image_bytes, math.prod(shape))
+            images = np.frombuffer(data, np.uint8).reshape(shape)
+        if not self._channels_first:
+            images = images.transpose(0, 3, 1, 2)
+        return np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
+
+    def _bytes(self, place: int, count: int) -> bytes:
+        data = os.pread(self._file, count, place)
+        if len(data) != count or stamp_of(os.fstat(self._file)) != self._stamp:
+            raise UserError(f"{self.path}: {CHANGED}")
+        return data
+
+    @property
+    def _unpacked(self) -> NDArray[np.uint8]:
+        """All images of a packed member."""
+        with self._lock:
+            return self._all
+
+    @cached_property
+    def _all(self) -> NDArray[np.uint8]:
+        assert self._packed is not None
+        with parsing(f"{self.path}: {MEMBER}", "cannot be read"):
+            images = np.empty(self._shape, np.uint8)
+            rest = images.data.cast("B")
+            with open_zip(self.path) as archive, archive.open(self._packed) as member:
+                member.read(self._header_bytes)
+                for place in range(0, len(rest), _AT_ONCE):
+                    _fill(member, rest[place : place + _AT_ONCE])
+                member.read(1)  # the end, where the CRC-32 is checked
+        return images
+
+
+def _fill(file: IO[bytes], view: memoryview) -> None:
+    data = file.read(len(view))
+    if len(data) != len(view):
+        raise UserError("ends too early")
+    view[:] = data

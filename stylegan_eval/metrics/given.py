@@ -1,0 +1,98 @@
+"""What stands on a side of a measurement: a set of images, or statistics of one."""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from stylegan_eval.engine.npy import names_in_npz
+from stylegan_eval.engine.stats_file import IMAGES, StoredStats, read_stats
+from stylegan_eval.errors import UserError
+from stylegan_eval.generators.functions import ImageFunction
+from stylegan_eval.images.arrays import ENDINGS, ArrayImages
+from stylegan_eval.images.content import content_digest
+from stylegan_eval.images.files import ImageFiles, open_images
+from stylegan_eval.metrics import METRICS
+from stylegan_eval.settings.common import ImageSet, Inputs, Sampling
+from stylegan_eval.settings.image_metrics import FeatureSettings, subset_size_for
+
+
+def all_images(inputs: Inputs, kind: type[Sampling], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they are given; where `num` is not, it is all images that are there.
+
+    All real ones are taken then as well, and a subset of kid is no larger than both sides.
+    """
+    settings = dict(given)
+    moments = only_moments([kind])
+    count = None if "num" in given else _count(inputs.images, moments=moments)
+    if count is None or not issubclass(kind, FeatureSettings):
+        return settings
+    settings["num"] = count
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}
+    reals = _count(inputs.data, moments=moments) if "reals" in defaults else None
+    if reals is not None:
+        settings.setdefault("reals", "random" if reals == count else "full")
+    most = min(count, reals or count)
+    if defaults.get("subset_size", 0) > most:
+        settings.setdefault("subset_size", subset_size_for(most))
+    return settings
+
+
+def only_moments(kinds: Iterable[type[Sampling]]) -> bool:
+    """Whether metrics with settings of these kinds need nothing but mean and covariance."""
+    rows = [row for kind in kinds for row in METRICS.values() if row.settings is kind]
+    return bool(rows) and all(row.fake == row.real == ("moments",) for row in rows)
+
+
+def _count(side: Any, *, moments: bool) -> int | None:
+    """How many images are there; None where they are drawn, or the file does not say it."""
+    if side is None or isinstance(side, ImageFunction):
+        return None
+    if is_statistics(side, moments=moments):
+        return statistics_of(side).count
+    with opened(side) as files:
+        return len(files)
+
+
+def is_statistics(side: Any, *, moments: bool = True) -> bool:
+    """Whether a side is statistics, or a file (.npz) of them.
+
+    A file may hold images besides: those are meant where more than `moments` are wanted.
+    """
+    if isinstance(side, StoredStats):
+        return True
+    if not isinstance(side, Path) or side.suffix.lower() != ".npz":
+        return False
+    names: frozenset[str] = frozenset()
+    if side.is_file():
+        with contextlib.suppress(UserError, OSError):  # the reader of statistics says what is wrong
+            names = names_in_npz(side)
+    return IMAGES not in names or (moments and {"mu", "sigma"} <= names)
+
+
+def statistics_of(side: Any) -> StoredStats:
+    """Statistics, or those of a file."""
+    return side if isinstance(side, StoredStats) else read_stats(side)
+
+
+def statistics_unused(side: Any) -> str:
+    """Note that a file's images were measured and not its statistics; "" where it has none."""
+    if not isinstance(side, Path) or not is_statistics(side) or is_statistics(side, moments=False):
+        return ""
+    return f"of the images in {side}, not of its mu and sigma, which are for fid alone"
+
+
+def opened(side: Any) -> contextlib.AbstractContextManager[ImageSet]:
+    """The images of a path, or those that a program holds."""
+    if not isinstance(side, Path):
+        images: contextlib.AbstractContextManager[ImageSet] = side
+        return images
+    if side.suffix.lower() in ENDINGS and not side.is_dir():
+        return ArrayImages(side)
+    return open_images(side)
+
+
+def content_of(files: ImageSet) -> str:
+    """Digest of what the images are."""
+    return content_digest(files) if isinstance(files, ImageFiles) else files.digest
