@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stylegan_eval.api.functions import ppl as ppl
     from stylegan_eval.api.functions import prdc as prdc
     from stylegan_eval.api.functions import precision_recall as precision_recall
+    from stylegan_eval.api.functions import sfid as sfid
     from stylegan_eval.api.functions import statistics as statistics
     from stylegan_eval.api.functions import vendi as vendi
     from stylegan_eval.api.results import Results as Results
@@ -38,7 +39,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "functions": (
         *("fid", "kid", "inception_score", "precision_recall", "prdc", "cmmd", "ppl"),
-        *("mifid", "vendi", "linear_separability", "evaluate", "statistics", "load_statistics"),
+        *(
+            "sfid",
+            "mifid",
+            "vendi",
+            "linear_separability",
+            "evaluate",
+            "statistics",
+            "load_statistics",
+        ),
     ),
     "results": ("Results", "frame"),
     "streaming": ("FID", "KID", "InceptionScore", "PrecisionRecall", "PRDC"),

@@ -139,6 +139,7 @@ def checked(kind: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 fid = _function("fid", METRICS["fid"])
+sfid = _function("sfid", METRICS["sfid"])
 mifid = _function("mifid", METRICS["mifid"])
 kid = _function("kid", METRICS["kid"])
 inception_score = _function("inception_score", METRICS["is"])

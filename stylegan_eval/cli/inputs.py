@@ -66,7 +66,7 @@ INPUTS: Mapping[str, click.Option] = {
         ["--images"],
         type=FILE,
         help="Instead: generated images: a folder, a zip, an array (.npz, .npy);"
-        " for fid statistics too (.npz).",
+        " for fid and sfid statistics too (.npz).",
     ),
     "data": click.Option(["--data"], type=FILE, help="Real images, likewise."),
     "weights": click.Option(

@@ -19,6 +19,7 @@ from stylegan_eval.settings.image_metrics import (
     MifidSettings,
     PrdcSettings,
     PrSettings,
+    SfidSettings,
     VendiSettings,
 )
 from stylegan_eval.settings.others import LsSettings, PplSettings
@@ -85,6 +86,15 @@ METRICS: Mapping[str, MetricRow] = MappingProxyType(
             fake=("moments",),
             real=("moments",),
             names=("fid", "fd"),
+        ),
+        "sfid": MetricRow(
+            place="stylegan_eval.metrics.sfid:sfid",
+            settings=SfidSettings,
+            inputs=COMPARED,
+            help="Spatial FID: Fréchet distance of what Inception sees where.",
+            fake=("moments",),
+            real=("moments",),
+            in_all=False,
         ),
         "mifid": MetricRow(
             place="stylegan_eval.metrics.mifid:mifid",

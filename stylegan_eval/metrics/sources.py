@@ -50,7 +50,9 @@ def open_pair(
     for side in (inputs.images, inputs.data):
         if not moments and is_statistics(side, moments=False):
             statistics_of(side)
-            raise UserError("a file of statistics holds mean and covariance: only fid can use it")
+            raise UserError(
+                "a file of statistics holds mean and covariance: only fid and sfid use it"
+            )
     with contextlib.ExitStack() as stack:
         if any(isinstance(settings, FidSettings) and settings.floor for settings in metrics):
             if inputs.ckpt or inputs.generator or inputs.images:

@@ -49,18 +49,25 @@ def _dinov2(letter: str, sha256: str) -> NetworkRow:
     )
 
 
+_INCEPTION = NetworkRow(
+    place="stylegan_eval.networks.inception:load_inception",
+    url=(
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+        "pt_inception-2015-12-05-6726825d.pth"
+    ),
+    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    otherwise="pass it with --weights FILE, or use --features efficientnet-lite0",
+    has_resizes=True,
+)
 _CLIP_SHA256 = "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"
 NETWORKS: Mapping[str, NetworkRow] = MappingProxyType(
     {
-        "inception": NetworkRow(
-            place="stylegan_eval.networks.inception:load_inception",
-            url=(
-                "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
-                "pt_inception-2015-12-05-6726825d.pth"
-            ),
-            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-            otherwise="pass it with --weights FILE, or use --features efficientnet-lite0",
-            has_resizes=True,
+        "inception": _INCEPTION,
+        "inception-spatial": replace(
+            _INCEPTION,
+            place="stylegan_eval.networks.inception:load_spatial",
+            otherwise="pass it with --weights FILE",
+            has_resizes=False,
         ),
         "efficientnet-lite0": NetworkRow(
             place="stylegan_eval.networks.efficientnet:load_efficientnet"

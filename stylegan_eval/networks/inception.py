@@ -25,6 +25,7 @@ from stylegan_eval.networks.weights import fitting, read_weights
 from stylegan_eval.settings.common import Precision
 
 FEATURE_DIM = 2048
+SPATIAL_CHANNELS = 7
 CLASSES = 1008
 BATCH_NORM_EPS = 1e-3
 
@@ -214,16 +215,36 @@ class InceptionV3(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features float32 [N, 2048] of a preprocessed input [N, 3, 299, 299]."""
+        return self.maps(x, "Mixed_7c").float().mean(dim=(2, 3))
+
+    def maps(self, x: Tensor, last: str) -> Tensor:
+        """Feature maps [N, C, H, W] after the block named `last`."""
         x = F.relu(self.Conv2d_1a_3x3(x), inplace=True)  # [N, 32, 149, 149]
         x = F.relu(self.Conv2d_2a_3x3(x), inplace=True)  # [N, 32, 147, 147]
         # ReLU and max pool commute; after the pool there is a quarter of the values.
         x = F.relu(F.max_pool2d(self.Conv2d_2b_3x3(x), 3, 2), inplace=True)  # [N, 64, 73, 73]
         x = F.relu(self.Conv2d_3b_1x1(x), inplace=True)  # [N, 80, 73, 73]
         x = F.relu(F.max_pool2d(self.Conv2d_4a_3x3(x), 3, 2), inplace=True)  # [N, 192, 35, 35]
-        for block in self.children():
+        for name, block in self.named_children():
             if isinstance(block, MixedBlock):
                 x = block(x)
-        return x.float().mean(dim=(2, 3))  # [N, 2048]
+            if name == last:
+                break
+        return x
+
+
+class SpatialInception(InceptionV3):
+    """float32 [N, 3, 299, 299] in [-1, 1] -> features of sFID [N, 2023].
+
+    The first 7 channels of the 1x1 convolution of the block that TensorFlow's graph calls mixed_6,
+    row by row, the channels of a pixel side by side as there.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features float32 [N, 17 x 17 x 7]."""
+        convolution = self.get_submodule("Mixed_6d.branch1x1")
+        x = convolution(self.maps(x, "Mixed_6c"))[:, :SPATIAL_CHANNELS]
+        return F.relu(x.float()).permute(0, 2, 3, 1).flatten(1)
 
 
 def fold_batch_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -260,11 +281,7 @@ def load_inception(
 
     The weights file has the naming of pytorch-fid, torch-fidelity and torchvision.
     """
-    state = read_weights(weights)
-    with torch.device("meta"):  # no initial values: they would come from the global generator
-        network = InceptionV3()
-    with fitting(weights, "Inception weights in pytorch-fid's layout"):
-        network.load_state_dict(fold_batch_norm(state), assign=True)
+    network = _read(InceptionV3, weights)
     head = network.fc.weight.detach().to(device, torch.float32)
     return FeatureNetwork(
         name="inception",
@@ -277,3 +294,28 @@ def load_inception(
         precision=precision,
         head=head,  # without its bias: that is how the Inception Score is defined
     )
+
+
+def load_spatial(
+    weights: Path, device: torch.device, precision: Precision = "fp32"
+) -> FeatureNetwork:
+    """Build the detector of sFID, with TensorFlow 1's resize and the weights of Inception."""
+    return FeatureNetwork(
+        name="inception-spatial",
+        resize="tf1",
+        weights_sha256=sha256_of(weights),
+        feature_dim=17 * 17 * SPATIAL_CHANNELS,
+        preprocess=INCEPTION_INPUT["tf1"],
+        network=place(_read(SpatialInception, weights), device, precision),
+        device=device,
+        precision=precision,
+    )
+
+
+def _read(kind: type[InceptionV3], weights: Path) -> InceptionV3:
+    state = read_weights(weights)
+    with torch.device("meta"):  # no initial values: they would come from the global generator
+        network = kind()
+    with fitting(weights, "Inception weights in pytorch-fid's layout"):
+        network.load_state_dict(fold_batch_norm(state), assign=True)
+    return network

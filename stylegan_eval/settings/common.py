@@ -9,6 +9,7 @@ from stylegan_eval.errors import UserError
 
 Features = Literal[
     "inception",
+    "inception-spatial",
     "efficientnet-lite0",
     "vgg16",
     "dinov2-vits14",

@@ -98,6 +98,25 @@ class FidSettings(RealSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SfidSettings(FidSettings):
+    """Protocol of the spatial FID (Nash et al. 2021), as ADM's evaluator measures it."""
+
+    only_own_features: ClassVar[bool] = True
+
+    features: Features = choice(
+        "inception-spatial", "Feature network: no other gives an sFID, fid takes any."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.features != "inception-spatial":
+            raise UserError(
+                f"sfid is of --features inception-spatial, got {self.features}: leave it out, or"
+                f" use fid --features {self.features}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class MifidSettings(RealSettings):
     """Protocol of the memorization-informed Fréchet distance (Bai et al. 2021)."""
 

@@ -122,7 +122,7 @@ def test_bad_choices_are_one_line(run, image_folder, tmp_path):
     for args, message in [
         (
             ["--metrics", "fid,fids"],
-            "fids is not among fid, mifid, kid, is, pr, prdc, cmmd, vendi, ppl, ls",
+            "fids is not among fid, sfid, mifid, kid, is, pr, prdc, cmmd, vendi, ppl, ls",
         ),
         (["--metrics", ","], "nothing is not among"),
         (["-n", 20], "--subset-size must be from 2 to --num (20), got 1000"),

@@ -146,7 +146,7 @@ def test_statistics_stand_for_images_and_survive_a_file(sides, tmp_path):
     assert of_files == pytest.approx([expected] * 2, rel=1e-6)
     both = se.fid(se.statistics(pixels, **LITE), stats, **LITE)
     assert both.value == pytest.approx(expected, rel=1e-6)
-    with pytest.raises(se.UserError, match="only fid can use it"):
+    with pytest.raises(se.UserError, match="only fid and sfid use it"):
         se.kid(pixels, stats, **LITE)
 
 

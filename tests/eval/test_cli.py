@@ -208,7 +208,7 @@ def test_images_and_statistics_stand_for_generators(tmp_path, ckpt, image_folder
     assert_refused(
         run("kid", "--images", files["fakes"], "--data", reals, "--num", 12, "--subset-size", 4,
             *LITE),
-        "only fid can use it",
+        "only fid and sfid use it",
     )  # fmt: skip
     assert_refused(run("stats", files["reals"], "--data", reals, *LITE), "exists already")
     both = ["fid", "--images", fakes, "--ckpt", ckpt, "--data", reals, "--num", 12, *LITE]
