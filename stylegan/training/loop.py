@@ -62,7 +62,7 @@ def train(
     continues as if it had never stopped. All processes hold the same state.
 
     `hooks`: Called after the steps of each schedule update with state, schedule values and loss
-    terms. `should_stop`: NamedMetric after the hooks; when any process says yes, all stop.
+    terms. `should_stop`: Asked after the hooks; when any process says yes, all stop.
     """
     execution = execution or Execution()
     total_nimg = config.schedule.total_kimg * 1000
