@@ -1,7 +1,8 @@
 """Precision, recall, density and coverage of one command, from image files on.
 
-Against torch-fidelity, with VGG16 of the same random weights, and against the package of the paper
-on density and coverage, fed torch-fidelity's features.
+Against torch-fidelity, with VGG16 of the same random weights, against the package of the paper
+on density and coverage, fed torch-fidelity's features, and against what ADM's evaluator computes of
+Inception's.
 """
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
+import stylegan_eval as se
 from stylegan_eval.metrics.everything import AllSettings
 from stylegan_eval.settings.common import Inputs
-from tests.eval.parity import rows_of
+from tests.eval.parity import read_images, rows_of
 
 NUM = 8
 
@@ -52,12 +54,12 @@ def compared(request, tmp_path_factory, vgg16_weights, network):
     return ours, *features
 
 
-def write_mixtures(folder, size, first):
+def write_mixtures(folder, size, first, count=NUM):
     """Mixtures of three images of four; two of the three are the other set's too."""
     folder.mkdir()
     base = np.random.default_rng(0).integers(0, 256, (4, 4, 4, 3))[first : first + 3]
     rng = np.random.default_rng(first)
-    for index in range(NUM):
+    for index in range(count):
         coarse = np.einsum("i,i...->...", rng.dirichlet([0.5] * 3), base).astype(np.uint8)
         image = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
         image.save(folder / f"{index}.png")
@@ -86,3 +88,45 @@ def test_density_and_coverage_equal_those_of_naeem_et_al(compared, monkeypatch):
     for name, value in package.compute_prdc(real.numpy(), fake.numpy(), 5).items():
         assert ours[f"prdc8_5_{name}"] == pytest.approx(value, abs=1e-9), name
         assert value > 0, name
+
+
+def adms(real, fake, k=3):
+    """Precision and recall as ADM's evaluator defines them, by squares of distances, in float64.
+
+    A radius is entry k of a row's sorted distances from its own set, itself at 0; boundaries count.
+    """
+
+    def squares(a, b):
+        return np.square(a[:, None] - b[None]).sum(axis=2)
+
+    of_real, of_fake = (np.sort(squares(x, x), axis=1)[:, k] for x in (real, fake))
+    across = squares(real, fake)
+    precision = (across <= of_real[:, None]).any(axis=0).mean()
+    return precision, (across <= of_fake[None]).any(axis=1).mean()
+
+
+def test_precision_and_recall_of_inception_are_adms(tmp_path, monkeypatch, inception_weights):
+    """Of all images of both sides, whose numbers may differ."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
+    network = FeatureExtractorInceptionV3(
+        "inception", ["2048"], feature_extractor_weights_path=str(inception_weights)
+    )
+    folders = tmp_path / "fake", tmp_path / "real"
+    seen = []
+    for first, folder in enumerate(folders):
+        write_mixtures(folder, 32, first, 14 - 2 * first)
+    Image.new("RGB", (32, 32), "white").save(folders[1] / "far.png")
+    for folder in folders:
+        with torch.inference_mode():
+            (features,) = network(read_images(folder))
+        seen.append(features.double().numpy())
+    fake, real = seen
+    results = se.precision_recall(
+        *folders, features="inception", weights=inception_weights, device="cpu"
+    )
+    theirs = adms(real, fake)
+    assert [row.value for row in results] == pytest.approx(theirs, abs=1e-12)
+    assert all(0 < value < 1 for value in theirs)
+    assert results[0].name.startswith("pr14_3_full_precision[inception,weights:")
