@@ -294,23 +294,35 @@ def _read(source: _Folder | _Zip, name: str, size: int) -> bytes:
 
 
 def read_batches(files: ImageSet, indices: Iterable[int], batch: int) -> Iterator[np.ndarray]:
-    """Decode images in the order of `indices`, several at a time in threads.
+    """Decode images of one size in the order of `indices`, several at a time in threads.
 
     `batch`: images in each array; the last may have fewer. Yields uint8 [N, 3, H, W].
     """
-    threads = min(_DECODING_THREADS, os.cpu_count() or 1)
     wanted = list(indices)
+    first: tuple[int, ...] | None = None
+    for places, images in read_groups(files, wanted, batch):
+        first = first or images.shape[1:]
+        if images.shape[1:] != first:
+            raise UserError(_differs(files, wanted[places[0]], images.shape[1:], first))
+        yield images
+
+
+def read_groups(
+    files: ImageSet, indices: Iterable[int], batch: int
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Decode images of any sizes: each batch of `read_batches` in groups of one size.
+
+    Yields their places in `indices`, and uint8 [n, 3, H, W].
+    """
+    threads = min(_DECODING_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        images = map_ordered(pool, files.read, wanted, ahead=max(batch, threads))
-        first: tuple[int, ...] | None = None
-        done = 0
-        while block := list(islice(images, batch)):
-            first = first or block[0].shape
-            for number, image in enumerate(block, start=done):
-                if image.shape != first:
-                    raise UserError(_differs(files, wanted[number], image.shape, first))
-            done += len(block)
-            yield np.stack(block)  # [N, 3, H, W]
+        images = enumerate(map_ordered(pool, files.read, indices, ahead=max(batch, threads)))
+        while block := dict(islice(images, batch)):
+            groups: dict[tuple[int, ...], list[int]] = {}
+            for place, image in block.items():
+                groups.setdefault(image.shape, []).append(place)
+            for places in groups.values():
+                yield places, np.stack([block[place] for place in places])  # [n, 3, H, W]
 
 
 def _differs(files: ImageSet, index: int, found: tuple[int, ...], expected: tuple[int, ...]) -> str:

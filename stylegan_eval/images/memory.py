@@ -23,7 +23,7 @@ _OVERSHOOT = 0.5  # of the range: what generators draw beyond it saturates
 
 
 class MemoryImages:
-    """Images in memory, of one size; measurements read them as they read `files.ImageFiles`.
+    """Images in memory; measurements read them as they read `files.ImageFiles`.
 
     `batches`: uint8 [n, 3, H, W] each, from `bytes_of`.
     """
@@ -31,12 +31,6 @@ class MemoryImages:
     def __init__(self, batches: Iterable[NDArray[np.uint8]], what: str) -> None:
         self._batches: list[NDArray[np.uint8]] = []
         for batch in batches:
-            if self._batches and batch.shape[1:] != self._batches[0].shape[1:]:
-                height, width = self._batches[0].shape[2:]
-                raise UserError(
-                    f"{what}: images of {batch.shape[3]}x{batch.shape[2]} after some of"
-                    f" {width}x{height}: resize them to one size"
-                )
             if len(batch):
                 self._batches.append(batch)
         if not self._batches:
@@ -49,8 +43,9 @@ class MemoryImages:
         return Path(str(self))
 
     def __str__(self) -> str:
-        height, width = self._batches[0].shape[2:]
-        return f"{len(self)} images of {width}x{height} in memory"
+        sizes = {f"{width}x{height}" for *_, height, width in (b.shape for b in self._batches)}
+        size = sizes.pop() if len(sizes) == 1 else "unlike sizes"
+        return f"{len(self)} images of {size} in memory"
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -69,8 +64,11 @@ class MemoryImages:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all pixels; equal for equal images in whatever batches."""
-        digest = hashlib.sha256(f"{self._batches[0].shape[1:]}".encode())
+        digest, shape = hashlib.sha256(), None
         for batch in self._batches:
+            if batch.shape[1:] != shape:
+                shape = batch.shape[1:]
+                digest.update(f"{shape}".encode())
             digest.update(np.ascontiguousarray(batch).tobytes())
         return digest.hexdigest()
 

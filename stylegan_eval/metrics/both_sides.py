@@ -1,13 +1,16 @@
-"""Whether the same images stand on both sides of a comparison."""
+"""What the two sides of a comparison have in common or not: notes for its row."""
 
 import hashlib
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.images.files import ImageFiles
+from stylegan_eval.metrics.features import ImageFeatures, Size
 from stylegan_eval.metrics.image_pass import FileImages, Images
 
+_ALIKE = 1.1  # times: where sizes within a side differ, medians closer than this are alike
 _LOOKED_UP = 64  # images of files that are looked for among the real ones
 
 
@@ -27,6 +30,54 @@ def on_both_sides(fakes: Images | StoredStats, reals: Images | StoredStats) -> s
         )
     remedy = "give others, or use fid --floor, which compares halves of one set"
     return f"{which}: the value is no distance between two samples; {remedy}" if same else ""
+
+
+def unlike_sizes(
+    fakes: Images | StoredStats,
+    reals: Images | StoredStats | None,
+    fake: ImageFeatures,
+    real: ImageFeatures,
+) -> str:
+    """Note of images of unlike sizes, within a side or between the sides; "" where there are none.
+
+    `fake` and `real`: what the network saw in them.
+    """
+    sides = {
+        word: _sizes(images, seen)
+        for word, images, seen in (("fakes", fakes, fake), ("reals", reals, real))
+        if isinstance(images, Images)
+    }
+    text = ", ".join(f"{word} {_in_words(sizes)}" for word, sizes in sides.items())
+    medians = [_median(sizes) for sizes in sides.values()]
+    within = any(len(sizes) > 1 for sizes in sides.values())
+    alike = _ALIKE if within else 1
+    if any(max(axis) > alike * min(axis) for axis in zip(*medians, strict=True)):
+        return (
+            f"{text}: each image goes through the network's resize, and what the sizes do to"
+            " sharpness is part of the value"
+        )
+    return f"{text}: each image goes through the network's resize" if within else ""
+
+
+def _sizes(images: Images, seen: ImageFeatures) -> Counter[Size]:
+    if seen.sizes or not isinstance(images.source, FileImages):
+        return seen.sizes or Counter({images.size: images.num})
+    height, width = images.source.files.read(images.source.indices[0]).shape[1:]
+    return Counter({(height, width): images.num})
+
+
+def _in_words(sizes: Counter[Size]) -> str:
+    ordered = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    ends = [f"{width}x{height}" for height, width in (ordered[0], ordered[-1])]
+    if len(sizes) == 1:
+        return f"are {ends[0]}"
+    return f"are of {len(sizes)} sizes, {' to '.join(ends)}"
+
+
+def _median(sizes: Counter[Size]) -> tuple[float, float]:
+    """Of the heights and of the widths."""
+    heights, widths = (sorted(size[axis] for size in sizes.elements()) for axis in (0, 1))
+    return heights[len(heights) // 2], widths[len(widths) // 2]
 
 
 def _content(images: Images | StoredStats) -> str:

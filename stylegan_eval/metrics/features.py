@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
@@ -36,6 +37,7 @@ GROUPS = 20
 SAMPLE = 1000  # images whose vectors are kept beside moments: a deviation is known to a few percent
 
 
+Size = tuple[int, int]  # height and width
 FORMAT = "stylegan-eval-reals/1"
 
 
@@ -47,6 +49,7 @@ class FeatureCollector:
     kinds: tuple[Kind, ...]  # What is kept
     num: int  # Images 0 .. num - 1 are shown to it
     splits: int = 10  # Equal parts into which the Inception Score divides them
+    _sizes: Counter[Size] = field(default_factory=Counter, init=False)
     _moments: list[StatsAccumulator] = field(default_factory=list, init=False)
     _sample: list[Tensor] = field(default_factory=list, init=False)
     _vectors: list[NDArray[np.float32]] = field(default_factory=list, init=False)
@@ -80,6 +83,8 @@ class FeatureCollector:
 
     def add(self, samples: Samples) -> None:
         """Take in a batch."""
+        height, width = samples.images.shape[2:]
+        self._sizes[height, width] += len(samples.positions)
         self.take(self.detector(samples.images), samples.positions)
 
     def take(self, features: Tensor, positions: Sequence[int]) -> None:
@@ -99,7 +104,7 @@ class FeatureCollector:
 
     def arrays(self) -> Arrays:
         """What is kept of the block."""
-        arrays: dict[str, NDArray[Any]] = {}
+        arrays: dict[str, NDArray[Any]] = _of_sizes(self._sizes)
         for moments in self._moments:
             stats = moments.result()
             sample = torch.cat(self._sample).float().cpu().numpy()
@@ -123,6 +128,7 @@ class ImageFeatures:
     stored: StoredStats | None = None  # Moments read from a file, instead of blocks
     vectors: NDArray[np.float32] | None = None  # float32 [N, D]
     classes: ClassSums | None = None  # Sums of the Inception Score
+    sizes: Counter[Size] = field(default_factory=Counter)  # How many images are of each; or none
 
     def tensor(self) -> Tensor:
         """Every feature vector, float32 [N, D], where the network is."""
@@ -147,7 +153,9 @@ def gathered(
     samples: list[NDArray[np.float32]] = []
     vectors: list[NDArray[np.float32]] = []
     classes: list[ClassSums] = []
+    sizes = Counter[Size]()
     for number, part in enumerate(parts):
+        sizes += _sizes_in(part)
         if "moments" in collector.kinds:
             stats = FeatureStats.of_arrays(part, collector.detector.identity)
             if number % size:
@@ -167,6 +175,7 @@ def gathered(
         sample=np.concatenate(samples) if samples and len(samples) == len(parts) else None,
         vectors=np.concatenate(vectors) if vectors else None,
         classes=reduce(add, classes) if classes else None,
+        sizes=sizes,
     )
     if features.vectors is not None and not np.isfinite(features.vectors).all():
         raise UserError("features hold values that are not finite: check images and weights")
@@ -204,7 +213,19 @@ def find(key: Key, collector: FeatureCollector) -> ImageFeatures | None:
         blocks=[FeatureStats.of_arrays(moments, collector.detector.identity)] if moments else [],
         sample=moments.get("sample") if moments else None,  # earlier versions kept none
         vectors=cached["vectors"]["vectors"] if "vectors" in cached else None,
+        sizes=_sizes_in(next(iter(cached.values()), {})),
     )
+
+
+def _of_sizes(sizes: Counter[Size]) -> dict[str, NDArray[Any]]:
+    """Rows of height, width and number of images."""
+    rows = [(*size, count) for size, count in sorted(sizes.items())]
+    return {"sizes": np.array(rows, np.int64)} if rows else {}
+
+
+def _sizes_in(arrays: Arrays) -> Counter[Size]:
+    rows = arrays.get("sizes", np.zeros((0, 3), np.int64)).tolist()
+    return Counter({(height, width): count for height, width, count in rows})
 
 
 def keep(key: Key, collector: FeatureCollector, features: ImageFeatures) -> None:
@@ -216,6 +237,8 @@ def keep(key: Key, collector: FeatureCollector, features: ImageFeatures) -> None
             arrays = {**reduce(add, features.blocks).arrays(), **sample}
         elif features.vectors is not None:
             arrays = {"vectors": features.vectors}
+        if len(features.sizes) > 1:  # one size is that of any image
+            arrays |= _of_sizes(features.sizes)
         whole_key = _key(key, collector, kind)
         about = json.dumps({"key": whole_key, "sha256": _digest(arrays)})
         save_arrays(_path(whole_key), {**arrays, "about": np.array(about)})

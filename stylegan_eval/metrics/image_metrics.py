@@ -13,7 +13,7 @@ from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import Kind, features, metric_of
-from stylegan_eval.metrics.both_sides import on_both_sides
+from stylegan_eval.metrics.both_sides import on_both_sides, unlike_sizes
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
 from stylegan_eval.metrics.given import only_moments, opened, statistics_unused
 from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, collect, pass_key
@@ -114,6 +114,7 @@ def evaluate_each(
             about["note"] = one_note(
                 about.get("note", ""),
                 same if metric.real else "",
+                unlike_sizes(fakes, compared, fake[network], real[network]),
                 *(
                     statistics_unused(side)
                     for side in (inputs.images, inputs.data)

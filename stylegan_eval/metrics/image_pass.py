@@ -13,7 +13,7 @@ from stylegan_eval.engine.blocks import Arrays, Blocks, Key, Run, Tick, split_al
 from stylegan_eval.engine.protocols import ImageGenerator
 from stylegan_eval.engine.sampling import Stream, draw, mirror_flags, random_stream, to_uint8
 from stylegan_eval.generators.functions import ImageFunction
-from stylegan_eval.images.files import read_batches
+from stylegan_eval.images.files import read_groups
 from stylegan_eval.settings.common import ImageSet
 
 
@@ -99,18 +99,19 @@ class FileImages:
     batch: int
 
     def batches(self, positions: range) -> Iterator[Samples]:
-        """Yield the images at these places of `indices`, in the order of the files."""
+        """Yield the images at these places of `indices`, in the order of the files.
+
+        Images of unlike sizes are in batches of their own.
+        """
         order = sorted(positions, key=self.indices.__getitem__)
         wanted = [self.indices[position] for position in order]
-        start = 0
-        for images in read_batches(self.files, wanted, self.batch):
-            part = slice(start, start + len(images))
-            start = part.stop
+        for places, images in read_groups(self.files, wanted, self.batch):
             if self.mirror:
-                flags = mirror_flags(self.seed, wanted[part])
+                flags = mirror_flags(self.seed, [wanted[place] for place in places])
                 images = np.where(flags[:, None, None, None], images[..., ::-1], images)
             yield Samples(
-                positions=order[part], images=torch.from_numpy(np.ascontiguousarray(images))
+                positions=[order[place] for place in places],
+                images=torch.from_numpy(np.ascontiguousarray(images)),
             )
 
 

@@ -229,13 +229,13 @@ def generator_key(loaded: LoadedGenerator, settings: Sampling, device: torch.dev
 
 
 def image_size(files: ImageSet) -> tuple[int, int]:
-    """Height and width of the first image; reading on finds images of other sizes."""
+    """Height and width of the first image."""
     height, width = files.read(0).shape[1:]
     return height, width
 
 
-def check_size(files: ImageSet, size: tuple[int, int], what: str = "the generator draws") -> None:
-    """Check that real images are of the size of generated ones, which `what` names."""
+def check_size(files: ImageSet, size: tuple[int, int]) -> None:
+    """Check that the first real image is of the size that a generator draws."""
     height, width = image_size(files)
     if (height, width) == size:
         return
@@ -248,7 +248,7 @@ def check_size(files: ImageSet, size: tuple[int, int], what: str = "the generato
         fix = f"{prepare_command(files.path)} --resolution {side}"
     else:
         fix = f"give real images of {wanted}; prepare makes squares of a power of two only"
-    raise UserError(f"the data is {width}x{height}, {what} {wanted}: {fix}")
+    raise UserError(f"the data is {width}x{height}, the generator draws {wanted}: {fix}")
 
 
 def _open_data(inputs: Inputs) -> contextlib.AbstractContextManager[ImageSet]:
@@ -263,8 +263,8 @@ def _chosen(files: ImageSet, settings: RealSettings, fakes: Images | StoredStats
     """The real images that the settings ask for."""
     trained = False
     if isinstance(fakes, Images):
-        what = "the generator draws" if fakes.generator is not None else "those of --images are"
-        check_size(files, fakes.size, what)
+        if fakes.generator is not None:
+            check_size(files, fakes.size)
         trained = fakes.mirrored and settings.reals != "full"
     mirror = trained if settings.mirror == "auto" else settings.mirror == "yes"
     return choose_reals(files, settings.num, settings.reals, settings, mirror=mirror)
