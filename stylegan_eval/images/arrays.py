@@ -20,7 +20,7 @@ from stylegan_eval.engine.stats_file import IMAGES as MEMBER
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.engine.zip_guard import check_entry, open_zip
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.files import CHANGED
+from stylegan_eval.images.storage import CHANGED
 
 ENDINGS = (".npz", ".npy")
 _EXPECTED = "expected images, uint8 [N, H, W, 3] or [N, 3, H, W]"

@@ -11,7 +11,8 @@ from stylegan_eval.engine.cache import cache_dir
 from stylegan_eval.engine.files import Stamp, atomic_write, sha256_of, stamp_of
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.files import CHANGED, ImageFiles
+from stylegan_eval.images.files import ImageFiles
+from stylegan_eval.images.storage import CHANGED
 
 # Hashing fewer files than this is over before a progress bar is of use.
 _MANY = 2000
@@ -30,7 +31,7 @@ def content_digest(files: ImageFiles, cache: Path | None = None) -> str:
     only what has changed is read again. What is read of the images from then on has these digests:
     a file that changes later is refused by its reader.
     """
-    if not files.path.is_dir():
+    if files.folder is None:
         return files.digest
     known_path = _index_path(files.path, cache or cache_dir())
     _, known = _read_index(known_path)
@@ -47,7 +48,7 @@ def content_digest(files: ImageFiles, cache: Path | None = None) -> str:
         stamp = stamps[name]
         entry = known.get(name)
         if entry is None or entry[:-1] != list(stamp):
-            entry = [*stamp, _sha256(files.path / name, stamp)]
+            entry = [*stamp, _sha256(files.folder / name, stamp)]
         if _is_settled(stamp):
             index[name] = entry
         digests[name] = str(entry[-1])
@@ -56,7 +57,7 @@ def content_digest(files: ImageFiles, cache: Path | None = None) -> str:
     files.remember(digests)
     if index != known:
         with contextlib.suppress(UserError):  # the next command reads the files again
-            _write_index(known_path, files.path.resolve(), index)
+            _write_index(known_path, files.folder.resolve(), index)
     return digest.hexdigest()
 
 

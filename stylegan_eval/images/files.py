@@ -1,10 +1,8 @@
-"""Images of a folder or a zip, read in one fixed order."""
+"""Images of a folder, a zip or a list of files, read in one fixed order."""
 
-import contextlib
 import hashlib
 import os
 import shlex
-import stat
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,18 +11,17 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self, cast
+from typing import Self
 
 import numpy as np
 
 from stylegan_eval.engine.command import note
-from stylegan_eval.engine.files import Stamp, stamp_of
+from stylegan_eval.engine.files import Stamp
 from stylegan_eval.engine.untrusted import parsing
-from stylegan_eval.engine.zip_guard import check_entry, check_name, open_zip
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import TORCHVISION, container_at
 from stylegan_eval.images.decoding import Header, decode, read_header
-from stylegan_eval.images.image_kinds import START_BYTES, left_out_as, left_out_line
+from stylegan_eval.images.image_kinds import left_out_line
 from stylegan_eval.images.labels import (
     DATASET_JSON,
     Labels,
@@ -33,126 +30,11 @@ from stylegan_eval.images.labels import (
     unused_labels,
 )
 from stylegan_eval.images.parallel import map_ordered
+from stylegan_eval.images.storage import STDIN, Entry, Folder, Listing, Zip
 from stylegan_eval.settings.common import ImageSet
 
 MAX_FILE_BYTES = 2**30
-CHANGED = "has changed since it was opened: start the command again when nothing writes to it"
 _DECODING_THREADS = 8
-
-
-class _Entry(NamedTuple):
-    name: str  # relative posix path
-    size: int  # bytes
-    stamp: int  # CRC-32 in a zip, modification time in ns in a folder
-
-
-class _Source:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.left_out: Counter[str] = Counter()  # by their ending
-        self.lost_labels = ""  # a file of labels that is not where it should be
-        self.stamps: dict[str, Stamp] = {}  # of the files of a folder, when they were listed
-        self.digests: Mapping[str, str] = {}  # their SHA-256, once they are known
-
-
-class _Folder(_Source):
-    def entries(self) -> Iterator[_Entry]:
-        """Every image; the rest is counted in `left_out`."""
-        seen: set[tuple[int, int]] = set()
-        for folder, subfolders, names in os.walk(self.path, onerror=_raise, followlinks=True):
-            status = Path(folder).stat()
-            if (status.st_dev, status.st_ino) in seen:  # a link that leads back
-                subfolders.clear()
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            for name in names:
-                file = Path(folder, name)
-                relative = file.relative_to(self.path).as_posix()
-                if _is_wanted(relative, self):
-                    try:
-                        status = file.stat()
-                    except OSError as error:
-                        fix = "mend or remove the link" if file.is_symlink() else "make it readable"
-                        reason = f"cannot be read ({error.strerror}): {fix}"
-                        raise UserError(f"{file}: {reason}") from error
-                    if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
-                        raise UserError(f"{file}: is no ordinary file: remove it")
-                    self.stamps[relative] = stamp_of(status)
-                    yield _Entry(relative, status.st_size, status.st_mtime_ns)
-
-    def open(self, name: str) -> BinaryIO:
-        return (self.path / name).open("rb")
-
-    def read(self, name: str, size: int) -> bytes:
-        """Read a file that has not changed since it was listed."""
-        with self.open(name) as stream:
-            data = stream.read(size)
-            same = stamp_of(os.fstat(stream.fileno())) == self.stamps[name]
-        if not same and hashlib.sha256(data).hexdigest() != self.digests.get(name):
-            raise UserError(f"{self.path / name}: {CHANGED}")
-        return data
-
-    def start(self, name: str) -> bytes:
-        """The first bytes of a file that may be of any kind."""
-        return start_of(self.path / name)
-
-    def close(self) -> None:
-        pass
-
-
-class _Zip(_Source):
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._file: zipfile.ZipFile | None = None
-        self._owner = 0  # process that opened it: a fork must not share the file position
-        self._stamp: Stamp | None = None
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_file": None, "_owner": 0}
-
-    def entries(self) -> Iterator[_Entry]:
-        """Every image; the rest is counted in `left_out`."""
-        total = self.path.stat().st_size
-        for info in self._opened().infolist():
-            where = f"{self.path}: {info.filename}"
-            check_name(info.filename, where)  # also of what is passed over
-            if info.is_dir() or not _is_wanted(info.filename, self):
-                continue
-            check_entry(info, total, where)
-            yield _Entry(info.filename, info.file_size, info.CRC)
-
-    def open(self, name: str) -> BinaryIO:
-        return cast(BinaryIO, self._opened().open(name))
-
-    def read(self, name: str, size: int) -> bytes:
-        """Read an entry whose CRC-32 is what the directory says."""
-        with self.open(name) as stream:
-            # Bounded, so an entry that lies about its size cannot fill the memory.
-            return stream.read(size)
-
-    def start(self, name: str) -> bytes:
-        """The first bytes of an entry that may be of any kind; none of a link."""
-        info = self._opened().getinfo(name)
-        if stat.S_ISLNK(info.external_attr >> 16):
-            return b""
-        with contextlib.suppress(UserError), parsing(name), self.open(name) as stream:
-            return stream.read(START_BYTES)
-        return b""
-
-    def close(self) -> None:
-        if self._file is not None and self._owner == os.getpid():
-            self._file.close()
-        self._file = None
-
-    def _opened(self) -> zipfile.ZipFile:
-        if self._file is None or self._owner != os.getpid():
-            stamp = stamp_of(self.path.stat())
-            if self._stamp not in (None, stamp):
-                raise UserError(f"{self.path}: {CHANGED}")
-            self._stamp = stamp
-            self._file = open_zip(self.path)
-            self._owner = os.getpid()
-        return self._file
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,11 +52,21 @@ class ImageFiles:
     digest: str
     """SHA-256 over name, size and CRC-32 (zip) or modification time (folder) of every file.
     ``dataset.json`` is one of them. `content_digest` looks at the content of folders too."""
-    _source: _Folder | _Zip
+    _source: Folder | Zip
     _sizes: Mapping[str, int]  # bytes of each file, unpacked
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the names begin; None for a zip."""
+        return self._source.folder if isinstance(self._source, Folder) else None
+
+    @property
+    def is_list(self) -> bool:
+        """Whether they are files of a list."""
+        return isinstance(self._source, Listing)
 
     @property
     def left_out(self) -> str:
@@ -243,17 +135,25 @@ def open_images(path: Path) -> ImageFiles:
         raise UserError(f"{path} does not exist; expected a folder of images or a zip")
     with parsing(path, "cannot be opened"):
         if path.is_dir():
-            return _listed(_Folder(path))
+            return _listed(Folder(path))
         if not path.is_file():  # reading a pipe would never end
             raise UserError(f"{path} is no ordinary file; expected a folder of images or a zip")
         if not zipfile.is_zipfile(path):
             if (kind := container_at(path)) is not None:
                 raise UserError(_to_prepare(path, kind))
             raise UserError(f"{path} is neither a folder nor a zip (or the zip is truncated)")
-        return _listed(_Zip(path))
+        return _listed(Zip(path))
 
 
-def _listed(source: _Folder | _Zip) -> ImageFiles:
+def open_list(path: Path) -> ImageFiles:
+    """Open the images of a list (.txt): a path on each line, relative to it; ``-``: of stdin."""
+    if path != STDIN and not path.is_file():
+        raise UserError(f"{path} does not exist; expected a list of images, a path on each line")
+    with parsing(path, "cannot be read"):
+        return _listed(Listing(path))
+
+
+def _listed(source: Folder | Zip) -> ImageFiles:
     path = source.path
     entries = sorted(source.entries())
     sizes = {entry.name: entry.size for entry in entries}
@@ -288,7 +188,7 @@ def _listed(source: _Folder | _Zip) -> ImageFiles:
     )
 
 
-def _read(source: _Folder | _Zip, name: str, size: int) -> bytes:
+def _read(source: Folder | Zip, name: str, size: int) -> bytes:
     with parsing(f"{source.path}: {name}", "cannot be read"):
         return source.read(name, size)
 
@@ -349,36 +249,8 @@ def _to_prepare(path: Path, kind: str) -> str:
     )
 
 
-def _is_wanted(name: str, source: _Folder | _Zip) -> bool:
-    if name == DATASET_JSON:
-        return True
-    if any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")):
-        return False
-    ending = left_out_as(name, lambda: source.start(name))
-    if ending is not None:
-        source.left_out[ending] += 1
-        if name.rpartition("/")[2].lower() == DATASET_JSON:
-            source.lost_labels = name
-    return ending is None
-
-
-def start_of(path: Path) -> bytes:
-    """The first bytes of an ordinary file that can be read, else none."""
-    try:
-        if not path.is_file():  # reading a pipe would never end
-            return b""
-        with path.open("rb") as stream:
-            return stream.read(START_BYTES)
-    except OSError:
-        return b""
-
-
-def _digest(entries: Iterable[_Entry]) -> str:
+def _digest(entries: Iterable[Entry]) -> str:
     digest = hashlib.sha256()
     for name, size, stamp in entries:
         digest.update(f"{name}\0{size}\0{stamp}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
-
-
-def _raise(error: OSError) -> None:
-    raise error

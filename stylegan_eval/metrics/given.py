@@ -12,7 +12,8 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.generators.functions import ImageFunction
 from stylegan_eval.images.arrays import ENDINGS, ArrayImages
 from stylegan_eval.images.content import content_digest
-from stylegan_eval.images.files import ImageFiles, open_images
+from stylegan_eval.images.files import ImageFiles, open_images, open_list
+from stylegan_eval.images.storage import STDIN
 from stylegan_eval.metrics import METRICS
 from stylegan_eval.settings.common import ImageSet, Inputs, Sampling
 from stylegan_eval.settings.image_metrics import FeatureSettings, subset_size_for
@@ -23,6 +24,8 @@ def all_images(inputs: Inputs, kind: type[Sampling], given: Mapping[str, Any]) -
 
     All real ones are taken then as well, and a subset of kid is no larger than both sides.
     """
+    if inputs.images == inputs.data == STDIN:
+        raise UserError("--images and --data are both -: write one of the lists to a file")
     settings = dict(given)
     moments = only_moments([kind])
     count = None if "num" in given else _count(inputs.images, moments=moments)
@@ -90,7 +93,8 @@ def opened(side: Any) -> contextlib.AbstractContextManager[ImageSet]:
         return images
     if side.suffix.lower() in ENDINGS and not side.is_dir():
         return ArrayImages(side)
-    return open_images(side)
+    is_list = side == STDIN or (side.suffix.lower() == ".txt" and not side.is_dir())
+    return open_list(side) if is_list else open_images(side)
 
 
 def content_of(files: ImageSet) -> str:

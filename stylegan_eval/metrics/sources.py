@@ -242,7 +242,7 @@ def check_size(files: ImageSet, size: tuple[int, int]) -> None:
     side, wanted = size[0], f"{size[1]}x{size[0]}"
     if min(height, width) < min(size):
         fix = f"images are never enlarged, give real ones of {wanted} or larger"
-    elif not isinstance(files, ImageFiles):
+    elif not isinstance(files, ImageFiles) or files.is_list:
         fix = f"resize them to {wanted}"
     elif size[0] == size[1] and side >= 4 and not side & (side - 1):
         fix = f"{prepare_command(files.path)} --resolution {side}"

@@ -10,8 +10,9 @@ import numpy as np
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import Header
-from stylegan_eval.images.files import ImageFiles, open_images, start_of
+from stylegan_eval.images.files import ImageFiles, open_images
 from stylegan_eval.images.image_kinds import left_out_as
+from stylegan_eval.images.storage import start_of
 
 _FFHQ_FOLDERS = ("images1024x1024", "thumbnails128x128")  # the first that is there is taken
 

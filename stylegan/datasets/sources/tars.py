@@ -26,9 +26,10 @@ from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.engine.zip_guard import check_name
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import TAR_SUFFIX
-from stylegan_eval.images.files import CHANGED, MAX_FILE_BYTES
+from stylegan_eval.images.files import MAX_FILE_BYTES
 from stylegan_eval.images.image_kinds import START_BYTES, left_out_as, left_out_line
 from stylegan_eval.images.labels import unused_labels
+from stylegan_eval.images.storage import CHANGED
 
 _LABELS = (".cls", ".json")
 _BLOCK = tarfile.BLOCKSIZE
