@@ -3,7 +3,7 @@
 References
 ----------
 Bai et al., On Training Sample Memorization: Lessons from Benchmarking Generative Modeling with a
-Large-scale Competition, 2021, Section 3.
+Large-scale Competition, 2021.
 """
 
 import torch

@@ -2,8 +2,7 @@
 
 References
 ----------
-Friedman and Dieng, The Vendi Score: A Diversity Evaluation Metric for Machine Learning, 2023,
-Section 3.
+Friedman and Dieng, The Vendi Score: A Diversity Evaluation Metric for Machine Learning, 2023.
 """
 
 import math
