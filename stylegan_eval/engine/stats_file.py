@@ -4,6 +4,7 @@
 number of images, the network and the images' content, which others ignore.
 """
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -42,19 +43,26 @@ class StoredStats:
         write_stats(Path(path), self, {"content": self.content})
 
 
-def read_stats(path: Path) -> StoredStats:
-    """Read a file of statistics; runs no code of the file."""
+def read_stats(path: Path, *, spatial: bool = False) -> StoredStats:
+    """Read a file of statistics; runs no code of the file.
+
+    `spatial`: those of sFID, ``mu_s`` and ``sigma_s``, where the file holds them besides.
+    """
     if not path.is_file():
         raise UserError(f"{path} does not exist; expected a file of statistics (.npz)")
-    arrays = load_arrays(path, ("mu", "sigma", "about"))
-    names = frozenset[str]() if arrays is None else names_in_npz(path)
-    if arrays is None or not {"mu", "sigma"} <= arrays.keys():
+    names = frozenset[str]()
+    with contextlib.suppress(UserError, OSError):
+        names = names_in_npz(path)
+    end = "_s" if spatial and {"mu_s", "sigma_s"} <= names else ""
+    mu, sigma = f"mu{end}", f"sigma{end}"
+    arrays = load_arrays(path, (mu, sigma, "about"))
+    if arrays is None or not {mu, sigma} <= arrays.keys():
         content = "" if arrays is None else f" (it holds {', '.join(sorted(names)) or 'nothing'})"
         raise UserError(
             f"{path}: not a file of statistics{content}; expected mu and sigma, or images in"
             f" {IMAGES}"
         )
-    mean, cov = (_numbers(arrays[name], f"{path}: {name}") for name in ("mu", "sigma"))
+    mean, cov = (_numbers(arrays[name], f"{path}: {name}") for name in (mu, sigma))
     if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
         raise UserError(
             f"{path}: mu is {list(mean.shape)}, sigma {list(cov.shape)}; expected [D] and [D, D]"

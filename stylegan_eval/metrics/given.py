@@ -74,9 +74,9 @@ def is_statistics(side: Any, *, moments: bool = True) -> bool:
     return IMAGES not in names or (moments and {"mu", "sigma"} <= names)
 
 
-def statistics_of(side: Any) -> StoredStats:
-    """Statistics, or those of a file."""
-    return side if isinstance(side, StoredStats) else read_stats(side)
+def statistics_of(side: Any, *, spatial: bool = False) -> StoredStats:
+    """Statistics, or those of a file; see `read_stats`."""
+    return side if isinstance(side, StoredStats) else read_stats(side, spatial=spatial)
 
 
 def statistics_unused(side: Any) -> str:

@@ -46,6 +46,7 @@ def open_pair(
     """
     drawing = metrics[0] if metrics else GeneratedSettings()
     compared = [settings for settings in metrics if isinstance(settings, RealSettings)]
+    spatial = all(settings.features == "inception-spatial" for settings in metrics)
     moments = only_moments(map(type, metrics))
     for side in (inputs.images, inputs.data):
         if not moments and is_statistics(side, moments=False):
@@ -66,13 +67,13 @@ def open_pair(
         fakes: Images | StoredStats
         if is_statistics(inputs.images, moments=moments):
             drawing.check_no_variation("--images are drawn already")
-            fakes = statistics_of(inputs.images)
+            fakes = statistics_of(inputs.images, spatial=spatial)
         else:
             fakes = stack.enter_context(_open_generated(inputs, sampling, run.device, drawing))
         if not compared:
             yield fakes, None
         elif is_statistics(inputs.data, moments=moments):
-            yield fakes, statistics_of(inputs.data)
+            yield fakes, statistics_of(inputs.data, spatial=spatial)
         else:
             files = stack.enter_context(_open_data(inputs))
             reals = _chosen(files, compared[0], fakes)

@@ -6,15 +6,20 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 import stylegan_eval as se
 from stylegan_eval.cli import main
-from stylegan_eval.engine.stats_file import StoredStats
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.stats_file import StoredStats, read_stats
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.arrays import ArrayImages
 from stylegan_eval.images.files import open_images
 from stylegan_eval.images.memory import MemoryImages
+from stylegan_eval.metrics.sources import open_pair
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.settings.image_metrics import FidSettings, SfidSettings
 
 LITE = {"features": "efficientnet-lite0", "device": "cpu"}
 
@@ -110,6 +115,19 @@ def test_of_a_reference_batch_fid_reads_the_statistics_alone_and_others_the_imag
     assert of_file.value != fid.value
     with pytest.raises(UserError, match=r"arr_0 is damaged \(CRC-32\)"):
         se.fid(floor=True, fake=None, real=file, num=6, **LITE)
+
+
+def test_sfid_takes_the_spatial_statistics_of_a_reference_batch(tmp_path):
+    file = tmp_path / "reference.npz"
+    means = {"mu": np.zeros(3), "mu_s": np.ones(2)}
+    np.savez(file, sigma=np.eye(3), sigma_s=2 * np.eye(2), **means)
+    for settings, mean in ((FidSettings(), means["mu"]), (SfidSettings(), means["mu_s"])):
+        run = Run(device=torch.device("cpu"))
+        with open_pair(Inputs(images=file, data=file), [settings], settings, run) as pair:
+            assert all(np.array_equal(side.mean, mean) for side in pair)
+            assert all(side.cov.shape == (len(mean), len(mean)) for side in pair)
+    np.savez(file, mu=np.zeros(3), sigma=np.eye(3))  # of stylegan-eval stats
+    assert len(read_stats(file, spatial=True).mean) == 3
 
 
 def test_a_loop_takes_a_reference_batch(sides, tmp_path):
