@@ -65,8 +65,10 @@ def _command(name: str, metric: MetricRow) -> click.Command:
         from stylegan_eval.results import results
 
         named = Inputs(**{key: values.pop(key) for key in inputs})
-        given = {key: value for key, value in values.items() if _is_given(ctx, key)}
-        settings = metric.settings(**{**values, **all_images(named, metric.settings, given)})
+        if "images" in inputs:
+            given = {key: value for key, value in values.items() if _is_given(ctx, key)}
+            values |= all_images(named, metric.settings, given)
+        settings = metric.settings(**values)
         if csv is not None:
             results.read_table(csv)  # a file of another kind is told before the work, not after
         work = open_run(named.device)

@@ -1,8 +1,10 @@
 """Metrics in other people's loops: the same bits whatever the batches and processes."""
 
+import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,7 +137,8 @@ def test_processes_compute_the_same_bits(tmp_path):
     alone = seen(se.FID(**LITE), [FAKES[:8], FAKES[8:]])
     for part in (REALS[:10], REALS[10:]):
         alone.update(part, real=True)
-    subprocess.run([*TORCHRUN, script, out], check=True, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([*TORCHRUN, script, out], check=True, capture_output=True, env=environment)
     values = out.read_text().split()
     assert len(values) == 4
     assert set(values) == {repr(alone.compute().value)}
