@@ -66,9 +66,16 @@ class TrainedGenerator:
         ws = self._ws(latents(0, chosen, self.z_dim), psi, cutoff)
         return np.stack(list(self.painter.images(ws, self.painter.noise(_noise(noise)))))
 
-    def images(self, seeds: Iterable[int], **options: object) -> list[Image.Image]:
+    def images(
+        self,
+        seeds: Iterable[int],
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = CUTOFF,
+        noise: str = "fixed",
+    ) -> list[Image.Image]:
         """Draw PIL images; see `sample`."""
-        drawn = self.sample(seeds, **options)  # type: ignore[arg-type]
+        drawn = self.sample(seeds, psi=psi, cutoff=cutoff, noise=noise)
         return [Image.fromarray(image.squeeze()) for image in drawn]
 
     def _ws(self, z: Tensor, psi: float, cutoff: int | None) -> Tensor:

@@ -88,7 +88,7 @@ def read_network(path: Path) -> Snapshot:
         record = _record(path, content.metadata() or {})
         _check_shapes(path, record, content)
         # Copies: what it returns are views of the file.
-        tensors = {name: content.get_tensor(name).clone() for name in content.keys()}  # noqa: SIM118
+        tensors = {name: content.get_tensor(name).clone() for name in list(content.keys())}
     for name, value in tensors.items():
         if not bool(torch.isfinite(value).all()):
             raise UserError(f"{path}: tensor {name} holds numbers that are not finite")
@@ -163,7 +163,7 @@ def _facts(tree: Any) -> Facts:
 def _check_shapes(path: Path, record: Snapshot, content: Any) -> None:
     """Refuse tensors that are not those of the configuration, before any is read."""
     config = record.config
-    slices = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
+    slices = {name: content.get_slice(name) for name in list(content.keys())}
     parts = {name.partition(".")[0] for name in slices if "." in name}
     foreign = sorted(parts - set(PARTS))
     if foreign or not parts:

@@ -82,7 +82,7 @@ def check_resumable(path: Path) -> None:
 
 
 def _read_saved(path: Path) -> Snapshot:
-    """Read what `torch.save` wrote: a checkpoint of ours, or of another implementation."""
+    """Read a file of `torch.save`: our checkpoint, or another implementation's."""
     tree = read_archive(path)
     snapshot = snapshot_of(tree, path) if is_ours(tree) else read_peer(tree, path)
     if snapshot is None:

@@ -25,7 +25,7 @@ def part_size(num_layers: int) -> int:
 def style_layers(layers: Layers, num_layers: int) -> range:
     """Layers whose style is meant, as in Figure 3.
 
-    `layers`: One of `NAMES`, or layers counted from 0. `num_layers`: Layers of the network at hand.
+    `layers`: a name in `NAMES`, or layers counted from 0. `num_layers`: how many the network has.
 
     Examples
     --------

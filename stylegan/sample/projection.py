@@ -150,9 +150,9 @@ def project(
 ) -> tuple[Projected, Projected]:
     """Descend from the mean of W towards the target: the mean, and where the loss was least.
 
-    The loss of each step is that of w with noise on it, which grows less until there is none; the
-    w kept is the best of all steps. `watch` is told of each step: 1, and the least perceptual
-    distance so far.
+    Each step adds noise to w, less and less until there is none, and the w with the smallest loss
+    of all steps is returned. `watch` is called after each step with 1 and the perceptual distance
+    of the best w so far.
     """
     painter = aim.painter
     device, layers = painter.device, painter.network.num_ws

@@ -46,7 +46,7 @@ def measured(
     fake: Any,
     real: Any = None,
     *,
-    range: Range | None = None,  # noqa: A002
+    range: Range | None = None,
     real_range: Range | None = None,
     weights: Weights = None,
     classifiers: str | Path | None = None,
@@ -109,6 +109,7 @@ def _function(called: str, metric: MetricRow, *, single: bool = True) -> Callabl
     function.__name__ = function.__qualname__ = called
     function.__doc__ = "\n".join(lines)
     signature = inspect.Signature(parameters, return_annotation=Row if single else Results)
+    # What `help` and editors show; mypy knows no such attribute of a function.
     function.__signature__ = signature  # type: ignore[attr-defined]
     return function
 
@@ -167,7 +168,7 @@ def evaluate(
 def statistics(
     images: Any,
     *,
-    range: Range | None = None,  # noqa: A002
+    range: Range | None = None,
     weights: Weights = None,
     device: str = "auto",
     **settings: Any,

@@ -1,6 +1,6 @@
 """Several results of one call, and results as a table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, overload
 
 from stylegan_eval.errors import UserError
@@ -10,21 +10,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Results(tuple[Row, ...]):
+class Results(Sequence[Row]):
     """Results in the order of the command's table; ``results["recall"]`` finds one by its name."""
 
-    __slots__ = ()
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = tuple(rows)
 
-    @overload  # type: ignore[override]
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
     def __getitem__(self, key: int | str) -> Row: ...
     @overload
     def __getitem__(self, key: slice) -> "Results": ...
     def __getitem__(self, key: int | str | slice) -> "Row | Results":
         """Result by number, or by its name or a part of it that no other name has."""
         if isinstance(key, slice):
-            return Results(tuple.__getitem__(self, key))
+            return Results(self._rows[key])
         if isinstance(key, int):
-            return tuple.__getitem__(self, key)
+            return self._rows[key]
         exact = [row for row in self if row.metric == key]
         found = exact or [row for row in self if key in row.metric]
         if len(found) == 1:
@@ -39,7 +43,7 @@ class Results(tuple[Row, ...]):
 
     def __repr__(self) -> str:
         notes = dict.fromkeys(f"\nnote: {row.note}" for row in self if row.note)
-        return "\n".join([table(self)]) + "".join(notes) if self else "no results"
+        return table(self) + "".join(notes) if self else "no results"
 
     def _repr_html_(self) -> str:
         return html_table(self)

@@ -60,7 +60,7 @@ class StreamingMetric:
         self,
         real: Any = None,
         *,
-        range: Range | None = None,  # noqa: A002
+        range: Range | None = None,
         real_range: Range | None = None,
         weights: Weights = None,
         device: str = "auto",
@@ -84,6 +84,7 @@ class StreamingMetric:
                 if not moments:
                     raise UserError("real: statistics are for FID alone: give images")
 
+    # `real` by position too, as torchmetrics' callers write it.
     def update(self, images: Any, real: bool = False) -> None:  # noqa: FBT001, FBT002
         """Look at a batch of generated images, or of real ones: uint8, or floats in `range`."""
         with in_python():
@@ -131,11 +132,7 @@ class StreamingMetric:
             results = Results(make_row(value, about) for value in values)
         return results[0] if self.single else results
 
-    def forward(self, images: Any, real: bool = False) -> None:  # noqa: FBT001, FBT002
-        """As `update`."""
-        self.update(images, real)
-
-    __call__ = forward
+    __call__ = update
 
     def reset(self, *, reset_real_features: bool = True) -> None:
         """Forget the generated images, and the real ones that `update` got."""

@@ -56,7 +56,7 @@ def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
         metadata = content.metadata() or {}
         record = _record(metadata, path)
         # Copies: what it returns are views of the file.
-        tensors = {name: content.get_tensor(name).clone() for name in content.keys()}  # noqa: SIM118
+        tensors = {name: content.get_tensor(name).clone() for name in list(content.keys())}
     with parsing(path):
         network = build_network(record.architecture, record.resolution, len(record.attributes))
         _check_weights(network.state_dict(), tensors, path)

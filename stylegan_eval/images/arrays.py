@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 import struct
+import sys
 import zipfile
 import zlib
 from functools import cached_property
@@ -43,7 +44,7 @@ class ArrayImages:
         self._packed: zipfile.ZipInfo | None = None  # a deflated member
         self._crc: int | None = None  # of a stored one
         with parsing(path, "not an array of images"):
-            self._file = os.open(path, os.O_RDONLY)
+            self._file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             try:
                 self._stamp = stamp_of(os.fstat(self._file))
                 self._find(path.stat().st_size)
@@ -71,9 +72,7 @@ class ArrayImages:
         if info.compress_type != zipfile.ZIP_STORED:
             self._packed = info
             return
-        signature, name, extra = _LOCAL.unpack(
-            os.pread(self._file, _LOCAL.size, info.header_offset)
-        )
+        signature, name, extra = _LOCAL.unpack(self._read_at(info.header_offset, _LOCAL.size))
         if signature != _LOCAL_SIGNATURE:
             raise UserError(f"{MEMBER} is not where the zip says")
         self._start = info.header_offset + _LOCAL.size + name + extra + self._header_bytes
@@ -146,10 +145,18 @@ class ArrayImages:
         return np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
 
     def _bytes(self, place: int, count: int) -> bytes:
-        data = os.pread(self._file, count, place)
+        data = self._read_at(place, count)
         if len(data) != count or stamp_of(os.fstat(self._file)) != self._stamp:
             raise UserError(f"{self.path}: {CHANGED}")
         return data
+
+    def _read_at(self, place: int, count: int) -> bytes:
+        """Read as forked processes and threads may, which share the place in the file."""
+        if sys.platform != "win32":
+            return os.pread(self._file, count, place)
+        with self._lock:  # Windows knows neither forks nor pread
+            os.lseek(self._file, place, os.SEEK_SET)
+            return os.read(self._file, count)
 
     @property
     def _unpacked(self) -> NDArray[np.uint8]:

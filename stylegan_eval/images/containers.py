@@ -59,9 +59,9 @@ def masked_crc(data: bytes) -> int:
 
 
 class Container(NamedTuple):
-    """How a kind of data set is told."""
+    """How a kind of data set is recognised."""
 
-    files: str  # Pattern of its files' names, in a folder and alone
+    files: str  # Pattern of its files' names, in a folder or alone
     begins: Callable[[bytes], bool]  # Whether these are the first bytes of such a file
 
 

@@ -53,7 +53,7 @@ def read_directions(path: Path) -> Directions:
         safe_open(path, framework="np") as content,
     ):
         metadata = content.metadata() or {}
-        tensors = {name: content.get_tensor(name).copy() for name in content.keys()}  # noqa: SIM118
+        tensors = {name: content.get_tensor(name).copy() for name in list(content.keys())}
     if ENTRY not in metadata:
         raise UserError(f"{path}: holds something else, expected attribute directions: {MAKE}")
     with parsing(path, "no attribute directions", MAKE):

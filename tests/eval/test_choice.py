@@ -15,12 +15,9 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from stylegan_eval.cli import main
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.sampling import mirror_flags, random_choice
-from stylegan_eval.engine.statistics import FeatureStats
-from stylegan_eval.engine.stats_file import write_stats
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics import metric_of
-from stylegan_eval.metrics.both_sides import on_both_sides
 from stylegan_eval.metrics.features import FeatureCollector, gathered
 from stylegan_eval.metrics.image_metrics import files_features
 from stylegan_eval.metrics.image_pass import collect
@@ -287,60 +284,6 @@ def test_the_row_says_how_images_were_chosen(sets, few):
     assert other["value"] != rows["random"]["value"]
     whole = row_of("fid", "--images", few, "--data", few, *LITE, "-n", 30, "--seed", 1)
     assert (whole["protocol"]["reals"], whole["description"]) == ("all", "images")
-
-
-def test_every_metric_that_compares_notes_images_on_both_sides(few):
-    choices = [*LITE, "--metrics", "fid,kid,pr,prdc,is", "--subset-size", 4, "--json"]
-    done = run("all", "--images", few, "--data", few, "-n", 10, *choices)
-    assert done.exit_code == 0, done.output
-    rows = json.loads(done.stdout)["results"]
-    assert rows[0]["value"] == pytest.approx(0, abs=1e-6)
-    for row in rows:
-        noted = "10 of 10 images of --images that were looked up are among" in row["note"]
-        assert noted == (not row["metric"].startswith("is")), row
-
-
-@pytest.fixture
-def forms(sets, few, tmp_path):
-    """The same files in a zip, below a folder, and under names in another order; statistics."""
-    with zipfile.ZipFile(tmp_path / "zip.zip", "w") as file:
-        for path in few.rglob("*.png"):
-            file.write(path, f"few/{path.relative_to(few)}")
-    (tmp_path / "copy").mkdir()
-    for number, path in enumerate(sorted(few.rglob("*.png"), reverse=True)):
-        shutil.copy(path, tmp_path / "copy" / f"{number:03d}.png")
-    stats = tmp_path / "stats.npz"
-    with open_images(few) as files:
-        vectors = np.random.default_rng(2).standard_normal((30, 4))
-        write_stats(stats, FeatureStats.of(vectors, "d"), {"content": content_digest(files)})
-    places = {"zip": tmp_path / "zip.zip", "copy": tmp_path / "copy", "stats": stats}
-    return {"itself": few, "others": sets / "draws", **places}
-
-
-@pytest.mark.parametrize(
-    ("sides", "choice", "note"),
-    [
-        (("itself", "itself"), {"num": 30}, "30 of 30 images"),
-        (("itself", "zip"), {"num": 8}, "8 of 8 images"),
-        (("zip", "itself"), {"num": 8}, "8 of 8 images"),
-        (("copy", "zip"), {"num": 30}, "30 of 30 images"),
-        (("copy", "itself"), {"num": 8, "reals": "full"}, "8 of 8 images"),
-        (("itself", "stats"), {"num": 8}, "the images of --images are those of --data"),
-        (("stats", "zip"), {"num": 8}, ""),  # of other bytes: a zip has another digest
-        (("stats", "itself"), {"num": 8}, "the images of --images are those of --data"),
-        (("stats", "stats"), {"num": 8}, "the images of --images are those of --data"),
-        (("others", "itself"), {"num": 8}, ""),
-        (("others", "stats"), {"num": 8}, ""),
-        ((None, "itself"), {"num": 8, "floor": True}, ""),  # as the note says
-    ],
-)
-def test_images_on_both_sides_are_found_in_every_form(forms, sides, choice, note):
-    images, data = (forms.get(side) for side in sides)
-    settings = FidSettings(features="efficientnet-lite0", **choice)
-    inputs = Inputs(images=images, data=data)
-    with open_pair(inputs, [settings], settings, Run(device=CPU)) as pair:
-        found = on_both_sides(*pair)
-    assert found.startswith(note) if note else not found
 
 
 @pytest.mark.parametrize(
