@@ -4,6 +4,7 @@ from operator import add
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.sampling import draw, mirror_flags, to_uint8
@@ -188,6 +189,33 @@ def test_an_error_with_redrawn_reals_that_is_not_known_is_not_stated(real):
     settings = FidSettings(num=500, features="efficientnet-lite0")
     value, *_ = measure(settings, fake, reals[real])
     assert (value.stderr > 0, value.details) == (True, {"stderr": "reals-fixed"})
+
+
+class Decompositions(TorchDispatchMode):
+    """Counts those of matrices with 16 rows or columns, under whatever name they are called."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = str(func.overloadpacket)
+        if any(word in name for word in ("eig", "svd", "sqrtm")):
+            self.count += max(args[0].shape) == 16
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("reals", "count"), [(200, 7), (8, 8)])
+def test_value_errors_and_limit_take_few_decompositions(reals, count):
+    """One each of all images, halves and quarters; one more where few real images are singular."""
+    rng = np.random.default_rng(8)
+    y = rng.standard_normal((reals, 16))
+    real = seen(blocks=[FeatureStats.of(y, "d")], sample=y.astype(np.float32))
+    x = rng.standard_normal((8 * 16, 16)) + 1
+    fake = seen(blocks=[FeatureStats.of(part, "d") for part in np.split(x, 16)])
+    with Decompositions() as counted:
+        value, limit = measure(FidSettings(num=128, features="efficientnet-lite0"), fake, real)
+    assert value.stderr > 0
+    assert limit.stderr > 0
+    assert counted.count == count
 
 
 def test_generated_images_that_are_all_alike_have_no_error():
