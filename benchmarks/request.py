@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -25,7 +25,6 @@ from stylegan_eval.engine.processes import Processes
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import open_images
-from stylegan_eval.settings.common import Features
 
 _LOOK_EVERY = 2.0
 
@@ -73,9 +72,7 @@ def check_trainable(asked: Asked, lines: Sequence[Line], data: Path) -> None:
     """Refuse images, or a number of processes, that some row could not be trained with."""
     runtime = Runtime(torch.device("cpu"), Processes(world=asked.gpus))
     protocol, reals = asked.scale.protocol, look_at_reals(data)
-    metrics = MetricSettings(
-        metrics=curve_metric(protocol), metrics_features=cast(Features, protocol.features)
-    )
+    metrics = MetricSettings(metrics=curve_metric(protocol), metrics_features=protocol.features)
     for network in dict.fromkeys(line.network for line in lines):
         config = asked.config(network)
         Execution().check(config, runtime)

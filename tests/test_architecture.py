@@ -20,7 +20,7 @@ ALLOWED = {
 }
 # The folders of stylegan_eval, each above those before it: it may import from them alone.
 LAYERS = (
-    *("errors", "settings", "engine", "pickles", "images", "generators", "results"),
+    *("errors", "plugins", "settings", "engine", "pickles", "images", "generators", "results"),
     *("networks", "classifiers", "metrics", "report", "api", "cli", "__main__"),
 )
 COMMANDS = (

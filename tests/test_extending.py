@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,9 +18,6 @@ from stylegan.networks.generator import build_generator
 from stylegan.presets import apply_preset
 from stylegan_eval.engine.sampling import latents, to_uint8
 from stylegan_eval.images.files import open_images
-from stylegan_eval.networks import DETECTORS, DISTANCES
-from stylegan_eval.settings.common import Features
-from stylegan_eval.settings.others import DistanceName
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"```python\n# (\S+) \((.*)\)\n((?s:.*?))```")
@@ -55,7 +51,7 @@ def with_block(old, where, code):
     if where == "imports":
         return re.sub(r"^from stylegan", f"{code}\\g<0>", old, count=1, flags=re.MULTILINE)
     table = where.removeprefix("in ")
-    begins = r"[^=]*= (?:MappingProxyType\(\s*|Literal)?[({\[]\n"
+    begins = r"[^=]*= (?:(?:MappingProxyType|plugins.Table)\(\s*)?[({\[]\n"
     start = re.search(rf"^{table}\b{begins}", old, flags=re.MULTILINE)
     return old[: start.end()] + code + old[start.end() :]
 
@@ -66,46 +62,6 @@ def run(extended, *args, module="stylegan_eval"):
     return subprocess.run(
         command, capture_output=True, text=True, cwd=extended, env=environment, check=False
     )
-
-
-@pytest.fixture
-def colours(tmp_path, monkeypatch):
-    """Red, green and blue images, four of each: three different ones, and no two alike."""
-    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "colours"
-    folder.mkdir()
-    for index in range(12):
-        Image.new("RGB", (16, 16), ["#f00", "#0f0", "#00f"][index % 3]).save(
-            folder / f"{index}.png"
-        )
-    return folder
-
-
-def test_a_metric_of_images_and_a_feature_network(extended, colours):
-    args = ["--images", colours, "-n", 12, "--features", "thumbnail", "--device", "cpu", "--json"]
-    done = run(extended, "all", *args, "--data", colours, "--metrics", "fid,rank")
-    assert done.returncode == 0, done.stderr
-    values = {row["metric"]: row["value"] for row in json.loads(done.stdout)["results"]}
-    # The same images; three orthogonal directions, equally often, differ in two.
-    assert values == pytest.approx({"fd_thumbnail": 0, "rank12[thumbnail]": 2}, abs=1e-6)
-
-
-def test_the_new_metric_has_its_command_and_its_place_in_training(extended):
-    done = run(extended, "rank", "--help")
-    assert "in how many directions images differ" in done.stdout
-    assert "thumbnail" in done.stdout
-    program = "\n".join(
-        [
-            "from stylegan.training.metric_names import MetricSettings",
-            "from stylegan_eval.metrics import higher_is_better",
-            "[asked] = MetricSettings(metrics='rank6k', metrics_features='thumbnail').asked()",
-            "assert (asked.settings.num, asked.settings.features) == (6000, 'thumbnail')",
-            "assert asked.better(2, 1) and higher_is_better('rank6k[thumbnail]')",
-        ]
-    )
-    (extended / "program.py").write_text(program)
-    done = run(extended, module="program")
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_configuration_a_preset_and_an_option_of_training(extended, tmp_path):
@@ -156,8 +112,3 @@ def test_an_importer_of_networks(extended, tmp_path):
     torch.save({**network.state_dict(), "more": torch.zeros(1)}, tmp_path / "bare.pt")
     done = run(extended, *words, module="stylegan.sample.cli")
     assert "has a foreign tensor 'more'" in done.stderr
-
-
-def test_names_of_networks_have_their_rows():
-    assert set(get_args(Features)) == set(DETECTORS)
-    assert set(get_args(DistanceName)) == {*DISTANCES, "auto"}

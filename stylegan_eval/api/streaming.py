@@ -8,7 +8,6 @@ a random one.
 import hashlib
 import time
 from collections.abc import Iterable, Mapping
-from pkgutil import resolve_name
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -33,6 +32,7 @@ from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.networks.network import FeatureNetwork
+from stylegan_eval.plugins import resolve
 from stylegan_eval.settings.common import Sampling
 from stylegan_eval.settings.image_metrics import GeneratedSettings, IsSettings
 
@@ -127,7 +127,7 @@ class StreamingMetric:
                 "precision": settings.precision,
                 **where(self._run()),
             }
-            values = resolve_name(metric.place)(settings, fake, reals)
+            values = resolve(metric.place)(settings, fake, reals)
             about["seconds"] = round(time.perf_counter() - started, 1)
             results = Results(make_row(value, about) for value in values)
         return results[0] if self.single else results

@@ -8,7 +8,7 @@ import click
 
 from stylegan_eval.engine.command import NetworkPath
 from stylegan_eval.engine.options import FILE
-from stylegan_eval.networks import WEIGHED
+from stylegan_eval.networks import weighed
 
 
 def parse_weights(
@@ -20,8 +20,8 @@ def parse_weights(
         name, equals, file = value.partition("=")
         if not equals or Path(value).exists():
             name, file = "", value
-        if name and name not in WEIGHED:
-            message = f"no network is called {name}: expected one of {', '.join(WEIGHED)}"
+        if name and name not in weighed():
+            message = f"no network is called {name}: expected one of {', '.join(weighed())}"
             raise click.BadParameter(message, ctx, param)
         if name in files:
             raise click.BadParameter(f"two files for {name or 'one network'}", ctx, param)
@@ -75,7 +75,7 @@ INPUTS: Mapping[str, click.Option] = {
         metavar="[NAME=]FILE",
         callback=parse_weights,
         help="Weights of the feature network; NAME=FILE where there are several networks: "
-        + ", ".join(WEIGHED)
+        + ", ".join(weighed())
         + ".",
     ),
     "classifiers": click.Option(

@@ -5,14 +5,10 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
-Kind = Literal[
-    "LMDB",
-    "TFRecords",
-    "tar",
-]
+from stylegan_eval import plugins
+
 DATA_FILE = "data.mdb"
 TAR_SUFFIX, TFRECORD_SUFFIX = ".tar", ".tfrecords"
 TORCHVISION = "torchvision:"
@@ -25,7 +21,7 @@ _LMDB_MAGIC, _LMDB_MAGIC_PLACES = b"\xde\xc0\xef\xbe", (16, 24)  # of the two ve
 _CRC_MASK = 0xA282EAD8
 
 
-def container_at(path: Path) -> Kind | None:
+def container_at(path: Path) -> str | None:
     """Kind of a data set, None where it is none of these; the file or folder must be there."""
     if path.is_dir():
         return next((kind for kind, row in CONTAINERS.items() if any(path.glob(row.files))), None)
@@ -63,12 +59,32 @@ class Container(NamedTuple):
 
     files: str  # Pattern of its files' names, in a folder or alone
     begins: Callable[[bytes], bool]  # Whether these are the first bytes of such a file
+    place: str = ""
+    """``module:name`` of a function, path -> `settings.common.ImageSet`; empty where the kind must
+    be prepared."""
 
 
-CONTAINERS: Mapping[Kind, Container] = MappingProxyType(
+def _check(_name: str, row: Container, _rows: Mapping[str, Container]) -> None:
+    if not row.place:
+        raise ValueError("expected the place of a function that opens it")
+
+
+CONTAINERS = plugins.Table(
     {
         "LMDB": Container(DATA_FILE, _is_lmdb),
         "TFRecords": Container(f"*{TFRECORD_SUFFIX}", _is_tfrecord),
         "tar": Container(f"*{TAR_SUFFIX}", _is_tar),
-    }
+    },
+    plugins.IMAGES,
+    Container,
+    _check,
 )
+
+
+def opened_by_package(path: Path) -> Any:
+    """The `ImageSet` of a data set that an installed package reads; None for any other."""
+    if len(CONTAINERS) == len(CONTAINERS.own) or not (path.is_dir() or path.is_file()):
+        return None
+    kind = container_at(path)
+    place = CONTAINERS[kind].place if kind else ""
+    return plugins.resolve(place)(path) if place else None

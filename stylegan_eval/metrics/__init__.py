@@ -5,20 +5,22 @@ Imports nothing heavy, so that command lines can name the metrics.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
 
-from stylegan_eval.settings.common import Features, Sampling
+from stylegan_eval import plugins
+from stylegan_eval.settings.common import Features, Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
     CmmdSettings,
     FeatureSettings,
     FidSettings,
+    GeneratedSettings,
     IsSettings,
     KidSettings,
     MifidSettings,
     PrdcSettings,
     PrSettings,
+    RealSettings,
     SfidSettings,
     VendiSettings,
 )
@@ -76,7 +78,33 @@ class MetricRow:
         return own if network == "inception" or self.settings.only_own_features else network
 
 
-METRICS: Mapping[str, MetricRow] = MappingProxyType(
+# Commands that are no metrics.
+COMMANDS = ("all", "cache", "classifiers", "compare", "directions", "report", "stats")
+
+
+def _check(name: str, row: MetricRow, rows: Mapping[str, MetricRow]) -> None:
+    """Refuse a package's row that the commands could not use."""
+    from stylegan_eval.engine.options import options_of
+
+    taken = {start for key, metric in rows.items() for start in metric.names or (key,)}
+    for start in (name, *row.names):
+        if not re.fullmatch("[a-z]+", start):
+            raise ValueError(f"a name is small letters alone, got {start!r}")
+        if start in taken or start in COMMANDS:
+            raise ValueError(f"{start} is a name of another")
+    if row.settings in [metric.settings for metric in rows.values()]:
+        raise ValueError(f"{row.settings.__name__} is another metric's: derive a class from it")
+    needed = RealSettings if row.real else GeneratedSettings if row.fake else Sampling
+    if not issubclass(row.settings, needed):
+        raise TypeError(f"{row.settings.__name__} is not derived from {needed.__name__}")
+    known = {*(field.name for field in fields(Inputs)), *get_args(Kind)}
+    if unknown := {*row.inputs, *row.fake, *row.real} - known:
+        raise ValueError(f"{', '.join(sorted(unknown))} is unknown")
+    row.settings()
+    options_of(row.settings)
+
+
+METRICS = plugins.Table(
     {
         "fid": MetricRow(
             place="stylegan_eval.metrics.fid:fid",
@@ -171,7 +199,10 @@ METRICS: Mapping[str, MetricRow] = MappingProxyType(
             inputs=(*GENERATOR, "classifiers"),
             help="Linear separability of attributes in z and in w.",
         ),
-    }
+    },
+    plugins.METRICS,
+    MetricRow,
+    _check,
 )
 
 

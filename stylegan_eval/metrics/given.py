@@ -11,6 +11,7 @@ from stylegan_eval.engine.stats_file import IMAGES, StoredStats, read_stats
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.functions import ImageFunction
 from stylegan_eval.images.arrays import ENDINGS, ArrayImages
+from stylegan_eval.images.containers import opened_by_package
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import ImageFiles, open_images, open_list
 from stylegan_eval.images.storage import STDIN
@@ -94,7 +95,14 @@ def opened(side: Any) -> contextlib.AbstractContextManager[ImageSet]:
     if side.suffix.lower() in ENDINGS and not side.is_dir():
         return ArrayImages(side)
     is_list = side == STDIN or (side.suffix.lower() == ".txt" and not side.is_dir())
-    return open_list(side) if is_list else open_images(side)
+    if is_list:
+        return open_list(side)
+    of_package = opened_by_package(side)
+    if of_package is None:
+        return open_images(side)
+    if hasattr(of_package, "close"):
+        return contextlib.closing(of_package)
+    return contextlib.nullcontext(of_package)
 
 
 def content_of(files: ImageSet) -> str:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pkgutil import resolve_name
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +19,7 @@ from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, coll
 from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals, open_pair
 from stylegan_eval.networks.loading import load_detector
+from stylegan_eval.plugins import resolve
 from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
@@ -123,7 +123,7 @@ def evaluate_each(
                 _unnamed(fakes, inputs.images, settings),
                 _unnamed(compared, inputs.data, settings),
             )
-            values = resolve_name(metric.place)(settings, fake[network], real[network])
+            values = resolve(metric.place)(settings, fake[network], real[network])
             rows.append([make_row(value, about) for value in values])
         for consumer, arrays in zip(consumers, parts, strict=True):
             assert isinstance(fakes, Images)

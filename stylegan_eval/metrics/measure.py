@@ -1,7 +1,5 @@
 """Measure one metric or `all`: open the run, dispatch, collect rows."""
 
-from pkgutil import resolve_name
-
 import torch
 
 from stylegan_eval.engine.blocks import Run
@@ -14,7 +12,8 @@ from stylegan_eval.metrics import MetricRow, image_metrics, ppl
 from stylegan_eval.metrics.everything import AllSettings
 from stylegan_eval.metrics.image_metrics import evaluate
 from stylegan_eval.metrics.ls import open_separability
-from stylegan_eval.networks import WEIGHED
+from stylegan_eval.networks import weighed
+from stylegan_eval.plugins import resolve
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import GeneratedSettings
@@ -38,7 +37,7 @@ def measure(metric: MetricRow, inputs: Inputs, settings: Sampling, run: Run) -> 
     if isinstance(settings, PplSettings):
         inputs.check_weights("lpips-vgg")
     if not metric.is_of_images:
-        return resolve_name(metric.place)(inputs, settings, run)
+        return resolve(metric.place)(inputs, settings, run)
     assert isinstance(settings, GeneratedSettings)
     inputs.check_weights(settings.features)
     return evaluate(inputs, [settings], run)
@@ -55,7 +54,7 @@ def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
     if "" in inputs.weights:
         raise UserError(
             "--weights: several networks take part, say whose file it is: "
-            + ", ".join(f"{name}=FILE" for name in WEIGHED)
+            + ", ".join(f"{name}=FILE" for name in weighed())
         )
     names, left_out = settings.chosen_with(
         classifiers=inputs.classifiers is not None, images=inputs.images is not None

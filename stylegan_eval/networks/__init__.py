@@ -6,7 +6,8 @@ Imports nothing heavy, so that command lines can name the networks.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
+
+from stylegan_eval import plugins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,14 @@ _INCEPTION = NetworkRow(
     has_resizes=True,
 )
 _CLIP_SHA256 = "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"
-NETWORKS: Mapping[str, NetworkRow] = MappingProxyType(
+
+
+def _check(_name: str, row: NetworkRow, _rows: Mapping[str, NetworkRow]) -> None:
+    if row.is_distance:
+        raise ValueError("a perceptual distance is no feature network")
+
+
+NETWORKS = plugins.Table(
     {
         "inception": _INCEPTION,
         "inception-spatial": replace(
@@ -102,8 +110,19 @@ NETWORKS: Mapping[str, NetworkRow] = MappingProxyType(
         "st-lpips-alex": NetworkRow(
             place="stylegan_eval.networks.lpips:load_st_lpips_alex", is_distance=True, smallest=21
         ),
-    }
+    },
+    plugins.FEATURES,
+    NetworkRow,
+    _check,
 )
-DETECTORS = tuple(name for name, row in NETWORKS.items() if not row.is_distance)
-DISTANCES = tuple(name for name, row in NETWORKS.items() if row.is_distance)
-WEIGHED = tuple(name for name, row in NETWORKS.items() if row.url)  # with a weights file
+DISTANCES = tuple(name for name, row in NETWORKS.own.items() if row.is_distance)
+
+
+def detectors() -> list[str]:
+    """Names of the feature networks."""
+    return [name for name, row in NETWORKS.items() if not row.is_distance]
+
+
+def weighed() -> list[str]:
+    """Names of the networks with a weights file."""
+    return [name for name, row in NETWORKS.items() if row.url]

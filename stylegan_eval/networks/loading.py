@@ -1,15 +1,15 @@
 """Feature networks and perceptual distances by name."""
 
 from pathlib import Path
-from pkgutil import resolve_name
 
 import torch
 
 from stylegan_eval.engine.precision import check_precision
 from stylegan_eval.errors import UserError
-from stylegan_eval.networks import DETECTORS, NETWORKS
+from stylegan_eval.networks import NETWORKS, detectors
 from stylegan_eval.networks.lpips import PerceptualDistance
 from stylegan_eval.networks.network import FeatureNetwork
+from stylegan_eval.plugins import resolve
 from stylegan_eval.settings.common import Precision
 
 
@@ -25,17 +25,17 @@ def load_detector(
     Parameters
     ----------
     features : str
-        One of `DETECTORS`.
+        One of `detectors`.
     resize : {"tf1", "pytorch-fid", "clean"}
         How images reach Inception's input size; the other networks have one rule each.
     weights : Path or None
         Weights file; None for the official one.
     """
     check_precision(precision, device.type)
-    if features not in DETECTORS:
-        raise UserError(f"no features {features}: choose one of {', '.join(DETECTORS)}")
+    if features not in detectors():
+        raise UserError(f"no features {features}: choose one of {', '.join(detectors())}")
     row = NETWORKS[features]
-    load = resolve_name(row.place)
+    load = resolve(row.place)
     if not row.url:
         if weights is not None:
             raise UserError(f"--weights does not apply to --features {features}: it brings its own")
@@ -62,7 +62,7 @@ def load_distance(name: str, weights: Path | None, device: torch.device) -> Perc
     their own.
     """
     row = NETWORKS[name]
-    load = resolve_name(row.place)
+    load = resolve(row.place)
     if weights is not None and not row.url:
         raise UserError(f"--weights applies to --distance lpips-vgg; {name} brings its own")
     return load(weights, device) if row.url else load(device)

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from stylegan_eval import plugins
 from stylegan_eval.errors import UserError
 
-Features = Literal[
+FEATURES = (
     "inception",
     "inception-spatial",
     "efficientnet-lite0",
@@ -16,9 +17,11 @@ Features = Literal[
     "dinov2-vitb14",
     "dinov2-vitl14",
     "clip-vitl14-336",
-]
-
-
+)
+if TYPE_CHECKING:
+    Features = str
+else:
+    Features = Literal[(*FEATURES, *plugins.names(plugins.FEATURES))]
 Precision = Literal["fp32", "tf32", "bf16"]
 
 

@@ -7,16 +7,17 @@ from types import MappingProxyType
 from stylegan.datasets.sources.celeba import attribute_list, open_celeba
 from stylegan.datasets.sources.databases import open_database
 from stylegan.datasets.sources.files import Files, has_images, open_files, with_folder_classes
+from stylegan.datasets.sources.packaged import open_packaged
 from stylegan.datasets.sources.source import Source, check_ordinary
 from stylegan.datasets.sources.tars import open_tars
 from stylegan.datasets.sources.tfrecords import open_tfrecords
 from stylegan.datasets.sources.torchvision_sets import open_torchvision
 from stylegan_eval.engine.command import note
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.containers import TORCHVISION, Kind, container_at
+from stylegan_eval.images.containers import TORCHVISION, container_at
 
 # What opens a container of a kind that `images.containers` tells; None is a folder or a zip.
-FORMATS: Mapping[Kind | None, Callable[[Path], Source]] = MappingProxyType(
+FORMATS: Mapping[str | None, Callable[[Path], Source]] = MappingProxyType(
     {
         "LMDB": open_database,
         "TFRecords": open_tfrecords,
@@ -56,7 +57,7 @@ def _opened(path: Path) -> Source:
     if not path.exists():
         raise UserError(f"{path} does not exist; expected a data set")
     check_ordinary(path)
-    return FORMATS[container_at(path)](path)
+    return FORMATS.get(container_at(path), open_packaged)(path)
 
 
 def _opened_folder(path: Path) -> Source:
@@ -65,6 +66,8 @@ def _opened_folder(path: Path) -> Source:
         return _alone(FORMATS[kind](path), path)
     if attribute_list(path) is not None:
         return open_celeba(path)
+    if kind not in FORMATS:
+        return open_packaged(path)
     return FORMATS[None if _holds_images(path) else kind](path)
 
 

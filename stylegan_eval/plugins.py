@@ -1,0 +1,117 @@
+"""Tables whose rows installed packages may add to, by entry points of the row's name.
+
+A package is imported when its table is first read, and its broken rows are left out with one line.
+"""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from pkgutil import resolve_name
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stylegan_eval.errors import UserError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+METRICS, FEATURES, IMAGES = (f"stylegan_eval.{kind}" for kind in ("metrics", "features", "images"))
+_GROUP = re.compile(rf"^\[({METRICS}|{FEATURES}|{IMAGES})\]".encode(), re.MULTILINE)
+
+Row = TypeVar("Row")
+
+
+class Table(Mapping[str, Row]):
+    """Our rows, then those of the packages that name one in `group`.
+
+    `check` raises where a package's row of this name does not fit those that are there.
+    """
+
+    def __init__(
+        self,
+        own: Mapping[str, Row],
+        group: str,
+        kind: type[Row],
+        check: Callable[[str, Row, Mapping[str, Row]], None] = lambda _name, _row, _rows: None,
+    ) -> None:
+        self.own, self._group, self._kind, self._check = own, group, kind, check
+
+    def __getitem__(self, name: str) -> Row:
+        return self._rows[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @functools.cached_property
+    def _rows(self) -> Mapping[str, Row]:
+        rows = dict(self.own)
+        for entry in _entries(self._group):
+            try:
+                rows[entry.name] = self._loaded(entry, rows)
+            except Exception as error:  # noqa: BLE001 what a package's code may raise is unknown
+                _leave_out(entry, error)
+        return MappingProxyType(rows)
+
+    def _loaded(self, entry: "EntryPoint", rows: Mapping[str, Row]) -> Row:
+        if entry.name in rows:
+            raise ValueError("there is one of this name already")
+        row = entry.load()
+        if not isinstance(row, self._kind):
+            raise TypeError(f"expected a {self._kind.__name__}, got {type(row).__name__}")
+        self._check(entry.name, row, rows)
+        return row
+
+
+def names(group: str) -> list[str]:
+    """Names that packages give to rows of a table; imports none of them."""
+    return [entry.name for entry in _entries(group)]
+
+
+def resolve(place: str) -> Any:
+    """What ``module:name`` names."""
+    try:
+        return resolve_name(place)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"{place} cannot be imported: {error}") from error
+
+
+def _entries(group: str) -> "list[EntryPoint]":
+    if not _any_installed():
+        return []
+    from importlib.metadata import entry_points
+
+    return sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value))
+
+
+@functools.cache
+def _any_installed() -> bool:
+    """Whether a package names a row: without one `importlib.metadata` need not be imported."""
+    for folder in sys.path:
+        with suppress(OSError), os.scandir(folder or ".") as entries:
+            for entry in entries:
+                if entry.name.endswith((".dist-info", ".egg-info")):
+                    with suppress(OSError):
+                        if _GROUP.search(Path(entry.path, "entry_points.txt").read_bytes()):
+                            return True
+    return False
+
+
+def _leave_out(entry: "EntryPoint", error: Exception) -> None:
+    if os.environ.get("RANK", "0") != "0":
+        return
+    import logging
+
+    package = f"package {entry.dist.name} {entry.dist.version}" if entry.dist else "a package"
+    kind = {METRICS: "metric", FEATURES: "feature network", IMAGES: "kind of images"}[entry.group]
+    # The standard library's last resort prints the line alone on stderr.
+    logging.getLogger("stylegan_eval").warning(
+        "note: %s: its %s %s is left out: %s; update the package, or uninstall it",
+        *(package, kind, entry.name, " ".join(f"{type(error).__name__}: {error}".split())),
+    )
