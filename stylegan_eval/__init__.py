@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stylegan_eval.api.functions import evaluate as evaluate
     from stylegan_eval.api.functions import fid as fid
     from stylegan_eval.api.functions import inception_score as inception_score
+    from stylegan_eval.api.functions import influence as influence
     from stylegan_eval.api.functions import kid as kid
     from stylegan_eval.api.functions import linear_separability as linear_separability
     from stylegan_eval.api.functions import load_statistics as load_statistics
@@ -45,6 +46,7 @@ _HOMES = {
             "vendi",
             "linear_separability",
             "evaluate",
+            "influence",
             "statistics",
             "load_statistics",
         ),

@@ -35,7 +35,7 @@ def test_the_page_about_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     make = [sys.executable, "-m", "stylegan.data", "avatars", "avatars.zip", "--count", "64"]
     subprocess.run([*make, "--resolution", "64"], check=True, capture_output=True, cwd=tmp_path)
     program = [sys.executable, "-c", "".join(blocks)]

@@ -4,7 +4,8 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import numpy as np
 
@@ -21,9 +22,13 @@ from stylegan_eval.metrics.everything import ALL
 from stylegan_eval.metrics.given import all_images
 from stylegan_eval.metrics.image_metrics import moments_of
 from stylegan_eval.metrics.measure import measure
+from stylegan_eval.results.influence_file import read_influence
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import StatsSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Weights = Mapping[str, str | Path] | str | Path | None
 _FAKE = """fake: generated images, or what draws them: a folder, zip, .npz or .npy; arrays or
@@ -53,7 +58,7 @@ def measured(
     device: str = "auto",
     **settings: Any,
 ) -> Results:
-    """Measure by one metric, or all; `settings` are those of its settings class."""
+    """Measure by one metric, or all; `settings` are its own, and `influence` of `Inputs`."""
     with in_python(), as_it_was(fake):
         sides = fake_side(fake, range) if fake is not None else {}
         if "images" in sides and "images" not in metric.inputs:
@@ -67,6 +72,7 @@ def measured(
             **sides,
             weights=weights_files(weights),
             classifiers=None if classifiers is None else Path(classifiers),
+            influence=settings.pop("influence", None),
             device=device,
         )
         settings = all_images(inputs, metric.settings, checked(metric.settings, settings))
@@ -163,6 +169,20 @@ def evaluate(
     chosen = {} if metrics is None else {"metrics": ",".join(metrics)}
     results: Results = _all(fake, real, **chosen, **settings)
     return results
+
+
+def influence(fake: Any, real: Any, **settings: Any) -> "pd.DataFrame":
+    """By how much `fid` would fall without each image, to first order: of either side, most first.
+
+    Arguments are those of `fid`; of a side that is statistics there are no rows. Columns: side
+    ("generated" or "real"), image (name of its file, or number), seed of what was drawn, influence.
+    """
+    import pandas as pd
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "influence.csv"
+        measured(METRICS["fid"], fake, real, influence=path, **settings)
+        return pd.DataFrame(read_influence(path))
 
 
 def statistics(

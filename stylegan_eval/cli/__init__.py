@@ -10,6 +10,7 @@ from stylegan_eval.cli.commands import cache, classifiers, compare, directions, 
 from stylegan_eval.cli.inputs import INPUTS
 from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.engine.options import CSV, options_of
+from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import METRICS, MetricRow
 from stylegan_eval.metrics.everything import ALL
 from stylegan_eval.settings.common import Inputs
@@ -70,6 +71,8 @@ def _command(name: str, metric: MetricRow) -> click.Command:
             values |= all_images(named, metric.settings, given)
         settings = metric.settings(**values)
         if csv is not None:
+            if named.influence is not None and named.influence.resolve() == csv.resolve():
+                raise UserError(f"--influence and --csv are both {csv}: name two files")
             results.read_table(csv)  # a file of another kind is told before the work, not after
         work = open_run(named.device)
         rows = measure(metric, named, settings, work)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stylegan_eval.engine.command import NetworkPath
-from stylegan_eval.engine.options import FILE
+from stylegan_eval.engine.options import CSV, FILE
 from stylegan_eval.networks import weighed
 
 
@@ -88,6 +88,12 @@ INPUTS: Mapping[str, click.Option] = {
         type=FILE,
         metavar="FILE.npz",
         help="Also write the path lengths of all pairs, for the histograms of a report.",
+    ),
+    "influence": click.Option(
+        ["--influence"],
+        type=CSV,
+        metavar="FILE.csv",
+        help="Also write what each image, generated or real, adds to the distance.",
     ),
     "device": click.Option(
         ["--device"], default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."

@@ -109,7 +109,7 @@ METRICS = plugins.Table(
         "fid": MetricRow(
             place="stylegan_eval.metrics.fid:fid",
             settings=FidSettings,
-            inputs=COMPARED,
+            inputs=(*COMPARED, "influence"),
             help="Fréchet distance between features of generated and of real images.",
             fake=("moments",),
             real=("moments",),
@@ -118,7 +118,7 @@ METRICS = plugins.Table(
         "sfid": MetricRow(
             place="stylegan_eval.metrics.sfid:sfid",
             settings=SfidSettings,
-            inputs=COMPARED,
+            inputs=(*COMPARED, "influence"),
             help="Spatial FID: Fréchet distance of what Inception sees where.",
             fake=("moments",),
             real=("moments",),

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 
 from stylegan_eval.engine.blocks import Arrays, Blocks, Key, Run
+from stylegan_eval.engine.files import check_writable
 from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
@@ -16,10 +17,12 @@ from stylegan_eval.metrics.both_sides import on_both_sides, unlike_sizes
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
 from stylegan_eval.metrics.given import only_moments, opened, statistics_unused
 from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, collect, pass_key
+from stylegan_eval.metrics.influence import image_influences
 from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals, open_pair
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.plugins import resolve
+from stylegan_eval.results.influence_file import INFLUENCE, write_influence
 from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
@@ -81,9 +84,15 @@ def evaluate_each(
         Other metrics of the generated images, with the same seed and batch.
     """
     start = time.perf_counter()
+    if inputs.influence is not None:
+        check_writable(inputs.influence)
     samplings = [*metrics, *(consumer.settings for consumer in consumers)]
     sampling = max(samplings, key=lambda settings: settings.num)
     with open_pair(inputs, metrics, sampling, run) as (fakes, reals):
+        if inputs.influence is not None and not any(isinstance(s, Images) for s in (fakes, reals)):
+            raise UserError(
+                "--influence is of images, and both sides are statistics: give the images of one"
+            )
         for consumer in consumers:
             assert isinstance(fakes, Images)
             consumer.check(fakes)
@@ -94,7 +103,7 @@ def evaluate_each(
             network: _collector(group, inputs, run.device) for network, group in groups.items()
         }
         real = {
-            network: _real_features(reals, groups[network], collector, run)
+            network: _real_features(reals, groups[network], collector, run, inputs)
             for network, collector in collectors.items()
         }
         fake, parts = _fake_features(fakes, collectors, consumers, run)
@@ -124,6 +133,11 @@ def evaluate_each(
                 _unnamed(compared, inputs.data, settings),
             )
             values = resolve(metric.place)(settings, fake[network], real[network])
+            if inputs.influence is not None:
+                assert reals is not None
+                added = image_influences((fakes, reals), (fake[network], real[network]))
+                written = {INFLUENCE: write_influence(inputs.influence, added)}
+                about["details"] = {**about.get("details", {}), **written}
             rows.append([make_row(value, about) for value in values])
         for consumer, arrays in zip(consumers, parts, strict=True):
             assert isinstance(fakes, Images)
@@ -150,15 +164,18 @@ def _collector(
             device,
             settings.precision,
         ),
-        kinds=_kinds([metric_of(one).fake for one in metrics]),
+        kinds=_kinds([metric_of(one).fake for one in metrics], inputs),
         num=settings.num,
         splits=splits[0] if splits else 1,
     )
 
 
-def _kinds(wanted: Sequence[tuple[Kind, ...]]) -> tuple[Kind, ...]:
+def _kinds(wanted: Sequence[tuple[Kind, ...]], inputs: Inputs) -> tuple[Kind, ...]:
     kinds: tuple[Kind, ...] = ("moments", "vectors", "classes")
-    return tuple(kind for kind in kinds if any(kind in some for some in wanted))
+    found = {kind for some in wanted for kind in some}
+    if found and inputs.influence is not None:
+        found.add("vectors")
+    return tuple(kind for kind in kinds if kind in found)
 
 
 def _real_features(
@@ -166,8 +183,9 @@ def _real_features(
     metrics: Sequence[GeneratedSettings],
     collector: FeatureCollector,
     run: Run,
+    inputs: Inputs,
 ) -> ImageFeatures:
-    kinds = _kinds([metric_of(settings).real for settings in metrics])
+    kinds = _kinds([metric_of(settings).real for settings in metrics], inputs)
     if not kinds or reals is None:
         return ImageFeatures(detector=collector.detector)
     if isinstance(reals, StoredStats):

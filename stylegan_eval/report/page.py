@@ -66,8 +66,9 @@ def write_report(
     found = find(paths)
     subjects = subjects_of(found.measured, found.runs, _named(ckpts, inputs.device))
     opened, samples = _samples(subjects, inputs, settings, tell)
+    galleries = (samples, _influence(found, subjects, inputs, settings, tell))
     tell("drawing charts")
-    text = _page(found, subjects, opened, samples, settings.title, command)
+    text = _page(found, subjects, opened, galleries, settings.title, command)
     with atomic_write(out) as temporary:
         # A path may hold bytes that are no text.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -77,7 +78,7 @@ def _page(
     found: Found,
     subjects: Sequence[Subject],
     opened: "Mapping[str, Opened]",
-    samples: str,
+    galleries: tuple[str, str],
     title: str,
     command: str,
 ) -> str:
@@ -96,7 +97,8 @@ def _page(
         "training": ("Training", _training(subjects, styles)),
         "attributes": ("Attributes", attributes_part(subjects, styles)),
         "lengths": ("Path lengths", _lengths(subjects, found, styles)),
-        "samples": ("Samples", samples),
+        "samples": ("Samples", galleries[0]),
+        "influence": ("Images that cost most", galleries[1]),
         "settings": (
             "Configuration",
             settings_part({label: rows for label, rows in configurations.items() if rows}),
@@ -154,6 +156,23 @@ def _samples(
     finally:
         if reals is not None:
             reals.close()
+
+
+def _influence(
+    found: Found,
+    subjects: Sequence[Subject],
+    inputs: Inputs,
+    settings: ReportSettings,
+    tell: Callable[[str], None],
+) -> str:
+    if not found.influence or settings.samples == 0:
+        return ""
+    from stylegan_eval.generators.loading import pick_device
+    from stylegan_eval.report.influence import influence_part
+
+    tell("looking for the images that cost most")
+    device = pick_device(inputs.device)
+    return influence_part(subjects, found.influence, inputs.data, settings.samples, device)
 
 
 def _training(subjects: Sequence[Subject], styles: Mapping[str, int]) -> str:

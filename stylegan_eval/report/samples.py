@@ -152,7 +152,7 @@ def open_subject(
         Where to look for the nearest real image.
     """
     try:
-        loaded = _load(subject, device)
+        loaded = load_subject(subject, device)
         images = _drawn(loaded, count, seed, device)
     except UserError as error:
         return Opened(trouble=str(error))
@@ -166,7 +166,7 @@ def open_subject(
     )
 
 
-def _load(subject: Subject, device: torch.device) -> LoadedGenerator:
+def load_subject(subject: Subject, device: torch.device) -> LoadedGenerator:
     """Load the first of its places that holds what was measured."""
     if not subject.paths:
         raise UserError("no generator: real images took its place")

@@ -62,6 +62,8 @@ class Inputs:
     classifiers: Path | None = None  # Attribute classifiers (.safetensors)
     distances: Path | None = None
     """Where to write the length of every pair's path (.npz); nowhere by default."""
+    influence: Path | None = None
+    """Where to write what each image adds to a Fréchet distance (.csv); nowhere by default."""
     device: str = "auto"  # ``auto`` (CUDA when present), ``cpu``, ``cuda``, ``cuda:1``, ...
 
     def weights_of(self, network: str) -> Path | None:

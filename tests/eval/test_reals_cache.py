@@ -140,7 +140,7 @@ def test_moments_of_an_earlier_version_get_their_sample_once(
     def real():
         before, run = Counting.seen, Run(device=CPU)
         with open_pair(inputs, [settings], settings, run) as (_, reals):
-            seen = _real_features(reals, [settings], collector, run)
+            seen = _real_features(reals, [settings], collector, run, Inputs())
         run.finish()
         return reals.key, seen, Counting.seen - before
 
