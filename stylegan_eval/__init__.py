@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stylegan_eval.api.functions import authenticity as authenticity
     from stylegan_eval.api.functions import cmmd as cmmd
     from stylegan_eval.api.functions import evaluate as evaluate
     from stylegan_eval.api.functions import fid as fid
@@ -44,6 +45,7 @@ _HOMES = {
             "sfid",
             "mifid",
             "vendi",
+            "authenticity",
             "linear_separability",
             "evaluate",
             "influence",

@@ -148,6 +148,7 @@ def checked(kind: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
 fid = _function("fid", METRICS["fid"])
 sfid = _function("sfid", METRICS["sfid"])
 mifid = _function("mifid", METRICS["mifid"])
+authenticity = _function("authenticity", METRICS["authenticity"])
 kid = _function("kid", METRICS["kid"])
 inception_score = _function("inception_score", METRICS["is"])
 precision_recall = _function("precision_recall", METRICS["pr"], single=False)

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from stylegan_eval import plugins
 from stylegan_eval.settings.common import Features, Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
+    AuthenticitySettings,
     CmmdSettings,
     FeatureSettings,
     FidSettings,
@@ -132,6 +133,16 @@ METRICS = plugins.Table(
             fake=("moments", "vectors"),
             real=("moments", "vectors"),
             names=("mifid", "mifd"),
+            in_all=False,
+        ),
+        "authenticity": MetricRow(
+            place="stylegan_eval.metrics.authenticity:authenticity",
+            settings=AuthenticitySettings,
+            inputs=COMPARED,
+            help="Share of generated images that are no copies of training images.",
+            fake=("vectors",),
+            real=("vectors",),
+            higher_is_better=True,
             in_all=False,
         ),
         "kid": MetricRow(

@@ -119,6 +119,40 @@ def radii(x: Tensor, k: int, rows: range | None = None) -> Tensor:
     return torch.cat(distances_to_kth)
 
 
+def nearest_of(x: Tensor, y: Tensor, leave: int = 0) -> tuple[Tensor, Tensor]:
+    """Distance and number of the nearest vector of y.
+
+    Parameters
+    ----------
+    x, y : Tensor
+        Features [N, D] and [M, D], on one device.
+    leave : int
+        How many nearer ones are passed over: 1 where x are among y.
+
+    Returns
+    -------
+    distances : Tensor
+        float32 [N].
+    indices : Tensor
+        int64 [N].
+    """
+    centre = _centre(y)
+    found: list[Tensor] = []
+    at: list[Tensor] = []
+    for part in _tiles(range(len(x))):
+        values, indices = (torch.empty(len(part), 0, device=x.device) for _ in range(2))
+        for other in _tiles(range(len(y))):
+            few = distances(_of(x, part), _of(y, other), centre).topk(
+                min(leave + 1, len(other)), dim=1, largest=False
+            )
+            values = torch.cat([values, few.values], dim=1)
+            indices = torch.cat([indices.long(), few.indices + other.start], dim=1)
+        order = values.argsort(dim=1, stable=True)[:, leave : leave + 1]
+        found.append(values.gather(1, order)[:, 0])
+        at.append(indices.gather(1, order)[:, 0])
+    return torch.cat(found), torch.cat(at)
+
+
 def cross(
     real: Tensor,
     fake: Tensor,

@@ -21,7 +21,7 @@ from stylegan_eval.generators.loading import NETWORKS, load_generator
 from stylegan_eval.images.files import ImageFiles, open_images
 from stylegan_eval.metrics.features import FeatureCollector
 from stylegan_eval.metrics.image_metrics import files_features
-from stylegan_eval.metrics.precision_recall import distances
+from stylegan_eval.metrics.precision_recall import nearest_of
 from stylegan_eval.metrics.sources import pick_reals
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.report import shell
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from stylegan_eval.engine.protocols import Detector
 
 
-_TILE = 4096
 _COMPARED = 1000  # real images whose own nearest neighbours give the scale
 _SIDE = 128  # pixels of an image on the page, at most
 _AT_A_TIME = 16
@@ -85,37 +84,6 @@ def open_neighbourhood(
     assert vectors is not None
     known = torch.from_numpy(vectors).to(device)
     return Neighbourhood(files, detector, known, typical_distance(known))
-
-
-def nearest_of(samples: Tensor, reals: Tensor, leave: int = 0) -> tuple[Tensor, Tensor]:
-    """Distance and number of the nearest real image.
-
-    Parameters
-    ----------
-    samples : Tensor
-        [S, D].
-    reals : Tensor
-        [N, D] on the same device.
-    leave : int
-        How many nearer ones are passed over: 1 where samples are among the reals.
-
-    Returns
-    -------
-    distances : Tensor
-        float32 [S].
-    indices : Tensor
-        int64 [S].
-    """
-    centre = reals.mean(dim=0, dtype=torch.float64)
-    best: list[tuple[Tensor, Tensor]] = []
-    for start in range(0, len(reals), _TILE):
-        tile = distances(samples, reals[start : start + _TILE], centre)  # [S, tile]
-        few = tile.topk(min(leave + 1, tile.shape[1]), dim=1, largest=False)
-        best.append((few.values, few.indices + start))
-    values = torch.cat([found for found, _ in best], dim=1)
-    order = values.argsort(dim=1, stable=True)[:, leave : leave + 1]
-    indices = torch.cat([at for _, at in best], dim=1)
-    return values.gather(1, order)[:, 0], indices.gather(1, order)[:, 0]
 
 
 def typical_distance(reals: Tensor) -> float:

@@ -131,6 +131,14 @@ class MifidSettings(RealSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuthenticitySettings(RealSettings):
+    """Protocol of authenticity (Alaa et al. 2022)."""
+
+    num: int = choice(10_000, "Generated images.")
+    reals: Reals = choice("full", REALS_HELP)
+
+
+@dataclass(frozen=True, kw_only=True)
 class KidSettings(RealSettings):
     """Protocol of the Kernel Inception Distance."""
 

@@ -12,6 +12,7 @@ from stylegan_eval.classifiers.storage import save_classifier
 from stylegan_eval.classifiers.training import train
 from stylegan_eval.cli import main
 from stylegan_eval.images.files import open_images
+from stylegan_eval.metrics import METRICS
 from stylegan_eval.metrics.everything import AllSettings
 from stylegan_eval.results.comparison import compare_tables
 from stylegan_eval.settings.others import TrainSettings
@@ -122,7 +123,7 @@ def test_bad_choices_are_one_line(run, image_folder, tmp_path):
     for args, message in [
         (
             ["--metrics", "fid,fids"],
-            "fids is not among fid, sfid, mifid, kid, is, pr, prdc, cmmd, vendi, ppl, ls",
+            f"fids is not among {', '.join(METRICS)}",
         ),
         (["--metrics", ","], "nothing is not among"),
         (["-n", 20], "--subset-size must be from 2 to --num (20), got 1000"),

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from stylegan_eval.images.files import open_images
-from stylegan_eval.report import samples
-from stylegan_eval.report.samples import nearest_of, open_neighbourhood, typical_distance
+from stylegan_eval.metrics import precision_recall
+from stylegan_eval.metrics.precision_recall import nearest_of
+from stylegan_eval.report.samples import open_neighbourhood, typical_distance
 
 CPU = torch.device("cpu")
 
@@ -30,7 +31,7 @@ def test_tiles_change_nothing(monkeypatch):
     rng = torch.Generator().manual_seed(0)
     a, b = (torch.randn(n, 4, generator=rng) for n in (7, 50))
     whole = [nearest_of(a, b), nearest_of(b, b, leave=1)]
-    monkeypatch.setattr(samples, "_TILE", 8)
+    monkeypatch.setattr(precision_recall, "TILE", 4)
     for (values, at), again in zip(
         whole, [nearest_of(a, b), nearest_of(b, b, leave=1)], strict=True
     ):
