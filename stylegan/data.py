@@ -11,7 +11,7 @@ from stylegan_eval.engine.command import ErrorLineGroup, power_of_two, say
 from stylegan_eval.engine.options import CSV
 
 if TYPE_CHECKING:
-    from stylegan.datasets.sources.source import Source
+    from stylegan_eval.images.source import Source
 
 _PATH = click.Path(path_type=Path)
 _FILES = (
@@ -216,11 +216,10 @@ def inspect(place: str) -> None:
     Example:
       stylegan-data inspect faces.zip
     """
-    from stylegan.datasets.sources import open_source
-    from stylegan.datasets.sources.files import Files
+    from stylegan.datasets.sources import is_read_alike, open_source
     from stylegan.datasets.survey import survey
     from stylegan_eval.images.content import content_digest
-    from stylegan_eval.images.files import prepare_command
+    from stylegan_eval.images.files import ImageFiles, prepare_command
 
     source = open_source(place)
     try:
@@ -228,18 +227,15 @@ def inspect(place: str) -> None:
         sizes = {f"{width}x{height}": n for (width, height), n in overview.sizes.items()}
         _echo("path", f"{place} ({source.kind})")
         _echo("images", str(len(source)))
-        if isinstance(source, Files) and source.files.left_out:
-            _echo("left out", source.files.left_out)
-        _echo(
-            "digest",
-            content_digest(source.files) if isinstance(source, Files) else source.digest,
-        )
+        if isinstance(source, ImageFiles) and source.left_out:
+            _echo("left out", source.left_out)
+        _echo("digest", content_digest(source))
         _echo("sizes", _counts(sizes))
         _echo("modes", _counts(overview.modes))
         _echo_labels(source)
         fault = overview.fault()
-        if fault is None and not (isinstance(source, Files) and source.is_plain):
-            fault = f"training reads a folder or zip, not {source.kind}"
+        if fault is None and not is_read_alike(source):
+            fault = f"training reads no labels or layout of {source.kind}"
         _echo(
             "training", "can be trained on as it is" if fault is None else f"not as it is: {fault}"
         )

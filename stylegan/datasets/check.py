@@ -10,7 +10,6 @@ from pathlib import Path
 from stylegan.datasets.prepare import LabelSource
 from stylegan.datasets.resize import fits
 from stylegan.datasets.sources import open_source
-from stylegan.datasets.sources.source import Source
 from stylegan.datasets.survey import Choices, Plan, make_plan, summary
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.names import csv_text
@@ -18,6 +17,7 @@ from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import Header
 from stylegan_eval.images.parallel import map_ordered
+from stylegan_eval.images.source import Source
 
 COLUMNS = ("file", "bytes", "width", "height", "mode", "trouble")
 

@@ -16,13 +16,12 @@ from stylegan.datasets.archive import Label, encode_png, write_encoded
 from stylegan.datasets.partial import Content, check_target, write_resumable
 from stylegan.datasets.resize import Crop, Resample, cropped
 from stylegan.datasets.sources import open_source
-from stylegan.datasets.sources.files import Files
-from stylegan.datasets.sources.source import Source
 from stylegan.datasets.survey import Choices, Plan, make_plan, survey
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.files import prepare_command
+from stylegan_eval.images.files import ImageFiles, prepare_command
 from stylegan_eval.images.parallel import map_ordered
+from stylegan_eval.images.source import Source
 
 LabelSource = Literal["source", "folders"]
 _EXACT = 2**24  # whole numbers below are the same in float32
@@ -159,9 +158,11 @@ def _encoded(
 def _made_of(source: Source, plan: Plan, resample: Resample) -> dict[str, object]:
     """All that decides the images."""
     kept = np.asarray(plan.kept, np.int64).tobytes()
+    # Also of files whose time of modification was set back.
+    stamped = f"{source.digest} {sorted(source.stamps.items())!a}"
     return {
         "format": _FORMAT,
-        "source": source.digest,
+        "source": hashlib.sha256(stamped.encode()).hexdigest(),
         "kept": hashlib.sha256(kept).hexdigest(),
         "resolution": plan.resolution,
         "crop": plan.crop,
@@ -199,8 +200,8 @@ def export_ada(
 def _stored(source: Source, workers: int) -> Iterator[bytes]:
     def png(index: int) -> bytes:
         pixels = source.read(index)  # also where bytes are kept: what is damaged is not copied
-        if isinstance(source, Files):
-            data = source.files.encoded(index)
+        if isinstance(source, ImageFiles):
+            data = source.encoded(index)
             if _is_plain_png(data):
                 return data
         return encode_png(pixels)

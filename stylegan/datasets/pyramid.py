@@ -33,7 +33,8 @@ from stylegan_eval.engine.files import (
 from stylegan_eval.engine.progress import follow, progress_bar
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.content import content_digest, is_new
-from stylegan_eval.images.files import ImageFiles, open_images, prepare_command, read_batches
+from stylegan_eval.images.files import open_images, prepare_command, read_batches
+from stylegan_eval.images.source import Source
 
 FORMAT_VERSION = 2
 ABOUT = "about.json"
@@ -205,7 +206,7 @@ def _key(version: int, digest: str) -> str:
     return hashlib.sha256(f"pyramid {version} {digest}".encode()).hexdigest()[:32]
 
 
-def _fitting_size(files: ImageFiles, *, progress: bool) -> int:
+def _fitting_size(files: Source, *, progress: bool) -> int:
     """Width and height of all images, of which there are pyramids."""
     found = survey(files, progress=progress)
     if (fault := found.fault()) is not None:
@@ -215,7 +216,7 @@ def _fitting_size(files: ImageFiles, *, progress: bool) -> int:
     return found.smallest_side
 
 
-def _build(files: ImageFiles, digest: str, folder: Path, *, progress: bool) -> None:
+def _build(files: Source, digest: str, folder: Path, *, progress: bool) -> None:
     resolution = _fitting_size(files, progress=progress)
     sizes = [resolution >> lod for lod in range(_level_count(resolution))]
     # What an earlier version made has no checksums and is not used any more.
@@ -312,7 +313,7 @@ def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(about), encoding="utf-8")
 
 
-def _check_space(files: ImageFiles, folder: Path, needed: int) -> None:
+def _check_space(files: Source, folder: Path, needed: int) -> None:
     if folder.is_dir():  # another process has finished first
         return
     try:

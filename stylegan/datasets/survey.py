@@ -16,12 +16,12 @@ from stylegan.datasets.resize import (
     natural_crop,
     shrinks,
 )
-from stylegan.datasets.sources.source import Source
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import Header
 from stylegan_eval.images.parallel import map_ordered
+from stylegan_eval.images.source import Source
 
 MIN_RESOLUTION = 4
 

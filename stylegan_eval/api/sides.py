@@ -13,9 +13,12 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.generators.factories import GivenGenerator
 from stylegan_eval.generators.functions import ImageFunction
 from stylegan_eval.generators.loading import carried_networks
+from stylegan_eval.images.arrays import ArrayImages
 from stylegan_eval.images.files import ImageFiles
 from stylegan_eval.images.memory import MemoryImages, Range, batches_of
+from stylegan_eval.images.source import ContainerImages
 
+_OPENED = (MemoryImages, ImageFiles, ArrayImages, ContainerImages, StoredStats)
 _NETWORKS = (".pt", ".pth", ".pkl", ".safetensors", ".ckpt")
 _WORDS = {"ckpt": "fake", "generator": "fake", "images": "fake", "data": "real"}
 _OPTION = re.compile(r"--([a-z][a-z-]*)(?: (-?\d[\d.,]*\d|-?\d))?")
@@ -37,7 +40,7 @@ def fake_side(fake: Any, value_range: Range | None) -> dict[str, Any]:
             f"fake: a {type(fake).__name__} without z_dim or resolution: set both, for example"
             " G.z_dim = 512 and G.resolution = 64"
         )
-    if callable(fake) and not isinstance(fake, ImageFiles):
+    if callable(fake):
         return {"images": ImageFunction(fake, value_range)}
     return {"images": _images(fake, "fake", value_range)}
 
@@ -70,7 +73,7 @@ def _no_range(value_range: Range | None, side: str) -> None:
 
 
 def _images(given: Any, side: str, value_range: Range | None) -> Any:
-    if isinstance(given, MemoryImages | ImageFiles | StoredStats):
+    if isinstance(given, _OPENED):
         return given
     return MemoryImages(batches_of(given, side, value_range), side)
 

@@ -12,7 +12,8 @@ from stylegan_eval.classifiers.network import SMALLEST, shrink
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.content import content_digest
-from stylegan_eval.images.files import ImageFiles, prepare_command, read_batches
+from stylegan_eval.images.files import prepare_command, read_batches
+from stylegan_eval.images.source import Source
 
 FEWEST_IMAGES = 100
 MOST_ATTRIBUTES = 1000
@@ -40,7 +41,7 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def read_labelled(
-    files: ImageFiles, resolution: int, *, skip_constant: bool, progress: bool
+    files: Source, resolution: int, *, skip_constant: bool, progress: bool
 ) -> LabelledImages:
     """Read all images of a labelled set, at most `resolution` pixels wide.
 
@@ -49,7 +50,7 @@ def read_labelled(
 
     Parameters
     ----------
-    files : ImageFiles
+    files : Source
         Square, of a power of two, all of one size; labels are lists of 0 and 1.
     resolution : int
         Largest R.
@@ -69,7 +70,7 @@ def read_labelled(
     )
 
 
-def _size(files: ImageFiles) -> int:
+def _size(files: Source) -> int:
     """Size of the first image; reading on finds images of other sizes."""
     height, width = files.read(0).shape[1:]
     if height != width or height < SMALLEST or height & (height - 1):
@@ -80,9 +81,7 @@ def _size(files: ImageFiles) -> int:
     return int(height)
 
 
-def _labels(
-    files: ImageFiles, *, skip_constant: bool
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def _labels(files: Source, *, skip_constant: bool) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     expected = "expected a dataset.json with a list of 0 and 1 for each image"
     if files.labels is None:
         raise UserError(f"{files.path}: the images have no labels: {expected}")
@@ -122,7 +121,7 @@ def _labels(
 
 
 def _varying(
-    files: ImageFiles, labels: NDArray[np.float32], names: tuple[str, ...], *, skip_constant: bool
+    files: Source, labels: NDArray[np.float32], names: tuple[str, ...], *, skip_constant: bool
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     varies = labels.min(axis=0) != labels.max(axis=0)
     if not varies.any():

@@ -20,7 +20,7 @@ from stylegan_eval.engine.files import PACKAGE
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.files import ImageFiles
+from stylegan_eval.images.source import Source
 from stylegan_eval.settings.others import TrainSettings
 
 HELD_OUT_SHARE = 10  # every tenth image
@@ -41,7 +41,7 @@ def learning_rate(highest: float, step: int, steps: int) -> float:
 
 
 def train(
-    files: ImageFiles, settings: TrainSettings, device: torch.device, *, progress: bool = True
+    files: Source, settings: TrainSettings, device: torch.device, *, progress: bool = True
 ) -> TrainedClassifier:
     """Train a classifier of all attributes and test it on a tenth of the images.
 

@@ -66,7 +66,8 @@ INPUTS: Mapping[str, click.Option] = {
         ["--images"],
         type=FILE,
         help="Instead: generated images: a folder, a zip, an array (.npz, .npy), a list of paths"
-        " (.txt; -: standard input); for fid and sfid statistics too (.npz).",
+        " (.txt; -: standard input), tar, parquet, TFRecords, LMDB; for fid and sfid statistics too"
+        " (.npz).",
     ),
     "data": click.Option(["--data"], type=FILE, help="Real images, likewise."),
     "weights": click.Option(

@@ -7,23 +7,27 @@ import struct
 import sys
 import zipfile
 import zlib
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import IO, Self
+from types import MappingProxyType
+from typing import IO, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stylegan_eval.engine.files import stamp_of
-from stylegan_eval.engine.npy import read_header
+from stylegan_eval.engine.files import Stamp, stamp_of
+from stylegan_eval.engine.npy import read_header, read_npz
 from stylegan_eval.engine.stats_file import IMAGES as MEMBER
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.engine.zip_guard import check_entry, open_zip
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import Header
+from stylegan_eval.images.labels import checked_labels
 from stylegan_eval.images.storage import CHANGED
 
-ENDINGS = (".npz", ".npy")
+LABELS = "arr_1"
 _EXPECTED = "expected images, uint8 [N, H, W, 3] or [N, 3, H, W]"
 _AT_ONCE = 2**24  # bytes
 _LOCAL = struct.Struct("<4s22xHH")  # what stands in a zip before the name of an entry
@@ -31,10 +35,15 @@ _LOCAL_SIGNATURE = b"PK\x03\x04"
 
 
 class ArrayImages:
-    """Images of one array, read one by one from the file; read as `files.ImageFiles` are.
+    """Images of one array, read one by one from the file. See `source.Source`.
 
     What is packed is unpacked once, into memory. Reading from several threads is safe.
     """
+
+    kind = "array"
+    attributes = classes = ()
+    folder = None  # `digest` is of the pixels
+    stamps: Mapping[str, Stamp] = MappingProxyType({})
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -104,6 +113,29 @@ class ArrayImages:
         if self._file >= 0:
             os.close(self._file)
         self._file = -1
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Their numbers."""
+        return tuple(f"image {index}" for index in range(len(self)))
+
+    @cached_property
+    def labels(self) -> NDArray[Any] | None:
+        """Classes, int64 [N], or numbers, float32 [N, A]; of the second array of an ``.npz``."""
+        if self.path.suffix.lower() == ".npy":
+            return None
+        found = read_npz(self.path, [LABELS]).get(LABELS)
+        return None if found is None else checked_labels(found, len(self), f"{self.path}: {LABELS}")
+
+    def size(self, _index: int, /) -> int:
+        """Bytes of the pixels of an image."""
+        return self._image_bytes
+
+    def header(self, _index: int, /) -> Header:
+        """Size of every image."""
+        first = self._channels_first
+        channels, height, width = self._shape[1:] if first else np.roll(self._shape[1:], 1)
+        return Header(int(width), int(height), "L" if channels == 1 else "RGB")
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Image number `index`, uint8 [3, H, W]."""

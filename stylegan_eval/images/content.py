@@ -12,6 +12,7 @@ from stylegan_eval.engine.files import Stamp, atomic_write, sha256_of, stamp_of
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import ImageFiles
+from stylegan_eval.images.source import ImageSet
 from stylegan_eval.images.storage import CHANGED
 
 # Hashing fewer files than this is over before a progress bar is of use.
@@ -22,16 +23,17 @@ _COARSE_TICK = 2_000_000_000  # where a file system keeps whole seconds
 _Index = dict[str, list[object]]  # of each file the stamp, then the SHA-256
 
 
-def content_digest(files: ImageFiles, cache: Path | None = None) -> str:
+def content_digest(files: ImageSet, cache: Path | None = None) -> str:
     """SHA-256 over name, size and digest of every file; equal for equal contents.
 
-    A zip carries a CRC-32 of each entry, which is checked when the entry is read. The files of a
-    folder are read once; their SHA-256 are remembered in the cache (by default `cache_dir`) beside
-    what the file system says of them (size, times of modification and of change, inode), so that
-    only what has changed is read again. What is read of the images from then on has these digests:
-    a file that changes later is refused by its reader.
+    A zip carries a CRC-32 of each entry, which is checked when the entry is read. Other files are
+    read once; their SHA-256 are remembered in the cache (by default `cache_dir`) beside what the
+    file system says of them (size, times of modification and of change, inode), so that only what
+    has changed is read again. What is read of the images from then on has these digests: a file
+    that changes later is refused by its reader.
     """
-    if files.folder is None:
+    folder = files.folder
+    if folder is None:
         return files.digest
     known_path = _index_path(files.path, cache or cache_dir())
     _, known = _read_index(known_path)
@@ -42,28 +44,29 @@ def content_digest(files: ImageFiles, cache: Path | None = None) -> str:
     index: _Index = {}
     digests: dict[str, str] = {}
     digest = hashlib.sha256()
-    names = files.file_names
-    shown = len(names) >= _MANY
-    for name in follow(names, f"digest of {files.path.name}", len(names), unit="file", shown=shown):
+    shown = len(stamps) >= _MANY
+    what = f"digest of {files.path.name}"
+    for name in follow(sorted(stamps), what, len(stamps), unit="file", shown=shown):
         stamp = stamps[name]
         entry = known.get(name)
         if entry is None or entry[:-1] != list(stamp):
-            entry = [*stamp, _sha256(files.folder / name, stamp)]
+            entry = [*stamp, _sha256(folder / name, stamp)]
         if _is_settled(stamp):
             index[name] = entry
         digests[name] = str(entry[-1])
         line = f"{name}\0{stamp[0]}\0{entry[-1]}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
-    files.remember(digests)
+    if isinstance(files, ImageFiles):
+        files.remember(digests)
     if index != known:
         with contextlib.suppress(UserError):  # the next command reads the files again
-            _write_index(known_path, files.folder.resolve(), index)
+            _write_index(known_path, folder.resolve(), index)
     return digest.hexdigest()
 
 
-def is_new(files: ImageFiles, cache: Path | None = None) -> bool:
+def is_new(files: ImageSet, cache: Path | None = None) -> bool:
     """Whether `content_digest` would read all files of a folder that it has never seen."""
-    return files.path.is_dir() and not _index_path(files.path, cache or cache_dir()).exists()
+    return files.folder is not None and not _index_path(files.path, cache or cache_dir()).exists()
 
 
 def _sha256(path: Path, stamp: Stamp) -> str:

@@ -10,16 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 
+from stylegan_eval import plugins
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import Stamp
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.containers import TORCHVISION, container_at
+from stylegan_eval.images.containers import CONTAINERS, TORCHVISION, container_at
 from stylegan_eval.images.decoding import Header, decode, read_header
 from stylegan_eval.images.image_kinds import left_out_line
 from stylegan_eval.images.labels import (
@@ -30,8 +30,8 @@ from stylegan_eval.images.labels import (
     unused_labels,
 )
 from stylegan_eval.images.parallel import map_ordered
-from stylegan_eval.images.storage import STDIN, Entry, Folder, Listing, Zip
-from stylegan_eval.settings.common import ImageSet
+from stylegan_eval.images.source import ImageSet, Source
+from stylegan_eval.images.storage import STDIN, Entry, Folder, Listing, Zip, holds_images
 
 MAX_FILE_BYTES = 2**30
 _DECODING_THREADS = 8
@@ -45,7 +45,8 @@ class ImageFiles:
     several threads is safe.
     """
 
-    path: Path  # the folder or zip
+    kind: str  # what it is, in words
+    path: Path  # the folder, zip or list
     names: tuple[str, ...]  # relative posix paths, sorted
     labels: np.ndarray | None  # from ``dataset.json``: int64 [N] classes, or float32 [N, A]
     attributes: tuple[str, ...]  # names of the A columns of `labels`, or none
@@ -54,6 +55,7 @@ class ImageFiles:
     ``dataset.json`` is one of them. `content_digest` looks at the content of folders too."""
     _source: Folder | Zip
     _sizes: Mapping[str, int]  # bytes of each file, unpacked
+    classes: tuple[str, ...] = ()  # names of the classes
 
     def __len__(self) -> int:
         return len(self.names)
@@ -64,19 +66,9 @@ class ImageFiles:
         return self._source.folder if isinstance(self._source, Folder) else None
 
     @property
-    def is_list(self) -> bool:
-        """Whether they are files of a list."""
-        return isinstance(self._source, Listing)
-
-    @property
     def left_out(self) -> str:
         """Files that are no images, by their endings; "" where there are none."""
         return left_out_line(self._source.left_out, companions=True)
-
-    @property
-    def file_names(self) -> tuple[str, ...]:
-        """All files that count, ``dataset.json`` included; sorted."""
-        return tuple(self._sizes)
 
     @property
     def stamps(self) -> Mapping[str, Stamp]:
@@ -90,12 +82,7 @@ class ImageFiles:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -122,25 +109,42 @@ class ImageFiles:
             return read_header(stream, where)
 
 
-def open_images(path: Path) -> ImageFiles:
-    """Open a folder (with its sub-folders) or a zip of images.
+def open_images(path: Path) -> Source:
+    """Open a folder (with its sub-folders), a zip, or another kind of set; see `CONTAINERS`.
 
     Files are taken by their ending in any case, those of an unknown ending by their first bytes;
     what is hidden (a part of the path begins with a dot, or is ``__MACOSX``) is left out without
     a word, the rest with a note. A ``dataset.json`` at the top gives labels.
     """
     if str(path).startswith(TORCHVISION):
-        raise UserError(_to_prepare(path, "torchvision"))
+        raise UserError(
+            f"{path}: torchvision data can only be read by stylegan-data: make a zip of images"
+            f" with: {prepare_command(path)}"
+        )
+    if path == STDIN:
+        return open_list(path)
+    kind = container_at(path) if path.exists() else None
+    if kind is not None and path.is_dir() and holds_images(path):
+        if CONTAINERS[kind].is_alone:
+            note(f"{path}: image files beside {kind} are left out: name their folder by itself")
+        else:
+            kind = None
+    if kind is None:
+        return open_files(path)
+    source: Source = plugins.resolve(CONTAINERS[kind].place)(path)
+    return source
+
+
+def open_files(path: Path) -> ImageFiles:
+    """The part of `open_images` for folders and zips."""
     if not path.exists():
-        raise UserError(f"{path} does not exist; expected a folder of images or a zip")
+        raise UserError(f"{path} does not exist; expected images: a folder, a zip, an array, ...")
     with parsing(path, "cannot be opened"):
         if path.is_dir():
             return _listed(Folder(path))
         if not path.is_file():  # reading a pipe would never end
-            raise UserError(f"{path} is no ordinary file; expected a folder of images or a zip")
+            raise UserError(f"{path}: is no ordinary file; expected a folder of images or a zip")
         if not zipfile.is_zipfile(path):
-            if (kind := container_at(path)) is not None:
-                raise UserError(_to_prepare(path, kind))
             raise UserError(f"{path} is neither a folder nor a zip (or the zip is truncated)")
         return _listed(Zip(path))
 
@@ -167,8 +171,6 @@ def _listed(source: Folder | Zip) -> ImageFiles:
     names = tuple(name for name in sizes if name != DATASET_JSON)
     left_out = left_out_line(source.left_out)
     if not names:
-        if path.is_dir() and (kind := container_at(path)) is not None:
-            raise UserError(_to_prepare(path, kind))
         others = f"; left out: {left_out}" if left_out else ""
         raise UserError(f"{path}: no images; expected PNG, JPEG, WebP, TIFF or the like{others}")
     if left_out:
@@ -183,8 +185,11 @@ def _listed(source: Folder | Zip) -> ImageFiles:
             note(f"{where}: {unused_labels(labels.unused)}")
     elif source.lost_labels:
         note(f"{path}: {source.lost_labels}: no labels are read from it; expected {DATASET_JSON}")
+    kind = type(source).__name__.lower()
+    if labels.values is not None:
+        kind = f"stylegan2-ada's {kind}"
     return ImageFiles(
-        path, names, labels.values, labels.attributes, _digest(entries), source, sizes
+        kind, path, names, labels.values, labels.attributes, _digest(entries), source, sizes
     )
 
 
@@ -227,26 +232,15 @@ def read_groups(
 
 def _differs(files: ImageSet, index: int, found: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return (
-        f"{files.path}: {_name(files, index)} is {found[2]}x{found[1]}, others are"
+        f"{files.path}: {files.names[index]} is {found[2]}x{found[1]}, others are"
         f" {expected[2]}x{expected[1]}; make them equal with: {prepare_command(files.path)}"
     )
-
-
-def _name(files: ImageSet, index: int) -> str:
-    return files.names[index] if isinstance(files, ImageFiles) else f"image {index}"
 
 
 def prepare_command(path: Path | str) -> str:
     """The command that makes a set of images of one size of `path`, as a shell takes it."""
     dash = "./" if str(path).startswith("-") else ""  # or it would be an option
     return f"stylegan-data prepare {shlex.quote(f'{dash}{path}')} OUT.zip"
-
-
-def _to_prepare(path: Path, kind: str) -> str:
-    return (
-        f"{path}: {kind} data can only be read by stylegan-data: make a zip of images with:"
-        f" {prepare_command(path)}"
-    )
 
 
 def _digest(entries: Iterable[Entry]) -> str:

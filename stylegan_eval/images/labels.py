@@ -17,6 +17,7 @@ DATASET_JSON = "dataset.json"
 _MOST_BYTES = 2**27
 _SPARE_BYTES = 2**20
 _BYTES_PER_IMAGE = 2**16
+_LARGEST_CLASS = 2**31 - 1
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -72,6 +73,31 @@ def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
     used = set(keys)
     unused = tuple(name for name in by_name if name not in used)
     return Labels(labels, tuple(attributes), unused)
+
+
+def checked_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
+    """Labels of `count` images, of an array.
+
+    `labels`: [N, L] finite numbers, or [N] whole numbers from 0 on. Returns float32 [N, L] or
+    int64 [N]. Rows that each hold a single 1 and are 0 elsewhere are classes, if the last class
+    occurs (else the number of classes would be lost).
+    """
+    if labels.dtype.kind not in "fiub":
+        raise UserError(f"{where}: expected one array of numbers")
+    if labels.ndim not in (1, 2) or len(labels) != count or labels.size == 0:
+        raise UserError(f"{where}: labels of shape {labels.shape}; expected [{count}, L]")
+    if labels.ndim == 1:
+        if labels.dtype.kind == "f" or labels.min() < 0 or labels.max() > _LARGEST_CLASS:
+            raise UserError(f"{where}: classes must be whole numbers from 0 on")
+        return labels.astype(np.int64)
+    with np.errstate(over="ignore"):
+        rows = np.asarray(labels, dtype=np.float32)
+    if not np.isfinite(rows).all():
+        raise UserError(f"{where}: a label is not a finite number")
+    is_one_hot = (
+        rows.shape[1] > 1 and ((rows == 0) | (rows == 1)).all() and (rows.sum(1) == 1).all()
+    )
+    return rows.argmax(axis=1).astype(np.int64) if is_one_hot and rows[:, -1].any() else rows
 
 
 def unused_labels(names: Sequence[str]) -> str:
@@ -166,7 +192,7 @@ def _is_like(label: Any, first: Any) -> bool:
 
 
 def _is_class(label: Any) -> bool:
-    return isinstance(label, int) and not isinstance(label, bool) and 0 <= label < 2**31
+    return isinstance(label, int) and not isinstance(label, bool) and 0 <= label <= _LARGEST_CLASS
 
 
 def _is_vector(label: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from stylegan_eval.engine.files import Stamp
 from stylegan_eval.engine.sampling import to_uint8
 from stylegan_eval.errors import UserError
 
@@ -23,10 +25,13 @@ _OVERSHOOT = 0.5  # of the range: what generators draw beyond it saturates
 
 
 class MemoryImages:
-    """Images in memory; measurements read them as they read `files.ImageFiles`.
+    """Images in memory; see `source.ImageSet`.
 
     `batches`: uint8 [n, 3, H, W] each, from `bytes_of`.
     """
+
+    folder = None
+    stamps: Mapping[str, Stamp] = MappingProxyType({})
 
     def __init__(self, batches: Iterable[NDArray[np.uint8]], what: str) -> None:
         self._batches: list[NDArray[np.uint8]] = []
@@ -46,6 +51,11 @@ class MemoryImages:
         sizes = {f"{width}x{height}" for *_, height, width in (b.shape for b in self._batches)}
         size = sizes.pop() if len(sizes) == 1 else "unlike sizes"
         return f"{len(self)} images of {size} in memory"
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Their numbers."""
+        return tuple(f"image {index}" for index in range(len(self)))
 
     def __len__(self) -> int:
         return self._ends[-1]

@@ -8,7 +8,7 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
@@ -217,6 +217,21 @@ def start_of(path: Path) -> bytes:
             return stream.read(START_BYTES)
     except OSError:
         return b""
+
+
+def has_images(folder: Path) -> bool:
+    """Whether there are images in the folder itself."""
+    return any(
+        not path.name.startswith(".")
+        and path.is_file()
+        and left_out_as(path.name, partial(start_of, path)) is None
+        for path in folder.iterdir()
+    )
+
+
+def holds_images(folder: Path) -> bool:
+    """Whether there are images in the folder or below."""
+    return has_images(folder) or any(map(has_images, filter(Path.is_dir, folder.rglob("*"))))
 
 
 def _raise(error: OSError) -> None:

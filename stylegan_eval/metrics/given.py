@@ -10,13 +10,11 @@ from stylegan_eval.engine.npy import names_in_npz
 from stylegan_eval.engine.stats_file import IMAGES, StoredStats, read_stats
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.functions import ImageFunction
-from stylegan_eval.images.arrays import ENDINGS, ArrayImages
-from stylegan_eval.images.containers import opened_by_package
-from stylegan_eval.images.content import content_digest
-from stylegan_eval.images.files import ImageFiles, open_images, open_list
+from stylegan_eval.images.files import open_images
+from stylegan_eval.images.source import ImageSet
 from stylegan_eval.images.storage import STDIN
 from stylegan_eval.metrics import METRICS
-from stylegan_eval.settings.common import ImageSet, Inputs, Sampling
+from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import FeatureSettings, subset_size_for
 
 
@@ -92,19 +90,4 @@ def opened(side: Any) -> contextlib.AbstractContextManager[ImageSet]:
     if not isinstance(side, Path):
         images: contextlib.AbstractContextManager[ImageSet] = side
         return images
-    if side.suffix.lower() in ENDINGS and not side.is_dir():
-        return ArrayImages(side)
-    is_list = side == STDIN or (side.suffix.lower() == ".txt" and not side.is_dir())
-    if is_list:
-        return open_list(side)
-    of_package = opened_by_package(side)
-    if of_package is None:
-        return open_images(side)
-    if hasattr(of_package, "close"):
-        return contextlib.closing(of_package)
-    return contextlib.nullcontext(of_package)
-
-
-def content_of(files: ImageSet) -> str:
-    """Digest of what the images are."""
-    return content_digest(files) if isinstance(files, ImageFiles) else files.digest
+    return open_images(side)

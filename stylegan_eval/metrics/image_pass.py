@@ -14,7 +14,7 @@ from stylegan_eval.engine.protocols import ImageGenerator
 from stylegan_eval.engine.sampling import Stream, draw, mirror_flags, random_stream, to_uint8
 from stylegan_eval.generators.functions import ImageFunction
 from stylegan_eval.images.files import read_groups
-from stylegan_eval.settings.common import ImageSet
+from stylegan_eval.images.source import ImageSet
 
 
 @dataclass(frozen=True, kw_only=True)

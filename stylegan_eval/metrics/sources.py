@@ -16,9 +16,11 @@ from stylegan_eval.generators.factories import generator_from
 from stylegan_eval.generators.functions import ImageFunction
 from stylegan_eval.generators.loading import load_generator
 from stylegan_eval.generators.variants import vary
-from stylegan_eval.images.files import ImageFiles, prepare_command
+from stylegan_eval.images.content import content_digest
+from stylegan_eval.images.files import prepare_command
+from stylegan_eval.images.memory import MemoryImages
+from stylegan_eval.images.source import ImageSet
 from stylegan_eval.metrics.given import (
-    content_of,
     is_statistics,
     only_moments,
     opened,
@@ -26,7 +28,7 @@ from stylegan_eval.metrics.given import (
 )
 from stylegan_eval.metrics.image_pass import FileImages, FunctionImages, GeneratedImages, Images
 from stylegan_eval.results.results import one_note
-from stylegan_eval.settings.common import ImageSet, Inputs, Sampling
+from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
     FidSettings,
     GeneratedSettings,
@@ -144,7 +146,7 @@ def _open_generated(
             raise UserError(
                 f"--images has {total} images, --num asks for {num}: use --num {total} or give more"
             )
-        digest = content_of(files)
+        digest = content_digest(files)
         yield Images(
             source=FileImages(
                 files=files,
@@ -243,7 +245,7 @@ def check_size(files: ImageSet, size: tuple[int, int]) -> None:
     side, wanted = size[0], f"{size[1]}x{size[0]}"
     if min(height, width) < min(size):
         fix = f"images are never enlarged, give real ones of {wanted} or larger"
-    elif not isinstance(files, ImageFiles) or files.is_list:
+    elif isinstance(files, MemoryImages):
         fix = f"resize them to {wanted}"
     elif size[0] == size[1] and side >= 4 and not side & (side - 1):
         fix = f"{prepare_command(files.path)} --resolution {side}"
@@ -313,7 +315,7 @@ def pick_reals(
         ),
         num=len(indices),
         key={
-            "content": content_of(files),
+            "content": content_digest(files),
             "which": rule,
             "flips": f"seed {settings.seed}" if mirror else "none",
         },

@@ -18,7 +18,8 @@ from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.engine.sampling import draw, to_uint8
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import NETWORKS, load_generator
-from stylegan_eval.images.files import ImageFiles, open_images
+from stylegan_eval.images.files import open_images
+from stylegan_eval.images.source import Source
 from stylegan_eval.metrics.features import FeatureCollector
 from stylegan_eval.metrics.image_metrics import files_features
 from stylegan_eval.metrics.precision_recall import nearest_of
@@ -51,7 +52,7 @@ class Nearest:
 class Neighbourhood:
     """Real images and their features. Made by `open_neighbourhood`."""
 
-    files: ImageFiles  # The images
+    files: Source  # The images
     detector: "Detector"  # Who sees them
     vectors: Tensor  # float32 [N, D]
     typical: float  # Median distance of a real image from the nearest other one

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from stylegan_eval import plugins
 from stylegan_eval.errors import UserError
@@ -25,23 +25,6 @@ else:
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
-class ImageSet(Protocol):
-    """Images that are there: of files, or in the memory of a program."""
-
-    @property
-    def path(self) -> Path:
-        """Their place or name."""
-
-    @property
-    def digest(self) -> str:
-        """Equal for equal images."""
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: int) -> Any:
-        """Image number `index`, uint8 [3, H, W]."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
     """The files, or what a program holds, and the device a measurement works with."""
@@ -53,9 +36,9 @@ class Inputs:
     """Of the values of the images of ``generator``; None for about [-1, 1]."""
     images: Any = None
     """Instead of a generator: the path of generated images or statistics; of a program an
-    `ImageSet`, an `generators.functions.ImageFunction` or statistics."""
+    `images.source.ImageSet`, an `generators.functions.ImageFunction` or statistics."""
     data: Any = None
-    """The real images, likewise; of a program an `ImageSet` or statistics."""
+    """The real images, likewise; of a program an `images.source.ImageSet` or statistics."""
     weights: Mapping[str, Path] = field(default_factory=dict)
     """Weights files by the network's name; "" stands for the only network of a command. What is not
     named is the official file."""

@@ -3,6 +3,7 @@
 Each maker writes below a folder of its own and returns what to give to the command.
 """
 
+import bz2
 import gzip
 import io
 import os
@@ -13,10 +14,19 @@ import zipfile
 import zlib
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 
 from tests.data import tfrecord_writer as records
 from tests.data.samples import dataset_json, encoded, noise, pngs, write_folder, write_zip
-from tests.data.set_writers import celeba_list, rosinality, tar_member, write_lmdb, write_tar
+from tests.data.set_writers import (
+    celeba_list,
+    rosinality,
+    tar_member,
+    write_lmdb,
+    write_parquet,
+    write_tar,
+)
 from tests.data.test_images import BOMB, png_chunks
 
 GOOD = encoded(noise(8, 8))
@@ -26,6 +36,19 @@ PIXELS = noise(8, 8).transpose(2, 0, 1)
 class Gadget:
     def __reduce__(self):
         return (os.system, ("touch executed",))
+
+
+def parquet(change):
+    def make(folder):
+        file = write_parquet(folder / "x.parquet", [GOOD, GOOD])
+        change(file)
+        return file
+
+    return make
+
+
+def write_columns(file, columns):
+    pyarrow.parquet.write_table(pyarrow.table(columns), file)
 
 
 # --- zips
@@ -474,7 +497,43 @@ CORPUS = {
         tar(tar_member("b.png", GOOD), change=second_header_damaged),
         "no end where one was expected",
     ),
-    "tar: packed": (tar(change=gzip.compress), "damaged, truncated or packed"),
+    "tar: packed by another": (tar(change=bz2.compress), "damaged, truncated or packed"),
+    "tar: packed and truncated": (
+        tar(change=lambda data: gzip.compress(data)[:-9]),
+        "damaged or truncated gzip",
+    ),
+    "tar: packed and expanding": (
+        tar(change=lambda data: gzip.compress(data + bytes(2**22))),
+        "expands more than 200 times: unpack it",
+    ),
+    "parquet: truncated": (
+        parquet(lambda file: file.write_bytes(file.read_bytes()[:-9])),
+        "not a parquet file of images",
+    ),
+    "parquet: nothing but its name": (
+        parquet(lambda file: file.write_bytes(b"PAR1")),
+        "not a parquet file of images",
+    ),
+    "parquet: no images": (
+        parquet(lambda file: write_columns(file, {"text": ["a"]})),
+        "holds text (string); expected a column of images",
+    ),
+    "parquet: names without bytes": (
+        parquet(lambda file: write_columns(file, {"image": [{"bytes": b"", "path": "a.png"}]})),
+        "row 0: has no bytes of an image",
+    ),
+    "parquet: no image": (
+        parquet(lambda file: write_columns(file, {"image": [b"x" * 40]})),
+        "x.parquet/000000: ",
+    ),
+    "parquet: a class below 0": (
+        parquet(lambda file: write_columns(file, {"image": [GOOD] * 2, "label": [0, -7]})),
+        "label: classes must be whole numbers from 0 on",
+    ),
+    "parquet: a class that is missing": (
+        parquet(lambda file: write_columns(file, {"image": [GOOD] * 2, "label": [0, None]})),
+        "image 1 has no class, others have one",
+    ),
     "tar: one sample twice": (tar(tar_member("a.jpg", GOOD)), "second image of one sample"),
     "tar: a sample without a label": (
         tar(tar_member("a.cls", b"1"), tar_member("b.png", GOOD)),

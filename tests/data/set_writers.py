@@ -5,6 +5,8 @@ import json
 import tarfile
 
 import lmdb
+import pyarrow
+import pyarrow.parquet
 
 from tests.data.samples import encoded, noise
 
@@ -59,6 +61,18 @@ def shard(first, count, size=8, label=".cls"):
             ).encode(),
         )
         yield tar_member(f"{index:06d}.txt", b"a caption")
+
+
+def write_parquet(path, images, labels=None, features=None, rows=2, **columns):
+    """Images as the hub's packages write them; `features`: what its schema says."""
+    values = [{"bytes": image, "path": f"{number}.png"} for number, image in enumerate(images)]
+    columns = {"image": values} | ({} if labels is None else {"label": labels}) | columns
+    table = pyarrow.table(columns)
+    if features is not None:
+        about = json.dumps({"info": {"features": features}})
+        table = table.replace_schema_metadata({"huggingface": about})
+    pyarrow.parquet.write_table(table, path, row_group_size=rows)
+    return path
 
 
 def celeba_list(names, attributes=40):

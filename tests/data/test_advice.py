@@ -1,18 +1,27 @@
 """Advice on data, followed as a shell would."""
 
+import gzip
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from stylegan.data import main
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.files import open_images, read_batches
+from stylegan_eval.images.files import open_images, prepare_command, read_batches
 from stylegan_eval.metrics.sources import check_size
 from tests.data.samples import encoded, noise, pngs, write_folder
-from tests.data.set_writers import celeba_list, rosinality, shard, write_lmdb, write_tar
+from tests.data.set_writers import (
+    celeba_list,
+    rosinality,
+    shard,
+    write_lmdb,
+    write_parquet,
+    write_tar,
+)
 from tests.data.tfrecord_writer import write_tfrecords
 
 
@@ -20,6 +29,12 @@ def followed(message, out):
     """Run the command that a message ends in, in the place of OUT.zip."""
     command = message[message.index("stylegan-data ") :].replace("OUT.zip", str(out))
     done = CliRunner().invoke(main, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    return out
+
+
+def prepared(source, out):
+    done = CliRunner().invoke(main, ["prepare", str(source), str(out)])
     assert done.exit_code == 0, done.output
     return out
 
@@ -90,6 +105,29 @@ def tar_folder(folder):
     return tar_file(folder).parent
 
 
+def packed_tar(folder):
+    file = tar_file(folder)
+    packed = folder / "x.tar.gz"
+    packed.write_bytes(gzip.compress(file.read_bytes()))
+    file.unlink()
+    return packed
+
+
+def parquet_folder(folder):
+    return write_parquet(folder / "x.parquet", [encoded(noise(16, 16, n)) for n in range(3)]).parent
+
+
+def array_file(folder):
+    np.savez(folder / "x.npz", np.stack([noise(16, 16, n) for n in range(3)]))
+    return folder / "x.npz"
+
+
+def listed(folder):
+    write_folder(folder, pngs(4, 16))
+    (folder / "x.txt").write_text("000.png\n001.png\n003.png\n")
+    return folder / "x.txt"
+
+
 CONTAINERS = {
     "LMDB": lmdb_folder,
     "LMDB file": lambda folder: lmdb_folder(folder) / "data.mdb",
@@ -100,24 +138,35 @@ CONTAINERS = {
     ),
     "tar": tar_folder,
     "tar file": tar_file,
+    "packed tar": packed_tar,
+    "parquet": parquet_folder,
+    "parquet file": lambda folder: next(parquet_folder(folder).iterdir()),
+    "parquet by content": lambda folder: next(parquet_folder(folder).iterdir()).rename(
+        folder / "0000"
+    ),
+    "array": array_file,
+    "list": listed,
     "tar by content": lambda folder: tar_file(folder).rename(folder / "shard 0"),
 }
 
 
 @pytest.mark.parametrize("make", CONTAINERS.values(), ids=CONTAINERS)
-def test_what_only_stylegan_data_reads_can_be_prepared_as_is_said(tmp_path, folder, make):
+def test_containers_are_read_as_they_are_and_as_prepare_makes_them(tmp_path, folder, make):
     folder.mkdir()
     source = make(folder)
-    message = refused(lambda: open_images(source))
-    assert "can only be read by stylegan-data" in message
-    with open_images(followed(message, tmp_path / "x.zip")) as made:
-        assert len(made) == 3
+    zipped = prepared(source, tmp_path / "x.zip")
+    with open_images(source) as images, open_images(zipped) as made:
+        assert len(images) == len(made) == 3
+        for number in range(3):
+            assert np.array_equal(images.read(number), made.read(number))
 
 
 def test_a_path_that_begins_with_a_dash_is_no_option(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    message = refused(lambda: open_images(tar_file(Path()).relative_to(".")))
-    with open_images(followed(message, tmp_path / "x.zip")) as made:
+    message = refused(lambda: open_images(Path("torchvision:CIFAR10:-x")))
+    assert message.endswith("prepare torchvision:CIFAR10:-x OUT.zip")
+    assert prepare_command("-a.tar") == "stylegan-data prepare ./-a.tar OUT.zip"
+    with open_images(prepared(f"./{tar_file(Path())}", tmp_path / "x.zip")) as made:
         assert len(made) == 3
 
 

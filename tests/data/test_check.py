@@ -22,7 +22,7 @@ from tests.data.samples import (
     write_folder,
     write_zip,
 )
-from tests.data.set_writers import rosinality, shard, write_lmdb, write_tar
+from tests.data.set_writers import celeba_list, rosinality, shard, write_lmdb, write_tar
 from tests.data.test_archive import read_by_the_rules_of_stylegan2_ada
 from tests.data.tfrecord_writer import write_tfrecords
 
@@ -108,11 +108,17 @@ def test_prepare_says_kind_crop_filter_and_labels(tmp_path):
     ]
 
 
-def test_inspect_tells_the_kind_and_that_it_must_be_prepared(tmp_path):
+def test_inspect_tells_the_kind_and_what_must_be_prepared(tmp_path):
     values = rosinality([noise(16, 16, n) for n in range(2)])
     done = run("inspect", write_lmdb(tmp_path / "db", values))
     assert "(rosinality's LMDB)" in done.stdout
-    assert "training reads a folder or zip, not rosinality's LMDB" in done.stdout
+    assert "can be trained on as it is" in done.stdout
+    names = [f"{n}.jpg" for n in range(2)]
+    (tmp_path / "celeba").mkdir()
+    files = {f"celeba/img/{name}": encoded(noise(16, 16), "JPEG") for name in names}
+    write_folder(tmp_path, files | {"celeba/list_attr_celeba.txt": celeba_list(names).encode()})
+    done = run("inspect", tmp_path / "celeba")
+    assert "training reads no labels or layout of CelebA" in done.stdout
 
 
 # --- export

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from stylegan.datasets.prepare import prepare
-from stylegan.datasets.sources.example import ExampleError, parse_example
-from stylegan.datasets.sources.tfrecords import open_tfrecords
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.containers.example import ExampleError, parse_example
+from stylegan_eval.images.containers.tfrecords import open_tfrecords
 from stylegan_eval.images.files import open_images
 from tests.data import tfrecord_writer as writer
 from tests.data.samples import noise

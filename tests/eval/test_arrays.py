@@ -189,5 +189,5 @@ def test_a_truncated_array_and_one_that_is_written_to_are_refused(sides, tmp_pat
             images.read(11)
     with pytest.raises(UserError, match=r"images.npy: not an array of images .*bytes do not fill"):
         se.fid(file, reals, **LITE)
-    with pytest.raises(UserError, match=r"none.npy does not exist; expected images, uint8"):
+    with pytest.raises(UserError, match=r"none.npy does not exist; expected images: a folder"):
         se.fid(tmp_path / "none.npy", reals, **LITE)

@@ -78,7 +78,7 @@ def test_what_is_no_list_is_told_in_one_line(name, folders):
 
 
 def test_a_list_that_is_not_there_and_one_for_two_are_told(folders):
-    with pytest.raises(UserError, match=r"no.txt does not exist; expected a list of images"):
+    with pytest.raises(UserError, match=r"no.txt does not exist; expected images: a folder"):
         se.kid(folders[0] / "no.txt", folders[1], **LITE)
     with pytest.raises(UserError, match="fake and real are both -: write one of the lists"):
         se.kid("-", "-", **LITE)

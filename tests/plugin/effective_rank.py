@@ -1,9 +1,7 @@
 """Effective rank of images, a feature network of their pixels, and MNIST's format."""
 
-import hashlib
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import Container
@@ -58,30 +56,24 @@ def load_thumbnail(device, precision="fp32"):
     )
 
 
-class Idx:
+def open_idx(path):
     """Images of a file of MNIST's format."""
+    import numpy as np
 
-    def __init__(self, path: Path) -> None:
-        import numpy as np
+    from stylegan_eval.images.source import PixelImages, stamps_of
 
-        self.path = path
-        with path.open("rb") as file:
-            _, count, height, width = struct.unpack(">4L", file.read(16).ljust(16, b"\0"))
-        if path.stat().st_size != 16 + count * height * width:
-            raise UserError(f"{path}: expected {count} images of {width}x{height}")
-        self._pixels = np.memmap(path, np.uint8, "r", 16, (count, height, width))
-
-    @property
-    def digest(self) -> str:
-        """Equal for equal images."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
-
-    def __len__(self) -> int:
-        return len(self._pixels)
-
-    def read(self, index: int):
-        """Image number `index`, uint8 [3, H, W]."""
-        return self._pixels[index][None].repeat(3, axis=0)
+    with path.open("rb") as file:
+        _, count, height, width = struct.unpack(">4L", file.read(16).ljust(16, b"\0"))
+    if path.stat().st_size != 16 + count * height * width:
+        raise UserError(f"{path}: expected {count} images of {width}x{height}")
+    pixels = np.memmap(path, np.uint8, "r", 16, (count, height, width))
+    return PixelImages(
+        kind="MNIST's images",
+        path=path,
+        names=[f"{number:05d}" for number in range(count)],
+        stamps=stamps_of([path]),
+        pixels=lambda index: pixels[index][None].repeat(3, axis=0),
+    )
 
 
 METRIC = MetricRow(
@@ -94,4 +86,8 @@ METRIC = MetricRow(
     in_all=False,
 )
 NETWORK = NetworkRow(place="effective_rank:load_thumbnail")
-IMAGES = Container("*-idx3-ubyte", lambda start: start.startswith(_MAGIC), "effective_rank:Idx")
+IMAGES = Container(
+    files=("-idx3-ubyte",),
+    place="effective_rank:open_idx",
+    begins=lambda start: start.startswith(_MAGIC),
+)

@@ -1,30 +1,21 @@
-"""Formats of data sets: detect which one a path holds, and open it."""
+"""What `prepare` reads at a path: what training would find there, or a published set by its layout.
 
-from collections.abc import Callable, Mapping
+Of FFHQ's folder the images of 1024x1024 are taken, or else the thumbnails.
+"""
+
+import dataclasses
 from pathlib import Path
-from types import MappingProxyType
+
+import numpy as np
 
 from stylegan.datasets.sources.celeba import attribute_list, open_celeba
-from stylegan.datasets.sources.databases import open_database
-from stylegan.datasets.sources.files import Files, has_images, open_files, with_folder_classes
-from stylegan.datasets.sources.packaged import open_packaged
-from stylegan.datasets.sources.source import Source, check_ordinary
-from stylegan.datasets.sources.tars import open_tars
-from stylegan.datasets.sources.tfrecords import open_tfrecords
 from stylegan.datasets.sources.torchvision_sets import open_torchvision
-from stylegan_eval.engine.command import note
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.containers import TORCHVISION, container_at
+from stylegan_eval.images.containers import TORCHVISION
+from stylegan_eval.images.files import ImageFiles, open_files, open_images
+from stylegan_eval.images.source import Source
 
-# What opens a container of a kind that `images.containers` tells; None is a folder or a zip.
-FORMATS: Mapping[str | None, Callable[[Path], Source]] = MappingProxyType(
-    {
-        "LMDB": open_database,
-        "TFRecords": open_tfrecords,
-        "tar": open_tars,
-        None: open_files,
-    }
-)
+_FFHQ_FOLDERS = ("images1024x1024", "thumbnails128x128")  # the first that is there is taken
 
 
 def open_source(
@@ -45,38 +36,33 @@ def open_source(
         source = _opened(Path(place))
     if not folder_classes:
         return source
-    if not isinstance(source, Files):
+    if not isinstance(source, ImageFiles):
         source.close()
         raise UserError(f"{place}: is {source.kind}, which has no sub-folders to make classes of")
-    return with_folder_classes(source)
+    return _with_folder_classes(source)
+
+
+def is_read_alike(source: Source) -> bool:
+    """Whether training finds the same images and labels at the same path."""
+    return not source.kind.startswith(("FFHQ", "CelebA", "torchvision"))
 
 
 def _opened(path: Path) -> Source:
-    if path.is_dir():
-        return _opened_folder(path)
-    if not path.exists():
-        raise UserError(f"{path} does not exist; expected a data set")
-    check_ordinary(path)
-    return FORMATS.get(container_at(path), open_packaged)(path)
-
-
-def _opened_folder(path: Path) -> Source:
-    kind = container_at(path)
-    if kind in ("LMDB", "TFRecords"):
-        return _alone(FORMATS[kind](path), path)
-    if attribute_list(path) is not None:
+    if path.is_dir() and attribute_list(path) is not None:
         return open_celeba(path)
-    if kind not in FORMATS:
-        return open_packaged(path)
-    return FORMATS[None if _holds_images(path) else kind](path)
+    ffhq = (path / name for name in _FFHQ_FOLDERS if (path / name).is_dir())
+    if (folder := next(ffhq, None)) is not None:
+        return dataclasses.replace(open_files(folder), kind="FFHQ")
+    return open_images(path)
 
 
-def _holds_images(path: Path) -> bool:
-    below = (each for each in path.rglob("*") if each.is_dir())
-    return any(has_images(folder) for folder in (path, *below))
-
-
-def _alone(source: Source, path: Path) -> Source:
-    if _holds_images(path):
-        note(f"{path}: image files beside {source.kind} are left out: prepare them by themselves")
-    return source
+def _with_folder_classes(files: ImageFiles) -> ImageFiles:
+    """The same images, each with its first sub-folder as its class, in the order of their names."""
+    folders = [name.split("/", 1)[0] if "/" in name else None for name in files.names]
+    if None in folders:
+        name = files.names[folders.index(None)]
+        raise UserError(f"{files.path}: {name} is in no sub-folder, so it has no class")
+    classes = tuple(sorted({folder for folder in folders if folder is not None}))
+    numbers = {folder: number for number, folder in enumerate(classes)}
+    labels = np.array([numbers[folder] for folder in folders if folder is not None], np.int64)
+    return dataclasses.replace(files, labels=labels, attributes=(), classes=classes)

@@ -1,17 +1,18 @@
 """CelebA and CelebA-HQ: a folder of images beside a list of 40 attributes of each."""
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from stylegan.datasets.sources.files import Files, has_images
-from stylegan.datasets.sources.source import MAX_LABEL_BYTES
 from stylegan_eval.engine.command import note
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.files import open_images
+from stylegan_eval.images.files import ImageFiles, open_files
 from stylegan_eval.images.labels import unused_labels
+from stylegan_eval.images.source import MAX_LABEL_BYTES
+from stylegan_eval.images.storage import has_images
 
 _LISTS = (
     "list_attr_celeba.txt",
@@ -30,12 +31,12 @@ def attribute_list(path: Path) -> Path | None:
     return next((path / name for name in _LISTS if (path / name).is_file()), None)
 
 
-def open_celeba(path: Path) -> Files:
+def open_celeba(path: Path) -> ImageFiles:
     """Open CelebA or CelebA-HQ, attributes as labels: 1 where the list has 1, 0 where it has -1."""
     listed = attribute_list(path)
     if listed is None:
         raise UserError(f"{path}: has none of {', '.join(_LISTS)}")
-    files = open_images(_image_folder(path))
+    files = open_files(_image_folder(path))
     # The official list names the JPEGs; the aligned images are handed around as PNG as well.
     stems = [PurePosixPath(name).stem for name in files.names]
     attributes, rows, unused = _read_list(listed, set(stems))
@@ -48,7 +49,7 @@ def open_celeba(path: Path) -> Files:
         note(f"{listed}: {unused_labels(unused)}")
     labels = np.stack([rows[stem] for stem in stems]).astype(np.float32)  # [N, A]
     kind = "CelebA-HQ" if listed.name.startswith("CelebAMask-HQ") else "CelebA"
-    return Files(kind, files, labels, attributes)
+    return dataclasses.replace(files, kind=kind, labels=labels, attributes=attributes)
 
 
 def _image_folder(path: Path) -> Path:

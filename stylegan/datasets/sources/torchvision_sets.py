@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from stylegan.datasets.sources.source import check_count, needed
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import TORCHVISION
 from stylegan_eval.images.decoding import Header
+from stylegan_eval.images.source import ContainerImages, check_count, needed
 
 # What torchvision raises for files that are missing, damaged or not the published ones.
 _UNREADABLE = (
@@ -53,21 +53,20 @@ SETS: Mapping[str, _Kind] = {
 """The training part of each; others have no single class for an image."""
 
 
-@dataclass(frozen=True, eq=False)
-class TorchvisionSet:
-    """Images that torchvision gives. Made by `open_torchvision`; see `Source`."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TorchvisionSet(ContainerImages):
+    """Images that torchvision gives. Made by `open_torchvision`."""
 
-    kind: str
-    path: Path
-    names: tuple[str, ...]
-    labels: np.ndarray | None
-    classes: tuple[str, ...]
-    digest: str
     _images: Any
-    attributes: tuple[str, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.names)
+    @property
+    def folder(self) -> None:
+        """Nothing is known of the files."""
+
+    @property
+    def digest(self) -> str:
+        """Of the place; the files are the published ones."""
+        return hashlib.sha256(f"{self.kind}\0{len(self)}\0{self.path}".encode()).hexdigest()
 
     def size(self, index: int) -> int:
         """Bytes of the pixels."""
@@ -83,9 +82,6 @@ class TorchvisionSet:
         with self._image(index) as image:
             pixels = np.asarray(image.convert("RGB"))  # [H, W, 3]
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
     def _image(self, index: int) -> Any:
         try:
@@ -115,7 +111,7 @@ def open_torchvision(text: str, *, download: bool = False) -> TorchvisionSet:
         names=tuple(f"image {index}" for index in range(len(images))),
         labels=labels,
         classes=tuple(map(str, getattr(images, "classes", getattr(images, "categories", ())))),
-        digest=hashlib.sha256(f"{name}\0{len(images)}\0{folder}".encode()).hexdigest(),
+        stamps={},
         _images=images,
     )
 

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylegan.datasets.sources.source import (
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.errors import UserError
+from stylegan_eval.images.containers import DATA_FILE
+from stylegan_eval.images.files import MAX_FILE_BYTES, prepare_command
+from stylegan_eval.images.source import (
     MAX_IMAGES,
     EncodedImages,
     check_count,
     check_ordinary,
-    digest_of_files,
     needed,
+    stamps_of,
 )
-from stylegan_eval.engine.untrusted import parsing
-from stylegan_eval.errors import UserError
-from stylegan_eval.images.containers import DATA_FILE
-from stylegan_eval.images.files import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     import lmdb
@@ -79,7 +79,7 @@ def open_database(path: Path) -> EncodedImages:
             kind=kind,
             path=path,
             names=tuple(_name(key) for key in keys),
-            digest=digest_of_files([data]),
+            stamps=stamps_of([data]),
             store=_Values(keys, database),
         )
     except BaseException:
@@ -96,9 +96,17 @@ def _opened(data: Path) -> "lmdb.Environment":
     if faults:
         raise UserError(f"{data}: damaged LMDB ({faults[0]})")
     with parsing(data, "cannot be opened"):
-        database: lmdb.Environment = library.open(
-            str(data), subdir=False, readonly=True, lock=False, create=False, readahead=False
-        )
+        try:
+            database: lmdb.Environment = library.open(
+                str(data), subdir=False, readonly=True, lock=False, create=False, readahead=False
+            )
+        except library.Error as error:
+            if "already open" in str(error):
+                raise UserError(
+                    f"{data}: an LMDB cannot be on both sides: make a zip for one of them with:"
+                    f" {prepare_command(data)}"
+                ) from error
+            raise
     return database
 
 

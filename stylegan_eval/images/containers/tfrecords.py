@@ -7,14 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from stylegan.datasets.sources.example import ExampleError, parse_example
-from stylegan.datasets.sources.source import (
-    MAX_LABEL_BYTES,
-    check_count,
-    digest_of_files,
-    files_ending_in,
-    needed,
-)
 from stylegan_eval.engine.npy import read_npy
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import (
@@ -24,67 +16,29 @@ from stylegan_eval.images.containers import (
     TFRECORD_SUFFIX,
     masked_crc,
 )
+from stylegan_eval.images.containers.example import ExampleError, parse_example
 from stylegan_eval.images.decoding import Header
-
-_LARGEST_CLASS = 2**31 - 1
-
-
-def read_numbers(path: Path, count: int) -> np.ndarray:
-    """Labels of `count` images.
-
-    `path` holds an array [N, L] of finite numbers, or [N] of whole numbers from 0 on. Returns
-    float32 [N, L] or int64 [N]. Rows that each hold a single 1 and are 0 elsewhere are classes, if
-    the last class occurs (else the number of classes would be lost).
-    """
-    if path.stat().st_size > MAX_LABEL_BYTES:
-        raise UserError(f"{path}: more than {MAX_LABEL_BYTES >> 20} MiB of labels")
-    labels = read_npy(path)
-    if labels.dtype.kind not in "fiub":
-        raise UserError(f"{path}: expected one array of numbers")
-    if labels.ndim not in (1, 2) or len(labels) != count or labels.size == 0:
-        raise UserError(f"{path}: labels of shape {labels.shape}; expected [{count}, L]")
-    if labels.ndim == 1:
-        if labels.dtype.kind == "f" or labels.min() < 0 or labels.max() > _LARGEST_CLASS:
-            raise UserError(f"{path}: classes must be whole numbers from 0 on")
-        return labels.astype(np.int64)
-    with np.errstate(over="ignore"):
-        rows = np.asarray(labels, dtype=np.float32)
-    if not np.isfinite(rows).all():
-        raise UserError(f"{path}: a label is not a finite number")
-    return _classes(rows)
-
-
-def _classes(rows: np.ndarray) -> np.ndarray:
-    """Whole numbers instead of one-hot rows, where nothing is lost by it."""
-    single = rows.shape[1] > 1 and bool(
-        ((rows == 0) | (rows == 1)).all() and (rows.sum(1) == 1).all()
-    )
-    if not single or not rows[:, -1].any():
-        return rows
-    return rows.argmax(axis=1).astype(np.int64)
-
+from stylegan_eval.images.labels import checked_labels
+from stylegan_eval.images.source import (
+    MAX_LABEL_BYTES,
+    ContainerImages,
+    check_count,
+    files_ending_in,
+    needed,
+    stamps_of,
+)
 
 _CRC = struct.Struct("<L")
 _MODES = {1: "L", 3: "RGB"}
 
 
-@dataclass(frozen=True, eq=False)
-class TFRecords:
-    """The records of the largest resolution. Made by `open_tfrecords`; see `Source`."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TFRecords(ContainerImages):
+    """The records of the largest resolution. Made by `open_tfrecords`."""
 
-    path: Path
-    names: tuple[str, ...]
-    labels: np.ndarray | None
-    digest: str
     _file: int  # descriptor: positions are given with each read, so threads do not meet
     _records: np.ndarray  # int64 [N, 2]: where each record's data begin, how many bytes they are
     _shapes: dict[int, tuple[int, int, int]]  # of the first record of each length
-    kind: str = "TFRecords"
-    attributes: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     def size(self, index: int) -> int:
         """Bytes of record number `index`."""
@@ -104,9 +58,7 @@ class TFRecords:
         image = self._image(index)
         shape = self._shapes.get(self.size(index), image.shape)
         if image.shape != shape:
-            raise UserError(
-                f"{self.path}: {self.names[index]}: is {image.shape}, others are {shape}"
-            )
+            raise UserError(f"{self._where(index)}: is {image.shape}, others are {shape}")
         return np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])))
 
     def close(self) -> None:
@@ -115,7 +67,7 @@ class TFRecords:
 
     def _image(self, index: int) -> np.ndarray:
         start, length = (int(number) for number in self._records[index])
-        where = f"{self.path}: {self.names[index]}"
+        where = self._where(index)
         stored = os.pread(self._file, length + _CRC.size, start)
         if len(stored) < length + _CRC.size:
             raise UserError(f"{where}: the file has become shorter")
@@ -138,10 +90,11 @@ def open_tfrecords(path: Path) -> TFRecords:
         check_count(len(records), file)
         labels = _labels(file, len(records)) if path.is_dir() else None
         found = TFRecords(
+            kind="TFRecords",
             path=file,
             names=tuple(f"record {index}" for index in range(len(records))),
             labels=labels,
-            digest=digest_of_files([file]),
+            stamps=stamps_of([file]),
             _file=descriptor,
             _records=records,
             _shapes={},
@@ -228,4 +181,8 @@ def _labels(file: Path, count: int) -> np.ndarray | None:
         raise UserError(
             f"{file.parent}: {found[0].name} and {found[1].name} are both labels: leave one"
         )
-    return read_numbers(found[0], count) if found else None
+    if not found:
+        return None
+    if found[0].stat().st_size > MAX_LABEL_BYTES:
+        raise UserError(f"{found[0]}: more than {MAX_LABEL_BYTES >> 20} MiB of labels")
+    return checked_labels(read_npy(found[0]), count, str(found[0]))

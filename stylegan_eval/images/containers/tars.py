@@ -1,37 +1,41 @@
 """WebDataset: tar files whose members belong together by their name up to the first dot."""
 
 import functools
+import gzip
 import io
 import json
 import os
 import tarfile
+import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
-from stylegan.datasets.sources.source import (
-    MAX_IMAGES,
-    EncodedImages,
-    check_count,
-    digest_of_files,
-    files_ending_in,
-)
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import Stamp, stamp_of
 from stylegan_eval.engine.untrusted import parsing
-from stylegan_eval.engine.zip_guard import check_name
+from stylegan_eval.engine.zip_guard import MAX_EXPANSION, check_name
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.containers import TAR_SUFFIX
+from stylegan_eval.images.containers import TAR_SUFFIXES
 from stylegan_eval.images.files import MAX_FILE_BYTES
 from stylegan_eval.images.image_kinds import START_BYTES, left_out_as, left_out_line
 from stylegan_eval.images.labels import unused_labels
+from stylegan_eval.images.source import (
+    MAX_IMAGES,
+    EncodedImages,
+    check_count,
+    files_ending_in,
+    stamps_of,
+)
 from stylegan_eval.images.storage import CHANGED
 
 _LABELS = (".cls", ".json")
+_GZIP_MAGIC = b"\x1f\x8b"
+_AT_ONCE = 2**20  # bytes
 _BLOCK = tarfile.BLOCKSIZE
 _MAX_HEADER = 2**20  # bytes of a long name or of extended headers
 _MAX_LABEL = 2**20
@@ -55,22 +59,28 @@ class _Members:
     """Members of tar files, opened for each: there may be more shards than open files allowed."""
 
     files: tuple[Path, ...]
-    places: tuple[_Place, ...]
+    places: list[_Place]
     stamps: tuple[Stamp, ...]  # of the files, when they were listed
+    unpacked: Mapping[int, IO[bytes]]  # temporary copies of those that are packed
 
     def fetch(self, index: int, where: str) -> bytes:
         file, start, size = self.places[index]
-        with self.files[file].open("rb") as stream:
-            stream.seek(start)
-            data = stream.read(size)
-            if stamp_of(os.fstat(stream.fileno())) != self.stamps[file]:
-                raise UserError(f"{where}: {CHANGED}")
+        if file in self.unpacked:
+            data = os.pread(self.unpacked[file].fileno(), size, start)
+        else:
+            with self.files[file].open("rb") as stream:
+                stream.seek(start)
+                data = stream.read(size)
+                if stamp_of(os.fstat(stream.fileno())) != self.stamps[file]:
+                    raise UserError(f"{where}: {CHANGED}")
         if len(data) < size:
             raise UserError(f"{where}: the tar has become shorter")
         return data
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Remove the temporary copies."""
+        for file in self.unpacked.values():
+            file.close()
 
 
 class _Headers(io.BufferedReader):
@@ -83,20 +93,36 @@ class _Headers(io.BufferedReader):
 
 
 def open_tars(path: Path) -> EncodedImages:
-    """Open a tar file, or all of a folder in the order of their names.
+    """Open a tar file, packed by gzip or not, or all of a folder in the order of their names.
 
     A sample is ``KEY.png`` (or another image) and perhaps ``KEY.cls``, a whole number, or
     ``KEY.json`` with one as "label"; other members are passed over. All samples have labels or
     none has.
     """
-    files = files_ending_in(path, TAR_SUFFIX) if path.is_dir() else [path]
+    files = files_ending_in(path, *TAR_SUFFIXES) if path.is_dir() else [path]
     stamps = tuple(stamp_of(file.stat()) for file in files)
     samples: list[_Sample] = []
     left_out: Counter[str] = Counter()
-    for number, file in enumerate(files):
-        with file.open("rb") as stream:
-            samples += _samples(file, number, stream.fileno(), left_out)
-        check_count(len(samples), file)
+    unpacked: dict[int, IO[bytes]] = {}
+    store = _Members(tuple(files), [], stamps, unpacked)
+    try:
+        for number, file in enumerate(files):
+            with file.open("rb") as stream:
+                if stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC:
+                    unpacked[number] = _unpacked(file)
+                descriptor = unpacked.get(number, stream).fileno()
+                samples += _samples(file, number, descriptor, left_out)
+            check_count(len(samples), file)
+        store.places.extend(sample.image for sample in samples)
+        return _labelled(path, samples, left_out, store)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _labelled(
+    path: Path, samples: Sequence[_Sample], left_out: Counter[str], store: _Members
+) -> EncodedImages:
     if others := left_out_line(left_out):
         note(f"{path}: left out: {others}")
     labels = [sample.label for sample in samples if sample.label is not None]
@@ -109,20 +135,33 @@ def open_tars(path: Path) -> EncodedImages:
         kind="WebDataset",
         path=path,
         names=tuple(sample.name for sample in samples),
-        digest=digest_of_files(files),
-        store=_Members(
-            tuple(files),
-            tuple(sample.image for sample in samples),
-            stamps,
-        ),
+        stamps=stamps_of(store.files),
+        store=store,
         labels=np.array(labels, dtype=np.int64) if labels else None,
     )
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """A temporary copy without the packing; images hardly shrink, so neither may they expand."""
+    most = MAX_EXPANSION * path.stat().st_size
+    copy = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        with parsing(path, "damaged or truncated gzip"), gzip.open(path) as packed:
+            while part := packed.read(_AT_ONCE):
+                copy.write(part)
+                if copy.tell() > most:
+                    raise UserError(f"{path}: expands more than {MAX_EXPANSION} times: unpack it")
+        copy.flush()
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def _samples(path: Path, number: int, descriptor: int, left_out: Counter[str]) -> Iterator[_Sample]:
     images: dict[str, tuple[str, _Place]] = {}
     labels: dict[str, int] = {}
-    for name, start, size in _members(path):
+    for name, start, size in _members(path, descriptor):
         folder, _, base = name.rpartition("/")
         key, _, ending = base.partition(".")
         if not key:  # hidden
@@ -153,12 +192,13 @@ def _samples(path: Path, number: int, descriptor: int, left_out: Counter[str]) -
         yield _Sample(f"{path.name}/{name}", place, labels.get(key))
 
 
-def _members(path: Path) -> Iterator[tuple[str, int, int]]:
+def _members(path: Path, descriptor: int) -> Iterator[tuple[str, int, int]]:
     """Name, place and size of each ordinary file."""
-    total = path.stat().st_size
+    total = os.fstat(descriptor).st_size
+    os.lseek(descriptor, 0, os.SEEK_SET)
     with (
         parsing(path, "damaged, truncated or packed tar"),
-        _Headers(io.FileIO(path)) as stream,
+        _Headers(io.FileIO(descriptor, closefd=False)) as stream,
         tarfile.open(fileobj=stream, mode="r:", errorlevel=2) as tar,
     ):
         count = 0
