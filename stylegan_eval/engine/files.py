@@ -13,8 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from stylegan_eval.engine.locks import HAS_LOCKS, clone, lock, try_lock
 from stylegan_eval.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    HAS_LOCKS = False
+else:
+    HAS_LOCKS = True
 
 PACKAGE = "stylegan-bench"
 
@@ -25,6 +31,7 @@ _TEMPORARY = re.compile(r"\..*\.stylegan-[0-9a-f]{8}-[0-9a-f]{12}\.tmp")
 _DAY = 86_400  # seconds
 _LONGEST = 48  # characters of a name that are repeated: a name has at most 255 bytes
 _CHUNK = 2**20
+_FICLONE = 0x40049409  # of linux/fs.h
 _LOOKS, _PAUSE = 5, 0.05  # at a lock that may be one of `is_held`; seconds
 
 
@@ -299,3 +306,22 @@ Stamp = tuple[int, int, int, int]
 def stamp_of(status: os.stat_result) -> Stamp:
     """Size, times of modification and of change, and inode."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def lock(file: int | BinaryIO, *, shared: bool = False) -> None:
+    """Wait for the lock of an open file; closing it lets the lock go."""
+    if HAS_LOCKS:
+        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+
+
+def try_lock(file: int | BinaryIO, *, shared: bool = False) -> None:
+    """Take the lock of an open file, or raise BlockingIOError where another process has it."""
+    if HAS_LOCKS:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+
+def clone(source: int, target: int) -> None:
+    """Let `target` share the blocks of `source`, or raise OSError where that is impossible."""
+    if not HAS_LOCKS:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+    fcntl.ioctl(target, _FICLONE, source)

@@ -117,7 +117,7 @@ class ArrayImages:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Their numbers."""
-        return tuple(f"image {index}" for index in range(len(self)))
+        return tuple(map(str, range(len(self))))
 
     @cached_property
     def labels(self) -> NDArray[Any] | None:

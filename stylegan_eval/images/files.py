@@ -232,7 +232,7 @@ def read_groups(
 
 def _differs(files: ImageSet, index: int, found: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return (
-        f"{files.path}: {files.names[index]} is {found[2]}x{found[1]}, others are"
+        f"{files.path}: image {files.names[index]} is {found[2]}x{found[1]}, others are"
         f" {expected[2]}x{expected[1]}; make them equal with: {prepare_command(files.path)}"
     )
 

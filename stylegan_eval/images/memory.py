@@ -55,7 +55,7 @@ class MemoryImages:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Their numbers."""
-        return tuple(f"image {index}" for index in range(len(self)))
+        return tuple(map(str, range(len(self))))
 
     def __len__(self) -> int:
         return self._ends[-1]

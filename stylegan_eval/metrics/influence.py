@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.engine.stats_file import StoredStats
-from stylegan_eval.images.files import ImageFiles
 from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.frechet import FrechetTo, Gaussian
 from stylegan_eval.metrics.image_pass import FileImages, Images
@@ -60,4 +59,4 @@ def _name(images: Images, number: int) -> tuple[str, str]:
     if not isinstance(source, FileImages):
         return str(number), str(source.seed)
     index = source.indices[number]
-    return source.files.names[index] if isinstance(source.files, ImageFiles) else str(index), ""
+    return source.files.names[index], ""

@@ -11,8 +11,8 @@ from stylegan_eval.engine.sampling import draw, to_uint8
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.variants import vary
-from stylegan_eval.images.files import ImageFiles
-from stylegan_eval.metrics.given import content_of, opened
+from stylegan_eval.images.content import content_digest
+from stylegan_eval.metrics.given import opened
 from stylegan_eval.report import shell
 from stylegan_eval.report.samples import as_png, load_subject
 from stylegan_eval.report.subjects import Subject
@@ -113,10 +113,10 @@ def _of_files(
             trouble = f"{places[0]} is not there"
             continue
         with opened(place) as files:
-            if content_of(files) != digest:
+            if content_digest(files) != digest:
                 trouble = f"{place} holds other images now, not those measured"
                 continue
-            names = files.names if isinstance(files, ImageFiles) else map(str, range(len(files)))
+            names = files.names
             numbers = {name: number for number, name in enumerate(names)}
             return [files.read(numbers[each.image]) for each in shown]
     raise UserError(trouble)
