@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from benchmarks.scales import SCALES
-from benchmarks.tables import TABLES, Line, chosen_lines
+from benchmarks.tables import TABLES, TableLine, chosen_lines
 from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineGroup
 from stylegan_eval.engine.options import Number, SeedRange
 from stylegan_eval.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmarks.jobs import Asked
+    from benchmarks.jobs import Question
 
 
 _PATH = click.Path(path_type=Path)
@@ -115,34 +115,37 @@ def run(
 
     seeds = list(dict.fromkeys(seeds))
     try:
-        asked = ask(table, scale, dataset, kimg=kimg, precision=precision, gpus=gpus)
-        lines = chosen_lines(asked.table, rows)
+        question = ask(table, scale, dataset, kimg=kimg, precision=precision, gpus=gpus)
+        lines = chosen_lines(question.table, rows)
     except UserError as error:
         raise click.UsageError(str(error)) from error
     if dry_run:
         if data is not None:
-            from benchmarks.request import check_trainable
+            from benchmarks.runner import check_trainable
 
-            check_trainable(asked, lines, data)
-        _print_plan(asked, lines, seeds, throughput, device)
+            check_trainable(question, lines, data)
+        _print_plan(question, lines, seeds, throughput, device)
         return
     if data is None:
         raise click.UsageError("trained on what? Give --data ZIP|DIR")
     if out is None:
         raise click.UsageError("where to? Give --out DIR")
 
-    from benchmarks.request import prepare
-    from benchmarks.runner import Means, Runner
-
-    means = Means(data=data, device=device, classifiers=classifiers, weights=weights)
-    prepared = prepare(asked, lines, seeds, means, out)
-    runner = Runner(prepared.folder, asked, prepared.means, lambda line: click.echo(line, err=True))
-    runner.work(prepared.jobs, force=force)
-
     from benchmarks.folder import read_outcomes
     from benchmarks.listing import request_lines
+    from benchmarks.runner import Runner
 
-    outcomes = read_outcomes(prepared.folder, asked.name)
+    runner = Runner(
+        question=question,
+        data=data,
+        out=out,
+        say=lambda line: click.echo(line, err=True),
+        device=device,
+        classifiers=classifiers,
+        weights=weights,
+    )
+    runner.run(lines, seeds, force=force)
+    outcomes = read_outcomes(runner.folder, question.name)
     for line in request_lines(outcomes):
         click.echo(line)
     if any(outcome.state == "failed" for outcome in outcomes):
@@ -150,17 +153,19 @@ def run(
 
 
 def _print_plan(
-    asked: "Asked", lines: Sequence[Line], seeds: Sequence[int], name: str, device: str
+    question: "Question", lines: Sequence[TableLine], seeds: Sequence[int], name: str, device: str
 ) -> None:
     from benchmarks.plan.machine import throughput_named
     from benchmarks.plan.table import plan_lines
 
     networks = dict.fromkeys(line.network for line in lines)
     trainings = [
-        (f"{network} seed {seed}", asked.config(network)) for seed in seeds for network in networks
+        (f"{network} seed {seed}", question.config(network))
+        for seed in seeds
+        for network in networks
     ]
     throughput = throughput_named(name, device)
-    for line in plan_lines(trainings, gpus=asked.gpus, throughput=throughput, keeps_best=True):
+    for line in plan_lines(trainings, gpus=question.gpus, throughput=throughput, keeps_best=True):
         click.echo(line)
 
 

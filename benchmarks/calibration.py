@@ -45,7 +45,7 @@ _NONE = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class Ratios:
     """Ratios of a metric under one law; NaN where there is no such error."""
 
     metric: str
@@ -133,7 +133,7 @@ def of_verdicts(mistakes: float, num: int, rng: np.random.Generator) -> dict[str
     return {"ls": (score, _number(score_stderr(tables)), _NONE)}
 
 
-def lines(nums: Sequence[int], repeats: int, seed: int) -> Iterator[Line]:
+def lines(nums: Sequence[int], repeats: int, seed: int) -> Iterator[Ratios]:
     """Measure every metric under every law with every number of images."""
     for at, num in enumerate(nums):
         for law, draw in enumerate(FEATURES.values()):
@@ -162,12 +162,12 @@ def _lines(
     num: int,
     fixed: Sequence[Mapping[str, Measured]],
     redrawn: Sequence[Mapping[str, Measured]] = (),
-) -> Iterator[Line]:
+) -> Iterator[Ratios]:
     for metric in fixed[0]:
         held = np.array([found[metric] for found in fixed])
         moved = np.array([found[metric] for found in redrawn]) if redrawn else held * math.nan
         without_reals = metric.startswith("is")
-        yield Line(
+        yield Ratios(
             metric=metric,
             law=law,
             num=num,
@@ -184,7 +184,7 @@ def _ratio(found: Floats, column: int) -> float:
     return float(found[:, column].mean()) / deviation if deviation > 0 else math.nan
 
 
-def in_words(line: Line) -> str:
+def in_words(line: Ratios) -> str:
     """Ratios of one line: fixed; redrawn, and in brackets with the error for it."""
     words = "" if math.isnan(line.fixed) else f"{line.fixed:.2f}"
     if not math.isnan(line.redrawn):
@@ -192,7 +192,7 @@ def in_words(line: Line) -> str:
     return words if math.isnan(line.redrawn_own) else f"{words} ({line.redrawn_own:.2f})"
 
 
-def markdown(found: Sequence[Line]) -> list[str]:
+def markdown(found: Sequence[Ratios]) -> list[str]:
     """Tables of the ratios, a column for each law."""
     table: list[str] = []
     for laws in (FEATURES, LENGTHS, MISTAKES):
@@ -230,7 +230,7 @@ def main(nums: str, repeats: int, seed: int, out: Path | None, page: Path | None
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         with atomic_write(out / f"{NAME}.csv") as temporary, temporary.open("w") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Line)])
+            writer = csv.DictWriter(file, [field.name for field in fields(Ratios)])
             writer.writeheader()
             writer.writerows(asdict(line) for line in found)
         with atomic_write(out / f"{NAME}.md") as temporary:

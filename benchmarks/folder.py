@@ -3,7 +3,7 @@
 ::
 
     bench.json                       version, and the data that all in it was made from
-    requests/TABLE-SCALE-...json     what was asked: every cell, and the files that answer it
+    requests/TABLE-SCALE-...json     a question: every cell, and the files that answer it
     trainings/NETWORK-SEED-HASH/     folders of `stylegan-train`
     measurements/TRAINING/KIND-HASH.csv   tables of `stylegan-eval`
     failures/NAME.json               why a training or a measurement failed
@@ -17,12 +17,11 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from benchmarks.outcomes import Outcome, Request, Training
 from benchmarks.processes import is_claimed
 from stylegan import __version__
 from stylegan_eval.engine.files import atomic_write, locked
@@ -33,14 +32,63 @@ from stylegan_eval.results.run_folder import LOG
 from stylegan_eval.results.significance import known
 
 FORMAT = "stylegan-bench-results/1"
+FINISHED = "finished.json"
 _ABOUT = "bench.json"
+State = Literal["done", "failed", "running", "waiting"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One question to `python -m benchmarks run`."""
+
+    table: str  # 'table1'
+    title: str
+    scale: str  # 'demo-32', say
+    dataset: str  # Whose losses and published numbers
+    kimg: float  # Length of the trainings
+    data: str  # Name and number of the real images
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """How a training stands."""
+
+    name: str  # 'A-seed0-1f2e3d4c5b', say
+    folder: Path  # Of `stylegan-train`; may not exist yet
+    network: str  # Key of `benchmarks.tables.NETWORKS`
+    seed: int
+    kimg: float  # How far it came
+    seconds: float  # Wall time, measurements on the way included
+    machine: str  # What it ran on; empty before its end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Result or status of one cell of a table for one seed."""
+
+    request: Request
+    line: str  # Key of the line
+    label: str  # In the paper's words
+    space: str  # 'z', 'w' or empty
+    metric: str  # 'fid', 'precision', 'recall', 'ppl_full', 'ppl_end' or 'separability'
+    condition: str  # 'latents=2' or 'psi=0.7'; empty for plainly drawn images
+    seed: int
+    state: State
+    reason: str = ""  # Why it failed
+    value: float | None = None
+    stderr: float | None = None  # Of the measurement, where it is known
+    measured_as: str = ""  # Name of the metric: only Inception's distance is an FID
+    protocol: str = ""
+    published: float | None = None  # The paper's number
+    training: TrainingState | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsFolder:
     """A folder of results."""
 
-    path: Path  # The folder
+    path: Path
     data: str  # Content digest of the real images that all in it was made from
     images: str  # Their name and number, for people
 
@@ -92,12 +140,12 @@ class ResultsFolder:
         return self.path / "failures" / f"{'--'.join(names)}.json"
 
     def requests(self, pattern: str = "*") -> list[dict[str, Any]]:
-        """What was asked, by names that fit a pattern, in their order."""
+        """Questions, by names that fit a pattern, in their order."""
         paths = sorted((self.path / "requests").glob(f"{pattern}.json"))
         return [_checked_request(path) for path in paths]
 
     def request_names(self) -> list[str]:
-        """Names of all that was asked."""
+        """Names of all questions."""
         return sorted(path.stem for path in (self.path / "requests").glob("*.json"))
 
     def write_request(self, name: str, tree: dict[str, Any]) -> None:
@@ -106,13 +154,7 @@ class ResultsFolder:
 
 
 def open_folder(path: Path, data: str, images: str) -> ResultsFolder:
-    """Open a folder to work in, or begin one.
-
-    Parameters
-    ----------
-    path : Path
-        The folder; made when absent.
-    """
+    """Open a folder to work in, or begin one."""
     about = path / _ABOUT
     with locked(about):
         if not about.exists():
@@ -177,32 +219,15 @@ def write_json(path: Path, tree: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
 
 
-_REQUEST = {
-    "table": str,
-    "title": str,
-    "scale": str,
-    "dataset": str,
-    "kimg": float,
-    "command": str,
-    "cells": list,
-}
-_CELL = {
-    "line": str,
-    "label": str,
-    "space": str,
-    "metric": str,
-    "condition": str,
-    "seed": int,
-    "network": str,
-    "training": str,
-    "measurement": str,
-    "row": str,
-}
+_REQUEST = dict.fromkeys(("table", "title", "scale", "dataset", "command"), str)
+_PLACE = dict.fromkeys(("line", "label", "space", "metric", "condition"), str) | {"seed": int}
+_CELL = _PLACE | dict.fromkeys(("network", "training", "measurement", "row"), str)
 
 
 def _checked_request(path: Path) -> dict[str, Any]:
     tree = read_json(path)
-    if not _fits(tree, _REQUEST) or not all(_fits(cell, _CELL) for cell in tree["cells"]):
+    kinds = _REQUEST | {"kimg": float, "cells": list}
+    if not _fits(tree, kinds) or not all(_fits(cell, _CELL) for cell in tree["cells"]):
         raise _damaged(path)
     for cell in tree["cells"]:  # names of files in this folder, and nothing else
         if any(
@@ -212,7 +237,7 @@ def _checked_request(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _fits(tree: Any, kinds: dict[str, type]) -> bool:
+def _fits(tree: Any, kinds: Mapping[str, type]) -> bool:
     return isinstance(tree, dict) and all(
         isinstance(tree.get(key), kind) for key, kind in kinds.items()
     )
@@ -222,16 +247,14 @@ def _damaged(path: Path) -> UserError:
     return UserError(f"{path} is damaged or half-written: delete it, and run again")
 
 
-FINISHED = "finished.json"
-
-
 def read_outcomes(folder: ResultsFolder, name: str = "") -> list[Outcome]:
     """All that a folder holds, and all that is still to come."""
     outcomes = []
     for tree in folder.requests(name or "*"):
         request = Request(
             data=folder.images,
-            **{key: tree[key] for key in ("table", "title", "scale", "dataset", "kimg", "command")},
+            kimg=tree["kimg"],
+            **{key: tree[key] for key in _REQUEST},
         )
         trainings = {
             cell["training"]: read_training(folder, cell["training"], cell)
@@ -243,12 +266,12 @@ def read_outcomes(folder: ResultsFolder, name: str = "") -> list[Outcome]:
     return outcomes
 
 
-def read_training(folder: ResultsFolder, name: str, cell: dict[str, Any]) -> Training:
+def read_training(folder: ResultsFolder, name: str, cell: dict[str, Any]) -> TrainingState:
     """How a training stands."""
     path = folder.training(name)
     rows, _ = read_rows(path / LOG)
     finished = path / FINISHED
-    return Training(
+    return TrainingState(
         name=name,
         folder=path,
         network=cell["network"],
@@ -271,16 +294,11 @@ def _seconds(rows: Sequence[dict[str, Any]]) -> float:
 
 
 def _outcome(
-    folder: ResultsFolder, request: Request, cell: dict[str, Any], training: Training
+    folder: ResultsFolder, request: Request, cell: dict[str, Any], training: TrainingState
 ) -> Outcome:
     waiting = Outcome(
         request=request,
-        line=cell["line"],
-        label=cell["label"],
-        space=cell["space"],
-        metric=cell["metric"],
-        condition=cell["condition"],
-        seed=cell["seed"],
+        **{key: cell[key] for key in _PLACE},
         state="waiting",
         published=cell.get("published"),
         training=training,

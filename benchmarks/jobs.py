@@ -1,4 +1,4 @@
-"""What a request comes to: trainings, and measurements of them, each named by all it depends on."""
+"""Trainings of a question, and their measurements, each named by all that it depends on."""
 
 import hashlib
 import json
@@ -7,7 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.scales import Protocol, Scale, named_scale, training_config
-from benchmarks.tables import Cell, Dataset, Line, Metric, Space, Table, named_table, published
+from benchmarks.tables import (
+    Dataset,
+    Quantity,
+    Space,
+    Table,
+    TableLine,
+    named_table,
+    published,
+)
 from stylegan.configs import Config, config_to_dict
 from stylegan_eval.errors import UserError
 
@@ -23,10 +31,10 @@ KIND_OF: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a user asks for."""
+class Question:
+    """What `python -m benchmarks run` is asked for, without lines and seeds."""
 
-    table: Table  # The table
+    table: Table
     scale: Scale  # Size, length, protocol
     dataset: Dataset  # Whose losses and published numbers
     kimg: float | None = None  # Another length than the scale's
@@ -39,7 +47,7 @@ class Asked:
 
     @property
     def name(self) -> str:
-        """Name of the request: equal for equal questions, whatever seeds and lines are asked."""
+        """Name of its file: equal for equal questions, whatever seeds and lines are asked."""
         key = {
             "trainings": {
                 line.network: _identity(self.config(line.network)) for line in self.table.lines
@@ -49,15 +57,31 @@ class Asked:
         }
         return f"{self.table.name}-{self.scale.name}-{self.dataset}-{_hash(key)}"
 
+    def command(self, seeds: Sequence[int], lines: Sequence[str]) -> str:
+        """Command line of the question, with DATA and DIR for its files."""
+        words = ["python -m benchmarks run", self.table.name, "--scale", self.scale.name]
+        words += ["--data DATA --out DIR --seeds", ",".join(map(str, seeds))]
+        if len(lines) < len(self.table.lines):
+            words += ["--rows", ",".join(lines)]
+        if self.dataset != self.table.datasets[0]:
+            words += ["--dataset", self.dataset]
+        if self.kimg is not None:
+            words += ["--kimg", f"{self.kimg:g}"]
+        if self.precision != "fp32":
+            words += ["--precision", self.precision]
+        if self.gpus > 1:
+            words += ["--gpus", str(self.gpus)]
+        return " ".join(words)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """One training."""
 
     network: str  # Key of `benchmarks.tables.NETWORKS`
-    seed: int  # Seed of the training
-    config: Config  # What is trained
-    precision: str  # Arithmetic
+    seed: int
+    config: Config
+    precision: str
     data: str  # Content digest of the real images
 
     @property
@@ -77,7 +101,7 @@ class Measurement:
     """One call of `stylegan-eval` on a trained network."""
 
     kind: str  # Its subcommand: 'fid', 'pr', 'ppl' or 'ls'
-    options: tuple[str, ...]  # What is chosen; files are added when it runs
+    options: tuple[str, ...]  # Its options, without files
 
     @property
     def needs_classifiers(self) -> bool:
@@ -85,27 +109,45 @@ class Measurement:
         return self.kind == "ls"
 
     def name(self, classifiers: str) -> str:
-        """Name of its table: equal for equal measurements of one network.
-
-        Parameters
-        ----------
-        classifiers : str
-            SHA-256 of the attribute classifiers.
-        """
+        """Name of its table: equal for equal measurements with classifiers of one SHA-256."""
         used = classifiers if self.needs_classifiers else ""
         return f"{self.kind}-{_hash({'options': self.options, 'classifiers': used})}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """A cell of a table for one seed: which number it is."""
+class WantedCell:
+    """A cell of a table for one seed."""
 
-    line: Line  # Line of the table
-    cell: Cell  # Its column
-    training: Training  # The network
-    measurement: Measurement  # What gives the number
-    row: str  # Beginning of the metric's name among the rows of the measurement
+    line: TableLine
+    quantity: Quantity
+    training: Training
+    measurement: Measurement
     published: float | None  # The paper's number
+
+    @property
+    def row(self) -> str:
+        """Beginning of the metric's name among the rows of the measurement."""
+        metric, space = self.quantity.metric, self.line.space
+        if metric in ("ppl_full", "ppl_end"):
+            return f"ppl_{space}{metric.removeprefix('ppl_')}"
+        return {"fid": "", "precision": "precision", "recall": "recall"}.get(metric, f"ls_{space}")
+
+    def tree(self, measurement: str, missing: str) -> dict[str, Any]:
+        """The cell in the question's file; `missing` says why there is no `measurement`."""
+        return {
+            "line": self.line.key,
+            "label": self.line.label or self.training.config.change,
+            "space": self.line.space,
+            "metric": self.quantity.metric,
+            "condition": self.quantity.condition,
+            "seed": self.training.seed,
+            "network": self.training.network,
+            "training": self.training.name,
+            "measurement": measurement,
+            "missing": "" if measurement else missing,
+            "row": self.row,
+            "published": self.published,
+        }
 
 
 def ask(
@@ -116,51 +158,51 @@ def ask(
     kimg: float | None = None,
     precision: str = "fp32",
     gpus: int = 1,
-) -> Asked:
+) -> Question:
     """A question by the names of its parts."""
-    wanted = named_table(table)
-    names: Mapping[str, Dataset] = {name: name for name in wanted.datasets}
-    if dataset is not None and dataset not in names:
-        raise UserError(f"{table} is of {', '.join(names)}, not of {dataset!r}")
-    return Asked(
-        table=wanted,
+    datasets = {str(name): name for name in named_table(table).datasets}
+    if dataset is not None and dataset not in datasets:
+        raise UserError(f"{table} is of {', '.join(datasets)}, not of {dataset!r}")
+    return Question(
+        table=named_table(table),
         scale=named_scale(scale),
-        dataset=wanted.datasets[0] if dataset is None else names[dataset],
+        dataset=datasets[dataset or next(iter(datasets))],
         kimg=kimg,
         precision=precision,
         gpus=gpus,
     )
 
 
-def cells_of(asked: Asked, lines: Sequence[Line], seeds: Sequence[int], data: str) -> list[Wanted]:
+def cells_of(
+    question: Question, lines: Sequence[TableLine], seeds: Sequence[int], data: str
+) -> list[WantedCell]:
     """Every cell of every seed: lines as in the table, then cells, then seeds."""
     return [
-        Wanted(
+        WantedCell(
             line=line,
-            cell=cell,
+            quantity=quantity,
             training=Training(
                 network=line.network,
                 seed=seed,
-                config=asked.config(line.network),
-                precision=asked.precision,
+                config=question.config(line.network),
+                precision=question.precision,
                 data=data,
             ),
-            measurement=measurement_of(cell, line.space, asked.scale.protocol),
-            row=_row(cell.metric, line.space),
-            published=published(asked.table, asked.dataset, line, cell),
+            measurement=measurement_of(quantity, line.space, question.scale.protocol),
+            published=published(question.table, question.dataset, line, quantity),
         )
         for line in lines
-        for cell in asked.table.cells
+        for quantity in question.table.quantities
         for seed in seeds
     ]
 
 
-def measurement_of(cell: Cell, space: Space, protocol: Protocol) -> Measurement:
-    """The call that gives a cell; cells that one call gives share it."""
-    kind = KIND_OF[cell.metric]
+def measurement_of(quantity: Quantity, space: Space, protocol: Protocol) -> Measurement:
+    """The call that measures a quantity; quantities of one call share it."""
+    kind = KIND_OF[quantity.metric]
     drawn: list[str] = []
-    if cell.condition:
-        what, _, value = cell.condition.partition("=")
+    if quantity.condition:
+        what, _, value = quantity.condition.partition("=")
         # 1 is the plain generator, and its number that of the other tables.
         if float(value) != 1:
             drawn = [{"latents": "--mixing", "psi": "--psi"}[what], value]
@@ -177,13 +219,6 @@ def measurement_of(cell: Cell, space: Space, protocol: Protocol) -> Measurement:
         if protocol.attributes:
             options += ["--attributes", protocol.attributes]
     return Measurement(kind=kind, options=tuple(options))
-
-
-def _row(metric: Metric, space: Space) -> str:
-    """How the name of the row begins that holds the number."""
-    if metric in ("ppl_full", "ppl_end"):
-        return f"ppl_{space}{metric.removeprefix('ppl_')}"
-    return {"fid": "", "precision": "precision", "recall": "recall"}.get(metric, f"ls_{space}")
 
 
 def _identity(config: Config) -> dict[str, Any]:

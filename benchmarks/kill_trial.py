@@ -168,13 +168,7 @@ class Trial:
         _send(number, victims)
 
     def _wait_for_all(self, out: Path) -> None:
-        """Wait until none is left of the processes that were started, and those that these started.
-
-        Raises
-        ------
-        ClickException
-            Some are after a minute.
-        """
+        """Wait until all processes of the training have ended, or fail after a minute."""
         mark = f"{_MARK}={out}".encode()
         end = time.monotonic() + 60
         while left := [pid for pid in _processes() if mark in _environment(pid) and is_alive(pid)]:

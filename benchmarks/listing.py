@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from benchmarks.folder import ResultsFolder, read_outcomes
-from benchmarks.outcomes import Outcome, State, Training
+from benchmarks.folder import Outcome, ResultsFolder, State, TrainingState, read_outcomes
 from benchmarks.plan.machine import quick_estimates
 from benchmarks.scales import SCALES, training_config
 from benchmarks.tables import NETWORKS, TABLES
@@ -65,7 +64,7 @@ def progress_lines(folder: ResultsFolder) -> Iterator[str]:
             yield f"    {_progress([o for o in outcomes if o.training == training], training)}"
 
 
-def _progress(outcomes: Sequence[Outcome], training: Training) -> str:
+def _progress(outcomes: Sequence[Outcome], training: TrainingState) -> str:
     states = [outcome.state for outcome in outcomes]
     trouble = [f"failed: {outcome.reason}" for outcome in outcomes if outcome.state == "failed"]
     if "running" in states:

@@ -35,16 +35,10 @@ class Ended:
 
 
 def call(module: str, arguments: Sequence[str], log: Path) -> Ended:
-    """Run ``python -m module arguments``; show what it says, and keep the lines in a file.
+    """Run ``python -m module arguments``; show its output, and keep the lines in a file.
 
-    A signal to stop (SIGTERM, Ctrl-C) goes on to it; it is waited for.
-
-    Raises
-    ------
-    Terminated
-        SIGTERM came.
-    KeyboardInterrupt
-        Ctrl-C.
+    A signal to stop (SIGTERM, Ctrl-C) is passed on, and the command is waited for; then this raises
+    `Terminated` or KeyboardInterrupt.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.processes", str(os.getpid()), module, *arguments]

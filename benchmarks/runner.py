@@ -1,4 +1,4 @@
-"""Train and measure what a request asks for, one network after the other, until all is there.
+"""Train and measure what a question asks for, one network after the other, until all is there.
 
 Several runners may share a folder: each takes what no living one has (`benchmarks.processes`). A
 runner that is stopped or killed is continued by any other, from the last checkpoint.
@@ -7,191 +7,266 @@ runner that is stopped or killed is continued by any other, from the last checkp
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from benchmarks.folder import FINISHED, ResultsFolder, write_json
-from benchmarks.jobs import Asked, Measurement, Training, Wanted
+from benchmarks.folder import FINISHED, ResultsFolder, open_folder, write_json
+from benchmarks.jobs import Measurement, Question, Training, cells_of
 from benchmarks.processes import call, claimed
 from benchmarks.scales import Protocol
+from benchmarks.tables import TableLine
 from stylegan.configs import config_to_dict
-from stylegan_eval.engine.files import is_held
+from stylegan.runtime import Runtime
+from stylegan.training.batches import look_at
+from stylegan.training.evaluate import check_reals
+from stylegan.training.metric_names import MetricSettings
+from stylegan.training.partition import Execution
+from stylegan.training.run import check_fit
+from stylegan_eval.engine.command import tell
+from stylegan_eval.engine.files import is_held, locked, sha256_of
+from stylegan_eval.engine.processes import Processes
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import pick_device
+from stylegan_eval.images.content import content_digest
+from stylegan_eval.images.files import open_images
 from stylegan_eval.results.run_folder import TEXT_LOG
 
-Say = Callable[[str], None]
+Job = tuple[Training, Mapping[str, Measurement]]  # a training, and its measurements by name
 _PATIENCE = 120.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Means:
-    """With what a runner works."""
-
-    data: Path  # Real images
-    device: str = "auto"  # As `stylegan-train` names it
-    classifiers: Path | None = None
-    """Attribute classifiers; None where the request needs none, or there are none."""
-    weights: tuple[str, ...] = ()  # Values of `stylegan-eval`'s ``--weights``
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A training with all that is measured of it."""
-
-    training: Training  # The network
-    measurements: tuple[tuple[str, Measurement], ...]  # With the names of their tables
-
-
-def jobs_of(cells: Sequence[Wanted], name_of: Callable[[Measurement], str]) -> list[Job]:
-    """Trainings of a request, those of the first seed first, each once.
-
-    Parameters
-    ----------
-    name_of : callable
-        Name of a measurement's table; empty where it cannot be made.
-    """
-    gathered: dict[str, tuple[Training, dict[str, Measurement]]] = {}
-    for cell in sorted(cells, key=lambda cell: cell.training.seed):
-        _, measurements = gathered.setdefault(cell.training.name, (cell.training, {}))
-        if name := name_of(cell.measurement):
-            measurements[name] = cell.measurement
-    return [
-        Job(training=training, measurements=tuple(measurements.items()))
-        for training, measurements in gathered.values()
-    ]
+_POLL_SECONDS = 2.0
+_NO_CLASSIFIERS = "no attribute classifiers: name a file with --classifiers"
 
 
 def curve_metric(protocol: Protocol) -> str:
-    """What a training measures on its way, by the name that `stylegan-train` knows."""
+    """Name of the distance that a training measures along the way."""
     return f"{'fid' if protocol.features == 'inception' else 'fd'}{protocol.curve_num}"
 
 
+def check_trainable(question: Question, lines: Sequence[TableLine], data: Path) -> None:
+    """Refuse images, or a number of processes, that some row could not be trained with."""
+    runtime = Runtime(torch.device("cpu"), Processes(world=question.gpus))
+    protocol, reals = question.scale.protocol, look_at(data)
+    metrics = MetricSettings(metrics=curve_metric(protocol), metrics_features=protocol.features)
+    for network in dict.fromkeys(line.network for line in lines):
+        config = question.config(network)
+        Execution().check(config, runtime)
+        check_fit(config, reals)
+        check_reals(metrics.asked(), data, config.resolution)
+
+
+@dataclass(kw_only=True)
 class Runner:
-    """Works through jobs."""
+    """Works on a question in a folder of results."""
 
-    def __init__(self, folder: ResultsFolder, asked: Asked, means: Means, say: Say) -> None:
-        self._folder, self._asked, self._means, self._say = folder, asked, means, say
+    question: Question
+    data: Path  # Real images
+    out: Path
+    say: Callable[[str], None]
+    device: str = "auto"
+    classifiers: Path | None = None
+    weights: tuple[str, ...] = ()  # Values of `stylegan-eval`'s ``--weights``
+    folder: ResultsFolder = field(init=False)
 
-    def work(self, jobs: Sequence[Job], *, force: bool) -> None:
-        """Do every job that is not done and that no other runner has.
+    def run(self, lines: Sequence[TableLine], seeds: Sequence[int], *, force: bool) -> None:
+        """Do all of the question that is not done and that no other runner has.
 
-        What fails is written down and does not stop the others; it is tried again by the next
-        runner.
-
-        Parameters
-        ----------
-        jobs : sequence of Job
-            In order.
+        What fails is written down and does not stop the rest; the next runner tries it again.
         """
-        for number, job in enumerate(jobs, 1):
-            name = job.training.name
+        check_trainable(self.question, lines, self.data)
+        jobs = self._prepare(lines, seeds)
+        for number, (training, measurements) in enumerate(jobs, 1):
+            name = training.name
             title = f"[{number}/{len(jobs)}] {name}"
-            if self._is_done(job) and not force:
-                self._say(f"{title}: done")
+            if self._is_done(name, measurements) and not force:
+                self.say(f"{title}: done")
                 continue
-            with claimed(self._folder.claims, name) as claim:
+            with claimed(self.folder.claims, name) as claim:
                 if claim is None:
-                    self._say(f"{title}: another runner has it")
+                    self.say(f"{title}: another runner has it")
                     continue
                 # Another runner may have done it between the look and the claim.
                 if force:
-                    self._forget(job)
-                elif self._is_done(job):
+                    self._forget(name)
+                elif self._is_done(name, measurements):
                     continue
                 try:
-                    self._do(job, title, lost=claim.is_lost)
+                    self._do(training, measurements, title, lost=claim.is_lost)
                 except UserError as error:  # of this job's files; the others may be well
-                    self._folder.fail(name, reason=str(error))
-                    self._say(f"{title}: failed: {error}")
+                    self.folder.fail(name, reason=str(error))
+                    self.say(f"{title}: failed: {error}")
 
-    def _is_done(self, job: Job) -> bool:
-        name = job.training.name
+    def _prepare(self, lines: Sequence[TableLine], seeds: Sequence[int]) -> list[Job]:
+        """Write the question into its folder; its jobs, those of the first seed first."""
+        with open_images(self.data) as files:
+            digest, images = content_digest(files), f"{self.data.name}, {len(files):,d} images"
+        self.folder = open_folder(self.out, digest, images)
+        cells = cells_of(self.question, lines, seeds, digest)
+        missing = ""
+        if self.classifiers is None and any(c.measurement.needs_classifiers for c in cells):
+            missing = _NO_CLASSIFIERS
+            if not self.question.scale.is_papers:
+                try:
+                    self.classifiers, missing = self._train_classifiers(), ""
+                except UserError as error:
+                    missing = str(error)
+        digest = sha256_of(self.classifiers) if self.classifiers is not None else ""
+        trees: list[dict[str, Any]] = []
+        jobs: dict[str, tuple[Training, dict[str, Measurement]]] = {}
+        for cell in cells:
+            measurement = cell.measurement
+            absent = missing if measurement.needs_classifiers else ""
+            name = "" if absent else measurement.name(digest)
+            trees.append(cell.tree(name, absent))
+            _, measurements = jobs.setdefault(cell.training.name, (cell.training, {}))
+            if name:
+                measurements[name] = measurement
+        self._keep(trees)
+        return sorted(jobs.values(), key=lambda job: job[0].seed)
+
+    def _train_classifiers(self) -> Path:
+        """Attribute classifiers, trained on the data by the first runner that needs them."""
+        path = self.folder.classifiers
+        while not path.exists():
+            with claimed(self.folder.claims, "classifiers") as claim:
+                if claim is not None and not path.exists():
+                    tell("training attribute classifiers")
+                    arguments = ["classifiers", "train", "--data", str(self.data)]
+                    arguments += ["--out", str(path), "--epochs", "8", "--skip-constant"]
+                    arguments += ["--device", self.device]
+                    ended = call("stylegan_eval", arguments, self.folder.log("classifiers"))
+                    if ended.status != 0:
+                        raise UserError(f"no attribute classifiers: {ended.reason}")
+            if claim is None:
+                time.sleep(_POLL_SECONDS)
+        return path
+
+    def _keep(self, cells: Iterable[dict[str, Any]]) -> None:
+        """Write the question down; other lines and seeds of an earlier one stay in it."""
+        name, table = self.question.name, self.question.table
+        with locked(self.folder.path / "bench.json"):
+            before = [cell for tree in self.folder.requests(name) for cell in tree["cells"]]
+            keys = ("line", "metric", "condition", "seed")
+            by_place = {tuple(cell[key] for key in keys): cell for cell in (*before, *cells)}
+            lines = [line.key for line in table.lines]
+            columns = [(q.metric, q.condition) for q in table.quantities]
+            ordered = [
+                by_place[place]
+                for place in sorted(
+                    by_place,
+                    key=lambda place: (lines.index(place[0]), columns.index(place[1:3]), place[3]),
+                )
+            ]
+            seeds = sorted({cell["seed"] for cell in ordered})
+            rows = list(dict.fromkeys(cell["line"] for cell in ordered))
+            network = table.lines[-1].network
+            self.folder.write_request(
+                name,
+                {
+                    "table": table.name,
+                    "title": table.title,
+                    "scale": self.question.scale.name,
+                    "dataset": self.question.dataset,
+                    "kimg": self.question.config(network).schedule.total_kimg,
+                    "command": self.question.command(seeds, rows),
+                    "cells": ordered,
+                },
+            )
+
+    def _is_done(self, name: str, measurements: Iterable[str]) -> bool:
         return self._is_trained(name) and all(
-            self._folder.measurement(name, measured).exists() for measured, _ in job.measurements
+            self.folder.measurement(name, measured).exists() for measured in measurements
         )
 
     def _is_trained(self, name: str) -> bool:
-        return (self._folder.training(name) / FINISHED).exists()
+        return (self.folder.training(name) / FINISHED).exists()
 
-    def _forget(self, job: Job) -> None:
-        name = job.training.name
-        for path in (self._folder.training(name), self._folder.path / "measurements" / name):
+    def _forget(self, name: str) -> None:
+        for path in (self.folder.training(name), self.folder.path / "measurements" / name):
             if path.exists():
                 shutil.rmtree(path)
 
-    def _do(self, job: Job, title: str, *, lost: Callable[[], bool]) -> None:
-        name = job.training.name
+    def _do(
+        self,
+        training: Training,
+        measurements: Mapping[str, Measurement],
+        title: str,
+        *,
+        lost: Callable[[], bool],
+    ) -> None:
+        name = training.name
         if not self._is_trained(name):
-            self._say(f"{title}: training")
-            if not self._train(job.training):
-                self._say(f"{title}: failed: {self._folder.failure(name)}")
+            self.say(f"{title}: training")
+            if not self._train(training):
+                self.say(f"{title}: failed: {self.folder.failure(name)}")
                 return
-        for measured, measurement in job.measurements:
+        for measured, measurement in measurements.items():
             if lost():
-                self._say(f"{title}: another runner took it over, for this one was paused")
+                self.say(f"{title}: another runner took it over, for this one was paused")
                 return
-            if self._folder.measurement(name, measured).exists():
+            if self.folder.measurement(name, measured).exists():
                 continue
-            self._say(f"{title}: measuring {measurement.kind} {' '.join(measurement.options)}")
+            self.say(f"{title}: measuring {measurement.kind} {' '.join(measurement.options)}")
             if not self._measure(name, measured, measurement):
-                self._say(f"{title}: failed: {self._folder.failure(name, measured)}")
+                self.say(f"{title}: failed: {self.folder.failure(name, measured)}")
 
     def _train(self, training: Training) -> bool:
-        folder = self._folder.training(training.name)
+        folder = self.folder.training(training.name)
         _wait_until_free(folder / TEXT_LOG)
         config = folder / "config.json"
         write_json(config, config_to_dict(training.config))
-        arguments = self.train_arguments(training, config, folder)
-        if not self._call("stylegan.train", arguments, training.name):
-            return False
-        write_json(
-            folder / FINISHED,
-            {
-                "machine": machine(self._means.device, self._asked),
-                "command": " ".join(["stylegan-train", *arguments]),
-            },
-        )
-        return True
-
-    def train_arguments(self, training: Training, config: Path, folder: Path) -> list[str]:
-        """Arguments of `stylegan-train`."""
-        protocol = self._asked.scale.protocol
-        arguments = ["--resume", "auto", "--config", str(config), "--data", str(self._means.data)]
+        protocol = self.question.scale.protocol
+        arguments = ["--resume", "auto", "--config", str(config), "--data", str(self.data)]
         arguments += ["--seed", str(training.seed), "--out", str(folder), "--warmup", "0"]
-        arguments += ["--precision", training.precision, "--device", self._means.device]
+        arguments += ["--precision", training.precision, "--device", self.device]
         arguments += ["--metrics", curve_metric(protocol)]
         arguments += ["--metrics-features", protocol.features]
         every = training.config.schedule.total_kimg / protocol.curve_points
         arguments += ["--metrics-every", f"{every:g}"]
-        if self._asked.gpus > 1:
-            arguments += ["--gpus", str(self._asked.gpus)]
-        return arguments
+        if self.question.gpus > 1:
+            arguments += ["--gpus", str(self.question.gpus)]
+        if not self._call("stylegan.train", arguments, training.name):
+            return False
+        command = " ".join(["stylegan-train", *arguments])
+        write_json(folder / FINISHED, {"machine": self._machine(), "command": command})
+        return True
 
     def _measure(self, training: str, name: str, measurement: Measurement) -> bool:
-        path = self._folder.measurement(training, name)
+        path = self.folder.measurement(training, name)
         with _whole(path) as temporary:
             arguments = [measurement.kind, *measurement.options]
-            arguments += ["--ckpt", str(self._folder.training(training))]
-            arguments += ["--device", self._means.device, "--csv", str(temporary)]
+            arguments += ["--ckpt", str(self.folder.training(training))]
+            arguments += ["--device", self.device, "--csv", str(temporary)]
             if measurement.kind in ("fid", "pr"):
-                arguments += ["--data", str(self._means.data)]
+                arguments += ["--data", str(self.data)]
             if measurement.needs_classifiers:
-                arguments += ["--classifiers", str(self._means.classifiers)]
+                arguments += ["--classifiers", str(self.classifiers)]
             else:
-                arguments += [word for file in self._means.weights for word in ("--weights", file)]
+                arguments += [word for file in self.weights for word in ("--weights", file)]
             return self._call("stylegan_eval", arguments, training, name)
 
     def _call(self, module: str, arguments: Sequence[str], *names: str) -> bool:
-        self._folder.forgive(*names)
-        ended = call(module, arguments, self._folder.log(*names))
+        self.folder.forgive(*names)
+        ended = call(module, arguments, self.folder.log(*names))
         if ended.status != 0:
-            self._folder.fail(*names, reason=ended.reason)
+            self.folder.fail(*names, reason=ended.reason)
         return ended.status == 0
+
+    def _machine(self) -> str:
+        """What a training ran on, in a few words."""
+        where = pick_device(self.device)
+        if where.type == "cuda":
+            name = torch.cuda.get_device_name(where)
+        else:
+            threads = torch.get_num_threads()
+            name = f"{_processor()}, {threads} thread{'' if threads == 1 else 's'}"
+        gpus = self.question.gpus
+        together = f"{gpus} x " if gpus > 1 else ""
+        return f"{together}{name}, {self.question.precision}, PyTorch {torch.__version__}"
 
 
 def _wait_until_free(log: Path) -> None:
@@ -210,18 +285,6 @@ def _whole(path: Path) -> Iterator[Path]:
     yield temporary
     if temporary.exists():
         temporary.replace(path)
-
-
-def machine(device: str, asked: Asked) -> str:
-    """What a training ran on, in a few words."""
-    where = pick_device(device)
-    if where.type == "cuda":
-        name = torch.cuda.get_device_name(where)
-    else:
-        threads = torch.get_num_threads()
-        name = f"{_processor()}, {threads} thread{'' if threads == 1 else 's'}"
-    together = f"{asked.gpus} x " if asked.gpus > 1 else ""
-    return f"{together}{name}, {asked.precision}, PyTorch {torch.__version__}"
 
 
 def _processor() -> str:

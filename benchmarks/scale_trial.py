@@ -33,7 +33,7 @@ _USAGE, _DONE = "usage.json", "done.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class ScaleTrial:
     """Changes of configuration F at the scale `demo-32`, and how it is trained."""
 
     lrate: float = 0.006
@@ -68,8 +68,8 @@ class Trial:
         return config_from_dict(tree)
 
 
-_BASE = Trial()
-TRIALS: Mapping[str, Trial] = MappingProxyType(
+_BASE = ScaleTrial()
+TRIALS: Mapping[str, ScaleTrial] = MappingProxyType(
     {
         "base": _BASE,
         "lrate-0.003": replace(_BASE, lrate=0.003),
@@ -122,7 +122,7 @@ def run(data: Path, out: Path, trials: Sequence[str], seed: int) -> None:
             write_json(folder / _DONE, {"trial": name, "seed": seed})
 
 
-def _train(trial: Trial, folder: Path, data: Path, seed: int) -> None:
+def _train(trial: ScaleTrial, folder: Path, data: Path, seed: int) -> None:
     config = folder / "config.json"
     write_json(config, config_to_dict(trial.config()))
     arguments = ["--resume", "auto", "--config", str(config), "--data", str(data)]

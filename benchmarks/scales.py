@@ -144,18 +144,9 @@ def named_scale(name: str) -> Scale:
 def training_config(
     network: str, scale: Scale, dataset: Dataset, *, kimg: float | None = None, gpus: int = 1
 ) -> Config:
-    """What is trained for a network of a table.
+    """Configuration of a network of the tables, with the losses, rates and mirroring of `dataset`.
 
-    Parameters
-    ----------
-    network : str
-        Key of `benchmarks.tables.NETWORKS`.
-    dataset : str
-        Whose losses, rates and mirroring.
-    kimg : float, optional
-        Another length, the same for all networks.
-    gpus : int
-        Processes of a training: at the paper's scale the published minibatches depend on it.
+    At the paper's scale the published minibatches depend on the number of GPUs.
     """
     config = apply_preset(NETWORKS[network], _DATASET_PRESETS[dataset])
     if scale.preset:

@@ -48,7 +48,7 @@ NETWORKS: Mapping[str, Config] = MappingProxyType(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class Quantity:
     """A column of a table."""
 
     metric: Metric  # What is measured
@@ -56,7 +56,7 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class TableLine:
     """A line of a table."""
 
     key: str  # Short name
@@ -73,9 +73,8 @@ class Table:
     title: str
     """name, title: As the command line calls it; and in words."""
     printed: str  # Its name in ``published.csv``; empty where the paper prints no such numbers
-    lines: tuple[Line, ...]
-    cells: tuple[Cell, ...]
-    """lines, cells: Every line has every cell."""
+    lines: tuple[TableLine, ...]
+    quantities: tuple[Quantity, ...]  # Of every line
     datasets: tuple[Dataset, ...] = ("ffhq",)
     """Those that the paper has numbers for; the first is the default."""
 
@@ -90,11 +89,11 @@ _PRINTED: Mapping[Dataset, str] = MappingProxyType(
         "lsun-car": "LSUN Car 512x384",
     }
 )
-_FID = (Cell(metric="fid"),)
+_FID = (Quantity(metric="fid"),)
 _DISENTANGLEMENT = (
-    Cell(metric="ppl_full"),
-    Cell(metric="ppl_end"),
-    Cell(metric="separability"),
+    Quantity(metric="ppl_full"),
+    Quantity(metric="ppl_end"),
+    Quantity(metric="separability"),
 )
 
 TABLES: Mapping[str, Table] = MappingProxyType(
@@ -104,10 +103,10 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             title="Table 1: FID of generator designs",
             printed="1",
             lines=tuple(
-                Line(key=name, label=config.change, network=name)
+                TableLine(key=name, label=config.change, network=name)
                 for name, config in CONFIGS.items()
             ),
-            cells=_FID,
+            quantities=_FID,
             datasets=("ffhq", "celebahq"),
         ),
         "table2": Table(
@@ -115,58 +114,60 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             title="Table 2: FID when 1 to 4 latents are mixed at test time",
             printed="2",
             lines=(
-                Line(key="mixing-0", label="mixing 0%", network="E"),
-                Line(key="mixing-50", label="mixing 50%", network="mixing-50"),
-                Line(key="mixing-90", label="mixing 90%", network="F"),
-                Line(key="mixing-100", label="mixing 100%", network="mixing-100"),
+                TableLine(key="mixing-0", label="mixing 0%", network="E"),
+                TableLine(key="mixing-50", label="mixing 50%", network="mixing-50"),
+                TableLine(key="mixing-90", label="mixing 90%", network="F"),
+                TableLine(key="mixing-100", label="mixing 100%", network="mixing-100"),
             ),
-            cells=tuple(Cell(metric="fid", condition=f"latents={n}") for n in (1, 2, 3, 4)),
+            quantities=tuple(
+                Quantity(metric="fid", condition=f"latents={n}") for n in (1, 2, 3, 4)
+            ),
         ),
         "table3": Table(
             name="table3",
             title="Table 3: path length and separability",
             printed="3",
             lines=(
-                Line(key="B", label="Traditional generator", network="B", space="z"),
-                Line(key="D", label="Style-based generator", network="D", space="w"),
-                Line(key="E", label="+ Add noise inputs", network="E", space="w"),
-                Line(key="mixing-50", label="+ Mixing 50%", network="mixing-50", space="w"),
-                Line(key="F", label="+ Mixing 90%", network="F", space="w"),
+                TableLine(key="B", label="Traditional generator", network="B", space="z"),
+                TableLine(key="D", label="Style-based generator", network="D", space="w"),
+                TableLine(key="E", label="+ Add noise inputs", network="E", space="w"),
+                TableLine(key="mixing-50", label="+ Mixing 50%", network="mixing-50", space="w"),
+                TableLine(key="F", label="+ Mixing 90%", network="F", space="w"),
             ),
-            cells=_DISENTANGLEMENT,
+            quantities=_DISENTANGLEMENT,
         ),
         "table4": Table(
             name="table4",
             title="Table 4: depth of the mapping network",
             printed="4",
             lines=(
-                Line(key="traditional-0", label="Traditional 0", network="B", space="z"),
-                Line(
+                TableLine(key="traditional-0", label="Traditional 0", network="B", space="z"),
+                TableLine(
                     key="traditional-8-z",
                     label="Traditional 8",
                     network="traditional-8",
                     space="z",
                 ),
-                Line(
+                TableLine(
                     key="traditional-8-w",
                     label="Traditional 8",
                     network="traditional-8",
                     space="w",
                 ),
-                Line(key="style-0", label="Style-based 0", network="style-0", space="z"),
-                Line(key="style-1", label="Style-based 1", network="style-1", space="w"),
-                Line(key="style-2", label="Style-based 2", network="style-2", space="w"),
-                Line(key="style-8", label="Style-based 8", network="F", space="w"),
+                TableLine(key="style-0", label="Style-based 0", network="style-0", space="z"),
+                TableLine(key="style-1", label="Style-based 1", network="style-1", space="w"),
+                TableLine(key="style-2", label="Style-based 2", network="style-2", space="w"),
+                TableLine(key="style-8", label="Style-based 8", network="F", space="w"),
             ),
-            cells=(*_FID, *_DISENTANGLEMENT),
+            quantities=(*_FID, *_DISENTANGLEMENT),
         ),
         "truncation": Table(
             name="truncation",
             title="Truncation in W (Section 2 and Appendix B): quality against variety",
             printed="",
-            lines=(Line(key="F", label="+ Mixing regularization", network="F", space="w"),),
-            cells=tuple(
-                Cell(metric=metric, condition=f"psi={psi:g}")
+            lines=(TableLine(key="F", label="+ Mixing regularization", network="F", space="w"),),
+            quantities=tuple(
+                Quantity(metric=metric, condition=f"psi={psi:g}")
                 for metric in ("fid", "precision", "recall")
                 for psi in (1.0, 0.7, 0.5)
             ),
@@ -175,8 +176,8 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             name="lsun",
             title="LSUN (Appendix B): FID of configuration F",
             printed="lsun",
-            lines=(Line(key="F", label="", network="F"),),
-            cells=_FID,
+            lines=(TableLine(key="F", label="", network="F"),),
+            quantities=_FID,
             datasets=("lsun-bedroom", "lsun-cat", "lsun-car"),
         ),
     }
@@ -190,7 +191,7 @@ def named_table(name: str) -> Table:
     return TABLES[name]
 
 
-def chosen_lines(table: Table, keys: tuple[str, ...]) -> tuple[Line, ...]:
+def chosen_lines(table: Table, keys: tuple[str, ...]) -> tuple[TableLine, ...]:
     """Lines of a table by their keys or networks, in the table's order; all where none is named."""
     known = {name for line in table.lines for name in (line.key, line.network)}
     for key in keys:
@@ -202,14 +203,14 @@ def chosen_lines(table: Table, keys: tuple[str, ...]) -> tuple[Line, ...]:
     )
 
 
-def published(table: Table, dataset: Dataset, line: Line, cell: Cell) -> float | None:
+def published(table: Table, dataset: Dataset, line: TableLine, quantity: Quantity) -> float | None:
     """The paper's number in a cell; None where it prints none."""
     place = Place(
         table=table.printed,
         dataset=_PRINTED[dataset],
         label=line.label,
-        space="" if cell.metric == "fid" and table.printed != "4" else line.space,
-        metric=cell.metric,
-        condition=cell.condition,
+        space="" if quantity.metric == "fid" and table.printed != "4" else line.space,
+        metric=quantity.metric,
+        condition=quantity.condition,
     )
     return published_values().get(place)

@@ -25,13 +25,7 @@ MODULES = {
 
 
 def run(command: str) -> None:
-    """Print a command and run it with this Python.
-
-    Raises
-    ------
-    SystemExit
-        It failed; its own message is on the screen.
-    """
+    """Print a command and run it with this Python; exit with its status if it fails."""
     click.secho(f"\n$ {command}", bold=True)
     program, *args = shlex.split(command)
     status = subprocess.run([sys.executable, "-m", MODULES[program], *args], check=False).returncode

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +99,6 @@ def _scores(content: Snapshot) -> Iterator[str]:
     yield ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """Files that stand for the names in a command."""
-
-    ckpt: Path
-    data: Path
-    classifiers: Path
-    """ckpt, data, classifiers: Network, real images, attribute classifiers."""
-
-
 def with_values(command: str, values: Mapping[str, str]) -> list[str]:
     """Words of a command whose options have other values; an option that is absent stays so."""
     words = shlex.split(command)
@@ -119,13 +109,7 @@ def with_values(command: str, values: Mapping[str, str]) -> list[str]:
 
 
 def run(words: Sequence[str]) -> str:
-    """Print a command, run it with this Python and return what it prints.
-
-    Raises
-    ------
-    SystemExit
-        It failed; its own message is on the screen.
-    """
+    """Print a command, run it with this Python and return its output; exit where it fails."""
     click.echo(f"$ {shlex.join(words)}")
     command = [sys.executable, "-m", MODULES[words[0]], *words[1:]]
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
@@ -134,28 +118,9 @@ def run(words: Sequence[str]) -> str:
     return done.stdout
 
 
-def measured(command: str, places: Places, seed: int | None = None) -> list[Score]:
-    """Scores of a command, which they remember as it was given.
-
-    Parameters
-    ----------
-    command : str
-        Of `stylegan-eval`, with the names that documents use.
-    seed : int, optional
-        Instead of the command's.
-
-    Raises
-    ------
-    SystemExit
-        It failed.
-    """
-    values = {
-        "--ckpt": str(places.ckpt),
-        "--data": str(places.data),
-        "--classifiers": str(places.classifiers),
-    }
-    if seed is not None:
-        values["--seed"] = str(seed)
+def measured(command: str, files: Mapping[str, str], seed: int | None = None) -> list[Score]:
+    """Scores of a `stylegan-eval` command, run with these files instead of the documents' names."""
+    values = {**files, **({} if seed is None else {"--seed": str(seed)})}
     rows = json.loads(run([*with_values(command, values), "--json"]))["results"]
     return [
         Score(metric=row["metric"], value=row["value"], stderr=row["stderr"], command=command)
@@ -200,11 +165,12 @@ def classifiers_command(epochs: int) -> str:
     return f"{train} --skip-constant --out {CLASSIFIERS}"
 
 
-def train_classifiers(command: str, places: Places) -> None:
-    """Train the classifiers unless they are there."""
-    if not places.classifiers.exists():
-        values = {"--data": str(places.data), "--out": str(places.classifiers)}
-        run(with_values(command, values))
+def files_of(ckpt: Path, data: Path, classifiers: Path | None, train: str) -> dict[str, str]:
+    """Files by the options that name them; classifiers are made by the command `train`."""
+    classifiers = classifiers or data.parent / CLASSIFIERS
+    if train and not classifiers.exists():
+        run(with_values(train, {"--data": str(data), "--out": str(classifiers)}))
+    return {"--ckpt": str(ckpt), "--data": str(data), "--classifiers": str(classifiers)}
 
 
 def apart(stated: Score, found: Score) -> float | None:
@@ -251,20 +217,17 @@ def make(source: Path, data: Path, out: Path, classifiers: Path | None, **choice
     note = f"{DATA}: stylegan-data avatars {DATA} --count {count} --resolution {size} --seed 0"
     if snapshot.nimg < 1000 * config.schedule.total_kimg:
         note = f"{note}; the training stopped at {snapshot.nimg / 1000:g} kimg"
-    train = classifiers_command(choices["epochs"])
-    if "ls" in metrics:
+    train = classifiers_command(choices["epochs"]) if "ls" in metrics else ""
+    if train:
         note = f"{note}; {CLASSIFIERS}: {train}"
     facts = Facts(
         command=training_command(config, provenance.seed, provenance.execution), note=note
     )
-    classifiers = classifiers or data.parent / CLASSIFIERS
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / DEMO_FILE  # measured is the form that users will have
         save_network(packed, replace(snapshot, facts=facts))
         check_size(packed)
-        places = Places(ckpt=packed, data=data, classifiers=classifiers)
-        if "ls" in metrics:
-            train_classifiers(train, places)
+        files_by_option = files_of(packed, data, classifiers, train)
         scores: list[Score] = []
         for command in commands(
             metrics,
@@ -273,7 +236,7 @@ def make(source: Path, data: Path, out: Path, classifiers: Path | None, **choice
             pairs=choices["pairs"],
             ls_num=choices["ls_num"],
         ):
-            scores += measured(command, places)
+            scores += measured(command, files_by_option)
         save_network(packed, replace(snapshot, facts=replace(facts, scores=tuple(scores))))
         check_size(packed)
         with atomic_write(out) as temporary:
@@ -297,14 +260,12 @@ def check(data: Path, ckpt: Path | None, classifiers: Path | None, seed: int) ->
     facts = read_network(path).facts
     if not facts.scores:
         raise UserError(f"{path} states no scores: make it with python -m benchmarks.demo.network")
-    places = Places(ckpt=path, data=data, classifiers=classifiers or data.parent / CLASSIFIERS)
     train = facts.note.partition(f"{CLASSIFIERS}: ")[2]
-    if train:
-        train_classifiers(train, places)
+    files_by_option = files_of(path, data, classifiers, train)
     stated = {score.metric: score for score in facts.scores}
     found: dict[str, Score] = {}
     for command in dict.fromkeys(score.command for score in facts.scores):
-        found |= {score.metric: score for score in measured(command, places, seed)}
+        found |= {score.metric: score for score in measured(command, files_by_option, seed)}
     beyond = []
     click.echo(f"{'metric':42s}{'stated':>12s}{'seed ' + str(seed):>12s}{'apart':>8s}")
     for metric, score in stated.items():

@@ -33,13 +33,8 @@ _KEPT = 86400.0  # seconds; tomorrow the machine may have other work
 def quick_estimates(configs: Mapping[str, Config], device: str = "auto") -> Mapping[str, float]:
     """Seconds that trainings take in one process on this machine.
 
-    The first call of a day times two steps, which takes some seconds; later ones need not even
-    import PyTorch.
-
-    Parameters
-    ----------
-    device : str
-        'auto', 'cpu', 'cuda' or 'cuda:N'.
+    The first call of a day times two steps, which takes some seconds; later ones do not import
+    PyTorch.
     """
     throughput = machine_throughput(device)
     return {
@@ -67,15 +62,10 @@ def machine_throughput(device: str = "auto") -> Throughput:
 
 
 def throughput_named(name: str, device: str = "auto") -> Throughput:
-    """What the option ``--throughput`` means.
+    """Throughput of the option ``--throughput``.
 
-    Parameters
-    ----------
-    name : str
-        'v100'; 'here' for what this machine reaches; or the TFLOP/s that convolutions reach on a
-        GPU that is otherwise like a V100 in proportion.
-    device : str
-        For 'here': 'auto', 'cpu', 'cuda' or 'cuda:N'.
+    That is 'v100', 'here' (measured on `device`), or the TFLOP/s that convolutions reach on a GPU
+    that is otherwise like a V100 in proportion.
     """
     if name.lower() == "v100":
         return v100()
@@ -91,17 +81,10 @@ def throughput_named(name: str, device: str = "auto") -> Throughput:
 
 
 def measure_throughput(device: str = "auto", *, budget: float = _BUDGET) -> Throughput:
-    """Time a small and a large step of configuration F on this machine.
+    """Time a small and a large step of configuration F, for about `budget` seconds.
 
-    Two times tell two numbers: a rate of operations, in which the bytes are contained, and the
-    fixed seconds of a step.
-
-    Parameters
-    ----------
-    device : str
-        'auto', 'cpu', 'cuda' or 'cuda:N'.
-    budget : float
-        Seconds of steps.
+    Two times give two numbers: a rate of operations, memory traffic included, and the fixed
+    seconds of a step.
     """
     from stylegan.runtime import Runtime
     from stylegan.training.cost import Phase
@@ -134,13 +117,6 @@ def measure_throughput(device: str = "auto", *, budget: float = _BUDGET) -> Thro
 def two_point_throughput(flop: list[float], seconds: list[float], *, name: str) -> Throughput:
     """The line through two steps; through the larger and nothing where it would start below 0.
 
-    Parameters
-    ----------
-    flop, seconds : list of float
-        Operations and time of a small step and of a large one.
-
-    Examples
-    --------
     >>> gpu = two_point_throughput([1e9, 5e9], [0.3, 0.7], name="x")
     >>> round(gpu.flop_per_s / 1e9), round(gpu.step_seconds, 3)
     (10, 0.2)

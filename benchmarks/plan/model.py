@@ -28,17 +28,7 @@ def training_storage(
     keep: int = 3,
     keeps_best: bool = False,
 ) -> int:
-    """Bytes of a finished training's folder, at most.
-
-    Parameters
-    ----------
-    snapshot_kimg : float, optional
-        Thousands of images between checkpoints; None for a twentieth of the length.
-    keep : int
-        Checkpoints that are kept. While one is written there is one more, which counts.
-    keeps_best : bool
-        Whether the best checkpoint is kept beside them.
-    """
+    """Bytes of a training's folder at most, with the checkpoint that is being written."""
     from stylegan.training.metric_names import MetricSettings
     from stylegan.training.plan import run_files
     from stylegan.training.settings import RunSettings
@@ -74,13 +64,7 @@ class Work:
 
 
 def count_work(config: Config, size: int) -> Work:
-    """Count anew: two steps on tensors without data.
-
-    Parameters
-    ----------
-    size : int
-        Resolution of the phase in pixels. Fading it in does up to a tenth more.
-    """
+    """Count two steps at `size` pixels on meta tensors; a fade does up to a tenth more."""
     from stylegan.training.partition import Execution
     from stylegan.training.rehearsal import Rehearsal
 
@@ -137,13 +121,7 @@ def shipped_work() -> Mapping[str, Work]:
 
 
 def write_work(configs: Iterable[tuple[str, Config]], path: Path) -> Iterator[str]:
-    """Count every phase of `configs` anew and write the file of the package.
-
-    Yields
-    ------
-    str
-        Each line of the file, once it is counted.
-    """
+    """Count every phase of `configs` anew and write the file of the package; yield its lines."""
     names = [field.name for field in fields(Work)]
     lines = {"key": ",".join(["network", "size", "key", *names])}
     for name, config in configs:
@@ -247,13 +225,7 @@ def training_seconds(config: Config, *, gpus: int, throughput: Throughput) -> fl
 def given_throughput(tflop_per_s: float, like: Throughput) -> Throughput:
     """A GPU whose convolutions reach `tflop_per_s`, otherwise `like` another in proportion.
 
-    Parameters
-    ----------
-    tflop_per_s : float
-        Floating-point operations per second in training, in units of 1e12.
-    like : Throughput
-        A GPU of which all is known. Its bytes per second grow with the operations; its launches
-        and its links stay.
+    Its bytes per second grow with the operations; its launches and its links stay.
     """
     if not 0 < tflop_per_s < math.inf:
         raise UserError(

@@ -37,7 +37,7 @@ class OfficialTime:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class TimeComparison:
     """A published time beside the model's."""
 
     time: OfficialTime  # The published one
@@ -78,14 +78,9 @@ def v100() -> Throughput:
 
 
 def fit(places: Collection[tuple[int, int]]) -> Throughput:
-    """Solve for the rates and the seconds of a launch that give three published times exactly.
+    """Solve for the rates and the launch time that give three published times exactly.
 
-    What goes between GPUs is the maker's figure and not fitted: it is too little to be seen.
-
-    Parameters
-    ----------
-    places : collection of (int, int)
-        Resolutions and numbers of GPUs of the three times.
+    The speed between GPUs is the maker's figure and not fitted: its effect is too small.
     """
     times = [time for time in official_times() if (time.resolution, time.gpus) in places]
     amounts = [training_amounts(time.config, gpus=time.gpus) for time in times]
@@ -111,18 +106,10 @@ def flop_only() -> Throughput:
 
 def comparisons(
     throughput: Throughput, fitted: Collection[tuple[int, int]] = FITTED
-) -> list[Comparison]:
-    """All published times beside the model's.
-
-    Parameters
-    ----------
-    throughput : Throughput
-        Of a V100.
-    fitted : collection of (int, int)
-        Resolutions and numbers of GPUs to which it was fitted.
-    """
+) -> list[TimeComparison]:
+    """All published times beside the model's; those not in `fitted` are held out."""
     return [
-        Comparison(
+        TimeComparison(
             time=time,
             model=training_seconds(time.config, gpus=time.gpus, throughput=throughput),
             held_out=(time.resolution, time.gpus) not in fitted,
@@ -131,7 +118,7 @@ def comparisons(
     ]
 
 
-def worst(found: Sequence[Comparison]) -> Comparison:
+def worst(found: Sequence[TimeComparison]) -> TimeComparison:
     """The comparison with the largest deviation."""
     return max(found, key=lambda comparison: abs(comparison.deviation))
 

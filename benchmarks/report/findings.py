@@ -26,7 +26,7 @@ class Findings:
     """Sentences on one column."""
 
     heading: str  # The column
-    order: str  # Its lines from best to worst; see `noise.order_words`
+    order: str  # Its lines from best to worst; see `order_words`
     sentences: tuple[str, ...]  # What differs, and the agreement with the paper
 
 

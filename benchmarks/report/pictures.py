@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.outcomes import Outcome, Training
+from benchmarks.folder import Outcome, TrainingState
 from benchmarks.report.tables import Section
 from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
@@ -33,30 +33,23 @@ if TYPE_CHECKING:
 
 _LOSSES = ("loss_D", "loss_G", "r1", "gp")
 _SCORES = ("score_real", "score_fake")
-_LIMIT = 300_000  # bytes of one picture
+_LARGEST = 300_000  # bytes of one picture
 SEED = 0
 IMAGES = 16
 COLUMNS = 8
 _SIDES = (128, 64, 32)  # pixels of an image on a sheet: the first whose sheet is a small file
-_SHEET_LIMIT = 300_000  # bytes of one picture
 
 
-def by_network(trainings: Sequence[Training]) -> dict[str, list[Training]]:
+def by_network(trainings: Sequence[TrainingState]) -> dict[str, list[TrainingState]]:
     """Trainings of each network, both in their first order."""
-    groups: dict[str, list[Training]] = {}
+    groups: dict[str, list[TrainingState]] = {}
     for training in trainings:
         groups.setdefault(training.network, []).append(training)
     return groups
 
 
-def distance_curves(trainings: Sequence[Training]) -> bytes | None:
-    """Distance over kimg as PNG: a colour per network, a thin line per seed.
-
-    Returns
-    -------
-    bytes or None
-        None when no training has measured one on its way.
-    """
+def distance_curves(trainings: Sequence[TrainingState]) -> bytes | None:
+    """Distance over kimg as PNG: a colour per network, a thin line per seed; None without any."""
     measured = {t.name: _distances(t) for t in trainings}
     names = [row["metric"] for rows in measured.values() for row in rows]
     if not names:
@@ -81,7 +74,7 @@ def distance_curves(trainings: Sequence[Training]) -> bytes | None:
     return _png(figure)
 
 
-def _distances(training: Training) -> list[dict[str, Any]]:
+def _distances(training: TrainingState) -> list[dict[str, Any]]:
     rows, _ = read_rows(training.folder / METRICS_FILE)
     measured = [row for row in rows if "error" not in row]
     return [row for row in measured if str(row.get("metric", "")).startswith(("fid", "fd"))]
@@ -97,14 +90,8 @@ def _plain_ticks(axes: "Axes") -> None:
     axes.tick_params(which="minor", labelsize=8)
 
 
-def loss_curves(trainings: Sequence[Training]) -> bytes | None:
-    """Losses and scores over kimg as PNG: a row of two plots per network, a line per seed.
-
-    Returns
-    -------
-    bytes or None
-        None when nothing is logged yet.
-    """
+def loss_curves(trainings: Sequence[TrainingState]) -> bytes | None:
+    """Losses and scores over kimg as PNG: two plots per network; None when nothing is logged."""
     logs = {t.name: read_rows(t.folder / LOG)[0] for t in trainings}
     groups = {
         network: [logs[t.name] for t in seeds if logs[t.name]]
@@ -152,46 +139,37 @@ def _png(figure: "Figure") -> bytes:
     for dpi in (110, 80, 50):
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=dpi, facecolor="white")
-        if file.tell() < _LIMIT:
+        if file.tell() < _LARGEST:
             break
     return file.getvalue()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sheet:
-    """Samples of one network."""
+def sheets(name: str, outcomes: Sequence[Outcome], device: "torch.device") -> list[Picture]:
+    """Samples of each network of the outcomes: of the first seed that is measured.
 
-    network: str  # Its name
-    training: Training  # The seed that was drawn
-    png: bytes | None  # The picture; None where none could be drawn
-    trouble: str = ""  # Why not
-
-
-def sheets(outcomes: Sequence[Outcome], device: "torch.device") -> list[Sheet]:
-    """One sheet per network of the outcomes: of the first seed that is measured."""
-    chosen: dict[str, Training] = {}
+    A sheet without an image says why in its `alt`.
+    """
+    chosen: dict[str, TrainingState] = {}
     for outcome in outcomes:
         if outcome.state == "done" and outcome.training is not None:
             chosen.setdefault(outcome.training.network, outcome.training)
     drawn = []
-    for network, training in chosen.items():
+    for at, (network, training) in enumerate(chosen.items()):
+        alt, png = f"{IMAGES} samples of {network} in rows of {COLUMNS}, uncurated", None
         try:
-            png, trouble = as_png(draw_samples(training, device)), ""
+            png = as_png(draw_samples(training, device))
         except UserError as error:
-            png, trouble = None, str(error)
-        drawn.append(Sheet(network=network, training=training, png=png, trouble=trouble))
+            alt = str(error)
+        caption = f"{network}, seed {training.seed}, after {training.kimg:.5g} kimg"
+        file = f"{name}-samples-{at}-{slug(network)}.png"
+        drawn.append(Picture(name=file, caption=caption, alt=alt, png=png))
     return drawn
 
 
-def draw_samples(training: Training, device: "torch.device") -> "NDArray[np.uint8]":
-    """Images of the newest good checkpoint: G_ema, not truncated, for A and B have no W.
+def draw_samples(training: TrainingState, device: "torch.device") -> "NDArray[np.uint8]":
+    """uint8 images [IMAGES, 3, R, R] of the newest good checkpoint's G_ema, not truncated.
 
     Image i depends on (SEED, i) alone, so all networks of one `z_dim` get the same latents.
-
-    Returns
-    -------
-    ndarray
-        uint8 [IMAGES, 3, R, R].
     """
     from stylegan.checkpoint import newest_good_checkpoint
     from stylegan.opening import load_for_evaluation
@@ -219,7 +197,7 @@ def as_png(images: "NDArray[np.uint8]") -> bytes:
         how = Image.Resampling.NEAREST if shown >= side else Image.Resampling.BOX
         file = io.BytesIO()
         sheet.resize((COLUMNS * shown, rows * shown), how).save(file, "PNG", optimize=True)
-        if file.tell() < _SHEET_LIMIT:
+        if file.tell() < _LARGEST:
             break
     return file.getvalue()
 
@@ -255,27 +233,7 @@ def slugs(parts: Sequence[Section]) -> list[str]:
 def draw_pictures(
     section: Section, name: str, outcomes: Sequence[Outcome], device: "torch.device"
 ) -> Pictures:
-    """Draw what a section shows.
-
-    Parameters
-    ----------
-    name : str
-        Its slug, the first part of each file's name.
-    """
-    samples = []
-    for at, sheet in enumerate(sheets(outcomes, device)):
-        samples.append(
-            Picture(
-                name=f"{name}-samples-{at}-{slug(sheet.network)}.png",
-                caption=(
-                    f"{sheet.network}, seed {sheet.training.seed}, after"
-                    f" {sheet.training.kimg:.5g} kimg"
-                ),
-                alt=sheet.trouble
-                or f"{IMAGES} samples of {sheet.network} in rows of {COLUMNS}, uncurated",
-                png=sheet.png,
-            )
-        )
+    """Samples and curves of a section; each file's name begins with `name`."""
     networks = ", ".join(dict.fromkeys(t.network for t in section.trainings))
     curves = (
         Picture(
@@ -292,6 +250,6 @@ def draw_pictures(
         ),
     )
     return Pictures(
-        samples=tuple(samples),
+        samples=tuple(sheets(name, outcomes, device)),
         curves=tuple(curve for curve in curves if curve.png is not None),
     )

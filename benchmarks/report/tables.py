@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.folder import Outcome, Request, TrainingState
 from benchmarks.jobs import KIND_OF
-from benchmarks.outcomes import Outcome, Request, Training
 from stylegan_eval.metrics import METRICS
 from stylegan_eval.results.formatting import duration, number_plain, with_error
 from stylegan_eval.results.published import has_published_unit
@@ -111,7 +111,7 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class TableRow:
     """One line of a table: its cells by column; a cell may be missing."""
 
     key: str
@@ -126,8 +126,8 @@ class Section:
 
     request: Request
     columns: tuple[Column, ...]
-    lines: tuple[Line, ...]
-    trainings: tuple[Training, ...]
+    lines: tuple[TableRow, ...]
+    trainings: tuple[TrainingState, ...]
 
     @property
     def common_n(self) -> int | None:
@@ -190,9 +190,9 @@ def _line(
     key: str,
     cells: dict[tuple[str, str], list[Outcome]],
     quantities: Sequence[tuple[str, str]],
-) -> Line:
+) -> TableRow:
     first = next(iter(cells.values()))[0]
-    return Line(
+    return TableRow(
         key=key,
         label=first.label,
         space=first.space,

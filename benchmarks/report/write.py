@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.outcomes import Outcome
+from benchmarks.folder import Outcome
 from benchmarks.report.findings import family, findings
 from benchmarks.report.pictures import Pictures, draw_pictures, slugs
 from benchmarks.report.tables import (
     Cell,
     Column,
-    Line,
     Section,
+    TableRow,
     cell_troubles,
     cell_value,
     facts,
@@ -79,7 +79,7 @@ def tables_frame(parts: Sequence[Section]) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=list(_SUMMARY_COLUMNS))
 
 
-def _summary(part: Section, line: Line, column: Column, cell: Cell) -> dict[str, object]:
+def _summary(part: Section, line: TableRow, column: Column, cell: Cell) -> dict[str, object]:
     sample, request = cell.sample, part.request
     row: dict[str, object] = {
         "table": request.table,
@@ -220,7 +220,7 @@ def _table(section: Section) -> str:
 
 
 def _row(
-    at: int, line: Line, shown: Sequence[Mapping[str, str]], common_n: int | None
+    at: int, line: TableRow, shown: Sequence[Mapping[str, str]], common_n: int | None
 ) -> list[str]:
     space = f" <span>in {shell.text(line.space)}</span>" if line.space else ""
     cells = [
@@ -275,20 +275,7 @@ def _curves(pictures: Pictures) -> str:
 
 
 def write_report(outcomes: Sequence[Outcome], out: Path) -> list[Path]:
-    """Write the report of these outcomes into a folder; an earlier report there is replaced.
-
-    Parameters
-    ----------
-    outcomes : sequence of Outcome
-        In order: tables, lines as in the paper, cells, seeds.
-    out : Path
-        Folder; made when absent.
-
-    Returns
-    -------
-    list of Path
-        The files written: results.csv, tables.csv, report.md, index.html, then the pictures.
-    """
+    """Write results.csv, tables.csv, report.md, index.html and pictures, replacing a report."""
     device = pick_device("auto")
     parts = sections(outcomes)
     pictures = [

@@ -4,18 +4,17 @@ Both sides take turns, so that what else the machine does falls on both. The wei
 the same for both: speed does not depend on their values. Needs the extra ``test``.
 """
 
-import csv
 import math
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -27,20 +26,6 @@ from stylegan_eval.settings.common import Precision
 BATCH = 32
 IMAGE_SIZE = 256
 DIM = 2048
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """Two ways of computing the same numbers."""
-
-    task: str  # What was computed, and the peer
-    seconds: float
-    peer_seconds: float
-    """seconds, peer_seconds: Median of one call."""
-    ratio: float  # Median over the rounds of peer's time over ours
-    difference: float  # Between the two results, relative
-    rounds: int  # How often each side ran
-    threads: int  # Threads of PyTorch
 
 
 def random_inception_state() -> dict[str, Tensor]:
@@ -86,8 +71,11 @@ def _alternate(
     ours: Callable[[], np.ndarray],
     peers: Callable[[], np.ndarray],
     seconds: float,
-) -> Comparison:
-    """Run both in turns for about `seconds`; of three rounds or more the first is a warm-up."""
+) -> dict[str, Any]:
+    """Run both in turns for about `seconds`; of three rounds or more the first is a warm-up.
+
+    Seconds and ratio are medians; the ratio is the peer's time over ours.
+    """
     pairs: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     while not pairs or time.perf_counter() < end:
@@ -97,15 +85,15 @@ def _alternate(
         theirs = peers()
         pairs.append((middle - start, time.perf_counter() - middle))
     pairs = pairs[1:] if len(pairs) > 2 else pairs
-    return Comparison(
-        task=task,
-        seconds=statistics.median(our_time for our_time, _ in pairs),
-        peer_seconds=statistics.median(peer_time for _, peer_time in pairs),
-        ratio=statistics.median(peer_time / our_time for our_time, peer_time in pairs),
-        difference=float(np.linalg.norm(mine - theirs) / np.linalg.norm(theirs)),
-        rounds=len(pairs),
-        threads=torch.get_num_threads(),
-    )
+    return {
+        "task": task,
+        "seconds": statistics.median(our_time for our_time, _ in pairs),
+        "peer_seconds": statistics.median(peer_time for _, peer_time in pairs),
+        "ratio": statistics.median(peer_time / our_time for our_time, peer_time in pairs),
+        "difference": float(np.linalg.norm(mine - theirs) / np.linalg.norm(theirs)),
+        "rounds": len(pairs),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _fidelity_inception(path: Path) -> torch.nn.Module:
@@ -120,7 +108,7 @@ def _fidelity_inception(path: Path) -> torch.nn.Module:
 
 def compare_features(
     seconds: float, peer: Literal["pytorch-fid", "torch-fidelity"], precision: Precision
-) -> Comparison:
+) -> dict[str, Any]:
     """Inception features of 32 images of 256x256, each side with the peer's resize."""
     state = random_inception_state()
     with tempfile.TemporaryDirectory() as folder:
@@ -143,7 +131,7 @@ def compare_features(
     return _alternate(task, lambda: detector(images).numpy(), peers, seconds)
 
 
-def compare_distance(seconds: float, *, smallest: float) -> Comparison:
+def compare_distance(seconds: float, *, smallest: float) -> dict[str, Any]:
     """Fréchet distance in 2048 dimensions; spectra from 1 down to `smallest`."""
     from scipy.linalg import sqrtm
 
@@ -171,7 +159,7 @@ def main(seconds: float, table: Path | None) -> None:
     """Compare the speed of features and distance with pytorch-fid, torch-fidelity and scipy."""
     rows = []
     print(f"{'ours':>9} {'peer':>9} {'ratio':>6} {'difference':>10}  rounds")
-    comparisons: list[Callable[[], Comparison]] = [
+    comparisons: list[Callable[[], dict[str, Any]]] = [
         lambda: compare_features(seconds, "pytorch-fid", "fp32"),
         lambda: compare_features(seconds, "torch-fidelity", "fp32"),
         lambda: compare_features(seconds, "pytorch-fid", "bf16"),
@@ -181,15 +169,13 @@ def main(seconds: float, table: Path | None) -> None:
     for compare in comparisons:
         row = compare()
         rows.append(row)
-        print(
-            f"{row.seconds:8.2f}s {row.peer_seconds:8.2f}s {row.ratio:6.2f} {row.difference:10.1e}"
-            f"  {row.rounds:6d}  {row.task}"
+        layout = (
+            "{seconds:8.2f}s {peer_seconds:8.2f}s {ratio:6.2f} {difference:10.1e}  {rounds:6d}"
+            "  {task}"
         )
+        print(layout.format_map(row))
     if table is not None:
-        with table.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Comparison)])
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+        pd.DataFrame(rows).to_csv(table, index=False)
 
 
 if __name__ == "__main__":

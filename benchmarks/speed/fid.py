@@ -7,7 +7,6 @@ are equal: with fewer images than features up to about 1e-4, because the peers a
 eigenvalues that are zero but for rounding. Needs the extras ``demo`` and ``test``.
 """
 
-import csv
 import json
 import os
 import statistics
@@ -17,14 +16,15 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
+import pandas as pd
 import torch
 
 from benchmarks.speed.features import random_inception_state
-from benchmarks.speed.fid_sides import Outcome
 from stylegan.datasets.avatars import make_avatars
 from stylegan_eval.engine.command import ErrorLineCommand
 
@@ -38,36 +38,15 @@ PAIRS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing:
+class FidRun:
     """One run of one side."""
 
+    value: float  # The distance
     wall: float  # Seconds of the whole process
-    outcome: Outcome  # What it found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """Two sides; times are medians in seconds, memory the median peak in MB."""
-
-    side: str
-    against: str
-    """side, against: Ours, and the other."""
-    images: int  # In each of the two folders
-    wall: float
-    against_wall: float
-    ratio: float  # Median over the rounds of the other's whole time over ours
-    cpu_ratio: float  # The same of processor time, which other work on the machine disturbs less
-    features: float
-    against_features: float
-    distance: float
-    against_distance: float
-    memory: float
-    against_memory: float
-    value: float
-    against_value: float
-    difference: float  # Between the values, relative
-    rounds: int
-    threads: int  # Of PyTorch
+    cpu: float  # Processor seconds of the process, imports included
+    features: float  # Seconds of network, decoding and features, without imports
+    distance: float  # Seconds from statistics to the value and its standard error
+    memory: float  # Peak of the process, in MB
 
 
 def write_folders(folder: Path, images: int, size: int) -> tuple[Path, Path]:
@@ -84,7 +63,7 @@ def write_folders(folder: Path, images: int, size: int) -> tuple[Path, Path]:
     return halves
 
 
-def run_side(side: str, folders: tuple[Path, Path], weights: Path) -> Timing:
+def run_side(side: str, folders: tuple[Path, Path], weights: Path) -> FidRun:
     """Run one side with an empty cache."""
     command = [sys.executable, "-m", "benchmarks.speed.fid_sides", side]
     with tempfile.TemporaryDirectory() as cache:
@@ -99,55 +78,58 @@ def run_side(side: str, folders: tuple[Path, Path], weights: Path) -> Timing:
         wall = time.perf_counter() - start
     if done.returncode:
         raise click.ClickException(f"{side} failed:\n{done.stderr[-2000:]}")
-    return Timing(wall=wall, outcome=Outcome(**json.loads(done.stdout.splitlines()[-1])))
+    return FidRun(wall=wall, **json.loads(done.stdout.splitlines()[-1]))
 
 
-def line_of(side: str, against: str, images: int, mine: list[Timing], other: list[Timing]) -> Line:
-    """Put the rounds of two sides together."""
-    value, other_value = mine[0].outcome.value, other[0].outcome.value
+def compared(
+    side: str, against: str, images: int, mine: Sequence[FidRun], other: Sequence[FidRun]
+) -> dict[str, Any]:
+    """A row of the table: times are medians in seconds, memory the median peak in MB.
 
-    def median(timings: Sequence[Timing], name: str) -> float:
-        return statistics.median(getattr(timing.outcome, name) for timing in timings)
+    Ratios are medians over the rounds, of the other side's time over ours.
+    """
 
-    return Line(
-        side=side,
-        against=against,
-        images=images,
-        wall=statistics.median(timing.wall for timing in mine),
-        against_wall=statistics.median(timing.wall for timing in other),
-        ratio=statistics.median(b.wall / a.wall for a, b in zip(mine, other, strict=True)),
-        cpu_ratio=statistics.median(
-            b.outcome.cpu / a.outcome.cpu for a, b in zip(mine, other, strict=True)
-        ),
-        features=median(mine, "features"),
-        against_features=median(other, "features"),
-        distance=median(mine, "distance"),
-        against_distance=median(other, "distance"),
-        memory=median(mine, "memory"),
-        against_memory=median(other, "memory"),
-        value=value,
-        against_value=other_value,
-        difference=abs(value - other_value) / abs(other_value),
-        rounds=len(mine),
-        threads=torch.get_num_threads(),
-    )
+    def medians(name: str) -> dict[str, float]:
+        ours, others = (statistics.median(getattr(r, name) for r in runs) for runs in (mine, other))
+        return {name: ours, f"against_{name}": others}
+
+    def ratio(name: str) -> float:
+        pairs = zip(mine, other, strict=True)
+        return statistics.median(getattr(b, name) / getattr(a, name) for a, b in pairs)
+
+    value, other_value = mine[0].value, other[0].value
+    return {
+        "side": side,
+        "against": against,
+        "images": images,
+        **medians("wall"),
+        "ratio": ratio("wall"),
+        "cpu_ratio": ratio("cpu"),  # which other work on the machine disturbs less
+        **medians("features"),
+        **medians("distance"),
+        **medians("memory"),
+        "value": value,
+        "against_value": other_value,
+        "difference": abs(value - other_value) / abs(other_value),
+        "rounds": len(mine),
+        "threads": torch.get_num_threads(),
+    }
 
 
-def show(lines: Sequence[Line]) -> None:
-    """Print the lines as a table: ours / the other."""
+def show(rows: Sequence[dict[str, Any]]) -> None:
+    """Print the rows as a table: ours / the other."""
     print(
         f"{'ratio':>5} {'cpu':>5} {'wall, s':>13} {'features, s':>13} {'distance, s':>11}"
         f" {'peak, MB':>11} {'value':>19} {'difference':>10}"
     )
-    for line in lines:
-        print(
-            f"{line.ratio:5.2f} {line.cpu_ratio:5.2f} {line.wall:6.1f}/{line.against_wall:6.1f}"
-            f" {line.features:6.1f}/{line.against_features:6.1f}"
-            f" {line.distance:5.1f}/{line.against_distance:5.1f}"
-            f" {line.memory:5.0f}/{line.against_memory:5.0f}"
-            f" {line.value:9.4f}/{line.against_value:9.4f} {line.difference:10.1e}"
-            f"  {line.side} / {line.against}"
-        )
+    layout = (
+        "{ratio:5.2f} {cpu_ratio:5.2f} {wall:6.1f}/{against_wall:6.1f}"
+        " {features:6.1f}/{against_features:6.1f} {distance:5.1f}/{against_distance:5.1f}"
+        " {memory:5.0f}/{against_memory:5.0f} {value:9.4f}/{against_value:9.4f}"
+        " {difference:10.1e}  {side} / {against}"
+    )
+    for row in rows:
+        print(layout.format_map(row))
 
 
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
@@ -161,26 +143,20 @@ def main(images: int, size: int, rounds: int, table: Path | None) -> None:
     The default takes hours on one core; ``--images 250`` takes about ten minutes.
     """
     sides = list(dict.fromkeys(side for against, other in PAIRS for side in (against, other)))
-    timings: dict[str, list[Timing]] = {side: [] for side in sides}
+    runs: dict[str, list[FidRun]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as folder:
         folders = write_folders(Path(folder), images, size)
         weights = Path(folder) / "weights.pth"
         torch.save(random_inception_state(), weights)
         for _ in range(rounds):
             for side in sides:
-                timings[side].append(run_side(side, folders, weights))
-                last = timings[side][-1]
-                print(f"{last.wall:7.1f} s  {side}", file=sys.stderr)
-    lines = [
-        line_of(side, against, images, timings[side], timings[against]) for side, against in PAIRS
-    ]
+                runs[side].append(run_side(side, folders, weights))
+                print(f"{runs[side][-1].wall:7.1f} s  {side}", file=sys.stderr)
+    rows = [compared(side, other, images, runs[side], runs[other]) for side, other in PAIRS]
     print(f"FID of {images} images of {size}x{size} against {images}, ours / the other")
-    show(lines)
+    show(rows)
     if table is not None:
-        with table.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Line)])
-            writer.writeheader()
-            writer.writerows(asdict(line) for line in lines)
+        pd.DataFrame(rows).to_csv(table, index=False)
 
 
 if __name__ == "__main__":

@@ -8,26 +8,12 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 PEERS = ("pytorch-fid", "torch-fidelity", "clean-fid")
 BATCH = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """A whole FID."""
-
-    value: float  # The distance
-    features: float
-    """Seconds from the start, without imports, to the distance: network, decoding, features."""
-    distance: float
-    """Seconds from statistics to the value; ours with the standard error where there is one."""
-    cpu: float  # Processor seconds of the process, imports included
-    memory: float  # Peak of the process, in MB
 
 
 def peak_memory() -> float:
@@ -163,13 +149,7 @@ def clean_fid(folders: tuple[Path, Path], weights: Path) -> Side:
 
 
 def prepare(name: str, folders: tuple[Path, Path], weights: Path) -> Side:
-    """Import what a side needs; calling what is returned does the work.
-
-    Parameters
-    ----------
-    name : str
-        A member of `PEERS`, or ``ours RESIZE PRECISION``.
-    """
+    """Import what a side needs (of `PEERS`, or ``ours RESIZE PRECISION``); return its work."""
     if name.startswith("ours "):
         _, resize, precision = name.split()
         return ours(folders, weights, resize, precision)
@@ -178,20 +158,20 @@ def prepare(name: str, folders: tuple[Path, Path], weights: Path) -> Side:
 
 
 def main(name: str, first: str, second: str, weights: str) -> None:
-    """Measure one side and print what was found."""
+    """Measure one side and print its figures."""
     work = prepare(name, (Path(first), Path(second)), Path(weights))
     watch = Stopwatch()
     start = time.perf_counter()
     value = work(watch)
     seconds = time.perf_counter() - start
-    outcome = Outcome(
-        value=value,
-        features=seconds - watch.seconds,
-        distance=watch.seconds,
-        cpu=time.process_time(),
-        memory=peak_memory(),
-    )
-    print(json.dumps(asdict(outcome)))
+    figures = {
+        "value": value,
+        "features": seconds - watch.seconds,
+        "distance": watch.seconds,
+        "cpu": time.process_time(),
+        "memory": peak_memory(),
+    }
+    print(json.dumps(figures))  # `FidRun` without its wall time
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.speed.train_side import WAYS, Case, Side
+from benchmarks.speed.train_side import WAYS, Case, StepProcess
 from stylegan.training.cost import step_cost
 from stylegan_eval.engine.command import ErrorLineCommand
 from stylegan_eval.errors import UserError
@@ -47,7 +47,7 @@ def _best(work: Callable[[], Tensor], flop: int, seconds: float) -> float:
 
 def measure(case: Case, ways: list[str], rounds: int, threads: int) -> list[dict[str, object]]:
     """Let all ways take turns; one row of the table each."""
-    sides = [Side(way, case, threads) for way in ways]
+    sides = [StepProcess(way, case, threads) for way in ways]
     times: dict[str, list[float]] = {way: [] for way in ways}
     try:
         for side in sides:  # chooses algorithms, compiles

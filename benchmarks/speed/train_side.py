@@ -126,14 +126,8 @@ class Case:
         return replace(config, resolution=self.resolution, network=network, schedule=schedule)
 
 
-class Side:
-    """A process that takes steps of one case in one way.
-
-    Parameters
-    ----------
-    way : str
-        Of `WAYS`.
-    """
+class StepProcess:
+    """A process that takes steps of one case in one of the `WAYS`."""
 
     def __init__(self, way: str, case: Case, threads: int) -> None:
         self.way = way

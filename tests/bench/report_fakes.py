@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.outcomes import Outcome, Request, Training
+from benchmarks.folder import Outcome, Request, TrainingState
 from stylegan.checkpoint import checkpoint_path, save_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
@@ -48,7 +48,7 @@ def cells(published=None, **values):
 
 
 def training(network, folder, seed=0):
-    return Training(
+    return TrainingState(
         name=f"{network}-s{seed}-00000000",
         folder=Path(folder),
         network=network,

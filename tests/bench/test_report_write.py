@@ -46,10 +46,12 @@ def test_two_trainings_of_one_network_get_the_same_latents(trained, tmp_path):
     """Equal weights and unequal names: equal pictures."""
     again = untrained("F", tmp_path / "again", seed=0)
     made = [outcome("F", value=1.0, training=trained["F"])]
-    [one] = sheets(made, CPU)
-    [other] = sheets([outcome("X", value=1.0, training=again)], CPU)
+    [one] = sheets("table1", made, CPU)
+    [other] = sheets("table1", [outcome("X", value=1.0, training=again)], CPU)
     assert one.png == other.png
-    [third] = sheets([outcome("F", value=1.0, training=untrained("F", tmp_path / "o", 1))], CPU)
+    [third] = sheets(
+        "table1", [outcome("F", value=1.0, training=untrained("F", tmp_path / "o", 1))], CPU
+    )
     assert third.png != one.png
 
 
@@ -60,15 +62,16 @@ def test_a_sheet_is_drawn_once_per_network_from_the_first_seed_that_is_measured(
         outcome("F-w", 1, 3.0, training=trained["F"]),
         outcome("F-z", 2, 1.0, training=training("F", tmp_path / "later", seed=2)),
     ]
-    [sheet] = sheets(made, CPU)
-    assert sheet.training is trained["F"]
+    [sheet] = sheets("table1", made, CPU)
+    assert sheet.caption == "F, seed 0, after 1 kimg"
+    assert sheet.png == as_png(draw_samples(trained["F"], CPU))
 
 
 def test_a_network_that_cannot_be_drawn_says_why(trained, tmp_path):
     gone = training("C", tmp_path / "gone")
-    [sheet] = sheets([outcome("C", value=1.0, training=gone)], CPU)
+    [sheet] = sheets("table1", [outcome("C", value=1.0, training=gone)], CPU)
     assert sheet.png is None
-    assert "is not there" in sheet.trouble
+    assert "is not there" in sheet.alt
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no checkpoint"):
         draw_samples(training("C", tmp_path / "empty"), CPU)

@@ -16,7 +16,7 @@ def test_every_published_number_has_its_cell():
         for table in TABLES.values()
         for dataset in table.datasets
         for line in table.lines
-        for cell in table.cells
+        for cell in table.quantities
         if (value := published(table, dataset, line, cell)) is not None
     }
     # Each number is in one cell; those of the released network are of no table of the paper.
@@ -106,7 +106,7 @@ def test_names_tell_trainings_and_measurements_apart():
     assert len(by_space) == 5
     separability = next(cell for cell in cells if cell.measurement.needs_classifiers)
     assert separability.measurement.name("c") != separability.measurement.name("d")
-    distance = next(cell for cell in cells if cell.cell.metric == "fid")
+    distance = next(cell for cell in cells if cell.quantity.metric == "fid")
     assert distance.measurement.name("c") == distance.measurement.name("d")
 
 

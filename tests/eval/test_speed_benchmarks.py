@@ -5,25 +5,26 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.speed.everything import Job
-from benchmarks.speed.fid import Timing, line_of, write_folders
-from benchmarks.speed.fid_sides import Outcome, Stopwatch, peak_memory
+from benchmarks.speed.fid import FidRun, compared, write_folders
+from benchmarks.speed.fid_sides import Stopwatch, peak_memory
 from stylegan_eval.cli import main
 from stylegan_eval.images.files import open_images
 
 
 def timing(wall, value=8.0, memory=100.0):
-    outcome = Outcome(value=value, features=wall - 3, distance=2.0, cpu=2 * wall, memory=memory)
-    return Timing(wall=wall, outcome=outcome)
+    return FidRun(
+        wall=wall, value=value, features=wall - 3, distance=2.0, cpu=2 * wall, memory=memory
+    )
 
 
 def test_a_ratio_is_of_neighbours_not_of_medians():
     mine = [timing(10.0), timing(20.0), timing(40.0)]
     other = [timing(30.0, value=10.0), timing(40.0), timing(60.0)]
-    line = line_of("ours", "peer", 5, mine, other)
-    assert line.ratio == line.cpu_ratio == 2.0
-    assert (line.wall, line.against_wall) == (20.0, 40.0)
-    assert (line.features, line.distance, line.rounds) == (17.0, 2.0, 3)
-    assert line.difference == pytest.approx(0.2)
+    row = compared("ours", "peer", 5, mine, other)
+    assert row["ratio"] == row["cpu_ratio"] == 2.0
+    assert (row["wall"], row["against_wall"]) == (20.0, 40.0)
+    assert (row["features"], row["distance"], row["rounds"]) == (17.0, 2.0, 3)
+    assert row["difference"] == pytest.approx(0.2)
 
 
 def test_both_folders_hold_as_many_different_images(tmp_path, monkeypatch):
