@@ -35,14 +35,8 @@ class TrainedGenerator:
     ) -> Tensor:
         """Draw float images [N, C, R, R] of latents z [N, z_dim], about [-1, 1], not clamped.
 
-        Parameters
-        ----------
-        psi : float
-            Truncation; 1 is none.
-        cutoff : int, optional
-            Layers below it are truncated; by default all.
-        noise : {"fixed", "random", "none"}
-            The noise maps that the network holds, fresh ones, or none.
+        Layers below `cutoff` (by default all) are truncated by `psi`; 1 is none. `noise` is "fixed"
+        (the maps that the network holds), "random" or "none".
         """
         ws = self._ws(z, psi, cutoff)
         batches = self.painter.native(ws, self.painter.noise(_noise(noise)))

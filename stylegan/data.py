@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from stylegan.datasets import Choices
 from stylegan_eval.engine.command import ErrorLineGroup, power_of_two, say
-from stylegan_eval.engine.options import CSV
+from stylegan_eval.engine.options import CSV, options_of
 
 if TYPE_CHECKING:
     from stylegan_eval.images.source import Source
@@ -99,29 +100,6 @@ def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> 
 @click.argument("src", type=str)
 @click.argument("out", type=_PATH, callback=_set_name, required=False)
 @click.option(
-    "--resolution",
-    type=int,
-    callback=power_of_two,
-    show_default="the largest that enlarges no image",
-    help="Width and height in pixels, a power of two.",
-)
-@click.option(
-    "--filter",
-    "--resample",
-    "resample",
-    type=click.Choice(["box", "lanczos"]),
-    default="box",
-    show_default=True,
-    help="Mean over the area of each new pixel, or Lanczos with 3 lobes.",
-)
-@click.option(
-    "--crop",
-    type=click.Choice(["centre", "celeba", "lsun-wide"]),
-    show_default="celeba for CelebA's aligned images, else centre",
-    help="The centre square, the official square of CelebA, or 4:3 between black (LSUN Car).",
-)
-@click.option("--skip-small", is_flag=True, help="Leave out images that would need enlarging.")
-@click.option(
     "--labels-from-folders",
     is_flag=True,
     help="Make a class of each first sub-folder of SRC, instead of its other labels.",
@@ -133,15 +111,12 @@ def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> 
 def prepare(
     src: str,
     out: Path | None,
-    resolution: int | None,
-    resample: Literal["box", "lanczos"],
-    crop: Literal["centre", "celeba", "lsun-wide"] | None,
-    skip_small: bool,
     labels_from_folders: bool,
     download: bool,
     dry_run: bool,
     report: Path | None,
     workers: int,
+    **values: Any,
 ) -> None:
     """Make SRC, a data set of any kind, into OUT, which can be trained on.
 
@@ -158,9 +133,7 @@ def prepare(
       stylegan-data prepare car_lmdb/ cars.zip --crop lsun-wide --filter lanczos
       stylegan-data prepare animals.zip animals-64.zip --resolution 64 --labels-from-folders
     """
-    from stylegan.datasets.survey import Choices
-
-    choices = Choices(resolution=resolution, resample=resample, crop=crop, skip_small=skip_small)
+    choices = Choices(**values)
     labels: Literal["source", "folders"] = "folders" if labels_from_folders else "source"
     if report is not None and not dry_run:
         raise click.UsageError("--report is written by --dry-run")
@@ -177,6 +150,9 @@ def prepare(
     made = prepare_images(src, out, choices, labels=labels, download=download, workers=workers)
     for line in made.lines(out):
         say(line)
+
+
+prepare.params[2:2] = options_of(Choices)
 
 
 @main.command()
@@ -221,8 +197,7 @@ def inspect(place: str) -> None:
     from stylegan_eval.images.content import content_digest
     from stylegan_eval.images.files import ImageFiles, prepare_command
 
-    source = open_source(place)
-    try:
+    with open_source(place) as source:
         overview = survey(source, progress=True)
         sizes = {f"{width}x{height}": n for (width, height), n in overview.sizes.items()}
         _echo("path", f"{place} ({source.kind})")
@@ -241,8 +216,6 @@ def inspect(place: str) -> None:
         )
         if fault is not None:
             say(f"          run: {prepare_command(place)}")
-    finally:
-        source.close()
 
 
 @main.group()

@@ -12,12 +12,9 @@ from stylegan_eval.errors import UserError
 
 
 def read_npy(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[np.float32]:
-    """Read finite numbers of a known shape.
+    """Read finite floats of a known shape, at least one, as float32; None is any length.
 
-    `path`: A .npy file of floats. `shape`: Wanted length of each dimension; None is any. `what`:
-    What they are, for messages.
-
-    Returns float32, at least one along the first dimension.
+    `what` names them in messages.
     """
     try:
         values = npy.read_npy(path)

@@ -41,13 +41,7 @@ def provenance_to_dict(provenance: Provenance) -> dict[str, Any]:
 
 
 def provenance_from_dict(tree: Mapping[str, Any]) -> Provenance:
-    """Read `provenance_to_dict`'s dictionary of an untrusted file.
-
-    Raises
-    ------
-    ValueError
-        A key is unknown or missing, or a value has the wrong type.
-    """
+    """Read `provenance_to_dict`'s dictionary of an untrusted file; may be a ValueError."""
     if not isinstance(tree, Mapping):
         raise ValueError("the provenance is no mapping")
     tree = {"execution": [(0, "fp32")], "init": "", **tree}

@@ -1,1 +1,35 @@
-"""Image archives, the embedded data set and the pyramid that training reads."""
+"""Data sets: read in any format, prepared, and streamed to a training."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stylegan_eval.engine.command import power_of_two
+from stylegan_eval.settings.common import choice
+
+Resample = Literal["box", "lanczos"]
+Crop = Literal["centre", "celeba", "lsun-wide"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """Settings of a preparation."""
+
+    resolution: int | None = choice(
+        None,
+        "Width and height in pixels, a power of two.",
+        callback=power_of_two,
+        show_default="the largest that enlarges no image",  # 512 for lsun-wide
+    )
+    resample: Resample = choice(
+        "box",
+        "Mean over the area of each new pixel, or Lanczos with 3 lobes.",
+        names=("--filter", "--resample"),
+    )
+    crop: Crop | None = choice(
+        None,
+        "The centre square, the official square of CelebA, or 4:3 between black (LSUN Car).",
+        show_default="celeba for CelebA's aligned images, else centre",
+    )
+    skip_small: bool = choice(  # lsun-wide always does
+        default=False, text="Leave out images that would need enlarging."
+    )

@@ -1,5 +1,6 @@
 """Writes images and labels in the layout of stylegan2-ada: a zip, or a folder of the same shape."""
 
+import functools
 import io
 import json
 import zipfile
@@ -12,8 +13,8 @@ from PIL import Image
 from stylegan_eval.engine.files import atomic_folder, atomic_write
 from stylegan_eval.images.labels import DATASET_JSON
 
+# A class, a list of numbers, or nothing; the same kind for all images of an archive.
 Label = int | Sequence[float] | None
-"""A class, a list of numbers, or nothing; the same kind for all images of an archive."""
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first date a zip can hold: same images, same bytes
 _IMAGES_PER_FOLDER = 1000
@@ -29,10 +30,7 @@ def image_name(index: int) -> str:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """PNG of one image.
-
-    `image`: uint8 RGB, [3, H, W] or [H, W, 3].
-    """
+    """PNG of one RGB image, uint8 [3, H, W] or [H, W, 3]."""
     if image.dtype != np.uint8 or image.ndim != 3 or 3 not in (image.shape[0], image.shape[2]):
         raise ValueError(f"expected uint8 [3, H, W] or [H, W, 3], got {image.dtype} {image.shape}")
     if image.shape[2] != 3:
@@ -45,10 +43,7 @@ def encode_png(image: np.ndarray) -> bytes:
 def write_archive(
     out: Path, images: Iterable[tuple[np.ndarray, Label]], *, attributes: Sequence[str] = ()
 ) -> None:
-    """Write images as an archive; see `write_encoded`.
-
-    `images`: uint8 RGB, [3, H, W] or [H, W, 3].
-    """
+    """Write RGB images, uint8 [3, H, W] or [H, W, 3], as an archive; see `write_encoded`."""
     encoded = ((encode_png(image), label) for image, label in images)
     write_encoded(out, encoded, attributes=attributes)
 
@@ -60,27 +55,15 @@ def write_encoded(
 
     The zip is uncompressed and its bytes depend on nothing but the arguments. `out` appears
     whole or not at all; an existing zip is replaced, an existing folder is not.
-
-    Parameters
-    ----------
-    out : Path
-        A zip if it ends in ``.zip``, else a folder.
-    images : iterable of (bytes, label)
-        PNG files, in order.
-    attributes : sequence of str
-        Names of the numbers in each label.
-
-    Raises
-    ------
-    ValueError
-        Labels of several kinds.
+    It is a zip if it ends in ``.zip``, else a folder. `attributes` name the numbers in each label;
+    labels of several kinds are a ValueError.
     """
     if out.suffix.lower() == ".zip":
         with atomic_write(out) as temporary:
             write_zip(temporary, images, attributes)
     else:
         with atomic_folder(out) as temporary:
-            _fill(_adder(temporary), images, attributes)
+            _fill(functools.partial(add_file, temporary), images, attributes)
 
 
 def write_zip(
@@ -111,31 +94,16 @@ def zip_entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def _adder(folder: Path) -> Callable[[str, bytes], None]:
-    def add(name: str, data: bytes) -> None:
-        file = folder / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(data)
-
-    return add
-
-
-def _plain(label: Label) -> Label:
-    """`label` in the types of JSON."""
-    if label is None:
-        return None
-    return np.asarray(label).tolist()
+def add_file(folder: Path, name: str, data: bytes) -> None:
+    """Write a file below `folder`, and the one folder that it is in."""
+    file = folder / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(data)
 
 
 def dataset_json(labels: Sequence[Label], attributes: Sequence[str]) -> bytes:
-    """The content of ``dataset.json`` for images in the order of their labels.
-
-    Raises
-    ------
-    ValueError
-        Labels of several kinds.
-    """
-    plain = [_plain(label) for label in labels]
+    """``dataset.json`` for images in the order of their labels, which are of one kind."""
+    plain = [None if label is None else np.asarray(label).tolist() for label in labels]
     kinds = {type(label) for label in plain}
     if not kinds <= {int} and not kinds <= {list} and not kinds <= {type(None)}:
         raise ValueError("labels must all be int, all lists of numbers, or all None")

@@ -33,31 +33,13 @@ _WORTH_A_WORKER = 500  # images; a worker takes seconds to start
 
 
 def sample_attributes(seed: int, index: int) -> np.ndarray:
-    """Labels of one avatar, without drawing it.
-
-    Returns uint8 [27], 0 or 1, in the order of `ATTRIBUTES`.
-    """
+    """Labels of one avatar without drawing it: uint8 [27], 0 or 1, in the order of `ATTRIBUTES`."""
     present = draw_face(seed, index).present
     return np.array([name in present for name in ATTRIBUTES], dtype=np.uint8)
 
 
 def render(seed: int, index: int, resolution: int) -> tuple[np.ndarray, np.ndarray]:
-    """One avatar and its labels.
-
-    Parameters
-    ----------
-    seed, index : int
-        Data set and number in it, in [0, 2^64).
-    resolution : int
-        R, in pixels.
-
-    Returns
-    -------
-    image : ndarray
-        uint8 [3, R, R].
-    labels : ndarray
-        uint8 [27], see `sample_attributes`.
-    """
+    """Avatar number `index` of data set `seed`, uint8 [3, R, R], and its labels, uint8 [27]."""
     style = _style()
     from dicebear import Avatar
     from resvg_py import svg_to_bytes
@@ -79,7 +61,7 @@ def make_avatars(
 ) -> None:
     """Write `count` avatars as an archive; drawn once, then taken from the cache.
 
-    `workers`: Processes; None means one for each processor. The result does not depend on it.
+    The result does not depend on the number of processes (`workers`).
     """
     cached = cache_dir() / "avatars" / _cache_name(count, resolution, seed)
     with atomic_write(out) as temporary:

@@ -5,6 +5,7 @@ says what it is made of. Images are written in order, so what is whole is a begi
 """
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -12,13 +13,12 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
 
-from stylegan.datasets.archive import Label, dataset_json, image_name, zip_entry
+from stylegan.datasets.archive import Label, add_file, dataset_json, image_name, zip_entry
 from stylegan_eval.engine.files import check_free, check_writable, held
 from stylegan_eval.engine.signals import Terminated
 from stylegan_eval.errors import UserError
@@ -29,22 +29,24 @@ _LOCAL_SIGNATURE = b"PK\x03\x04"
 _BROKEN_PNG = (OSError, SyntaxError, ValueError, EOFError)
 
 
-@dataclass(frozen=True)
-class Content:
-    """What an archive is to hold."""
-
-    made_of: Mapping[str, object]
-    """Decides the images, in JSON's types: a beginning made of something else is not used."""
-    images: Callable[[int], Iterator[bytes]]
-    """Given a number, the PNG files of the images from that number on."""
-    labels: Sequence[Label]  # One for each image
-    attributes: Sequence[str]  # Names of the numbers in each label
-
-
-def write_resumable(out: Path, content: Content) -> int:
+def write_resumable(
+    out: Path,
+    images: Callable[[int], Iterator[bytes]],
+    labels: Sequence[Label],
+    *,
+    attributes: Sequence[str],
+    made_of: Mapping[str, object],
+) -> int:
     """Write an archive as `write_encoded` does, from where a killed process left off.
 
     Interruption (Ctrl-C, SIGTERM, SIGKILL) leaves the beginning; on any error it is removed.
+
+    Parameters
+    ----------
+    images : callable
+        Given a number, the PNG files of the images from that number on.
+    made_of : mapping
+        What decides the images, as JSON: a beginning made of something else is not used.
 
     Returns the number of images that were there already.
     """
@@ -55,7 +57,14 @@ def write_resumable(out: Path, content: Content) -> int:
     note = out.with_name(f".{out.name}.partial.json")
     with held(note):
         try:
-            done = _written(partial, note, content, zipped=zipped)
+            about = json.dumps(made_of, sort_keys=True)
+            if note.read_text(encoding="utf-8") != about:
+                _remove(partial)
+                note.write_text(about, encoding="utf-8")
+            with (_zip_sink if zipped else _folder_sink)(partial, len(labels)) as (done, add):
+                for index, png in enumerate(images(done), start=done):
+                    add(image_name(index), png)
+                add(DATASET_JSON, dataset_json(labels, attributes))
             if not zipped:
                 check_free(out)
             partial.replace(out)
@@ -79,20 +88,7 @@ def _is_zip(out: Path) -> bool:
     return out.suffix.lower() == ".zip"
 
 
-def _written(partial: Path, note: Path, content: Content, *, zipped: bool) -> int:
-    made_of = json.dumps(content.made_of, sort_keys=True)
-    if note.read_text(encoding="utf-8") != made_of:
-        _remove(partial)
-        note.write_text(made_of, encoding="utf-8")
-    with (_zip_sink if zipped else _folder_sink)(partial, len(content.labels)) as (done, add):
-        for index, png in enumerate(content.images(done), start=done):
-            add(image_name(index), png)
-        add(DATASET_JSON, dataset_json(content.labels, content.attributes))
-    return done
-
-
-_Sink = tuple[int, Callable[[str, bytes], None]]
-"""How many images are there already, and what adds a file."""
+_Sink = tuple[int, Callable[[str, bytes], None]]  # images that are there already; adds a file
 
 
 @contextlib.contextmanager
@@ -142,13 +138,7 @@ def _folder_sink(partial: Path, most: int) -> Iterator[_Sink]:
     done = 0
     while done < most and _is_whole(partial / image_name(done)):
         done += 1
-
-    def add(name: str, data: bytes) -> None:
-        file = partial / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_bytes(data)
-
-    yield done, add
+    yield done, functools.partial(add_file, partial)
 
 
 def _is_whole(path: Path) -> bool:

@@ -12,11 +12,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from stylegan.datasets import Choices, Crop, Resample
 from stylegan.datasets.archive import Label, encode_png, write_encoded
-from stylegan.datasets.partial import Content, check_target, write_resumable
-from stylegan.datasets.resize import Crop, Resample, cropped
+from stylegan.datasets.partial import check_target, write_resumable
+from stylegan.datasets.resize import cropped
 from stylegan.datasets.sources import open_source
-from stylegan.datasets.survey import Choices, Plan, make_plan, survey
+from stylegan.datasets.survey import Plan, make_plan, survey
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import ImageFiles, prepare_command
@@ -39,7 +40,7 @@ class Prepared:
     filter: Resample | None  # What they were shrunk by; None if all had the resolution already
     skipped: int  # Images left out because they were too small
     resumed: int  # Images that an earlier, killed process had made
-    label_size: int  # Numbers in a label; 1 for classes, 0 without labels
+    numbers: int  # In a label that is no class
     classes: tuple[str, ...]  # Names of the classes, or none
 
     def lines(self, out: Path) -> list[str]:
@@ -54,8 +55,8 @@ class Prepared:
             lines.append(f"  left out as too small: {self.skipped}")
         if self.resumed:
             lines.append(f"  made by an earlier run: {self.resumed}")
-        if self.label_size > 1:
-            lines.append(f"  {self.label_size} numbers in each label")
+        if self.numbers > 1:
+            lines.append(f"  {self.numbers} numbers in each label")
         lines += [f"  class {number}: {name}" for number, name in enumerate(self.classes)]
         return lines
 
@@ -72,23 +73,12 @@ def prepare(
 ) -> Prepared:
     """Crop each image to a square, shrink it to a power of two, and write an archive.
 
-    Parameters
-    ----------
-    src : Path or str
-        Whatever `open_source` opens, with images of any sizes and modes.
-    out : Path
-        A zip if it ends in ``.zip``, else a folder; whole or absent (see `write_resumable`).
-    labels : "source" or "folders"
-        The labels that belong to the source, or a class for each first sub-folder, numbered in the
-        order of their names.
-    workers : int or None
-        Threads (decoding, shrinking and encoding run outside Python's lock); None means one for
-        each processor.
+    The archive is a zip if `out` ends in ``.zip``, else a folder, whole or absent. Labels are those
+    of the source, or a class for each first sub-folder, numbered in the order of their names.
     """
     choices = choices or Choices()
     check_target(out)
-    source = open_source(src, folder_classes=labels == "folders", download=download)
-    try:
+    with open_source(src, folder_classes=labels == "folders", download=download) as source:
         plan = make_plan(source, survey(source, progress=progress), choices)
         threads = workers or os.cpu_count() or 1
 
@@ -97,15 +87,13 @@ def prepare(
             total = len(plan.kept)
             return iter(follow(made, "prepare", total, initial=start, shown=progress))
 
-        content = Content(
-            made_of=_made_of(source, plan, choices.resample),
-            images=images,
-            labels=label_list(source, plan.kept),
+        resumed = write_resumable(
+            out,
+            images,
+            label_list(source, plan.kept),
             attributes=source.attributes,
+            made_of=_made_of(source, plan, choices.resample),
         )
-        resumed = write_resumable(out, content)
-    finally:
-        source.close()
     return Prepared(
         count=len(plan.kept),
         resolution=plan.resolution,
@@ -114,7 +102,7 @@ def prepare(
         filter=choices.resample if plan.filtered else None,
         skipped=len(source) - len(plan.kept),
         resumed=resumed,
-        label_size=label_columns(source.labels),
+        numbers=0 if source.labels is None or source.labels.ndim == 1 else source.labels.shape[1],
         classes=tuple(source.classes),
     )
 
@@ -136,13 +124,6 @@ def label_list(source: Source, kept: Sequence[int]) -> list[Label]:
 
 def _shortest(number: np.float32) -> float:
     return int(number) if abs(number) < _EXACT and number == int(number) else float(str(number))
-
-
-def label_columns(labels: np.ndarray | None) -> int:
-    """Numbers in a label; 1 for classes, 0 without labels."""
-    if labels is None:
-        return 0
-    return 1 if labels.ndim == 1 else int(labels.shape[1])
 
 
 def _encoded(
@@ -173,19 +154,12 @@ def _made_of(source: Source, plan: Plan, resample: Resample) -> dict[str, object
 def export_ada(
     src: Path | str, out: Path, *, workers: int | None = None, progress: bool = True
 ) -> int:
-    """Write images and labels as stylegan2-ada and stylegan3 read them.
+    """Write square images of one size, and labels, as stylegan2-ada and stylegan3 read them.
 
-    PNG files of 8-bit RGB are copied byte for byte, all else becomes such a file.
-
-    Parameters
-    ----------
-    src : Path or str
-        Whatever `open_source` opens; square images of one size, a power of two.
-    out : Path
-        A zip if it ends in ``.zip``, else a folder; whole or absent.
+    PNG files of 8-bit RGB are copied byte for byte, all else becomes such a file. `out` is a zip if
+    it ends in ``.zip``, else a folder, whole or absent.
     """
-    source = open_source(src)
-    try:
+    with open_source(src) as source:
         if (fault := survey(source, progress=progress).fault()) is not None:
             raise UserError(f"{src}: {fault}; make a set that fits with: {prepare_command(src)}")
         labels = label_list(source, range(len(source)))
@@ -193,8 +167,6 @@ def export_ada(
         images = follow(stored, "export", len(source), shown=progress)
         write_encoded(out, zip(images, labels, strict=True), attributes=source.attributes)
         return len(source)
-    finally:
-        source.close()
 
 
 def _stored(source: Source, workers: int) -> Iterator[bytes]:

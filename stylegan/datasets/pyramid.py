@@ -47,10 +47,9 @@ _CHECKED_BYTES = 2**30  # of a folder whose files have other times than when it 
 
 @dataclass(frozen=True, eq=False)
 class Pyramid:
-    """N images at full resolution R and at every halving of it down to 4x4.
+    """N images at full resolution R and at every halving of it down to 4x4; see `open_pyramid`.
 
-    Made by `open_pyramid`. The files are mapped, not loaded; in another process they are mapped
-    anew.
+    The files are mapped, not loaded; in another process they are mapped anew.
     """
 
     folder: Path
@@ -115,14 +114,8 @@ def open_pyramid(path: Path, *, cache: Path | None = None, progress: bool = True
     """Open the pyramid of a folder or zip of images; prepare it in the cache the first time.
 
     A level is the 2x2 mean of the one above, kept in float32 through the chain and rounded to
-    8 bits for each level, as the official ``dataset_tool.py`` does.
-
-    Parameters
-    ----------
-    path : Path
-        Folder or zip; all images square, of one size, a power of two from 4 on.
-    cache : Path or None
-        Where pyramids are kept; None means `cache_dir`.
+    8 bits for each level, as the official ``dataset_tool.py`` does. All images must be square, of
+    one size, a power of two from 4 on.
     """
     with open_images(path) as files:
         if is_new(files, cache):  # what does not fit is told before everything is read
@@ -178,10 +171,7 @@ def prepared_in(cache: Path) -> list[Path]:
 
 
 def check_pyramid(folder: Path, *, progress: bool = True) -> bool:
-    """Read all images of a pyramid and tell whether each is as it was made.
-
-    One that is not is made again when it is wanted.
-    """
+    """Read all images of a pyramid; one with a damaged image is made again when it is wanted."""
     with contextlib.suppress(*_DAMAGED):
         _, levels, checksums = _opened(folder)
         if _as_made(levels, checksums, np.arange(len(levels[0])), progress=progress):

@@ -22,21 +22,9 @@ _BITS = 64
 
 
 def image_indices(start: int, count: int, size: int, seed: int) -> np.ndarray:
-    """Elements `start` to `start + count` - 1 of the endless order of images.
+    """Elements `start` to `start + count` - 1 of the endless order of images, int64 [count].
 
     Epoch e (elements e * size to (e + 1) * size - 1) is a permutation drawn from (seed, e).
-
-    Parameters
-    ----------
-    size : int
-        Images in the data set, at least 1.
-    seed : int
-        In [0, 2^64).
-
-    Returns
-    -------
-    ndarray
-        int64 [count], in [0, size).
     """
     parts = [np.empty(0, dtype=np.int64)]
     while count > 0:
@@ -56,11 +44,9 @@ def _epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def mirror_flags(start: int, count: int, seed: int) -> np.ndarray:
-    """Whether elements `start` to `start + count` - 1 of the stream are mirrored.
+    """Whether elements `start` to `start + count` - 1 of the stream are mirrored, bool [count].
 
     Element k is bit k of a stream of Philox words: probability 1/2, at no cost.
-
-    Returns bool [count].
     """
     words_per_step = 4
     step, offset = divmod(start, words_per_step * _BITS)
@@ -78,29 +64,19 @@ def _philox(key: tuple[int, ...], counter: tuple[int, ...]) -> np.random.Philox:
 
 
 def process_reals(images: Tensor, *, lod: float, mirror: Tensor | None = None) -> Tensor:
-    """Images of one level as the discriminator sees them at `lod`.
+    """Images of one level as the discriminator sees them at `lod`, float32 in [-1, 1].
 
-    The official function enlarges its result to the full resolution; this one stays at the
-    resolution of the level.
+    As ``process_reals`` of the official ``training_loop.py``, but at the resolution of the level.
 
     Parameters
     ----------
     images : Tensor
         uint8 [N, 3, H, W], of level floor(`lod`).
     lod : float
-        Level of detail; its fraction t fades the image x towards up(down(x)), the 2x2 means
-        repeated: x + t (up(down(x)) - x).
+        Its fraction t fades the image x towards up(down(x)), the 2x2 means repeated: x + t
+        (up(down(x)) - x).
     mirror : Tensor or None
         bool [N], the images to flip left to right.
-
-    Returns
-    -------
-    Tensor
-        float32 [N, 3, H, W] in [-1, 1].
-
-    References
-    ----------
-    ``process_reals`` in the official ``training_loop.py``.
     """
     x = images.to(torch.float32) / 127.5 - 1  # [N, 3, H, W]
     if mirror is not None:
@@ -133,19 +109,10 @@ class RawBatch(NamedTuple):
 
 
 class Reals:
-    """The stream of real images of a pyramid.
+    """The stream of real images of a pyramid, mirrored with probability 1/2 where `mirror` is set.
 
-    Parameters
-    ----------
-    mirror : bool
-        Whether images are mirrored with probability 1/2.
-    offset : int
-        Levels by which the images are larger than the networks, whose levels are counted.
-
-    Attributes
-    ----------
-    label_size : int
-        L, numbers in a label: classes, attributes; 0 without labels.
+    `offset` is the number of levels by which the images are larger than the networks; `label_size`
+    the length L of a label, 0 without labels.
     """
 
     def __init__(

@@ -1,52 +1,27 @@
 """Crops and resampling of images to a square of a given size."""
 
 from collections.abc import Iterable
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-Resample = Literal["box", "lanczos"]
-Crop = Literal["centre", "celeba", "lsun-wide"]
+from stylegan.datasets import Crop, Resample
+
 CELEBA_SIZE = (178, 218)  # (width, height) of the aligned images
 WIDE_RESOLUTION = 512  # of the published LSUN Car
 _CELEBA_X, _CELEBA_Y, _CELEBA_HALF = 89, 121, 64  # centre and half the side of the square
 
 
 def centre_square(image: np.ndarray) -> np.ndarray:
-    """The largest centred square of an image.
-
-    Returns a view [C, S, S] of `image` [C, H, W], S = min(H, W).
-    """
+    """The largest centred square, a view [C, S, S] of `image` [C, H, W]."""
     height, width = image.shape[1:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return image[:, top : top + side, left : left + side]
 
 
-def shrink(image: np.ndarray, resolution: int, resample: Resample) -> np.ndarray:
-    """Shrink an image and round to 8 bits once, at the end; see `resized`.
-
-    Returns uint8 [C, resolution, resolution].
-    """
-    return resized(image, resolution, resolution, resample)
-
-
 def resized(image: np.ndarray, height: int, width: int, resample: Resample) -> np.ndarray:
-    """Shrink an image and round to 8 bits once, at the end.
-
-    Parameters
-    ----------
-    image : ndarray
-        uint8 [C, H, W], H >= `height`, W >= `width`.
-    resample : "box" or "lanczos"
-        The mean over each new pixel's area, or a windowed sinc with 3 lobes.
-
-    Returns
-    -------
-    ndarray
-        uint8 [C, height, width].
-    """
+    """Shrink uint8 [C, H, W] to uint8 [C, height, width], rounding once, at the end."""
     if image.shape[1:] == (height, width):
         return image
     if resample == "box":
@@ -77,10 +52,7 @@ def _area_sums(image: np.ndarray, resolution: int) -> np.ndarray:
 
 
 def halve(images: np.ndarray) -> np.ndarray:
-    """Mean of each 2x2 block.
-
-    float32 [N, C, H, W], H and W even -> [N, C, H/2, W/2].
-    """
+    """Mean of each 2x2 block: float32 [N, C, H, W], H and W even -> [N, C, H/2, W/2]."""
     rows = images[:, :, 0::2] + images[:, :, 1::2]  # [N, C, H/2, W]
     return (rows[..., 0::2] + rows[..., 1::2]) * np.float32(0.25)
 
@@ -134,33 +106,21 @@ def _tall(resolution: int) -> int:
 
 
 def cropped(image: np.ndarray, crop: Crop, resolution: int, resample: Resample) -> np.ndarray:
-    """Crop and shrink one image.
+    """Crop and shrink uint8 [C, H, W], for which `fits` is true, to uint8 [C, R, R].
 
-    Parameters
-    ----------
-    image : ndarray
-        uint8 [C, H, W], for which `fits` is true.
-    crop : "centre", "celeba" or "lsun-wide"
-        The largest centred square; or the square of 128x128 pixels around (89, 121); or R x 3R/4
-        pixels above and below which there is black.
-
-    Returns
-    -------
-    ndarray
-        uint8 [C, resolution, resolution].
-
-    References
-    ----------
-    ``create_lsun``, ``create_celeba`` and ``create_lsun_wide`` of the official
-    ``dataset_tool.py``.
+    `crop` takes the largest centred square; or the square of 128x128 pixels around (89, 121); or R
+    x 3R/4 pixels above and below which there is black, as ``create_lsun``, ``create_celeba`` and
+    ``create_lsun_wide`` of the official ``dataset_tool.py``.
     """
+    if crop == "lsun-wide":
+        return _wide(image, resolution, resample)
     if crop == "celeba":
         rows = slice(_CELEBA_Y - _CELEBA_HALF, _CELEBA_Y + _CELEBA_HALF)
         columns = slice(_CELEBA_X - _CELEBA_HALF, _CELEBA_X + _CELEBA_HALF)
-        return shrink(image[:, rows, columns], resolution, resample)
-    if crop == "lsun-wide":
-        return _wide(image, resolution, resample)
-    return shrink(centre_square(image), resolution, resample)
+        square = image[:, rows, columns]
+    else:
+        square = centre_square(image)
+    return resized(square, resolution, resolution, resample)
 
 
 def _wide(image: np.ndarray, resolution: int, resample: Resample) -> np.ndarray:

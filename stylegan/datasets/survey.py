@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from stylegan.datasets import Choices, Crop
 from stylegan.datasets.resize import (
     WIDE_RESOLUTION,
-    Crop,
-    Resample,
     crop_side,
     fits,
     natural_crop,
@@ -88,25 +87,12 @@ def summary(names: Sequence[str], headers: tuple[Header, ...]) -> Survey:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What the user may choose."""
-
-    resolution: int | None = None
-    """Power of two; None means the largest that needs no enlarging (512 for "lsun-wide")."""
-    resample: Resample = "box"  # See `resample.shrink`
-    crop: Crop | None = None  # See `crops.cropped`; None means the one that belongs to the data set
-    skip_small: bool = False
-    """Leave out images that would need enlarging, instead of refusing the set; "lsun-wide" always
-    does."""
-
-
 @dataclass(frozen=True)
 class Plan:
-    """What is done."""
+    """Size and crop of a preparation."""
 
-    resolution: int  # In pixels
-    crop: Crop  # See `crops.cropped`
+    resolution: int
+    crop: Crop
     kept: tuple[int, ...]  # Numbers of the images that are taken, ascending
     filtered: bool  # Whether an image has to be shrunk
 

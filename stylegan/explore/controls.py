@@ -40,10 +40,7 @@ class Group(Protocol):
 
 
 class Controls:
-    """All controls that a network has a use for.
-
-    `changed`: Called when the recipe changes.
-    """
+    """All controls that a network has a use for; `changed` is called when the recipe changes."""
 
     def __init__(self, subject: OpenedGenerator, changed: Callable[[], Awaitable[None]]) -> None:
         self._listener = changed

@@ -36,10 +36,7 @@ def build(studio: Studio) -> None:
 
 
 class Stage:
-    """The image, its command, and a strip of kept ones.
-
-    `choose`: Called with the recipe to set the controls to.
-    """
+    """The image, its command, and a strip of kept ones; `choose` sets the controls to a recipe."""
 
     start: Recipe  # What "Reset" goes back to
 

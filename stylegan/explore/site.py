@@ -59,10 +59,7 @@ def _is_of(origin: str, host: str | None) -> bool:
 
 
 def application(studio: Studio, hosts: list[str]) -> FastAPI:
-    """Page and images of a studio.
-
-    `hosts`: Names by which it may be asked for; "*" is any.
-    """
+    """Page and images of a studio, for these names in the Host header; "*" is any."""
     app = FastAPI(openapi_url=None)
     app.add_middleware(OwnPagesOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
@@ -96,13 +93,7 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
 
 
 def serve(subject: OpenedGenerator, source: GeneratorSource, listener: Listener) -> None:
-    """Serve the page until a signal comes.
-
-    Raises
-    ------
-    KeyboardInterrupt, Terminated
-        Which one it was, when all connections are closed.
-    """
+    """Serve the page until a signal comes: KeyboardInterrupt or Terminated."""
     studio = Studio(subject, source)
     try:
         config = uvicorn.Config(

@@ -38,13 +38,7 @@ class Studio:
         return self.source.command(recipe, file_name(recipe))
 
     async def png(self, recipe: Recipe) -> bytes:
-        """Image of a recipe as PNG.
-
-        Raises
-        ------
-        UserError
-            The network cannot draw it.
-        """
+        """Image of a recipe as PNG; UserError where the network cannot draw it."""
         if recipe not in self._kept:
             loop = asyncio.get_running_loop()
             self._kept[recipe] = await loop.run_in_executor(self._worker, self._draw, recipe)
@@ -70,8 +64,7 @@ class Studio:
 class Easel:
     """Queue of one tab: while an image is drawn, only the newest other recipe is kept.
 
-    `draw`: Draws the image of a recipe; UserError where it cannot. `show`: Called with each recipe
-    whose image is there. `fail`: Called with what is wrong, in a line.
+    `show` is called with each recipe whose image is there, `fail` with an error message.
     """
 
     def __init__(
@@ -87,10 +80,7 @@ class Easel:
     async def want(self, recipe: Recipe) -> bool:
         """Show a recipe's image, unless a newer one is requested before its turn.
 
-        Returns
-        -------
-        bool
-            True when nothing is left to draw; False at once where an image is being drawn.
+        True when nothing is left to draw; False at once where an image is being drawn.
         """
         self._wanted = recipe
         if self._busy:

@@ -14,20 +14,10 @@ Changed = Callable[[], Awaitable[None] | None]  # the library awaits what a list
 
 
 class Slider(ValueElement[list[float]], component="slider.js"):
-    """One thumb or two.
+    """One thumb or two, with names for screen readers.
 
-    Parameters
-    ----------
-    names : sequence of str
-        Of each thumb, for screen readers.
-    values : sequence of float
-        Of each thumb.
-    low, high, step : float
-        Ends and steps of the track.
-    texts : sequence of str, optional
-        What the whole numbers from 0 to `high` are called; None writes numbers.
-    changed : callable
-        Called when a thumb has moved, twenty times a second at most.
+    The whole numbers from 0 to `high` are shown as `texts`, if given. `changed` is called when a
+    thumb has moved, twenty times a second at most.
     """
 
     LOOPBACK = False  # the browser holds the value while it is dragged
@@ -57,10 +47,7 @@ class Slider(ValueElement[list[float]], component="slider.js"):
 
 
 class Seed:
-    """A number field, with buttons for the one before, the next and any.
-
-    `changed`: Called when it holds another seed.
-    """
+    """A number field, with buttons for the one before, the next and any."""
 
     def __init__(self, label: str, changed: Changed) -> None:
         self._seed = 0

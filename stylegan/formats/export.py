@@ -102,14 +102,12 @@ class _ScriptWithoutNoise(_Script):
 def export_generator(
     snapshot: Snapshot, path: Path, kind: Kind, *, cutoff: int = 8
 ) -> float | None:
-    """Write the averaged generator, whole or not at all.
+    """Write the averaged generator, whole or not at all; layers below `cutoff` can be truncated.
 
     Inputs are ``z`` [N, z_dim] for any N, ``psi`` (a number, where there is a mapping) and
-    ``labels`` (one-hot [N, label_size], of a conditional network), in float32; the output is
-    [N, C, R, R]. A TorchScript has ``mapping`` and ``synthesis`` besides, so that
-    ``stylegan-eval --generator`` measures it with fresh noise.
-
-    Layers below `cutoff` are truncated.
+    ``labels`` (one-hot [N, label_size], of a conditional network), in float32; the output is [N, C,
+    R, R]. A TorchScript has ``mapping`` and ``synthesis`` besides, so that ``stylegan-eval
+    --generator`` measures it with fresh noise.
 
     Returns the largest difference of what was read back from this network, relative to the largest
     value; None where ONNX Runtime is not installed to tell.

@@ -33,10 +33,9 @@ _BEYOND_ALL = 2**15
 
 
 def read_settings(kwargs: Any, path: Path) -> dict[str, Any]:
-    """Fields of `NetworkConfig` that the file gives.
+    """Fields of `NetworkConfig` that the file's ``model_kwargs_init`` (settings by network) gives.
 
-    `kwargs`: The file's ``model_kwargs_init``: settings by network. Where the generator's are not
-    there, the layout's defaults hold.
+    Where the generator's are not there, the layout's defaults hold.
     """
     given = kwargs.get("generator") if isinstance(kwargs, Mapping) else None
     if not isinstance(given, Mapping):
@@ -115,15 +114,9 @@ def is_discriminator(state: Mapping[Any, Any]) -> bool:
 
 
 def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any, Any]) -> Snapshot:
-    """Read the networks of a file.
+    """Read the networks of a file: states "generator_smooth", "generator" and so on, or one "".
 
-    Parameters
-    ----------
-    parts : mapping
-        States by the file's name: "generator_smooth", "generator", "discriminator"; or one under
-        "".
-    about : mapping
-        All that the file holds: progress and settings are looked up there.
+    Progress and settings are looked up in `about`, all that the file holds.
     """
     named = {name: Weights(state, path, name or "network") for name, state in parts.items()}
     hammer = "model_kwargs_init" in about or any(map(_is_hammer, parts.values()))

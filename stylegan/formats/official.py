@@ -71,9 +71,9 @@ def _discriminator_names(resolution: int) -> Iterator[tuple[str, str]]:
 def generator_state(variables: Variables, resolution: int) -> dict[str, Tensor]:
     """State dictionary of `Generator` from the official variables of G.
 
-    `variables`: Raw values under the names of ``G_style`` (components as ``G_synthesis/``,
-    ``G_mapping/``) or of ``G_paper`` in the StyleGAN code base (no prefix: configuration A).
-    Returns what the configuration has; variables of another meaning (``lod``) are left out.
+    They have the names of ``G_style`` (components as ``G_synthesis/``, ``G_mapping/``) or of
+    ``G_paper`` in the StyleGAN code base (no prefix: configuration A). Variables of another meaning
+    (``lod``) are left out.
     """
     if "4x4/Conv/weight" in variables:  # configuration A has no components
         variables = {f"G_synthesis/{name}": value for name, value in variables.items()}

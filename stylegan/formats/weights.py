@@ -37,12 +37,7 @@ class Layout:
 class Weights:
     """Tensors by name; each is checked when it is taken, and all must be.
 
-    Parameters
-    ----------
-    state : mapping
-        Names and, one hopes, tensors.
-    part : str
-        What the state is of, for messages: "generator".
+    `part` says what the state is of, for messages: "generator".
     """
 
     def __init__(self, state: Mapping[Any, Any], path: Path, part: str) -> None:
@@ -154,14 +149,9 @@ def fit_widths(weights: Weights, widths: Mapping[int, int]) -> tuple[int, int]:
 def with_mapping(
     network: NetworkConfig, weights: Weights, layers: Sequence[tuple[int, ...]], embedding: str
 ) -> NetworkConfig:
-    """Add the mapping to a configuration.
+    """Add the mapping to a configuration, by (out, in) of each dense layer.
 
-    Parameters
-    ----------
-    layers : sequence
-        (out, in) of each dense layer.
-    embedding : str
-        Name of the tensor [label_size, z_dim] that only a conditional network has.
+    A tensor `embedding` [label_size, z_dim] is in conditional networks only.
     """
     conditional = embedding in weights
     fan_in, w_dim = layers[0][1], layers[-1][0]
@@ -215,14 +205,8 @@ def imported(
 ) -> Snapshot:
     """Convert networks of another layout to this package's, in the precision of the file.
 
-    Parameters
-    ----------
-    states : mapping
-        Of "G_ema", "G" and "D", as far as they are there.
-    notes : sequence of str
-        What was made up.
-    progress
-        `nimg`, `lod` and `left_out` of `Snapshot`.
+    `states` are of "G_ema", "G" and "D", as far as they are there; `notes` say what was made up;
+    `progress` is `nimg`, `lod` and `left_out` of `Snapshot`.
     """
     config = replace(
         CONFIGS["F"],
@@ -242,14 +226,9 @@ def imported(
 
 
 def mean_w(network: NetworkConfig, state: State) -> Tensor:
-    """Mean of w over latents (seed 0), [w_dim], in the type of the state.
+    """Mean of w over latents (seed 0), [w_dim], in the type of the generator's state.
 
-    Parameters
-    ----------
-    network : NetworkConfig
-        Of the generator; where it is conditional, its labels take turns.
-    state : dict
-        The generator's, at least its mapping.
+    Labels of a conditional network take turns.
     """
     f = MappingNetwork(network)
     own = {name[2:]: value for name, value in state.items() if name.startswith("f.")}

@@ -31,21 +31,8 @@ def plain_operations() -> bool:
 def convolve_lrelu(x: Tensor, kernel: Tensor, bias: Tensor, *, stride: int = 1) -> Tensor:
     """Zero-padded convolution to 1 / stride of the size, then leaky ReLU with the paper's slope.
 
-    Parameters
-    ----------
-    x : Tensor
-        [N, in, H, W].
-    kernel : Tensor
-        [out, in, K, K] with K - stride even.
-    bias : Tensor
-        [out].
-    stride : int
-        1 or 2.
-
-    Returns
-    -------
-    Tensor
-        [N, out, H / stride, W / stride].
+    [N, in, H, W], kernel [out, in, K, K] with K - stride even, bias [out] -> [N, out, H / stride, W
+    / stride]; `stride` is 1 or 2.
     """
     moves = forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]
     if moves or plain_operations():  # neither takes others

@@ -111,8 +111,7 @@ class Discriminator(nn.Module):
     ) -> Tensor:
         """Scores [N, max(label_size, 1)] of images at a level, cross-faded with the next coarser.
 
-        `images`: [N, num_channels, R >> level, R >> level]. `fade`: Weight of the coarser level;
-        None where there is none.
+        `fade` is the weight of the coarser level; None where there is none.
         """
         own = self.dense1.weight.dtype
         inner = compute_type(self.dense1.weight, dtype)

@@ -23,11 +23,7 @@ Place = Literal["input", "upsampling", "second"]
 def noise_bias_lrelu(
     x: Tensor, noise: Tensor | None, noise_weight: Tensor | None, bias: Tensor
 ) -> Tensor:
-    """Leaky ReLU of x + noise_weight * noise + bias.
-
-    `x`: [N, C, H, W]. `noise`: [N or 1, 1, H, W]. `noise_weight`: [C]; None along with the noise.
-    `bias`: [C].
-    """
+    """Leaky ReLU of x [N, C, H, W] + noise_weight [C] * noise [N or 1, 1, H, W] + bias [C]."""
     if plain_operations():  # a compiler fuses by itself
         return _noise_bias_lrelu(x, noise, noise_weight, bias)
     y: Tensor = _NoiseBiasLReLU.apply(x, noise, noise_weight, bias)
@@ -37,14 +33,8 @@ def noise_bias_lrelu(
 def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
     """Adaptive instance normalisation (Equation 1): normalise each map, then scale and shift.
 
-    Parameters
-    ----------
-    x : Tensor
-        [N, C, H, W].
-    scale, shift : Tensor
-        y_s and y_b, [N, C].
-    eps : float
-        Added to the biased variance.
+    x is [N, C, H, W]; scale and shift, y_s and y_b, are [N, C]; eps is added to the biased
+    variance.
     """
     if plain_operations():
         return _adain(x, scale, shift, eps)[0]

@@ -76,16 +76,7 @@ class Generator(nn.Module):
 def truncate(ws: Tensor, w_avg: Tensor, psi: float | Tensor, cutoff: int) -> Tensor:
     """Truncation in W (Appendix B): pull the first `cutoff` layers towards the average.
 
-    Parameters
-    ----------
-    ws : Tensor
-        [N, L, w_dim].
-    w_avg : Tensor
-        [w_dim].
-    psi : float or Tensor
-        1 changes nothing, 0 gives the average; a tensor has no dimensions.
-    cutoff : int
-        Layers below it are truncated; the others keep their w.
+    ws [N, L, w_dim], w_avg [w_dim]; `psi` 1 changes nothing, 0 gives the average.
     """
     layers = torch.arange(ws.shape[1], device=ws.device)[None, :, None]  # [1, L, 1]
     return torch.where(layers < cutoff, torch.lerp(w_avg, ws, psi), ws)
@@ -152,11 +143,8 @@ class _Conditional(Protocol):
 def labels_of(z: Tensor, rows: Tensor) -> Tensor:
     """Draw a label for each latent, a function of that latent's bits alone.
 
-    So an image depends neither on the batch nor on its place in it.
-
-    `z`: [N, z_dim]. `rows`: [K, label_size], labels to draw from, each as often as the others.
-
-    Returns [N, label_size], on the device of `z`.
+    So an image depends neither on the batch nor on its place in it. Each of `rows` [K, label_size]
+    is as frequent as the others: [N, z_dim] -> [N, label_size].
     """
     latents = z.detach().to("cpu", torch.float32).numpy()
     chosen = [zlib.crc32(latent.tobytes()) % len(rows) for latent in latents]
@@ -164,10 +152,9 @@ def labels_of(z: Tensor, rows: Tensor) -> Tensor:
 
 
 class DrawsLabels:
-    """A generator whose mapping draws labels by itself. Satisfies `ImageGenerator`.
+    """A conditional generator whose mapping draws labels by itself. Satisfies `ImageGenerator`.
 
-    `generator`: A conditional one. `rows`: [K, label_size], labels as frequent as in the training
-    images.
+    `rows` [K, label_size] are labels as frequent as in the training images.
     """
 
     def __init__(self, generator: _Conditional, rows: Tensor) -> None:

@@ -100,10 +100,7 @@ def _four_shifts(weight: Tensor, factor: float, *, rotated: bool = False) -> Ten
     """Sum of the four one-pixel shifts of the zero-padded kernel, [.., 3, 3] -> [.., 4, 4].
 
     As one product by a matrix, whose derivatives are such products too: cutting and padding would
-    cost a sixth of a step where the kernels are large.
-
-    `weight`: [A, B, 3, 3]. `factor`: Multiplies the sum. `rotated`: Rotate the kernel by 180
-    degrees first.
+    cost a sixth of a step where the kernels are large. `factor` multiplies the sum.
     """
     A, B, _, _ = weight.shape
     eye = torch.eye(3, dtype=weight.dtype, device=weight.device)
@@ -118,21 +115,9 @@ def _four_shifts(weight: Tensor, factor: float, *, rotated: bool = False) -> Ten
 def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
     """Double the size by nearest neighbour and convolve, in one 4x4 transposed convolution.
 
-    Parameters
-    ----------
-    x : Tensor
-        [N, in, H, W].
-    weight : Tensor
-        [out, in, 3, 3], scaled.
-    transposed : bool
-        The official code runs this operation as a convolution below `fused_from` px and as a
-        transposed convolution from there on, which applies the kernel rotated by 180 degrees. True
-        takes the latter's orientation.
-
-    Returns
-    -------
-    Tensor
-        [N, out, 2H, 2W].
+    [N, in, H, W], scaled weight [out, in, 3, 3] -> [N, out, 2H, 2W]. The official code runs this as
+    a convolution below `fused_from` px and as a transposed convolution from there on, which applies
+    the kernel rotated by 180 degrees: `transposed` takes the latter's orientation.
     """
     # Summed before it is rounded to the type of x.
     kernel = _four_shifts(weight.transpose(0, 1), 1.0, rotated=not transposed).to(x.dtype)
@@ -211,10 +196,9 @@ def blur(x: Tensor) -> Tensor:
 
 
 def cross_fade(fine: Tensor, coarse: Tensor, fade: float | Tensor) -> Tensor:
-    """Blend two resolutions: fine at fade 0, coarse at fade 1.
+    """Blend two resolutions of one shape: fine at fade 0, coarse at fade 1.
 
-    `fine`, `coarse`: Of one shape. `fade`: In [0, 1]; a tensor without dimensions is data to a
-    compiler, a number part of the program.
+    A `fade` without dimensions is data to a compiler, a number part of the program.
     """
     if isinstance(fade, Tensor):
         fade = fade.to(fine.dtype)
@@ -239,24 +223,8 @@ def mean_pool(x: Tensor, factor: int = 2) -> Tensor:
 def minibatch_stddev(x: Tensor, group_size: int) -> Tensor:
     """Append the standard deviation over groups of the minibatch as one feature map.
 
-    Groups are strided: with M groups, group m holds samples m, m + M, m + 2M, ...
-
-    Parameters
-    ----------
-    x : Tensor
-        [N, C, H, W].
-    group_size : int
-        Largest group G; the whole minibatch where that is smaller.
-
-    Returns
-    -------
-    Tensor
-        [N, C + 1, H, W].
-
-    Raises
-    ------
-    ValueError
-        N is no multiple of the group.
+    [N, C, H, W] -> [N, C + 1, H, W]. Groups of up to `group_size` are strided: with M groups, group
+    m holds samples m, m + M, m + 2M, ... ValueError where N is no multiple of the group.
     """
     N, C, H, W = x.shape
     G = min(group_size, N)

@@ -46,19 +46,10 @@ class Mapping(nn.Module):
         )
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Z [N, z_dim] -> w [N, w_dim].
+        """Z [N, z_dim], of any length, -> w [N, w_dim].
 
-        Parameters
-        ----------
-        z : Tensor
-            [N, z_dim], of any length: it is normalised here.
-        labels : Tensor, optional
-            One-hot [N, label_size]; required by a conditional network.
-
-        Raises
-        ------
-        ValueError
-            Labels are missing, or given to an unconditional network.
+        A conditional network needs one-hot `labels` [N, label_size], another takes none
+        (ValueError).
         """
         if (labels is None) != (self.label_embedding is None):
             raise ValueError("labels are needed by a conditional network and by no other")

@@ -24,10 +24,10 @@ from stylegan.networks.layers import (
 
 
 def split_lod(lod: float, resolution: int) -> tuple[int, float]:
-    """Level and fade of `lod`: floor and fraction, held within 0 and the 4x4 level.
+    """Floor and fraction of `lod`, held within 0 and the 4x4 level.
 
-    Returns `level`: Images are `resolution` >> level pixels wide. `fade`: Weight in [0, 1) of the
-    next coarser level.
+    Images are `resolution` >> floor pixels wide; the fraction is the weight of the next coarser
+    level.
     """
     coarsest = resolution.bit_length() - 3  # 4x4
     clipped = min(max(lod, 0.0), float(coarsest))
@@ -144,7 +144,7 @@ class Synthesis(nn.Module):
         *,
         dtype: torch.dtype = torch.float32,
     ) -> Tensor:
-        """Draw images.
+        """Images [N, num_channels, R >> floor(lod), R >> floor(lod)] in about [-1, 1], not clamped.
 
         Parameters
         ----------
@@ -156,12 +156,6 @@ class Synthesis(nn.Module):
         dtype : torch.dtype
             Type of the convolutions' weights and of activations: bfloat16, or float32 for the
             weights' own. Styles and the statistics of maps stay in the weights' own type.
-
-        Returns
-        -------
-        Tensor
-            [N, num_channels, R >> floor(lod), R >> floor(lod)], about [-1, 1], not clamped, in the
-            weights' own type.
         """
         level, fade = split_lod(lod, self.resolution)
         return self.at_level(ws, self.noise_maps(noise, lod), level, fade or None, dtype)
@@ -184,10 +178,9 @@ class Synthesis(nn.Module):
         fade: float | Tensor | None,
         dtype: torch.dtype,
     ) -> Tensor:
-        """Images of a level, cross-faded with the next coarser one; see `forward`.
+        """Images of a level, cross-faded with the next coarser one by `fade`; see `forward`.
 
-        `ws`: [N, num_ws, w_dim]. `noise`: One map [N or 1, 1, H, W] per active layer. `fade`:
-        Weight of the coarser level; None where there is none.
+        There is a map of noise [N or 1, 1, H, W] for each active layer, or None.
         """
         own = self.input.epilogue.bias.dtype
         top = len(self.to_rgb) - 1 - level  # block drawn last

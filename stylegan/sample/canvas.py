@@ -42,8 +42,6 @@ def crop(image: Pixels, box: Box) -> Pixels:
 def scaled_box(box: Box, size: int, resolution: int) -> Box:
     """Scale a part of images of `size` to images of `resolution`, to the nearest pixel.
 
-    Examples
-    --------
     >>> scaled_box((650, 180, 256, 256), 1024, 64)
     (41, 11, 16, 16)
     """
@@ -59,16 +57,9 @@ def resize(image: Pixels, width: int, height: int, how: Image.Resampling) -> Pix
 
 
 def table(rows: Sequence[Sequence[Pixels | None]], *, gap: int = 0, ground: int = 255) -> Pixels:
-    """Lay images of one size out in rows.
+    """Lay cells [H, W, C] out in rows of one length, `gap` pixels apart; None is left empty.
 
-    Parameters
-    ----------
-    rows : sequence of sequence of ndarray or None
-        Cells [H, W, C], as many in every row; None is left empty.
-    gap : int
-        Pixels between cells and around them.
-    ground : int
-        Grey level of gaps and empty cells.
+    `ground` is the grey level of gaps and empty cells.
     """
     height, width, channels = next(cell for row in rows for cell in row if cell is not None).shape
     down, across = height + gap, width + gap

@@ -54,11 +54,7 @@ def official_latents(seeds: Sequence[int], z_dim: int) -> NDArray[np.float32]:
 
 
 def latents_of(seeds: Sequence[int], z_dim: int, seeding: Seeding) -> NDArray[np.float32]:
-    """Latents [N, z_dim] by 'official' seeds, or by those of 'grid'.
-
-    `seeding`: 'official': `official_latents`. 'grid': image s of `stylegan-eval --seed 0`, as in
-    `stylegan-sample grid`.
-    """
+    """Latents [N, z_dim] by 'official' seeds, or 'grid' seeds (`stylegan-eval --seed 0`)."""
     if seeding == "official":
         return official_latents(seeds, z_dim)
     return latents(0, seeds, z_dim).numpy()
@@ -89,10 +85,7 @@ def draw_mixing(
 ) -> Pixels:
     """Draw a table: sources along the top, destinations down the left side, mixtures between.
 
-    `painter`: Of a network with styles. `sources`, `destinations`: Latents [S, z_dim] and [D,
-    z_dim]. `settings`: Layers, truncation, noise, gaps.
-
-    Returns uint8 [H, W, C] of 1 + D rows and 1 + S columns.
+    Of latents [S, z_dim] and [D, z_dim]: uint8 [H, W, C] of 1 + D rows and 1 + S columns.
     """
     if not painter.network.g.uses_styles:
         raise UserError(
@@ -163,10 +156,7 @@ def check_noise(painter: Painter) -> None:
 
 
 def draw_noise_detail(painter: Painter, settings: NoiseDetail) -> Pixels:
-    """Draw Figure 4.
-
-    Returns uint8 [rows R, 3 R, C]: of each seed an image, four details enlarged, the deviation.
-    """
+    """Draw Figure 4: a row [R, 3 R, C] for each seed, of image, four details, deviation."""
     check_noise(painter)
     size, channels = painter.network.resolution, painter.network.config.num_channels
     box = settings.crop or scaled_box(OFFICIAL_DETAIL, OFFICIAL_RESOLUTION, size)
@@ -193,11 +183,10 @@ def draw_noise_detail(painter: Painter, settings: NoiseDetail) -> Pixels:
 
 
 def draw_noise_components(painter: Painter, settings: NoiseComponents) -> Pixels:
-    """Draw Figure 5.
+    """Draw Figure 5, uint8 [2 R, columns R, C].
 
-    Returns uint8 [2 R, columns R, C]. A column is one seed: above, the left half of the image with
-    noise in the first range beside the right half with noise in the second; below, likewise the
-    third and the fourth.
+    A column is one seed: above, the left half of the image with noise in the first range beside the
+    right half with noise in the second; below, the third and the fourth.
     """
     check_noise(painter)
     if len(settings.layers) != PANELS:
@@ -222,10 +211,7 @@ def draw_noise_components(painter: Painter, settings: NoiseComponents) -> Pixels
 
 
 def draw_truncation(painter: Painter, settings: Truncation) -> Pixels:
-    """Draw Figure 8.
-
-    Returns uint8 [seeds R, psis R, C], with the noise that is stored in the network.
-    """
+    """Draw Figure 8 with the stored noise, uint8 [seeds R, psis R, C]."""
     if not painter.maps:
         raise UserError(
             "this figure moves w towards its average, which needs a mapping network: this network"
@@ -240,10 +226,7 @@ def draw_truncation(painter: Painter, settings: Truncation) -> Pixels:
 
 
 def places(settings: Uncurated, width: int, height: int) -> list[tuple[int, int, int]]:
-    """Left, top and lod of each image, column by column from the top.
-
-    `settings`: Its rows and lods. `width`, `height`: Size of an image at lod 0.
-    """
+    """Left, top and lod of each image, column by column; images at lod 0 are `width` x `height`."""
     targets: list[tuple[int, int, int]] = []
     left = 0
     for lod in settings.lods:
@@ -256,10 +239,7 @@ def places(settings: Uncurated, width: int, height: int) -> list[tuple[int, int,
 
 
 def draw_uncurated(painter: Painter, settings: Uncurated) -> Pixels:
-    """Draw Figure 2.
-
-    Returns uint8 [rows H, sum of the columns' widths, C].
-    """
+    """Draw Figure 2, uint8 [rows H, sum of the columns' widths, C]."""
     size = painter.network.resolution
     box: Box = settings.crop or (0, 0, size, size)
     check_box(box, size)

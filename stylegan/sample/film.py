@@ -42,8 +42,6 @@ class Position(NamedTuple):
 def frame_count(keys: int, frames: int, *, loop: bool) -> int:
     """Frames of a path through so many key frames, `frames` from one to the next.
 
-    Examples
-    --------
     >>> frame_count(3, 10, loop=False), frame_count(3, 10, loop=True)
     (21, 30)
     """
@@ -51,14 +49,10 @@ def frame_count(keys: int, frames: int, *, loop: bool) -> int:
 
 
 def positions(keys: int, frames: int, *, loop: bool) -> list[Position]:
-    """Positions of all frames, at equal steps.
+    """Positions of all frames, `frames` equal steps from each of the key frames to the next.
 
-    `keys`: Key frames, at least 2. `frames`: Frames from one key frame to the next. `loop`: Whether
-    the path goes on from the last key frame to the first, which is not shown twice; otherwise it
-    ends with the last.
+    With `loop`, the path goes on from the last key frame to the first, which is not shown twice.
 
-    Examples
-    --------
     >>> [tuple(p) for p in positions(2, 2, loop=False)]
     [(0, 1, 0.0), (0, 1, 0.5), (1, 1, 0.0)]
     >>> [tuple(p) for p in positions(2, 2, loop=True)]
@@ -73,14 +67,10 @@ def positions(keys: int, frames: int, *, loop: bool) -> list[Position]:
 
 
 def arc(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
-    """Point of the great circle from a to b, its length going evenly from |a| to |b|.
+    """Point of the great circle from a to b [N, D], its length going evenly from |a| to |b|.
 
-    Parameters
-    ----------
-    a, b : Tensor
-        [N, D], not opposite; where they are equal, so is the point.
-    t : Tensor
-        [N, 1], share of the angle.
+    `t` [N, 1] is the share of the angle. The ends are not opposite; where they are equal, so is the
+    point.
     """
     length = lerp(a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True), t)
     still = (t == 0) | (a == b).all(dim=-1, keepdim=True)
@@ -88,14 +78,9 @@ def arc(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 class LatentPath:
-    """Path through the latents of some seeds.
+    """Path through latents z [K, z_dim].
 
-    Parameters
-    ----------
-    z : ndarray
-        [K, z_dim], latents of the key frames.
-    space : str
-        'z': along great circles of Z, labels blended evenly. 'w': along lines of W.
+    In space 'z' along great circles of Z, labels blended evenly; in 'w' along lines of W.
     """
 
     def __init__(self, painter: Painter, z: NDArray[np.float32], space: str) -> None:
@@ -121,15 +106,7 @@ class LatentPath:
 
 
 def film(painter: Painter, strands: Sequence[Sequence[int]], settings: Film) -> Iterator[Pixels]:
-    """Draw the frames.
-
-    `strands`: Seeds of the key frames, as many in each strand; strands are seen side by side.
-
-    Yields
-    ------
-    ndarray
-        uint8 [scale R, strands scale R, C].
-    """
+    """Frames, uint8 [scale R, strands scale R, C], of the seeds of each strand's key frames."""
     z_dim = painter.network.z_dim
     paths = [
         LatentPath(painter, latents_of(seeds, z_dim, settings.seeding), settings.space)
@@ -187,8 +164,8 @@ def _ffmpeg() -> str:
 def write_video(path: Path, frames: Iterable[Pixels], *, fps: float, loop: bool) -> None:
     """Write a film; its kind goes by the extension: .mp4, .gif, .apng or .png.
 
-    MP4 is encoded frame by frame. The other kinds are held until all frames are there, since
-    Pillow compares them.
+    MP4 is encoded frame by frame. The other kinds are held until all frames are there, since Pillow
+    compares them.
 
     Parameters
     ----------

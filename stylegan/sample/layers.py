@@ -23,12 +23,8 @@ def part_size(num_layers: int) -> int:
 
 
 def style_layers(layers: Layers, num_layers: int) -> range:
-    """Layers whose style is meant, as in Figure 3.
+    """Layers whose style is meant: by a name as in Figure 3, or by numbers.
 
-    `layers`: a name in `NAMES`, or layers counted from 0. `num_layers`: how many the network has.
-
-    Examples
-    --------
     >>> [style_layers(part, 18) for part in ("coarse", "middle", "fine")]
     [range(0, 4), range(4, 8), range(8, 18)]
     >>> [style_layers(part, 8) for part in ("coarse", "middle", "fine")]
@@ -42,10 +38,6 @@ def style_layers(layers: Layers, num_layers: int) -> range:
 def noise_layers(layers: Layers, num_layers: int) -> range:
     """Layers whose noise is meant, as in Figure 5, where coarse ends where fine begins.
 
-    Parameters and errors are those of `style_layers`; there is no middle part.
-
-    Examples
-    --------
     >>> [noise_layers(part, 18) for part in ("all", "none", "fine", "coarse")]
     [range(0, 18), range(0, 0), range(8, 18), range(0, 8)]
     """
@@ -67,15 +59,8 @@ def _resolved(layers: Layers, num_layers: int, parts: dict[str, range]) -> range
 
 
 def parse_layers(text: str) -> Layers:
-    """Read 'coarse', '4-7' (both ends included) or '5'.
+    """Read 'coarse', '4-7' (both ends included) or '5'; ValueError where it is none of these.
 
-    Raises
-    ------
-    ValueError
-        It is none of these.
-
-    Examples
-    --------
     >>> parse_layers("4-7"), parse_layers("5"), parse_layers("fine")
     (range(4, 8), range(5, 6), 'fine')
     """

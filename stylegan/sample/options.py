@@ -126,8 +126,6 @@ class CommaList(click.ParamType[tuple[Any, ...]]):
 def with_commas(values: tuple[object, ...]) -> str:
     """Write values as an option takes them.
 
-    Examples
-    --------
     >>> with_commas((1.0, 0.7, -0.5))
     '1,0.7,-0.5'
     """

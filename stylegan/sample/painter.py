@@ -36,11 +36,10 @@ def _no_progress(_count: int) -> None:
 
 
 class Painter:
-    """Draws images of one generator at one level of detail.
+    """Draws images of one generator at one level of detail; 0 is full size.
 
-    `lod`: Level of detail; 0 is full size. `label_rows`: [K, label_size], labels that each latent
-    draws one of; a conditional network needs them. `drawn`: Told how many images were drawn, after
-    each batch.
+    Each latent gets one of `label_rows` [K, label_size], which a conditional network needs. `drawn`
+    is called after each batch with its number of images.
     """
 
     def __init__(
@@ -92,10 +91,7 @@ class Painter:
             return self.network.mapping(z, labels)
 
     def truncated(self, ws: Tensor, psi: float, cutoff: int | None = None) -> Tensor:
-        """Pull ws [N, num_ws, w_dim] towards w_avg by `psi`, in the layers below `cutoff`.
-
-        Without `cutoff`, in all layers.
-        """
+        """Pull ws [N, num_ws, w_dim] towards w_avg by `psi`, in all layers or below `cutoff`."""
         if psi == 1:
             return ws
         if not self.maps:
@@ -129,10 +125,7 @@ class Painter:
         return self.stored_noise() if kind == "fixed" else self.fresh_noise(seed)
 
     def native(self, ws: Tensor, noise: Noise, first: int = 0) -> Iterator[Tensor]:
-        """Batches of images [n, C, H, W] of ws, about [-1, 1], at the native size of the level.
-
-        `ws`: [N, num_ws, w_dim]. `noise`: Asked for the noise of each image.
-        """
+        """Batches of images [n, C, H, W] in about [-1, 1], at the level's size."""
         for start in range(0, len(ws), self.batch):
             part = ws[start : start + self.batch]
             with torch.inference_mode(), strict_float32(self.device.type):
@@ -212,10 +205,7 @@ class OpenedGenerator:
 
 
 def open_generator(ckpt: Path, device: torch.device, directions: Path | None) -> OpenedGenerator:
-    """Load a generator for sampling.
-
-    `directions` is a file of attribute directions; see `directions_path`.
-    """
+    """Load a generator for sampling, with the attribute directions of a file."""
     path, snapshot = open_networks(ckpt)
     network = load_generator(snapshot, device)
     conditional = network.config.label_size > 0 and snapshot.labels is not None
@@ -306,10 +296,9 @@ def _truncated(seed: int, recipe: Recipe, subject: OpenedGenerator) -> Tensor:
 
 
 def draw_recipe(recipe: Recipe, subject: OpenedGenerator) -> NDArray[np.uint8]:
-    """Draw one image, repeated to the full size where the network is still growing.
+    """Draw one image, uint8 [H, W, C], repeated to full size where the network still grows.
 
-    Noise maps of a noise seed s are those of the first image of a batch of seed s. Returns uint8
-    [H, W, C].
+    Noise maps of a noise seed s are those of the first image of a batch of seed s.
     """
     check_fits(recipe, subject)
     painter = subject.painter

@@ -34,13 +34,10 @@ Pixels = NDArray[np.uint8]
 
 
 def rate_factor(t: float) -> float:
-    """Learning rate over its peak.
+    """Learning rate over its peak, at the share `t` of the steps.
 
-    `t` is the share of the steps done, in [0, 1]. The factor rises linearly from 0, is 1, then
-    falls to 0 as half a cosine.
+    It rises linearly from 0, is 1, then falls to 0 as half a cosine.
 
-    Examples
-    --------
     >>> [round(rate_factor(t), 3) for t in (0, 0.025, 0.05, 0.75, 0.875, 1)]
     [0.0, 0.5, 1.0, 1.0, 0.5, 0.0]
     """
@@ -49,12 +46,8 @@ def rate_factor(t: float) -> float:
 
 
 def noise_factor(t: float) -> float:
-    """Deviation of the noise over that of the first step: a parabola down to 0.
+    """Deviation of the noise over that of the first step, at the share `t`: a parabola down to 0.
 
-    `t` is the share of the steps done, in [0, 1].
-
-    Examples
-    --------
     >>> [round(noise_factor(t), 3) for t in (0, 0.375, 0.75, 1)]
     [1.0, 0.25, 0.0, 0.0]
     """
@@ -94,10 +87,9 @@ def centre(painter: Painter) -> Centre:
 
 
 class Objective:
-    """Distance of a generator's images from a target, at its level and with its stored noise.
+    """Distance of images with stored noise from a target [1, 3, S, S] in [-1, 1].
 
-    `distance`: Perceptual. `target`: [1, 3, S, S] in [-1, 1]. `weight`: Of the mean squared
-    difference of pixels.
+    It is the perceptual `distance` plus `weight` times the mean squared difference of pixels.
     """
 
     def __init__(
@@ -109,10 +101,7 @@ class Objective:
             self._embedded = distance.embed(seen(target))
 
     def parts(self, ws: Tensor) -> tuple[Tensor, Tensor]:
-        """Perceptual distance, and mean squared difference of pixels, of ws [N, L, D].
-
-        Returns float64 [N] each, differentiable.
-        """
+        """Perceptual distance and mean squared difference of pixels, float64 [N] each."""
         images = self.painter.network.synthesis(ws, self._noise, self.painter.lod)
         differences = [
             one - other
@@ -209,10 +198,7 @@ def _point(aim: Objective, ws: Tensor) -> tuple[Projected, Tensor]:
 
 
 def read_square(path: Path) -> Pixels:
-    """Read an image that is as wide as high.
-
-    Returns uint8 [3, S, S].
-    """
+    """Read an image that is as wide as high, uint8 [3, S, S]."""
     if not path.is_file():
         raise UserError(f"{path}: no such image: name a file")
     if path.stat().st_size > MAX_FILE_BYTES:
@@ -237,8 +223,5 @@ def fitted(pixels: Pixels, size: int) -> Pixels:
 
 
 def as_tensor(pixels: Pixels, device: torch.device) -> Tensor:
-    """Bytes [3, S, S] to float32 [1, 3, S, S] whose bytes are these: the middle of their steps.
-
-    Generated images become bytes by floor(127.5 x + 128).
-    """
+    """Bytes [3, S, S] to float32 [1, 3, S, S], the middle of the steps of floor(127.5 x + 128)."""
     return (torch.from_numpy(pixels).to(device).float()[None] - 127.5) / 127.5

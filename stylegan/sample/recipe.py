@@ -123,10 +123,7 @@ class Recipe:
             _require(names.count(name) == 1, f"--move {name} is given more than once: add them up")
 
     def words(self) -> list[str]:
-        """Options of `stylegan-sample image` that make it again, those at their defaults left out.
-
-        Returns what `stylegan.sample.options.parse_recipe` reads; the seed is always there.
-        """
+        """Options of `stylegan-sample image` that draw it, without those at their defaults."""
         words = ["--seed", str(self.seed)]
         if self.psi != 1:
             words += ["--psi", number_word(self.psi)]
@@ -179,10 +176,7 @@ class GeneratorSource:
 
 
 def png_of(image: NDArray[np.uint8], command: str) -> bytes:
-    """Encode an image [H, W, 3] or [H, W, 1], with its command as text.
-
-    The same image and command give the same bytes.
-    """
+    """Encode an image [H, W, 3] or [H, W, 1], with its command as text, reproducibly."""
     from PIL.PngImagePlugin import PngInfo  # heavy, and recipes belong to the command line
 
     from stylegan.png import picture

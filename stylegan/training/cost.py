@@ -101,11 +101,10 @@ def phase_lengths(config: Config) -> Iterator[tuple[TrainingPoint, int]]:
 def micro_batches(
     config: Config, memory_limit: int, *, execution: Execution | None = None, world: int = 1
 ) -> IntTable:
-    """Most images that a pass may take so that a step stays below a limit, by resolution.
+    """Most images of a micro-batch so that a step stays below a limit in bytes, by resolution.
 
-    `memory_limit` is in bytes for each process, as `step_cost` counts them. Returns a table for
-    `Execution.at_a_time`: whole groups of the minibatch deviation that divide the process's part of
-    the minibatch.
+    The table for `Execution.at_a_time`: whole groups of the minibatch deviation that divide the
+    process's part of the minibatch.
     """
     rehearsal = Rehearsal(config, execution or Execution())
     group = config.network.mbstd_group_size

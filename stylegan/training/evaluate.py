@@ -109,14 +109,8 @@ class Measurements:
     def __call__(self, state: TrainState, checkpoint: Path, *, last: bool = False) -> None:
         """Measure a checkpoint if it is due: call it for each one, also for one resumed from.
 
-        `state`: What the checkpoint holds; only its progress is used. `checkpoint`: The file, in
-        the run's folder; measured is what can be read from it. `last`: The training is at its end:
-        due unless measured already.
-
-        Raises
-        ------
-        ProcessEndedError
-            Another process has ended, so that training cannot go on either.
+        The `last` one is due unless measured already. ProcessEndedError where another process has
+        ended, so that training cannot go on either.
         """
         if not self.asked:
             return
@@ -317,8 +311,8 @@ def measure_group(
 ) -> list[tuple[NamedMetric, Row]]:
     """Measure metrics of `groups_of`, which look at the same images.
 
-    Returns rows in the order of `group`, each with what it belongs to; empty in all processes but
-    the first.
+    Returns rows in the order of `group`, each with its metric; empty in all processes but the
+    first.
     """
     metrics = [each.settings for each in group if isinstance(each.settings, GeneratedSettings)]
     if metrics:

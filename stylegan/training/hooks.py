@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 class RunLog:
     """``log.jsonl`` for programs and ``train.log`` for people, in the run's folder.
 
-    `folder`: The run's folder. `nimg`: Where the run starts: rows of a later time, left by a run
-    that was killed, are dropped. `also`: Each takes every row, too, such as TensorBoard's.
+    Rows beyond `nimg`, left by a run that was killed, are dropped. `also` take every row, too.
     """
 
     def __init__(
@@ -175,11 +174,7 @@ class Every:
 
 
 class SampleSheet:
-    """Images of the same latents and noise at every snapshot, by the averaged generator.
-
-    `latents`: [N, z_dim], on the networks' device. `labels`: [N, label_size], for a conditional
-    network.
-    """
+    """Images of the same latents [N, z_dim] at every snapshot, by the averaged generator."""
 
     def __init__(
         self, folder: Path, latents: Tensor, columns: int, labels: Tensor | None = None
@@ -220,8 +215,7 @@ def is_installed() -> bool:
 def open_tensorboard(folder: Path, nimg: int) -> "TensorBoard":
     """Begin a file of events in ``tensorboard`` below the run's folder.
 
-    `folder`: The run's folder. `nimg`: Where the run starts: TensorBoard forgets events of a later
-    time, left by a run that was killed.
+    TensorBoard forgets events beyond `nimg`, left by a run that was killed.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter

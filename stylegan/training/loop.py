@@ -59,10 +59,9 @@ def train(
     """Train until `total_kimg`, or until `should_stop`, checked once per schedule update.
 
     Every random number is a function of `seed` and the images shown, so a state saved by a hook
-    continues as if it had never stopped. All processes hold the same state.
-
-    `hooks`: Called after the steps of each schedule update with state, schedule values and loss
-    terms. `should_stop`: Asked after the hooks; when any process says yes, all stop.
+    continues as if it had never stopped. All processes hold the same state. Hooks are called after
+    the steps of each schedule update; when `should_stop` is true in any process after them, all
+    stop.
     """
     execution = execution or Execution()
     total_nimg = config.schedule.total_kimg * 1000
@@ -150,8 +149,7 @@ class Steps:
     ) -> dict[str, Tensor]:
         """Loss of D ("loss_D") and what it is made of, each a scalar.
 
-        `batch`: Reals, and the labels of reals and fakes. `fakes`: [n, C, H, W]. `t`: [n, 1, 1, 1]
-        in [0, 1): where WGAN-GP looks between them.
+        `t` [n, 1, 1, 1] in [0, 1) is where WGAN-GP looks between reals and fakes [n, C, H, W].
         """
         reals, labels, loss = batch.reals, batch.labels, self.config.loss
         uses_r1 = loss.kind == "logistic-r1" and loss.r1_gamma > 0

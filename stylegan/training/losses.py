@@ -50,46 +50,23 @@ def d_wgan(real_scores: Tensor, fake_scores: Tensor, drift: float) -> Tensor:
 
 
 def squared_gradient_norm(scores: Tensor, images: Tensor, lod: float) -> Tensor:
-    """|d sum(scores) / d images|^2 with respect to full-size images.
+    """|d sum(scores) / d images|^2 with respect to full-size images, [N]; differentiable once more.
 
-    Parameters
-    ----------
-    scores : Tensor
-        [N, 1], computed from `images`.
-    images : Tensor
-        [N, C, H, W] at the native resolution of level floor(lod), requiring gradients.
-
-    Returns
-    -------
-    Tensor
-        [N]; differentiable once more. This is R1's penalty on real images and R2's on fakes,
-        without the factor gamma / 2.
+    `scores` [N, 1] come from `images` [N, C, H, W] at the native resolution of level floor(lod).
+    This is R1's penalty on real images and R2's on fakes, without the factor gamma / 2.
     """
     (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)) / 4 ** math.floor(lod)
 
 
 def mix_images(reals: Tensor, fakes: Tensor, t: Tensor) -> Tensor:
-    """Point between each real and fake image where WGAN-GP looks at the gradient.
+    """Point between each real and fake image [N, C, H, W] where WGAN-GP looks at the gradient.
 
-    Parameters
-    ----------
-    reals, fakes : Tensor
-        [N, C, H, W].
-    t : Tensor
-        [N, 1, 1, 1] in [0, 1): share of the fake.
+    `t` [N, 1, 1, 1] in [0, 1) is the share of the fake.
     """
     return torch.lerp(reals, fakes, t)
 
 
 def gradient_penalty(squared_norms: Tensor, gp_lambda: float, target: float) -> Tensor:
-    """WGAN-GP: lambda / target^2 * (|gradient| - target)^2.
-
-    Parameters
-    ----------
-    squared_norms : Tensor
-        [N], from `squared_gradient_norm` at `mix_images`.
-    gp_lambda, target : float
-        Weight and wanted norm.
-    """
+    """WGAN-GP: lambda / target^2 * (|gradient| - target)^2, of `squared_gradient_norm` [N]."""
     return gp_lambda / target**2 * (squared_norms.sqrt() - target).square()

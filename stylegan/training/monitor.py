@@ -56,10 +56,9 @@ class Look(NamedTuple):
 def signs_of_collapse(
     looks: Sequence[Look], *, limit: float, best_spread: float, steps: int
 ) -> Iterator[str]:
-    """Signs of collapse in the latest schedule updates; none for a healthy training.
+    """Signs of collapse in the latest schedule updates, oldest first; none for a healthy training.
 
-    `looks`: The latest ones, oldest first. `best_spread`: Largest spread so far. `steps`: Steps of
-    either network between two looks.
+    `best_spread` is the largest spread so far, `steps` lie between two of `looks`.
     """
     if not looks:
         return
@@ -84,9 +83,9 @@ def signs_of_collapse(
 class Monitor:
     """Hook that records signs of collapse without waiting for the device, and checks them at ticks.
 
-    `schedule`: Says how many steps lie between two looks. `folder`: The run's folder: its newest
-    checkpoint is named as the last good one. `on_collapse`: Raise `CollapseError`, or say it once
-    and go on. `tell`: Takes the words, once: for the log, before `CollapseError` is raised.
+    `on_collapse` is to raise `CollapseError`, which names the newest checkpoint of `folder` as the
+    last good one, or to say it once and go on. `tell` takes the message, once, before the error is
+    raised.
     """
 
     def __init__(
@@ -113,13 +112,7 @@ class Monitor:
         self.skipped = _skipped(state, device)
 
     def __call__(self, state: TrainState, point: TrainingPoint, terms: Terms) -> None:
-        """Record one schedule update; at the end of a tick, check.
-
-        Raises
-        ------
-        CollapseError
-            See `check`.
-        """
+        """Record one schedule update; `check` at the end of a tick."""
         # Norms of gradients are left to the count of skipped steps, which is theirs.
         judged = [term for key, term in terms.items() if key.startswith(("loss", "score", "r1"))]
         judged += [terms[key] for key in ("gp",) if key in terms]
@@ -137,13 +130,7 @@ class Monitor:
             self.check(state)
 
     def check(self, state: TrainState) -> None:
-        """Check the records; called before a checkpoint is written.
-
-        Raises
-        ------
-        CollapseError
-            The training has collapsed, and `on_collapse` is 'stop'.
-        """
+        """Raise CollapseError where training has collapsed; called before a save."""
         signs = [] if self.reported else self.signs(state)
         if not signs:
             return

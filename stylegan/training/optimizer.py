@@ -20,12 +20,10 @@ NUM_TERMS = 8
 class Flat:
     """All weights of a network, and their gradients, each in one vector.
 
-    The network's parameters become views of `weights` and their ``.grad`` views of `gradients`, so
-    one call steps the optimizer, moves the average, clears the gradients or adds them up over all
-    processes. Behind the gradients, in the same vector, travel `tail` other numbers: the mean w,
-    and terms of the loss.
-
-    `network`: On its final device, in its final memory format.
+    The parameters of `network`, on its final device and in its final memory format, become views of
+    `weights` and their ``.grad`` views of `gradients`, so one call steps the optimizer, moves the
+    average, clears the gradients or adds them up over all processes. Behind the gradients, in the
+    same vector, travel `tail` other numbers: the mean w, and terms of the loss.
     """
 
     weights: Tensor  # [P]; gaps between parameters hold zeros
@@ -80,20 +78,18 @@ class Flat:
     def add(self, w_mean: Tensor, terms: Mapping[str, Tensor], weight: float) -> None:
         """Add the means over a micro-batch to the tail; ``backward`` adds its gradients.
 
-        `w_mean`: [w_dim]. `terms`: Scalars; the same names for every micro-batch. `weight`: Part of
-        the minibatch: over all micro-batches and processes they add up to 1.
+        The same `terms` come for every micro-batch. Over all micro-batches and processes the
+        `weight` adds up to 1.
         """
         self._terms = tuple(terms)
         numbers = torch.cat([w_mean, torch.stack([term.detach() for term in terms.values()])])
         self.tail[: len(numbers)].add_(numbers, alpha=weight)
 
     def add_up(self, runtime: Runtime) -> tuple[Tensor, dict[str, Tensor]]:
-        """Add up over the processes; the gradients are then those of the whole minibatch.
+        """Add up over the processes: gradients of the whole minibatch; mean w [w_dim] and terms.
 
         A gradient that is not finite in one process is not finite in the sum, so all processes
         leave the step out together.
-
-        Returns `w_mean`: [w_dim]. `terms`: Scalars on the device.
         """
         runtime.add_up(self.buffer)
         numbers = self.tail.clone()
@@ -146,9 +142,8 @@ class Adam(torch.optim.Adam):
     def update(self, lrate: float) -> Tensor:
         """Step at learning rate `lrate`, unless a gradient is infinite or not a number.
 
-        A step that is left out changes neither weights nor moments nor t.
-
-        Returns the norm of all gradients, a scalar on the device.
+        A step that is left out changes neither weights nor moments nor t. Returns the norm of all
+        gradients, a scalar on the device.
         """
         group = self.param_groups[0]
         beta1, beta2 = group["betas"]

@@ -51,18 +51,10 @@ class Share:
 def shares(
     minibatch: int, group_size: int, *, rank: int = 0, world: int = 1, at_a_time: int | None = None
 ) -> list[Share]:
-    """Passes of one process over its part of a minibatch.
+    """Micro-batches of one process over its part of a minibatch.
 
-    Parameters
-    ----------
-    minibatch : int
-        Images of a step over all processes.
-    group_size : int
-        Largest group of the minibatch standard deviation; a smaller minibatch is one group.
-    rank, world : int
-        This process, of how many.
-    at_a_time : int, optional
-        Most images in a pass; at least one group is taken.
+    `group_size` is the largest group of the minibatch standard deviation; a smaller minibatch is
+    one group. A micro-batch has at most `at_a_time` images, and at least one group.
     """
     G = min(group_size, minibatch)
     total, rest = divmod(minibatch, G)

@@ -157,8 +157,8 @@ def make_plan(
 ) -> TrainingPlan:
     """Count the cost of all phases, and time those that fit into `budget` seconds.
 
-    In one process; the speeds are those of all, if the others are as fast and what goes between
-    them takes no time.
+    In one process; the speeds are those of all, if the others are as fast and communication takes
+    no time.
     """
     costs = list(phases_left(phase_costs(config, execution, runtime.world), nimg))
     free_memory = available_memory(runtime.device)

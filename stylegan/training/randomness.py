@@ -12,13 +12,11 @@ _DEVICE, _HOST = 0, 1
 
 
 class StepRandom:
-    """Random numbers of the step that starts at `nimg` images.
+    """Random numbers of the step that starts at `nimg` images, on `device`.
 
-    Every group of the minibatch has a stream of its own, so an image gets the same latent and
-    noise in whatever process and pass it is drawn. Nothing is ever stored: a resumed run derives
+    Every group of the minibatch has a stream of its own, so an image gets the same latent and noise
+    in whatever process and micro-batch it is drawn. Nothing is ever stored: a resumed run derives
     the streams again.
-
-    `nimg`: Real images shown before the step. `device`: Where numbers are drawn and needed.
     """
 
     host: np.random.Generator

@@ -113,10 +113,10 @@ class _Idle:
 
 
 class Rehearsal:
-    """Networks without data on which steps are counted.
+    """Networks without data on which steps are counted, in the precision of `execution`.
 
-    `execution`: Its precision decides the size of activations. Compiling is left out: what is
-    compiled keeps no more. `copies`: Copies that a convolution works on.
+    Compiling is left out: what is compiled keeps no more. `copies` are those that a convolution
+    works on.
     """
 
     def __init__(
@@ -137,13 +137,11 @@ class Rehearsal:
         return self._state.G, self._state.D
 
     def step(self, lod: float, own: int, at_a_time: int) -> tuple[float, int]:
-        """Count one step of D and one of G in one process.
+        """Count one step of D and one of G on `own` images in one process.
 
-        `own`: Images of the process. `at_a_time`: Images in a pass, a multiple of the minibatch
-        deviation's group.
-
-        Returns `flop`: Floating-point operations per image. `memory`: Peak in bytes: weights,
-        gradients, moments, and what passes keep.
+        `at_a_time` is a multiple of the minibatch deviation's group. Returns floating-point
+        operations per image, and the peak in bytes: weights, gradients, moments, and what
+        micro-batches keep.
         """
         images = self._count(lod, at_a_time)
         meter = self._meter
@@ -152,12 +150,9 @@ class Rehearsal:
         return meter.flop / at_a_time, meter.peak + waiting
 
     def work(self, lod: float, images: int) -> tuple[int, int]:
-        """Count one step of D and one of G in one pass.
+        """Operations of a step of D and one of G, and bytes moved, without the optimizer's.
 
-        `images`: Images of the pass, a multiple of the minibatch deviation's group.
-
-        Returns `flop`: Floating-point operations of both steps. `moved`: Bytes that their
-        operations read and wrote, but for the optimizer's.
+        Counted in one micro-batch of `images`, a multiple of the minibatch deviation's group.
         """
         self._count(lod, images)
         return self._meter.flop, self._meter.moved

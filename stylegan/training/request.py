@@ -220,7 +220,7 @@ def launch(arguments: Sequence[str], processes: int, device: str) -> int:
     """Start `stylegan-train` in several processes on this machine by PyTorch's own launcher.
 
     Returns the exit status: of the process that failed first, or 128 + the signal that ended it or
-    that came here.
+    came here.
     """
     if pick_device(device).type == "cuda":
         pick_device(f"cuda:{processes - 1}")

@@ -69,8 +69,7 @@ def initial(
 ) -> Beginning:
     """Begin a new run with the networks of a file, a run's folder, or ``Path("demo")``.
 
-    Growth goes on from the level that they were trained to, optimizers begin anew. `revise` turns
-    their configuration into what the user asks for.
+    Growth goes on from the level that they were trained to, optimizers begin anew.
     """
     is_run = source != Path(DEMO) and source.is_dir()
     path, snapshot = _read(source, runtime) if is_run else open_networks(source)
@@ -104,9 +103,8 @@ def resumed(
 ) -> Beginning:
     """Continue from a checkpoint, or from the newest in a run's folder that can be read.
 
-    `revise`: Turns the checkpoint's configuration into what the user asks for; only the length may
-    differ. `settings`: Settings that the run's folder, the checkpoint and the options give; the
-    seed is the checkpoint's.
+    Only the length of the configuration may differ. `settings` are those of the run's folder, the
+    checkpoint and the options; the seed is the checkpoint's.
     """
     path, snapshot = _read(checkpoint, runtime)
     trained, provenance = snapshot.config, snapshot.provenance

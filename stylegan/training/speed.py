@@ -37,25 +37,14 @@ def measure_phases(
     memory: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Phase]:
-    """Time phases, the cheapest step first, as long as the budget lasts; the same with speeds.
+    """Time phases, the cheapest step first, as long as `budget` seconds last; the same with speeds.
 
     Of each phase one step is taken that never counts (libraries load, kernels are chosen), and up
-    to three that do. A phase whose two steps would not fit into what is left of the budget is
-    extrapolated, and so are all costlier ones.
-
-    Parameters
-    ----------
-    build : callable
-        Makes a phase's step.
-    rate : float
-        Operations per second to expect before anything is known.
-    budget : float
-        Seconds. Passed only where a first step takes longer than expected: the cheapest phase is
-        timed by one more even then, for without it nothing would be known.
-    memory : float
-        Bytes there are; a phase that is estimated to need more is extrapolated.
-    clock : callable
-        Seconds from any start.
+    to three that do. A phase whose two steps would not fit into what is left of the budget, or that
+    is estimated to need more than `memory` bytes, is extrapolated, and so are all costlier ones.
+    `rate` is the number of operations per second to expect before anything is known. The budget is
+    passed only where a first step takes longer than expected: the cheapest phase is timed by one
+    more even then, for without it nothing would be known.
     """
     end = clock() + budget
     seconds: dict[int, float] = {}  # of a warm step

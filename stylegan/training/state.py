@@ -92,8 +92,7 @@ class TrainState:
     ) -> Snapshot:
         """Content of a checkpoint; shares the tensors.
 
-        `labels`: [K, label_size], labels of the training images or of some of them; a conditional
-        network needs them to be sampled and measured.
+        A conditional network needs `labels` [K, label_size] of training images to be sampled.
         """
         return Snapshot(
             config=config,

@@ -64,15 +64,7 @@ class Trainer:
         self._execution = settings.execution_of(config, runtime.world)
 
     def train(self, state: TrainState) -> Path:
-        """Train to the end, or until a signal comes to any process.
-
-        Raises
-        ------
-        CollapseError
-            The training has diverged.
-        SystemExit
-            A signal came; the checkpoint is written.
-        """
+        """Train to the end; CollapseError if it diverges, SystemExit once a signal is handled."""
         settings, runtime = self._settings, self._runtime
         start, total = state.nimg, self._config.schedule.total_kimg
         interval = settings.interval(self._config)

@@ -72,10 +72,10 @@ class AttributeClassifier:
         return self.record.resolution
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits, positive where an attribute is present; each image's are its own.
+        """Logits float32 [N, A], positive where an attribute is present.
 
-        [N, 3, H, H], about [-1, 1]; H is R or a multiple, and is averaged down to R -> float32 [N,
-        A], on `device`.
+        Images are [N, 3, H, H] in about [-1, 1], H being R or a multiple, and are averaged down to
+        R; each image's logits are its own.
         """
         with torch.inference_mode(), strict_float32(self.device.type):
             x = shrink(images.to(self.device).float(), self.resolution)

@@ -45,15 +45,9 @@ def read_labelled(
 ) -> LabelledImages:
     """Read all images of a labelled set, at most `resolution` pixels wide.
 
-    Larger images are averaged down to `resolution` and rounded to bytes again. Takes
-    N * 3 * R * R bytes of memory.
-
-    Parameters
-    ----------
-    files : Source
-        Square, of a power of two, all of one size; labels are lists of 0 and 1.
-    resolution : int
-        Largest R.
+    They are square, of a power of two and one size, with lists of 0 and 1 as labels. Larger images
+    are averaged down to `resolution` and rounded to bytes again. Takes N * 3 * R * R bytes of
+    memory.
     """
     labels, names = _labels(files, skip_constant=skip_constant)
     size = min(_size(files), resolution)

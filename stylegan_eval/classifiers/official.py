@@ -165,10 +165,10 @@ def _pickles(path: Path) -> list[Path]:
 
 
 def load_official(path: Path, device: torch.device) -> AttributeClassifier:
-    """Read official classifiers; nothing of a file is run.
+    """Read official classifiers, ``celebahq-classifier-NN-NAME.pkl`` or a folder of them, as data.
 
-    `path`: a folder of ``celebahq-classifier-NN-NAME.pkl``, or one such file. They are in the
-    order of their numbers; how they were trained and how good they are is not known.
+    They are in the order of their numbers; how they were trained and how good they are is not
+    known.
     """
     files = _pickles(path)
     networks = [_read(file) for file in files]

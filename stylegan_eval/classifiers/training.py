@@ -43,12 +43,10 @@ def learning_rate(highest: float, step: int, steps: int) -> float:
 def train(
     files: Source, settings: TrainSettings, device: torch.device, *, progress: bool = True
 ) -> TrainedClassifier:
-    """Train a classifier of all attributes and test it on a tenth of the images.
+    """Train a classifier of all attributes (`read_labelled`) and test it on a tenth of the images.
 
-    Images are flipped left to right at random: attributes are taken not to depend on that. On a
-    CPU the same images, settings and number of threads give the same weights.
-
-    `files`: images with labels; see `dataset.read_labelled`.
+    Images are flipped left to right at random: attributes are taken not to depend on that. On a CPU
+    the same images, settings and number of threads give the same weights.
     """
     # What can be refused is refused before images are read.
     build_network(settings.architecture, settings.resolution, 1)

@@ -136,7 +136,6 @@ class Run:
         """Compute every block that is not there yet, and return all of them in order.
 
         Must be called by all processes alike; each computes its share and waits for the others.
-
         Returns the arrays of each block, to be read before `finish`; none in all processes but the
         first. Reading raises a `UserError` where a block of another process does not appear: the
         cache folder is not shared.
@@ -145,8 +144,6 @@ class Run:
         ----------
         key : mapping
             Everything the blocks depend on: equal keys, equal blocks.
-        blocks : sequence of range
-            From `split` or `split_all`.
         compute : callable
             ``(block, tick) -> arrays``; calls ``tick(n)`` after every n images.
         """

@@ -254,15 +254,7 @@ class NetworkPath(click.ParamType[Path]):
 
 
 def power_of_two(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
-    """Check a resolution: the callback of an option of type int.
-
-    Returns `value`, which is None or a power of two from 4 on.
-
-    Raises
-    ------
-    click.BadParameter
-        It is not (exit status 2).
-    """
+    """Check that a resolution is None or a power of two from 4 on: the callback of an option."""
     if value is not None and (value < 4 or value & (value - 1)):
         message = f"{value} is not a power of two: expected 4, 8, 16, 32, ..."
         raise click.BadParameter(message, ctx, param)

@@ -36,10 +36,12 @@ def options_of(settings: type, *, remembered: bool = False) -> list[click.Parame
 
 def _option(field: "dataclasses.Field[Any]", hint: Any, *, remembered: bool) -> click.Option:
     about = dict(field.metadata)
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    unions = (types.UnionType, typing.Union)
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in unions else (hint,)
     (kind,) = (each for each in kinds if each is not types.NoneType)
     default, text, shown = field.default, about.pop("help"), about.pop("shown", field.default)
-    names, flag, type_ = names_of(field.name), kind is bool, _type_of(kind, about)
+    names = list(about.pop("names", names_of(field.name)))
+    flag, type_ = kind is bool, _type_of(kind, about)
     if remembered:
         default = None
         if flag:

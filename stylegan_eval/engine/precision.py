@@ -28,11 +28,9 @@ def network_dtype(precision: Precision) -> torch.dtype:
 def computing_in(precision: Precision, device_type: str) -> contextlib.AbstractContextManager[None]:
     """Compute in this precision inside the block; all switches are put back on leaving.
 
-    ``fp32`` is IEEE float32; ``tf32`` lets CUDA round the factors of float32 products to 10 bits
-    of mantissa; ``bf16`` is float32 for all that is float32: it is the network that is converted,
+    ``fp32`` is IEEE float32; ``tf32`` lets CUDA round the factors of float32 products to 10 bits of
+    mantissa; ``bf16`` is float32 for all that is float32: it is the network that is converted,
     once, to `network_dtype` (autocast would convert its weights in every call).
-
-    `device_type`: ``"cpu"``, ``"cuda"``: whose autocast to suspend.
     """
     check_precision(precision, device_type)
     return _products("tf32" if precision == "tf32" else "ieee", device_type)
@@ -43,8 +41,6 @@ def strict_float32(device_type: str) -> contextlib.AbstractContextManager[None]:
 
     PyTorch's default lets cuDNN convolutions run in TF32, which moves features by 1e-3; a result
     must not depend on that. All switches are put back on leaving.
-
-    `device_type`: ``"cpu"``, ``"cuda"``: whose autocast to suspend.
     """
     return _products("ieee", device_type)
 

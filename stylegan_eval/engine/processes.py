@@ -53,13 +53,7 @@ class Processes:
         return items[self.rank :: self.world]
 
     def wait(self) -> None:
-        """Return when all processes have come here.
-
-        Raises
-        ------
-        FailedTogetherError
-            Another one has failed in `failing_together` instead.
-        """
+        """Wait for all; FailedTogetherError where one failed in `failing_together` instead."""
         if self._any(failed=False):
             raise FailedTogetherError("another process failed")
 

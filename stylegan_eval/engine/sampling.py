@@ -48,16 +48,9 @@ def random_choice(seed: int, total: int, num: int) -> list[int]:
 def latents(
     seed: int, indices: Sequence[int], z_dim: int, stream: Stream = Stream.LATENT
 ) -> Tensor:
-    """Latents z ~ N(0, I) of the images with these indices.
+    """Latents z ~ N(0, I) of the images with these indices, float32 [N, z_dim] on the CPU.
 
-    Returns float32 [N, z_dim] on the CPU: the same numbers whatever the device.
-
-    Parameters
-    ----------
-    indices : sequence of int
-        N image numbers.
-    stream : Stream
-        What for; other streams give other latents.
+    Other streams give other latents.
     """
     z = np.empty((len(indices), z_dim), dtype=np.float32)
     for row, index in zip(z, indices, strict=True):
@@ -68,19 +61,10 @@ def latents(
 def noise_maps(
     seed: int, indices: Sequence[int], shapes: Sequence[tuple[int, int]], device: torch.device
 ) -> list[Tensor]:
-    """Noise ~ N(0, 1) of the images with these indices, one map per layer.
+    """Noise ~ N(0, 1) of the images with these indices, float32 [N, 1, H, W] per layer.
 
     Drawn on the device, because 1024x1024 images take 2.8 million normals each: the numbers are
     those of the kind of device (CPU or CUDA), not of the batch.
-
-    Returns float32 [N, 1, H, W] per layer.
-
-    Parameters
-    ----------
-    indices : sequence of int
-        N image numbers.
-    shapes : sequence of (int, int)
-        (H, W) of each layer's map.
     """
     sizes = [height * width for height, width in shapes]
     flat = torch.empty(len(indices), sum(sizes), device=device)
@@ -113,11 +97,7 @@ def path_positions(seed: int, pairs: Sequence[int]) -> Tensor:
 def to_uint8(images: Tensor) -> Tensor:
     """Quantise images in [-1, 1] as the official code does: floor(127.5 x + 128), saturating.
 
-    [N, C, H, W], any floating type -> uint8 [N, C, H, W].
-
-    References
-    ----------
-    dnnlib/tflib/tfutil.py, `convert_images_to_uint8`, of the official StyleGAN.
+    As `convert_images_to_uint8` in dnnlib/tflib/tfutil.py of the official StyleGAN.
     """
     if not bool(torch.isfinite(images).all()):
         raise UserError("the generator produced NaN or infinite pixels: training has diverged")
@@ -130,21 +110,7 @@ def draw(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw the images with these indices, in strict float32, without gradients.
 
-    Parameters
-    ----------
-    generator : ImageGenerator
-        On `device`.
-    indices : sequence of int
-        n image numbers.
-
-    Returns
-    -------
-    z : Tensor
-        [n, z_dim].
-    ws : Tensor
-        [n, L, w_dim].
-    images : Tensor
-        [n, 3, R, R], about [-1, 1], not clamped.
+    Returns z [n, z_dim], ws [n, L, w_dim], images [n, 3, R, R] in about [-1, 1], not clamped.
     """
     with torch.inference_mode(), strict_float32(device.type):
         z = latents(seed, indices, generator.z_dim).to(device)

@@ -21,13 +21,7 @@ _PIECES = 40
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureStats:
-    """Count, mean and scatter of feature vectors; statistics of parts add up to the whole.
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit.
-    """
+    """Count, mean and scatter of feature vectors; statistics of parts add up to the whole."""
 
     count: int  # Number of vectors N
     mean: NDArray[np.float64]  # float64 [D]
@@ -73,12 +67,7 @@ class FeatureStats:
         )
 
     def __add__(self, other: FeatureStats) -> FeatureStats:
-        """Statistics of both sets together.
-
-        References
-        ----------
-        Chan, Golub, LeVeque: Updating formulae and a pairwise algorithm, 1979, equation 2.1.
-        """
+        """Statistics of both sets together (Chan, Golub, LeVeque 1979, equation 2.1)."""
         if self.detector != other.detector:
             raise ValueError(f"features of {self.detector} and of {other.detector} do not add")
         count = self.count + other.count
@@ -122,11 +111,9 @@ def unpack(triangle: NDArray[np.float64]) -> NDArray[np.float64]:
 class StatsAccumulator:
     """Statistics of a stream of feature batches, in memory that does not grow.
 
-    Rows gather in float64 on the features' device and are reduced a block at a time: one merge
-    per small batch would cost more than the features (0.2 s each at D = 2048), and fixed blocks
-    make the sums the same for every batch size.
-
-    `block`: rows per block; 4096 of length 2048 take 67 MB.
+    Rows gather in float64 on the features' device and are reduced a block at a time (4096 of length
+    2048 take 67 MB): one merge per small batch would cost more than the features (0.2 s each at D =
+    2048), and fixed blocks make the sums the same for every batch size.
     """
 
     def __init__(self, detector: str, block: int = 4096) -> None:
@@ -219,15 +206,7 @@ def split_of(positions: Sequence[int], num: int, splits: int = 10) -> NDArray[np
 
 
 def class_sums(logits: Tensor, split: NDArray[np.int64], splits: int = 10) -> ClassSums:
-    """Sums of a batch, in float64.
-
-    Parameters
-    ----------
-    logits : Tensor
-        [N, C].
-    split : NDArray
-        int64 [N]: which split each image belongs to; see `split_of`.
-    """
+    """Sums of logits [N, C] by the split of each image, int64 [N] (`split_of`), in float64."""
     log_p = logits.double().log_softmax(dim=1)  # [N, C]
     p = log_p.exp()
     where = torch.from_numpy(split).to(logits.device)

@@ -72,14 +72,10 @@ def generator_from(
 ) -> LoadedGenerator:
     """Make the generator that `spec` names, or take one. Runs the code it names.
 
-    Parameters
-    ----------
-    spec : str or GivenGenerator
-        ``package.module:factory``, a callable ``device -> generator``; or a TorchScript file. The
-        generator has the parts of `protocols.ImageGenerator`, or is a callable z -> images with the
-        attributes ``z_dim`` and ``resolution``.
-    value_range : (float, float), optional
-        Of the images' values, where it is not about [-1, 1].
+    A name is ``package.module:factory``, a callable ``device -> generator``, or a TorchScript file.
+    The generator has the parts of `protocols.ImageGenerator`, or is a callable z -> images with the
+    attributes ``z_dim`` and ``resolution``. `value_range` is that of its images, if not about [-1,
+    1].
     """
     where = f"--generator {spec}"
     if isinstance(spec, GivenGenerator):

@@ -36,15 +36,12 @@ def carried_networks() -> list[str]:
 
 
 def load_generator(path: Path, device: torch.device) -> LoadedGenerator:
-    """Read a generator of any kind that an installed package can load.
+    """Read a checkpoint, or a carried network by its name, with an installed package's loader.
 
     A package declares its loader in the entry-point group ``stylegan_eval.loaders``: a function
-    ``(path, device) -> LoadedGenerator``, or None where the file is not of its kind. A package that
-    carries a network declares it in the group ``stylegan_eval.networks``: the name, and a function
-    that returns its path.
-
-    `path`: the checkpoint; a loader may also know folders. Or the bare name of a carried network,
-    which wins over a file of that name.
+    ``(path, device) -> LoadedGenerator``, or None where the file (or folder) is not of its kind. A
+    package that carries a network declares it in the group ``stylegan_eval.networks``: the name,
+    which wins over a file of that name, and a function that returns its path.
     """
     for named in entry_points(group=NETWORKS, name=str(path)):
         path = named.load()()

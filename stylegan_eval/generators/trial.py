@@ -24,12 +24,8 @@ def change(a: Tensor, b: Tensor) -> float:
 def own_noise(draw: Draw, pair: Tensor, eps: float) -> tuple[float, bool]:
     """By how much two draws of the same images differ, and whether in spite of equal seeds.
 
-    Parameters
-    ----------
-    pair : Tensor
-        Images 0 and 1, drawn with the key ``a``.
-    eps : float
-        Relative step of the coarsest type that takes part.
+    `pair` is images 0 and 1, drawn with the key ``a``; `eps` the relative step of the coarsest type
+    that takes part.
     """
     rounding = 32 * eps
     noise = change(pair, draw(range(2), b"b"))
@@ -54,15 +50,7 @@ def has_negative(images: Tensor) -> bool:
 
 
 def range_note(images: Tensor, named: Range | None, where: str) -> str:
-    """What is odd about the values of images, as drawn; empty where nothing is.
-
-    Parameters
-    ----------
-    images : Tensor
-        [N, 3, H, W].
-    named : (float, float), optional
-        The range that the user says they have; [-1, 1] otherwise.
-    """
+    """What is odd about the values of images [N, 3, H, W], said to be in `named`; or empty."""
     low, high = named or (-1.0, 1.0)
     least, most = float(images.min()), float(images.max())
     shown = f"values from {least:.3g} to {most:.3g}"
@@ -99,12 +87,8 @@ def range_note(images: Tensor, named: Range | None, where: str) -> str:
 def mode_note(modes: Mapping[nn.Module, bool], draw: Callable[[], Tensor]) -> str:
     """Say so where images are others in evaluation mode, as they are drawn now; else nothing.
 
-    Parameters
-    ----------
-    modes : mapping
-        Modules, and whether each was in training mode before; their buffers are put back.
-    draw : callable
-        Draws images of equal latents and seeds.
+    `modes` says whether each module was in training mode before; their buffers are put back. `draw`
+    draws images of equal latents and seeds.
     """
     evaluated, by = draw(), "they cannot be drawn in training mode"
     kept = [(buffer, buffer.clone()) for part in modes for buffer in part.buffers(recurse=False)]

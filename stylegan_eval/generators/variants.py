@@ -25,17 +25,13 @@ _AT_A_TIME = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class MixedGenerator:
-    """Draws each image from `count` latents, which change over at random layers.
+    """Draws each image from `count` latents, which change over at random layers (Section 3.1).
 
-    A latent of this generator is `count` latents of the original and L - 1 more normals. The
-    layers 1 .. L - 1 with the count - 1 greatest of these are where the next latent takes over:
-    every choice of different layers is as probable as any other, and an image is a function of
-    its latent alone, whatever else is in the batch. The first latent of image i is that which the
-    original draws it from.
-
-    References
-    ----------
-    Karras et al., A Style-Based Generator Architecture for GANs, 2019, Section 3.1, Table 2.
+    A latent of this generator is `count` latents of the original and L - 1 more normals. The layers
+    1 .. L - 1 with the count - 1 greatest of these are where the next latent takes over: every
+    choice of different layers is as probable as any other, and an image is a function of its latent
+    alone, whatever else is in the batch. The first latent of image i is that which the original
+    draws it from.
     """
 
     original: ImageGenerator  # What draws
@@ -71,10 +67,9 @@ class MixedGenerator:
 
 
 def owners(normals: Tensor, count: int) -> Tensor:
-    """Which latent each layer is drawn from.
+    """Which latent each layer is drawn from, int64 [N, L]: rising by 0 or 1 from 0 to M - 1.
 
-    [N, L - 1], one for each layer but the first; only their order matters -> int64 [N, L]: 0 in the
-    first layer, M - 1 in the last, rising by 0 or 1.
+    Of the normals [N, L - 1], one for each layer but the first, only their order matters.
     """
     greatest = normals.argsort(dim=1, descending=True, stable=True)[:, : count - 1]
     starts = torch.zeros_like(normals, dtype=torch.int64).scatter_(1, greatest, 1)
@@ -83,12 +78,7 @@ def owners(normals: Tensor, count: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class TruncatedGenerator:
-    """Draws every layer from a w that is pulled towards the mean.
-
-    References
-    ----------
-    Karras et al., A Style-Based Generator Architecture for GANs, 2019, Section 2 and Appendix B.
-    """
+    """Draws every layer from a w pulled towards the mean (Section 2 and Appendix B)."""
 
     original: ImageGenerator  # What draws
     psi: float  # 1 changes nothing, 0 gives the mean

@@ -284,14 +284,9 @@ def _check_extent(made: Any) -> None:
 
 
 def interpret(source: Source, size: int, dialect: Dialect = _NETWORKS) -> Any:
-    """Read one pickle of at most `size` bytes as data.
+    """Read one pickle of at most `size` bytes as plain values, containers, dialect's values.
 
-    Returns plain values, containers, and what the dialect makes.
-
-    Raises
-    ------
-    ForeignNamesError
-        It names what the dialect does not know.
+    ForeignNamesError where it names what the dialect does not know.
     """
     machine = _Machine(size, dialect)
     made = None

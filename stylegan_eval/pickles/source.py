@@ -69,15 +69,7 @@ class Source:
 
 
 def open_source(path: Path) -> tuple[BinaryIO, int]:
-    """Open a file of bearable size.
-
-    Returns
-    -------
-    file : binary file
-        To be closed by the caller.
-    size : int
-        Bytes in it.
-    """
+    """Open a file of bearable size, to be closed by the caller; also its bytes."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     size = path.stat().st_size

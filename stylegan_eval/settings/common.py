@@ -82,8 +82,8 @@ def check_psi(psi: float) -> None:
 def choice(default: Any, text: str, **about: Any) -> Any:
     """Field of a settings class, with the help text of its option.
 
-    `about` may name `shown` (the default in words), `least`, `above` and `most` (its range), and
-    what `click.Option` takes, such as `metavar`.
+    `about` may name `shown` (the default in words), `least`, `above`, `most` (its range), `names`
+    (of the option), and what `click.Option` takes, such as `metavar`.
     """
     return field(default=default, metadata={"help": text, **about})
 

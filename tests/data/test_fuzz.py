@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stylegan.datasets import Choices
 from stylegan.datasets.prepare import prepare
 from stylegan.datasets.sources import open_source
-from stylegan.datasets.survey import Choices
 from stylegan_eval.errors import UserError
 from tests.data.samples import dataset_json, encoded, noise, pngs, write_zip
 from tests.data.set_writers import rosinality, shard, write_lmdb, write_tar

@@ -4,9 +4,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from stylegan.data import main
+from stylegan.datasets import Choices
 from stylegan.datasets.prepare import prepare
-from stylegan.datasets.resize import area_mean, centre_square, halve, shrink
-from stylegan.datasets.survey import Choices
+from stylegan.datasets.resize import area_mean, centre_square, halve, resized
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
 from tests.data.samples import (
@@ -45,15 +45,15 @@ def test_box_is_the_repeated_2x2_mean_for_powers_of_two():
     image = noise(64, 64).transpose(2, 0, 1)
     halved = halve(halve(image[None].astype(np.float32)))[0]
     np.testing.assert_array_equal(area_mean(image, 16, 16), halved)
-    np.testing.assert_array_equal(shrink(image, 16, "box"), np.rint(halved))
+    np.testing.assert_array_equal(resized(image, 16, 16, "box"), np.rint(halved))
 
 
 def test_lanczos_keeps_a_constant_and_is_sharper_than_box():
     flat = np.full((3, 64, 64), 77, dtype=np.uint8)
-    np.testing.assert_array_equal(shrink(flat, 16, "lanczos"), np.full((3, 16, 16), 77))
+    np.testing.assert_array_equal(resized(flat, 16, 16, "lanczos"), np.full((3, 16, 16), 77))
     ramp = np.abs(np.sin(np.arange(64) / 9)) * 200
     wavy = np.broadcast_to(ramp, (3, 64, 64)).astype(np.uint8)
-    assert shrink(wavy, 16, "lanczos").std() > shrink(wavy, 16, "box").std()
+    assert resized(wavy, 16, 16, "lanczos").std() > resized(wavy, 16, 16, "box").std()
 
 
 @pytest.mark.parametrize(

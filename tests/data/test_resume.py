@@ -8,10 +8,10 @@ import zipfile
 
 import pytest
 
+from stylegan.datasets import Choices
 from stylegan.datasets.archive import encode_png, write_encoded
-from stylegan.datasets.partial import Content, write_resumable
+from stylegan.datasets.partial import write_resumable
 from stylegan.datasets.prepare import prepare
-from stylegan.datasets.survey import Choices
 from stylegan_eval.engine.signals import Terminated
 from stylegan_eval.errors import UserError
 from tests.data.samples import everything_below, noise, pngs, write_folder
@@ -24,14 +24,14 @@ LABELS = list(range(COUNT))
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from stylegan.datasets.partial import Content, write_resumable
+from stylegan.datasets.partial import write_resumable
 pngs = [bytes.fromhex(line) for line in sys.stdin]
 def images(start):
     for index in range(start, len(pngs)):
         if index == 4:
             os.kill(os.getpid(), signal.SIGKILL)
         yield pngs[index]
-write_resumable(Path(sys.argv[1]), Content({"a": 1}, images, list(range(len(pngs))), ()))
+write_resumable(Path(sys.argv[1]), images, list(range(len(pngs))), attributes=(), made_of={"a": 1})
 """
 
 
@@ -46,7 +46,11 @@ def content(asked, made_of=None):
         asked.append(start)
         yield from PNGS[start:]
 
-    return Content({"a": 1} if made_of is None else made_of, images, LABELS, ())
+    return given(images, made_of)
+
+
+def given(images, made_of=None):
+    return {"images": images, "labels": LABELS, "attributes": (), "made_of": made_of or {"a": 1}}
 
 
 def whole(path):
@@ -71,7 +75,7 @@ def test_what_was_written_before_a_kill_is_not_made_again(tmp_path, name):
     assert f".{name}.partial" in everything_below(tmp_path / "out")
     assert not out.exists()
     asked = []
-    resumed = write_resumable(out, content(asked))
+    resumed = write_resumable(out, **content(asked))
     assert asked == [resumed]
     # A zip's last entries may not have left the process.
     assert resumed == 4 if name == "x" else resumed <= 4
@@ -87,7 +91,7 @@ def test_a_zip_goes_on_after_its_last_whole_image(tmp_path, cut):
     partial.write_bytes(data[: entries_end - cut])
     (tmp_path / ".x.zip.partial.json").write_text('{"a": 1}')
     asked = []
-    assert write_resumable(tmp_path / "x.zip", content(asked)) == (5 if cut < 250 else 4)
+    assert write_resumable(tmp_path / "x.zip", **content(asked)) == (5 if cut < 250 else 4)
     assert (tmp_path / "x.zip").read_bytes() == data
 
 
@@ -97,7 +101,7 @@ def test_a_damaged_image_of_the_beginning_is_made_again(tmp_path):
     data[data.index(b"img00000002.png") + 40] ^= 1
     (tmp_path / ".x.zip.partial").write_bytes(data)
     (tmp_path / ".x.zip.partial.json").write_text('{"a": 1}')
-    assert write_resumable(tmp_path / "x.zip", content([])) == 2
+    assert write_resumable(tmp_path / "x.zip", **content([])) == 2
     assert (tmp_path / "x.zip").read_bytes() == whole_data
 
 
@@ -106,7 +110,7 @@ def test_a_damaged_png_of_the_beginning_is_made_again(tmp_path):
     png = tmp_path / ".x.partial" / "00000" / "img00000003.png"
     png.write_bytes(png.read_bytes()[:-20])
     (tmp_path / ".x.partial.json").write_text('{"a": 1}')
-    assert write_resumable(tmp_path / "x", content([])) == 3
+    assert write_resumable(tmp_path / "x", **content([])) == 3
     assert same(tmp_path / "x", tmp_path / "whole")
 
 
@@ -114,7 +118,7 @@ def test_a_damaged_png_of_the_beginning_is_made_again(tmp_path):
 def test_a_beginning_of_something_else_is_not_used(tmp_path, name):
     kill_a_writer(tmp_path / name)
     asked = []
-    assert write_resumable(tmp_path / name, content(asked, {"a": 2})) == 0
+    assert write_resumable(tmp_path / name, **content(asked, {"a": 2})) == 0
     assert same(tmp_path / name, whole(tmp_path / f"whole-{name}"))
 
 
@@ -126,9 +130,9 @@ def test_an_interruption_leaves_the_beginning(tmp_path, name, stop):
         raise stop
 
     with pytest.raises(stop):
-        write_resumable(tmp_path / name, Content({"a": 1}, images, LABELS, ()))
+        write_resumable(tmp_path / name, **given(images))
     assert not (tmp_path / name).exists()
-    assert write_resumable(tmp_path / name, content([])) == 3
+    assert write_resumable(tmp_path / name, **content([])) == 3
     assert same(tmp_path / name, whole(tmp_path / f"whole-{name}"))
 
 
@@ -140,7 +144,7 @@ def test_an_error_leaves_nothing(tmp_path, name, error):
         raise error
 
     with pytest.raises(type(error)):
-        write_resumable(tmp_path / name, Content({"a": 1}, images, LABELS, ()))
+        write_resumable(tmp_path / name, **given(images))
     assert everything_below(tmp_path) == []
 
 
@@ -148,10 +152,10 @@ def test_an_error_leaves_nothing(tmp_path, name, error):
 def test_two_processes_do_not_write_one_archive(tmp_path, name):
     def images(start):
         with pytest.raises(UserError, match="in use by another process"):
-            write_resumable(tmp_path / name, content([]))
+            write_resumable(tmp_path / name, **content([]))
         yield from PNGS[start:]
 
-    write_resumable(tmp_path / name, Content({"a": 1}, images, LABELS, ()))
+    write_resumable(tmp_path / name, **given(images))
     assert same(tmp_path / name, whole(tmp_path / f"whole-{name}"))
 
 
@@ -161,7 +165,7 @@ def stopped_preparation(source, out, resample):
         "import os, sys\n"
         "from pathlib import Path\n"
         "from stylegan.datasets import archive, prepare\n"
-        "from stylegan.datasets.survey import Choices\n"
+        "from stylegan.datasets import Choices\n"
         "done = []\n"
         "def encode(image):\n"
         "    done.append(image)\n"
@@ -188,7 +192,7 @@ def test_a_stopped_preparation_ends_as_one_that_was_not(tmp_path, name, resample
 
 def test_the_archive_of_a_resumed_zip_is_read_by_zipfile(tmp_path):
     kill_a_writer(tmp_path / "x.zip")
-    write_resumable(tmp_path / "x.zip", content([]))
+    write_resumable(tmp_path / "x.zip", **content([]))
     with zipfile.ZipFile(tmp_path / "x.zip") as file:
         assert file.testzip() is None
         assert [file.read(f"00000/img{n:08d}.png") for n in range(COUNT)] == PNGS

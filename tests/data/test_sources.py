@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stylegan.datasets import Choices
 from stylegan.datasets.prepare import prepare
 from stylegan.datasets.resize import area_mean, cropped, fits
 from stylegan.datasets.sources import open_source
-from stylegan.datasets.survey import Choices
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
 from tests.data.samples import dataset_json, encoded, everything_below, noise, pngs, write_folder
@@ -146,7 +146,7 @@ def test_celeba_hq_keeps_its_whole_images(tmp_path):
     files["CelebAMask-HQ-attribute-anno.txt"] = listed.encode()
     made = prepare(write_folder(tmp_path / "hq", files), tmp_path / "out.zip", progress=False)
     assert (made.kind, made.crop, made.resolution, made.count) == ("CelebA-HQ", "centre", 16, 3)
-    assert made.label_size == 40
+    assert made.numbers == 40
 
 
 @pytest.mark.parametrize(
