@@ -65,17 +65,14 @@ def _near(rng: np.random.Generator, n: int) -> Floats:
     return np.maximum(rng.standard_normal((n, DIM)) + 0.15, 0)
 
 
-def _far(rng: np.random.Generator, n: int) -> Floats:
-    return np.maximum(1.2 * rng.standard_normal((n, DIM)) + 0.8, 0)
-
-
-def _heavy(rng: np.random.Generator, n: int) -> Floats:
-    return _near(rng, n) * rng.lognormal(0, 0.4, (n, 1))
-
-
-# Of generated features; the real ones are `_same`.
-FEATURES = {"same": _same, "near": _near, "far": _far, "heavy tails": _heavy}
-LENGTHS: Mapping[str, Callable[[np.random.Generator, int], Floats]] = {
+Law = Callable[[np.random.Generator, int], Floats]
+FEATURES: Mapping[str, Law] = {  # Of generated features; the real ones are `_same`.
+    "same": _same,
+    "near": _near,
+    "far": lambda rng, n: np.maximum(1.2 * rng.standard_normal((n, DIM)) + 0.8, 0),
+    "heavy tails": lambda rng, n: _near(rng, n) * rng.lognormal(0, 0.4, (n, 1)),
+}
+LENGTHS: Mapping[str, Law] = {
     "normal": lambda rng, n: 10 + rng.standard_normal(n),
     "exponential": lambda rng, n: rng.exponential(1, n),
     "lognormal, sigma 1": lambda rng, n: rng.lognormal(0, 1, n),

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,7 @@ class Trial:
         """Wait until all processes of the training have ended, or fail after a minute."""
         mark = f"{_MARK}={out}".encode()
         end = time.monotonic() + 60
-        while left := [pid for pid in _processes() if mark in _environment(pid) and is_alive(pid)]:
+        while left := [pid for pid in _marked(mark) if is_alive(pid)]:
             if time.monotonic() > end:
                 raise click.ClickException(f"{out}: processes {left} are left")
             time.sleep(0.02)
@@ -218,15 +218,12 @@ def _send(number: int, victims: Sequence[int]) -> None:
             os.kill(pid, number)
 
 
-def _processes() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def _environment(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
+def _marked(mark: bytes) -> Iterator[int]:
+    """Processes with this in their environment."""
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in path.read_bytes().split(b"\0"):
+                yield int(path.parent.name)
 
 
 def descendants(pid: int) -> list[int]:

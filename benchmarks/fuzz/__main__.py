@@ -136,13 +136,6 @@ def _ending(status: int) -> str:
     return f"the process exited with {os.WEXITSTATUS(status)}"
 
 
-def _copied(file: Path) -> Reader:
-    def make(folder: Path) -> Path:
-        return Path(shutil.copyfile(file, folder / file.name))
-
-    return replace(READERS["pickle"], make=make)
-
-
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(READERS)), metavar="[READER]...")
 @click.option("--count", type=click.IntRange(min=1), default=3000, show_default=True)
@@ -156,7 +149,10 @@ def main(names: tuple[str, ...], count: int, seed: int, file: Path | None) -> No
         raise click.UsageError("--file takes one READER")
     chosen = {name: READERS[name] for name in names or READERS}
     if file is not None:
-        chosen = {name: replace(reader, make=_copied(file).make) for name, reader in chosen.items()}
+        reader = replace(
+            READERS[names[0]], make=lambda folder: shutil.copyfile(file, folder / file.name)
+        )
+        chosen = {names[0]: reader}
     total: Counter[str] = Counter()
     longest, failed = 0.0, 0
     whole = sum(reader.share for reader in chosen.values())

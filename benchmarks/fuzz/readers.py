@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -114,20 +115,19 @@ def _of_format(kind: str) -> Callable[[Path], Path]:
     return make
 
 
-def _png(folder: Path) -> Path:
-    path = folder / "x.png"
-    path.write_bytes(encode_png(IMAGE))
-    return path
+def _file(name: str, content: Callable[[], bytes]) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        (folder / name).write_bytes(content())
+        return folder / name
+
+    return make
 
 
 def _read_images(path: Path) -> None:
-    opened = open_source(path)
-    try:
+    with closing(open_source(path)) as opened:
         for index in range(len(opened)):
             opened.header(index)
             opened.read(index)
-    finally:
-        opened.close()
 
 
 def _tar(folder: Path) -> Path:
@@ -138,12 +138,6 @@ def _tar(folder: Path) -> Path:
                 info = tarfile.TarInfo(f"{k:05d}.{ending}")
                 info.size = len(data)
                 file.addfile(info, io.BytesIO(data))
-    return path
-
-
-def _tfrecords(folder: Path) -> Path:
-    path = folder / "x.tfrecords"
-    path.write_bytes(record(example()) * 2)
     return path
 
 
@@ -159,12 +153,6 @@ def _database(folder: Path) -> Path:
         writing.put(b"8-00000", encode_png(IMAGE))
     (folder / "lock.mdb").unlink()
     return folder / "data.mdb"
-
-
-def _config_file(folder: Path) -> Path:
-    path = folder / "config.json"
-    path.write_text(config_text(_config()))
-    return path
 
 
 def _run(folder: Path) -> Path:
@@ -276,10 +264,14 @@ READERS: Mapping[str, Reader] = {
         mutate=(mutants.of_json,) * 3,
     ),
     "tar": Reader(make=_tar, read=_read_images, mutate=(mutants.of_members,)),
-    "TFRecords": Reader(make=_tfrecords, read=_read_images, mutate=(_of_records,)),
+    "TFRecords": Reader(
+        make=_file("x.tfrecords", lambda: record(example()) * 2),
+        read=_read_images,
+        mutate=(_of_records,),
+    ),
     "LMDB": Reader(make=_database, read=_read_images),
     "PNG": Reader(
-        make=_png,
+        make=_file("x.png", lambda: encode_png(IMAGE)),
         read=lambda path: decode(path.read_bytes(), str(path)),
         mutate=(mutants.of_chunks,) * 2,
         memory=_DECODED,
@@ -292,7 +284,11 @@ READERS: Mapping[str, Reader] = {
         )
         for kind in ("JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
     },
-    "configuration": Reader(make=_config_file, read=read_config, mutate=(mutants.of_json,) * 3),
+    "configuration": Reader(
+        make=_file("config.json", lambda: config_text(_config()).encode()),
+        read=read_config,
+        mutate=(mutants.of_json,) * 3,
+    ),
     "run.json": Reader(make=_run, read=_read_run, mutate=(mutants.of_json,) * 3),
     "log": Reader(make=_beside("log.jsonl"), read=_read_run, mutate=(mutants.of_lines,) * 3),
     "metrics of a run": Reader(

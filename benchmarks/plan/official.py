@@ -128,10 +128,11 @@ def check_line() -> str:
     found = comparisons(v100())
     far = worst(found)
     held_out = worst([c for c in found if c.held_out])
+    size = held_out.time.resolution
     return (
         f"model of time: within {abs(far.deviation):.0%} of the {len(found)} published times on"
         f" V100s ({sum(c.held_out for c in found)} of them held out, at most"
-        f" {abs(held_out.deviation):.0%} off: {_place(held_out.time)})"
+        f" {abs(held_out.deviation):.0%} off: {size}x{size} on {held_out.time.gpus})"
     )
 
 
@@ -157,10 +158,6 @@ def parameters_line() -> str:
         f" {gpu.step_seconds * 1e3:.1f} ms per step and GPU; {gpu.link_bytes_per_s / 1e9:.0f} GB/s"
         " between GPUs (given)"
     )
-
-
-def _place(time: OfficialTime) -> str:
-    return f"{time.resolution}x{time.resolution} on {time.gpus}"
 
 
 def _days(seconds: float) -> str:

@@ -162,9 +162,6 @@ def _agreement(found: Agreement, pairs: dict[frozenset[str], Comparison]) -> lis
     ):
         both = [both for both in found.reversed if pairs[frozenset(both)].differ is differ]
         if both:
-            said.append(f"The other way round{words}: {_pairs(both)}.")
+            listed = ", ".join(f"{a} and {b}" for a, b in both)
+            said.append(f"The other way round{words}: {listed}.")
     return said
-
-
-def _pairs(both: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{a} and {b}" for a, b in both)

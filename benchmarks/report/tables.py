@@ -79,10 +79,6 @@ def _without_space(name: str) -> str:
     return re.sub(r"^ls_[zw]", "ls", re.sub(r"^ppl_[zw]", "ppl_", name))
 
 
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One line in one column, over its seeds."""
@@ -92,7 +88,8 @@ class Cell:
     @property
     def done(self) -> tuple[Outcome, ...]:
         """Those with a number."""
-        return tuple(o for o in self.outcomes if o.state == "done" and _is_number(o.value))
+        done = (o for o in self.outcomes if o.state == "done" and o.value is not None)
+        return tuple(o for o in done if math.isfinite(o.value or 0))
 
     @property
     def sample(self) -> Sample | None:

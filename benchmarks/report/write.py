@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from benchmarks.folder import Outcome
@@ -119,7 +120,7 @@ def plain(text: str) -> str:
 
 
 def _markdown_section(section: Section, pictures: Pictures) -> list[str]:
-    blocks = [f"## {plain(section.request.title)}", _code(section.request.command)]
+    blocks = [f"## {plain(section.request.title)}", indent(section.request.command, "    ")]
     blocks.append("\n".join(f"- {plain(word)}: {plain(said)}" for word, said in facts(section)))
     blocks.append("\n".join(_markdown_table(section)))
     blocks.append("\n".join(plain(said) + "  " for said in legend(section)).rstrip())
@@ -142,10 +143,6 @@ def _markdown_section(section: Section, pictures: Pictures) -> list[str]:
         blocks.append("### Training")
         blocks += [f"![{plain(picture.alt)}]({picture.name})" for picture in pictures.curves]
     return [block for block in blocks if block]
-
-
-def _code(command: str) -> str:
-    return "\n".join("    " + line for line in command.splitlines())
 
 
 def _markdown_table(section: Section) -> list[str]:

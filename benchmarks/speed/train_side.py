@@ -224,7 +224,9 @@ def plain_step(case: Case) -> Callable[[], Tensor]:
         batch = MicroBatch.of(next(batches), share, 0.0, runtime.device)
         with plain_layers():
             loss = _plain_steps(steps, random, batch, adams)
-        _plain_ema(average, state.G, beta)
+        with torch.no_grad():
+            for old, new in zip(average.parameters(), state.G.parameters(), strict=True):
+                old.copy_(new + beta * (old - new))
         state.nimg += case.minibatch
         return loss
 
@@ -251,9 +253,3 @@ def _plain_steps(
     torch.autograd.backward(value)
     adams[state.G].step()
     return value.detach()
-
-
-def _plain_ema(average: nn.Module, network: nn.Module, beta: float) -> None:
-    with torch.no_grad():
-        for old, new in zip(average.parameters(), network.parameters(), strict=True):
-            old.copy_(new + beta * (old - new))

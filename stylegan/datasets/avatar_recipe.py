@@ -6,7 +6,6 @@ below is part of the data set: change one and raise `RECIPE_VERSION`.
 
 import colorsys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -148,16 +147,11 @@ PART_JITTER = {
 Choice = TypeVar("Choice")
 
 
-@dataclass(frozen=True)
-class Face:
-    """One face before drawing."""
+def draw_face(seed: int, index: int) -> tuple[dict[str, Any], set[str]]:
+    """Face number `index` of the data set `seed`, both in [0, 2^64); depends on nothing else.
 
-    options: Mapping[str, Any]  # Options of DiceBear's ``Avatar``
-    present: frozenset[str]  # Those of `ATTRIBUTES` that hold
-
-
-def draw_face(seed: int, index: int) -> Face:
-    """Face number `index` of the data set `seed`, both in [0, 2^64); depends on nothing else."""
+    Returns options of DiceBear's ``Avatar``, and those of `ATTRIBUTES` that hold.
+    """
     key = np.array([seed, index], dtype=np.uint64)
     draw = _Draw(np.random.Generator(np.random.Philox(key=key)))
     head, has_hair_on_head, head_present = _draw_head(draw)
@@ -165,7 +159,7 @@ def draw_face(seed: int, index: int) -> Face:
     colours, colour_present = _draw_colours(draw, hair_shows=has_hair_on_head or has_beard)
     # DiceBear draws the jitter of the parts from its own seed.
     options = {"seed": f"{seed}-{index}"} | head | features | colours | _draw_pose(draw)
-    return Face(options, frozenset(head_present | feature_present | colour_present))
+    return options, head_present | feature_present | colour_present
 
 
 class _Draw:
@@ -187,7 +181,8 @@ class _Draw:
 
     def near(self, colour: str, spread: Spread) -> str:
         """A colour near `colour`."""
-        hue, saturation, value = colorsys.rgb_to_hsv(*(byte / 255 for byte in _bytes(colour)))
+        rgb = (byte / 255 for byte in bytes.fromhex(colour.removeprefix("#")))
+        hue, saturation, value = colorsys.rgb_to_hsv(*rgb)
         return _colour(
             hue + self.between((-spread.hue, spread.hue)),
             saturation * (1 + self.between((-spread.saturation, spread.saturation))),
@@ -295,10 +290,6 @@ def _draw_pose(draw: _Draw) -> dict[str, Any]:
         "translateY": draw.between(SHIFT_Y_PERCENT),
         "flip": draw.one_of(("none", "horizontal")),
     }
-
-
-def _bytes(colour: str) -> bytes:
-    return bytes.fromhex(colour.removeprefix("#"))
 
 
 def _colour(hue: float, saturation: float, value: float) -> str:

@@ -34,7 +34,7 @@ _WORTH_A_WORKER = 500  # images; a worker takes seconds to start
 
 def sample_attributes(seed: int, index: int) -> np.ndarray:
     """Labels of one avatar without drawing it: uint8 [27], 0 or 1, in the order of `ATTRIBUTES`."""
-    present = draw_face(seed, index).present
+    _, present = draw_face(seed, index)
     return np.array([name in present for name in ATTRIBUTES], dtype=np.uint8)
 
 
@@ -44,7 +44,8 @@ def render(seed: int, index: int, resolution: int) -> tuple[np.ndarray, np.ndarr
     from dicebear import Avatar
     from resvg_py import svg_to_bytes
 
-    svg = Avatar(style, dict(draw_face(seed, index).options)).to_string()
+    options, _ = draw_face(seed, index)
+    svg = Avatar(style, options).to_string()
     png = svg_to_bytes(svg_string=svg, width=resolution, height=resolution, skip_system_fonts=True)
     pixels = np.asarray(Image.open(io.BytesIO(bytes(png))).convert("RGB"))  # [R, R, 3]
     return pixels.transpose(2, 0, 1), sample_attributes(seed, index)

@@ -46,7 +46,7 @@ class Stage:
         self._choose = choose
         self._recipe = self.start
         self._kept: dict[Recipe, ui.element] = {}
-        self._easel = Easel(studio.png, self._show, self._fail)
+        self._easel = Easel(studio.png, self._show, lambda reason: self._error.set_text(reason))
         with ui.element("div").classes("stage"):
             self._frame = ui.element("div").classes("frame")
             with self._frame:
@@ -60,8 +60,8 @@ class Stage:
                 ui.button("Keep", icon="push_pin", on_click=self._keep).props(
                     "flat no-caps no-wrap"
                 )
-                reset = ui.button("Reset", icon="restart_alt", on_click=self._reset)
-                reset.props("flat no-caps no-wrap")
+                reset = ui.button("Reset", icon="restart_alt")
+                reset.on_click(lambda: choose(self.start)).props("flat no-caps no-wrap")
             with ui.element("div").classes("made-by"):
                 self._command = ui.html(tag="code")
                 copy = ui.button(icon="content_copy", on_click=self._copy).props("flat round dense")
@@ -91,15 +91,9 @@ class Stage:
         self._command.set_content(unbroken(self._studio.command(recipe)))
         self._error.set_text("")
 
-    def _fail(self, reason: str) -> None:
-        self._error.set_text(reason)
-
     def _copy(self) -> None:
         ui.clipboard.write(self._studio.command(self._recipe))
         ui.notify("Copied", timeout=1000)
-
-    def _reset(self) -> Awaitable[None]:
-        return self._choose(self.start)
 
     def _keep(self) -> None:
         recipe = self._recipe

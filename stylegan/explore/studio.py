@@ -71,7 +71,7 @@ class Easel:
         self,
         draw: Callable[[Recipe], Awaitable[object]],
         show: Callable[[Recipe], None],
-        fail: Callable[[str], None],
+        fail: Callable[[str], object],
     ) -> None:
         self._draw, self._show, self._fail = draw, show, fail
         self._wanted: Recipe | None = None

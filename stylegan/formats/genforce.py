@@ -119,7 +119,10 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any,
     Progress and settings are looked up in `about`, all that the file holds.
     """
     named = {name: Weights(state, path, name or "network") for name, state in parts.items()}
-    hammer = "model_kwargs_init" in about or any(map(_is_hammer, parts.values()))
+    endings = (".noise_strength", ".filter", "output.weight")
+    hammer = "model_kwargs_init" in about or any(
+        str(name).endswith(endings) for state in parts.values() for name in state
+    )
     names = _HAMMER if hammer else _GENFORCE
     settings = read_settings(about.get("model_kwargs_init"), path)
     generators = {name: weights for name, weights in named.items() if is_generator(parts[name])}
@@ -152,12 +155,6 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any,
         lod=lod,
         nimg=_images(about),
         notes=notes,
-    )
-
-
-def _is_hammer(state: Mapping[Any, Any]) -> bool:
-    return any(
-        str(name).endswith((".noise_strength", ".filter", "output.weight")) for name in state
     )
 
 

@@ -65,7 +65,11 @@ def _parts(tree: Mapping[str, Any]) -> dict[str, Mapping[Any, Any]]:
     known = {name: state for name, state in named.items() if _layout(state) is not None}
     if known:
         averaged = [n for n in known if any(word in n.lower() for word in _AVERAGED)]
-        generators = [name for name, state in known.items() if _draws(state)]
+        generators = [
+            name
+            for name, state in known.items()
+            if any(each.is_generator(state) for each in LAYOUTS)
+        ]
         chosen = [name for name in averaged if name in generators] or generators or list(known)
         return {"": known[chosen[0]]}
     if len(named) == 1:  # {"state_dict": {"generator": ...}}
@@ -82,10 +86,6 @@ def _bare(state: Mapping[Any, Any]) -> Mapping[Any, Any]:
     if state and all(isinstance(name, str) and name.startswith(_PARALLEL) for name in state):
         return {name.removeprefix(_PARALLEL): value for name, value in state.items()}
     return state
-
-
-def _draws(state: Mapping[Any, Any]) -> bool:
-    return any(layout.is_generator(state) for layout in LAYOUTS)
 
 
 def _layout(state: Mapping[Any, Any]) -> Layout | None:

@@ -1,7 +1,6 @@
 """Names of metrics to be measured during training: ``fid10k``, ``kid5k_full``, ``ppl_wend``."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -107,7 +106,10 @@ def parse_metric(name: str, wanted: MetricSettings) -> NamedMetric:
         values |= {"reals": "full"} if full else {}
     if count is not None:
         values["num"] = int(count.removesuffix("k")) * (1000 if count.endswith("k") else 1)
-    _check_number(name, entry, values)
+    fewest = METRICS[entry].fewest
+    num = values.get("num", METRICS[entry].settings.num)
+    if num < fewest:  # in words that know no options of another command line
+        raise UserError(f"--metrics: {name} needs {fewest} images or more, got {num}")
     kind: Any = METRICS[entry].settings
     try:
         settings = kind(**values)
@@ -124,14 +126,6 @@ def _features(name: str, entry: str, network: Features) -> Features:
             f"--metrics: {name} needs class scores, and {network} has none: leave it out"
         )
     return METRICS[entry].features(network)
-
-
-def _check_number(name: str, entry: str, values: Mapping[str, Any]) -> None:
-    """Refuse too few images, in words that know no options of another command line."""
-    fewest = METRICS[entry].fewest
-    num = values.get("num", METRICS[entry].settings.num)
-    if num < fewest:
-        raise UserError(f"--metrics: {name} needs {fewest} images or more, got {num}")
 
 
 def network_of(settings: Sampling) -> tuple[str, str] | None:

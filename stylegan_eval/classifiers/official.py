@@ -183,9 +183,10 @@ def load_official(path: Path, device: torch.device) -> AttributeClassifier:
         made = OfficialClassifiers(networks, size).eval()
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+    names = [match[2] if (match := _NAME.fullmatch(f.stem)) else f.stem for f in files]
     digest = hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
     return AttributeClassifier(
-        record=_record(size, [_attribute(file) for file in files]),
+        record=_record(size, names),
         network=made.to(device),
         device=device,
         sha256=digest,
@@ -224,8 +225,3 @@ def _record(resolution: int, names: list[str]) -> ClassifierRecord:
         lrate=0.0,
         version="",
     )
-
-
-def _attribute(file: Path) -> str:
-    match = _NAME.fullmatch(file.stem)
-    return match[2] if match else file.stem

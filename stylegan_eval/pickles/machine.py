@@ -167,10 +167,6 @@ def _tuple(machine: _Machine, size: int) -> None:
     machine.stack.append(tuple(reversed([machine.pop() for _ in range(size)])))
 
 
-def _pop_mark(machine: _Machine, _argument: Any) -> None:
-    machine.since_mark()
-
-
 def _pop(machine: _Machine, _argument: Any) -> None:
     if machine.marks and machine.marks[-1] == len(machine.stack):
         machine.marks.pop()
@@ -178,27 +174,17 @@ def _pop(machine: _Machine, _argument: Any) -> None:
         machine.pop()
 
 
-def _stack_global(machine: _Machine, _argument: Any) -> None:
-    name, module = machine.pop(), machine.pop()
-    machine.name(module, name)
-
-
-def _set_item(machine: _Machine, _argument: Any) -> None:
-    value, key = machine.pop(), machine.pop()
-    machine.set_items([key, value])
-
-
 def _protocol(_machine: _Machine, number: int) -> None:
     if number > _PROTOCOL:
         raise UserError(f"is of protocol {number}, expected at most {_PROTOCOL}")
 
 
-_Step = Callable[[_Machine, Any], None]
+_Step = Callable[[_Machine, Any], object]
 _STEPS: Mapping[str, _Step] = MappingProxyType(
     {
         "MARK": lambda m, _: m.marks.append(len(m.stack)),
         "POP": _pop,
-        "POP_MARK": _pop_mark,
+        "POP_MARK": lambda m, _: m.since_mark(),
         "TUPLE": lambda m, _: m.stack.append(tuple(m.since_mark())),
         "EMPTY_LIST": lambda m, _: m.stack.append([]),
         "LIST": lambda m, _: m.stack.append(m.since_mark()),
@@ -206,7 +192,7 @@ _STEPS: Mapping[str, _Step] = MappingProxyType(
         "DICT": lambda m, _: m.stack.append(m.pairs(m.since_mark())),
         "APPEND": lambda m, _: m.append([m.pop()]),
         "APPENDS": lambda m, _: m.append(m.since_mark()),
-        "SETITEM": _set_item,
+        "SETITEM": lambda m, _: m.set_items([m.pop(), m.pop()][::-1]),
         "SETITEMS": lambda m, _: m.set_items(m.since_mark()),
         "PUT": lambda m, number: m.remember(number),
         "BINPUT": lambda m, number: m.remember(number),
@@ -217,7 +203,7 @@ _STEPS: Mapping[str, _Step] = MappingProxyType(
         "LONG_BINGET": lambda m, number: m.recall(number),
         # Names with dots are told apart by the space between module and name.
         "GLOBAL": lambda m, both: m.name(*both.split(" ", 1)),
-        "STACK_GLOBAL": _stack_global,
+        "STACK_GLOBAL": lambda m, _: m.name(*reversed((m.pop(), m.pop()))),
         "REDUCE": lambda m, _: m.make(m.pop(), m.pop()),
         "NEWOBJ": lambda m, _: m.make(m.pop(), m.pop()),
         "BUILD": lambda m, _: m.build(m.pop()),

@@ -70,7 +70,8 @@ def _network(made: Any, parts: tuple[str, ...]) -> PickledNetwork:
     version = state.get("version")
     if type(version) is not int or version not in VERSIONS:
         shown = version if type(version) is int and abs(version) < 2**31 else "unknown"
-        raise UserError(f"holds a network of layout {shown}, expected {_either(VERSIONS)}")
+        known = f"{', '.join(map(str, VERSIONS[:-1]))} or {VERSIONS[-1]}"
+        raise UserError(f"holds a network of layout {shown}, expected {known}")
     name = _text(state, "name")
     components = state.get("components", {})
     if not isinstance(components, dict) or not components.keys() <= set(parts):
@@ -134,7 +135,3 @@ def _variables(network: str, variables: Any) -> Iterator[tuple[str, NDArray[Any]
 
 def _number(value: Any) -> NDArray[Any] | None:
     return np.array(value, np.float32) if type(value) in (int, float) else None
-
-
-def _either(values: tuple[int, ...]) -> str:
-    return f"{', '.join(map(str, values[:-1]))} or {values[-1]}"

@@ -167,10 +167,6 @@ def _shape(_name: Name, args: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(args[0])
 
 
-def _opaque(_name: Name, _args: tuple[Any, ...]) -> _Opaque:
-    return _Opaque()
-
-
 def _never(name: Name, _args: tuple[Any, ...]) -> Any:
     raise UserError(f"uses {name} as a function")
 
@@ -208,6 +204,6 @@ _MAKERS: Mapping[Name, Maker] = MappingProxyType(
         ),
         **dict.fromkeys(_names("collections", "OrderedDict"), _ordered),
         **dict.fromkeys(_names("torch", "Size"), _shape),
-        **dict.fromkeys(_HARMLESS, _opaque),
+        **dict.fromkeys(_HARMLESS, lambda _name, _args: _Opaque()),
     }
 )

@@ -105,7 +105,7 @@ def test_the_recipe_has_not_moved():
 
 
 def test_the_options_are_of_plain_types():
-    for value in draw_face(0, 0).options.values():
+    for value in draw_face(0, 0)[0].values():
         assert type(value) in (int, float, str, list)
 
 
