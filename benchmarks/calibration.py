@@ -35,6 +35,7 @@ from stylegan_eval.metrics.kid import kernel_distance
 from stylegan_eval.metrics.separability import conditional_entropy, score_stderr, separability
 from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.results.formatting import with_error
+from stylegan_eval.results.paired import of_shared
 
 DIM = 16
 NAME = "calibration"
@@ -84,8 +85,15 @@ MISTAKES = {"20 % mistakes": 0.2, "2 % mistakes": 0.02, "0.1 % mistakes": 1e-3, 
 def of_features(fake: Floats, real: Floats, rng: np.random.Generator) -> dict[str, Measured]:
     """All metrics of images, of their features [N, D] and [M, D]."""
     found: dict[str, Measured] = {}
-    groups = [FeatureStats.of(part, "d") for part in np.array_split(fake, 20)]
-    frechet = estimate(FrechetTo(FeatureStats.of(real, "d")), groups, real)
+    distance = FrechetTo(FeatureStats.of(real, "d"))
+    frechet, other = (
+        estimate(distance, [FeatureStats.of(part, "d") for part in np.array_split(x, 20)], real)
+        for x in (fake, _near(rng.spawn(1)[0], len(fake)))
+    )
+    if frechet.stderr is not None and other.stderr is not None:
+        held = math.hypot(frechet.stderr, other.stderr)
+        of_both = math.hypot(held, math.sqrt(of_shared(frechet.projected, other.projected)))
+        found["fid, difference from near"] = (frechet.value - other.value, held, of_both)
     for name, value, error in (
         ("fid", frechet.value, frechet.stderr),
         ("fid_inf", frechet.limit, frechet.limit_stderr),

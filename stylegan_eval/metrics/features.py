@@ -52,6 +52,7 @@ class FeatureCollector:
     _sizes: Counter[Size] = field(default_factory=Counter, init=False)
     _moments: list[StatsAccumulator] = field(default_factory=list, init=False)
     _sample: list[Tensor] = field(default_factory=list, init=False)
+    _sample_at: list[int] = field(default_factory=list, init=False)
     _vectors: list[NDArray[np.float32]] = field(default_factory=list, init=False)
     _positions: list[int] = field(default_factory=list, init=False)
     _classes: list[ClassSums] = field(default_factory=list, init=False)
@@ -95,6 +96,7 @@ class FeatureCollector:
             self._moments[0].add(features)
             rows = [row for row, at in enumerate(positions) if at in self.sampled]
             self._sample.append(features[rows])
+            self._sample_at.extend(positions[row] for row in rows)
         if "vectors" in self.kinds:
             self._vectors.append(features.float().cpu().numpy())
             self._positions.extend(positions)
@@ -107,7 +109,8 @@ class FeatureCollector:
         arrays: dict[str, NDArray[Any]] = _of_sizes(self._sizes)
         for moments in self._moments:
             stats = moments.result()
-            sample = torch.cat(self._sample).float().cpu().numpy()
+            # In the order of the images: those of unlike sizes came apart.
+            sample = torch.cat(self._sample).float().cpu().numpy()[np.argsort(self._sample_at)]
             arrays |= {**stats.arrays(), "scatter": pack(stats.scatter), "sample": sample}
         if self._vectors:
             arrays["vectors"] = np.concatenate(self._vectors)[np.argsort(self._positions)]

@@ -13,6 +13,7 @@ from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.frechet import FrechetTo, Gaussian, Gradient
 from stylegan_eval.metrics.naming import Value, error_details, inception_name
+from stylegan_eval.results.paired import projected
 from stylegan_eval.results.significance import known
 from stylegan_eval.settings.image_metrics import FidSettings
 
@@ -31,6 +32,7 @@ class Estimate(NamedTuple):
     limit_stderr: float | None = None
     of_reals: float | None = None
     """What redrawn real images add to the squares of both errors; None where unknown."""
+    projected: str = ""  # How the real images move the value, see `results.paired`
 
     def redrawn(self, stderr: float | None) -> float | None:
         """Standard error with the real images redrawn as well."""
@@ -64,9 +66,9 @@ def estimate(
     of_whole = influence_variance(groups, whole, gradient)
     if whole.count // 2 <= dim:
         of_reals = _of_reals(gradient, distance.b, 0.0, whole.count)
-        return Estimate(value, _root(of_whole / whole.count, value), of_reals=of_reals)
+        return Estimate(value, _root(of_whole / whole.count, value), None, None, *of_reals)
     halves = _parts(groups, 2)
-    with_gradients = [distance.with_gradient(half) for half, _ in halves]
+    with_gradients = [distance.with_gradient(half, sample) for half, _ in halves]
     of_halves = [
         influence_variance(members, half, slope)
         for (half, members), (_, slope) in zip(halves, with_gradients, strict=True)
@@ -75,9 +77,11 @@ def estimate(
     noise = (float(np.mean(of_halves)) - of_whole) / (x[1] - x[0]) * x[0]
     noise = min(max(noise, 0.0), of_whole)  # b / N
     stderr = _root((of_whole - noise / 2) / whole.count, value)
-    of_reals = _of_reals(gradient, distance.b, noise, whole.count)
+    # Of half the images each of the two has twice the noise.
+    apart = with_gradients[0][1].of_b - with_gradients[1][1].of_b
+    of_reals = _of_reals(gradient, distance.b, noise, whole.count, apart / 2)
     if whole.count < 8 * dim:
-        return Estimate(value, stderr, of_reals=of_reals)
+        return Estimate(value, stderr, None, None, *of_reals)
     quarters = [quarter for quarter, _ in _parts(groups, 4)]
     x.append(float(np.mean([1 / quarter.count for quarter in quarters])))
     of_sizes = ([value], [half for half, _ in with_gradients], [distance(q) for q in quarters])
@@ -85,21 +89,31 @@ def estimate(
     line, parabola = (float(np.polyfit(x, y, degree)[-1]) for degree in (1, 2))
     beyond = _BEYOND_PARABOLA * dim * x[0] * (parabola - line)
     limit_stderr = _root((of_whole + noise) / whole.count + beyond**2, value)
-    return Estimate(value, stderr, parabola, limit_stderr, of_reals)
+    return Estimate(value, stderr, parabola, limit_stderr, *of_reals)
 
 
-def _of_reals(gradient: Gradient, real: Gaussian, noise: float, num: int) -> float | None:
-    """Variance of the distance from the choice of real images; None where it is not known.
+def _of_reals(
+    gradient: Gradient,
+    real: Gaussian,
+    noise: float,
+    num: int,
+    apart: NDArray[np.float64] | None = None,
+) -> tuple[float | None, str]:
+    """Variance of the distance from the choice of real images, and `projected`; or None and "".
 
     `noise`: what the noise of `num` generated images adds to the variance of IF(x), here to that of
-    the real ones: it is in the error with these fixed. Of their own noise half counts.
+    the real ones: it is in the error with these fixed. Of their own noise half counts. `apart`: as
+    noisy as the influence of the real images.
     """
     if len(gradient.of_b) < 2 or real.count is None or real.count <= len(real.mean):
-        return None
+        return None, ""
     of_one = float(gradient.of_b.var(ddof=1))
     # Bounds: those of two equal distributions, where there is nothing but noise.
-    of_one -= min(noise, of_one * real.count / (num + real.count))
-    return (of_one - min(noise * min(num / real.count, 1), of_one) / 2) / real.count
+    of_fakes = min(noise, of_one * real.count / (num + real.count))
+    of_one -= of_fakes
+    of_reals = (of_one - min(noise * min(num / real.count, 1), of_one) / 2) / real.count
+    own = 0.0 if apart is None else float(apart.var(ddof=1))
+    return of_reals, projected(gradient.of_b, real.count, own)
 
 
 def influence_variance(
@@ -167,7 +181,7 @@ def fid_values(name: str, fake: ImageFeatures, real: ImageFeatures) -> list[Valu
             name=name,
             value=value,
             stderr=stderr,
-            details=error_details(result.redrawn(stderr)) if stderr else {},
+            details=error_details(result.redrawn(stderr), result.projected) if stderr else {},
             notes=[few_images_note(fake, real)],
         )
         for name, value, stderr in errors

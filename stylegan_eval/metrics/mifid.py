@@ -56,13 +56,15 @@ def mifid(settings: MifidSettings, fake: ImageFeatures, real: ImageFeatures) -> 
             f" {settings.threshold:g}: the Fréchet distance is divided by that, and there is no"
             " standard error"
         )
+    elif stderr is not None:
+        details |= error_details(distance.redrawn(stderr), distance.projected)
     return [
         Value(
             name=inception_name("mifid", "mifd", settings, fake.detector),
             value=value,
             stderr=stderr,
             protocol={"threshold": f"{settings.threshold:g}"},
-            details={**details, **(error_details(distance.redrawn(stderr)) if stderr else {})},
+            details=details,
             notes=notes,
         )
     ]

@@ -9,6 +9,7 @@ import torch
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.networks import NETWORKS
+from stylegan_eval.results.paired import PROJECTED
 from stylegan_eval.results.results import REDRAWN, Row, one_note
 from stylegan_eval.settings.image_metrics import (
     FeatureSettings,
@@ -31,14 +32,16 @@ class Value:
     """What a reader must know before quoting it; empty ones count for nothing."""
 
 
-def error_details(redrawn: float | None = None) -> dict[str, str]:
+def error_details(redrawn: float | None = None, projected: str = "") -> dict[str, str]:
     """Say in a row what its standard error holds: the generated images redrawn, the reals fixed.
 
     Two generators measured on the same real images differ by that noise alone.
 
-    `redrawn`: standard error with the real images redrawn as well, where it is known.
+    `redrawn`: standard error with the real images redrawn as well, where it is known; `projected`:
+    see `results.paired`.
     """
     of_both = {} if redrawn is None else {REDRAWN: f"{redrawn:.4g}"}
+    of_both |= {PROJECTED: projected} if projected else {}
     return {"stderr": "reals-fixed", **of_both}
 
 

@@ -17,6 +17,7 @@ from stylegan_eval.report.tables import (
     lines_of,
     order,
     protocol,
+    undecided,
     unlike,
     value,
 )
@@ -59,6 +60,7 @@ def summary_part(subjects: Sequence[Subject]) -> str:
         shell.note(_reading(lines, several=several)),
         shell.table("Results", heads, (_line(line, measured, known) for line in lines)),
         *map(shell.note, _unlike(lines)),
+        _undecided(lines),
         _notes(lines),
         "<h3>Protocols</h3>",
         shell.terms((known[row.defining], protocol(row)) for row in _one_of_each(subjects)),
@@ -75,7 +77,10 @@ def _one_of_each(subjects: Sequence[Subject]) -> list[Measured]:
 
 
 def _reading(lines: Sequence[Line], *, several: bool) -> str:
-    said = "Value ± standard error of the measurement, where one is known."
+    said = (
+        "Value ± standard error of the measurement, where one is known: of other generated images,"
+        " the real ones held fixed."
+    )
     if not several:
         return said
     tested = sum(pair.p is not None for line in lines for pair in line.pairs)
@@ -86,6 +91,10 @@ def _reading(lines: Sequence[Line], *, several: bool) -> str:
     if tested:
         pairs = f"{tested} pairs" if tested > 1 else "one pair"
         said += f" Beyond noise is p < {LEVEL:g}, by Holm's rule over {pairs} of this table."
+    said += (
+        " The noise of a difference holds other real images too where it is known, less what they"
+        " move alike."
+    )
     return said + " Another training of the same network may differ by more."
 
 
@@ -125,6 +134,11 @@ def _unlike(lines: Sequence[Line]) -> list[str]:
         f" the lines of {', '.join(metrics)}."
         for columns, metrics in unlike(lines).items()
     ]
+
+
+def _undecided(lines: Sequence[Line]) -> str:
+    words = undecided(lines)
+    return f"<h3>What would settle the rest</h3>{shell.items(words)}" if words else ""
 
 
 def _notes(lines: Sequence[Line]) -> str:

@@ -15,7 +15,16 @@ from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.comparison import DEFINING
 from stylegan_eval.results.formatting import number, with_error
 from stylegan_eval.results.measured import Measured
-from stylegan_eval.results.significance import Comparison, Sample, all_pairs, holm, order_words
+from stylegan_eval.results.paired import settling, stderr_of_difference
+from stylegan_eval.results.significance import (
+    LEVEL,
+    Comparison,
+    Sample,
+    all_pairs,
+    holm,
+    order_words,
+    with_stderr,
+)
 
 _SPACE = re.compile(r"ls_([zw])")
 SPACES = ("z", "w")
@@ -177,7 +186,12 @@ def _pairs(line: Line) -> list[Comparison]:
         for key, row in line.cells.items()
         if math.isfinite(row.value)
     }
-    return all_pairs(samples)
+    pairs = []
+    for pair in all_pairs(samples):
+        error = stderr_of_difference(line.cells[pair.a].cells, line.cells[pair.b].cells)
+        known = error is not None and pair.basis == "measurement"
+        pairs.append(with_stderr(pair, error) if known and error else pair)
+    return pairs
 
 
 def order(line: Line) -> str:
@@ -190,6 +204,18 @@ def order(line: Line) -> str:
     if len(ranked) < 2:
         return ""
     return order_words(ranked, line.differ, higher_is_better=higher_is_better(line.metric))
+
+
+def undecided(lines: Sequence[Line]) -> list[str]:
+    """What would tell neighbours in the order of a line apart, where noise does not let it."""
+    level = LEVEL / max(sum(pair.p is not None for line in lines for pair in line.pairs), 1)
+    found = []
+    for line in lines:
+        for a, b in itertools.pairwise(line.ranked):
+            if line.differ(a, b) is False:
+                words = settling(line.cells[a].cells, line.cells[b].cells, level)
+                found += [f"{line.metric}, {a} ≈ {b}: {words}."] if words else []
+    return found
 
 
 def value(row: Measured) -> str:

@@ -17,8 +17,17 @@ from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.names import csv_text, from_csv_text
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.results import COLUMNS, REDRAWN, note_lines, read_table
-from stylegan_eval.results.significance import known
+from stylegan_eval.results.paired import (
+    apart,
+    check_errors,
+    reals,
+    redrawn,
+    settling,
+    stderr_of_difference,
+    variances,
+)
+from stylegan_eval.results.results import COLUMNS, note_lines, read_table
+from stylegan_eval.results.significance import differs, known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,6 +87,8 @@ def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparis
             kept.append(_line(metric, rows, list(columns)))
             notes += [(f"{metric} in {name}", row["note"]) for name, row in rows.items()]
             notes.append((metric, _chosen_apart(rows.values())))
+            if len(columns) == 2:
+                notes.append((metric, _undecided(*rows.values())))
     if not kept and not refused:
         raise UserError(f"no metric is in two of: {', '.join(columns)}")
     import pandas as pd
@@ -120,7 +131,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
                 raise ValueError(f"not {len(COLUMNS)} cells")
             for column in ("value", "stderr"):
                 float(row[column] or "nan")
-            _redrawn(row)
+            check_errors(row)
             rows.append({name: from_csv_text(cell) for name, cell in row.items()})
     if not rows:
         raise UserError(f"{path}: no results in it")
@@ -135,37 +146,28 @@ def _differences(rows: Mapping[str, Mapping[str, str]], column: str) -> list[str
     return [f"{column} is {shown}"]
 
 
-def _reals(row: Mapping[str, str]) -> tuple[str, str, str] | None:
-    """Which real images a row was compared with, None for none: content, number, seed of choice."""
-    protocol = row["protocol"].split()
-    if not any(part.startswith("reals=") for part in protocol):
-        return None
-    chosen = "reals=random" in protocol or "reals=disjoint-halves" in protocol
-    return row["data_digest"], row["data_count"], row["seed"] if chosen else ""
-
-
-def _redrawn(row: Mapping[str, str]) -> float | None:
-    """Standard error that holds the choice of real images, where the row has it."""
-    found = dict(part.partition("=")[::2] for part in row["details"].split())
-    return float(found[REDRAWN]) if REDRAWN in found else None
-
-
-def _apart(rows: Collection[Mapping[str, str]]) -> bool:
-    return len({_reals(row) for row in rows}) > 1
-
-
 def _chosen_apart(rows: Collection[Mapping[str, str]]) -> str:
     """A note where the rows are of other real images, which their usual errors hold fixed."""
-    if not _apart(rows):
-        return ""
-    chosen = dict.fromkeys(found[2] for row in rows if (found := _reals(row)) is not None)
+    if not apart(rows):
+        known = variances(*rows) if len(rows) == 2 else None
+        held = known is not None and known[1] is None
+        return "the error of the difference holds the real images fixed" if held else ""
+    chosen = dict.fromkeys(found[2] for row in rows if (found := reals(row)) is not None)
     how = f"were chosen by seeds {', '.join(chosen)}" if len(chosen) > 1 else "are not the same"
-    if any(_redrawn(row) is None for row in rows):
+    if any(redrawn(row) is None for row in rows):
         return (
             f"the real images {how}: the errors leave out how far that moves the values; one seed"
             " and data set give the same ones to all"
         )
     return f"the real images {how}: the errors are those with the real images redrawn"
+
+
+def _undecided(a: Mapping[str, str], b: Mapping[str, str]) -> str:
+    """A note where two rows do not differ beyond noise."""
+    error = stderr_of_difference(a, b)
+    if error is None or differs(float(b["value"]) - float(a["value"]), error):
+        return ""
+    return f"no difference beyond noise: {settling(a, b)}"
 
 
 def _short(value: str, column: str) -> str:
@@ -179,9 +181,9 @@ def _line(
 ) -> dict[str, float | str]:
     line: dict[str, float | str] = {"metric": metric}
     values = {name: float(row["value"] or "nan") for name, row in rows.items()}
-    redrawn = _apart(rows.values()) and None not in map(_redrawn, rows.values())
+    of_both = apart(rows.values()) and None not in map(redrawn, rows.values())
     errors = {
-        name: known(float((_redrawn(row) if redrawn else row["stderr"]) or "nan"), values[name])
+        name: known(float((redrawn(row) if of_both else row["stderr"]) or "nan"), values[name])
         or math.nan
         for name, row in rows.items()
     }
@@ -191,8 +193,10 @@ def _line(
     if len(names) == 2:
         first, second = names
         difference = values[second] - values[first]
+        error = stderr_of_difference(rows[first], rows[second]) or math.nan
         line["difference"] = difference
-        line["in standard errors"] = difference / math.hypot(errors[first], errors[second])
+        line["difference ±"] = error
+        line["in standard errors"] = difference / error
     return line
 
 

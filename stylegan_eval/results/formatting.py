@@ -72,6 +72,16 @@ def number(value: float) -> str:
     return f"{value:.{max(decimals, 0)}f}" if abs(value) >= 1e-4 else f"{value:.3g}"
 
 
+def about(count: float) -> str:
+    """A count in two digits, rounded up.
+
+    >>> about(8), about(82_101)
+    ('8', '83,000')
+    """
+    unit = 10 ** max(len(str(math.ceil(count))) - 2, 0)
+    return f"{math.ceil(count / unit) * unit:,}"
+
+
 def with_error(value: float, error: float | None) -> str:
     """Value ± error, both to two significant digits of the error."""
     if error is None:

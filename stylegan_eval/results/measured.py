@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stylegan_eval.results.comparison import DEFINING, read_results
+from stylegan_eval.results.paired import check_errors
 from stylegan_eval.results.results import COLUMNS
 from stylegan_eval.results.significance import known
 
@@ -74,6 +75,7 @@ def from_log(row: Mapping[str, Any], source: Path) -> Measured | None:
     cells = {column: _text(row.get(column)) for column in COLUMNS}
     try:
         float(cells["value"] or "nan"), float(cells["stderr"] or "nan")
+        check_errors(cells)
     except ValueError:
         return None
     return Measured(cells=cells, source=source) if cells["metric"] else None

@@ -8,6 +8,7 @@ from typing import Literal
 
 Basis = Literal["seeds", "measurement", "unknown"]
 LEVEL = 0.05  # family-wise, over the comparisons of a table
+POWER = 0.8  # probability that a test finds what is there, where images for it are counted
 # What stands between two lines of `order_words`.
 SIGNS = (
     "< and >: better by more than that noise; ≈: no difference beyond it; ?: its size is unknown."
@@ -123,6 +124,24 @@ def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
     return None, None, "unknown"
 
 
+def with_stderr(pair: Comparison, stderr: float, freedom: float | None = None) -> Comparison:
+    """The same comparison by another standard error; not corrected yet."""
+    p = _two_sided(pair.difference, stderr, freedom)
+    return replace(pair, stderr=stderr, p=p, corrected=p, freedom=freedom)
+
+
+def differs(difference: float, stderr: float) -> bool:
+    """Whether a single normal test finds a difference."""
+    return _two_sided(difference, stderr, None) < LEVEL
+
+
+def difference_error(difference: float, level: float = LEVEL) -> float:
+    """Standard error by which a normal test finds a difference with probability `POWER`."""
+    from scipy import stats
+
+    return abs(difference) / float(stats.norm.isf(level / 2) + stats.norm.isf(1 - POWER))
+
+
 def _two_sided(difference: float, stderr: float, freedom: float | None) -> float:
     from scipy import stats
 
@@ -155,8 +174,7 @@ def pooled_pairs(samples: Mapping[str, Sample]) -> list[Comparison]:
     for pair in all_pairs({key: s for key, s in samples.items() if s.std is not None}):
         counts = [len(samples[key].values) for key in (pair.a, pair.b)]
         stderr = std * math.sqrt(sum(1 / count for count in counts))
-        p = _two_sided(pair.difference, stderr, freedom)
-        pairs.append(replace(pair, stderr=stderr, p=p, corrected=p, freedom=float(freedom)))
+        pairs.append(with_stderr(pair, stderr, float(freedom)))
     return pairs
 
 

@@ -1,0 +1,160 @@
+"""The error of a difference of two results: real images that both were measured on cancel.
+
+Given the real images, two generators differ by their own images alone. Other real images y would
+move the difference by the mean of IF_a(y) - IF_b(y), small where both are moved alike. A result
+keeps random projections of its IF(y): these subtract, and their mean square is the variance.
+"""
+
+import base64
+import math
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylegan_eval.results.formatting import about
+from stylegan_eval.results.results import REDRAWN
+from stylegan_eval.results.significance import LEVEL, difference_error, known
+
+# In `details`: scale, noise and the projections.
+PROJECTED = "reals-projected"
+_COUNT = 96  # projections: the root of their mean square is known to 7 %
+_LEVELS = 127
+
+Cells = Mapping[str, str]
+
+
+def projected(influence: NDArray[np.float64], count: int, noise: float) -> str:
+    """Text that a result keeps of how its value moves with single real images.
+
+    Parameters
+    ----------
+    influence : NDArray
+        IF(y) [n], up to a constant, of real images chosen without regard to the generator.
+    count : int
+        All real images.
+    noise : float
+        Part of the variance of `influence` that is of the generated images: their error holds it.
+    """
+    bits = np.random.Philox(key=0).random_raw(math.ceil(len(influence) * _COUNT / 64))
+    signs = np.unpackbits(bits.astype("<u8").view(np.uint8))[: len(influence) * _COUNT] * 2.0 - 1
+    spread = (influence - influence.mean()) / math.sqrt((len(influence) - 1) * count)
+    sums = spread @ signs.reshape(-1, _COUNT)
+    scale = float(np.abs(sums).max()) or 1.0
+    levels = np.round(sums * (_LEVELS / scale)).astype(np.int8)
+    text = base64.urlsafe_b64encode(levels.tobytes()).decode("ascii")
+    return f"{scale:.4g},{noise / count:.4g},{text}"
+
+
+def _sums(text: str) -> tuple[NDArray[np.float64], float]:
+    """Projections and noise."""
+    scale, noise, levels = text.split(",")
+    sums = np.frombuffer(base64.urlsafe_b64decode(levels), np.int8).astype(np.float64)
+    sums *= float(scale) / _LEVELS
+    if len(sums) != _COUNT or not (np.isfinite(sums).all() and float(noise) >= 0):
+        raise ValueError(f"{PROJECTED} are not {_COUNT} numbers")
+    return sums, float(noise)
+
+
+def of_shared(a: str, b: str) -> float:
+    """Variance of the difference of two values from the choice of the real images of both."""
+    (first, first_noise), (second, second_noise) = _sums(a), _sums(b)
+    return max(float(np.square(first - second).mean()) - first_noise - second_noise, 0.0)
+
+
+def _details(row: Cells) -> dict[str, str]:
+    return dict(part.partition("=")[::2] for part in row["details"].split())
+
+
+def check_errors(row: Cells) -> None:
+    """Raise ValueError where the errors of a row of a table cannot be read."""
+    redrawn(row)
+    if text := _details(row).get(PROJECTED):
+        _sums(text)
+
+
+def redrawn(row: Cells) -> float | None:
+    """Standard error that holds the choice of real images, where the row has it."""
+    found = _details(row).get(REDRAWN)
+    return None if found is None else float(found)
+
+
+def reals(row: Cells) -> tuple[str, str, str] | None:
+    """Which real images a row was compared with, None for none: content, number, seed of choice."""
+    rule = _rule(row)
+    chosen = rule in ("random", "disjoint-halves")
+    return (row["data_digest"], row["data_count"], row["seed"] if chosen else "") if rule else None
+
+
+def _rule(row: Cells) -> str:
+    found = dict(part.partition("=")[::2] for part in row["protocol"].split())
+    return found.get("reals", "")
+
+
+def apart(rows: Collection[Cells]) -> bool:
+    """Whether rows were compared with unlike real images."""
+    return len({reals(row) for row in rows}) > 1
+
+
+def variances(a: Cells, b: Cells) -> tuple[float, float | None] | None:
+    """Variance of the difference of two rows from their generated and from the real images.
+
+    None where the errors are not known; of the real ones, where these are held fixed.
+    """
+    errors = [known(float(r["stderr"] or "nan"), float(r["value"] or "nan")) for r in (a, b)]
+    if None in errors:
+        return None
+    of_fakes = sum(error**2 for error in errors if error is not None)
+    texts = [_details(row).get(PROJECTED) for row in (a, b)]
+    if apart((a, b)):
+        both = [error for error in map(redrawn, (a, b)) if error is not None]
+        of_both = sum(error**2 for error in both) if len(both) == 2 else None
+        return of_fakes, None if of_both is None else max(of_both - of_fakes, 0.0)
+    if texts[0] and texts[1] and a["data_digest"]:
+        return of_fakes, of_shared(texts[0], texts[1])
+    return of_fakes, 0.0 if reals(a) is None else None
+
+
+def stderr_of_difference(a: Cells, b: Cells) -> float | None:
+    """Root of the sum of `variances`."""
+    found = variances(a, b)
+    return None if found is None else math.sqrt(found[0] + (found[1] or 0.0))
+
+
+def images_to_settle(a: Cells, b: Cells, level: float = LEVEL) -> float:
+    """How many images of each would tell two rows apart if they differ as measured.
+
+    Infinite where no number of generated images would; NaN where that is not known.
+    """
+    found = variances(a, b)
+    if found is None or not a["num"].isdigit():
+        return math.nan
+    more_reals = _rule(a) in ("random", "first", "disjoint-halves")
+    of_reals = found[1] or 0.0
+    grows, stays = (found[0] + of_reals, 0.0) if more_reals else (found[0], of_reals)
+    difference = float(b["value"]) - float(a["value"])
+    return images_for(difference_error(difference, level), grows, stays, int(a["num"]))
+
+
+def images_for(stderr: float, grows: float, stays: float, num: int) -> float:
+    """Number of images for a standard error; infinite where there is none.
+
+    `grows`: variance with `num` images that falls with their number; `stays`: variance that does
+    not.
+    """
+    wanted = stderr**2 - stays
+    return num * grows / wanted if wanted > 0 else math.inf
+
+
+def settling(a: Cells, b: Cells, level: float = LEVEL) -> str:
+    """What would tell two rows apart that do not differ beyond noise; "" where it is not known."""
+    num = images_to_settle(a, b, level)
+    if math.isnan(num):
+        return ""
+    if math.isinf(num):
+        return "no number of generated images would settle it: that takes more real ones"
+    with_reals = " and as many real ones" if _rule(a) in ("random", "first") else ""
+    return (
+        f"about {about(num)} images of each{with_reals} instead of {int(a['num']):,} would settle"
+        " it, if they differ as measured"
+    )
