@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stylegan_eval.api.functions import linear_separability as linear_separability
     from stylegan_eval.api.functions import load_statistics as load_statistics
     from stylegan_eval.api.functions import mifid as mifid
+    from stylegan_eval.api.functions import pairs as pairs
     from stylegan_eval.api.functions import ppl as ppl
     from stylegan_eval.api.functions import prdc as prdc
     from stylegan_eval.api.functions import precision_recall as precision_recall
@@ -49,6 +50,7 @@ _HOMES = {
             "linear_separability",
             "evaluate",
             "influence",
+            "pairs",
             "statistics",
             "load_statistics",
         ),

@@ -22,7 +22,7 @@ from stylegan_eval.metrics.everything import ALL
 from stylegan_eval.metrics.given import all_images
 from stylegan_eval.metrics.image_metrics import moments_of
 from stylegan_eval.metrics.measure import measure
-from stylegan_eval.results.influence_file import read_influence
+from stylegan_eval.results.image_tables import TABLES, read_table
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import StatsSettings
@@ -58,7 +58,7 @@ def measured(
     device: str = "auto",
     **settings: Any,
 ) -> Results:
-    """Measure by one metric, or all; `settings` are its own, and `influence` of `Inputs`."""
+    """Measure by one metric, or all; `settings` are its own, and the tables of `Inputs`."""
     with in_python(), as_it_was(fake):
         sides = fake_side(fake, range) if fake is not None else {}
         if "images" in sides and "images" not in metric.inputs:
@@ -72,7 +72,7 @@ def measured(
             **sides,
             weights=weights_files(weights),
             classifiers=None if classifiers is None else Path(classifiers),
-            influence=settings.pop("influence", None),
+            **{option: settings.pop(option, None) for option in TABLES},
             device=device,
         )
         settings = all_images(inputs, metric.settings, checked(metric.settings, settings))
@@ -178,12 +178,27 @@ def influence(fake: Any, real: Any, **settings: Any) -> "pd.DataFrame":
     Arguments are those of `fid`; of a side that is statistics there are no rows. Columns: side
     ("generated" or "real"), image (name of its file, or number), seed of what was drawn, influence.
     """
+    return _image_table("fid", "influence", fake, real, settings)
+
+
+def pairs(fake: Any, real: Any, **settings: Any) -> "pd.DataFrame":
+    """The nearest training image of each generated one, the most suspicious pairs first.
+
+    Arguments are those of `authenticity`. Columns: image and real (names of files, or numbers),
+    seed of what was drawn, distance of the two, own (of the real one from the nearest other one).
+    """
+    return _image_table("authenticity", "pairs", fake, real, settings)
+
+
+def _image_table(
+    metric: str, option: str, fake: Any, real: Any, settings: Mapping[str, Any]
+) -> "pd.DataFrame":
     import pandas as pd
 
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "influence.csv"
-        measured(METRICS["fid"], fake, real, influence=path, **settings)
-        return pd.DataFrame(read_influence(path))
+        given = {**settings, option: Path(folder) / "table.csv"}
+        measured(METRICS[metric], fake, real, **given)
+        return pd.DataFrame(read_table(given[option], TABLES[option]))
 
 
 def statistics(

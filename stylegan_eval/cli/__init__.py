@@ -71,8 +71,9 @@ def _command(name: str, metric: MetricRow) -> click.Command:
             values |= all_images(named, metric.settings, given)
         settings = metric.settings(**values)
         if csv is not None:
-            if named.influence is not None and named.influence.resolve() == csv.resolve():
-                raise UserError(f"--influence and --csv are both {csv}: name two files")
+            for option, table in (("influence", named.influence), ("pairs", named.pairs)):
+                if table is not None and table.resolve() == csv.resolve():
+                    raise UserError(f"--{option} and --csv are both {csv}: name two files")
             results.read_table(csv)  # a file of another kind is told before the work, not after
         work = open_run(named.device)
         rows = measure(metric, named, settings, work)

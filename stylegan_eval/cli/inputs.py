@@ -96,6 +96,12 @@ INPUTS: Mapping[str, click.Option] = {
         metavar="FILE.csv",
         help="Also write what each image, generated or real, adds to the distance.",
     ),
+    "pairs": click.Option(
+        ["--pairs"],
+        type=CSV,
+        metavar="FILE.csv",
+        help="Also write the nearest training image of each generated one, likely copies first.",
+    ),
     "device": click.Option(
         ["--device"], default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
     ),

@@ -138,7 +138,7 @@ METRICS = plugins.Table(
         "authenticity": MetricRow(
             place="stylegan_eval.metrics.authenticity:authenticity",
             settings=AuthenticitySettings,
-            inputs=COMPARED,
+            inputs=(*COMPARED, "pairs"),
             help="Share of generated images that are no copies of training images.",
             fake=("vectors",),
             real=("vectors",),

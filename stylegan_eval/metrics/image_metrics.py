@@ -13,6 +13,7 @@ from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import Kind, features, metric_of
+from stylegan_eval.metrics.authenticity import image_pairs
 from stylegan_eval.metrics.both_sides import on_both_sides, unlike_sizes
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
 from stylegan_eval.metrics.given import only_moments, opened, statistics_unused
@@ -22,7 +23,7 @@ from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals, open_pair
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.plugins import resolve
-from stylegan_eval.results.influence_file import INFLUENCE, write_influence
+from stylegan_eval.results.image_tables import write_table
 from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
@@ -84,8 +85,9 @@ def evaluate_each(
         Other metrics of the generated images, with the same seed and batch.
     """
     start = time.perf_counter()
-    if inputs.influence is not None:
-        check_writable(inputs.influence)
+    for table in (inputs.influence, inputs.pairs):
+        if table is not None:
+            check_writable(table)
     samplings = [*metrics, *(consumer.settings for consumer in consumers)]
     sampling = max(samplings, key=lambda settings: settings.num)
     with open_pair(inputs, metrics, sampling, run) as (fakes, reals):
@@ -133,17 +135,36 @@ def evaluate_each(
                 _unnamed(compared, inputs.data, settings),
             )
             values = resolve(metric.place)(settings, fake[network], real[network])
-            if inputs.influence is not None:
-                assert reals is not None
-                added = image_influences((fakes, reals), (fake[network], real[network]))
-                written = {INFLUENCE: write_influence(inputs.influence, added)}
-                about["details"] = {**about.get("details", {}), **written}
+            about["details"] = {
+                **about.get("details", {}),
+                **_image_tables(inputs, (fakes, reals), (fake[network], real[network])),
+            }
             rows.append([make_row(value, about) for value in values])
         for consumer, arrays in zip(consumers, parts, strict=True):
             assert isinstance(fakes, Images)
             rows.append(consumer.rows(arrays, fakes, run))
     seconds = round(time.perf_counter() - start, 1)
     return [[replace(row, seconds=seconds) for row in of_one] for of_one in rows]
+
+
+def _image_tables(
+    inputs: Inputs,
+    images: tuple[Images | StoredStats, Images | StoredStats | None],
+    features: tuple[ImageFeatures, ImageFeatures],
+) -> dict[str, str]:
+    """Write the tables of single images that are asked for; digests for `details`."""
+    written = {}
+    fakes, reals = images
+    if inputs.influence is not None:
+        assert reals is not None
+        written["influence"] = write_table(
+            inputs.influence, image_influences((fakes, reals), features)
+        )
+    if inputs.pairs is not None:
+        assert isinstance(fakes, Images)
+        assert isinstance(reals, Images)
+        written["pairs"] = write_table(inputs.pairs, image_pairs((fakes, reals), features))
+    return written
 
 
 def _network(settings: FeatureSettings) -> _Network:

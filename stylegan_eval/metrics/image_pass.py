@@ -134,6 +134,15 @@ class Images:
         return bool(self.rule)
 
 
+def name_of(images: Images, number: int) -> tuple[str, str]:
+    """Name of the file, or number, of the image with this number in a pass; seed if it is drawn."""
+    source = images.source
+    if not isinstance(source, FileImages):
+        return str(number), str(source.seed)
+    index = source.indices[number]
+    return source.files.names[index], ""
+
+
 def pass_key(key: Key, collectors: Sequence[Collector]) -> Key:
     """All that the blocks of a pass depend on: its images and who looks at them."""
     return {**key, **{f"collector {c.name}": f"{c.identity} num={c.num}" for c in collectors}}

@@ -9,8 +9,8 @@ from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.frechet import FrechetTo, Gaussian
-from stylegan_eval.metrics.image_pass import FileImages, Images
-from stylegan_eval.results.influence_file import SIDES, ImageInfluence
+from stylegan_eval.metrics.image_pass import Images, name_of
+from stylegan_eval.results.image_tables import SIDES, ImageInfluence
 
 _TILE = 4096
 
@@ -50,13 +50,4 @@ def image_influences(
         assert seen.vectors is not None
         added = influence(seen.vectors, seen.moments, other.moments)
         for number in np.argsort(-added, kind="stable").tolist():
-            yield ImageInfluence(side, *_name(shown, number), float(added[number]))
-
-
-def _name(images: Images, number: int) -> tuple[str, str]:
-    """Name and seed of the image with this number in the pass."""
-    source = images.source
-    if not isinstance(source, FileImages):
-        return str(number), str(source.seed)
-    index = source.indices[number]
-    return source.files.names[index], ""
+            yield ImageInfluence(side, *name_of(shown, number), float(added[number]))

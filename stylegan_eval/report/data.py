@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.influence_file import (
-    INFLUENCE,
-    influence_digest,
-    looks_like_influence,
-)
+from stylegan_eval.results.image_tables import TABLES, is_image_table, table_digest
 from stylegan_eval.results.measured import Measured, from_table
 from stylegan_eval.results.path_length_file import (
     SUFFIX,
@@ -31,26 +27,26 @@ class Found:
     measured: Sequence[Measured]  # Rows of the tables, in their order
     runs: Sequence[TrainingRun]  # Trainings
     distances: Sequence[Distances]  # Path lengths
-    influence: Mapping[str, Path]  # Tables of what images add, by what their results call them
+    images: Mapping[str, Path]  # Tables of single images, by what their results call them
 
 
 def find(paths: Sequence[Path]) -> Found:
     """Read what is named, and what lies in named folders and beside named tables.
 
-    `paths`: result tables, files of path lengths or of influence, folders of trainings, or folders
-    of all these.
+    `paths`: result tables, files of path lengths or of single images, folders of trainings, or
+    folders of all these.
     """
     tables: list[Path] = []
     folders: list[Path] = []
     lengths: list[Path] = []
-    influence: list[Path] = []
+    images: list[Path] = []
     for path in paths:
         if not path.exists():
             raise UserError(f"{path}: no such table or folder")
         if not path.is_dir():
             (lengths if path.suffix == SUFFIX else tables).append(path)
             lengths += _beside(path)
-            influence += [p for p in sorted(path.parent.glob("*.csv")) if looks_like_influence(p)]
+            images += [p for p in sorted(path.parent.glob("*.csv")) if is_image_table(p)]
             continue
         inside = list(_inside(path))
         if not inside:
@@ -58,21 +54,21 @@ def find(paths: Sequence[Path]) -> Found:
                 f"{path}: nothing to report in it: expected tables of stylegan-eval --csv, or"
                 " folders of stylegan-train"
             )
-        of_images = [found for found in inside if looks_like_influence(found)]
-        influence += of_images
+        of_images = [found for found in inside if is_image_table(found)]
+        images += of_images
         tables += [f for f in inside if f.suffix == ".csv" and f not in of_images]
         lengths += [found for found in inside if found.suffix == SUFFIX]
         folders += [found for found in inside if found.is_dir()]
-    named = [path for path in tables if looks_like_influence(path)]
+    named = [path for path in tables if is_image_table(path)]
     measured = [row for path in _once(tables) if path not in named for row in from_table(path)]
-    known = {row.details.get(INFLUENCE) for row in measured}
-    by_digest = {influence_digest(path): path for path in _once(influence)}
+    known = {row.details.get(option) for row in measured for option in TABLES}
+    by_digest = {table_digest(path): path for path in _once(images)}
     for path in named:
-        if influence_digest(path) not in known:
-            raise UserError(f"{path}: of no result here: name the table that fid wrote with it")
+        if table_digest(path) not in known:
+            raise UserError(f"{path}: of no result here: name the results written with it")
     return Found(
         measured=measured,
-        influence={digest: path for digest, path in by_digest.items() if digest in known},
+        images={digest: path for digest, path in by_digest.items() if digest in known},
         runs=[read_run(folder) for folder in _once(folders)],
         distances=[read_distances(path) for path in _once(lengths)],
     )
@@ -98,7 +94,7 @@ def _inside(folder: Path) -> Iterator[Path]:
             yield here
         for name in sorted(names):
             path = here / name
-            if (path.suffix == ".csv" and (_is_table(path) or looks_like_influence(path))) or (
+            if (path.suffix == ".csv" and (_is_table(path) or is_image_table(path))) or (
                 path.suffix == SUFFIX and looks_like_distances(path)
             ):
                 yield path

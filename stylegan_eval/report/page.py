@@ -66,7 +66,10 @@ def write_report(
     found = find(paths)
     subjects = subjects_of(found.measured, found.runs, _named(ckpts, inputs.device))
     opened, samples = _samples(subjects, inputs, settings, tell)
-    galleries = (samples, _influence(found, subjects, inputs, settings, tell))
+    galleries = {
+        "samples": ("Samples", samples),
+        **_of_images(found, subjects, inputs, settings, tell),
+    }
     tell("drawing charts")
     text = _page(found, subjects, opened, galleries, settings.title, command)
     with atomic_write(out) as temporary:
@@ -78,7 +81,7 @@ def _page(
     found: Found,
     subjects: Sequence[Subject],
     opened: "Mapping[str, Opened]",
-    galleries: tuple[str, str],
+    galleries: Mapping[str, tuple[str, str]],
     title: str,
     command: str,
 ) -> str:
@@ -97,8 +100,7 @@ def _page(
         "training": ("Training", _training(subjects, styles)),
         "attributes": ("Attributes", attributes_part(subjects, styles)),
         "lengths": ("Path lengths", _lengths(subjects, found, styles)),
-        "samples": ("Samples", galleries[0]),
-        "influence": ("Images that cost most", galleries[1]),
+        **galleries,
         "settings": (
             "Configuration",
             settings_part({label: rows for label, rows in configurations.items() if rows}),
@@ -158,21 +160,28 @@ def _samples(
             reals.close()
 
 
-def _influence(
+def _of_images(
     found: Found,
     subjects: Sequence[Subject],
     inputs: Inputs,
     settings: ReportSettings,
     tell: Callable[[str], None],
-) -> str:
-    if not found.influence or settings.samples == 0:
-        return ""
+) -> dict[str, tuple[str, str]]:
+    """Parts of the page that show single images: heading and HTML by place."""
+    if not found.images or settings.samples == 0:
+        return {}
     from stylegan_eval.generators.loading import pick_device
-    from stylegan_eval.report.influence import influence_part
+    from stylegan_eval.report.galleries import influence_part, pairs_part, shown
 
-    tell("looking for the images that cost most")
-    device = pick_device(inputs.device)
-    return influence_part(subjects, found.influence, inputs.data, settings.samples, device)
+    tell("looking for the images that cost most, and for copies")
+    device, parts = pick_device(inputs.device), {}
+    for option, heading, part in (
+        ("influence", "Images that cost most", influence_part),
+        ("pairs", "Nearest training images", pairs_part),
+    ):
+        if results := list(shown(option, found, subjects, inputs.data, device)):
+            parts[option] = (heading, part(results, settings.samples))
+    return parts
 
 
 def _training(subjects: Sequence[Subject], styles: Mapping[str, int]) -> str:

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -228,16 +228,13 @@ def _gallery(label: str, one: Opened) -> str:
     if one.images is None:
         return f'{heading}<p class="failed">No samples: {shell.text(one.trouble)}</p>'
     size = one.images.shape[-1]
-    cells = []
+    figures: list[Figure] = []
     for at, image in enumerate(one.images):
-        shown = _image(as_png(image), f"sample {at} of {label}")
+        shown, caption = {f"sample {at} of {label}": image}, []
         if one.near:
-            near = one.near[at]
-            what = f"nearest real image, {near.name}"
-            shown += _image(as_png(near.image), what)
-            shown += f"<figcaption>{number(near.distance)}</figcaption>"
-        cells.append(f"<figure>{shown}</figure>")
-    kinds = "gallery small" if size <= 64 else "gallery"
+            shown[f"nearest real image, {one.near[at].name}"] = one.near[at].image
+            caption.append(number(one.near[at].distance))
+        figures.append((shown, caption))
     text = ""
     if one.near:
         distances = sorted(near.distance for near in one.near)
@@ -247,8 +244,24 @@ def _gallery(label: str, one: Opened) -> str:
                 f"The real images are {one.near[0].image.shape[-1]} pixels wide, the samples"
                 f" {size}: that alone makes them differ."
             )
-    return f'{heading}{text}<div class="{kinds}">{"".join(cells)}</div>'
+    return heading + text + gallery(figures)
 
 
-def _image(png: bytes, alt: str) -> str:
-    return f'<img src="{shell.data_uri(png)}" alt="{shell.text(alt)}">'
+# Images [3, H, W] by what they show, and lines below them.
+Figure = tuple[Mapping[str, NDArray[np.uint8]], Sequence[str]]
+
+
+def gallery(figures: Sequence[Figure]) -> str:
+    """Figures side by side, the images of each one below the other."""
+    cells = []
+    for images, caption in figures:
+        cell = "".join(
+            f'<img src="{shell.data_uri(as_png(image))}" alt="{shell.text(what)}">'
+            for what, image in images.items()
+        )
+        if caption:
+            cell += f"<figcaption>{'<br>'.join(map(shell.text, caption))}</figcaption>"
+        cells.append(f"<figure>{cell}</figure>")
+    widest = max(image.shape[-1] for images, _ in figures for image in images.values())
+    kinds = "gallery small" if widest <= 64 else "gallery"
+    return f'<div class="{kinds}">{"".join(cells)}</div>'

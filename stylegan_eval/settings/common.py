@@ -47,6 +47,8 @@ class Inputs:
     """Where to write the length of every pair's path (.npz); nowhere by default."""
     influence: Path | None = None
     """Where to write what each image adds to a Fréchet distance (.csv); nowhere by default."""
+    pairs: Path | None = None
+    """Where to write each generated image's nearest training image (.csv); nowhere by default."""
     device: str = "auto"  # ``auto`` (CUDA when present), ``cpu``, ``cuda``, ``cuda:1``, ...
 
     def weights_of(self, network: str) -> Path | None:
