@@ -8,6 +8,7 @@ import click
 
 from stylegan_eval.cli.commands import cache, classifiers, compare, directions, report, stats
 from stylegan_eval.cli.inputs import INPUTS
+from stylegan_eval.cli.planning import plan_samples
 from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.engine.options import CSV, options_of
 from stylegan_eval.errors import UserError
@@ -91,6 +92,6 @@ def _command(name: str, metric: MetricRow) -> click.Command:
 
 for _name, _metric in {**METRICS, "all": ALL}.items():
     main.add_command(_command(_name, _metric))
-for _other in (stats, classifiers, compare, report, cache):
+for _other in (stats, classifiers, compare, plan_samples, report, cache):
     main.add_command(_other)
 main.add_command(directions)

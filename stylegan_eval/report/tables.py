@@ -12,10 +12,11 @@ import numpy as np
 from stylegan_eval.metrics import higher_is_better
 from stylegan_eval.report.charts import Values, bars, seen
 from stylegan_eval.report.subjects import Subject
-from stylegan_eval.results.comparison import DEFINING
 from stylegan_eval.results.formatting import number, with_error
 from stylegan_eval.results.measured import Measured
-from stylegan_eval.results.paired import settling, stderr_of_difference
+from stylegan_eval.results.paired import stderr_of_difference
+from stylegan_eval.results.planning import settling
+from stylegan_eval.results.results import DEFINING
 from stylegan_eval.results.significance import (
     LEVEL,
     Comparison,
@@ -229,7 +230,7 @@ def value(row: Measured) -> str:
 
 
 def letters(subjects: Sequence[Subject]) -> dict[tuple[str, ...], str]:
-    """A letter for each protocol: for each set of values of `comparison.DEFINING`."""
+    """A letter for each protocol: for each set of values of `results.DEFINING`."""
     found = dict.fromkeys(row.defining for subject in subjects for row in subject.results)
     return {defining: _letter(at) for at, defining in enumerate(found)}
 
@@ -241,7 +242,7 @@ def _letter(at: int) -> str:
 
 
 def protocol(row: Measured) -> str:
-    """What defines a result, in words: the columns of `comparison.DEFINING`."""
+    """What defines a result, in words: the columns of `results.DEFINING`."""
     kind = "pairs of images" if row.metric.startswith("ppl_") else "generated images"
     said = [
         f"{_count(row['num'])} {kind}",
@@ -259,7 +260,7 @@ def _count(digits: str) -> str:
 
 
 def unlike(lines: Sequence[Line]) -> dict[tuple[str, ...], list[str]]:
-    """Metrics of several lines, by which of `comparison.DEFINING` tell their lines apart."""
+    """Metrics of several lines, by which of `results.DEFINING` tell their lines apart."""
     by_metric: dict[str, list[Line]] = {}
     for line in lines:
         by_metric.setdefault(line.metric, []).append(line)

@@ -22,25 +22,15 @@ from stylegan_eval.results.paired import (
     check_errors,
     reals,
     redrawn,
-    settling,
     stderr_of_difference,
     variances,
 )
-from stylegan_eval.results.results import COLUMNS, note_lines, read_table
+from stylegan_eval.results.planning import settling
+from stylegan_eval.results.results import COLUMNS, DEFINING, note_lines, read_table
 from stylegan_eval.results.significance import differs, known
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DEFINING = (
-    "protocol",
-    "num",
-    "detector",
-    "weights_sha256",
-    "data_digest",
-    "data_count",
-    "precision",
-)
 
 
 @dataclass(frozen=True, kw_only=True)

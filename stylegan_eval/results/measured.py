@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stylegan_eval.results.comparison import DEFINING, read_results
+from stylegan_eval.results.comparison import read_results
 from stylegan_eval.results.paired import check_errors
-from stylegan_eval.results.results import COLUMNS
+from stylegan_eval.results.results import COLUMNS, DEFINING
 from stylegan_eval.results.significance import known
 
 LARGEST = 1e30  # what is beyond is no measurement but the trace of a broken run or file
@@ -50,7 +50,7 @@ class Measured:
 
     @cached_property
     def defining(self) -> tuple[str, ...]:
-        """What must be equal in two rows that are compared; see `comparison.DEFINING`."""
+        """What must be equal in two rows that are compared; see `results.DEFINING`."""
         return tuple(self.cells[column] for column in DEFINING)
 
     @property

@@ -12,9 +12,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stylegan_eval.results.formatting import about
 from stylegan_eval.results.results import REDRAWN
-from stylegan_eval.results.significance import LEVEL, difference_error, known
+from stylegan_eval.results.significance import known
 
 # In `details`: scale, noise and the projections.
 PROJECTED = "reals-projected"
@@ -81,12 +80,13 @@ def redrawn(row: Cells) -> float | None:
 
 def reals(row: Cells) -> tuple[str, str, str] | None:
     """Which real images a row was compared with, None for none: content, number, seed of choice."""
-    rule = _rule(row)
+    rule = reals_rule(row)
     chosen = rule in ("random", "disjoint-halves")
     return (row["data_digest"], row["data_count"], row["seed"] if chosen else "") if rule else None
 
 
-def _rule(row: Cells) -> str:
+def reals_rule(row: Cells) -> str:
+    """How the real images were chosen; "" where there are none."""
     found = dict(part.partition("=")[::2] for part in row["protocol"].split())
     return found.get("reals", "")
 
@@ -119,42 +119,3 @@ def stderr_of_difference(a: Cells, b: Cells) -> float | None:
     """Root of the sum of `variances`."""
     found = variances(a, b)
     return None if found is None else math.sqrt(found[0] + (found[1] or 0.0))
-
-
-def images_to_settle(a: Cells, b: Cells, level: float = LEVEL) -> float:
-    """How many images of each would tell two rows apart if they differ as measured.
-
-    Infinite where no number of generated images would; NaN where that is not known.
-    """
-    found = variances(a, b)
-    if found is None or not a["num"].isdigit():
-        return math.nan
-    more_reals = _rule(a) in ("random", "first", "disjoint-halves")
-    of_reals = found[1] or 0.0
-    grows, stays = (found[0] + of_reals, 0.0) if more_reals else (found[0], of_reals)
-    difference = float(b["value"]) - float(a["value"])
-    return images_for(difference_error(difference, level), grows, stays, int(a["num"]))
-
-
-def images_for(stderr: float, grows: float, stays: float, num: int) -> float:
-    """Number of images for a standard error; infinite where there is none.
-
-    `grows`: variance with `num` images that falls with their number; `stays`: variance that does
-    not.
-    """
-    wanted = stderr**2 - stays
-    return num * grows / wanted if wanted > 0 else math.inf
-
-
-def settling(a: Cells, b: Cells, level: float = LEVEL) -> str:
-    """What would tell two rows apart that do not differ beyond noise; "" where it is not known."""
-    num = images_to_settle(a, b, level)
-    if math.isnan(num):
-        return ""
-    if math.isinf(num):
-        return "no number of generated images would settle it: that takes more real ones"
-    with_reals = " and as many real ones" if _rule(a) in ("random", "first") else ""
-    return (
-        f"about {about(num)} images of each{with_reals} instead of {int(a['num']):,} would settle"
-        " it, if they differ as measured"
-    )

@@ -95,6 +95,16 @@ class Row:
 
 
 COLUMNS = tuple(column.name for column in fields(Row))
+# What must be equal in two rows that are compared.
+DEFINING = (
+    "protocol",
+    "num",
+    "detector",
+    "weights_sha256",
+    "data_digest",
+    "data_count",
+    "precision",
+)
 
 
 def one_note(*notes: str) -> str:

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 import stylegan_eval as se
+from stylegan_eval.engine.statistics import FeatureStats
+from stylegan_eval.metrics.influence import influence
 
 LITE = {"features": "efficientnet-lite0", "device": "cpu"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -54,6 +56,18 @@ def test_a_distance_is_that_of_the_function_whatever_the_batches(whole):
     other = seen(se.FID(real=REALS, **LITE), pieces)
     assert one.compute().value == other.compute().value
     assert one.compute().value == pytest.approx(result.value, rel=1e-6)
+
+
+def test_a_distance_of_more_images_than_features_has_its_errors():
+    rng = np.random.default_rng(3)
+    x, y = (rng.standard_normal((1400, 1280), np.float32) + shift for shift in (0.5, 0.0))
+    metric = se.FID(**LITE)
+    metric.load_state_dict({**metric.state_dict(), "fake": x, "real": y})
+    result = metric.compute()
+    of_images = influence(x, FeatureStats.of(x, "d"), FeatureStats.of(y, "d"))
+    assert result.stderr == pytest.approx(np.sqrt(np.square(of_images).sum()), rel=0.5)
+    assert float(result.details["stderr-reals-redrawn"]) > result.stderr
+    assert len(result.details["reals-projected"].split(",")) == 3
 
 
 def test_real_images_come_likewise_or_as_statistics(whole):
@@ -153,7 +167,9 @@ def test_what_is_wrong_is_told_in_one_line(whole):
         "update with fakes": lambda: whole.update(FAKES, real=True),
         r"update: float64 .* range=\(0, 1\)": lambda: whole.update(FAKES / 255),
         "subset_size": lambda: seen(se.KID(real=REALS, **LITE), [FAKES]).compute(),
-        "expected a folder of images": lambda: seen(se.FID(real="none", **LITE), [FAKES]).compute(),
+        "none does not exist; expected images": lambda: seen(
+            se.FID(real="none", **LITE), [FAKES]
+        ).compute(),
     }
     for message, call in wrong.items():
         with pytest.raises(se.UserError, match=message):

@@ -6,8 +6,8 @@ from click.testing import CliRunner
 
 from stylegan_eval.cli.commands import compare
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.comparison import DEFINING, compare_tables
-from stylegan_eval.results.results import append_csv
+from stylegan_eval.results.comparison import compare_tables
+from stylegan_eval.results.results import DEFINING, append_csv
 from tests.eval.test_results import ROW
 
 

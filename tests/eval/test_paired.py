@@ -15,15 +15,14 @@ from stylegan_eval.report.tables import lines_of, order, undecided
 from stylegan_eval.results.comparison import compare_tables, read_results
 from stylegan_eval.results.paired import (
     PROJECTED,
-    images_for,
-    images_to_settle,
     of_shared,
     projected,
     stderr_of_difference,
     variances,
 )
+from stylegan_eval.results.planning import images_to_settle
 from stylegan_eval.results.results import append_csv
-from stylegan_eval.results.significance import difference_error, differs
+from stylegan_eval.results.significance import differs
 from stylegan_eval.settings.image_metrics import FidSettings
 from tests.eval.fakes import PixelDetector
 from tests.eval.report_fakes import row, subjects
@@ -178,17 +177,15 @@ def test_the_report_uses_it(tmp_path):
     first, second = undecided([line])
     assert first.startswith("fid5k, A ≈ B: about ")
     assert images_of(first) < images_of(second)
+    out = tmp_path / "report.html"
+    args = ["report", str(tmp_path / "results.csv"), "--samples", "0", "-o", str(out)]
+    assert CliRunner().invoke(main, args).exit_code == 0
+    page = out.read_text().partition("What would settle the rest")[2]
+    assert page.index(first) < page.index(second)
 
 
 def images_of(sentence):
     return int(sentence.partition(": about ")[2].split()[0].replace(",", ""))
-
-
-def test_images_for_an_error_are_those_whose_variance_it_is():
-    num = images_for(0.1, grows=0.04, stays=0.002, num=1000)
-    assert 0.04 * 1000 / num + 0.002 == pytest.approx(0.1**2)
-    assert images_for(0.1, 0.04, 0.011, 1000) == np.inf
-    assert difference_error(2.8) == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.parametrize("text", ["x", "1,2", "1,2,AAAA", "nan,0,AAAA", "1,0," + "A" * 128 + "A"])

@@ -1,0 +1,46 @@
+"""`stylegan-eval plan-samples`: how many images a wished error takes."""
+
+from pathlib import Path
+
+import click
+
+from stylegan_eval.cli.commands import TABLE
+from stylegan_eval.engine.command import ErrorLineCommand, say
+from stylegan_eval.engine.options import Number
+from stylegan_eval.errors import UserError
+
+_POSITIVE = Number(0, min_open=True)
+
+
+@click.command("plan-samples", cls=ErrorLineCommand)
+@click.argument("tables", type=TABLE, nargs=-1, required=True, metavar="A.csv B.csv ...")
+@click.option("--error", type=_POSITIVE, help="Wished standard error.")
+@click.option(
+    "--difference", type=_POSITIVE, help="Wished difference of two results that is to be found."
+)
+def plan_samples(tables: tuple[Path, ...], error: float | None, difference: float | None) -> None:
+    """Say how many images a standard error or a difference takes, by the errors of results.
+
+    A quick sample will do:
+
+    \b
+    stylegan-eval fid -n 5000 --ckpt runs/f32 --data avatars.zip --csv quick.csv
+    stylegan-eval plan-samples quick.csv --error 0.1
+
+    A difference is found (p < 0.05) in eight of ten repetitions. The newest results count.
+    """
+    if (error is None) == (difference is None):
+        raise click.UsageError("give one of --error and --difference: what is wished")
+    import pandas as pd
+
+    from stylegan_eval.results.comparison import read_results
+    from stylegan_eval.results.planning import for_difference, for_error
+
+    rows = [row for table in tables for row in read_results(table)]
+    lines = for_error(rows, error) if error is not None else for_difference(rows, difference or 0)
+    if not lines:
+        raise UserError(
+            f"no standard error in {', '.join(map(str, tables))}: measure more images (fid has one"
+            " from more images than features on)"
+        )
+    say(pd.DataFrame(lines).to_string(index=False))
