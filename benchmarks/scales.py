@@ -39,9 +39,8 @@ class Protocol:
     distance: str = "lpips-vgg"  # Perceptual distance of path length
     crop: str = "none"  # Its crop
     pairs: int = 100_000  # Its pairs
-    ls_num: int = 200_000
-    ls_keep: int = 100_000
-    """ls_num, ls_keep: Images of separability, and the surest of them."""
+    ls_num: int = 200_000  # Images of separability
+    ls_keep: int = 100_000  # ... and the most confident of them
     attributes: str = ""  # Its attributes; empty for all
 
 
@@ -49,9 +48,8 @@ class Protocol:
 class Scale:
     """A scale."""
 
-    name: str
+    name: str  # As the command line calls it
     description: str
-    """name, description: As the command line calls it; and in words."""
     resolution: int  # Of the images, in pixels
     preset: str = ""  # What makes the networks small; empty at the paper's scale
     kimg: float | None = None  # Length of every training; None for the paper's
@@ -85,17 +83,8 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
                 description="seconds for each row: shows that all works, its numbers mean nothing",
                 resolution=32,
                 preset="tiny-16",
-                protocol=Protocol(
-                    features="efficientnet-lite0",
-                    num=64,
-                    pr_features="efficientnet-lite0",
-                    curve_num=64,
-                    curve_points=2,
-                    distance="st-lpips-alex",
-                    pairs=8,
-                    ls_num=128,
-                    ls_keep=64,
-                    attributes=AVATAR_ATTRIBUTES,
+                protocol=replace(
+                    _OFFLINE, num=64, curve_num=64, curve_points=2, pairs=8, ls_num=128, ls_keep=64
                 ),
             ),
             Scale(

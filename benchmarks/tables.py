@@ -69,9 +69,8 @@ class TableLine:
 class Table:
     """A table of the paper."""
 
-    name: str
+    name: str  # As the command line calls it
     title: str
-    """name, title: As the command line calls it; and in words."""
     printed: str  # Its name in ``published.csv``; empty where the paper prints no such numbers
     lines: tuple[TableLine, ...]
     quantities: tuple[Quantity, ...]  # Of every line

@@ -8,6 +8,7 @@ state is (seed, images shown), from which every stream is derived.
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from stylegan.snapshot import (
     PARTS,
     ResumeState,
     Snapshot,
+    check_progress,
     check_tensors,
     on_meta,
     provenance_from_dict,
-    provenance_to_dict,
 )
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.untrusted import parsing
@@ -99,7 +100,7 @@ def save_checkpoint(path: Path, snapshot: Snapshot) -> None:
     tree = {
         "format": FORMAT,
         "config": config_to_dict(snapshot.config),
-        "provenance": provenance_to_dict(snapshot.provenance),
+        "provenance": asdict(snapshot.provenance),
         "nimg": snapshot.nimg,
         "lod": snapshot.lod,
         "labels": snapshot.labels,
@@ -156,10 +157,7 @@ def _parse(tree: Mapping[str, Any]) -> Snapshot:
     """Check the type and range of every value, and the name and shape of every tensor."""
     config, provenance = config_from_dict(tree["config"]), provenance_from_dict(tree["provenance"])
     nimg, lod, labels = tree["nimg"], tree["lod"], tree["labels"]
-    if type(nimg) is not int or not 0 <= nimg < 2**63:
-        raise UserError(f"nimg is {nimg!r:.40}, expected a number of images")
-    if type(lod) not in (int, float) or not 0 <= lod <= math.log2(config.resolution) - 2:
-        raise UserError(f"lod is {lod!r:.40}, expected 0 to {math.log2(config.resolution) - 2:g}")
+    check_progress(nimg, lod, config)
     if labels is not None:
         _check_tensor("labels", labels, [len(labels), config.network.label_size])
     _check_networks(tree["networks"], config)

@@ -54,17 +54,13 @@ class NetworkConfig:
 
     num_channels: int = 3  # Colour channels of an image
     label_size: int = 0  # Number of classes; 0 for an unconditional network
-    z_dim: int = 512
-    w_dim: int = 512
-    mapping_fmaps: int = 512
-    """z_dim, w_dim, mapping_fmaps: Width of the latent, of the intermediate latent and of the
-    mapping's hidden layers."""
+    z_dim: int = 512  # Width of the latent
+    w_dim: int = 512  # Width of the intermediate latent
+    mapping_fmaps: int = 512  # Width of the mapping's hidden layers
     mapping_layers: int = 0  # Depth of the mapping network; 0 passes the normalised latent on as w
     mapping_lrmul: float = 0.01  # Learning-rate multiplier of the mapping (Appendix C: 0.01)
-    fmap_base: int = 8192
-    fmap_max: int = 512
-    """fmap_base, fmap_max: Feature maps at stage s = log2(resolution) - 1: min(fmap_base / 2^s,
-    fmap_max)."""
+    fmap_base: int = 8192  # Feature maps at stage s = log2(resolution) - 1:
+    fmap_max: int = 512  # min(fmap_base / 2^s, fmap_max)
     blur: bool = False
     """Bilinear resampling, that is [1, 2, 1] x [1, 2, 1] / 16 after every up-sampling of G and
     before every down-sampling of D. Without it, nearest neighbour and box (Progressive GAN)."""
@@ -114,10 +110,9 @@ class LossConfig:
     kind: Literal["wgan-gp", "logistic-r1"] = "wgan-gp"
     """WGAN-GP with drift, or the non-saturating logistic loss with R1."""
     r1_gamma: float = 10.0  # Weight gamma of R1 (gamma / 2 times the squared gradient norm)
-    gp_lambda: float = 10.0
-    gp_target: float = 1.0
-    drift: float = 0.001
-    """gp_lambda, gp_target, drift: WGAN-GP: penalty weight, target norm, weight of D(real)^2."""
+    gp_lambda: float = 10.0  # WGAN-GP: penalty weight
+    gp_target: float = 1.0  # WGAN-GP: target norm
+    drift: float = 0.001  # WGAN-GP: weight of D(real)^2
     style_mixing_prob: float = 0.0  # Probability that a minibatch mixes two latents
 
     def __post_init__(self) -> None:
@@ -132,27 +127,23 @@ class ScheduleConfig:
     """How resolution, minibatch and learning rate follow the number of images shown."""
 
     initial_resolution: int = 4  # Resolution at the start of growing, in pixels
-    training_kimg: float = 600.0
-    transition_kimg: float = 600.0
-    """training_kimg, transition_kimg: Thousands of real images to train at a resolution, then to
-    fade in the next."""
+    training_kimg: float = 600.0  # Thousands of real images to train at a resolution
+    transition_kimg: float = 600.0  # ... and to fade in the next
     total_kimg: float = 12000.0  # Length of the training
     minibatch: IntTable = ((4, 512), (8, 256), (16, 128), (32, 64), (64, 32))
-    minibatch_base: int = 32
-    """minibatch, minibatch_base: Images per step over all devices, by resolution, and where the
-    table is silent."""
+    """Images per step over all devices, by resolution."""
+    minibatch_base: int = 32  # Where the table is silent
     lrate: FloatTable = ((128, 0.0015), (256, 0.002), (512, 0.003), (1024, 0.003))
-    lrate_base: float = 0.001
-    """lrate, lrate_base: Learning rate of both networks, likewise."""
+    """Learning rate of both networks, by resolution."""
+    lrate_base: float = 0.001  # Where the table is silent
     tick_kimg: FloatTable = (
         *((4, 160.0), (8, 140.0), (16, 120.0), (32, 100.0), (64, 80.0)),
         *((128, 60.0), (256, 40.0), (512, 30.0), (1024, 20.0)),
     )  # Images between two lines of the log, by resolution; 1 kimg where the table is silent
     minibatch_repeats: int = 4  # Steps between two schedule updates
-    beta1: float = 0.0
+    beta1: float = 0.0  # Adam's constants
     beta2: float = 0.99
     eps: float = 1e-8
-    """beta1, beta2, eps: Adam's constants."""
     ema_kimg: float = 10.0  # Half-life of the moving average of G's weights, in thousands of images
 
     def __post_init__(self) -> None:
@@ -176,15 +167,13 @@ class ScheduleConfig:
 class Config:
     """One row of Table 1, or a change of it."""
 
-    name: str
-    change: str
-    """name, change: Row of the table and what it changes, in the paper's words."""
+    name: str  # Row of the table
+    change: str  # What it changes, in the paper's words
     resolution: int = 1024  # Full resolution of the images, in pixels
     mirror: bool = True  # Mirror the real images at random
     network: NetworkConfig = NetworkConfig()
     loss: LossConfig = LossConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    """network, loss, schedule: See their classes."""
 
     def __post_init__(self) -> None:
         check_resolution(self.resolution)
@@ -226,11 +215,7 @@ E = replace(D, name="E", change="+ Add noise inputs", network=replace(D.network,
 F = replace(
     E, name="F", change="+ Mixing regularization", loss=replace(E.loss, style_mixing_prob=0.9)
 )
-CONFIGS: Mapping[str, Config] = MappingProxyType(
-    {
-        **{row.name: row for row in (A, B, C, D, E, F)},
-    }
-)
+CONFIGS: Mapping[str, Config] = MappingProxyType({row.name: row for row in (A, B, C, D, E, F)})
 
 
 def diff(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:

@@ -24,9 +24,9 @@ from stylegan.snapshot import (
     Facts,
     Score,
     Snapshot,
+    check_progress,
     check_tensors,
     provenance_from_dict,
-    provenance_to_dict,
 )
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.untrusted import parsing
@@ -51,7 +51,7 @@ def save_network(path: Path, snapshot: Snapshot) -> None:
     record = {
         "format": FORMAT,
         "config": config_to_dict(snapshot.config),
-        "provenance": provenance_to_dict(snapshot.provenance),
+        "provenance": asdict(snapshot.provenance),
         "nimg": snapshot.nimg,
         "lod": snapshot.lod,
         "facts": asdict(snapshot.facts),
@@ -130,10 +130,7 @@ def _record(path: Path, metadata: Mapping[str, str]) -> Snapshot:
             raise ValueError(f"format {tree.get('format')!r:.60}, this version reads {FORMAT}")
         config = config_from_dict(tree["config"])
         nimg, lod = tree["nimg"], tree["lod"]
-        if type(nimg) is not int or not 0 <= nimg < 2**63:
-            raise ValueError("nimg is no number of images")
-        if type(lod) not in (int, float) or not 0 <= lod <= math.log2(config.resolution) - 2:
-            raise ValueError(f"lod is not from 0 to {math.log2(config.resolution) - 2:g}")
+        check_progress(nimg, lod, config)
         return Snapshot(
             config=config,
             provenance=provenance_from_dict(tree["provenance"]),

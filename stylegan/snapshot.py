@@ -2,8 +2,9 @@
 
 import copy
 import functools
+import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -35,13 +36,16 @@ class Provenance:
         return replace(self, execution=(*self.execution, (nimg, execution)))
 
 
-def provenance_to_dict(provenance: Provenance) -> dict[str, Any]:
-    """Plain dictionary; `provenance_from_dict` reads it back, also after JSON."""
-    return asdict(provenance)
+def check_progress(nimg: Any, lod: Any, config: Config) -> None:
+    """Check a number of images and a level of detail from an untrusted file."""
+    if type(nimg) is not int or not 0 <= nimg < 2**63:
+        raise UserError(f"nimg is {nimg!r:.40}, expected a number of images")
+    if type(lod) not in (int, float) or not 0 <= lod <= math.log2(config.resolution) - 2:
+        raise UserError(f"lod is {lod!r:.40}, expected 0 to {math.log2(config.resolution) - 2:g}")
 
 
 def provenance_from_dict(tree: Mapping[str, Any]) -> Provenance:
-    """Read `provenance_to_dict`'s dictionary of an untrusted file; may be a ValueError."""
+    """Read the dictionary of a `Provenance` from an untrusted file; may be a ValueError."""
     if not isinstance(tree, Mapping):
         raise ValueError("the provenance is no mapping")
     tree = {"execution": [(0, "fp32")], "init": "", **tree}

@@ -58,13 +58,11 @@ class Rate:
 
     metric: str  # ``flip_w/smiling``, with what is unusual in brackets
     strength: float  # Standard deviations moved by
-    value: float
+    value: float  # Share of verdicts that turned, both ways
     stderr: float
-    """value, stderr: Share of verdicts that turned, both ways."""
-    added: float
-    removed: float
-    others: float
-    """added, removed, others: One way, the other way, and of verdicts on other attributes."""
+    added: float  # The share of those that turned one way
+    removed: float  # ... and the other way
+    others: float  # ... and of verdicts on other attributes
 
     @property
     def attribute(self) -> str:

@@ -31,8 +31,7 @@ from benchmarks.fuzz.readers import READERS, Reader
 from stylegan_eval.engine.names import printable
 from stylegan_eval.errors import UserError
 
-SECONDS = 10.0
-"""Computing time of a copy; the valid files take some milliseconds."""
+SECONDS = 10.0  # Computing time of a copy; the valid files take some milliseconds
 
 _LONGEST = 1500
 _STATE = struct.Struct("<qd")  # copy being read, slowest of all in seconds

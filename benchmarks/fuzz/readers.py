@@ -34,7 +34,6 @@ from stylegan.training.status import read_status, status_lines
 from stylegan_eval.classifiers.classifier import (
     AttributeRecord,
     ClassifierRecord,
-    TrainedClassifier,
 )
 from stylegan_eval.classifiers.network import build_network
 from stylegan_eval.classifiers.storage import load_classifier, save_classifier
@@ -216,7 +215,7 @@ def _classifiers(folder: Path) -> Path:
         architecture="small", resolution=16, attributes=(attribute,), data_digest="x", images=4,
         held_out=2, epochs=1, batch=2, seed=0, lrate=0.1, version="1",
     )  # fmt: skip
-    save_classifier(path, TrainedClassifier(network=network, record=record))
+    save_classifier(path, record, network)
     return path
 
 

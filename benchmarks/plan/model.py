@@ -45,13 +45,10 @@ def training_storage(
 class Work:
     """A step of D and one of G on n images do ``per_step + n * per_image``."""
 
-    flop_per_image: float
+    flop_per_image: float  # Floating-point operations
     flop_per_step: float
-    """flop_per_image, flop_per_step: Floating-point operations."""
-    bytes_per_image: float
+    bytes_per_image: float  # Bytes that operations read and write, but for the optimizer's
     bytes_per_step: float
-    """bytes_per_image, bytes_per_step: Bytes that operations read and write, but for the
-    optimizer's."""
     parameters: float  # Weights of G and D together, had they no larger layers
 
     def flop(self, images: float) -> float:

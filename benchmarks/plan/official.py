@@ -26,7 +26,6 @@ class OfficialTime:
 
     resolution: int
     gpus: int
-    """resolution, gpus: In pixels, and how many."""
     seconds: float  # The length
 
     @property

@@ -26,9 +26,8 @@ _HEADINGS = {
 class Column:
     """One quantity of a table."""
 
-    metric: str
-    condition: str
-    """metric, condition: As in `Outcome`."""
+    metric: str  # As in `Outcome`
+    condition: str  # Likewise
     measured_as: tuple[str, ...] = ()
     """Names of what was really measured, in order; more than one cannot be compared."""
     protocols: tuple[str, ...] = ()  # Likewise

@@ -30,12 +30,10 @@ class Job:
     """What is measured."""
 
     ckpt: Path
-    data: Path
-    """ckpt, data: Checkpoint and real images."""
+    data: Path  # Real images
     classifiers: Path | None  # For ls; None leaves it out
-    images: int
-    pairs: int
-    """images, pairs: Of all metrics but ppl; of ppl."""
+    images: int  # Of all metrics but ppl
+    pairs: int  # Of ppl
     crop: str  # Of ppl
 
     def everything(self) -> list[str]:

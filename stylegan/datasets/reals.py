@@ -92,9 +92,8 @@ def process_reals(images: Tensor, *, lod: float, mirror: Tensor | None = None) -
 class Slice:
     """Elements of the stream that are read at once."""
 
-    start: int
-    count: int
-    """start, count: The minibatch: elements `start` to `start + count` - 1."""
+    start: int  # First element of the minibatch
+    count: int  # Elements of the minibatch
     rows: np.ndarray  # Which of its places to read, int64 [N]
     level: int  # Level of detail
 

@@ -274,15 +274,11 @@ def main() -> None:
     """
 
 
-main.add_command(grid_command)
-main.add_command(image_command)
-main.add_command(figure_command)
-main.add_command(mixing_command)
-main.add_command(interpolate_command)
-main.add_command(export_command)
-main.add_command(scores_command)
-main.add_command(info_command)
-main.add_command(project_command)
+for _command in (
+    *(grid_command, image_command, figure_command, mixing_command, interpolate_command),
+    *(export_command, scores_command, info_command, project_command),
+):
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

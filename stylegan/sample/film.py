@@ -33,9 +33,8 @@ MP4_CRF = 16  # x264's rate factor: 0 loses nothing, 18 nothing that one sees
 class Position(NamedTuple):
     """Where a frame stands."""
 
-    start: int
-    end: int
-    """start, end: Numbers of the key frames that it lies between."""
+    start: int  # Number of the key frame before it
+    end: int  # ... and after it
     t: float  # How far it is from the first to the second, 0 to below 1
 
 

@@ -125,10 +125,8 @@ class Projected:
     """A point on the way."""
 
     ws: Tensor  # [1, L, D]
-    perceived: float
-    pixels: float
-    """perceived, pixels: Perceptual distance and mean squared difference of pixels from the
-    target."""
+    perceived: float  # Perceptual distance from the target
+    pixels: float  # Mean squared difference of pixels
 
 
 def project(

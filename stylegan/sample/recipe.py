@@ -35,9 +35,8 @@ class Mix:
     """Another latent, which some layers are drawn from (style mixing, Section 3.1)."""
 
     seed: int  # Of the other latent
-    first: int
-    last: int
-    """first, last: Layers that take it, counted from 0, both included."""
+    first: int  # First layer that takes it, counted from 0
+    last: int  # Last layer that takes it
 
     def __post_init__(self) -> None:
         check_seed("the seed of --mix", self.seed)

@@ -31,10 +31,8 @@ class MicroBatch:
 
     share: Share  # Their places in the minibatch; n of them
     reals: Tensor  # [n, C, H, W] in [-1, 1]
-    labels: Tensor | None = None
-    other_labels: Tensor | None = None
-    """labels, other_labels: [n, label_size]: those of the reals, and of images drawn at random for
-    G's step. None for an unconditional network."""
+    labels: Tensor | None = None  # [n, label_size], of the reals; None for an unconditional network
+    other_labels: Tensor | None = None  # [n, label_size], of random images, for G's step
 
     @classmethod
     def of(cls, raw: RawBatch, share: Share, lod: float, device: torch.device) -> "MicroBatch":

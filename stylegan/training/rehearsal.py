@@ -39,10 +39,8 @@ class Meter(TorchDispatchMode):
 
     flop: int  # Floating-point operations of products and convolutions so far
     moved: int  # Bytes of all tensors that operations read and wrote so far; views move none
-    live: int
-    peak: int
-    """live, peak: Bytes of the storages that were made inside and are still there, and the most
-    there were at once, the working memory of convolutions included."""
+    live: int  # Bytes of the storages that were made inside and are still there
+    peak: int  # Most of them at once, the working memory of convolutions included
 
     def __init__(self, copies: int = COPIES_IN_CONVOLUTION) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

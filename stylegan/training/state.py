@@ -29,15 +29,12 @@ class TrainState:
     """flat_G, flat_D, flat_ema: Weights and gradients of each as vectors. Behind the gradients of G
     and D: the mean w of the fakes drawn, and `NUM_TERMS` numbers of the log."""
     optimizer_G: Adam
-    optimizer_D: Adam
-    """optimizer_G, optimizer_D: Adam of each."""
+    optimizer_D: Adam  # optimizer_G, optimizer_D: Adam of each
     lod: float  # Level of detail trained last, or about to be trained first
     nimg: int = 0  # Real images shown
-    log_nimg: int = 0
-    log_looks: int = 0
-    log_sums: dict[str, Tensor] = field(default_factory=dict)
-    """log_nimg, log_looks, log_sums: Images shown at the last row of the log; schedule updates
-    since, sums of their terms."""
+    log_nimg: int = 0  # Images shown at the last row of the log
+    log_looks: int = 0  # Schedule updates since
+    log_sums: dict[str, Tensor] = field(default_factory=dict)  # Sums of their terms
     snapshot_nimg: int = 0
     """Images shown at the last snapshot that was due by kimg: not made for a signal, or by time."""
 

@@ -49,9 +49,8 @@ class RunStatus:
     config: Config  # What is trained
     data: str  # Path of the real images
     seed: int  # Seed of all randomness
-    rows: list[dict[str, Any]]
-    metrics: list[dict[str, Any]]
-    """rows, metrics: Rows of the log and of the metrics, in order."""
+    rows: list[dict[str, Any]]  # Of the log
+    metrics: list[dict[str, Any]]  # Rows of the metrics
     unmeasured: list[dict[str, Any]]
     """Rows of what could not be measured, with an ``error``, since the last that could."""
     damaged: int  # Lines of both that cannot be read

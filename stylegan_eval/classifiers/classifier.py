@@ -28,14 +28,12 @@ class ClassifierRecord:
     resolution: int  # Height and width of its input, in pixels
     attributes: tuple[AttributeRecord, ...]  # In the order of the logits
     data_digest: str  # Key of the images and labels, see `images.ImageFiles`
-    images: int
-    held_out: int
-    """images, held_out: Labelled images, and how many of them only tested it."""
+    images: int  # Labelled images
+    held_out: int  # How many of them only tested it
     epochs: int
     batch: int
     seed: int
-    """epochs, batch, seed: How it was trained."""
-    lrate: float  # Likewise
+    lrate: float
     version: str  # Of this package, which trained it
 
     @property
@@ -45,20 +43,12 @@ class ClassifierRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedClassifier:
-    """A classifier that is in no file yet."""
-
-    record: ClassifierRecord  # What it is
-    network: ClassifierNetwork  # In evaluation mode, on the CPU
-
-
-@dataclass(frozen=True, kw_only=True)
 class AttributeClassifier:
     """A classifier read from a file, run in strict float32."""
 
-    record: ClassifierRecord  # What it is
+    record: ClassifierRecord
     network: ClassifierNetwork  # In evaluation mode, on `device`
-    device: torch.device  # Where it runs
+    device: torch.device
     sha256: str  # Digest of the file
 
     @property

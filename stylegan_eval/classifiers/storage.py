@@ -17,10 +17,9 @@ from stylegan_eval.classifiers.classifier import (
     AttributeClassifier,
     AttributeRecord,
     ClassifierRecord,
-    TrainedClassifier,
 )
 from stylegan_eval.classifiers.dataset import MOST_ATTRIBUTES
-from stylegan_eval.classifiers.network import build_network
+from stylegan_eval.classifiers.network import ClassifierNetwork, build_network
 from stylegan_eval.classifiers.official import are_official, load_official
 from stylegan_eval.engine.files import atomic_write, sha256_of
 from stylegan_eval.engine.untrusted import parsing
@@ -31,11 +30,11 @@ ENTRY = "attribute_classifiers"
 FORMAT = 1
 
 
-def save_classifier(path: Path, trained: TrainedClassifier) -> None:
+def save_classifier(path: Path, record: ClassifierRecord, network: ClassifierNetwork) -> None:
     """Write a classifier, whole or not at all; equal classifiers give equal bytes."""
-    tensors = {name: value.contiguous() for name, value in trained.network.state_dict().items()}
-    record = {"format": FORMAT, **dataclasses.asdict(trained.record)}
-    data = save(tensors, metadata={ENTRY: json.dumps(record, sort_keys=True)})
+    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    tree = {"format": FORMAT, **dataclasses.asdict(record)}
+    data = save(tensors, metadata={ENTRY: json.dumps(tree, sort_keys=True)})
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from stylegan_eval.classifiers.classifier import (
     AttributeRecord,
     ClassifierRecord,
-    TrainedClassifier,
 )
 from stylegan_eval.classifiers.dataset import LabelledImages, read_labelled, to_float
 from stylegan_eval.classifiers.network import ClassifierNetwork, build_network
@@ -42,7 +41,7 @@ def learning_rate(highest: float, step: int, steps: int) -> float:
 
 def train(
     files: Source, settings: TrainSettings, device: torch.device, *, progress: bool = True
-) -> TrainedClassifier:
+) -> tuple[ClassifierRecord, ClassifierNetwork]:
     """Train a classifier of all attributes (`read_labelled`) and test it on a tenth of the images.
 
     Images are flipped left to right at random: attributes are taken not to depend on that. On a CPU
@@ -75,7 +74,7 @@ def train(
         lrate=settings.lrate,
         version=version(PACKAGE),
     )
-    return TrainedClassifier(record=record, network=network.to("cpu"))
+    return record, network.to("cpu")
 
 
 def _fit(

@@ -143,9 +143,9 @@ def _train(data: Path, out: Path, device: str, **values: Any) -> None:
 
     where = pick_device(device)
     with open_images(data) as files:
-        trained = training.train(files, settings, where)
-    storage.save_classifier(out, trained)
-    say(classifier.table(trained.record))
+        record, network = training.train(files, settings, where)
+    storage.save_classifier(out, record, network)
+    say(classifier.table(record))
 
 
 classifiers.add_command(

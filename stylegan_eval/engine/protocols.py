@@ -79,10 +79,8 @@ class LoadedGenerator:
     smooth: bool = True  # Whether images change continuously with z; not where each z draws a label
     maps: bool = True
     """Whether w is more than z or the normalised z, so that truncation has a meaning."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    origin: Mapping[str, str] = field(default_factory=dict)
-    """settings, origin: Configuration by name, each as JSON; and how it came about, in words. For
-    reports."""
+    settings: Mapping[str, str] = field(default_factory=dict)  # Configuration by name, as JSON
+    origin: Mapping[str, str] = field(default_factory=dict)  # How it came about, for reports
     notes: Sequence[str] = ()  # What every result must say of it
     impure: str = ""
     """Why an image is no function of its latent and noise, and what to do; empty where it is

@@ -10,11 +10,9 @@ from stylegan_eval.engine.names import leaves_folder
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 
-MAX_DIRECTORY_BYTES = 2**28
-"""About three million entries; `zipfile` reads them all at once."""
+MAX_DIRECTORY_BYTES = 2**28  # About three million entries; `zipfile` reads them all at once
 
-MAX_EXPANSION = 200
-"""Deflated images and labels are far below; a bomb is near 1000."""
+MAX_EXPANSION = 200  # Deflated images and labels are far below; a bomb is near 1000
 
 _SMALL = 2**20  # entries up to this many bytes may expand as they like
 _END = struct.Struct("<4s4H2LH")  # the end record

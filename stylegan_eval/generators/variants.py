@@ -24,7 +24,25 @@ _AT_A_TIME = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixedGenerator:
+class _Variant:
+    """A generator that differs from `original` in its mapping."""
+
+    original: ImageGenerator
+
+    @property
+    def resolution(self) -> int:
+        return self.original.resolution
+
+    @property
+    def noise_shapes(self) -> Sequence[tuple[int, int]]:
+        return self.original.noise_shapes
+
+    def synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
+        return self.original.synthesis(ws, noise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedGenerator(_Variant):
     """Draws each image from `count` latents, which change over at random layers (Section 3.1).
 
     A latent of this generator is `count` latents of the original and L - 1 more normals. The layers
@@ -34,7 +52,6 @@ class MixedGenerator:
     draws it from.
     """
 
-    original: ImageGenerator  # What draws
     count: int  # M, from 2 to L
     num_ws: int  # L
 
@@ -43,16 +60,6 @@ class MixedGenerator:
         """Length of a latent: M * z_dim + L - 1."""
         return self.count * self.original.z_dim + self.num_ws - 1
 
-    @property
-    def resolution(self) -> int:
-        """Height and width of an image, in pixels."""
-        return self.original.resolution
-
-    @property
-    def noise_shapes(self) -> Sequence[tuple[int, int]]:
-        """(H, W) of the noise map of each layer."""
-        return self.original.noise_shapes
-
     def mapping(self, z: Tensor) -> Tensor:
         """Z [N, M * z_dim + L - 1] -> ws [N, L, w_dim], each row from one of the latents."""
         n, width = len(z), self.count * self.original.z_dim
@@ -60,10 +67,6 @@ class MixedGenerator:
         ws = ws.reshape(n, self.count, *ws.shape[1:])  # [N, M, L, w_dim]
         owner = owners(z[:, width:], self.count)[:, None, :, None]  # [N, 1, L, 1]
         return ws.gather(1, owner.expand(-1, -1, -1, ws.shape[3]))[:, 0]
-
-    def synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
-        """Draw images [N, 3, H, W]."""
-        return self.original.synthesis(ws, noise)
 
 
 def owners(normals: Tensor, count: int) -> Tensor:
@@ -77,10 +80,9 @@ def owners(normals: Tensor, count: int) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TruncatedGenerator:
+class TruncatedGenerator(_Variant):
     """Draws every layer from a w pulled towards the mean (Section 2 and Appendix B)."""
 
-    original: ImageGenerator  # What draws
     psi: float  # 1 changes nothing, 0 gives the mean
     centre: Tensor  # [L, w_dim], mean of ws; see `mean_ws`
 
@@ -89,23 +91,9 @@ class TruncatedGenerator:
         """Length of a latent."""
         return self.original.z_dim
 
-    @property
-    def resolution(self) -> int:
-        """Height and width of an image, in pixels."""
-        return self.original.resolution
-
-    @property
-    def noise_shapes(self) -> Sequence[tuple[int, int]]:
-        """(H, W) of the noise map of each layer."""
-        return self.original.noise_shapes
-
     def mapping(self, z: Tensor) -> Tensor:
         """Z [N, z_dim] -> truncated ws [N, L, w_dim]."""
         return torch.lerp(self.centre, self.original.mapping(z), self.psi)
-
-    def synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
-        """Draw images [N, 3, H, W]."""
-        return self.original.synthesis(ws, noise)
 
 
 def mean_ws(generator: ImageGenerator, device: torch.device) -> Tensor:

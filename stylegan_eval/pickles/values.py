@@ -20,9 +20,8 @@ _MOST_AXES = 8
 class Name:
     """A name that the file mentions: never looked up, only compared."""
 
-    module: str
+    module: str  # As the file spells it
     name: str
-    """module, name: As the file spells them."""
 
     def __str__(self) -> str:
         """In printable characters, and not more than a line has room for."""

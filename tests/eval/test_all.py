@@ -30,7 +30,7 @@ def classifiers(tmp_path):
     with open_images(folder) as files:
         trained = train(files, TrainSettings(epochs=1), torch.device("cpu"), progress=False)
     path = tmp_path / "attributes.safetensors"
-    save_classifier(path, trained)
+    save_classifier(path, *trained)
     return path
 
 

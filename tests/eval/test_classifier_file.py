@@ -35,7 +35,7 @@ def trained(folder):
 @pytest.fixture(scope="module")
 def saved(trained, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "attributes.safetensors"
-    save_classifier(path, trained)
+    save_classifier(path, *trained)
     return path
 
 
@@ -44,15 +44,15 @@ def saved(trained, tmp_path_factory):
 
 def test_file_gives_back_what_was_trained(trained, saved):
     loaded = load_classifier(saved, CPU)
-    assert loaded.record == trained.record
+    assert loaded.record == trained[0]
     assert loaded.attributes == ("bright", "red")
     weights = loaded.network.state_dict()
-    for name, value in trained.network.state_dict().items():
+    for name, value in trained[1].state_dict().items():
         assert torch.equal(weights[name], value)
 
 
 def test_equal_classifiers_give_equal_files(trained, saved, tmp_path):
-    save_classifier(tmp_path / "again.safetensors", trained)
+    save_classifier(tmp_path / "again.safetensors", *trained)
     assert (tmp_path / "again.safetensors").read_bytes() == saved.read_bytes()
 
 

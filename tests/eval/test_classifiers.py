@@ -46,7 +46,7 @@ def labelled(tmp_path):
 
 
 def test_simple_attributes_are_learnt(trained):
-    record = trained.record
+    record, _ = trained
     assert record.names == ("bright", "red")
     assert (record.images, record.held_out, record.resolution) == (600, 60, 16)
     for attribute in record.attributes:
@@ -58,7 +58,7 @@ def test_simple_attributes_are_learnt(trained):
 def test_new_images_are_read_right(trained):
     pixels, labels = draw(200, 16, seed=1)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
-    answers = (trained.network(images) > 0).numpy()
+    answers = (trained[1](images) > 0).numpy()
     assert ((answers == labels).mean(axis=0) > 0.95).all()
 
 

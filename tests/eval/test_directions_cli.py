@@ -16,7 +16,6 @@ from stylegan.network_file import save_network
 from stylegan.networks.generator import build_generator
 from stylegan.presets import apply_preset
 from stylegan.snapshot import Provenance, Snapshot
-from stylegan_eval.classifiers.classifier import TrainedClassifier
 from stylegan_eval.classifiers.network import build_network
 from stylegan_eval.classifiers.storage import save_classifier
 from stylegan_eval.cli import main
@@ -58,7 +57,7 @@ def classifiers(tmp_path_factory):
         network.head.bias.sub_(network.eval()(images).median(dim=0).values)
     path = tmp_path_factory.mktemp("classifiers") / "random.safetensors"
     record = replace(twisted(resolution=16).record, architecture="small")
-    save_classifier(path, TrainedClassifier(record=record, network=network))
+    save_classifier(path, record, network)
     return path
 
 

@@ -49,7 +49,7 @@ def made(tmp_path_factory):
     pixels, labels = draw(100, 8)
     with open_images(write(folder / "labelled", pixels, labels.tolist())) as files:
         trained = train(files, TrainSettings(epochs=1), torch.device("cpu"), progress=False)
-    save_classifier(folder / "classifiers.safetensors", trained)
+    save_classifier(folder / "classifiers.safetensors", *trained)
     (folder / "linear.ckpt").write_text("FAKE 32")
     return folder
 
