@@ -182,7 +182,7 @@ class ClassSums:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InceptionScore:
+class SplitScore:
     """A score."""
 
     mean: float  # Over the splits, 1 to the number of classes
@@ -219,7 +219,7 @@ def class_sums(logits: Tensor, split: NDArray[np.int64], splits: int = 10) -> Cl
     )
 
 
-def inception_score(sums: ClassSums, splits: int) -> InceptionScore:
+def inception_score(sums: ClassSums, splits: int) -> SplitScore:
     """exp of the mean KL divergence of p(y|x) from p(y), per split.
 
     `sums` are of `pieces_of` pieces, those of a split side by side.
@@ -242,7 +242,7 @@ def inception_score(sums: ClassSums, splits: int) -> InceptionScore:
         left_out = _score(*(part.sum(axis=1, keepdims=True) - part for part in pieces))
         variances = left_out.var(axis=1) * (each - 1)  # of each split, by the jackknife
         stderr = float(np.sqrt(variances.sum())) / splits
-    return InceptionScore(
+    return SplitScore(
         mean=float(scores.mean()), std=float(scores.std()), stderr=stderr, splits=scores
     )
 

@@ -50,7 +50,7 @@ class Architecture:
     """Whether the patches have no bias and the tokens are normed before the blocks (CLIP)."""
 
 
-class Scale(nn.Module):
+class LayerScale(nn.Module):
     """A factor per channel."""
 
     def __init__(self, width: int) -> None:
@@ -105,8 +105,8 @@ class Block(nn.Module):
         self.attn = Attention(width, architecture.heads)
         self.norm2 = nn.LayerNorm(width, eps=architecture.eps)
         self.mlp = Mlp(architecture)
-        self.ls1 = Scale(width) if architecture.scaled else nn.Identity()
-        self.ls2 = Scale(width) if architecture.scaled else nn.Identity()
+        self.ls1 = LayerScale(width) if architecture.scaled else nn.Identity()
+        self.ls2 = LayerScale(width) if architecture.scaled else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, T, D] -> [N, T, D]."""

@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.pickles.source import DAMAGED, MOST, Source, open_source
+from stylegan_eval.pickles.source import DAMAGED, MOST, ByteSource, open_source
 from stylegan_eval.pickles.values import MAKERS, Array, Maker, Name, Unknown, fill
 
 # Opcodes whose argument is the object that they make.
@@ -214,7 +214,7 @@ _STEPS: Mapping[str, _Step] = MappingProxyType(
 )
 
 
-def _run(machine: _Machine, source: Source) -> Any:
+def _run(machine: _Machine, source: ByteSource) -> Any:
     most = machine.dialect.most
     for _ in range(most):
         opcode = _OPCODES.get(source.code())
@@ -269,7 +269,7 @@ def _check_extent(made: Any) -> None:
                 raise UserError("nests its values too deep, or repeats them too often")
 
 
-def interpret(source: Source, size: int, dialect: Dialect = _NETWORKS) -> Any:
+def interpret(source: ByteSource, size: int, dialect: Dialect = _NETWORKS) -> Any:
     """Read one pickle of at most `size` bytes as plain values, containers, dialect's values.
 
     ForeignNamesError where it names what the dialect does not know.
@@ -296,6 +296,6 @@ def read_pickle(path: Path) -> Any:
     file, size = open_source(path)
     with file:
         try:
-            return interpret(Source(file, size), size)
+            return interpret(ByteSource(file, size), size)
         except UserError as error:
             raise UserError(f"{path}: not a pickle of networks: {error}") from error

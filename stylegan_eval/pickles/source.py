@@ -22,7 +22,7 @@ _OF_NUMBERS = {"INT", "LONG", "LONG1", "LONG4", "FLOAT", "GET", "PUT"}
 DAMAGED = (ValueError, OverflowError, struct.error, EOFError)
 
 
-class Source:
+class ByteSource:
     """A file that `pickletools` reads the arguments of opcodes from."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:

@@ -19,7 +19,7 @@ from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.engine.zip_guard import check_entry, check_locator, open_zip
 from stylegan_eval.errors import UserError
 from stylegan_eval.pickles.machine import ForeignNamesError, interpret
-from stylegan_eval.pickles.source import Source
+from stylegan_eval.pickles.source import ByteSource
 from stylegan_eval.pickles.tensors import tensors_of
 from stylegan_eval.pickles.values import Unknown
 
@@ -132,7 +132,7 @@ def _read_zip(path: Path) -> Any:
                     raise UserError(f"data/{key} has another checksum: damaged")
             return storages[key]
 
-        made = interpret(Source(io.BytesIO(data), len(data)), len(data), tensors_of(raw, total))
+        made = interpret(ByteSource(io.BytesIO(data), len(data)), len(data), tensors_of(raw, total))
         for info in entries.values():  # nothing refers to them: their checksums are compared
             with archive.open(info) as entry:
                 while entry.read(_CHUNK):
@@ -164,7 +164,7 @@ def _read_legacy(path: Path) -> Any:
         return storages[key][0]
 
     with path.open("rb") as file:
-        source = Source(file, left)
+        source = ByteSource(file, left)
         dialect = tensors_of(raw, left)
         *_, made, keys = (interpret(source, left, dialect) for _ in range(5))
         if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
