@@ -9,9 +9,9 @@ from typing import Any
 from benchmarks.scales import Protocol, Scale, named_scale, training_config
 from benchmarks.tables import (
     Dataset,
+    PaperTable,
     Quantity,
     Space,
-    Table,
     TableLine,
     named_table,
     published,
@@ -34,7 +34,7 @@ KIND_OF: Mapping[str, str] = {
 class Question:
     """What `python -m benchmarks run` is asked for, without lines and seeds."""
 
-    table: Table
+    table: PaperTable
     scale: Scale  # Size, length, protocol
     dataset: Dataset  # Whose losses and published numbers
     kimg: float | None = None  # Another length than the scale's

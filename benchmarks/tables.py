@@ -66,7 +66,7 @@ class TableLine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class PaperTable:
     """A table of the paper."""
 
     name: str  # As the command line calls it
@@ -95,9 +95,9 @@ _DISENTANGLEMENT = (
     Quantity(metric="separability"),
 )
 
-TABLES: Mapping[str, Table] = MappingProxyType(
+TABLES: Mapping[str, PaperTable] = MappingProxyType(
     {
-        "table1": Table(
+        "table1": PaperTable(
             name="table1",
             title="Table 1: FID of generator designs",
             printed="1",
@@ -108,7 +108,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             quantities=_FID,
             datasets=("ffhq", "celebahq"),
         ),
-        "table2": Table(
+        "table2": PaperTable(
             name="table2",
             title="Table 2: FID when 1 to 4 latents are mixed at test time",
             printed="2",
@@ -122,7 +122,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 Quantity(metric="fid", condition=f"latents={n}") for n in (1, 2, 3, 4)
             ),
         ),
-        "table3": Table(
+        "table3": PaperTable(
             name="table3",
             title="Table 3: path length and separability",
             printed="3",
@@ -135,7 +135,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             ),
             quantities=_DISENTANGLEMENT,
         ),
-        "table4": Table(
+        "table4": PaperTable(
             name="table4",
             title="Table 4: depth of the mapping network",
             printed="4",
@@ -160,7 +160,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
             ),
             quantities=(*_FID, *_DISENTANGLEMENT),
         ),
-        "truncation": Table(
+        "truncation": PaperTable(
             name="truncation",
             title="Truncation in W (Section 2 and Appendix B): quality against variety",
             printed="",
@@ -171,7 +171,7 @@ TABLES: Mapping[str, Table] = MappingProxyType(
                 for psi in (1.0, 0.7, 0.5)
             ),
         ),
-        "lsun": Table(
+        "lsun": PaperTable(
             name="lsun",
             title="LSUN (Appendix B): FID of configuration F",
             printed="lsun",
@@ -183,14 +183,14 @@ TABLES: Mapping[str, Table] = MappingProxyType(
 )
 
 
-def named_table(name: str) -> Table:
+def named_table(name: str) -> PaperTable:
     """Table by its name."""
     if name not in TABLES:
         raise UserError(f"no table {name!r}; there are: {', '.join(TABLES)}")
     return TABLES[name]
 
 
-def chosen_lines(table: Table, keys: tuple[str, ...]) -> tuple[TableLine, ...]:
+def chosen_lines(table: PaperTable, keys: tuple[str, ...]) -> tuple[TableLine, ...]:
     """Lines of a table by their keys or networks, in the table's order; all where none is named."""
     known = {name for line in table.lines for name in (line.key, line.network)}
     for key in keys:
@@ -202,7 +202,9 @@ def chosen_lines(table: Table, keys: tuple[str, ...]) -> tuple[TableLine, ...]:
     )
 
 
-def published(table: Table, dataset: Dataset, line: TableLine, quantity: Quantity) -> float | None:
+def published(
+    table: PaperTable, dataset: Dataset, line: TableLine, quantity: Quantity
+) -> float | None:
     """The paper's number in a cell; None where it prints none."""
     place = Place(
         table=table.printed,

@@ -1,6 +1,7 @@
 """The command `stylegan-train`."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,11 +125,6 @@ def main(
     /,
     config: str | Path | None,
     data: Path | None,
-    preset: str | None,
-    resolution: int | None,
-    kimg: float | None,
-    mirror: bool | None,
-    cond: bool,
     out: Path | None,
     device: str,
     gpus: int | None,
@@ -136,7 +132,7 @@ def main(
     init: Path | None,
     dry_run: bool,
     print_config: bool,
-    **settings: Any,
+    **values: Any,
 ) -> None:
     """Train StyleGAN, configuration A to F.
 
@@ -152,10 +148,10 @@ def main(
     """
     if ctx.invoked_subcommand is not None:
         return
-    if preset == "list":
+    if values["preset"] == "list":
         _list_presets()
         return
-    _check_config_options(config, preset=preset, resolution=resolution)
+    _refuse_beside(config, values)
     trains = not (dry_run or print_config)
     if resume and init:
         raise click.UsageError("--resume continues a run, --init starts one: give one of them")
@@ -166,7 +162,7 @@ def main(
         raise click.UsageError("which row of Table 1? Give --config A, B, C, D, E or F")
     if trains and out is None:
         raise click.UsageError("where to? Give --out DIR")
-    if data is None and not goes_on and (trains or cond):
+    if data is None and not goes_on and (trains or values["cond"]):
         raise click.UsageError(
             f"{'trained on what' if trains else 'labels of what'}? Give --data ZIP|DIR"
         )
@@ -179,22 +175,18 @@ def main(
     from stylegan.training.request import TrainOptions, config_lines, plan_lines, processes_to_plan
 
     runtime = Runtime.join(device)
-    if settings["workers"] is None and runtime.device.type == "cuda":
-        settings["workers"] = 2
+    if values["workers"] is None and runtime.device.type == "cuda":
+        values["workers"] = 2
+    changes = ("preset", "resolution", "kimg", "mirror", "cond")
     wanted = TrainOptions(
         config=config,
-        preset=preset,
-        resolution=resolution,
-        kimg=kimg,
-        mirror=mirror,
-        labels=cond,
         data=data,
-        cache=settings["cache"],
         out=out,
         resume=resume,
         auto=auto,
         init=init,
-        settings=settings,
+        **{name: values.pop(name) for name in changes},
+        settings=values,
     )
     if trains:
         _train(wanted, runtime)
@@ -218,16 +210,13 @@ def _list_presets() -> None:
         click.echo(f"{name:{width}s}  {preset.description}")
 
 
-def _check_config_options(
-    config: str | Path | None, *, preset: str | None, resolution: int | None
-) -> None:
+def _refuse_beside(config: str | Path | None, values: Mapping[str, Any]) -> None:
     """Refuse options beside a file that already says what they would."""
-    if isinstance(config, Path):
-        for name, value in (("--preset", preset), ("--resolution", resolution)):
-            if value is not None:
-                raise click.UsageError(
-                    f"--config {config} is a whole configuration: leave out {name}"
-                )
+    for name in ("preset", "resolution"):
+        if isinstance(config, Path) and values[name] is not None:
+            raise click.UsageError(
+                f"--config {config} is a whole configuration: leave out --{name}"
+            )
 
 
 def _what_to_resume(resume: Path | None, out: Path | None) -> tuple[Path | None, Path | None]:

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -52,19 +52,23 @@ _NOWHERE = Path()
 class TrainOptions:
     """Options of `stylegan-train`; None where an option was not given."""
 
-    config: str | Path | None = None  # row of Table 1, or a file of a whole configuration
-    preset: str | None = None
-    resolution: int | None = None
-    kimg: float | None = None
-    mirror: bool | None = None
-    labels: bool = False  # whether the networks take those of the data
-    data: Path | None = None
-    cache: Path | None = None
-    out: Path | None = None
-    resume: Path | None = None  # a checkpoint, or a run's folder
-    auto: bool = False  # resume `out` where it holds a run
-    init: Path | None = None  # a file of networks, a run's folder, or Path("demo")
-    settings: Mapping[str, Any] = field(default_factory=dict)  # of RunSettings and those in it
+    config: str | Path | None  # row of Table 1, or a file of a whole configuration
+    preset: str | None
+    resolution: int | None
+    kimg: float | None
+    mirror: bool | None
+    cond: bool  # whether the networks take the labels of the data
+    data: Path | None
+    out: Path | None
+    resume: Path | None  # a checkpoint, or a run's folder
+    auto: bool  # resume `out` where it holds a run
+    init: Path | None  # a file of networks, a run's folder, or Path("demo")
+    settings: Mapping[str, Any]  # of RunSettings and those in it
+
+    @property
+    def look(self) -> Callable[[Path], RealSet]:
+        """Read the headers of a set of images, once."""
+        return cache(partial(look_at, cache=self.settings["cache"]))
 
     def begin(self, look: Callable[[Path], RealSet], runtime: Runtime, *, taken: bool) -> Beginning:
         """Resolve the options to the beginning of a training; called in all processes together.
@@ -108,7 +112,7 @@ class TrainOptions:
             resolution=resolution,
             total_kimg=self.kimg,
             mirror=self.mirror,
-            label_size=self._label_size(look) if self.labels else None,
+            label_size=self._label_size(look) if self.cond else None,
         )
         if (channels := config.network.num_channels) != _CHANNELS:
             raise UserError(
@@ -165,14 +169,14 @@ def config_lines(wanted: TrainOptions) -> str:
     goes_on = wanted.auto and wanted.out is not None and holds_run(wanted.out)
     source = wanted.out if goes_on else wanted.resume or wanted.init
     trained = None if source is None else open_networks(source)[1].config
-    return config_text(wanted.resolve(trained, cache(partial(look_at, cache=wanted.cache))))
+    return config_text(wanted.resolve(trained, wanted.look))
 
 
 def train_as(wanted: TrainOptions, runtime: Runtime) -> Path:
     """Train; the last checkpoint."""
 
     def look(path: Path) -> RealSet:
-        return RealSet.of(open_together(path, wanted.cache, runtime), path)
+        return RealSet.of(open_together(path, wanted.settings["cache"], runtime), path)
 
     out = wanted.out or wanted.resume
     assert out is not None
@@ -184,7 +188,7 @@ def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
 
     `runtime` stands for the processes that there would be; this is one.
     """
-    out, look = wanted.out, cache(partial(look_at, cache=wanted.cache))
+    out, look = wanted.out, wanted.look
     if out is not None:
         check_writable(out / TEXT_LOG)
         check_not_held(out / TEXT_LOG)
