@@ -84,7 +84,7 @@ MISTAKES = {"20 % mistakes": 0.2, "2 % mistakes": 0.02, "0.1 % mistakes": 1e-3, 
 
 def of_features(fake: Floats, real: Floats, rng: np.random.Generator) -> dict[str, Measured]:
     """All metrics of images, of their features [N, D] and [M, D]."""
-    found: dict[str, Measured] = {}
+    values: dict[str, Measured] = {}
     distance = FrechetTo(FeatureStats.of(real, "d"))
     frechet, other = (
         estimate(distance, [FeatureStats.of(part, "d") for part in np.array_split(x, 20)], real)
@@ -93,31 +93,31 @@ def of_features(fake: Floats, real: Floats, rng: np.random.Generator) -> dict[st
     if frechet.stderr is not None and other.stderr is not None:
         held = math.hypot(frechet.stderr, other.stderr)
         of_both = math.hypot(held, math.sqrt(of_shared(frechet.projected, other.projected)))
-        found["fid, difference from near"] = (frechet.value - other.value, held, of_both)
+        values["fid, difference from near"] = (frechet.value - other.value, held, of_both)
     for name, value, error in (
         ("fid", frechet.value, frechet.stderr),
         ("fid_inf", frechet.limit, frechet.limit_stderr),
     ):
         if value is not None:
-            found[name] = (value, _number(error), _number(frechet.redrawn(error)))
+            values[name] = (value, _number(error), _number(frechet.redrawn(error)))
     x, y = torch.from_numpy(fake), torch.from_numpy(real)
     for size, subsets in ((len(fake), 1), (len(fake) // 2, 10), (len(fake) // 10, 50)):
         kernel = kernel_distance(x, y, rng=rng, subsets=subsets, subset_size=size)
         errors = _number(kernel.stderr), _number(kernel.stderr_redrawn)
-        found[f"kid, {subsets} x N/{len(fake) // size}"] = (kernel.mean, *errors)
+        values[f"kid, {subsets} x N/{len(fake) // size}"] = (kernel.mean, *errors)
     value, stderr, redrawn = cmmd(
         *(v / v.norm(dim=1, keepdim=True).clamp(min=1e-9) for v in (x, y))
     )
-    found["cmmd"] = (value, _number(stderr), _number(redrawn))
+    values["cmmd"] = (value, _number(stderr), _number(redrawn))
     balls, _ = precision_recall.measure(y, x, 3, precision_recall.OPEN)
-    found["precision"] = (balls.precision, balls.precision_stderr, _NONE)
-    found["density"] = (balls.density, balls.density_stderr, _NONE)
+    values["precision"] = (balls.precision, balls.precision_stderr, _NONE)
+    values["density"] = (balls.density, balls.density_stderr, _NONE)
     for splits in (1, 2, 10):
         pieces = pieces_of(len(x), splits)
         sums = class_sums(3 * x, split_of(range(len(x)), len(x), pieces), pieces)
         score = inception_score(sums, splits)
-        found[f"is, {splits} splits"] = (score.mean, _number(score.stderr), _NONE)
-    return found
+        values[f"is, {splits} splits"] = (score.mean, _number(score.stderr), _NONE)
+    return values
 
 
 def _number(stderr: float | None) -> float:
@@ -126,8 +126,8 @@ def _number(stderr: float | None) -> float:
 
 def of_lengths(lengths: Floats) -> dict[str, Measured]:
     """Path length."""
-    found = trimmed_mean(lengths)
-    return {"ppl": (found.mean, found.stderr, _NONE)}
+    mean = trimmed_mean(lengths)
+    return {"ppl": (mean.mean, mean.stderr, _NONE)}
 
 
 def of_verdicts(mistakes: float, num: int, rng: np.random.Generator) -> dict[str, Measured]:
@@ -183,10 +183,10 @@ def _lines(
         )
 
 
-def _ratio(found: Floats, column: int) -> float:
+def _ratio(samples: Floats, column: int) -> float:
     """Mean of the stated errors over the deviation of the values; NaN where these do not differ."""
-    deviation = float(found[:, 0].std(ddof=1))
-    return float(found[:, column].mean()) / deviation if deviation > 0 else math.nan
+    deviation = float(samples[:, 0].std(ddof=1))
+    return float(samples[:, column].mean()) / deviation if deviation > 0 else math.nan
 
 
 def in_words(line: Ratios) -> str:
@@ -197,11 +197,11 @@ def in_words(line: Ratios) -> str:
     return words if math.isnan(line.redrawn_own) else f"{words} ({line.redrawn_own:.2f})"
 
 
-def markdown(found: Sequence[Ratios]) -> list[str]:
+def markdown(ratios: Sequence[Ratios]) -> list[str]:
     """Tables of the ratios, a column for each law."""
     table: list[str] = []
     for laws in (FEATURES, LENGTHS, MISTAKES):
-        cells = {(line.metric, line.num, line.law): in_words(line) for line in found}
+        cells = {(line.metric, line.num, line.law): in_words(line) for line in ratios}
         rows = sorted({(m, num) for m, num, law in cells if law in laws})
         table += ["", f"| metric | N | {' | '.join(laws)} |", "|---|---|" + "---|" * len(laws)]
         for metric, num in rows:
@@ -226,9 +226,9 @@ def main(nums: str, repeats: int, seed: int, out: Path | None, page: Path | None
         raise click.UsageError(f"--nums: expected numbers with commas, got {nums}") from error
     if min(counts) < 40:
         raise click.UsageError(f"--nums: 20 groups need 40 images or more, got {min(counts)}")
-    found = []
+    ratios = []
     for line in lines(counts, repeats, seed):
-        found.append(line)
+        ratios.append(line)
         click.echo(f"{line.metric}, N = {line.num}, {line.law}: {in_words(line)}")
     known = 1 / math.sqrt(2 * (repeats - 1))
     click.echo(f"A ratio of 1 is known to about {with_error(1, known)}.")
@@ -237,11 +237,11 @@ def main(nums: str, repeats: int, seed: int, out: Path | None, page: Path | None
         with atomic_write(out / f"{NAME}.csv") as temporary, temporary.open("w") as file:
             writer = csv.DictWriter(file, [field.name for field in fields(Ratios)])
             writer.writeheader()
-            writer.writerows(asdict(line) for line in found)
+            writer.writerows(asdict(line) for line in ratios)
         with atomic_write(out / f"{NAME}.md") as temporary:
-            temporary.write_text("\n".join(markdown(found)) + "\n", encoding="utf-8")
+            temporary.write_text("\n".join(markdown(ratios)) + "\n", encoding="utf-8")
     if page is not None:
-        write_between(page, NAME, markdown(found))
+        write_between(page, NAME, markdown(ratios))
 
 
 if __name__ == "__main__":

@@ -242,7 +242,7 @@ def is_alive(pid: int) -> bool:
 def everything_in(path: Path) -> dict[str, Tensor]:
     """Every tensor of a checkpoint by its place, and the images shown."""
     tree = read_checkpoint(path)
-    found = {"nimg": torch.tensor(tree.nimg), "lod": torch.tensor(tree.lod)}
+    values = {"nimg": torch.tensor(tree.nimg), "lod": torch.tensor(tree.lod)}
     assert tree.resume is not None
     branches: list[tuple[str, Mapping[str, Any]]] = [
         ("networks", tree.networks),
@@ -252,10 +252,10 @@ def everything_in(path: Path) -> dict[str, Tensor]:
         place, branch = branches.pop()
         for key, value in branch.items():
             if isinstance(value, Tensor):
-                found[f"{place}/{key}"] = value
+                values[f"{place}/{key}"] = value
             else:
                 branches.append((f"{place}/{key}", value))
-    return found
+    return values
 
 
 def rows_in(out: Path) -> dict[str, Any]:
@@ -310,10 +310,10 @@ def killed_and_compared(trial: Trial, kills: int, rng: random.Random) -> int:
         while trial.seen["kills"] < kills:
             if not trial.kill_once(out, rng, while_writing=trial.seen["kills"] % 3 == 2):
                 break
-        found = trial.finish(out)
+        reached = trial.finish(out)
         trial.seen["trainings compared"] += 1
-        for place in expected.keys() | found.keys():
-            one, other = expected.get(place), found.get(place)
+        for place in expected.keys() | reached.keys():
+            one, other = expected.get(place), reached.get(place)
             if isinstance(one, Tensor) and isinstance(other, Tensor):
                 trial.seen["tensors compared"] += 1
                 equal = torch.equal(one, other)

@@ -58,8 +58,8 @@ def progress_lines(folder: ResultsFolder) -> Iterator[str]:
     for name in folder.request_names():
         outcomes = read_outcomes(folder, name)
         counts = Counter(outcome.state for outcome in outcomes)
-        said = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state])
-        yield f"  {name}: {said} of {len(outcomes)} cells"
+        counted = ", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state])
+        yield f"  {name}: {counted} of {len(outcomes)} cells"
         for training in dict.fromkeys(o.training for o in outcomes if o.training is not None):
             yield f"    {_progress([o for o in outcomes if o.training == training], training)}"
 
@@ -69,11 +69,11 @@ def _progress(outcomes: Sequence[Outcome], training: TrainingState) -> str:
     trouble = [f"failed: {outcome.reason}" for outcome in outcomes if outcome.state == "failed"]
     if "running" in states:
         trouble = ["running"]
-    said = (
+    reached = (
         f"{training.kimg:.1f} of {outcomes[0].request.kimg:g} kimg,"
         f" {states.count('done')} of {len(states)} cells"
     )
-    return f"{training.name:36s} {'; '.join([said, *trouble[:1]])}"
+    return f"{training.name:36s} {'; '.join([reached, *trouble[:1]])}"
 
 
 def request_lines(outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -68,8 +68,8 @@ def measured(
     start = time.perf_counter()
     for first in range(0, pairs, batch):
         numbers = range(first, min(first + batch, pairs))
-        found = measure_pairs(generator, distance, settings, numbers, device, dtype)
-        parts.append({name: values.cpu().numpy() for name, values in found.items()})
+        values_of = measure_pairs(generator, distance, settings, numbers, device, dtype)
+        parts.append({name: values.cpu().numpy() for name, values in values_of.items()})
     seconds = (time.perf_counter() - start) / pairs
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, seconds
 

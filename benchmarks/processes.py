@@ -51,11 +51,11 @@ def call(module: str, arguments: Sequence[str], log: Path) -> Ended:
         ) as process,
         _passing_on(process) as came,
     ):
-        said = _tee(process, file)
+        lines = _tee(process, file)
         status = process.wait()
     if came:
         raise KeyboardInterrupt if came[0] == signal.SIGINT else Terminated(came[0])
-    reason = "" if status == 0 else _reason(said, status)
+    reason = "" if status == 0 else _reason(lines, status)
     return Ended(status=status, reason=reason, seconds=time.monotonic() - began)
 
 
@@ -78,12 +78,12 @@ def _tee(process: "subprocess.Popen[bytes]", log: BinaryIO) -> list[str]:
 
 def _reason(lines: Sequence[str], status: int) -> str:
     errors = [line for line in lines if line.startswith(("error:", "Error:"))]
-    said = (errors or [line for line in lines if line] or [""])[-1]
-    said = said.removeprefix("error:").removeprefix("Error:").strip()
+    last = (errors or [line for line in lines if line] or [""])[-1]
+    last = last.removeprefix("error:").removeprefix("Error:").strip()
     if status < 0:
         name = signal.Signals(-status).name
-        return f"ended by {name}" + (f": {said}" if errors else "")
-    return said or f"ended with status {status}"
+        return f"ended by {name}" + (f": {last}" if errors else "")
+    return last or f"ended with status {status}"
 
 
 @contextlib.contextmanager
@@ -215,12 +215,12 @@ def _newest(folder: Path, name: str) -> tuple[int, Path] | None:
     pattern = re.compile(rf"{re.escape(name)}\.(\d+)")
     if not folder.is_dir():
         return None
-    found = [
+    claims = [
         (int(match[1]), path)
         for path in folder.iterdir()
         if (match := pattern.fullmatch(path.name)) is not None
     ]
-    return max(found, default=None)
+    return max(claims, default=None)
 
 
 def _path(folder: Path, name: str, generation: int) -> Path:

@@ -56,7 +56,7 @@ def check_trainable(question: Question, lines: Sequence[TableLine], data: Path) 
         config = question.config(network)
         Execution().check(config, runtime)
         check_fit(config, reals)
-        check_reals(metrics.asked(), data, config.resolution)
+        check_reals(metrics.named(), data, config.resolution)
 
 
 @dataclass(kw_only=True)

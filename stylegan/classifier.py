@@ -35,8 +35,5 @@ class DiscriminatorClassifier(ClassifierNetwork):
 
 
 def build(resolution: int, attributes: int) -> DiscriminatorClassifier:
-    """Make the classifier, without initial values.
-
-    `resolution` is a power of two from 8 to 1024.
-    """
+    """Make the classifier, without initial values, for a power of two from 8 to 1024."""
     return DiscriminatorClassifier(resolution, attributes)

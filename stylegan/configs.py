@@ -215,14 +215,15 @@ E = replace(D, name="E", change="+ Add noise inputs", network=replace(D.network,
 F = replace(
     E, name="F", change="+ Mixing regularization", loss=replace(E.loss, style_mixing_prob=0.9)
 )
-CONFIGS: Mapping[str, Config] = MappingProxyType({row.name: row for row in (A, B, C, D, E, F)})
+CONFIGS: Mapping[str, Config] = MappingProxyType(
+    {
+        **{row.name: row for row in (A, B, C, D, E, F)},
+    }
+)
 
 
 def diff(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
-    """Fields in which two configurations differ, their names aside.
-
-    Returns ``{"loss.style_mixing_prob": (0.0, 0.9)}`` for E and F.
-    """
+    """Fields, but for names, in which two configurations differ, such as loss.style_mixing_prob."""
     before, after = flat(asdict(old)), flat(asdict(new))
     return {
         key: (before[key], value)
@@ -243,10 +244,7 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
-    """Plain dictionary for JSON and checkpoints; `config_from_dict` reads it back.
-
-    What only imported networks have is left out where it is the official code's.
-    """
+    """Plain dictionary; what only imported networks have is left out where it is official."""
     tree = asdict(config)
     for entry in fields(NetworkConfig):
         if _WRITTEN_IF_OTHER in entry.metadata and tree["network"][entry.name] == entry.default:
@@ -305,10 +303,7 @@ def config_text(config: Config) -> str:
 
 
 def read_config(path: Path) -> Config:
-    """Read a whole configuration, from an untrusted file.
-
-    `path` is a file of `config_text`, which ``stylegan-train --print-config`` prints.
-    """
+    """Read a whole configuration (``stylegan-train --print-config``) from an untrusted file."""
     with parsing(path, "cannot be read as a configuration"):
         size = path.stat().st_size if path.is_file() else None
         if size is None:

@@ -53,10 +53,7 @@ def _packaged(name: str, what: str) -> Path:
 
 
 def located(path: Path) -> Path:
-    """Find the file that holds the networks.
-
-    `path`: ``Path("demo")``, a run's folder (then its newest checkpoint), or a file.
-    """
+    """File of ``Path("demo")``, of a run's folder (its newest checkpoint), or the file itself."""
     return demo_path() if path == Path(DEMO) else newest_checkpoint(path)
 
 
@@ -102,10 +99,7 @@ KINDS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Snapshot]], ...] = (
 
 
 def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | None:
-    """Entry point of `stylegan-eval`: the generator of what `open_networks` opens.
-
-    Returns None when the path holds no network that this package reads.
-    """
+    """Entry point of `stylegan-eval`: generator of a file that `open_networks` opens, or None."""
     if path.is_dir() and checkpoints_in(path):
         path = newest_checkpoint(path)
     kinds = (looks_like_checkpoint, is_torch_legacy, is_pickle, is_network)

@@ -12,10 +12,7 @@ from stylegan_eval.errors import UserError
 
 
 def read_npy(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[np.float32]:
-    """Read finite floats of a known shape, at least one, as float32; None is any length.
-
-    `what` names them in messages.
-    """
+    """Read finite floats of a known shape (None is any length), at least one, as float32."""
     try:
         values = npy.read_npy(path)
     except UserError as error:
@@ -39,10 +36,7 @@ def write_npy(path: Path, values: NDArray[np.float32]) -> None:
 
 
 def image_grid(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
-    """Lay images [N, C, H, W] out row by row.
-
-    Returns [rows * H, columns * W, C]; cells after the last image are black.
-    """
+    """Lay images [N, C, H, W] out as [rows * H, columns * W, C]; cells after the last are black."""
     N, C, H, W = images.shape
     rows = -(-N // columns)
     sheet = np.zeros((rows * columns, C, H, W), np.uint8)

@@ -108,7 +108,7 @@ from stylegan_eval.metrics import higher_is_better
 both = [{str(colours)!r}] * 2
 fid, rank = se.evaluate(*both, ["rank", "fid"], features="thumbnail")
 assert abs(rank.value - 2) < 1e-6 and rank.name == "rank12[thumbnail]", rank
-[asked] = MetricSettings(metrics="rank6k", metrics_features="thumbnail").asked()
+[asked] = MetricSettings(metrics="rank6k", metrics_features="thumbnail").named()
 assert (asked.settings.num, asked.settings.features) == (6000, "thumbnail")
 assert asked.better(2, 1) and higher_is_better("rank6k[thumbnail]")
 """

@@ -270,8 +270,8 @@ def check(data: Path, ckpt: Path | None, classifiers: Path | None, seed: int) ->
     click.echo(f"{'metric':42s}{'stated':>12s}{'seed ' + str(seed):>12s}{'apart':>8s}")
     for metric, score in stated.items():
         distance = apart(score, found[metric])
-        said = "unknown" if distance is None else f"{distance:.2f}"
-        click.echo(f"{metric:42s}{score.value:12.4f}{found[metric].value:12.4f}{said:>8s}")
+        shown = "unknown" if distance is None else f"{distance:.2f}"
+        click.echo(f"{metric:42s}{score.value:12.4f}{found[metric].value:12.4f}{shown:>8s}")
         if distance is not None and distance > WORST:
             beyond.append(metric)
     if beyond:
@@ -293,9 +293,9 @@ def write_page(ckpt: Path | None, out: Path) -> None:
 def between(text: str, name: str, lines: Iterable[str]) -> str:
     """Text with these lines between the marks of a name."""
     begin, end = f"<!-- {name}: written by a command -->", f"<!-- end of {name} -->"
-    before, found, rest = text.partition(begin)
+    before, begun, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
-    if not found or not closed:
+    if not begun or not closed:
         raise UserError(f"there is no place for {name}: expected {begin} and {end}")
     return "\n".join([before + begin, "", *lines, "", end + after])
 

@@ -71,8 +71,8 @@ def compare(folder: Path, cases: list[str]) -> None:
             if old != new:
                 differing += 1
                 click.echo(f"== {name}: {key}")
-                found = difflib.unified_diff(old, new, "before", "now", lineterm="", n=1)
-                click.echo("\n".join(list(found)[2 : 2 + _SHOWN]))
+                changes = difflib.unified_diff(old, new, "before", "now", lineterm="", n=1)
+                click.echo("\n".join(list(changes)[2 : 2 + _SHOWN]))
         click.echo(f"{name}: {len(seen)} entries compared")
     click.echo(f"{differing} entries differ")
     if differing:

@@ -83,10 +83,10 @@ def _child(
             state[: _STATE.size] = _STATE.pack(k, slowest)
             start = time.process_time()
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
-            found = outcome(reader, path)
+            result = outcome(reader, path)
             signal.setitimer(signal.ITIMER_PROF, 0)
             slowest = max(slowest, time.process_time() - start)
-            file.write(json.dumps([k, found]) + "\n")
+            file.write(json.dumps([k, result]) + "\n")
         state[: _STATE.size] = _STATE.pack(copies.stop, slowest)
 
 
@@ -120,11 +120,11 @@ def fuzz(name: str, reader: Reader, seed: int, count: int) -> tuple[Counter[str]
                     failures.append(f"copy {k}: {_ending(ended)}")
         counts: Counter[str] = Counter()
         for line in outcomes.read_text(encoding="utf-8").splitlines():
-            k, found = json.loads(line)
-            if found in ("read", "refused"):
-                counts[found] += 1
+            k, result = json.loads(line)
+            if result in ("read", "refused"):
+                counts[result] += 1
             else:
-                failures.append(f"copy {k}: {found}")
+                failures.append(f"copy {k}: {result}")
     return counts, slowest, failures
 
 

@@ -111,8 +111,8 @@ def _places(tree: Any, depth: int = 0) -> list[tuple[Any, Any]]:
     if not isinstance(tree, dict | list) or depth > 20:
         return []
     keys = list(tree) if isinstance(tree, dict) else list(range(min(len(tree), 20)))
-    found = [(tree, key) for key in keys]
-    return found + [place for key in keys for place in _places(tree[key], depth + 1)]
+    own = [(tree, key) for key in keys]
+    return own + [place for key in keys for place in _places(tree[key], depth + 1)]
 
 
 def _dumped(tree: Any) -> bytes:

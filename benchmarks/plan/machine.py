@@ -49,16 +49,16 @@ def machine_throughput(device: str = "auto") -> Throughput:
     with suppress(OSError, TypeError, ValueError):
         if 0 <= time.time() - path.stat().st_mtime < _KEPT:
             return Throughput(**json.loads(path.read_text()))
-    found = measure_throughput(device)
+    throughput = measure_throughput(device)
     tree = {
-        "name": found.name,
-        "flop_per_s": found.flop_per_s,
-        "step_seconds": found.step_seconds,
+        "name": throughput.name,
+        "flop_per_s": throughput.flop_per_s,
+        "step_seconds": throughput.step_seconds,
     }
     # A machine on which nothing can be kept is measured anew each time.
     with suppress(UserError), atomic_write(path) as temporary:
         temporary.write_text(json.dumps(tree) + "\n")
-    return found
+    return throughput
 
 
 def throughput_named(name: str, device: str = "auto") -> Throughput:

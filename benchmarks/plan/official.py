@@ -117,20 +117,20 @@ def comparisons(
     ]
 
 
-def worst(found: Sequence[TimeComparison]) -> TimeComparison:
+def worst(all_times: Sequence[TimeComparison]) -> TimeComparison:
     """The comparison with the largest deviation."""
-    return max(found, key=lambda comparison: abs(comparison.deviation))
+    return max(all_times, key=lambda comparison: abs(comparison.deviation))
 
 
 def check_line() -> str:
     """How far the model of a V100 is off the published times, in one line."""
-    found = comparisons(v100())
-    far = worst(found)
-    held_out = worst([c for c in found if c.held_out])
+    all_times = comparisons(v100())
+    far = worst(all_times)
+    held_out = worst([c for c in all_times if c.held_out])
     size = held_out.time.resolution
     return (
-        f"model of time: within {abs(far.deviation):.0%} of the {len(found)} published times on"
-        f" V100s ({sum(c.held_out for c in found)} of them held out, at most"
+        f"model of time: within {abs(far.deviation):.0%} of the {len(all_times)} published times on"
+        f" V100s ({sum(c.held_out for c in all_times)} of them held out, at most"
         f" {abs(held_out.deviation):.0%} off: {size}x{size} on {held_out.time.gpus})"
     )
 

@@ -76,14 +76,14 @@ def family(section: Section) -> str:
             " between seeds is then unknown"
         ),
     }
-    said = (
+    text = (
         f"{'; '.join(words for kind, words in tests.items() if kind in kinds)}. p is corrected for"
         f" every pair of lines of this table ({len(tested)} in all) by Holm's rule; more than noise"
         f" is p < {LEVEL:g}."
     )
     if _few_seeds(section):
-        said += " With so few seeds only a very large difference can show itself."
-    return f"{said[0].upper()}{said[1:]} In the orders {SIGNS}"
+        text += " With so few seeds only a very large difference can show itself."
+    return f"{text[0].upper()}{text[1:]} In the orders {SIGNS}"
 
 
 def _of_column(
@@ -92,17 +92,17 @@ def _of_column(
     column, samples = section.columns[at], section.samples(at)
     means = {key: sample.mean for key, sample in samples.items()}
     ranked = sorted(means, key=lambda key: -means[key] if column.higher_is_better else means[key])
-    found = {frozenset((pair.a, pair.b)): pair for pair in pairs}
+    by_pair = {frozenset((pair.a, pair.b)): pair for pair in pairs}
     chosen = [frozenset(both) for both in itertools.pairwise(ranked)]
     keys = [line.key for line in section.lines if line.key in samples]
     for end in (keys[0], keys[-1]):
         chosen += [frozenset((key, end)) for key in keys if key != end]
-    sentences = [sentence(found[both], column) for both in dict.fromkeys(chosen)]
+    sentences = [sentence(by_pair[both], column) for both in dict.fromkeys(chosen)]
     sentences += _with_one_spread(samples, pooled, column)
-    sentences += _agreement(agreement(means, section.published(at)), found)
+    sentences += _agreement(agreement(means, section.published(at)), by_pair)
     order = order_words(
         ranked,
-        lambda a, b: found[frozenset((a, b))].differ,
+        lambda a, b: by_pair[frozenset((a, b))].differ,
         higher_is_better=column.higher_is_better,
     )
     return Findings(heading=column.heading, order=order, sentences=tuple(sentences))
@@ -116,11 +116,15 @@ def _with_one_spread(
     if spread is None or len(pooled) < 2:
         return []
     orders = [_better_first(pair, column) for pair in pooled if pair.real]
-    found = ", ".join(f"{better} than {worse}" for better, worse in orders)
+    better_than = ", ".join(f"{better} than {worse}" for better, worse in orders)
     return [
         f"Were the spread between seeds the same for all lines (pooled: {number(spread[0])} with"
         f" {spread[1]} degrees of freedom), "
-        + (f"better by more than noise: {found}." if found else "no pair would differ by more.")
+        + (
+            f"better by more than noise: {better_than}."
+            if better_than
+            else "no pair would differ by more."
+        )
     ]
 
 
@@ -145,14 +149,14 @@ def sentence(pair: Comparison, column: Column) -> str:
     return f"{better} and {worse} do not differ by more than {noise} ({size}, {p})."
 
 
-def _agreement(found: Agreement, pairs: dict[frozenset[str], Comparison]) -> list[str]:
-    if found.pairs == 0:
+def _agreement(agreed: Agreement, pairs: dict[frozenset[str], Comparison]) -> list[str]:
+    if agreed.pairs == 0:
         return []
-    tau = "not defined (ties)" if found.tau is None else f"{found.tau:.2f}"
-    said = [
+    tau = "not defined (ties)" if agreed.tau is None else f"{agreed.tau:.2f}"
+    sentences = [
         (
             f"Agreement with the paper's order: Kendall's tau {tau};"
-            f" {len(found.reversed)} of {found.pairs} pairs are the other way round."
+            f" {len(agreed.reversed)} of {agreed.pairs} pairs are the other way round."
         )
     ]
     for differ, words in (
@@ -160,8 +164,8 @@ def _agreement(found: Agreement, pairs: dict[frozenset[str], Comparison]) -> lis
         (False, ", but not beyond noise"),
         (None, ", by differences whose noise is unknown"),
     ):
-        both = [both for both in found.reversed if pairs[frozenset(both)].differ is differ]
+        both = [both for both in agreed.reversed if pairs[frozenset(both)].differ is differ]
         if both:
             listed = ", ".join(f"{a} and {b}" for a, b in both)
-            said.append(f"The other way round{words}: {listed}.")
-    return said
+            sentences.append(f"The other way round{words}: {listed}.")
+    return sentences

@@ -126,8 +126,8 @@ def _terms(
             smooth = running_mean(values, window_of(values))
             axes.plot(kimg, smooth, dashes, color=colour, lw=1.1, label=label)
             label = "_"
-    said = f", running mean of {window} ticks" if window > 1 else ""
-    title_and_grid(axes, title + said)
+    smoothing = f", running mean of {window} ticks" if window > 1 else ""
+    title_and_grid(axes, title + smoothing)
     if axes.lines:
         axes.legend(fontsize=7, framealpha=0.6)
     else:

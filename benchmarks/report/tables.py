@@ -134,8 +134,8 @@ class Section:
 
     def samples(self, column: int) -> dict[str, Sample]:
         """Values of each line that has any, in the order of the lines."""
-        found = {line.key: line.cells[column] for line in self.lines}
-        samples = {key: cell.sample for key, cell in found.items() if cell is not None}
+        cells = {line.key: line.cells[column] for line in self.lines}
+        samples = {key: cell.sample for key, cell in cells.items() if cell is not None}
         return {key: sample for key, sample in samples.items() if sample is not None}
 
     def published(self, column: int) -> dict[str, float]:
@@ -205,11 +205,11 @@ def cell_value(cell: Cell, common_n: int | None = None) -> str:
     if sample is None:
         return ""
     n = len(sample.values)
-    said = "" if n == common_n else f" (n = {n})"
+    count = "" if n == common_n else f" (n = {n})"
     if n > 1:
-        return with_error(sample.mean, sample.std) + said
+        return with_error(sample.mean, sample.std) + count
     marked = "" if sample.measuring is None else "*"
-    return f"{with_error(sample.mean, sample.measuring)}{marked}{said}"
+    return f"{with_error(sample.mean, sample.measuring)}{marked}{count}"
 
 
 def cell_troubles(cell: Cell) -> list[tuple[str, str]]:
@@ -236,43 +236,43 @@ def legend(section: Section) -> list[str]:
     """What the numbers of a table mean."""
     cells = [cell for line in section.lines for cell in line.cells if cell is not None]
     sizes = {len(cell.sample.values) for cell in cells if cell.sample is not None}
-    said = []
+    lines = []
     if max(sizes, default=0) > 1:
         n = section.common_n
-        said.append(f"Mean ± standard deviation over {'n' if n is None else f'n = {n}'} seeds.")
+        lines.append(f"Mean ± standard deviation over {'n' if n is None else f'n = {n}'} seeds.")
     if 1 in sizes:
-        said.append(
+        lines.append(
             "* One seed (n = 1): ± is the standard error of the measurement alone; how much"
             " another seed would give is not known."
         )
     if any(cell.published is not None for cell in cells):
-        said.append("Under 'paper': the published value.")
-    return said + _units(section.columns)
+        lines.append("Under 'paper': the published value.")
+    return lines + _units(section.columns)
 
 
 def _units(columns: Sequence[Column]) -> list[str]:
     """What must be said of a column that is not measured as the paper did."""
-    said: dict[str, None] = {}
+    lines: dict[str, None] = {}
     for column in columns:
         if not column.published_unit:
             verb = "is" if len(column.names) == 1 else "are"
-            said[
+            lines[
                 f"{', '.join(column.names)} {verb} not the paper's"
                 f" {column.published_heading}: compare the order, not the values."
             ] = None
         if not column.comparable:
             ways = column.protocols if column.unlike else column.measured_as
-            said[
+            lines[
                 f"{column.heading}: its cells were measured in unlike ways ({'; '.join(ways)}) and"
                 " are not compared with each other."
             ] = None
-    return list(said)
+    return list(lines)
 
 
 def facts(section: Section) -> list[tuple[str, str]]:
     """What was asked for and what it took: (word, value) pairs, the command apart."""
     request = section.request
-    said = [
+    rows = [
         ("Scale", f"{request.scale}, {number_plain(request.kimg)} kimg per training"),
         ("Losses and published numbers", {"ffhq": "FFHQ", "celebahq": "CelebA-HQ"}.get(
             request.dataset, request.dataset)),
@@ -280,15 +280,15 @@ def facts(section: Section) -> list[tuple[str, str]]:
     ]  # fmt: skip
     protocols = list(dict.fromkeys(p for column in section.columns for p in column.protocols))
     if protocols:
-        said.append(("Measured", "; ".join(protocols)))
+        rows.append(("Measured", "; ".join(protocols)))
     if section.trainings:
         seconds = math.fsum(training.seconds for training in section.trainings)
         count = len(section.trainings)
         plural = "s" if count > 1 else ""
-        said.append(("Time", f"{duration(seconds)} for {count} training{plural}, with measuring"))
+        rows.append(("Time", f"{duration(seconds)} for {count} training{plural}, with measuring"))
         machines = dict.fromkeys(t.machine for t in section.trainings if t.machine)
-        said.append(("Machine", "; ".join(machines)))
-    return said
+        rows.append(("Machine", "; ".join(machines)))
+    return rows
 
 
 def published_words(section: Section, at: int) -> dict[str, str]:

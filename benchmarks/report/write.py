@@ -121,16 +121,16 @@ def plain(text: str) -> str:
 
 def _markdown_section(section: Section, pictures: Pictures) -> list[str]:
     blocks = [f"## {plain(section.request.title)}", indent(section.request.command, "    ")]
-    blocks.append("\n".join(f"- {plain(word)}: {plain(said)}" for word, said in facts(section)))
+    blocks.append("\n".join(f"- {plain(word)}: {plain(text)}" for word, text in facts(section)))
     blocks.append("\n".join(_markdown_table(section)))
-    blocks.append("\n".join(plain(said) + "  " for said in legend(section)).rstrip())
-    found = findings(section)
-    if found:
+    blocks.append("\n".join(plain(text) + "  " for text in legend(section)).rstrip())
+    columns = findings(section)
+    if columns:
         blocks.append("### What differs by more than noise")
         blocks += [plain(family(section))] if family(section) else []
-        for column in found:
+        for column in columns:
             blocks.append(f"**{plain(column.heading)}**, from best to worst: {plain(column.order)}")
-            blocks.append("\n".join(f"- {plain(said)}" for said in column.sentences))
+            blocks.append("\n".join(f"- {plain(text)}" for text in column.sentences))
     if pictures.samples:
         blocks.append("### Samples, the same latents for each network, not truncated")
         for picture in pictures.samples:
@@ -164,8 +164,8 @@ def _markdown_table(section: Section) -> list[str]:
 def _cell(cell: Cell | None, common_n: int | None) -> str:
     if cell is None:
         return ""
-    said = [cell_value(cell, common_n), *(words for _, words in cell_troubles(cell))]
-    return "; ".join(plain(words) for words in said if words)
+    parts = [cell_value(cell, common_n), *(words for _, words in cell_troubles(cell))]
+    return "; ".join(plain(words) for words in parts if words)
 
 
 def page(parts: Sequence[Section], pictures: Sequence[Pictures]) -> str:
@@ -237,19 +237,19 @@ def _measured(cell: Cell | None, common_n: int | None) -> str:
         return shell.cell("", "", "number")
     key = "" if cell.sample is None else repr(cell.sample.mean)
     value = cell_value(cell, common_n)
-    said = [f'<span class="value">{shell.text(value)}</span>'] if value else []
-    said += [
+    parts = [f'<span class="value">{shell.text(value)}</span>'] if value else []
+    parts += [
         f'<span class="{state}">{shell.text(words)}</span>' for state, words in cell_troubles(cell)
     ]
-    return shell.cell("".join(said), key, "number")
+    return shell.cell("".join(parts), key, "number")
 
 
 def _findings(section: Section) -> str:
-    found = findings(section)
-    if not found:
+    columns = findings(section)
+    if not columns:
         return ""
     parts = ["<h3>What differs by more than noise</h3>", shell.note(family(section))]
-    for column in found:
+    for column in columns:
         parts.append(f"<h4>{shell.text(column.heading)}</h4>")
         parts.append(f"<p>From best to worst: {shell.text(column.order)}</p>")
         parts.append(shell.items(column.sentences))
@@ -260,8 +260,8 @@ def _samples(pictures: Pictures) -> str:
     if not pictures.samples:
         return ""
     shown = "\n".join(shell.figure(picture, "samples") for picture in pictures.samples)
-    said = "The same latents for each network, not truncated (psi 1), uncurated."
-    return f'<h3>Samples</h3>\n{shell.note(said)}\n<div class="sheets">{shown}</div>'
+    text = "The same latents for each network, not truncated (psi 1), uncurated."
+    return f'<h3>Samples</h3>\n{shell.note(text)}\n<div class="sheets">{shown}</div>'
 
 
 def _curves(pictures: Pictures) -> str:

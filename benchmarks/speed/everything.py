@@ -128,11 +128,11 @@ def main(
 ) -> None:
     """Compare `stylegan-eval all` with the single commands that measure the same."""
     job = Job(ckpt=ckpt, data=data, classifiers=classifiers, images=images, pairs=pairs, crop=crop)
-    found = [one_round(job, cache) for _ in range(rounds)]
-    for name in found[0][0]:
-        print(f"{statistics.median(seconds[name] for seconds, _ in found):8.1f} s  {name}")
-    ratios = [sum(seconds.values()) / seconds["all"] - 1 for seconds, _ in found]
-    difference = max(most for _, most in found)
+    results = [one_round(job, cache) for _ in range(rounds)]
+    for name in results[0][0]:
+        print(f"{statistics.median(seconds[name] for seconds, _ in results):8.1f} s  {name}")
+    ratios = [sum(seconds.values()) / seconds["all"] - 1 for seconds, _ in results]
+    difference = max(most for _, most in results)
     print(
         f"the single commands take {statistics.median(ratios):.2f} times as long as all"
         f" ({images} images, {pairs} pairs, cache {cache}, rounds {rounds});"

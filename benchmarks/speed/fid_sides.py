@@ -17,10 +17,7 @@ BATCH = 32
 
 
 def peak_memory() -> float:
-    """Largest resident size of this process, in MB.
-
-    Linux's own record, because `resource` counts the memory of the parent at the fork too.
-    """
+    """Largest resident size in MB by Linux: `resource` counts the parent at the fork too."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
@@ -96,7 +93,7 @@ def torch_fidelity(folders: tuple[Path, Path], weights: Path) -> Side:
 
     def run(watch: Stopwatch) -> float:
         watch.wrap(metric_fid, "fid_statistics_to_metric")
-        found = calculate_metrics(
+        scores = calculate_metrics(
             input1=str(folders[0]),
             input2=str(folders[1]),
             feature_extractor_weights_path=str(weights),
@@ -106,7 +103,7 @@ def torch_fidelity(folders: tuple[Path, Path], weights: Path) -> Side:
             batch_size=BATCH,
             verbose=False,
         )
-        return float(found["frechet_inception_distance"])
+        return float(scores["frechet_inception_distance"])
 
     return run
 

@@ -203,10 +203,7 @@ def fast_step(case: Case, execution: Execution) -> Callable[[], Tensor]:
 
 
 def plain_step(case: Case) -> Callable[[], Tensor]:
-    """The same step as one would write it first.
-
-    Plain layers, PyTorch's Adam and a loop over the weights for the average, one weight at a time.
-    """
+    """The same step on plain layers, with PyTorch's Adam and an average one weight at a time."""
     config, runtime = case.config, Runtime.choose(case.device)
     with plain_layers():
         state = TrainState.fresh(config, runtime, seed=0)

@@ -60,10 +60,7 @@ def make_avatars(
     workers: int | None = None,
     progress: bool = True,
 ) -> None:
-    """Write `count` avatars as an archive; drawn once, then taken from the cache.
-
-    The result does not depend on the number of processes (`workers`).
-    """
+    """Write `count` avatars, whatever the number of `workers`; drawn once, then from the cache."""
     cached = cache_dir() / "avatars" / _cache_name(count, resolution, seed)
     with atomic_write(out) as temporary:
         if fetch_file(cached, temporary):

@@ -50,8 +50,8 @@ def check(
     usable = {i.name: i.header for i in images if i.header is not None and not i.trouble}
     if not usable:
         return images, None
-    found = summary(tuple(usable), tuple(usable.values()))
-    plan = make_plan(source, found, replace(choices, skip_small=True))
+    overview = summary(tuple(usable), tuple(usable.values()))
+    plan = make_plan(source, overview, replace(choices, skip_small=True))
     if not choices.skip_small and plan.crop != "lsun-wide":
         images = [_sized(image, plan) for image in images]
     return images, plan

@@ -83,19 +83,13 @@ class Pyramid:
         return len(self._levels) - 1
 
     def level(self, lod: int) -> np.ndarray:
-        """All images at level of detail `lod`, an integer in [0, `max_lod`]; see also `read`.
-
-        Returns uint8 [N, 3, R >> lod, R >> lod], read-only and mapped from a file.
-        """
+        """All images at `lod`, uint8 [N, 3, R >> lod, R >> lod], read-only and mapped."""
         if not 0 <= lod <= self.max_lod:
             raise ValueError(f"lod {lod} is not in [0, {self.max_lod}]")
         return self._levels[lod]
 
     def read(self, lod: int, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Read the images with these numbers at `lod` and check that they are what was prepared.
-
-        Returns uint8 [n, 3, R >> lod, R >> lod].
-        """
+        """Read images of these numbers at `lod`, checked, as uint8 [n, 3, R >> lod, R >> lod]."""
         images = np.ascontiguousarray(self.level(lod)[numbers])
         expected = self._checksums[lod][numbers]
         for image, number, checksum in zip(images, numbers, expected, strict=True):
@@ -198,12 +192,12 @@ def _key(version: int, digest: str) -> str:
 
 def _fitting_size(files: Source, *, progress: bool) -> int:
     """Width and height of all images, of which there are pyramids."""
-    found = survey(files, progress=progress)
-    if (fault := found.fault()) is not None:
+    overview = survey(files, progress=progress)
+    if (fault := overview.fault()) is not None:
         raise UserError(
             f"{files.path}: {fault}; make a set that fits with: {prepare_command(files.path)}"
         )
-    return found.smallest_side
+    return overview.smallest_side
 
 
 def _build(files: Source, digest: str, folder: Path, *, progress: bool) -> None:

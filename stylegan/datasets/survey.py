@@ -69,8 +69,8 @@ def survey(files: HasHeaders, *, progress: bool = False) -> Survey:
     """Read the headers of all images."""
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        found = map_ordered(pool, files.header, range(len(files)), ahead=16 * threads)
-        headers = follow(found, "headers", len(files), shown=progress)
+        read = map_ordered(pool, files.header, range(len(files)), ahead=16 * threads)
+        headers = follow(read, "headers", len(files), shown=progress)
         return summary(files.names, tuple(headers))
 
 
@@ -97,61 +97,61 @@ class Plan:
     filtered: bool  # Whether an image has to be shrunk
 
 
-def make_plan(source: Source, found: Survey, choices: Choices) -> Plan:
+def make_plan(source: Source, overview: Survey, choices: Choices) -> Plan:
     """Decide on crop and resolution, and which images are taken."""
-    crop = choices.crop or natural_crop(source.kind, found.sizes)
+    crop = choices.crop or natural_crop(source.kind, overview.sizes)
     skip = choices.skip_small or crop == "lsun-wide"
-    resolution = choices.resolution or _default_resolution(crop, found, skip=skip)
+    resolution = choices.resolution or _default_resolution(crop, overview, skip=skip)
     kept = tuple(
         index
-        for index, header in enumerate(found.headers)
+        for index, header in enumerate(overview.headers)
         if fits(crop, header.width, header.height, resolution)
     )
-    if not kept or (len(kept) < len(found.headers) and not skip):
-        raise UserError(_too_small(source, found, crop, resolution))
+    if not kept or (len(kept) < len(overview.headers) and not skip):
+        raise UserError(_too_small(source, overview, crop, resolution))
     if choices.resolution is None and crop == "centre":
-        _note_small(source, found, resolution)
-    shapes = {(found.headers[index].width, found.headers[index].height) for index in kept}
+        _note_small(source, overview, resolution)
+    shapes = {(overview.headers[index].width, overview.headers[index].height) for index in kept}
     filtered = any(shrinks(crop, width, height, resolution) for width, height in shapes)
     return Plan(resolution, crop, kept, filtered)
 
 
-def _default_resolution(crop: Crop, found: Survey, *, skip: bool) -> int:
+def _default_resolution(crop: Crop, overview: Survey, *, skip: bool) -> int:
     if crop == "lsun-wide":
         return WIDE_RESOLUTION
-    sides = [crop_side(crop, header.width, header.height) for header in found.headers]
+    sides = [crop_side(crop, header.width, header.height) for header in overview.headers]
     usable = [side for side in sides if side >= MIN_RESOLUTION or not skip]
     return max(MIN_RESOLUTION, 1 << (min(usable, default=MIN_RESOLUTION).bit_length() - 1))
 
 
-def _note_small(source: Source, found: Survey, resolution: int) -> None:
+def _note_small(source: Source, overview: Survey, resolution: int) -> None:
     """Name the image that lowers the resolution below what half of the images allow."""
-    sides = sorted(min(header.width, header.height) for header in found.headers)
+    sides = sorted(min(header.width, header.height) for header in overview.headers)
     usual = 1 << (sides[len(sides) // 2].bit_length() - 1)
     if resolution < usual:
         fewer = sum(side < usual for side in sides)
-        smallest = found.headers[list(source.names).index(found.smallest)]
+        smallest = overview.headers[list(source.names).index(overview.smallest)]
         note(
-            f"{source.path}: {found.smallest} is {smallest.width}x{smallest.height}, so all images"
-            f" become {resolution}x{resolution}; --resolution {usual} --skip-small leaves out the"
-            f" {fewer} of {len(sides)} that are smaller than {usual}"
+            f"{source.path}: {overview.smallest} is {smallest.width}x{smallest.height}, so all"
+            f" images become {resolution}x{resolution}; --resolution {usual} --skip-small leaves"
+            f" out the {fewer} of {len(sides)} that are smaller than {usual}"
         )
 
 
-def _too_small(source: Source, found: Survey, crop: Crop, resolution: int) -> str:
+def _too_small(source: Source, overview: Survey, crop: Crop, resolution: int) -> str:
     if crop != "centre":
         bad = next(
             index
-            for index, header in enumerate(found.headers)
+            for index, header in enumerate(overview.headers)
             if not fits(crop, header.width, header.height, resolution)
         )
-        header = found.headers[bad]
+        header = overview.headers[bad]
         return (
             f"{source.path}: {source.names[bad]} is {header.width}x{header.height}, which the crop"
             f" {crop} to {resolution} does not fit: choose another --crop or --resolution"
         )
-    side = found.smallest_side
-    smallest = f"{source.path}: {found.smallest} is only {side} pixels on its shorter side"
+    side = overview.smallest_side
+    smallest = f"{source.path}: {overview.smallest} is only {side} pixels on its shorter side"
     if side < MIN_RESOLUTION:
         return f"{smallest}; at least {MIN_RESOLUTION} are needed: remove it, or use --skip-small"
     return (

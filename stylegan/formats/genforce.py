@@ -33,10 +33,7 @@ _BEYOND_ALL = 2**15
 
 
 def read_settings(kwargs: Any, path: Path) -> dict[str, Any]:
-    """Fields of `NetworkConfig` that the file's ``model_kwargs_init`` (settings by network) gives.
-
-    Where the generator's are not there, the layout's defaults hold.
-    """
+    """Fields of `NetworkConfig` in the file's ``model_kwargs_init``; the others have defaults."""
     given = kwargs.get("generator") if isinstance(kwargs, Mapping) else None
     if not isinstance(given, Mapping):
         return {}

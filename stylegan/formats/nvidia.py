@@ -74,10 +74,7 @@ _OTHER = frozenset(
 
 
 def config_of(networks: tuple[PickledNetwork, ...]) -> Config:
-    """Find the configuration that networks of one file share.
-
-    `networks`: Of ``G_style``, ``G_paper``, ``D_basic``, ``D_paper``.
-    """
+    """Configuration that networks ``G_style``, ``G_paper``, ``D_basic``, ``D_paper`` share."""
     options: dict[str, Any] = {}
     rows = set()
     for network in networks:
@@ -260,21 +257,21 @@ def kimg_of(path: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def _parts(found: tuple[PickledNetwork, ...]) -> dict[str, PickledNetwork]:
+def _parts(networks: tuple[PickledNetwork, ...]) -> dict[str, PickledNetwork]:
     """Networks by our names, in the order G, D, Gs of the official tuple."""
-    for network in found:
+    for network in networks:
         if network.function not in GENERATORS | DISCRIMINATORS:
             known = ", ".join(GENERATORS | DISCRIMINATORS)
             raise UserError(
                 f"network {network.name} was built by {network.function}: expected one of {known}"
             )
     order = [
-        "D" if network.function in DISCRIMINATORS else "G" if k < len(found) - 1 else "G_ema"
-        for k, network in enumerate(found)
+        "D" if network.function in DISCRIMINATORS else "G" if k < len(networks) - 1 else "G_ema"
+        for k, network in enumerate(networks)
     ]
     if order not in (["G", "D", "G_ema"], ["G_ema"], ["D"]):
         raise UserError(f"holds {', '.join(order)}: expected (G, D, Gs), or one network")
-    return dict(zip(order, found, strict=True))
+    return dict(zip(order, networks, strict=True))
 
 
 def _state(network: PickledNetwork, config: Config) -> dict[str, Tensor]:

@@ -86,10 +86,7 @@ def generator_state(variables: Variables, resolution: int) -> dict[str, Tensor]:
 
 
 def discriminator_state(variables: Variables, resolution: int) -> dict[str, Tensor]:
-    """State dictionary of `Discriminator` from the official variables of D.
-
-    `variables`: Raw values under the names of ``D_basic`` (or ``D_paper``, which are the same).
-    """
+    """State dictionary of `Discriminator` from the variables of ``D_basic`` or ``D_paper``."""
     return {
         ours: _tensor(official, variables[official])
         for ours, official in _discriminator_names(resolution)

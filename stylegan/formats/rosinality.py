@@ -48,10 +48,7 @@ def is_discriminator(state: Mapping[Any, Any]) -> bool:
 
 
 def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, _about: Mapping[Any, Any]) -> Snapshot:
-    """Read generators.
-
-    `parts`: States by the file's name: "g_running", "generator", "discriminator"; or one under "".
-    """
+    """Read generators by the file's names "g_running", "generator", "discriminator", or one ""."""
     generators = {name: state for name, state in parts.items() if is_generator(state)}
     averaged = "g_running" if "g_running" in parts else ""
     if averaged not in generators:

@@ -22,10 +22,7 @@ _AVERAGED = ("ema", "running", "smooth", "avg", "average")  # in the name of an 
 
 
 def read_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
-    """Read networks of rosinality, genforce, Hammer or huangzh13; None where it is none of these.
-
-    `tree` is what the file `path` holds.
-    """
+    """Read what a file of rosinality's, genforce's, Hammer's or huangzh13's holds, else None."""
     snapshot = import_peer(tree, path)
     if snapshot is None:
         return None
@@ -39,10 +36,10 @@ def read_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
 def import_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
     """Like `read_peer`, in the precision of the file."""
     parts = _parts(tree)
-    found = {layout.name: layout for state in parts.values() if (layout := _layout(state))}
-    if not found:
+    layouts = {layout.name: layout for state in parts.values() if (layout := _layout(state))}
+    if not layouts:
         return None
-    (layout, *others) = (found[name] for name in sorted(found))
+    (layout, *others) = (layouts[name] for name in sorted(layouts))
     if others:
         raise UserError(
             f"{path}: mixes networks of the layouts of {layout.name} and {others[0].name}"

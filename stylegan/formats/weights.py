@@ -48,17 +48,14 @@ class Weights:
     def __contains__(self, name: str) -> bool:
         return name in self._all
 
-    def refuse(self, said: str) -> UserError:
+    def refuse(self, message: str) -> UserError:
         """Error that names file and part."""
-        return UserError(f"{self._where} {said}")
+        return UserError(f"{self._where} {message}")
 
     def count(self, pattern: str) -> int:
-        """One more than the largest index among the names that match.
-
-        `pattern`: Regular expression of a whole name, whose first group is the index.
-        """
-        found = [re.fullmatch(pattern, name) for name in self._all if isinstance(name, str)]
-        indices = [int(match[1]) for match in found if match and len(match[1]) <= 2]
+        """One more than the largest index, the first group of `pattern`, among matching names."""
+        matches = [re.fullmatch(pattern, name) for name in self._all if isinstance(name, str)]
+        indices = [int(match[1]) for match in matches if match and len(match[1]) <= 2]
         return max((i + 1 for i in indices if i <= _LARGEST_INDEX), default=0)
 
     def shape(self, name: str, ndim: int) -> tuple[int, ...]:
@@ -129,10 +126,7 @@ def _said(shape: tuple[int, ...]) -> str:
 
 
 def fit_widths(weights: Weights, widths: Mapping[int, int]) -> tuple[int, int]:
-    """`fmap_base` and `fmap_max` that give these feature maps.
-
-    `widths`: Feature maps by resolution, which may be 2 (D's dense layer).
-    """
+    """`fmap_base` and `fmap_max` of these feature maps by resolution (2 for D's dense layer)."""
     if (resolution := max(widths)) > _LARGEST_RESOLUTION:
         raise weights.refuse(f"is for {resolution} pixels, expected at most {_LARGEST_RESOLUTION}")
     largest = max(widths.values())
@@ -171,10 +165,7 @@ def with_mapping(
 
 
 def take_mapping(weights: Weights, network: NetworkConfig, dense: str, embedding: str) -> State:
-    """Take the mapping of a layout that stores it as the official code does.
-
-    `dense`: What the names of the dense layers begin with, before their number.
-    """
+    """Take the mapping stored as in the official code; `dense` begins its layers' names."""
     state: State = {}
     width = network.z_dim
     if network.label_size:
@@ -226,10 +217,7 @@ def imported(
 
 
 def mean_w(network: NetworkConfig, state: State) -> Tensor:
-    """Mean of w over latents (seed 0), [w_dim], in the type of the generator's state.
-
-    Labels of a conditional network take turns.
-    """
+    """Mean of w over latents (seed 0) and labels in turns, [w_dim], in the type of the state."""
     f = MappingNetwork(network)
     own = {name[2:]: value for name, value in state.items() if name.startswith("f.")}
     f.to(next(iter(own.values())).dtype).load_state_dict(own)

@@ -65,10 +65,7 @@ class Generator(nn.Module):
         ]
 
     def update_w_avg(self, w: Tensor, beta: float = 0.995) -> None:
-        """Move w_avg towards the mean of a minibatch.
-
-        `w`: [N, w_dim], before mixing. `beta`: Weight of the old average (official: 0.995).
-        """
+        """Move w_avg towards the mean of w [N, w_dim] before mixing; `beta` weighs the old one."""
         with torch.no_grad():
             self.w_avg.copy_(torch.lerp(w.detach().mean(dim=0), self.w_avg, beta))
 
@@ -152,10 +149,7 @@ def labels_of(z: Tensor, rows: Tensor) -> Tensor:
 
 
 class DrawsLabels:
-    """A conditional generator whose mapping draws labels by itself. Satisfies `ImageGenerator`.
-
-    `rows` [K, label_size] are labels as frequent as in the training images.
-    """
+    """A conditional `ImageGenerator` that draws labels from `rows` [K, label_size] by itself."""
 
     def __init__(self, generator: _Conditional, rows: Tensor) -> None:
         self.original = generator

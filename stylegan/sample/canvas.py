@@ -57,10 +57,7 @@ def resize(image: Pixels, width: int, height: int, how: Image.Resampling) -> Pix
 
 
 def table(rows: Sequence[Sequence[Pixels | None]], *, gap: int = 0, ground: int = 255) -> Pixels:
-    """Lay cells [H, W, C] out in rows of one length, `gap` pixels apart; None is left empty.
-
-    `ground` is the grey level of gaps and empty cells.
-    """
+    """Lay cells [H, W, C] out in rows, `gap` pixels apart; None is left empty, grey `ground`."""
     height, width, channels = next(cell for row in rows for cell in row if cell is not None).shape
     down, across = height + gap, width + gap
     canvas = empty(len(rows) * down + gap, len(rows[0]) * across + gap, channels, ground)

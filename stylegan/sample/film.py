@@ -77,10 +77,7 @@ def arc(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
 
 
 class LatentPath:
-    """Path through latents z [K, z_dim].
-
-    In space 'z' along great circles of Z, labels blended evenly; in 'w' along lines of W.
-    """
+    """Path through latents z [K, z_dim]: great circles of Z, labels blended; or lines of W."""
 
     def __init__(self, painter: Painter, z: NDArray[np.float32], space: str) -> None:
         if space == "w" and not painter.maps:

@@ -43,17 +43,17 @@ Result = TypeVar("Result")
 
 
 def check_metrics(
-    asked: Sequence[NamedMetric], data: Path, resolution: int, device: torch.device
+    metrics: Sequence[NamedMetric], data: Path, resolution: int, device: torch.device
 ) -> None:
     """Refuse, before the training, what could not be measured during it.
 
     Every feature network is loaded once, so weights that must be downloaded are.
     """
-    if asked:
+    if metrics:
         check_cache()
-    check_reals(asked, data, resolution)
+    check_reals(metrics, data, resolution)
     tried = set()
-    for each in asked:
+    for each in metrics:
         network = network_of(each.settings)
         if network in tried:
             continue
@@ -70,13 +70,13 @@ def check_metrics(
             raise UserError(message.replace("--features", "--metrics-features")) from error
 
 
-def check_reals(asked: Sequence[NamedMetric], data: Path, resolution: int) -> None:
+def check_reals(metrics: Sequence[NamedMetric], data: Path, resolution: int) -> None:
     """The part of `check_metrics` that looks at the real images alone."""
-    if not any(reals_needed(each.settings) for each in asked):
+    if not any(reals_needed(each.settings) for each in metrics):
         return
     with open_images(data) as files:
         check_size(files, (resolution, resolution))
-        for each in asked:
+        for each in metrics:
             if reals_needed(each.settings) > len(files):
                 raise UserError(
                     f"--metrics: {each.name} needs {reals_needed(each.settings)} real images,"
@@ -95,7 +95,9 @@ class Measurements:
 
     folder: Path  # The run's folder
     data: Path  # The real images
-    asked: Sequence[NamedMetric]  # What to measure; the first decides which checkpoint is the best
+    metrics: Sequence[
+        NamedMetric
+    ]  # What to measure; the first decides which checkpoint is the best
     every: float
     """Interval in kimg: the first checkpoint of each is measured. 0 for every checkpoint."""
     batch: int = MetricSettings.metrics_batch
@@ -112,7 +114,7 @@ class Measurements:
         The `last` one is due unless measured already. ProcessEndedError where another process has
         ended, so that training cannot go on either.
         """
-        if not self.asked:
+        if not self.metrics:
             return
         run = Run(device=self.device, processes=processes_from_environment())
         names = self._due(state.nimg, last=last) if run.processes.is_first else []
@@ -121,7 +123,7 @@ class Measurements:
             return
         values: list[tuple[NamedMetric, Row]] = []
         failed: dict[str, str] = {}
-        for group in groups_of([each for each in self.asked if each.name in names]):
+        for group in groups_of([each for each in self.metrics if each.name in names]):
             rows, trouble = self._measure(group, checkpoint, run)
             values += rows
             failed |= {each.name: trouble for each in group if trouble}
@@ -140,8 +142,8 @@ class Measurements:
     ) -> tuple[list[tuple[NamedMetric, Row]], str]:
         """Measure one group, in smaller batches where memory is full; rows, or what failed."""
         while True:
-            asked, inputs = _in_batches(group, self.batch), Inputs(ckpt=checkpoint, data=self.data)
-            rows, trouble, full = _attempt(lambda: measure_group(asked, inputs, run), run.processes)  # noqa: B023 - called at once
+            sized, inputs = _in_batches(group, self.batch), Inputs(ckpt=checkpoint, data=self.data)
+            rows, trouble, full = _attempt(lambda: measure_group(sized, inputs, run), run.processes)  # noqa: B023 - called at once
             if not full or self.batch == 1:
                 return rows or [], f"{trouble} with --metrics-batch 1" if full else trouble
             self.batch //= 2
@@ -153,10 +155,7 @@ class Measurements:
             self.tell(text)
 
     def restore(self, nimg: int) -> None:
-        """Forget what was measured after `nimg` images, and finish what a kill left undone.
-
-        To be called once at the start, in the first process.
-        """
+        """Forget rows after `nimg` images, and finish what a kill left undone (first process)."""
         drop_rows_after(self.folder / METRICS_FILE, nimg)
         best = self._best_row()
         if best is None or not self._is_new(best):
@@ -168,7 +167,7 @@ class Measurements:
 
     def _due(self, nimg: int, *, last: bool) -> list[str]:
         """Names of the metrics to measure now, each by when it was last measured."""
-        done = dict.fromkeys((each.name for each in self.asked), 0)
+        done = dict.fromkeys((each.name for each in self.metrics), 0)
         for row in read_rows(self.folder / METRICS_FILE)[0]:
             if "error" not in row and row.get("asked") in done:
                 done[row["asked"]] = max(done[row["asked"]], int(row["nimg"]))
@@ -187,8 +186,8 @@ class Measurements:
         checkpoint: Path,
     ) -> None:
         place = {"nimg": nimg, "kimg": nimg / 1000, "checkpoint": checkpoint.name}
-        values = sorted(values, key=lambda pair: [a.name for a in self.asked].index(pair[0].name))
-        rows = [{**place, "asked": asked.name, **asdict(row)} for asked, row in values]
+        values = sorted(values, key=lambda pair: [a.name for a in self.metrics].index(pair[0].name))
+        rows = [{**place, "asked": metric.name, **asdict(row)} for metric, row in values]
         failures = [
             {**place, "asked": name, "metric": name, "value": None, "error": trouble}
             for name, trouble in failed.items()
@@ -211,13 +210,10 @@ class Measurements:
             self._tell(f"kimg {nimg / 1000:.1f}: the best so far, kept as {BEST}")
 
     def _best_row(self) -> Measured | None:
-        """Row with the best value of the first metric, among those whose checkpoint is there.
-
-        Of equal ones the earliest.
-        """
-        if not self.asked:
+        """First row with the best value of the first metric whose checkpoint is there."""
+        if not self.metrics:
             return None
-        decides, best = self.asked[0], None
+        decides, best = self.metrics[0], None
         for row in _first_of_each(read_rows(self.folder / METRICS_FILE)[0], decides.name):
             is_kept = (self.folder / str(row["checkpoint"])).is_file()
             if is_kept and (best is None or decides.better(row["value"], best["value"])):
@@ -227,9 +223,9 @@ class Measurements:
     def _is_new(self, row: Measured) -> bool:
         """Whether `row` beats what is kept, if anything is kept."""
         kept = read_best(self.folder)
-        if kept is None or kept["asked"] != self.asked[0].name:
+        if kept is None or kept["asked"] != self.metrics[0].name:
             return True
-        return self.asked[0].better(row["value"], kept["value"])
+        return self.metrics[0].better(row["value"], kept["value"])
 
     def _keep(self, row: Measured) -> None:
         """Name the checkpoint of `row` the best; pruning checkpoints does not touch this name."""
@@ -250,19 +246,19 @@ def read_best(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _first_of_each(rows: Sequence[Measured], asked: str) -> list[Measured]:
+def _first_of_each(rows: Sequence[Measured], name: str) -> list[Measured]:
     """The first number of each measurement by this name: ``fid50k``, not ``fid50k_inf``."""
     first: dict[Any, Measured] = {}
     for row in rows:
-        if row.get("asked") == asked and row.get("value") is not None:
+        if row.get("asked") == name and row.get("value") is not None:
             first.setdefault(row["nimg"], row)
     return list(first.values())
 
 
-def groups_of(asked: Sequence[NamedMetric]) -> list[list[NamedMetric]]:
+def groups_of(metrics: Sequence[NamedMetric]) -> list[list[NamedMetric]]:
     """Metrics that look at the same images together, in the order of their first."""
     groups: dict[Any, list[NamedMetric]] = {}
-    for each in asked:
+    for each in metrics:
         settings = each.settings
         reals = settings.reals if isinstance(settings, RealSettings) else "random"
         shared = (settings.num, reals) if isinstance(settings, FeatureSettings) else each.name

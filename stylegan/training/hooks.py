@@ -213,10 +213,7 @@ def is_installed() -> bool:
 
 
 def open_tensorboard(folder: Path, nimg: int) -> "TensorBoard":
-    """Begin a file of events in ``tensorboard`` below the run's folder.
-
-    TensorBoard forgets events beyond `nimg`, left by a run that was killed.
-    """
+    """Begin a file of events in ``tensorboard``; those beyond `nimg` are forgotten."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -214,10 +214,7 @@ class Steps:
 
 
 def draw_cutoff(G: Generator, loss: LossConfig, lod: float, random: StepRandom) -> int | None:
-    """Layer from which a minibatch takes a second latent; None when it is not mixed.
-
-    Uniform over the layers active at `lod` but the first.
-    """
+    """Layer, uniform over all active but the first, from which a minibatch mixes; None if not."""
     if loss.style_mixing_prob == 0:
         return None
     mixes = random.host.random() < loss.style_mixing_prob
@@ -228,10 +225,7 @@ def draw_cutoff(G: Generator, loss: LossConfig, lod: float, random: StepRandom) 
 def draw_ws(
     G: Generator, share: Share, labels: Tensor | None, cutoff: int | None, random: StepRandom
 ) -> tuple[Tensor, Tensor]:
-    """Map fresh latents and mix styles.
-
-    Returns `ws`: [n, num_ws, w_dim]. `w_mean`: [w_dim], mean of w before mixing.
-    """
+    """Map fresh latents and mix styles: ws [n, num_ws, w_dim], mean of w before mixing [w_dim]."""
     ws = G.mapping(random.normal(share, G.z_dim), labels)
     w_mean = ws.detach()[:, 0].mean(dim=0)
     if cutoff is not None:

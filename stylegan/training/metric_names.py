@@ -63,7 +63,7 @@ class MetricSettings:
         if self.metrics_features not in get_args(Features):
             raise UserError(f"--metrics-features: expected one of {', '.join(get_args(Features))}")
 
-    def asked(self) -> "list[NamedMetric]":
+    def named(self) -> "list[NamedMetric]":
         """The metrics by name, in the order given, each once."""
         names = dict.fromkeys(part.strip() for part in self.metrics.split(",") if part.strip())
         return [parse_metric(name, self) for name in names]

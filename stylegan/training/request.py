@@ -71,10 +71,7 @@ class TrainOptions:
         return cache(partial(look_at, cache=self.settings["cache"]))
 
     def begin(self, look: Callable[[Path], RealSet], runtime: Runtime, *, taken: bool) -> Beginning:
-        """Resolve the options to the beginning of a training; called in all processes together.
-
-        `taken`: Whether `out` holds a run.
-        """
+        """Resolve the options, in all processes together; `taken` if `out` holds a run."""
         source = self.out if self.auto and taken else self.resume
         if source is not None:
             if not source.is_file() and not holds_run(source):
@@ -196,7 +193,7 @@ def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
     config, settings = begun.config, begun.settings
     if settings.data != _NOWHERE:
         check(begun, look(settings.data), runtime)
-        check_metrics(settings.metrics.asked(), settings.data, config.resolution, runtime.device)
+        check_metrics(settings.metrics.named(), settings.data, config.resolution, runtime.device)
     files = run_files(config, settings, begun.nimg) if out is not None else []
     if settings.data != _NOWHERE:
         files.append(prepared_images(settings.data, settings.cache))

@@ -60,10 +60,7 @@ def training_points(config: Config, nimg: int = 0) -> Iterator[TrainingPoint]:
 
 
 def phases(config: Config) -> list[TrainingPoint]:
-    """The first point of each phase: where the optimizers forget and layers come or go.
-
-    The start of the training is the first.
-    """
+    """The first point of each phase: where optimizers forget and layers come or go."""
     firsts: list[TrainingPoint] = []
     for point in training_points(config):
         if not firsts or active_levels(point.lod) != active_levels(firsts[-1].lod):

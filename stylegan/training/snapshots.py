@@ -171,7 +171,7 @@ class Snapshots:
 
     def _measure(self, state: TrainState, path: Path, *, last: bool) -> bool:
         """Measure what is due; False if a signal to stop prevented it."""
-        if not self.measurements.asked:
+        if not self.measurements.metrics:
             return True
         if self.runtime.any(here=self.stop.number is not None):
             return False

@@ -60,7 +60,7 @@ class Trainer:
         self._config, self._settings, self._runtime = config, settings, runtime
         self._pyramid, self._provenance = pyramid, provenance
         self._offset = (pyramid.resolution // config.resolution).bit_length() - 1
-        self._asked = settings.metrics.asked()
+        self._metrics = settings.metrics.named()
         self._execution = settings.execution_of(config, runtime.world)
 
     def train(self, state: TrainState) -> Path:
@@ -69,7 +69,7 @@ class Trainer:
         start, total = state.nimg, self._config.schedule.total_kimg
         interval = settings.interval(self._config)
         if runtime.is_first:
-            check_metrics(self._asked, settings.data, self._config.resolution, runtime.device)
+            check_metrics(self._metrics, settings.data, self._config.resolution, runtime.device)
         stop = StopSignals()
         with ExitStack() as stack:
             stack.enter_context(lasting_stderr())
@@ -204,7 +204,7 @@ class Trainer:
         return Measurements(
             folder=self._settings.out,
             data=self._settings.data,
-            asked=self._asked,
+            metrics=self._metrics,
             every=self._settings.metrics.metrics_every,
             batch=self._settings.metrics.metrics_batch,
             device=self._runtime.device,

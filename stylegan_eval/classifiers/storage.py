@@ -40,10 +40,7 @@ def save_classifier(path: Path, record: ClassifierRecord, network: ClassifierNet
 
 
 def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
-    """Read a file of `save_classifier`, or official classifiers, trusting none of it.
-
-    `path`: the safetensors file; or what `official.load_official` reads.
-    """
+    """Read a file of `save_classifier`, or official classifiers, trusting none of it."""
     if are_official(path):
         return load_official(path, device)
     if not path.is_file():
@@ -67,15 +64,17 @@ def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
     )
 
 
-def _check_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
-    differing = sorted(expected.keys() ^ found.keys())
+def _check_weights(
+    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], path: Path
+) -> None:
+    differing = sorted(expected.keys() ^ tensors.keys())
     if differing:
         kind = "lacks" if differing[0] in expected else "has a foreign"
         raise UserError(
             f"{path}: {kind} tensor {differing[0]} ({len(differing)} in all differ from those of"
             " the architecture it names): train it again"
         )
-    for name, value in found.items():
+    for name, value in tensors.items():
         wanted = expected[name]
         if value.shape != wanted.shape or value.dtype != wanted.dtype:
             raise UserError(

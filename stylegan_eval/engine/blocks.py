@@ -76,11 +76,11 @@ def _save_block(path: Path, arrays: Arrays) -> None:
 
 def _load_block(path: Path) -> dict[str, NDArray[Any]] | None:
     """The arrays of a block, None where they are damaged or those of another one."""
-    found = load_arrays(path)
-    if found is None:
+    arrays = load_arrays(path)
+    if arrays is None:
         return None
     # Earlier versions did not write whose they are.
-    return found if str(found.pop(_OF, _name(path))) == _name(path) else None
+    return arrays if str(arrays.pop(_OF, _name(path))) == _name(path) else None
 
 
 def _name(block: Path) -> str:

@@ -186,10 +186,7 @@ class ErrorLineCommand(click.Command):
 
 
 class ErrorLineGroup(click.Group):
-    """A click group whose subcommands' errors are one line each (see `error_lines`).
-
-    It and all its commands have the common options.
-    """
+    """A click group of commands with errors of one line (`ErrorLineCommand`) and common options."""
 
     command_class = ErrorLineCommand
     group_class = type

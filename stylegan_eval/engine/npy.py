@@ -51,10 +51,7 @@ def _read(file: IO[bytes], size: int) -> NDArray[Any]:
 
 
 def read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran's order, and type of an array of `size` bytes with its header.
-
-    The file then stands where the array's own bytes begin.
-    """
+    """Shape, Fortran's order, and type of an array; the file then stands at the array's bytes."""
     header = _HEADERS.get(np.lib.format.read_magic(file))
     if header is None:
         raise UserError("of an unknown version of NumPy's format")

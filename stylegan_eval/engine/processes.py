@@ -137,10 +137,7 @@ def end_if_joined(status: object) -> None:
 
 
 def processes_from_environment(backend: str = "gloo") -> Processes:
-    """Join the processes that `torchrun` started; alone when it did not.
-
-    `backend`: how tensors travel, as `torch.distributed` names it; what is already joined stays.
-    """
+    """Join the processes that `torchrun` started, by `backend` if not yet; else be alone."""
     if os.environ.get("WORLD_SIZE", "1") in ("", "0", "1"):
         return Processes()
     try:

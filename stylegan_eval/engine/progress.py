@@ -35,10 +35,7 @@ def progress_bar(
     shown: bool = True,
     bar_format: str | None = None,
 ) -> "Bar":
-    """Make a bar that its `update` moves.
-
-    `unit` is of a step; "B" is shown in multiples of 1024.
-    """
+    """Make a bar that its `update` moves; the unit "B" is shown in multiples of 1024."""
     terminal = sys.stderr.isatty()
     return tqdm(
         iterable,

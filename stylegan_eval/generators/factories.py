@@ -26,7 +26,7 @@ from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.guarded import guard
 from stylegan_eval.generators.trial import Range, mode_note
-from stylegan_eval.generators.user_code import reason, seeded, told
+from stylegan_eval.generators.user_code import reason, seeded, user_errors
 
 # How deep in the attributes of an object its weights are looked for.
 _DEEPEST = 5
@@ -139,7 +139,7 @@ def _made(spec: str, device: torch.device) -> tuple[Any, str]:
         raise UserError(
             f"--generator {spec}: must be a function of one argument, the torch.device ({error})"
         ) from error
-    with told(f"--generator {spec}"):
+    with user_errors(f"--generator {spec}"):
         made = factory(device)
         return made, _digest(spec, factory, made)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.generators.user_code import told
+from stylegan_eval.generators.user_code import user_errors
 from stylegan_eval.images.memory import Range, batches_of
 
 
@@ -25,7 +25,7 @@ class ImageFunction:
 
     def images(self, n: int, seed: int) -> NDArray[np.uint8]:
         """Draw uint8 [n, 3, H, W]."""
-        with told(str(self)):
+        with user_errors(str(self)):
             drawn = list(batches_of(self.draw(n, seed), str(self), self.value_range))
         count = sum(map(len, drawn))
         if count != n:

@@ -20,7 +20,7 @@ from stylegan_eval.generators.trial import (
     range_note,
     to_unit,
 )
-from stylegan_eval.generators.user_code import bare, ordinary_mode, seeded, told
+from stylegan_eval.generators.user_code import bare, ordinary_mode, seeded, user_errors
 
 # Types in which a network may want its input, the usual one first.
 _FEEDS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -77,7 +77,7 @@ class GuardedGenerator:
 
     def raw_mapping(self, z: Tensor) -> Tensor:
         """`mapping` in the inner one's type."""
-        with told(self.where), ordinary_mode():
+        with user_errors(self.where), ordinary_mode():
             ws = self.inner.mapping(*bare(z.to(self.feed)))
         self._check(ws, "mapping", z)
         if not ws.is_floating_point():
@@ -91,7 +91,7 @@ class GuardedGenerator:
 
     def raw_synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
         """`synthesis` as the inner one draws."""
-        with told(self.where), ordinary_mode():
+        with user_errors(self.where), ordinary_mode():
             ws, *noise = bare(ws.to(self.ws_dtype), *(layer.to(self.feed) for layer in noise))
             images = self.inner.synthesis(ws, noise)
         self._check(images, "synthesis", ws)
@@ -128,7 +128,7 @@ def guard(
     Returns it with a `GuardedGenerator`, and what the trial found.
     """
     generator = loaded.generator
-    with told(where):
+    with user_errors(where):
         z_dim, resolution = generator.z_dim, generator.resolution
         noise_shapes = generator.noise_shapes
     guarded = GuardedGenerator(
@@ -169,7 +169,7 @@ def _fed(guarded: GuardedGenerator, device: torch.device) -> tuple[GuardedGenera
                 image = _raw_images(fed, range(1), device)
                 ws = fed.raw_mapping(latents(0, range(1), fed.z_dim).to(device))
         except UserError as error:
-            # What is told of types may be mended by another one.
+            # A complaint about types may be mended by another one.
             if refusal is None and "type" not in str(error.__cause__ or ""):
                 raise
             refusal = refusal or error

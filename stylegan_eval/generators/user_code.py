@@ -20,8 +20,8 @@ _LONGEST = 300
 
 
 @contextlib.contextmanager
-def told(where: str) -> Iterator[None]:
-    """Tell what the user's code raises as a `UserError` that names the place.
+def user_errors(where: str) -> Iterator[None]:
+    """Re-raise exceptions of user code as a `UserError` that names the place.
 
     What says that memory is full, or that an operation lacks a derivative, passes: its caller knows
     better.

@@ -50,11 +50,11 @@ class PickledNetwork:
 def read_networks(path: Path) -> tuple[PickledNetwork, ...]:
     """Read the networks of a pickle: one, or a tuple of up to three."""
     made = read_pickle(path)
-    found = made if isinstance(made, tuple | list) else (made,)
-    if not 1 <= len(found) <= _MOST_NETWORKS or not all(isinstance(each, Stub) for each in found):
+    values = made if isinstance(made, tuple | list) else (made,)
+    if not 1 <= len(values) <= _MOST_NETWORKS or not all(isinstance(each, Stub) for each in values):
         raise UserError(f"{path}: holds no network, nor a tuple of up to {_MOST_NETWORKS}")
     try:
-        networks = tuple(_network(each, _COMPONENTS) for each in found)
+        networks = tuple(_network(each, _COMPONENTS) for each in values)
         for network in networks:  # which may share arrays
             if sum(value.nbytes for value in network.variables.values()) > path.stat().st_size:
                 raise UserError(f"network {network.name} lists one array under many names")

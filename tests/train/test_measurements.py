@@ -41,9 +41,9 @@ from stylegan.training.metric_names import MetricSettings
 torch.set_num_threads(1)
 checkpoint, data = map(Path, sys.argv[1:])
 state = load_state(read_checkpoint(checkpoint), Runtime.choose("cpu"))
-asked = MetricSettings(metrics="fd40", metrics_features="efficientnet-lite0").asked()
+asked = MetricSettings(metrics="fd40", metrics_features="efficientnet-lite0").named()
 measure = Measurements(
-    folder=checkpoint.parent, data=data, asked=asked, every=0, device=torch.device("cpu")
+    folder=checkpoint.parent, data=data, metrics=asked, every=0, device=torch.device("cpu")
 )
 for _ in range(2):  # the second time it is not due
     measure(state, checkpoint)
@@ -83,11 +83,11 @@ def saved(runtime, tmp_path):
 
 def network(metrics, **options):
     options = {"metrics_features": "efficientnet-lite0", "ppl_crop": "none"} | options
-    return MetricSettings(metrics=metrics, **options).asked()
+    return MetricSettings(metrics=metrics, **options).named()
 
 
 def measuring(folder, data, asked, *, every=0.0, **options):
-    return Measurements(folder=folder, data=data, asked=asked, every=every, device=CPU, **options)
+    return Measurements(folder=folder, data=data, metrics=asked, every=every, device=CPU, **options)
 
 
 def rows_of(folder):
@@ -307,7 +307,7 @@ def test_another_network_is_chosen_once_for_all():
 )
 def test_a_bad_name_is_one_line(metrics, options, message):
     with pytest.raises(UserError, match=re.escape(message)) as raised:
-        MetricSettings(metrics=metrics, **options).asked()
+        MetricSettings(metrics=metrics, **options).named()
     assert len(str(raised.value).splitlines()) == 1
 
 

@@ -194,7 +194,7 @@ checkpoint, data = map(Path, sys.argv[1:3])
 state = load_state(read_checkpoint(checkpoint), Runtime.choose("cpu"))
 settings = MetricSettings(metrics="fd96", metrics_features="efficientnet-lite0")
 measure = Measurements(
-    folder=checkpoint.parent, data=data, asked=settings.asked(), every=0, batch=1,
+    folder=checkpoint.parent, data=data, metrics=settings.named(), every=0, batch=1,
     device=torch.device("cpu"), tell=tell,
 )
 state.nimg = 1

@@ -59,11 +59,11 @@ def _image_folder(path: Path) -> Path:
         *_folders(path),
         *(deep for folder in _folders(path) for deep in _folders(folder)),
     ]
-    found = [folder for folder in below if has_images(folder)]
-    if len(found) != 1:
-        names = ", ".join(str(folder) for folder in found[:3]) or "none"
+    folders = [folder for folder in below if has_images(folder)]
+    if len(folders) != 1:
+        names = ", ".join(str(folder) for folder in folders[:3]) or "none"
         raise UserError(f"{path}: expected one folder of images beside the list, found {names}")
-    return found[0]
+    return folders[0]
 
 
 def _folders(path: Path) -> list[Path]:

@@ -93,10 +93,7 @@ class TorchvisionSet(ContainerImages):
 
 
 def open_torchvision(text: str, *, download: bool = False) -> TorchvisionSet:
-    """Open a set of `SETS` in the folder in which torchvision keeps it.
-
-    `text`: ``torchvision:NAME:FOLDER``.
-    """
+    """Open ``torchvision:NAME:FOLDER``: a set of `SETS` in torchvision's folder of it."""
     name, _, folder = text.removeprefix(TORCHVISION).partition(":")
     if name not in SETS or not folder:
         raise UserError(
