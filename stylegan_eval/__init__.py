@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stylegan_eval.api.functions import authenticity as authenticity
     from stylegan_eval.api.functions import cmmd as cmmd
+    from stylegan_eval.api.functions import ct as ct
     from stylegan_eval.api.functions import evaluate as evaluate
     from stylegan_eval.api.functions import fid as fid
     from stylegan_eval.api.functions import inception_score as inception_score
@@ -47,6 +48,7 @@ _HOMES = {
             "mifid",
             "vendi",
             "authenticity",
+            "ct",
             "linear_separability",
             "evaluate",
             "influence",

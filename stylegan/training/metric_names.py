@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.metrics import METRICS, names_of_results, of_images
+from stylegan_eval.metrics import METRICS, names_of_results
 from stylegan_eval.settings.common import Features, Sampling, choice
 from stylegan_eval.settings.image_metrics import (
     CLASSIFIERS,
@@ -16,14 +16,20 @@ from stylegan_eval.settings.image_metrics import (
 from stylegan_eval.settings.others import Crop, DistanceName, PplSettings
 
 _METRIC = names_of_results()
-_SHORT = [short for short, metric in _METRIC.items() if METRICS[metric].is_of_images]
+# Trainings have no images that they hold out.
+_SHORT = [
+    short
+    for short, metric in _METRIC.items()
+    if METRICS[metric].is_of_images and "held_out" not in METRICS[metric].inputs
+]
 _OF_IMAGES = re.compile(rf"({'|'.join(_SHORT)})(\d+k?)?(_full)?")
 _PPL = re.compile(r"ppl(\d+k?)?_([zw])(full|end)")
 # Without Inception a distance has another name.
 _OTHER_NETWORKS = [short for short in _SHORT if short not in METRICS]
 _EXPECTED = (
-    f"expected {', '.join(f'{name}10k' for name in of_images())} (any number of images; fid10k_full"
-    f" compares with all real ones), {' or '.join(f'{name}10k' for name in _OTHER_NETWORKS)} with"
+    f"expected {', '.join(f'{short}10k' for short in _SHORT if short in METRICS)} (any number of"
+    " images; fid10k_full compares with all real ones),"
+    f" {' or '.join(f'{name}10k' for name in _OTHER_NETWORKS)} with"
     " --metrics-features, ppl_wend, ppl_wfull, ppl_zend, ppl_zfull"
 )
 

@@ -40,6 +40,7 @@ _REAL = """real: real images, likewise; or statistics (fid).
 _COMMON = {
     "range": "black and white of fake's floats, such as (0, 1)",
     "real_range": "the same of real's",
+    "held_out": "real images that the generator was not trained on",
     "weights": "file of the feature network's weights, or {network: file}",
     "classifiers": "attribute classifiers (.safetensors)",
     "device": "auto, cpu, cuda or cuda:N",
@@ -58,7 +59,7 @@ def measured(
     device: str = "auto",
     **settings: Any,
 ) -> Results:
-    """Measure by one metric, or all; `settings` are its own, and the tables of `Inputs`."""
+    """Measure by one metric, or all; `settings` are its own, and others of `Inputs`."""
     with in_python(), as_it_was(fake):
         sides = fake_side(fake, range) if fake is not None else {}
         if "images" in sides and "images" not in metric.inputs:
@@ -68,6 +69,8 @@ def measured(
             )
         if real is not None:
             sides["data"] = real_side(real, real_range)
+        if (held_out := settings.pop("held_out", None)) is not None:
+            sides["held_out"] = real_side(held_out, real_range)
         inputs = Inputs(
             **sides,
             weights=weights_files(weights),
@@ -101,7 +104,7 @@ def _function(called: str, metric: MetricRow, *, single: bool = True) -> Callabl
     keyword, positional = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
     compared = "data" in metric.inputs
     given = ["range", *(["real_range"] if compared else [])]
-    given += [key for key in ("weights", "classifiers") if key in metric.inputs]
+    given += [key for key in ("held_out", "weights", "classifiers") if key in metric.inputs]
     parameters = [inspect.Parameter(first, positional)]
     parameters += [inspect.Parameter("real", positional, default=None)] if compared else []
     parameters += [inspect.Parameter(key, keyword, default=None) for key in given]
@@ -149,6 +152,7 @@ fid = _function("fid", METRICS["fid"])
 sfid = _function("sfid", METRICS["sfid"])
 mifid = _function("mifid", METRICS["mifid"])
 authenticity = _function("authenticity", METRICS["authenticity"])
+ct = _function("ct", METRICS["ct"])
 kid = _function("kid", METRICS["kid"])
 inception_score = _function("inception_score", METRICS["is"])
 precision_recall = _function("precision_recall", METRICS["pr"], single=False)

@@ -70,6 +70,12 @@ INPUTS: Mapping[str, click.Option] = {
         " (.npz).",
     ),
     "data": click.Option(["--data"], type=FILE, help="Real images, likewise."),
+    "held_out": click.Option(
+        ["--held-out"],
+        type=FILE,
+        help="For ct: real images that the generator was not trained on, while --data are those it"
+        " was trained on.",
+    ),
     "weights": click.Option(
         ["--weights"],
         multiple=True,

@@ -13,6 +13,7 @@ from stylegan_eval.settings.common import Features, Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
     AuthenticitySettings,
     CmmdSettings,
+    CtSettings,
     FeatureSettings,
     FidSettings,
     GeneratedSettings,
@@ -48,7 +49,8 @@ class MetricRow:
     settings: type[Sampling]
     """Its frozen settings: defaults, help texts, checks, the fewest images, the feature network."""
     inputs: tuple[str, ...]
-    """The fields of `settings.common.Inputs` that it reads, beside the device."""
+    """The fields of `settings.common.Inputs` that it reads, beside the device. A metric of images
+    that reads ``held_out`` takes what the network saw in these as its last argument."""
     help: str  # What it measures, in one sentence
     fake: tuple[Kind, ...] = ()
     """What is gathered of generated images; empty if it is no metric of images."""
@@ -80,7 +82,16 @@ class MetricRow:
 
 
 # Commands that are no metrics.
-COMMANDS = ("all", "cache", "classifiers", "compare", "directions", "report", "stats")
+COMMANDS = (
+    "all",
+    "cache",
+    "classifiers",
+    "compare",
+    "directions",
+    "plan-samples",
+    "report",
+    "stats",
+)
 
 
 def _check(name: str, row: MetricRow, rows: Mapping[str, MetricRow]) -> None:
@@ -140,6 +151,17 @@ METRICS = plugins.Table(
             settings=AuthenticitySettings,
             inputs=(*COMPARED, "pairs"),
             help="Share of generated images that are no copies of training images.",
+            fake=("vectors",),
+            real=("vectors",),
+            higher_is_better=True,
+            in_all=False,
+        ),
+        "ct": MetricRow(
+            place="stylegan_eval.metrics.ct:ct",
+            settings=CtSettings,
+            inputs=(*COMPARED, "held_out"),
+            help="C_T: below 0 where generated images are nearer to the training images than"
+            " held-out ones are.",
             fake=("vectors",),
             real=("vectors",),
             higher_is_better=True,

@@ -20,7 +20,7 @@ from stylegan_eval.metrics.given import only_moments, opened, statistics_unused
 from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, collect, pass_key
 from stylegan_eval.metrics.influence import image_influences
 from stylegan_eval.metrics.naming import make_row, where
-from stylegan_eval.metrics.sources import choose_reals, open_pair
+from stylegan_eval.metrics.sources import choose_reals, open_held_out, open_pair
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.plugins import resolve
 from stylegan_eval.results.image_tables import write_table
@@ -90,7 +90,10 @@ def evaluate_each(
             check_writable(table)
     samplings = [*metrics, *(consumer.settings for consumer in consumers)]
     sampling = max(samplings, key=lambda settings: settings.num)
-    with open_pair(inputs, metrics, sampling, run) as (fakes, reals):
+    with (
+        open_pair(inputs, metrics, sampling, run) as (fakes, reals),
+        open_held_out(inputs, metrics, reals) as held_out,
+    ):
         if inputs.influence is not None and not any(isinstance(s, Images) for s in (fakes, reals)):
             raise UserError(
                 "--influence is of images, and both sides are statistics: give the images of one"
@@ -107,6 +110,12 @@ def evaluate_each(
         real = {
             network: _real_features(reals, groups[network], collector, run, inputs)
             for network, collector in collectors.items()
+        }
+        held = {
+            network: _vectors_of(held_out, collector, run)
+            for network, collector in collectors.items()
+            if held_out is not None
+            and any("held_out" in metric_of(one).inputs for one in groups[network])
         }
         fake, parts = _fake_features(fakes, collectors, consumers, run)
         if not run.processes.is_first:
@@ -134,7 +143,13 @@ def evaluate_each(
                 _unnamed(fakes, inputs.images, settings),
                 _unnamed(compared, inputs.data, settings),
             )
-            values = resolve(metric.place)(settings, fake[network], real[network])
+            seen = [fake[network], real[network]]
+            if "held_out" in metric.inputs:
+                assert held_out is not None
+                seen.append(held[network])
+                content = str(held_out.key["content"])[:8]
+                about["protocol"]["held-out"] = f"{held_out.num}:{content}"
+            values = resolve(metric.place)(settings, *seen)
             about["details"] = {
                 **about.get("details", {}),
                 **_image_tables(inputs, (fakes, reals), (fake[network], real[network])),
@@ -145,6 +160,10 @@ def evaluate_each(
             rows.append(consumer.rows(arrays, fakes, run))
     seconds = round(time.perf_counter() - start, 1)
     return [[replace(row, seconds=seconds) for row in of_one] for of_one in rows]
+
+
+def _vectors_of(images: Images, collector: FeatureCollector, run: Run) -> ImageFeatures:
+    return files_features(images, replace(collector, kinds=("vectors",), num=images.num), run)
 
 
 def _image_tables(

@@ -20,6 +20,7 @@ from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import prepare_command
 from stylegan_eval.images.memory import MemoryImages
 from stylegan_eval.images.source import ImageSet
+from stylegan_eval.metrics import metric_of
 from stylegan_eval.metrics.given import (
     is_statistics,
     only_moments,
@@ -82,6 +83,33 @@ def open_pair(
             for settings in compared:
                 settings.check_reals(reals.num)
             yield fakes, reals
+
+
+@contextlib.contextmanager
+def open_held_out(
+    inputs: Inputs, metrics: Sequence[GeneratedSettings], reals: Images | StoredStats | None
+) -> Iterator[Images | None]:
+    """Open real images of no training, and refuse them where no metric compares with them."""
+    compares = any("held_out" in metric_of(settings).inputs for settings in metrics)
+    if inputs.held_out is None:
+        if compares:
+            raise UserError(
+                "--held-out is missing: name real images that the generator was not trained on"
+            )
+        yield None
+        return
+    if not compares:
+        raise UserError("--held-out is for ct, which is not among --metrics")
+    if is_statistics(inputs.held_out, moments=False):
+        raise UserError("--held-out needs images: it is a file of statistics")
+    with opened(inputs.held_out) as files:
+        images = choose_reals(files, len(files), "full", metrics[0], mirror=False)
+        if isinstance(reals, Images) and images.key["content"] == reals.key["content"]:
+            raise UserError(
+                "--held-out are the images of --data: give others, of the same kind, that the"
+                " generator was not trained on"
+            )
+        yield images
 
 
 def load_named_generator(inputs: Inputs, device: torch.device) -> LoadedGenerator:

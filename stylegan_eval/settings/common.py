@@ -39,6 +39,7 @@ class Inputs:
     `images.source.ImageSet`, an `generators.functions.ImageFunction` or statistics."""
     data: Any = None
     """The real images, likewise; of a program an `images.source.ImageSet` or statistics."""
+    held_out: Any = None  # Real images that the generator was not trained on, likewise
     weights: Mapping[str, Path] = field(default_factory=dict)
     """Weights files by the network's name; "" stands for the only network of a command. What is not
     named is the official file."""

@@ -139,6 +139,20 @@ class AuthenticitySettings(RealSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CtSettings(AuthenticitySettings):
+    """Protocol of C_T (Meehan et al. 2020), as dgm-eval measures it."""
+
+    cells: int = choice(3, "Cells of training images that are compared one by one.")
+    components: int = choice(64, "Principal components of the training images' features.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("cells", "components"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class KidSettings(RealSettings):
     """Protocol of the Kernel Inception Distance."""
 
