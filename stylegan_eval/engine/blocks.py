@@ -137,8 +137,7 @@ class Run:
 
         Must be called by all processes alike; each computes its share and waits for the others.
         Returns the arrays of each block, to be read before `finish`; none in all processes but the
-        first. Reading raises a `UserError` where a block of another process does not appear: the
-        cache folder is not shared.
+        first.
 
         Parameters
         ----------
@@ -157,7 +156,7 @@ class Run:
             for block, path in mine:
                 if not path.exists():
                     _save_block(path, compute(block, bar.update))
-        self.processes.wait()
+        self.processes.gather(paths)
 
         def read(number: int) -> dict[str, NDArray[Any]]:
             block, path = blocks[number], paths[number]
@@ -180,11 +179,10 @@ class Run:
         return self._stores[0] / "appended.csv" if self._stores else None
 
     def finish(self) -> None:
-        """Remove the work of this run: the result is out."""
+        """Remove the work of this run, on every machine: the result is out."""
         self.processes.wait()
-        if self.processes.is_first:
-            for store in self._stores:
-                shutil.rmtree(store, ignore_errors=True)
+        for store in self._stores:
+            shutil.rmtree(store, ignore_errors=True)
 
     def _store(self, key: Key) -> Path:
         # Another version may draw or look at images otherwise.
@@ -209,8 +207,5 @@ class Run:
     def _there(self, path: Path, arrays: dict[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]]:
         if arrays is None:
             path.unlink(missing_ok=True)
-            raise UserError(
-                f"{path}: a block is missing or damaged: start the command again; with several"
-                " machines STYLEGAN_CACHE must be a folder that they share"
-            )
+            raise UserError(f"{path}: a block is missing or damaged: start the command again")
         return arrays

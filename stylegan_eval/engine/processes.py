@@ -1,7 +1,7 @@
 """Distribute blocks over processes, and synchronise them.
 
 `torchrun` says through the environment how many processes there are. They share no tensors: each
-writes whole blocks into one folder (see `blocks`), so all that goes between them is "ready".
+writes whole blocks into a folder (see `blocks`), and sends the first one those that it cannot see.
 """
 
 import contextlib
@@ -10,12 +10,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
+from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.signals import end_with_parent
 from stylegan_eval.errors import UserError
 
@@ -88,6 +90,21 @@ class Processes:
             self.wait()
             end_if_joined(status)
 
+    def gather(self, paths: Sequence[Path]) -> None:
+        """Let the first process have all files, of which `share` gave each process its own.
+
+        On one machine, or with a folder that all see, they are there.
+        """
+        missing = [number for number, path in enumerate(paths) if not path.exists()]
+        for number in self.of_first(missing) if self.world > 1 else ():
+            owner, path = number % self.world, paths[number]
+            if self.is_first and owner:
+                with all_alive(), atomic_write(path) as temporary:
+                    temporary.write_bytes(_received(owner))
+            elif self.rank == owner:
+                with all_alive():
+                    _send(path.read_bytes() if path.exists() else b"")
+
     def agree(self, *, answer: bool) -> bool:
         """What the first process answers."""
         return self.of_first(answer)
@@ -111,6 +128,21 @@ class Processes:
         with all_alive():
             dist.all_gather_object(values, value)
         return values
+
+
+def _send(data: bytes) -> None:
+    dist.send(torch.tensor(len(data)), 0)
+    if data:
+        dist.send(torch.frombuffer(bytearray(data), dtype=torch.uint8), 0)
+
+
+def _received(sender: int) -> bytes:
+    size = torch.tensor(0)
+    dist.recv(size, sender)
+    data = torch.empty(int(size), dtype=torch.uint8)
+    if len(data):
+        dist.recv(data, sender)
+    return data.numpy().tobytes()
 
 
 @contextlib.contextmanager

@@ -27,14 +27,14 @@ def start(tmp_path, fake_loader, image_folder):
     data = image_folder("reals", 320, size=64)
     site = tmp_path / "site"
 
-    def run(cache, *options, launcher=()):
+    def run(cache, *options, launcher=(), module="stylegan_eval"):
         env = {
             **os.environ,
             "STYLEGAN_CACHE": str(tmp_path / cache),
             "PYTHONPATH": f"{ROOT}{os.pathsep}{site}",
             "OMP_NUM_THREADS": "1",
         }
-        command = [sys.executable, *launcher, "-m", "stylegan_eval", "all", *ALL]
+        command = [sys.executable, *launcher, "-m", module, "all", *ALL]
         return subprocess.Popen(
             [*command, "--ckpt", str(ckpt), "--data", str(data), *options],
             env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
@@ -71,6 +71,16 @@ def test_neither_batch_nor_processes_nor_a_kill_changes_a_number(tmp_path, start
     assert {n: (r["value"], r["stderr"]) for n, r in two.items()} == {
         n: (r["value"], r["stderr"]) for n, r in whole.items()
     }
+
+    # On two machines that share nothing.
+    launcher = ["4" if word == "2" else word for word in TORCHRUN]
+    four = results(start("apart", launcher=launcher, module="tests.eval.apart"))
+    assert [row["processes"] for row in four.values()] == [4] * len(four)
+    assert {n: (r["value"], r["stderr"]) for n, r in four.items()} == {
+        n: (r["value"], r["stderr"]) for n, r in whole.items()
+    }
+    for machine in ("machine 0", "machine 1"):
+        assert list((tmp_path / "apart" / machine / "work").iterdir()) == []
 
     killed = start("killed")
     work = tmp_path / "killed" / "work"
