@@ -34,9 +34,13 @@ if TYPE_CHECKING:
     from stylegan_eval.api.results import frame as frame
     from stylegan_eval.api.streaming import FID as FID
     from stylegan_eval.api.streaming import KID as KID
+    from stylegan_eval.api.streaming import MIFID as MIFID
     from stylegan_eval.api.streaming import PRDC as PRDC
+    from stylegan_eval.api.streaming import SFID as SFID
+    from stylegan_eval.api.streaming import Authenticity as Authenticity
     from stylegan_eval.api.streaming import InceptionScore as InceptionScore
     from stylegan_eval.api.streaming import PrecisionRecall as PrecisionRecall
+    from stylegan_eval.api.streaming import Vendi as Vendi
     from stylegan_eval.errors import UserError as UserError
     from stylegan_eval.results.results import Row as Result
 
@@ -58,7 +62,10 @@ _HOMES = {
         ),
     ),
     "results": ("Results", "frame"),
-    "streaming": ("FID", "KID", "InceptionScore", "PrecisionRecall", "PRDC"),
+    "streaming": (
+        *("FID", "KID", "InceptionScore", "PrecisionRecall", "PRDC"),
+        *("SFID", "MIFID", "Authenticity", "Vendi"),
+    ),
 }
 _PUBLIC = {name: f"stylegan_eval.api.{home}" for home, names in _HOMES.items() for name in names}
 __all__ = [*_PUBLIC, "Result", "UserError"]

@@ -82,7 +82,7 @@ class StreamingMetric:
             if is_statistics(side, moments=moments):
                 self._data = statistics_of(side)
                 if not moments:
-                    raise UserError("real: statistics are for FID alone: give images")
+                    raise UserError("real: statistics are for FID and SFID alone: give images")
 
     # `real` by position too, as torchmetrics' callers write it.
     def update(self, images: Any, real: bool = False) -> None:  # noqa: FBT001, FBT002
@@ -280,3 +280,27 @@ class PRDC(StreamingMetric):
     """Density and coverage."""
 
     metric, single = "prdc", False
+
+
+class SFID(StreamingMetric):
+    """Spatial FID; `real` may be statistics."""
+
+    metric = "sfid"
+
+
+class MIFID(StreamingMetric):
+    """Memorization-informed FID."""
+
+    metric = "mifid"
+
+
+class Authenticity(StreamingMetric):
+    """Share of images that are no copies of training images."""
+
+    metric = "authenticity"
+
+
+class Vendi(StreamingMetric):
+    """Vendi score."""
+
+    metric = "vendi"

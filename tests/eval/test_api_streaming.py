@@ -81,9 +81,15 @@ def test_real_images_come_likewise_or_as_statistics(whole):
     assert stored.compute().protocol["reals"] == "statistics"
 
 
-@pytest.mark.parametrize("name", ["KID", "InceptionScore", "PrecisionRecall", "PRDC"])
+OTHERS = ("KID", "InceptionScore", "PrecisionRecall", "PRDC", "MIFID", "Authenticity", "Vendi")
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_the_others(name):
     made = {
+        "MIFID": (se.MIFID, se.mifid, {"threshold": 1.0}),
+        "Authenticity": (se.Authenticity, se.authenticity, {}),
+        "Vendi": (se.Vendi, se.vendi, {}),
         "KID": (se.KID, se.kid, {"subset_size": 10}),
         "InceptionScore": (se.InceptionScore, se.inception_score, {"splits": 1}),
         "PrecisionRecall": (se.PrecisionRecall, se.precision_recall, {}),
@@ -91,7 +97,7 @@ def test_the_others(name):
     }
     kind, function, settings = made[name]
     given = {**LITE, **settings}
-    reals = {} if name == "InceptionScore" else {"real": REALS}
+    reals = {} if name in ("InceptionScore", "Vendi") else {"real": REALS}
     result = seen(kind(**reals, **given), [FAKES]).compute()
     expected = function(FAKES, *reals.values(), **given)
     if isinstance(result, se.Result):
@@ -101,6 +107,14 @@ def test_the_others(name):
     for one, other in zip(result, expected, strict=True):
         assert one.name == other.name
         assert one.value == pytest.approx(other.value, **tolerance)
+
+
+def test_a_spatial_distance(inception_weights):
+    given = {"weights": inception_weights, "device": "cpu"}
+    result = seen(se.SFID(real=REALS[:4], **given), [FAKES[:3]]).compute()
+    expected = se.sfid(FAKES[:3], REALS[:4], **given)
+    assert result.name == expected.name
+    assert result.value == pytest.approx(expected.value, rel=1e-6)
 
 
 def test_states_merge_in_any_order_travel_and_go_on(whole):

@@ -139,7 +139,7 @@ def test_a_loop_takes_a_reference_batch(sides, tmp_path):
     assert metric.compute().value <= 0  # of equal sets
     assert isinstance(se.FID(real=file, **LITE)._data, StoredStats)
     np.savez(tmp_path / "moments.npz", mu=statistics.mean, sigma=statistics.cov)
-    with pytest.raises(UserError, match="statistics are for FID alone"):
+    with pytest.raises(UserError, match="statistics are for FID and SFID alone"):
         se.KID(real=tmp_path / "moments.npz", **LITE)
 
 
