@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from stylegan_eval.api.functions import Weights, checked, weights_files
 from stylegan_eval.api.results import Results
 from stylegan_eval.api.sides import in_python, real_side
-from stylegan_eval.engine.blocks import Blocks, Run, split
+from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.cache import check_cache
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import pick_device
 from stylegan_eval.images.memory import Range, batches_of
-from stylegan_eval.metrics import METRICS, Kind
-from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
+from stylegan_eval.metrics import METRICS
+from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, features_of
 from stylegan_eval.metrics.given import is_statistics, only_moments, opened, statistics_of
 from stylegan_eval.metrics.image_metrics import files_features, stored_features
 from stylegan_eval.metrics.naming import make_row, where
@@ -111,7 +111,8 @@ class StreamingMetric:
                 given.setdefault("reals", "random" if count in (0, len(vectors)) else "full")
             settings = metric.settings(**given)
             assert isinstance(settings, GeneratedSettings)
-            fake = _features(network, vectors, metric.fake, settings)
+            splits = settings.splits if isinstance(settings, IsSettings) else 1
+            fake = features_of(network, vectors, metric.fake, splits)
             protocol = {"resize": network.resize, "quantisation": "round-half-up"}
             if metric.real:
                 all_of_them = "full" if given["reals"] == "full" else "all"
@@ -181,7 +182,7 @@ class StreamingMetric:
         if isinstance(self._data, StoredStats):
             stored = self._data
             about = {"data_digest": stored.content, "data_count": stored.count or 0}
-            return stored_features(stored, network), {"data": str(stored), **about}
+            return stored_features(stored, network, kinds), {"data": str(stored), **about}
         if self._data is None:
             vectors = self._of_all(real=True)
             if len(vectors) < 2:
@@ -189,7 +190,7 @@ class StreamingMetric:
                     f"compute needs two real images, got {len(vectors)}: name them, real=DATA, or"
                     " call update(images, real=True)"
                 )
-            return _features(network, vectors, kinds), {"data_count": len(vectors)}
+            return features_of(network, vectors, kinds), {"data_count": len(vectors)}
         with opened(self._data) as files:
             chosen = Sampling(num=len(files))
             images = choose_reals(files, len(files), "full", chosen, mirror=False)
@@ -231,25 +232,6 @@ class StreamingMetric:
         vectors = np.concatenate(parts)
         digests = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in vectors]
         return vectors[sorted(range(len(vectors)), key=digests.__getitem__)]
-
-
-def _features(
-    network: FeatureNetwork,
-    vectors: _Vectors,
-    kinds: tuple[Kind, ...],
-    settings: Sampling | None = None,
-) -> ImageFeatures:
-    """What metrics need of features float32 [N, D], gathered in the blocks of N images."""
-    splits = settings.splits if isinstance(settings, IsSettings) else 1
-    collector = FeatureCollector(detector=network, kinds=kinds, num=len(vectors), splits=splits)
-    blocks = split(len(vectors))
-
-    def read(number: int) -> dict[str, Any]:
-        part, block = collector.begin(), blocks[number]
-        part.take(torch.from_numpy(vectors[block.start : block.stop]).to(network.device), block)
-        return dict(part.arrays())
-
-    return gathered(collector, Blocks(len(blocks), read))
 
 
 class FID(StreamingMetric):

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from stylegan_eval.engine.blocks import Key, load_arrays, save_arrays
 from stylegan_eval.engine.files import check_writable, sha256_of
 from stylegan_eval.engine.npy import names_in_npz
-from stylegan_eval.engine.statistics import FeatureStats
+from stylegan_eval.engine.statistics import FeatureStats, StatsAccumulator
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 
 IMAGES = "arr_0"  # images that a file may hold besides, or instead: see `images.arrays`
+_VECTORS = ("feats", "pool_3", "features")  # names under which other packages keep features [N, D]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,8 +35,12 @@ class StoredStats:
     count: int | None  # Number of images, where the file says it
     detector: str  # Identity of the feature network; empty where the file does not say it
     content: str  # Digest of the images, or of the file
+    vectors: NDArray[np.float32] | None = None
+    """Features float32 [N, D] of the images, of which they are the statistics; else None."""
 
     def __str__(self) -> str:
+        if self.vectors is not None:
+            return f"features of {len(self.vectors)} images"
         return f"statistics of {'unknown' if self.count is None else self.count} images"
 
     def save(self, path: str | Path) -> None:
@@ -44,7 +49,7 @@ class StoredStats:
 
 
 def read_stats(path: Path, *, spatial: bool = False) -> StoredStats:
-    """Read a file of statistics; runs no code of the file.
+    """Read a file of statistics, or of features [N, D]; runs no code of the file.
 
     `spatial`: those of sFID, ``mu_s`` and ``sigma_s``, where the file holds them besides.
     """
@@ -53,14 +58,16 @@ def read_stats(path: Path, *, spatial: bool = False) -> StoredStats:
     names = frozenset[str]()
     with contextlib.suppress(UserError, OSError):
         names = names_in_npz(path)
+    if not {"mu", "sigma"} <= names and (found := [name for name in _VECTORS if name in names]):
+        return _of_vectors(path, found[0])
     end = "_s" if spatial and {"mu_s", "sigma_s"} <= names else ""
     mu, sigma = f"mu{end}", f"sigma{end}"
     arrays = load_arrays(path, (mu, sigma, "about"))
     if arrays is None or not {mu, sigma} <= arrays.keys():
         content = "" if arrays is None else f" (it holds {', '.join(sorted(names)) or 'nothing'})"
         raise UserError(
-            f"{path}: not a file of statistics{content}; expected mu and sigma, or images in"
-            f" {IMAGES}"
+            f"{path}: not a file of statistics{content}; expected mu and sigma, features"
+            f" [N, D] in {_VECTORS[0]}, or images in {IMAGES}"
         )
     mean, cov = (_numbers(arrays[name], f"{path}: {name}") for name in (mu, sigma))
     if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
@@ -79,6 +86,29 @@ def read_stats(path: Path, *, spatial: bool = False) -> StoredStats:
         count=about.get("count"),
         detector=about.get("detector", ""),
         content=about.get("content") or _digest(path, mean, cov, with_images=IMAGES in names),
+    )
+
+
+def _of_vectors(path: Path, name: str) -> StoredStats:
+    """Features of a file, and their statistics."""
+    found = (load_arrays(path, (name,)) or {}).get(name)
+    if found is None:
+        raise UserError(f"{path}: {name} is damaged: make the file again")
+    vectors = _numbers(found, f"{path}: {name}").astype(np.float32)
+    if vectors.ndim != 2 or len(vectors) < 2 or not vectors.shape[1]:
+        raise UserError(
+            f"{path}: {name} is {list(found.shape)!s:.60}; expected features [N, D], N 2 or more"
+        )
+    accumulator = StatsAccumulator("")
+    accumulator.add(torch.from_numpy(vectors))
+    stats = accumulator.result()
+    return StoredStats(
+        mean=stats.mean,
+        cov=stats.cov,
+        count=len(vectors),
+        detector="",
+        content=sha256_of(path),
+        vectors=vectors,
     )
 
 

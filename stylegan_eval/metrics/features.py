@@ -15,7 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan_eval.engine.blocks import Arrays, Key, key_digest, load_arrays, save_arrays
+from stylegan_eval.engine.blocks import (
+    Arrays,
+    Blocks,
+    Key,
+    key_digest,
+    load_arrays,
+    save_arrays,
+    split,
+)
 from stylegan_eval.engine.cache import cache_dir
 from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.engine.sampling import random_choice
@@ -185,6 +193,21 @@ def gathered(
     if features.classes is not None and not np.isfinite(features.classes.negentropy).all():
         raise UserError("class scores are not finite: check images and weights")
     return features
+
+
+def features_of(
+    detector: Detector, vectors: NDArray[np.float32], kinds: tuple[Kind, ...], splits: int = 1
+) -> ImageFeatures:
+    """What metrics need of features float32 [N, D], gathered in the blocks of N images."""
+    collector = FeatureCollector(detector=detector, kinds=kinds, num=len(vectors), splits=splits)
+    blocks = split(len(vectors))
+
+    def read(number: int) -> dict[str, NDArray[Any]]:
+        part, block = collector.begin(), blocks[number]
+        part.take(torch.from_numpy(vectors[block.start : block.stop]).to(detector.device), block)
+        return dict(part.arrays())
+
+    return gathered(collector, Blocks(len(blocks), read))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -229,7 +229,7 @@ def _real_features(
     if not kinds or reals is None:
         return ImageFeatures(detector=collector.detector)
     if isinstance(reals, StoredStats):
-        return stored_features(reals, collector.detector)
+        return stored_features(reals, collector.detector, kinds)
     collector = replace(collector, kinds=kinds, num=reals.num)
     seen = files_features(reals, collector, run)
     wanted = "moments" in kinds and reals.num > collector.detector.feature_dim
@@ -279,7 +279,8 @@ def _fake_features(
     """Features of the generated images and the consumers' arrays, all from one pass."""
     if isinstance(fakes, StoredStats):
         return {
-            network: stored_features(fakes, c.detector) for network, c in collectors.items()
+            network: stored_features(fakes, c.detector, c.kinds, c.splits)
+            for network, c in collectors.items()
         }, []
     if fakes.are_real:
         return {network: files_features(fakes, c, run) for network, c in collectors.items()}, []
@@ -293,8 +294,10 @@ def _fake_features(
     return seen, [parts[other.name] for other in others]
 
 
-def stored_features(stats: StoredStats, detector: Detector) -> ImageFeatures:
-    """Check that the statistics are of this network."""
+def stored_features(
+    stats: StoredStats, detector: Detector, kinds: tuple[Kind, ...], splits: int = 1
+) -> ImageFeatures:
+    """What metrics need of statistics, checked to be of this network, or of their features."""
     if len(stats.mean) != detector.feature_dim:
         raise UserError(
             f"the statistics have {len(stats.mean)} features, {detector.name} has"
@@ -305,6 +308,8 @@ def stored_features(stats: StoredStats, detector: Detector) -> ImageFeatures:
             f"the statistics are of {stats.detector}, asked is {detector.identity}:"
             " choose the same --features, --resize, --precision and --weights"
         )
+    if stats.vectors is not None:
+        return features.features_of(detector, stats.vectors, kinds, splits)
     return ImageFeatures(detector=detector, stored=stats)
 
 

@@ -52,8 +52,8 @@ def open_pair(
     spatial = all(settings.features == "inception-spatial" for settings in metrics)
     moments = only_moments(map(type, metrics))
     for side in (inputs.images, inputs.data):
-        if not moments and is_statistics(side, moments=False):
-            statistics_of(side)
+        given = not moments and is_statistics(side, moments=False)
+        if given and statistics_of(side).vectors is None:
             raise UserError(
                 "a file of statistics holds mean and covariance: only fid and sfid use it"
             )
@@ -71,6 +71,11 @@ def open_pair(
         if is_statistics(inputs.images, moments=moments):
             drawing.check_no_variation("--images are drawn already")
             fakes = statistics_of(inputs.images, spatial=spatial)
+            if fakes.vectors is not None and sampling.num != fakes.count:
+                raise UserError(
+                    f"--images has features of {fakes.count} images, --num asks for"
+                    f" {sampling.num}: leave out --num"
+                )
         else:
             fakes = stack.enter_context(_open_generated(inputs, sampling, run.device, drawing))
         if not compared:
