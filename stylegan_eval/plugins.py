@@ -5,12 +5,9 @@ A package is imported when its table is first read, and its broken rows are left
 
 import functools
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
-from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 METRICS, FEATURES, IMAGES = (f"stylegan_eval.{kind}" for kind in ("metrics", "features", "images"))
-_GROUP = re.compile(rf"^\[({METRICS}|{FEATURES}|{IMAGES})\]".encode(), re.MULTILINE)
+_HEADINGS = [f"[{group}]".encode() for group in (METRICS, FEATURES, IMAGES)]
 
 Row = TypeVar("Row")
 
@@ -76,6 +73,8 @@ def names(group: str) -> list[str]:
 
 def resolve(place: str) -> Any:
     """What ``module:name`` names."""
+    from pkgutil import resolve_name
+
     try:
         return resolve_name(place)
     except (ImportError, AttributeError, ValueError) as error:
@@ -96,11 +95,22 @@ def _any_installed() -> bool:
     for folder in sys.path:
         with suppress(OSError), os.scandir(folder or ".") as entries:
             for entry in entries:
-                if entry.name.endswith((".dist-info", ".egg-info")):
-                    with suppress(OSError):
-                        if _GROUP.search(Path(entry.path, "entry_points.txt").read_bytes()):
-                            return True
+                if entry.name.endswith((".dist-info", ".egg-info")) and _is_named(entry.path):
+                    return True
     return False
+
+
+def _is_named(folder: str) -> bool:
+    """Whether a package names a row; every start-up asks it of each package, so no `Path`."""
+    try:
+        file = os.open(f"{folder}/entry_points.txt", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        data = os.read(file, 2**20)
+    finally:
+        os.close(file)
+    return any(heading in data for heading in _HEADINGS)
 
 
 def _leave_out(entry: "EntryPoint", error: Exception) -> None:

@@ -162,7 +162,8 @@ def gathered(
     size = max(1, len(parts) // groups)  # blocks of a group
     moments: list[FeatureStats] = []
     samples: list[NDArray[np.float32]] = []
-    vectors: list[NDArray[np.float32]] = []
+    vectors: NDArray[np.float32] | None = None
+    done = 0
     classes: list[ClassSums] = []
     sizes = Counter[Size]()
     for number, part in enumerate(parts):
@@ -176,7 +177,15 @@ def gathered(
             if "sample" in part:
                 samples.append(part["sample"])
         if "vectors" in collector.kinds:
-            vectors.append(part["vectors"])
+            some = part["vectors"]
+            if not np.isfinite(some).all():
+                raise UserError(
+                    "features hold values that are not finite: check images and weights"
+                )
+            if vectors is None:  # whole at once: parts and their concatenation would be two of it
+                vectors = np.empty((collector.num, some.shape[1]), np.float32)
+            vectors[done : done + len(some)] = some
+            done += len(some)
         if "classes" in collector.kinds:
             classes.append(ClassSums.of_arrays(part))
     features = ImageFeatures(
@@ -184,12 +193,10 @@ def gathered(
         blocks=moments,
         # Blocks of an earlier version have none.
         sample=np.concatenate(samples) if samples and len(samples) == len(parts) else None,
-        vectors=np.concatenate(vectors) if vectors else None,
+        vectors=vectors,
         classes=reduce(add, classes) if classes else None,
         sizes=sizes,
     )
-    if features.vectors is not None and not np.isfinite(features.vectors).all():
-        raise UserError("features hold values that are not finite: check images and weights")
     if features.classes is not None and not np.isfinite(features.classes.negentropy).all():
         raise UserError("class scores are not finite: check images and weights")
     return features
