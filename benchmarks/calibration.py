@@ -85,15 +85,8 @@ MISTAKES = {"20 % mistakes": 0.2, "2 % mistakes": 0.02, "0.1 % mistakes": 1e-3, 
 def of_features(fake: Floats, real: Floats, rng: np.random.Generator) -> dict[str, Measured]:
     """All metrics of images, of their features [N, D] and [M, D]."""
     values: dict[str, Measured] = {}
-    distance = FrechetTo(FeatureStats.of(real, "d"))
-    frechet, other = (
-        estimate(distance, [FeatureStats.of(part, "d") for part in np.array_split(x, 20)], real)
-        for x in (fake, _near(rng.spawn(1)[0], len(fake)))
-    )
-    if frechet.stderr is not None and other.stderr is not None:
-        held = math.hypot(frechet.stderr, other.stderr)
-        of_both = math.hypot(held, math.sqrt(of_shared(frechet.projected, other.projected)))
-        values["fid, difference from near"] = (frechet.value - other.value, held, of_both)
+    groups = [FeatureStats.of(part, "d") for part in np.array_split(fake, 20)]
+    frechet = estimate(FrechetTo(FeatureStats.of(real, "d")), groups, real)
     for name, value, error in (
         ("fid", frechet.value, frechet.stderr),
         ("fid_inf", frechet.limit, frechet.limit_stderr),
@@ -105,9 +98,7 @@ def of_features(fake: Floats, real: Floats, rng: np.random.Generator) -> dict[st
         kernel = kernel_distance(x, y, rng=rng, subsets=subsets, subset_size=size)
         errors = _number(kernel.stderr), _number(kernel.stderr_redrawn)
         values[f"kid, {subsets} x N/{len(fake) // size}"] = (kernel.mean, *errors)
-    value, stderr, redrawn = cmmd(
-        *(v / v.norm(dim=1, keepdim=True).clamp(min=1e-9) for v in (x, y))
-    )
+    value, stderr, redrawn, _ = cmmd(_of_length_1(x), _of_length_1(y))
     values["cmmd"] = (value, _number(stderr), _number(redrawn))
     balls, _ = precision_recall.measure(y, x, 3, precision_recall.OPEN)
     values["precision"] = (balls.precision, balls.precision_stderr, _NONE)
@@ -117,7 +108,32 @@ def of_features(fake: Floats, real: Floats, rng: np.random.Generator) -> dict[st
         sums = class_sums(3 * x, split_of(range(len(x)), len(x), pieces), pieces)
         score = inception_score(sums, splits)
         values[f"is, {splits} splits"] = (score.mean, _number(score.stderr), _NONE)
+    other = _moved(_near(rng.spawn(1)[0], len(fake)), real)
+    for name, (value, held, text) in _moved(fake, real).items():
+        value -= other[name][0]
+        held = math.hypot(held, other[name][1])
+        of_both = math.hypot(held, math.sqrt(of_shared(text, other[name][2])))
+        values[f"{name}, difference from near"] = (value, held, of_both)
     return values
+
+
+def _moved(fake: Floats, real: Floats) -> dict[str, tuple[float, float, str]]:
+    """Values, errors and how the real images move them."""
+    groups = [FeatureStats.of(part, "d") for part in np.array_split(fake, 20)]
+    frechet = estimate(FrechetTo(FeatureStats.of(real, "d")), groups, real)
+    x, y = torch.from_numpy(fake), torch.from_numpy(real)
+    rng, size = np.random.default_rng(0), len(fake) // 2
+    kernel = kernel_distance(x, y, rng=rng, subsets=10, subset_size=size)
+    value, stderr, _, text = cmmd(_of_length_1(x), _of_length_1(y))
+    return {
+        "fid": (frechet.value, _number(frechet.stderr), frechet.projected),
+        "kid": (kernel.mean, _number(kernel.stderr), kernel.projected),
+        "cmmd": (value, _number(stderr), text),
+    }
+
+
+def _of_length_1(vectors: torch.Tensor) -> torch.Tensor:
+    return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-9)
 
 
 def _number(stderr: float | None) -> float:

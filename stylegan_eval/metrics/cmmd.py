@@ -21,6 +21,7 @@ from stylegan_eval.metrics.naming import (
     marks,
     suffix,
 )
+from stylegan_eval.results.paired import projected
 from stylegan_eval.results.significance import known
 from stylegan_eval.settings.image_metrics import CmmdSettings
 
@@ -62,7 +63,7 @@ def combine(xx: float, yy: float, xy: float, counts: tuple[int, int]) -> float:
 
 def cmmd(
     x: Tensor, y: Tensor, sigma: float = SIGMA, scale: float = SCALE
-) -> tuple[float, float | None, float | None]:
+) -> tuple[float, float | None, float | None, str]:
     """CMMD of two sets of CLIP embeddings.
 
     Parameters
@@ -78,6 +79,8 @@ def cmmd(
         0 or more, but for rounding: 0 if and only if the sets are the same.
     stderr, stderr_redrawn : float or None
         Standard errors with y fixed and redrawn; None where a set is too small.
+    projected : str
+        How y moves the value, see `results.paired`.
     """
     if not len(x) or not len(y):
         raise UserError(f"CMMD needs images on both sides, there are {len(x)} and {len(y)}")
@@ -86,7 +89,7 @@ def cmmd(
     totals = xx.rows.sum(), yy.rows.sum(), xy.rows.sum()
     value = scale * combine(float(totals[0]), float(totals[1]), float(totals[2]), counts)
     if min(counts) < FEWEST:
-        return value, None, None
+        return value, None, None, ""
     # An image's kernel with itself is 0 here.
     fakes, reals = (Within(rows=sums.rows, squares=sums.squares) for sums in (xx, yy))
     parts = MmdVariance(*(max(part, 0.0) for part in mmd_variance(fakes, reals, xy)))
@@ -94,7 +97,9 @@ def cmmd(
         known(scale * math.sqrt(variance), value)
         for variance in (parts.generated(*counts), parts.both(*counts))
     )
-    return value, stderr, redrawn
+    influence = 2 * scale * (yy.rows / counts[1] - xy.columns / counts[0]).cpu().numpy()
+    noise = 4 * scale**2 * parts.cross / counts[0]
+    return value, stderr, redrawn, projected(influence, counts[1], noise)
 
 
 def of_images(settings: CmmdSettings, fake: ImageFeatures, real: ImageFeatures) -> list[Value]:
@@ -102,13 +107,13 @@ def of_images(settings: CmmdSettings, fake: ImageFeatures, real: ImageFeatures) 
     x, y = fake.tensor(), real.tensor()
     own = marks(settings, fake.detector, usual="clip-vitl14-336")
     name = f"cmmd{count_name(settings.num)}{suffix(settings)}{own}"
-    value, stderr, redrawn = cmmd(x, y)
+    value, stderr, redrawn, moves = cmmd(x, y)
     return [
         Value(
             name=name,
             value=value,
             stderr=stderr,
             protocol={"sigma": f"{SIGMA:g}"},
-            details=error_details(redrawn) if stderr else {},
+            details=error_details(redrawn, moves) if stderr else {},
         )
     ]

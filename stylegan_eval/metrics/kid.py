@@ -15,6 +15,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.mmd_variance import FEWEST, Across, MmdVariance, Within, mmd_variance
 from stylegan_eval.metrics.naming import Value, error_details, inception_name
+from stylegan_eval.results.paired import projected
 from stylegan_eval.settings.image_metrics import KidSettings, subset_size_for
 
 # Relative spread of a kernel of float32 features that cannot be told from none.
@@ -28,6 +29,7 @@ class KernelDistance(NamedTuple):
     std: float  # Standard deviation of the subsets' values, as papers and peers print it
     stderr: float | None  # Of the mean: generated images and subsets redrawn, real images fixed
     stderr_redrawn: float | None  # With the real images redrawn as well
+    projected: str  # How the real images move the mean, see `results.paired`; "" without errors
     # Both errors are None with subsets of 3 images or fewer, and where features have no spread.
 
 
@@ -54,8 +56,8 @@ def _mmd2(xx: Tensor, yy: Tensor, xy: Tensor) -> float:
     return float(within / (m * (m - 1)) - 2 * xy.sum() / m**2)
 
 
-def _variance(xx: Tensor, yy: Tensor, xy: Tensor) -> MmdVariance:
-    """Variances from the kernels of a subset, which are overwritten."""
+def _variance(xx: Tensor, yy: Tensor, xy: Tensor) -> tuple[MmdVariance, Tensor]:
+    """Variances from the kernels of a subset, which are overwritten, and IF of its real images."""
     middle = xy.mean()
     for kernel in (xx, yy, xy):
         kernel -= middle
@@ -65,7 +67,9 @@ def _variance(xx: Tensor, yy: Tensor, xy: Tensor) -> MmdVariance:
     )
     across = Across(rows=xy.sum(dim=1), columns=xy.sum(dim=0), squares=float(xy.square().sum()))
     variance = mmd_variance(fakes, reals, across)
-    return variance if max(variance) > (_ROUNDING * float(middle)) ** 2 else MmdVariance(*[0.0] * 5)
+    if max(variance) <= (_ROUNDING * float(middle)) ** 2:
+        variance = MmdVariance(*[0.0] * 5)
+    return variance, 2 * (reals.rows / (len(yy) - 1) - across.columns / len(xx))
 
 
 def random_subsets(
@@ -93,6 +97,7 @@ def kernel_distance_of(
 ) -> KernelDistance:
     """Kernel distance over given subsets: pairs of numbers of fake and real images."""
     values, variances, size = [], [], 0
+    moves = np.zeros(len(real))  # sums of IF over the subsets
     for first, second in indices:
         x = fake[torch.from_numpy(first).to(fake.device)]
         y = real[torch.from_numpy(second).to(real.device)]
@@ -100,15 +105,35 @@ def kernel_distance_of(
         values.append(_mmd2(*kernels))
         size = len(first)
         if size >= FEWEST:
-            variances.append(_variance(*kernels))
+            of_subset, influence = _variance(*kernels)
+            variances.append(of_subset)
+            moves[second] += (influence - influence.mean()).cpu().numpy()
     # Estimates of what is near 0 may be negative; variances are not.
     means = np.maximum(np.mean(variances, axis=0), 0) if variances else None
     variance = None if means is None else MmdVariance(*means.tolist())
+    counts = (len(fake), len(real))
     return KernelDistance(
         mean=float(np.mean(values)),
         std=float(np.std(values)),
-        **_errors(variance, (size, size), (len(fake), len(real)), len(values)),
+        **_errors(variance, (size, size), counts, len(values)),
+        projected=_projected(variance, moves, size, counts, len(values)),
     )
+
+
+def _projected(
+    variance: MmdVariance | None,
+    moves: NDArray[np.float64],
+    size: int,
+    counts: tuple[int, int],
+    subsets: int,
+) -> str:
+    """`moves` are sums of IF over subsets of this size."""
+    if variance is None:
+        return ""
+    n, m = counts
+    # Of the generated images of a subset, and of those that an image meets in several.
+    noise = 4 * variance.cross * (m / (size**2 * subsets) + 1 / n)
+    return projected(moves * (m / (size * subsets)), m, noise)
 
 
 def _errors(
@@ -157,7 +182,10 @@ def kid(settings: KidSettings, fake: ImageFeatures, real: ImageFeatures) -> list
         value=distance.mean,
         stderr=distance.stderr,
         protocol={"subsets": f"{settings.subsets}x{settings.subset_size}"},
-        details={"std": f"{distance.std:.4g}", **error_details(distance.stderr_redrawn)},
+        details={
+            "std": f"{distance.std:.4g}",
+            **error_details(distance.stderr_redrawn, distance.projected),
+        },
         notes=[] if distance.stderr else [_NO_ERROR],
     )
     return [value]

@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from stylegan_eval.cli import main
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.cmmd import cmmd
 from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.fid import fid
+from stylegan_eval.metrics.kid import kernel_distance
 from stylegan_eval.report.tables import lines_of, order, undecided
 from stylegan_eval.results.comparison import compare_tables, read_results
 from stylegan_eval.results.paired import (
@@ -76,6 +79,37 @@ def test_errors_of_differences_are_those_of_repeated_samples(a, b, counts):
         differences, errors = np.transpose(found[start::2])
         # 150 repetitions know a standard deviation to 6 %.
         assert 0.85 < np.mean(errors) / np.std(differences, ddof=1) < 1.15
+
+
+def distance_of_kernels(x, y):
+    subsets = {"subsets": 10, "subset_size": 50, "rng": np.random.default_rng(5)}
+    found = kernel_distance(torch.from_numpy(x), torch.from_numpy(y), **subsets)
+    return found.mean, found.stderr, found.projected
+
+
+def distance_of_directions(x, y):
+    x, y = (torch.nn.functional.normalize(torch.from_numpy(each)) for each in (x, y))
+    value, stderr, _, text = cmmd(x, y)
+    return value, stderr, text
+
+
+@pytest.mark.parametrize("distance", [distance_of_kernels, distance_of_directions])
+@pytest.mark.parametrize(
+    ("a", "b", "counts"),
+    [((1.1, 0.1), (1.1, 0.15), (150, 150)), ((1.1, 0.2), (1.3, 0.5), (250, 80))],
+)
+def test_so_are_those_of_differences_of_kernels(distance, a, b, counts):
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(100):
+        y = rng.standard_normal((counts[1], 8))
+        first, second = (
+            distance(s * rng.standard_normal((counts[0], 8)) + m, y) for s, m in (a, b)
+        )
+        shared = of_shared(first[2], second[2])
+        found.append((first[0] - second[0], np.sqrt(first[1] ** 2 + second[1] ** 2 + shared)))
+    differences, errors = np.transpose(found)
+    assert 0.8 < np.mean(errors) / np.std(differences, ddof=1) < 1.25
 
 
 def test_real_images_of_both_count_less_than_those_of_each():
