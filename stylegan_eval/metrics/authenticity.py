@@ -6,18 +6,14 @@ Alaa et al., How Faithful is your Synthetic Data? Sample-level Metrics for Evalu
 Generative Models, 2022.
 """
 
-import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from stylegan_eval.metrics.features import ImageFeatures
-from stylegan_eval.metrics.image_pass import Images, name_of
 from stylegan_eval.metrics.naming import Value, count_name, error_details, marks, suffix
 from stylegan_eval.metrics.precision_recall import nearest_of
-from stylegan_eval.results.image_tables import ImagePair
 from stylegan_eval.results.significance import rate_stderr
 from stylegan_eval.settings.image_metrics import AuthenticitySettings
 
@@ -35,18 +31,6 @@ def nearest_real(fake: Tensor, real: Tensor) -> Nearest:
     distance, at = nearest_of(fake, real)
     found, place = torch.unique(at, return_inverse=True)
     return Nearest(at, distance, nearest_of(real[found], real, leave=1)[0][place])
-
-
-def image_pairs(
-    images: tuple[Images, Images], features: tuple[ImageFeatures, ImageFeatures]
-) -> Iterator[ImagePair]:
-    """Each generated image and its nearest training image, likely copies first."""
-    near = nearest_real(*(side.tensor() for side in features))
-    ratio = near.distance.double() / near.own.double()  # 0 / 0: a copy of what is there twice
-    for number in ratio.nan_to_num(nan=0.0, posinf=math.inf).argsort(stable=True).tolist():
-        real, _ = name_of(images[1], int(near.at[number]))
-        numbers = float(near.distance[number]), float(near.own[number])
-        yield ImagePair(*name_of(images[0], number), real, *numbers)
 
 
 def authenticity(

@@ -18,7 +18,7 @@ def on_both_sides(fakes: Images | StoredStats, reals: Images | StoredStats) -> s
     """Note that images stand on both sides; "" where none is found, and of halves of one set."""
     if isinstance(fakes, Images) and (fakes.are_real or not isinstance(fakes.source, FileImages)):
         return ""
-    same = _content(fakes) == _content(reals)
+    same = content_of(fakes) == content_of(reals)
     which = "the images of --images are those of --data"
     if isinstance(fakes, Images) and isinstance(reals, Images):
         assert isinstance(fakes.source, FileImages)
@@ -80,7 +80,8 @@ def _median(sizes: Counter[Size]) -> tuple[float, float]:
     return heights[len(heights) // 2], widths[len(widths) // 2]
 
 
-def _content(images: Images | StoredStats) -> str:
+def content_of(images: Images | StoredStats) -> str:
+    """Digest of what the images are."""
     return images.content if isinstance(images, StoredStats) else str(images.key["content"])
 
 

@@ -13,20 +13,19 @@ from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import Kind, features, metric_of
-from stylegan_eval.metrics.authenticity import image_pairs
-from stylegan_eval.metrics.both_sides import on_both_sides, unlike_sizes
+from stylegan_eval.metrics.both_sides import content_of, on_both_sides, unlike_sizes
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
 from stylegan_eval.metrics.given import only_moments, opened, statistics_unused
 from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, collect, pass_key
-from stylegan_eval.metrics.influence import image_influences
+from stylegan_eval.metrics.image_tables import write_tables
 from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals, open_held_out, open_pair
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.plugins import resolve
-from stylegan_eval.results.image_tables import write_table
 from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
+    AuthenticitySettings,
     FeatureSettings,
     GeneratedSettings,
     IsSettings,
@@ -133,7 +132,8 @@ def evaluate_each(
             }
             about["note"] = one_note(
                 about.get("note", ""),
-                same if metric.real else "",
+                # Of copies that is the value itself.
+                same if metric.real and not isinstance(settings, AuthenticitySettings) else "",
                 unlike_sizes(fakes, compared, fake[network], real[network]),
                 *(
                     statistics_unused(side)
@@ -147,12 +147,13 @@ def evaluate_each(
             if "held_out" in metric.inputs:
                 assert held_out is not None
                 seen.append(held[network])
-                content = str(held_out.key["content"])[:8]
-                about["protocol"]["held-out"] = f"{held_out.num}:{content}"
+                about["protocol"]["held-out"] = (
+                    f"{len(held[network].tensor())}:{content_of(held_out)[:8]}"
+                )
             values = resolve(metric.place)(settings, *seen)
             about["details"] = {
                 **about.get("details", {}),
-                **_image_tables(inputs, (fakes, reals), (fake[network], real[network])),
+                **write_tables(inputs, (fakes, reals), (fake[network], real[network])),
             }
             rows.append([make_row(value, about) for value in values])
         for consumer, arrays in zip(consumers, parts, strict=True):
@@ -162,28 +163,12 @@ def evaluate_each(
     return [[replace(row, seconds=seconds) for row in of_one] for of_one in rows]
 
 
-def _vectors_of(images: Images, collector: FeatureCollector, run: Run) -> ImageFeatures:
+def _vectors_of(
+    images: Images | StoredStats, collector: FeatureCollector, run: Run
+) -> ImageFeatures:
+    if isinstance(images, StoredStats):
+        return stored_features(images, collector.detector, ("vectors",))
     return files_features(images, replace(collector, kinds=("vectors",), num=images.num), run)
-
-
-def _image_tables(
-    inputs: Inputs,
-    images: tuple[Images | StoredStats, Images | StoredStats | None],
-    features: tuple[ImageFeatures, ImageFeatures],
-) -> dict[str, str]:
-    """Write the tables of single images that are asked for; digests for `details`."""
-    written = {}
-    fakes, reals = images
-    if inputs.influence is not None:
-        assert reals is not None
-        written["influence"] = write_table(
-            inputs.influence, image_influences((fakes, reals), features)
-        )
-    if inputs.pairs is not None:
-        assert isinstance(fakes, Images)
-        assert isinstance(reals, Images)
-        written["pairs"] = write_table(inputs.pairs, image_pairs((fakes, reals), features))
-    return written
 
 
 def _network(settings: FeatureSettings) -> _Network:

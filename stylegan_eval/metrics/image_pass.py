@@ -12,6 +12,7 @@ from torch import Tensor
 from stylegan_eval.engine.blocks import Arrays, Blocks, Key, Run, Tick, split_all
 from stylegan_eval.engine.protocols import ImageGenerator
 from stylegan_eval.engine.sampling import Stream, draw, mirror_flags, random_stream, to_uint8
+from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.generators.functions import ImageFunction
 from stylegan_eval.images.files import read_groups
 from stylegan_eval.images.source import ImageSet
@@ -134,8 +135,10 @@ class Images:
         return bool(self.rule)
 
 
-def name_of(images: Images, number: int) -> tuple[str, str]:
+def name_of(images: Images | StoredStats, number: int) -> tuple[str, str]:
     """Name of the file, or number, of the image with this number in a pass; seed if it is drawn."""
+    if isinstance(images, StoredStats):
+        return str(number), ""
     source = images.source
     if not isinstance(source, FileImages):
         return str(number), str(source.seed)

@@ -93,7 +93,7 @@ def open_pair(
 @contextlib.contextmanager
 def open_held_out(
     inputs: Inputs, metrics: Sequence[GeneratedSettings], reals: Images | StoredStats | None
-) -> Iterator[Images | None]:
+) -> Iterator[Images | StoredStats | None]:
     """Open real images of no training, and refuse them where no metric compares with them."""
     compares = any("held_out" in metric_of(settings).inputs for settings in metrics)
     if inputs.held_out is None:
@@ -106,7 +106,11 @@ def open_held_out(
     if not compares:
         raise UserError("--held-out is for ct, which is not among --metrics")
     if is_statistics(inputs.held_out, moments=False):
-        raise UserError("--held-out needs images: it is a file of statistics")
+        stored = statistics_of(inputs.held_out)
+        if stored.vectors is None:
+            raise UserError("--held-out needs images or features: it is a file of statistics")
+        yield stored
+        return
     with opened(inputs.held_out) as files:
         images = choose_reals(files, len(files), "full", metrics[0], mirror=False)
         if isinstance(reals, Images) and images.key["content"] == reals.key["content"]:

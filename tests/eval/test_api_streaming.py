@@ -12,7 +12,7 @@ import torch
 
 import stylegan_eval as se
 from stylegan_eval.engine.statistics import FeatureStats
-from stylegan_eval.metrics.influence import influence
+from stylegan_eval.metrics.image_tables import influence
 
 LITE = {"features": "efficientnet-lite0", "device": "cpu"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -13,8 +13,9 @@ from scipy.spatial.distance import cdist
 import stylegan_eval as se
 from stylegan_eval.cli import main
 from stylegan_eval.metrics import precision_recall
-from stylegan_eval.metrics.authenticity import authenticity, image_pairs, nearest_real
+from stylegan_eval.metrics.authenticity import authenticity, nearest_real
 from stylegan_eval.metrics.features import ImageFeatures
+from stylegan_eval.metrics.image_tables import image_pairs
 from stylegan_eval.results.image_tables import ImagePair, read_table
 from stylegan_eval.settings.image_metrics import AuthenticitySettings
 from tests.elements import Elements
@@ -86,6 +87,7 @@ def test_copied_pictures_are_found(tmp_path, monkeypatch):
     of_copies = se.authenticity(real[:4], real, **LITE)
     assert (of_copies.value, of_copies.name) == (0, "authenticity4_full[efficientnet-lite0]")
     assert of_copies.details["stderr"] == "reals-fixed"
+    assert of_copies.note == ""
     half = np.concatenate([real[:4], 255 - new[:4] // 4])
     assert se.authenticity(half, real, **LITE).value == 0.5
 

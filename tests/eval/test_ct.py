@@ -13,6 +13,7 @@ import stylegan_eval as se
 from stylegan.training.metric_names import MetricSettings
 from stylegan_eval.cli import main
 from stylegan_eval.images.files import open_images
+from stylegan_eval.metrics.authenticity import nearest_real
 from stylegan_eval.metrics.ct import c_t, ct, z_score
 from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.settings.image_metrics import CtSettings
@@ -104,6 +105,23 @@ def test_a_cell_without_images_says_what_to_do():
         CtSettings(cells=0)
 
 
+def test_files_of_features_stand_for_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
+    train, held, fake = (mixture(n, seed, dim=1280) for seed, n in enumerate((400, 150, 300)))
+    files = []
+    for name, vectors in (("train", train), ("held", held), ("fake", fake)):
+        files.append(tmp_path / f"{name}.npz")
+        np.savez(files[-1], feats=vectors.numpy())
+    value = se.ct(files[2], files[0], held_out=files[1], **LITE)
+    assert value.value == pytest.approx(measured(train, held, fake).value, abs=1e-9)
+    assert value.protocol["held-out"].startswith("150:")
+    pairs = se.pairs(files[2], files[0], **LITE)
+    near = nearest_real(fake, train)
+    assert dict(zip(pairs["image"], pairs["real"], strict=True)) == {
+        str(number): str(at) for number, at in enumerate(near.at.tolist())
+    }
+
+
 @pytest.fixture
 def sets(tmp_path, image_folder, monkeypatch):
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
@@ -134,7 +152,7 @@ def test_held_out_images_are_asked_for_and_refused(sets, tmp_path):
     for args, message in [
         (["ct"], "--held-out is missing: name real images that the generator was not trained on"),
         (["ct", "--held-out", train], "--held-out are the images of --data: give others"),
-        (["ct", "--held-out", stats], "--held-out needs images"),
+        (["ct", "--held-out", stats], "--held-out needs images or features"),
         (["all", "--metrics", "pr", "--held-out", held], "which is not among --metrics"),
     ]:
         done = run(*args, "--images", new)
@@ -145,4 +163,4 @@ def test_held_out_images_are_asked_for_and_refused(sets, tmp_path):
     assert done.exit_code == 1  # 20 images of three cells
     assert "no cell holds more than 20" in done.stderr
     with pytest.raises(se.UserError, match="ct10k is not known"):
-        MetricSettings(metrics="ct10k").asked()
+        MetricSettings(metrics="ct10k").named()

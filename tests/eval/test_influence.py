@@ -18,7 +18,7 @@ from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics.frechet import FrechetTo, frechet_distance
-from stylegan_eval.metrics.influence import influence
+from stylegan_eval.metrics.image_tables import influence
 from stylegan_eval.results.image_tables import (
     ImageInfluence,
     is_image_table,
@@ -81,7 +81,7 @@ def test_tiles_change_nothing(monkeypatch):
     rng = np.random.default_rng(2)
     x, y = rng.standard_normal((50, 4)), moments(rng.standard_normal((90, 4)))
     whole = influence(x, moments(x), y)
-    monkeypatch.setattr("stylegan_eval.metrics.influence._TILE", 7)
+    monkeypatch.setattr("stylegan_eval.metrics.image_tables._TILE", 7)
     np.testing.assert_allclose(influence(x, moments(x), y), whole, rtol=1e-12)
 
 

@@ -1,5 +1,6 @@
-"""What each image adds to a Fréchet distance."""
+"""Tables of single images: what each adds to a Fréchet distance, and pairs that may be copies."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -7,10 +8,12 @@ from numpy.typing import NDArray
 
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.engine.stats_file import StoredStats
+from stylegan_eval.metrics.authenticity import nearest_real
 from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.frechet import FrechetTo, Gaussian
 from stylegan_eval.metrics.image_pass import Images, name_of
-from stylegan_eval.results.image_tables import SIDES, ImageInfluence
+from stylegan_eval.results.image_tables import SIDES, ImageInfluence, ImagePair, write_table
+from stylegan_eval.settings.common import Inputs
 
 _TILE = 4096
 
@@ -51,3 +54,34 @@ def image_influences(
         added = influence(seen.vectors, seen.moments, other.moments)
         for number in np.argsort(-added, kind="stable").tolist():
             yield ImageInfluence(side, *name_of(shown, number), float(added[number]))
+
+
+def image_pairs(
+    images: tuple[Images | StoredStats, Images | StoredStats],
+    features: tuple[ImageFeatures, ImageFeatures],
+) -> Iterator[ImagePair]:
+    """Each generated image and its nearest training image, likely copies first."""
+    near = nearest_real(*(side.tensor() for side in features))
+    ratio = near.distance.double() / near.own.double()  # 0 / 0: a copy of what is there twice
+    for number in ratio.nan_to_num(nan=0.0, posinf=math.inf).argsort(stable=True).tolist():
+        real, _ = name_of(images[1], int(near.at[number]))
+        numbers = float(near.distance[number]), float(near.own[number])
+        yield ImagePair(*name_of(images[0], number), real, *numbers)
+
+
+def write_tables(
+    inputs: Inputs,
+    images: tuple[Images | StoredStats, Images | StoredStats | None],
+    features: tuple[ImageFeatures, ImageFeatures],
+) -> dict[str, str]:
+    """Write the tables that are asked for; digests for `details` of the rows."""
+    written: dict[str, str] = {}
+    fakes, reals = images
+    if reals is None:
+        return written
+    if inputs.influence is not None:
+        rows = image_influences((fakes, reals), features)
+        written["influence"] = write_table(inputs.influence, rows)
+    if inputs.pairs is not None:
+        written["pairs"] = write_table(inputs.pairs, image_pairs((fakes, reals), features))
+    return written
