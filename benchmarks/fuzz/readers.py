@@ -44,6 +44,7 @@ from stylegan_eval.images.decoding import decode
 from stylegan_eval.networks.weights import read_weights
 from stylegan_eval.report.data import find
 from stylegan_eval.results.directions_file import Directions, read_directions, write_directions
+from stylegan_eval.results.paired import PROJECTED, projected
 from stylegan_eval.results.path_length_file import Distances, read_distances, write_distances
 from stylegan_eval.results.results import Row, append_csv
 from stylegan_eval.results.run_folder import read_run
@@ -186,7 +187,8 @@ def _table(folder: Path) -> Path:
     path = folder / "results.csv"
     row = Row(
         metric="fid50k", value=1.5, stderr=0.1, num=10, seed=0, protocol={"a": "b"},
-        details={"c": "d"}, precision="fp32", device="cpu", seconds=1.0, generator="g",
+        details={"c": "d", PROJECTED: projected(np.arange(9.0), 9, 0.1)}, precision="fp32",
+        device="cpu", seconds=1.0, generator="g",
     )  # fmt: skip
     append_csv(path, [row, replace(row, metric="is50k")])
     return path

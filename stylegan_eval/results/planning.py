@@ -34,7 +34,11 @@ def _in_words(num: float, row: Cells) -> str:
         return "more real images"
     found = dict(part.partition("=")[::2] for part in row["protocol"].split())
     subsets, _, size = found.get("subsets", "").partition("x")
-    more = f", --subsets {about(int(subsets) * num / int(row['num']))}" if size else ""
+    more = (
+        f", --subsets {about(int(subsets) * num / int(row['num']))}"
+        if size and subsets.isdecimal()
+        else ""
+    )
     return f"{about(num)}{' of each side' if reals_rule(row) in _GROW else ''}{more}"
 
 
@@ -44,7 +48,7 @@ def images_to_settle(a: Cells, b: Cells, level: float = LEVEL) -> float:
     Infinite where no number of generated images would; NaN where that is not known.
     """
     found = variances(a, b)
-    if found is None or not a["num"].isdigit():
+    if found is None or not _is_counted(a):
         return math.nan
     error = difference_error(float(b["value"]) - float(a["value"]), level)
     return _images(a, error, found[0], found[1] or 0.0)
@@ -117,10 +121,15 @@ def for_difference(rows: Sequence[Cells], difference: float) -> list[dict[str, s
     return lines
 
 
+def _is_counted(row: Cells) -> bool:
+    """Whether a row, which may be of a log or edited, has its number of images."""
+    return row["num"].isdecimal() and int(row["num"]) > 0
+
+
 def _newest(rows: Sequence[Cells]) -> list[Cells]:
     found = {}
     for row in rows:
-        if "/" not in row["metric"]:  # parts of a metric
+        if "/" not in row["metric"] and _is_counted(row):  # no part of a metric
             key = (row["metric"], row["generator_digest"] or row["generator"])
             found[(*key, *(row[column] for column in DEFINING))] = row
     return list(found.values())

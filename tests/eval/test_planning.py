@@ -8,7 +8,7 @@ from stylegan_eval.cli import main
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.metrics.frechet import FrechetTo
 from stylegan_eval.results.comparison import read_results
-from stylegan_eval.results.planning import for_difference, for_error, images_for
+from stylegan_eval.results.planning import for_difference, for_error, images_for, settling
 from stylegan_eval.results.results import append_csv
 from stylegan_eval.results.significance import difference_error, differs
 from tests.eval.report_fakes import row
@@ -103,6 +103,16 @@ def test_the_command_plans_from_tables(tmp_path):
     assert differences.exit_code == 0
     assert len(differences.stdout.splitlines()) == 4
     assert len(read_results(path)) == 5
+
+
+@pytest.mark.parametrize("num", ["", "0", "²", "many"])
+def test_a_row_without_its_number_of_images_is_passed_over(tmp_path, num):
+    path = tmp_path / "results.csv"
+    append_csv(path, [result("A", 10.0, kept(0)), result("B", 10.1, kept(1))])
+    path.write_text(path.read_text().replace(",0.3,5000,", f",0.3,{num},"))
+    for option in ("--error", "--difference"):
+        assert "no standard error in" in run(path, option, 1).stderr
+    assert settling(*read_results(path)) == ""
 
 
 def test_what_cannot_be_planned_is_told_in_one_line(tmp_path):
