@@ -62,10 +62,12 @@ def save_arrays(path: Path, arrays: Arrays) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def load_arrays(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]] | None:
+def load_arrays(
+    path: Path, names: Collection[str] | None = None, *, mapped: bool = False
+) -> dict[str, NDArray[Any]] | None:
     """As `read_npz`; None when there is no such file or it is damaged."""
     try:
-        return read_npz(path, names)
+        return read_npz(path, names, mapped=mapped)
     except (UserError, OSError):
         return None
 

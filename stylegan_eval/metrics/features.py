@@ -25,6 +25,7 @@ from stylegan_eval.engine.blocks import (
     split,
 )
 from stylegan_eval.engine.cache import cache_dir
+from stylegan_eval.engine.npy import room
 from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.engine.sampling import random_choice
 from stylegan_eval.engine.statistics import (
@@ -183,7 +184,7 @@ def gathered(
                     "features hold values that are not finite: check images and weights"
                 )
             if vectors is None:  # whole at once: parts and their concatenation would be two of it
-                vectors = np.empty((collector.num, some.shape[1]), np.float32)
+                vectors = room((collector.num, some.shape[1]), np.float32, cache_dir() / "work")
             vectors[done : done + len(some)] = some
             done += len(some)
         if "classes" in collector.kinds:
@@ -279,7 +280,7 @@ def keep(key: Key, collector: FeatureCollector, features: ImageFeatures) -> None
 
 def read_entry(path: Path) -> tuple[Entry, Arrays] | None:
     """Read and check one file; None when it is absent or not of this cache."""
-    arrays = load_arrays(path)
+    arrays = load_arrays(path, mapped=True)
     if arrays is None:
         return None
     try:
@@ -322,5 +323,5 @@ def _digest(arrays: Arrays) -> str:
     for name in sorted(arrays):
         value = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {value.dtype} {value.shape}\n".encode())
-        digest.update(value.tobytes())
+        digest.update(value.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -93,14 +93,20 @@ def random_subsets(
 
 
 def kernel_distance_of(
-    fake: Tensor, real: Tensor, indices: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]]
+    fake: Tensor,
+    real: Tensor,
+    indices: Iterable[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    device: torch.device | None = None,
 ) -> KernelDistance:
-    """Kernel distance over given subsets: pairs of numbers of fake and real images."""
+    """Kernel distance over given subsets: pairs of numbers of fake and real images.
+
+    `device`: where subsets are computed; by default where the features are.
+    """
     values, variances, size = [], [], 0
     moves = np.zeros(len(real))  # sums of IF over the subsets
     for first, second in indices:
-        x = fake[torch.from_numpy(first).to(fake.device)]
-        y = real[torch.from_numpy(second).to(real.device)]
+        x = fake[torch.from_numpy(first).to(fake.device)].to(device)
+        y = real[torch.from_numpy(second).to(real.device)].to(device)
         kernels = _kernels(x, y)
         values.append(_mmd2(*kernels))
         size = len(first)
@@ -169,13 +175,16 @@ def kernel_distance(
 
 def kid(settings: KidSettings, fake: ImageFeatures, real: ImageFeatures) -> list[Value]:
     """Mean over random subsets, which the seed draws."""
-    x, y = fake.tensor(), real.tensor()
-    distance = kernel_distance(
-        x,
-        y,
-        rng=random_stream(settings.seed, 1, Stream.SUBSET),
-        subsets=settings.subsets,
-        subset_size=settings.subset_size,
+    assert fake.vectors is not None
+    assert real.vectors is not None
+    rng = random_stream(settings.seed, 1, Stream.SUBSET)
+    counts = (len(fake.vectors), len(real.vectors))
+    distance = kernel_distance_of(
+        # Where they lie, which may be a file: a subset at a time goes to the network's device.
+        torch.from_numpy(fake.vectors),
+        torch.from_numpy(real.vectors),
+        random_subsets(counts, settings.subsets, settings.subset_size, rng),
+        fake.detector.device,
     )
     value = Value(
         name=inception_name("kid", "kd", settings, fake.detector),
