@@ -19,6 +19,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.naming import Value, count_name, error_details, marks, suffix
 from stylegan_eval.metrics.precision_recall import nearest_of
+from stylegan_eval.results.significance import known
 from stylegan_eval.settings.image_metrics import CtSettings
 
 _TILE = 4096
@@ -123,8 +124,8 @@ def ct(
         Value(
             name=f"ct{count_name(settings.num)}{suffix(settings)}{mark}",
             value=value,
-            stderr=stderr,
+            stderr=known(stderr, value),
             protocol={"cells": str(settings.cells), "components": str(settings.components)},
-            details=error_details(),
+            details=error_details() if known(stderr, value) else {},
         )
     ]

@@ -134,6 +134,8 @@ def test_copies_of_training_images_lie_below_0_and_new_images_do_not(sets):
     of_new, of_copies = (se.ct(fake, train, **flags) for fake in (new, train))
     assert of_new.name == "ct30[efficientnet-lite0]"
     assert abs(of_new.value) < 4 < 6 < -of_copies.value
+    assert of_new.stderr > 0
+    assert of_copies.stderr is None  # all nearer than any held-out image: no spread
     assert of_new.protocol["held-out"].startswith("30:")
     with open_images(held) as files:
         pixels = np.stack([files.read(number) for number in range(30)])
