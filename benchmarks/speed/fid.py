@@ -34,6 +34,7 @@ PAIRS = (
     ("ours tf1 fp32", "torch-fidelity"),
     ("ours clean fp32", "clean-fid"),
     ("ours tf1 bf16", "ours tf1 fp32"),
+    ("ours tf1 fp32", "api tf1 fp32"),
 )
 
 

@@ -72,6 +72,19 @@ def ours(folders: tuple[Path, Path], weights: Path, resize: str, precision: str)
     return run
 
 
+def api(folders: tuple[Path, Path], weights: Path, resize: str, precision: str) -> Side:
+    """The same from Python: `stylegan_eval.fid`."""
+    import stylegan_eval as se
+    from stylegan_eval.metrics import fid
+
+    def run(watch: Stopwatch) -> float:
+        watch.wrap(fid, "fid")
+        about = {"weights": weights, "resize": resize, "precision": precision}
+        return float(se.fid(*folders, device="cpu", batch=BATCH, **about))
+
+    return run
+
+
 def pytorch_fid(folders: tuple[Path, Path], weights: Path) -> Side:
     """Its `calculate_fid_given_paths`, with our weights instead of those it would download."""
     import torch
@@ -146,10 +159,10 @@ def clean_fid(folders: tuple[Path, Path], weights: Path) -> Side:
 
 
 def prepare(name: str, folders: tuple[Path, Path], weights: Path) -> Side:
-    """Import what a side needs (of `PEERS`, or ``ours RESIZE PRECISION``); return its work."""
-    if name.startswith("ours "):
-        _, resize, precision = name.split()
-        return ours(folders, weights, resize, precision)
+    """Import what a side needs, of `PEERS` or ``ours RESIZE PRECISION``; return its work."""
+    if " " in name:
+        who, resize, precision = name.split()
+        return {"ours": ours, "api": api}[who](folders, weights, resize, precision)
     peers = {"pytorch-fid": pytorch_fid, "torch-fidelity": torch_fidelity, "clean-fid": clean_fid}
     return peers[name](folders, weights)
 

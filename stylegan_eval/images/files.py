@@ -29,7 +29,7 @@ from stylegan_eval.images.labels import (
     parse_dataset_json,
     unused_labels,
 )
-from stylegan_eval.images.parallel import map_ordered
+from stylegan_eval.images.parallel import map_ordered, prefetched
 from stylegan_eval.images.source import ImageSet, Source
 from stylegan_eval.images.storage import STDIN, Entry, Folder, Listing, Zip, holds_images
 
@@ -219,9 +219,15 @@ def read_groups(
 
     Yields their places in `indices`, and uint8 [n, 3, H, W].
     """
+    return prefetched(_groups(files, indices, batch))
+
+
+def _groups(
+    files: ImageSet, indices: Iterable[int], batch: int
+) -> Iterator[tuple[list[int], np.ndarray]]:
     threads = min(_DECODING_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        images = enumerate(map_ordered(pool, files.read, indices, ahead=max(batch, threads)))
+        images = enumerate(map_ordered(pool, files.read, indices, ahead=max(2 * batch, threads)))
         while block := dict(islice(images, batch)):
             groups: dict[tuple[int, ...], list[int]] = {}
             for place, image in block.items():

@@ -1,13 +1,13 @@
-"""An ordered map over a pool of threads or processes that does not run far ahead."""
+"""Work ahead of its reader, but not far: a map over a pool, and an iterator in a thread."""
 
 import multiprocessing
 import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from typing import TypeVar, cast
 
 from stylegan_eval.engine.signals import STOP_SIGNALS
 
@@ -36,6 +36,21 @@ def map_ordered(
     finally:
         for future in pending:
             future.cancel()
+
+
+def prefetched(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield `items`, of which a thread makes the next while the reader works on one."""
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        coming: Future[Item | object] = thread.submit(next, items, end)
+        try:
+            while (item := coming.result()) is not end:
+                coming = thread.submit(next, items, end)
+                yield cast(Item, item)
+        finally:
+            coming.cancel() or wait([coming])
+            if isinstance(items, Generator):
+                items.close()
 
 
 def work_for_parent() -> None:
