@@ -155,8 +155,8 @@ def run(
 def _print_plan(
     question: "Question", lines: Sequence[TableLine], seeds: Sequence[int], name: str, device: str
 ) -> None:
+    from benchmarks.listing import plan_lines
     from benchmarks.plan.machine import throughput_named
-    from benchmarks.plan.table import plan_lines
 
     networks = dict.fromkeys(line.network for line in lines)
     trainings = [

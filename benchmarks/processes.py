@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,17 +24,8 @@ DEAD_AFTER = 600.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a command ended."""
-
-    status: int  # Its exit status; 0 is success
-    reason: str  # What it said of its failure, in one line; empty where it succeeded
-    seconds: float  # How long it took
-
-
-def call(module: str, arguments: Sequence[str], log: Path) -> Ended:
-    """Run ``python -m module arguments``; show its output, and keep the lines in a file.
+def call(module: str, arguments: Sequence[str], log: Path) -> str:
+    """Run ``python -m module arguments`` with its output shown and logged; why it failed, or "".
 
     A signal to stop (SIGTERM, Ctrl-C) is passed on, and the command is waited for; then this raises
     `Terminated` or KeyboardInterrupt.
@@ -43,7 +33,6 @@ def call(module: str, arguments: Sequence[str], log: Path) -> Ended:
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.processes", str(os.getpid()), module, *arguments]
     command += ["--quiet"] if is_quiet() else []
-    began = time.monotonic()
     with (
         log.open("ab") as file,
         subprocess.Popen(
@@ -55,8 +44,7 @@ def call(module: str, arguments: Sequence[str], log: Path) -> Ended:
         status = process.wait()
     if came:
         raise KeyboardInterrupt if came[0] == signal.SIGINT else Terminated(came[0])
-    reason = "" if status == 0 else _reason(lines, status)
-    return Ended(status=status, reason=reason, seconds=time.monotonic() - began)
+    return "" if status == 0 else _reason(lines, status)
 
 
 def _tee(process: "subprocess.Popen[bytes]", log: BinaryIO) -> list[str]:

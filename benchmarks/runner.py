@@ -138,9 +138,9 @@ class Runner:
                     arguments = ["classifiers", "train", "--data", str(self.data)]
                     arguments += ["--out", str(path), "--epochs", "8", "--skip-constant"]
                     arguments += ["--device", self.device]
-                    ended = call("stylegan_eval", arguments, self.folder.log("classifiers"))
-                    if ended.status != 0:
-                        raise UserError(f"no attribute classifiers: {ended.reason}")
+                    log = self.folder.log("classifiers")
+                    if reason := call("stylegan_eval", arguments, log):
+                        raise UserError(f"no attribute classifiers: {reason}")
             if claim is None:
                 time.sleep(_POLL_SECONDS)
         return path
@@ -251,10 +251,9 @@ class Runner:
 
     def _call(self, module: str, arguments: Sequence[str], *names: str) -> bool:
         self.folder.forgive(*names)
-        ended = call(module, arguments, self.folder.log(*names))
-        if ended.status != 0:
-            self.folder.fail(*names, reason=ended.reason)
-        return ended.status == 0
+        if reason := call(module, arguments, self.folder.log(*names)):
+            self.folder.fail(*names, reason=reason)
+        return not reason
 
     def _machine(self) -> str:
         """What a training ran on, in a few words."""

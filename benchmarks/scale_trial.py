@@ -130,9 +130,9 @@ def _train(trial: ScaleTrial, folder: Path, data: Path, seed: int) -> None:
     arguments += ["--metrics", "fd5000", "--metrics-features", "efficientnet-lite0"]
     arguments += ["--metrics-every", f"{trial.kimg / _POINTS:g}", "--warmup", "0"]
     with _usage_in(folder / _USAGE):
-        ended = call("stylegan.train", arguments, folder / "command.log")
-    if ended.status:
-        raise UserError(f"stylegan-train {shlex.join(arguments)}: {ended.reason}")
+        reason = call("stylegan.train", arguments, folder / "command.log")
+    if reason:
+        raise UserError(f"stylegan-train {shlex.join(arguments)}: {reason}")
 
 
 @contextmanager

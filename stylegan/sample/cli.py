@@ -8,11 +8,11 @@ import click
 
 from stylegan.sample import options
 from stylegan.sample.figures_cli import figure_command, interpolate_command, mixing_command
-from stylegan.sample.options import directions_option, recipe_options
+from stylegan.sample.options import directions_option
 from stylegan.sample.project_cli import project_command
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
-from stylegan_eval.engine.options import SeedRange
+from stylegan_eval.engine.options import SeedRange, options_of
 
 if TYPE_CHECKING:
     from stylegan.snapshot import Snapshot
@@ -115,7 +115,6 @@ def grid_command(
 
 @click.command("image", cls=ErrorLineCommand, context_settings={"show_default": True})
 @options.ckpt
-@recipe_options
 @directions_option
 @options.device
 @options.out_png
@@ -146,6 +145,9 @@ def image_command(
     with atomic_write(out) as temporary:
         temporary.write_bytes(data)
     click.echo(out)
+
+
+image_command.params[1:1] = options_of(Recipe)
 
 
 @click.command("scores", cls=ErrorLineCommand)

@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar, cast, get_args
 import click
 
 from stylegan.sample.layers import parse_layers
-from stylegan.sample.recipe import NOISE, GeneratorSource, Mix, Move, Recipe
+from stylegan.sample.recipe import CLASS_HELP, NOISE, GeneratorSource, Recipe
 from stylegan_eval.engine.command import NetworkPath
-from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, options_of
+from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, Parsed, options_of
 from stylegan_eval.errors import UserError
 
 ckpt = click.option(
@@ -35,7 +35,7 @@ class_ = click.option(
     "number",
     type=click.IntRange(min=0),
     metavar="K",
-    help="Class (or attribute) of a conditional network.  [default: drawn as in the training data]",
+    help=CLASS_HELP,
 )
 noise = click.option("--noise", type=click.Choice(NOISE), default="fixed", help="Noise inputs.")
 batch = click.option("--batch", type=click.IntRange(min=1), default=16, help="Images at a time.")
@@ -77,23 +77,6 @@ seeding = click.option(
     help="Latent of a seed: that of `grid`, or that of the official scripts (RandomState).",
 )
 noise_seed = click.option("--noise-seed", type=SEED, default=0, help="Seed of random noise.")
-
-
-class Parsed(click.ParamType[Any]):
-    """Values that a function reads from text; its ValueError is the complaint."""
-
-    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
-        self.name = name
-        self.parse = parse
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read one."""
-        if not isinstance(value, str):
-            return value
-        try:
-            return self.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 LAYERS = Parsed("layers", parse_layers)  # 'coarse', 'middle', 'fine', 'all', 'none', '4-7' or '5'
@@ -138,28 +121,6 @@ def add_settings(command: click.Command, settings: type) -> None:
     command.params[at:at] = options_of(settings)
 
 
-OPTIONS = (
-    click.option("--seed", type=int, default=0, help="Latent: image SEED of `grid --seeds`."),
-    psi,
-    cutoff,
-    click.option(
-        "--mix",
-        type=Parsed("seed:layers", Mix.parse),
-        metavar="SEED:FIRST-LAST",
-        help="Draw these layers, the first being 0, from another latent.",
-    ),
-    noise,
-    click.option("--noise-seed", type=int, default=0, help="Seed of --noise random."),
-    click.option(
-        "--move",
-        "moves",
-        type=Parsed("attribute=amount", Move.parse),
-        multiple=True,
-        metavar="NAME=AMOUNT",
-        help="Move along an attribute, in standard deviations of w. May be repeated.",
-    ),
-    class_,
-)
 directions_option = click.option(
     "--directions",
     type=click.Path(path_type=Path),
@@ -168,16 +129,10 @@ directions_option = click.option(
 )
 
 
-def recipe_options(command: F) -> F:
-    """Give a click command the options of a recipe, named as the fields of `Recipe`."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
-
-
 def parse_recipe(words: Sequence[str]) -> Recipe:
     """Read the words of a recipe, as `Recipe.words` has them."""
-    command = recipe_options(click.Command("recipe", callback=Recipe, add_help_option=False))
+    params = options_of(Recipe)
+    command = click.Command("recipe", callback=Recipe, params=params, add_help_option=False)
     try:
         with command.make_context("recipe", list(words)) as context:
             return cast(Recipe, command.invoke(context))

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from stylegan_eval.engine.options import PSI, Parsed
 from stylegan_eval.errors import UserError
-from stylegan_eval.settings.common import check_psi, check_seed
+from stylegan_eval.settings.common import check_psi, check_seed, choice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,9 @@ NOISE: tuple[Noise, ...] = get_args(Noise)
 CUTOFF = 8  # the official default
 LARGEST_MOVE = 1000.0  # standard deviations of w
 KEYWORD = "Command"  # of the PNG's text
+CLASS_HELP = (
+    "Class (or attribute) of a conditional network.  [default: drawn as in the training data]"
+)
 # At most 19 digits: Python refuses to read numbers of thousands.
 _MIX = re.compile(r"([0-9]{1,19}):([0-9]{1,4})(?:-([0-9]{1,4}))?")
 
@@ -92,16 +96,26 @@ class Move:
 class Recipe:
     """How one image is drawn. The defaults are those of `stylegan-sample grid`."""
 
-    seed: int = 0  # The latent is that of image `seed` of `stylegan-eval --seed 0`
-    psi: float = 1.0  # Truncation; 1 is none
-    cutoff: int = CUTOFF  # Layers that truncation touches, counted from the first
-    mix: Mix | None = None  # Layers drawn from another latent
-    noise: Noise = "fixed"
-    """Noise inputs: the maps stored in the network, maps drawn from `noise_seed`, or none."""
-    noise_seed: int = 0  # 0 where `noise` is not "random"
-    moves: tuple[Move, ...] = ()  # Steps along attributes, each attribute once
-    number: int | None = None
-    """Class of a conditional network; None draws it from the latent, as in the training data."""
+    seed: int = choice(0, "Latent: image SEED of `grid --seeds`.")
+    psi: float = choice(1.0, "Truncation; 1 is none.", type=PSI)
+    cutoff: int = choice(CUTOFF, "Layers that truncation touches.", least=0)
+    mix: Mix | None = choice(
+        None,
+        "Draw these layers, the first being 0, from another latent.",
+        type=Parsed("seed:layers", Mix.parse),
+        metavar="SEED:FIRST-LAST",
+    )
+    noise: Noise = choice("fixed", "Noise inputs.")
+    noise_seed: int = choice(0, "Seed of --noise random.")  # 0 with other noise
+    moves: tuple[Move, ...] = choice(
+        (),
+        "Move along an attribute, in standard deviations of w. May be repeated.",
+        names=("--move",),
+        type=Parsed("attribute=amount", Move.parse),
+        multiple=True,
+        metavar="NAME=AMOUNT",
+    )
+    number: int | None = choice(None, CLASS_HELP, names=("--class",), least=0, metavar="K")
 
     def __post_init__(self) -> None:
         check_seed("--seed", self.seed)

@@ -6,6 +6,7 @@ import os
 import re
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ def _option(field: "dataclasses.Field[Any]", hint: Any, *, remembered: bool) -> 
 def _type_of(kind: Any, about: dict[str, Any]) -> Any:
     """Type of an option's values; takes the range out of what is known about it."""
     least, above, most = (about.pop(key, None) for key in ("least", "above", "most"))
+    if "type" in about:
+        return about.pop("type")
     if kind is Path:
         return FILE
     if choices := typing.get_args(kind):
@@ -90,6 +93,23 @@ class Number(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r:.60} is no finite number", param, ctx)
         return float(super().convert(number, param, ctx))
+
+
+class Parsed(click.ParamType[Any]):
+    """Values that a function reads from text; its ValueError is the complaint."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self.parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read one."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class OutFile(click.Path):

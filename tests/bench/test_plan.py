@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.listing import plan_lines
 from benchmarks.plan.__main__ import main
 from benchmarks.plan.model import (
     Throughput,
@@ -34,7 +35,6 @@ from benchmarks.plan.official import (
     v100,
     worst,
 )
-from benchmarks.plan.table import plan_lines
 from stylegan.configs import CONFIGS
 from stylegan.presets import PRESETS, apply_preset, with_options
 from stylegan.training.cost import phase_lengths

@@ -25,32 +25,21 @@ _UNREADABLE = (
 )
 
 
-@dataclass(frozen=True)
-class _Kind:
-    options: Mapping[str, Any]
-    labels: str  # the attribute that has the classes
-
-
-_TRAIN = _Kind({"train": True}, "targets")
-_SPLIT = _Kind({"split": "train"}, "_labels")
-SETS: Mapping[str, _Kind] = {
-    "CIFAR10": _TRAIN,
-    "CIFAR100": _TRAIN,
-    "MNIST": _TRAIN,
-    "FashionMNIST": _TRAIN,
-    "KMNIST": _TRAIN,
-    "SVHN": _Kind({"split": "train"}, "labels"),
-    "STL10": _Kind({"split": "train"}, "labels"),
-    "Flowers102": _SPLIT,
-    "Food101": _SPLIT,
-    "DTD": _SPLIT,
-    "FGVCAircraft": _Kind({"split": "trainval"}, "_labels"),
-    "OxfordIIITPet": _Kind({"split": "trainval"}, "_labels"),
-    "EuroSAT": _Kind({}, "targets"),
-    "Caltech101": _Kind({}, "y"),
-    "Caltech256": _Kind({}, "y"),
+# The training part of each: options, and the attribute that has the classes; others have no single
+# class for an image.
+SETS: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    **dict.fromkeys(
+        ("CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST"), ({"train": True}, "targets")
+    ),
+    "SVHN": ({"split": "train"}, "labels"),
+    "STL10": ({"split": "train"}, "labels"),
+    **dict.fromkeys(("Flowers102", "Food101", "DTD"), ({"split": "train"}, "_labels")),
+    "FGVCAircraft": ({"split": "trainval"}, "_labels"),
+    "OxfordIIITPet": ({"split": "trainval"}, "_labels"),
+    "EuroSAT": ({}, "targets"),
+    "Caltech101": ({}, "y"),
+    "Caltech256": ({}, "y"),
 }
-"""The training part of each; others have no single class for an image."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -101,7 +90,7 @@ def open_torchvision(text: str, *, download: bool = False) -> TorchvisionSet:
         )
     images = _opened(name, Path(folder), download=download)
     check_count(len(images), Path(folder))
-    labels = np.asarray(getattr(images, SETS[name].labels), dtype=np.int64)
+    labels = np.asarray(getattr(images, SETS[name][1]), dtype=np.int64)
     return TorchvisionSet(
         kind=f"torchvision's {name}",
         path=Path(folder),
@@ -116,7 +105,7 @@ def open_torchvision(text: str, *, download: bool = False) -> TorchvisionSet:
 def _opened(name: str, folder: Path, *, download: bool) -> Any:
     # Heavy, and without types.
     datasets = needed("torchvision.datasets", "torchvision", name)
-    options = dict(SETS[name].options)
+    options, _ = SETS[name]
     fetch = {"download": True} if download else {}
     try:
         return getattr(datasets, name)(folder, **options, **fetch)
