@@ -52,7 +52,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """How a training stands."""
+    """Progress of a training."""
 
     name: str  # 'A-seed0-1f2e3d4c5b', say
     folder: Path  # Of `stylegan-train`; may not exist yet
@@ -101,7 +101,7 @@ class ResultsFolder:
         return self.path / "measurements" / training / f"{name}.csv"
 
     def log(self, *names: str) -> Path:
-        """What a command said."""
+        """Output of a command."""
         return self.path / "logs" / f"{'-'.join(names)}.log"
 
     @property
@@ -267,7 +267,7 @@ def read_outcomes(folder: ResultsFolder, name: str = "") -> list[Outcome]:
 
 
 def read_training(folder: ResultsFolder, name: str, cell: dict[str, Any]) -> TrainingState:
-    """How a training stands."""
+    """Progress of a training."""
     path = folder.training(name)
     rows, _ = read_rows(path / LOG)
     finished = path / FINISHED

@@ -32,7 +32,7 @@ KIND_OF: Mapping[str, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What `python -m benchmarks run` is asked for, without lines and seeds."""
+    """Options of `python -m benchmarks run`, without lines and seeds."""
 
     table: PaperTable
     scale: Scale  # Size, length, protocol
@@ -42,7 +42,7 @@ class Question:
     gpus: int = 1  # Processes of a training
 
     def config(self, network: str) -> Config:
-        """What is trained for a network of the table."""
+        """Training configuration of a network of the table."""
         return training_config(network, self.scale, self.dataset, kimg=self.kimg, gpus=self.gpus)
 
     @property

@@ -59,7 +59,7 @@ def _short(label: str) -> str:
 
 
 def progress_lines(folder: ResultsFolder) -> Iterator[str]:
-    """How the requests of a folder stand."""
+    """Progress of the requests of a folder."""
     yield f"{folder.path}: {folder.images}"
     for name in folder.request_names():
         outcomes = read_outcomes(folder, name)

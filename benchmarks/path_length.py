@@ -1,4 +1,4 @@
-"""How exact path length is in float32: by finite difference, and by its limit.
+"""Accuracy of path length in float32, by finite difference and by its limit.
 
 ``python -m benchmarks.path_length`` measures pairs of latents in float64, by forward-mode
 differentiation, and holds against it what float32 gives for the same pairs: the derivative, and

@@ -216,7 +216,7 @@ def _path(folder: Path, name: str, generation: int) -> Path:
 
 
 def _kernel() -> str:
-    """What tells this machine, since it started, from all others."""
+    """Identity of this machine since it started."""
     return _BOOT.read_text().strip() if _BOOT.exists() else os.uname().nodename
 
 

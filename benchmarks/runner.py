@@ -256,7 +256,7 @@ class Runner:
         return not reason
 
     def _machine(self) -> str:
-        """What a training ran on, in a few words."""
+        """Hardware, precision and PyTorch version of a training."""
         where = pick_device(self.device)
         if where.type == "cuda":
             name = torch.cuda.get_device_name(where)

@@ -29,7 +29,7 @@ _GPU_PRESETS: Mapping[int, str] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How a scale is measured."""
+    """Measurement settings of a scale."""
 
     features: str = "inception"  # Feature network of distances; only ``inception`` gives FID
     num: int = 50_000  # Generated images of a distance

@@ -124,7 +124,7 @@ class LossConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """How resolution, minibatch and learning rate follow the number of images shown."""
+    """Resolution, minibatch and learning rate by the number of images shown."""
 
     initial_resolution: int = 4  # Resolution at the start of growing, in pixels
     training_kimg: float = 600.0  # Thousands of real images to train at a resolution

@@ -13,7 +13,7 @@ from stylegan_eval.generators.loading import pick_device
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where the work is done, and by how many."""
+    """Device and processes of the work."""
 
     device: torch.device  # Device of every network and batch of this process
     processes: Processes = field(default_factory=Processes)

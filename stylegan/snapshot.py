@@ -20,13 +20,13 @@ PARTS = ("G_ema", "G", "D")
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where networks come from."""
+    """Origin of networks."""
 
     seed: int  # Seed of the run
     data: str  # Content key of the training images
     version: str  # Version of this package
     execution: tuple[tuple[int, str], ...] = ((0, "fp32"),)
-    """How it was computed, ((images shown before, 'fp32'), ...): one entry per change."""
+    """Precision, ((images shown before, 'fp32'), ...): one entry per change."""
     init: str = ""  # SHA-256 of the file whose networks were the first ones; empty for fresh ones
 
     def going_on(self, nimg: int, execution: str) -> "Provenance":
@@ -77,7 +77,7 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a file says for people."""
+    """Facts of a file for people."""
 
     command: str = ""  # What trained the network; empty where unknown
     scores: tuple[Score, ...] = ()  # What it was measured to be
@@ -89,7 +89,7 @@ NO_FACTS = Facts()
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeState:
-    """What continues a training, beside the networks: only checkpoints hold it."""
+    """State to continue a training, beside the networks: only in checkpoints."""
 
     optimizers: Mapping[str, Mapping[str, Any]]  # State of Adam, of "G" and "D"
     snapshot_nimg: int  # Images shown at the last snapshot that was due by kimg
@@ -100,7 +100,7 @@ class ResumeState:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What every reader of network files returns, and every writer takes."""
+    """Content of a network file: what readers return and writers take."""
 
     config: Config
     provenance: Provenance

@@ -220,7 +220,7 @@ def _refuse_beside(config: str | Path | None, values: Mapping[str, Any]) -> None
 
 
 def _what_to_resume(resume: Path | None, out: Path | None) -> tuple[Path | None, Path | None]:
-    """What to go on from, None for auto; and the run's folder, if that says it."""
+    """Checkpoint to continue, None for auto; and the run's folder, if known."""
     if resume not in (_NEWEST, _AUTO):
         folder = _run_folder(resume) if resume else None  # which refuses what cannot be resumed
         return resume, out or folder

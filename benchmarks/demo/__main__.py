@@ -109,7 +109,7 @@ def avatars(out: Path, resolution: int, count: int) -> Path:
 
 
 def options(data: Path, num: int, table: Path) -> str:
-    """How distances are measured without a download."""
+    """Options of a distance that needs no download."""
     return f"--data {data} --features efficientnet-lite0 --num {num} --batch 16 --csv {table}"
 
 

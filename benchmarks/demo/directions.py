@@ -42,7 +42,7 @@ _FILE = click.Path(path_type=Path)
 
 
 def commands() -> tuple[str, str, str]:
-    """What finds the directions, and what shows how other normals do; with documents' names."""
+    """Commands that find the directions, and compare other normals."""
     base = f"stylegan-eval directions --ckpt {DEMO} --classifiers {CLASSIFIERS}"
     few = ",".join(SHOWN)
     return (
@@ -71,7 +71,7 @@ class Rate:
 
     @property
     def rule(self) -> str:
-        """What is said of the normal: ``normal:plain``, ``apart:0`` or nothing."""
+        """Non-default settings of the normal: ``normal:plain``, ``apart:0`` or nothing."""
         marks = self.metric.partition("[")[2].partition("]")[0].split(",")
         return ",".join(mark for mark in marks if mark and not mark.startswith("strength"))
 
@@ -144,7 +144,7 @@ def picture(directions: Directions) -> np.ndarray:
 
 
 def apart(stated: Rate, found: Rate) -> float:
-    """How many standard errors of their difference two rates differ by."""
+    """Difference of two rates in standard errors of it."""
     error = math.hypot(stated.stderr, found.stderr)
     difference = abs(found.value - stated.value)
     return difference / error if error else (math.inf if difference else 0.0)

@@ -174,7 +174,7 @@ def files_of(ckpt: Path, data: Path, classifiers: Path | None, train: str) -> di
 
 
 def apart(stated: Score, found: Score) -> float | None:
-    """How many standard errors of their difference two scores differ by; None where unknown."""
+    """Difference of two scores in standard errors of it; None where unknown."""
     if stated.stderr is None or found.stderr is None:
         return None
     error = math.hypot(stated.stderr, found.stderr)

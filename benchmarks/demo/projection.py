@@ -26,7 +26,7 @@ _FILE = click.Path(path_type=Path)
 
 
 def commands() -> Iterator[tuple[str, str]]:
-    """What the page shows: its title, and the command with the names that documents use."""
+    """Titles and commands of the page, with the documents' file names."""
     base = f"stylegan-sample project --ckpt {DEMO}"
     yield "an image of the network, in W", f"{base} generated.png projected-generated.png"
     yield "an avatar, in W", f"{base} avatar.png projected-avatar-w.png"

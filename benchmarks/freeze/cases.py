@@ -1,4 +1,4 @@
-"""What is frozen: commands, in an order in which each finds what it reads.
+"""Frozen commands, in an order in which each finds its input.
 
 Small inputs, one thread, no download. Words in braces are files in the folder of the run.
 """

@@ -40,7 +40,7 @@ def stable_text(text: str, folder: Path) -> list[str]:
 
 
 def content_of(path: Path, folder: Path) -> Any:
-    """What a file holds, as JSON: its lines, or digests of pixels, tensors, arrays or members."""
+    """Content of a file as JSON: lines, or digests of pixels, tensors, arrays or members."""
     kind = path.suffix
     if kind in _TEXT:
         lines = path.read_text(encoding="utf-8", errors="replace")

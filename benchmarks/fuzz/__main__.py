@@ -50,7 +50,7 @@ def copy_of(name: str, reader: Reader, data: bytes, seed: int, k: int, folder: P
 
 
 def outcome(reader: Reader, path: Path) -> str:
-    """What becomes of a file: "read", "refused", or what is wrong with that."""
+    """Outcome of reading a file: "read", "refused", or what is wrong with that."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -91,7 +91,7 @@ def _child(
 
 
 def fuzz(name: str, reader: Reader, seed: int, count: int) -> tuple[Counter[str], float, list[str]]:
-    """How many of `count` copies were read and refused, the slowest, and what failed."""
+    """Counts of copies read and refused, the slowest in seconds, and failures."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "files"
         folder.mkdir()

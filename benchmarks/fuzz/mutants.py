@@ -255,7 +255,7 @@ _NO_VALUES: tuple[Any, ...] = (
 
 
 def of_saved(data: bytes, rng: np.random.Generator, folder: Path) -> bytes:
-    """What `torch.save` wrote, with other values."""
+    """A file of `torch.save` with other values."""
     path = folder / "saved.pt"
     path.write_bytes(data)
     out = io.BytesIO()

@@ -179,7 +179,7 @@ def _read_run(path: Path) -> object:
 
 
 def _read_status(path: Path) -> object:
-    """What `stylegan-train status` reads: it also computes what is left."""
+    """Read as `stylegan-train status` does, with the time left."""
     return list(status_lines(read_status(path.parent)))
 
 

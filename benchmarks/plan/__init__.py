@@ -1,1 +1,1 @@
-"""What trainings will take: a model of their time, and what they write, before any is started."""
+"""Estimates of the time and disk usage of trainings, before any is started."""

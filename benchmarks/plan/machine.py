@@ -1,4 +1,4 @@
-"""How fast this machine trains: two real steps, timed once a day."""
+"""Training speed of this machine: two real steps, timed once a day."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ def quick_estimates(configs: Mapping[str, Config], device: str = "auto") -> Mapp
 
 
 def machine_throughput(device: str = "auto") -> Throughput:
-    """What was measured here within a day, else `measure_throughput`, which is remembered."""
+    """Throughput measured within a day, else `measure_throughput`, cached."""
     path = _remembered(device)
     with suppress(OSError, TypeError, ValueError):
         if 0 <= time.time() - path.stat().st_mtime < _KEPT:
@@ -130,7 +130,7 @@ def two_point_throughput(flop: list[float], seconds: list[float], *, name: str) 
 
 
 def _trial_config(kind: str) -> Config:
-    """What a device of this kind is for: the smallest scale, or the paper's width."""
+    """Configuration to time on a device: the smallest scale, or the paper's width."""
     if kind == "cpu":
         return apply_preset(CONFIGS["F"], "demo-32")
     return replace(CONFIGS["F"], resolution=256)

@@ -79,7 +79,7 @@ def count_work(config: Config, size: int) -> Work:
 
 
 def work_of(config: Config, size: int) -> Work:
-    """What is known of a step at `size`; counted and remembered where nothing is."""
+    """Known work of a step at `size`; counted and cached where unknown."""
     key = work_key(config, size)
     if (known := shipped_work().get(key)) is not None:
         return known
@@ -108,7 +108,7 @@ def work_key(config: Config, size: int) -> str:
 
 @cache
 def shipped_work() -> Mapping[str, Work]:
-    """What the package knows, by key."""
+    """Counts that the package carries, by key."""
     text = (resources.files("benchmarks.plan") / WORK_FILE).read_text()
     names = [field.name for field in fields(Work)]
     return {
@@ -149,7 +149,7 @@ def _read(path: Path) -> Work | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Throughput:
-    """What a GPU (or a CPU) reaches in training, not what its maker promises."""
+    """Rates that a GPU (or a CPU) reaches in training."""
 
     name: str  # Of the device
     flop_per_s: float  # Floating-point operations per second of convolutions
@@ -173,7 +173,7 @@ class Throughput:
 
 @dataclass(frozen=True, kw_only=True)
 class Amounts:
-    """What a training does on each of its GPUs, all phases together."""
+    """Work of a training on each of its GPUs, all phases together."""
 
     flop: float  # Floating-point operations
     moved: float  # Bytes that operations read and write
@@ -199,7 +199,7 @@ def size_lengths(config: Config) -> Iterator[tuple[int, float]]:
 
 
 def training_amounts(config: Config, *, gpus: int = 1) -> Amounts:
-    """What a training does on each of `gpus` GPUs."""
+    """Work of a training on each of `gpus` GPUs."""
     _check(config, gpus)
     gradients = _GRADIENT_BYTES * work_of(config, config.resolution).parameters
     flop = moved = launches = exchanged = 0.0
@@ -215,7 +215,7 @@ def training_amounts(config: Config, *, gpus: int = 1) -> Amounts:
 
 
 def training_seconds(config: Config, *, gpus: int, throughput: Throughput) -> float:
-    """How long a training takes on `gpus` GPUs."""
+    """Duration of a training on `gpus` GPUs."""
     return throughput.seconds(training_amounts(config, gpus=gpus))
 
 

@@ -30,7 +30,7 @@ class OfficialTime:
 
     @property
     def config(self) -> Config:
-        """What was trained."""
+        """Its configuration."""
         preset = "paper-ffhq" if self.gpus == 8 else f"paper-ffhq-{self.gpus}gpu"
         return with_options(apply_preset(CONFIGS["F"], preset), resolution=self.resolution)
 
@@ -123,7 +123,7 @@ def worst(all_times: Sequence[TimeComparison]) -> TimeComparison:
 
 
 def check_line() -> str:
-    """How far the model of a V100 is off the published times, in one line."""
+    """Deviation of the V100 model from the published times, in one line."""
     all_times = comparisons(v100())
     far = worst(all_times)
     held_out = worst([c for c in all_times if c.held_out])
@@ -150,7 +150,7 @@ def check_table() -> Iterator[str]:
 
 
 def parameters_line() -> str:
-    """What was fitted, with its units."""
+    """Fitted parameters with their units."""
     gpu = v100()
     return (
         f"{gpu.name}: {gpu.flop_per_s / 1e12:.1f} TFLOP/s, {gpu.bytes_per_s / 1e9:.0f} GB/s,"

@@ -1,4 +1,4 @@
-"""What differs by more than noise, in sentences. Plain text, as all words of the report."""
+"""Significant differences in sentences, as plain text."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ class Findings:
 
 
 def findings(section: Section) -> list[Findings]:
-    """What differs by more than noise, column by column; one correction over the whole table."""
+    """Significant differences by column, corrected over the whole table."""
     pooled = _tested(section, pooled_pairs) if _few_seeds(section) else {}
     return [
         _of_column(section, at, pairs, pooled.get(at, []))
@@ -63,7 +63,7 @@ def _few_seeds(section: Section) -> bool:
 
 
 def family(section: Section) -> str:
-    """How the tests were made, and what the signs of an order mean; empty where none is."""
+    """Description of the tests and of the signs of an order; empty without any."""
     pairs = [pair for pairs in _tested(section, all_pairs).values() for pair in pairs]
     tested = [pair for pair in pairs if pair.p is not None]
     if not tested:
@@ -111,7 +111,7 @@ def _of_column(
 def _with_one_spread(
     samples: Mapping[str, Sample], pooled: Sequence[Comparison], column: Column
 ) -> list[str]:
-    """What the same tests say when the spread between seeds is taken as one for all lines."""
+    """Results of the same tests with a spread between seeds pooled over all lines."""
     spread = pooled_spread(samples)
     if spread is None or len(pooled) < 2:
         return []

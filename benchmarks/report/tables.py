@@ -50,17 +50,17 @@ class Column:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What was measured, without the latent space, which a table's line says already."""
+        """Metric names without the latent space, which is in the table's line."""
         return tuple(dict.fromkeys(map(_without_space, self.measured_as)))
 
     @property
     def published_heading(self) -> str:
-        """What the paper measured, for people."""
+        """The paper's name of the metric."""
         return _HEADINGS.get(self.metric, self.metric)
 
     @property
     def heading(self) -> str:
-        """What was measured, for people: the paper's word only for the paper's unit."""
+        """Column heading: the paper's name only for the paper's unit."""
         one_name = len(self.names) == 1 and not self.published_unit
         name = self.names[0] if one_name else self.published_heading
         name = name[0].upper() + name[1:] if self.published_unit else name
@@ -213,7 +213,7 @@ def cell_value(cell: Cell, common_n: int | None = None) -> str:
 
 
 def cell_troubles(cell: Cell) -> list[tuple[str, str]]:
-    """What is not there: (state, words), a failure with its reason."""
+    """Missing seeds as (state, text), failures with their reason."""
     troubles = [
         ("failed", f"seed {o.seed} failed: {o.reason or 'no reason was written down'}")
         for o in cell.outcomes
@@ -233,7 +233,7 @@ def cell_troubles(cell: Cell) -> list[tuple[str, str]]:
 
 
 def legend(section: Section) -> list[str]:
-    """What the numbers of a table mean."""
+    """Legend of a table."""
     cells = [cell for line in section.lines for cell in line.cells if cell is not None]
     sizes = {len(cell.sample.values) for cell in cells if cell.sample is not None}
     lines = []
@@ -251,7 +251,7 @@ def legend(section: Section) -> list[str]:
 
 
 def _units(columns: Sequence[Column]) -> list[str]:
-    """What must be said of a column that is not measured as the paper did."""
+    """Notes on columns that are not measured as in the paper."""
     lines: dict[str, None] = {}
     for column in columns:
         if not column.published_unit:
@@ -270,7 +270,7 @@ def _units(columns: Sequence[Column]) -> list[str]:
 
 
 def facts(section: Section) -> list[tuple[str, str]]:
-    """What was asked for and what it took: (word, value) pairs, the command apart."""
+    """Settings, time and machine of a section as (label, value) pairs."""
     request = section.request
     rows = [
         ("Scale", f"{request.scale}, {number_plain(request.kimg)} kimg per training"),

@@ -27,7 +27,7 @@ FILE = click.Path(path_type=Path, exists=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is measured."""
+    """Inputs and sizes of the measurement."""
 
     ckpt: Path
     data: Path  # Real images

@@ -1,4 +1,4 @@
-"""What the avatars look like: shares, palettes, poses, and how one face is drawn at random.
+"""Look of the avatars: shares, palettes, poses, and random drawing of one face.
 
 Style ``avataaars`` by Pablo Stanley, as defined by the package ``dicebear-styles``. Every number
 below is part of the data set: change one and raise `RECIPE_VERSION`.

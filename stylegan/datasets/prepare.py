@@ -31,7 +31,7 @@ _FORMAT = 1  # of what is written; a beginning of another is not used
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` wrote."""
+    """Result of `prepare`."""
 
     count: int  # Images
     resolution: int  # In pixels
@@ -44,7 +44,7 @@ class Prepared:
     classes: tuple[str, ...]  # Names of the classes, or none
 
     def lines(self, out: Path) -> list[str]:
-        """What a user should know of it, line by line."""
+        """Lines for the user."""
         size = f"{self.resolution}x{self.resolution}"
         shrunk = f"filter {self.filter}" if self.filter else "no filter, none was larger"
         lines = [

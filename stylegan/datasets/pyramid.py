@@ -64,7 +64,7 @@ class Pyramid:
         return len(self._levels[0])
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process gets: where the levels are, not what is in them."""
+        """State for another process: paths of the levels, not their content."""
         return {**self.__dict__, "_levels": self.resolution, "_checksums": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -263,7 +263,7 @@ def _level_files(folder: Path, sizes: Sequence[int], count: int) -> Iterator[lis
 
 
 def _opened(folder: Path) -> tuple[dict[str, Any], tuple[np.ndarray, ...], np.ndarray]:
-    """What is said of a pyramid, its levels and checksums; one of `_DAMAGED` if they do not fit."""
+    """Metadata of a pyramid, levels and checksums; one of `_DAMAGED` if they do not fit."""
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     levels, checksums = _mapped(folder, int(about["resolution"]))
     if len(levels[0]) != about["count"]:

@@ -26,14 +26,14 @@ MIN_RESOLUTION = 4
 
 
 class HasHeaders(Protocol):
-    """What `survey` needs of a set of images."""
+    """Interface of images for `survey`."""
 
     @property
     def names(self) -> Sequence[str]:
         """One for each image."""
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """Number of images."""
 
     def header(self, index: int) -> Header:
         """Size and mode of image number `index`."""
@@ -75,7 +75,7 @@ def survey(files: HasHeaders, *, progress: bool = False) -> Survey:
 
 
 def summary(names: Sequence[str], headers: tuple[Header, ...]) -> Survey:
-    """What the headers of images, at least one, say together."""
+    """Sizes and modes by the headers of one image or more."""
     sides = [min(header.width, header.height) for header in headers]
     smallest = min(range(len(headers)), key=sides.__getitem__)
     return Survey(

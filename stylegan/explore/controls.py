@@ -167,7 +167,7 @@ class MixingControls:
         self._seed.set(1)
 
     def get(self) -> dict[str, Any]:
-        """What is mixed in."""
+        """The mixed latent."""
         if not self._on.value:
             return {}
         first, last = (int(value) for value in self._layers.numbers())

@@ -20,7 +20,7 @@ def file_name(recipe: Recipe) -> str:
 
 
 def address(recipe: Recipe) -> str:
-    """Where the page finds the image of a recipe."""
+    """Address of the image of a recipe."""
     return "image?" + urlencode({"recipe": shlex.join(recipe.words())})
 
 

@@ -58,7 +58,7 @@ class _Drawing(nn.Module):
 
 
 class _Script(nn.Module):
-    """What TorchScript keeps: the recorded network, with what `stylegan-eval` asks for."""
+    """The recorded network for TorchScript, with the attributes that `stylegan-eval` reads."""
 
     z_dim: int
     resolution: int

@@ -69,7 +69,7 @@ _LARGEST_NIMG = 2**62
 
 @dataclass(frozen=True, kw_only=True)
 class _Names:
-    """Where the layouts differ."""
+    """Names in which the layouts differ."""
 
     layout: str
     noise_weight: str

@@ -25,7 +25,7 @@ _LARGEST_RESOLUTION = 2048
 
 @dataclass(frozen=True)
 class Layout:
-    """How an implementation stores its networks: a row of `formats.LAYOUTS`."""
+    """Layout of an implementation's files: a row of `formats.LAYOUTS`."""
 
     name: str
     is_generator: Callable[[Mapping[Any, Any]], bool]  # Whether names of a state are its G's

@@ -1,4 +1,4 @@
-"""What ends every layer of g: noise, bias, leaky ReLU, normalisation, style.
+"""End of every layer of g: noise, bias, leaky ReLU, normalisation, style.
 
 The elementwise chains bring their own derivatives: fewer passes over the maps than autograd makes
 of them, and no `var_mean`, which takes fifteen times as long as the sums when channels come last.

@@ -31,7 +31,7 @@ MP4_CRF = 16  # x264's rate factor: 0 loses nothing, 18 nothing that one sees
 
 
 class Position(NamedTuple):
-    """Where a frame stands."""
+    """Position of a frame."""
 
     start: int  # Number of the key frame before it
     end: int  # ... and after it

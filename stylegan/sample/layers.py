@@ -1,4 +1,4 @@
-"""Which layers are coarse, middle and fine, at any resolution.
+"""Coarse, middle and fine layers at any resolution.
 
 At 1024x1024 the paper calls styles coarse at 4 to 8 px (layers 0 to 3), middle at 16 to 32 px (4 to
 7) and fine above (8 to 17), two layers per resolution. By pixels that holds from 64x64 up, where

@@ -59,7 +59,7 @@ class Painter:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """Device of the network."""
         return self.network.w_avg.device
 
     @property

@@ -56,7 +56,7 @@ def noise_factor(t: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Centre:
-    """Where W lies."""
+    """Centre and radius of W."""
 
     mean: Tensor  # [D]
     radius: float  # Root of the mean squared distance of w from it
@@ -111,7 +111,7 @@ class Objective:
         return squared_norm(differences), pixels
 
     def loss(self, perceived: Tensor, pixels: Tensor) -> Tensor:
-        """What is made small, [N]."""
+        """Objective of the descent, [N]."""
         return perceived + self.weight * pixels
 
 
@@ -179,7 +179,7 @@ def _ws(latent: Tensor, start: Tensor) -> Tensor:
 
 
 def _point(aim: Objective, ws: Tensor) -> tuple[Projected, Tensor]:
-    """Where ws [1, L, D] are, and the loss there."""
+    """Distances of ws [1, L, D] from the target, and the loss."""
     perceived, pixels = aim.parts(ws)
     loss = aim.loss(perceived, pixels).sum()
     if not bool(torch.isfinite(loss)):

@@ -94,7 +94,7 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How one image is drawn. The defaults are those of `stylegan-sample grid`."""
+    """Settings of one image, with the defaults of `stylegan-sample grid`."""
 
     seed: int = choice(0, "Latent: image SEED of `grid --seeds`.")
     psi: float = choice(1.0, "Truncation; 1 is none.", type=PSI)
@@ -168,7 +168,7 @@ def layer_word(first: int, last: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorSource:
-    """Which generator draws, and how it is run, as the user named it."""
+    """Generator and how it is run, as the user named it."""
 
     ckpt: Path  # Whatever `stylegan.opening.located` finds networks by
     number: int | None = None

@@ -36,7 +36,7 @@ _FULL = "/dev/shm is full, docker run --shm-size 1g gives a container more"
 
 @dataclass(frozen=True, kw_only=True)
 class RealSet:
-    """What the choice of a configuration depends on, of a set of real images."""
+    """Facts of a set of real images that a configuration depends on."""
 
     path: Path
     resolution: int
@@ -113,7 +113,7 @@ class _Requests(Dataset[RawBatch | UserError]):
 
 
 def slices(config: Config, nimg: int, execution: Execution, runtime: Runtime) -> Iterator[Slice]:
-    """What every pass of this process reads, from image `nimg` to the end of the training."""
+    """Slices of the micro-batches of this process, from image `nimg` on."""
     for point in training_points(config, nimg):
         start = point.nimg
         for _ in range(config.schedule.minibatch_repeats):

@@ -238,7 +238,7 @@ class Measurements:
 
 
 def read_best(folder: Path) -> dict[str, Any] | None:
-    """What ``best.json`` says of ``best.pt``; None where either is missing or damaged."""
+    """Content of ``best.json``; None where it or ``best.pt`` is missing or damaged."""
     with suppress(UserError), parsing(folder / BEST_FILE):
         best = json.loads((folder / BEST_FILE).read_text(encoding="utf-8"))
         float(best["value"]), str(best["asked"]), str(best["metric"]), float(best["kimg"])
@@ -278,7 +278,7 @@ def _in_batches(group: Sequence[NamedMetric], batch: int) -> list[NamedMetric]:
 
 
 def _attempt(work: Callable[[], Result], processes: Processes) -> tuple[Result | None, str, bool]:
-    """What `work` gives in all processes, or why it failed in one, and whether memory was full."""
+    """Result of `work` in all processes, or error of one, and whether memory was full."""
     value, trouble, full = None, "", False
     try:
         with processes.failing_together():

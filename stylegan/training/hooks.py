@@ -1,4 +1,4 @@
-"""What a run reports: log, progress bar, sample sheets and TensorBoard events."""
+"""Reports of a run: log, progress bar, sample sheets and TensorBoard events."""
 
 import importlib.util
 import sys

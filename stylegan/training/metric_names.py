@@ -36,7 +36,7 @@ _EXPECTED = (
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSettings:
-    """What a user decides about metrics during training; all else is as `stylegan-eval` does it."""
+    """Settings of metrics during training; all else is as in `stylegan-eval`."""
 
     metrics: str = choice(
         "",

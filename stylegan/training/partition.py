@@ -73,7 +73,7 @@ def shares(
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How steps are computed."""
+    """Precision, compilation, micro-batches and workers of steps."""
 
     # Of convolutions. Statistics, losses, penalties, weights and their updates are float32.
     precision: Precision = choice("fp32", "Of convolutions; only fp32 is the published one.")

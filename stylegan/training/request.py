@@ -162,7 +162,7 @@ class TrainOptions:
 
 
 def config_lines(wanted: TrainOptions) -> str:
-    """What ``--print-config`` prints."""
+    """Output of ``--print-config``."""
     goes_on = wanted.auto and wanted.out is not None and holds_run(wanted.out)
     source = wanted.out if goes_on else wanted.resume or wanted.init
     trained = None if source is None else open_networks(source)[1].config
@@ -181,7 +181,7 @@ def train_as(wanted: TrainOptions, runtime: Runtime) -> Path:
 
 
 def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
-    """What ``--dry-run`` prints, after the checks that the run would make.
+    """Output of ``--dry-run``, after the checks that the run would make.
 
     `runtime` stands for the processes that there would be; this is one.
     """

@@ -32,7 +32,7 @@ from stylegan_eval.results.run_folder import TEXT_LOG
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
-    """Where a training begins."""
+    """Start of a training."""
 
     config: Config
     settings: RunSettings

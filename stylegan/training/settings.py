@@ -75,7 +75,7 @@ class RunSettings:
         return self.snapshot_kimg or max(config.schedule.total_kimg / 20, 1.0)
 
     def execution_of(self, config: Config, world: int) -> Execution:
-        """How steps are computed: in passes that fit into the memory limit, if there is one."""
+        """Execution settings, with micro-batches that fit into the memory limit."""
         if self.memory_limit is None:
             return self.execution
         from stylegan.training.cost import micro_batches  # with PyTorch

@@ -11,7 +11,7 @@ from stylegan_eval.engine.precision import strict_float32
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeRecord:
-    """How well an attribute is read, on images that were held out."""
+    """Accuracy of an attribute on held-out images."""
 
     name: str  # Of the attribute
     share: float  # Of all labelled images, those that have it, in [0, 1]
@@ -22,7 +22,7 @@ class AttributeRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierRecord:
-    """What a classifier is and where it comes from."""
+    """Architecture and training of a classifier."""
 
     architecture: str  # Name for `network.build_network`
     resolution: int  # Height and width of its input, in pixels
@@ -74,7 +74,7 @@ class AttributeClassifier:
 
 
 def table(record: ClassifierRecord) -> str:
-    """Where the classifier comes from; a line per attribute; the means."""
+    """Training of the classifier; a line per attribute; the means."""
     attributes = record.attributes
     if record.images == 0:  # of others, who do not say
         size = f"{record.resolution}x{record.resolution}"

@@ -1,1 +1,1 @@
-"""What every measurement runs on: blocks of work, processes, files, random streams."""
+"""Foundations of measurements: blocks of work, processes, files, random streams."""

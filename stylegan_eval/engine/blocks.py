@@ -118,7 +118,7 @@ class Blocks(Sequence[dict[str, NDArray[Any]]]):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Where a measurement runs, and its unfinished work."""
+    """Device and processes of a measurement, and its unfinished work."""
 
     device: torch.device  # Of generator and networks
     processes: Processes = field(default_factory=Processes)

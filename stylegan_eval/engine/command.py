@@ -1,4 +1,4 @@
-"""What all command lines share: errors as one line, exit statuses, and resolutions."""
+"""Shared behaviour of command lines: one-line errors, exit statuses, resolutions."""
 
 import contextlib
 import errno
@@ -58,7 +58,7 @@ def error_lines(ctx: click.Context) -> Iterator[None]:
 
 
 def _memory_remedy(ctx: click.Context) -> str:
-    """What to do, by options that the command has."""
+    """Advice by options that the command has."""
     command = ctx.command
     if isinstance(command, click.Group) and ctx.invoked_subcommand not in (None, "*"):
         command = command.get_command(ctx, str(ctx.invoked_subcommand)) or command

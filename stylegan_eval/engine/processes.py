@@ -106,7 +106,7 @@ class Processes:
                     _send(path.read_bytes() if path.exists() else b"")
 
     def agree(self, *, answer: bool) -> bool:
-        """What the first process answers."""
+        """Value of the first process."""
         return self.of_first(answer)
 
     def of_first(self, value: Item) -> Item:

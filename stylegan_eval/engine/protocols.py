@@ -59,7 +59,7 @@ class Detector(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """Its device."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features [N, D] of uint8 images [N, 3, H, W]."""
@@ -86,4 +86,4 @@ class LoadedGenerator:
     """Why an image is no function of its latent and noise, and what to do; empty where it is
     one."""
     details: Mapping[str, str] = field(default_factory=dict)
-    """What else its images depend on, for results and the key of unfinished work."""
+    """Further settings of its images, for results and the key of unfinished work."""

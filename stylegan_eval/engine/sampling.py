@@ -17,7 +17,7 @@ from stylegan_eval.errors import UserError
 
 
 class Stream(IntEnum):
-    """What a random number is for; streams of one (seed, index) never overlap."""
+    """Purpose of a random number; streams of one (seed, index) never overlap."""
 
     LATENT = 0
     NOISE = 1
@@ -86,7 +86,7 @@ def mirror_flags(seed: int, indices: Sequence[int]) -> np.ndarray:
 
 
 def path_positions(seed: int, pairs: Sequence[int]) -> Tensor:
-    """Where on its path each pair of latents is measured.
+    """Position on its path at which each pair of latents is measured.
 
     `pairs`: N pair numbers. Returns float32 [N] on the CPU, uniform in [0, 1).
     """

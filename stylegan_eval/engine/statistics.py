@@ -194,7 +194,7 @@ class SplitScore:
 
 
 def pieces_of(num: int, splits: int) -> int:
-    """How many equal pieces, whole ones in each split, tell the standard error of the score."""
+    """Number of equal pieces, whole ones in each split, for the standard error of the score."""
     each = 1 if splits >= _ENOUGH else min(-(-_PIECES // splits), num // splits)
     return splits * each
 

@@ -44,7 +44,7 @@ def _line(where: str | Path, expected: str, why: str, advice: str) -> str:
 
 
 def reason(error: BaseException, longest: int = _LONGEST) -> str:
-    """What an exception says, as one printable line of bounded length."""
+    """Message of an exception, as one printable line of bounded length."""
     if isinstance(error, KeyError) and error.args:
         text = f"no {error.args[0]!r:.60}"
     elif isinstance(error, OSError) and error.strerror:

@@ -120,7 +120,7 @@ def generator_from(
 
 
 def _made(spec: str, device: torch.device) -> tuple[Any, str]:
-    """What the factory returns, and a digest of its code's file and of the weights."""
+    """Return value of the factory, and a digest of its code's file and of the weights."""
     module_name, colon, name = spec.partition(":")
     if not colon:
         raise UserError(
@@ -229,7 +229,7 @@ def _as_generator(made: Any, where: str) -> ImageGenerator:
 
 
 def _missing(made: Any, wanted: Sequence[str]) -> str:
-    """What an object lacks, and how to give it."""
+    """Missing attributes of an object, and how to add them."""
     lacking = [part for part in wanted if not hasattr(made, part)]
     given = ", ".join(f"g.{part} = {_EXAMPLES[part]}" for part in lacking)
     fix = "set"

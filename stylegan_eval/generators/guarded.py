@@ -182,7 +182,7 @@ def _fed(guarded: GuardedGenerator, device: torch.device) -> tuple[GuardedGenera
 def _tried(
     loaded: LoadedGenerator, guarded: GuardedGenerator, image: Tensor, device: torch.device
 ) -> LoadedGenerator:
-    """What a metric must know of a generator beside its images."""
+    """Notes on a generator, and its details, by a trial."""
     types = (guarded.feed, guarded.ws_dtype, image.dtype, torch.float32)
     eps = max(torch.finfo(kind).eps for kind in types if kind.is_floating_point)
 

@@ -50,7 +50,7 @@ def has_negative(images: Tensor) -> bool:
 
 
 def range_note(images: Tensor, named: Range | None, where: str) -> str:
-    """What is odd about the values of images [N, 3, H, W], said to be in `named`; or empty."""
+    """Note on odd values of images [N, 3, H, W] of the range `named`; empty without any."""
     low, high = named or (-1.0, 1.0)
     least, most = float(images.min()), float(images.max())
     shown = f"values from {least:.3g} to {most:.3g}"

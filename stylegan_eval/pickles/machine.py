@@ -41,7 +41,7 @@ _MOST_VALUES = 2**22  # written out, with what is shared once for each place
 
 @dataclass(frozen=True, kw_only=True)
 class Dialect:
-    """What the pickles of a kind of file may say."""
+    """Rules for the pickles of a kind of file."""
 
     makers: Mapping[Name, Maker]
     fill: Callable[[Any, Any], None]  # what a state does to what was made

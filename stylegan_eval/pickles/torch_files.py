@@ -73,7 +73,7 @@ def read_torch(path: Path) -> Any:
 
 
 def _advice(error: ForeignNamesError) -> str:
-    """Which objects a file holds, under which keys, and how to save it without them."""
+    """Objects that a file holds, their keys, and how to save it without them."""
     if any(name.module.startswith("__torch__") for name in error.names):
         return "a TorchScript archive, which holds code; give its state dictionary"
     names = ", ".join(dict.fromkeys(str(name) for name in error.names[:3]))
@@ -141,7 +141,7 @@ def _read_zip(path: Path) -> Any:
 
 
 def _start_of(info: zipfile.ZipInfo, file: IO[bytes]) -> int:
-    """Where the bytes of a stored entry begin: behind its own header, a name and a padding."""
+    """Offset of a stored entry's bytes: behind its own header, a name and a padding."""
     file.seek(info.header_offset)
     signature, name, extra = _HEADER.unpack(file.read(_HEADER.size))
     if signature != b"PK\3\4":

@@ -1,4 +1,4 @@
-"""What a pickle's opcodes may make: stand-ins that hold data, and arrays of checked numbers."""
+"""Values of a pickle's opcodes: stand-ins that hold data, arrays of checked numbers."""
 
 import math
 from collections.abc import Callable, Mapping
