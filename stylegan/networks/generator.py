@@ -57,13 +57,6 @@ class Generator(nn.Module):
         """Draw images; see `Synthesis.forward`."""
         return self.g(ws, noise, lod, dtype=dtype)
 
-    def draw_noise(self, n: int, rng: torch.Generator, lod: float = 0.0) -> list[Tensor]:
-        """Fresh noise for `n` images: [n, 1, H, W] per layer active at `lod`, on rng's device."""
-        return [
-            torch.randn(n, 1, h, w, generator=rng, device=rng.device)
-            for h, w in self.g.noise_shapes(lod)
-        ]
-
     def update_w_avg(self, w: Tensor, beta: float = 0.995) -> None:
         """Move w_avg towards the mean of w [N, w_dim] before mixing; `beta` weighs the old one."""
         with torch.no_grad():

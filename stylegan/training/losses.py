@@ -24,11 +24,6 @@ def g_logistic_nonsaturating(fake_scores: Tensor) -> Tensor:
     return F.softplus(-fake_scores)
 
 
-def g_logistic_saturating(fake_scores: Tensor) -> Tensor:
-    """log(1 - sigmoid(D(fake)))."""
-    return -F.softplus(fake_scores)
-
-
 def g_wgan(fake_scores: Tensor) -> Tensor:
     """-D(fake)."""
     return -fake_scores
@@ -37,11 +32,6 @@ def g_wgan(fake_scores: Tensor) -> Tensor:
 def d_logistic(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
     """-log(1 - sigmoid(D(fake))) - log(sigmoid(D(real)))."""
     return F.softplus(fake_scores) + F.softplus(-real_scores)
-
-
-def d_hinge(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """max(0, 1 + D(fake)) + max(0, 1 - D(real))."""
-    return F.relu(1 + fake_scores) + F.relu(1 - real_scores)
 
 
 def d_wgan(real_scores: Tensor, fake_scores: Tensor, drift: float) -> Tensor:

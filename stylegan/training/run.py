@@ -213,16 +213,6 @@ def _alone(out: Path, runtime: Runtime) -> Iterator[bool]:
         yield runtime.processes.of_first(holds_run(out))
 
 
-def start_run(config: Config, settings: RunSettings, runtime: Runtime) -> Path:
-    """Train from fresh weights; the last checkpoint."""
-
-    def begin(*, taken: bool) -> Beginning:
-        check_free(settings.out, taken=taken)
-        return fresh(config, settings)
-
-    return run(settings.out, begin, runtime)
-
-
 def _read(source: Path, runtime: Runtime) -> tuple[Path, Snapshot]:
     """Read a checkpoint by name, or the newest good one that the first process finds."""
     if not source.is_dir():

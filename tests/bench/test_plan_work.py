@@ -21,8 +21,8 @@ from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
 from stylegan.runtime import Runtime
 from stylegan.training.plan import checkpoint_bytes
-from stylegan.training.run import start_run
 from stylegan.training.settings import RunSettings
+from tests.fresh import start_run
 
 # Narrower than any scale's, so that the package does not know it.
 TINY = replace(

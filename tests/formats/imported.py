@@ -7,6 +7,7 @@ import torch
 from stylegan.formats.torch_files import import_peer
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
+from tests.fresh import draw_noise
 
 
 def generator_of(state):
@@ -27,4 +28,4 @@ def inputs(network, lod=0.0, dtype=torch.float64):
     """Latents and fresh noise of two images."""
     rng = torch.Generator().manual_seed(3)
     z = torch.randn(2, network.z_dim, generator=rng).to(dtype)
-    return z, [noise.to(dtype) for noise in network.draw_noise(2, rng, lod)]
+    return z, [noise.to(dtype) for noise in draw_noise(network, 2, rng, lod)]

@@ -13,6 +13,7 @@ from stylegan.training.state import TrainState, load_networks
 from stylegan_eval.errors import UserError
 from tests.formats import peers_genforce as peer
 from tests.formats.imported import discriminator_of, generator_of, inputs
+from tests.fresh import draw_noise
 
 FILE = Path("networks.pth")
 CPU = torch.device("cpu")
@@ -33,7 +34,7 @@ def test_images_in_double_precision(layout, lod):
     stored = network.synthesis(ws, network.g.fixed_noise(lod), lod)
     torch.testing.assert_close(stored, peer.synthesis(state, w, lod=lod), atol=1e-10, rtol=0)
     rng = torch.Generator().manual_seed(4)
-    noise = [m.double() for m in network.draw_noise(2, rng, lod)]
+    noise = [m.double() for m in draw_noise(network, 2, rng, lod)]
     expected = peer.synthesis(state, w, noise, lod)
     torch.testing.assert_close(network.synthesis(ws, noise, lod), expected, atol=1e-10, rtol=0)
 

@@ -9,8 +9,8 @@ from stylegan.configs import CONFIGS
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
 from stylegan.runtime import Runtime
-from stylegan.training.run import start_run
 from stylegan.training.settings import RunSettings
+from tests.fresh import start_run
 
 
 @pytest.fixture(scope="session")

@@ -20,13 +20,14 @@ from stylegan.snapshot import Provenance
 from stylegan.training.loop import draw_cutoff, draw_ws, spread, train
 from stylegan.training.partition import shares
 from stylegan.training.randomness import StepRandom
-from stylegan.training.run import resumed, run, start_run
+from stylegan.training.run import resumed, run
 from stylegan.training.schedule import active_levels
 from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState, load_state
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import open_images
+from tests.fresh import start_run
 
 
 def short(row, **schedule):

@@ -39,10 +39,8 @@ def official_losses(row, lod, dtype):
         "loss_real_scores": real,
         "loss_fake_scores": fake,
         "loss_G_logistic_nonsaturating": losses.g_logistic_nonsaturating(fake),
-        "loss_G_logistic_saturating": losses.g_logistic_saturating(fake),
         "loss_G_wgan": losses.g_wgan(fake),
         "loss_D_logistic": d_logistic,
-        "loss_D_hinge": losses.d_hinge(real, fake),
         "loss_D_wgan": d_wgan,
         "r1_penalty": r1,
         "r2_penalty": losses.squared_gradient_norm(fake, fakes, lod),
@@ -68,7 +66,7 @@ def test_losses_in_float32(row, lod):
             rtol, atol = (2e-3, 0.0) if squared else (1e-4, 1e-4)
             np.testing.assert_allclose(value, expected[key], rtol=rtol, atol=atol, err_msg=key)
             compared += 1
-    assert compared == 19
+    assert compared == 17
 
 
 @pytest.mark.parametrize("row", golden.ROWS)
@@ -79,7 +77,7 @@ def test_losses_in_float64(row, lod):
         if key in expected:
             np.testing.assert_allclose(value, expected[key], rtol=1e-8, atol=1e-12, err_msg=key)
             compared += 1
-    assert compared == 19
+    assert compared == 17
 
 
 def gradients(row, lod, dtype):

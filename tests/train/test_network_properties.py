@@ -16,6 +16,7 @@ from stylegan.configs import config_from_dict, config_to_dict
 from stylegan.networks.generator import build_discriminator, build_generator
 from stylegan.networks.layers import blur
 from stylegan_eval.errors import UserError
+from tests.fresh import draw_noise
 from tests.train import golden
 
 PROPERTIES = {
@@ -86,7 +87,7 @@ def test_shared_noise_is_one_map_per_resolution_in_both_layers(lod):
     assert shapes == [(4 << i,) * 2 for i in range(4 - int(lod))]
     assert [tuple(m.shape[2:]) for m in shared.g.fixed_noise(lod)] == shapes
     rng = torch.Generator().manual_seed(1)
-    noise = [m.double() for m in shared.draw_noise(2, rng, lod)]
+    noise = [m.double() for m in draw_noise(shared, 2, rng, lod)]
     ws = shared.mapping(torch.randn(2, shared.z_dim, generator=rng, dtype=torch.float64))
     twice = [m for m in noise for _ in range(2)]
     assert torch.equal(shared.synthesis(ws, noise, lod), apart.synthesis(ws, twice, lod))

@@ -21,6 +21,7 @@ from stylegan.networks.layers import mean_pool, upsample_nearest
 from stylegan.sample.painter import Painter
 from stylegan_eval.engine.sampling import to_uint8
 from stylegan_eval.errors import UserError
+from tests.fresh import draw_noise
 from tests.train import golden
 
 STYLED = ("C", "D", "E", "F")
@@ -170,7 +171,7 @@ def test_noise_is_an_argument():
     silent = [torch.zeros_like(noise) for noise in network.g.fixed_noise()]
     torch.testing.assert_close(network.synthesis(ws, []), network.synthesis(ws, silent))
     rng = torch.Generator().manual_seed(0)
-    fresh = network.draw_noise(4, rng, lod=1.0)
+    fresh = draw_noise(network, 4, rng, lod=1.0)
     assert [tuple(n.shape) for n in fresh] == [(4, 1, s, s) for s in (4, 4, 8, 8, 16, 16)]
     with pytest.raises(ValueError, match="noise maps"):
         network.synthesis(ws, fresh, lod=0.0)

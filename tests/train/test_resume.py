@@ -20,10 +20,10 @@ from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoi
 from stylegan.datasets.archive import write_archive
 from stylegan.train import main
 from stylegan.training.monitor import CollapseError
-from stylegan.training.run import start_run
 from stylegan.training.settings import RunSettings, read_settings
 from stylegan.training.state import load_state
 from stylegan_eval.engine.files import is_held
+from tests.fresh import start_run
 
 TRAIN = [sys.executable, "-m", "stylegan.train"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
