@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -94,28 +94,23 @@ def list_command(folder: Path | None, device: str) -> None:
 )  # fmt: skip
 def run(
     table: str,
-    scale: str,
     data: Path | None,
     out: Path | None,
     seeds: list[int],
     rows: tuple[str, ...],
-    dataset: str | None,
-    kimg: float | None,
-    precision: str,
-    gpus: int,
     device: str,
-    classifiers: Path | None,
-    weights: tuple[str, ...],
     force: bool,
     dry_run: bool,
     throughput: str,
+    **values: Any,
 ) -> None:
     """Train and measure the rows of TABLE; continue where it was stopped."""
     from benchmarks.jobs import ask
 
     seeds = list(dict.fromkeys(seeds))
     try:
-        question = ask(table, scale, dataset, kimg=kimg, precision=precision, gpus=gpus)
+        names = ("scale", "dataset", "kimg", "precision", "gpus")
+        question = ask(table, **{name: values.pop(name) for name in names})
         lines = chosen_lines(question.table, rows)
     except UserError as error:
         raise click.UsageError(str(error)) from error
@@ -141,8 +136,7 @@ def run(
         out=out,
         say=lambda line: click.echo(line, err=True),
         device=device,
-        classifiers=classifiers,
-        weights=weights,
+        **values,
     )
     runner.run(lines, seeds, force=force)
     outcomes = read_outcomes(runner.folder, question.name)
