@@ -8,10 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks.jobs import Asked, Training
+from benchmarks.jobs import Training, ask
 from benchmarks.plan.model import work_key
 from benchmarks.scales import named_scale, training_config
-from benchmarks.tables import named_table
 from stylegan.configs import config_from_dict, config_to_dict
 from stylegan.networks.generator import build_discriminator, build_generator
 from stylegan.networks.layers import blur
@@ -48,8 +47,7 @@ def test_names_of_trainings_and_keys_of_counts_stay_what_they_were():
     config = demo_training()
     training = Training(network="F", seed=0, config=config, precision="fp32", data="digest")
     assert training.name == "F-seed0-301dbe3386"
-    asked = Asked(table=named_table("table1"), scale=named_scale("demo-32"), dataset="ffhq")
-    assert asked.name == "table1-demo-32-ffhq-44f841d098"
+    assert ask("table1", "demo-32", "ffhq").name == "table1-demo-32-ffhq-44f841d098"
     assert work_key(config, 32) == "679e60cc73654184"
 
 
