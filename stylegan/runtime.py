@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from stylegan_eval.engine.processes import Processes, all_alive, processes_from_environment
-from stylegan_eval.generators.loading import pick_device
+from stylegan_eval.generators.loading import device_of_process, pick_device
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,17 @@ class Runtime:
     @classmethod
     def choose(cls, name: str) -> "Runtime":
         """Take a device by name: 'auto' (CUDA when present), 'cpu', 'cuda' or 'cuda:N'."""
-        return cls(pick_device(name))
+        return cls(device_of_process(name, Processes()))
 
     @classmethod
     def join(cls, name: str) -> "Runtime":
         """Take a device, and join the processes that `torchrun` started, if it did.
 
-        Each process takes the GPU of its own number: NCCL adds up what is on GPUs, Gloo the rest.
+        NCCL adds up what is on GPUs, Gloo the rest.
         """
-        device = pick_device(name)
-        backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
-        processes = processes_from_environment(backend)
-        if processes.world > 1 and device.type == "cuda":
-            device = pick_device(f"cuda:{processes.local_rank}")
-            torch.cuda.set_device(device)
-        return cls(device, processes)
+        on_cpu = pick_device(name).type == "cpu"
+        processes = processes_from_environment("gloo" if on_cpu else "cpu:gloo,cuda:nccl")
+        return cls(device_of_process(name, processes), processes)
 
     @property
     def rank(self) -> int:

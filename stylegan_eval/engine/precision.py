@@ -9,6 +9,7 @@ import torch
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Precision
 
+_AMPERE = 8  # the first with tensor cores for both formats
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
@@ -18,6 +19,13 @@ def check_precision(precision: Precision, device_type: str) -> None:
         raise UserError(f"unknown precision {precision}: choose one of {', '.join(PRECISIONS)}")
     if precision == "tf32" and device_type != "cuda":
         raise UserError(f"tf32 needs CUDA, the device is {device_type}: use fp32 or bf16")
+    if precision != "fp32" and device_type == "cuda" and torch.cuda.is_available():
+        major, minor = torch.cuda.get_device_capability()
+        if major < _AMPERE:
+            raise UserError(
+                f"{precision} needs a GPU of compute capability {_AMPERE}.0 (Ampere) or newer,"
+                f" {torch.cuda.get_device_name()} has {major}.{minor}: use fp32"
+            )
 
 
 def network_dtype(precision: Precision) -> torch.dtype:

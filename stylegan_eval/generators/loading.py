@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from stylegan_eval.engine.processes import Processes
 from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.errors import UserError
 
@@ -28,6 +29,33 @@ def pick_device(name: str) -> torch.device:
             " use --device cpu"
         )
     return device
+
+
+def device_of_process(name: str, processes: Processes) -> torch.device:
+    """Device of one of several processes: each takes the GPU of its number on its machine."""
+    device = pick_device(name)
+    if device.type == "cpu":
+        return device
+    if processes.world > 1:
+        if device.index is not None:
+            raise UserError(
+                f"--device {name} is one GPU for {processes.world} processes: use --device cuda,"
+                " and each takes the GPU of its number"
+            )
+        if processes.local_rank >= torch.cuda.device_count():
+            raise UserError(
+                f"process {processes.local_rank} of this machine has no GPU: start"
+                f" {torch.cuda.device_count()} here (--nproc-per-node), or use --device cpu"
+            )
+        device = torch.device("cuda", processes.local_rank)
+    if device.index is not None:
+        torch.cuda.set_device(device)  # what allocates without naming a device takes this one
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """The processor's kind; of a GPU its model, on which its random numbers depend."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def carried_networks() -> list[str]:

@@ -12,6 +12,7 @@ from stylegan_eval.engine.files import check_writable
 from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
+from stylegan_eval.generators.loading import device_name
 from stylegan_eval.metrics import Kind, features, metric_of
 from stylegan_eval.metrics.both_sides import content_of, on_both_sides, unlike_sizes
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
@@ -231,7 +232,7 @@ def _with_sample(
     indices = [reals.source.indices[position] for position in sorted(collector.sampled)]
     some = replace(collector, kinds=("vectors",), num=len(indices))
     source = replace(reals.source, indices=indices)
-    work: Key = {"sample_of": reals.num, "batch": source.batch, "device": run.device.type}
+    work: Key = {"sample_of": reals.num, "batch": source.batch, "device": device_name(run.device)}
     parts = collect(source, [some], {**reals.key, **work}, run, "sample of real images")
     if not run.processes.is_first:
         return seen
@@ -243,7 +244,7 @@ def _with_sample(
 def files_features(reals: Images, collector: FeatureCollector, run: Run) -> ImageFeatures:
     """From the cache, or by looking at the images and into the cache."""
     cached = features.find(reals.key, collector) if run.processes.is_first else None
-    work_key = {**reals.key, "batch": reals.source.batch, "device": run.device.type}
+    work_key = {**reals.key, "batch": reals.source.batch, "device": device_name(run.device)}
     if run.processes.agree(answer=cached is not None):
         run.supersede(pass_key(work_key, [collector]))  # of a run that was killed
         return cached or ImageFeatures(detector=collector.detector)

@@ -1,13 +1,11 @@
 """Measure one metric or `all`: open the run, dispatch, collect rows."""
 
-import torch
-
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.cache import check_cache
 from stylegan_eval.engine.command import say
 from stylegan_eval.engine.processes import processes_from_environment
 from stylegan_eval.errors import UndefinedMetricError, UserError
-from stylegan_eval.generators.loading import pick_device
+from stylegan_eval.generators.loading import device_of_process
 from stylegan_eval.metrics import MetricRow, image_metrics, ppl
 from stylegan_eval.metrics.everything import AllSettings
 from stylegan_eval.metrics.image_metrics import evaluate
@@ -24,9 +22,7 @@ def open_run(device: str) -> Run:
     """Join the processes that torchrun started, if any, and pick this one's device."""
     check_cache()
     processes = processes_from_environment()
-    if processes.world > 1 and device in ("auto", "cuda") and torch.cuda.is_available():
-        device = f"cuda:{processes.local_rank}"
-    return Run(device=pick_device(device), processes=processes)
+    return Run(device=device_of_process(device, processes), processes=processes)
 
 
 def measure(metric: MetricRow, inputs: Inputs, settings: Sampling, run: Run) -> list[Row]:

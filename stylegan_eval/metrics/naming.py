@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.protocols import Detector
+from stylegan_eval.generators.loading import device_name
 from stylegan_eval.networks import NETWORKS
 from stylegan_eval.results.paired import PROJECTED
 from stylegan_eval.results.results import REDRAWN, Row, one_note
@@ -99,9 +98,7 @@ def inception_name(short: str, other: str, settings: FeatureSettings, detector: 
 
 def where(run: Run) -> dict[str, Any]:
     """Device and number of processes, for a row."""
-    device = run.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return {"device": name, "processes": run.processes.world}
+    return {"device": device_name(run.device), "processes": run.processes.world}
 
 
 def make_row(value: Value, about: Mapping[str, Any]) -> Row:

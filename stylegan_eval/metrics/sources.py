@@ -14,7 +14,7 @@ from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UndefinedMetricError, UserError
 from stylegan_eval.generators.factories import generator_from
 from stylegan_eval.generators.functions import ImageFunction
-from stylegan_eval.generators.loading import load_generator
+from stylegan_eval.generators.loading import device_name, load_generator
 from stylegan_eval.generators.variants import vary
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import prepare_command
@@ -262,7 +262,7 @@ def generator_key(loaded: LoadedGenerator, settings: Sampling, device: torch.dev
         "generator": loaded.sha256,
         "seed": settings.seed,
         "batch": settings.batch,
-        "device": device.type,
+        "device": device_name(device),
         "torch": torch.__version__,
         **loaded.details,
     }
