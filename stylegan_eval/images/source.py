@@ -165,6 +165,9 @@ class Store(Protocol):
     def fetch(self, index: int, where: str) -> bytes:
         """The file of image number `index`; `where` names it in messages."""
 
+    def size(self, index: int) -> int:
+        """Bytes of that file, without reading it."""
+
     def close(self) -> None:
         """Let go of what is open."""
 
@@ -177,21 +180,22 @@ class EncodedImages(ContainerImages):
 
     def size(self, index: int) -> int:
         """Bytes of image number `index` as stored."""
-        return len(self._fetch(index))
+        return self.store.size(index)
 
     def header(self, index: int) -> Header:
         """Size and mode of image number `index`."""
-        return read_header(io.BytesIO(self._fetch(index)), self._where(index))
+        return read_header(io.BytesIO(self.encoded(index)), self._where(index))
 
     def read(self, index: int) -> np.ndarray:
         """Image number `index` as uint8 [3, H, W]."""
-        return decode(self._fetch(index), self._where(index))
+        return decode(self.encoded(index), self._where(index))
 
     def close(self) -> None:
         """Let go of what is open."""
         self.store.close()
 
-    def _fetch(self, index: int) -> bytes:
+    def encoded(self, index: int) -> bytes:
+        """The file of image number `index`."""
         return self.store.fetch(index, self._where(index))
 
 

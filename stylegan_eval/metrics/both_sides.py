@@ -7,10 +7,12 @@ from pathlib import Path
 
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.images.files import ImageFiles
+from stylegan_eval.images.source import EncodedImages
 from stylegan_eval.metrics.features import ImageFeatures, Size
 from stylegan_eval.metrics.image_pass import FileImages, Images
 
 _ALIKE = 1.1  # times: where sizes within a side differ, medians closer than this are alike
+_ENCODED = (ImageFiles, EncodedImages)
 _LOOKED_UP = 64  # images of files that are looked for among the real ones
 
 
@@ -93,7 +95,7 @@ def _in_both(fakes: FileImages, reals: FileImages, *, same: bool) -> tuple[int, 
     if same:
         return len(set(fakes.indices) & set(reals.indices)), len(fakes.indices)
     ours, theirs = fakes.files, reals.files
-    if not isinstance(ours, ImageFiles) or not isinstance(theirs, ImageFiles):  # in memory
+    if not isinstance(ours, _ENCODED) or not isinstance(theirs, _ENCODED):  # pixels
         return 0, 0
     of_size: dict[int, list[int]] = {}
     for index in reals.indices:

@@ -30,6 +30,8 @@ def all_images(inputs: Inputs, kind: type[Sampling], given: Mapping[str, Any]) -
     count = None if "num" in given else _count(inputs.images, moments=moments)
     if count is None or not issubclass(kind, FeatureSettings):
         return settings
+    if count < 2:
+        raise UserError(f"{inputs.images}: holds {count} image; give 2 or more")
     settings["num"] = count
     defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}
     reals = _count(inputs.data, moments=moments) if "reals" in defaults else None

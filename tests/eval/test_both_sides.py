@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import tarfile
 import zipfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from click.testing import CliRunner
@@ -53,18 +56,23 @@ def test_every_metric_that_compares_notes_images_on_both_sides(few):
 
 @pytest.fixture
 def forms(few, image_folder, tmp_path):
-    """The same files in a zip, below a folder, and under names in another order; statistics."""
+    """The same files in other forms, below a folder and under other names; statistics."""
     with zipfile.ZipFile(tmp_path / "zip.zip", "w") as file:
         for path in few.rglob("*.png"):
             file.write(path, f"few/{path.relative_to(few)}")
     (tmp_path / "copy").mkdir()
     for number, path in enumerate(sorted(few.rglob("*.png"), reverse=True)):
         shutil.copy(path, tmp_path / "copy" / f"{number:03d}.png")
+    with tarfile.open(tmp_path / "tar.tar", "w") as tar:
+        tar.add(few, "few")
+    column = [path.read_bytes() for path in few.rglob("*.png")]
+    pq.write_table(pa.table({"image": column}), tmp_path / "table.parquet")
     stats = tmp_path / "stats.npz"
     with open_images(few) as files:
         vectors = np.random.default_rng(2).standard_normal((30, 4))
         write_stats(stats, FeatureStats.of(vectors, "d"), {"content": content_digest(files)})
     places = {"zip": tmp_path / "zip.zip", "copy": tmp_path / "copy", "stats": stats}
+    places |= {"tar": tmp_path / "tar.tar", "parquet": tmp_path / "table.parquet"}
     return {"itself": few, "others": image_folder("others", 20, size=8, seed=1), **places}
 
 
@@ -76,6 +84,9 @@ def forms(few, image_folder, tmp_path):
         (("zip", "itself"), {"num": 8}, "8 of 8 images"),
         (("copy", "zip"), {"num": 30}, "30 of 30 images"),
         (("copy", "itself"), {"num": 8, "reals": "full"}, "8 of 8 images"),
+        (("tar", "parquet"), {"num": 8, "reals": "full"}, "8 of 8 images"),
+        (("itself", "tar"), {"num": 8, "reals": "full"}, "8 of 8 images"),
+        (("others", "parquet"), {"num": 8}, ""),
         (("itself", "stats"), {"num": 8}, "the images of --images are those of --data"),
         (("stats", "zip"), {"num": 8}, ""),  # of other bytes: a zip has another digest
         (("stats", "itself"), {"num": 8}, "the images of --images are those of --data"),

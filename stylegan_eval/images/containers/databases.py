@@ -5,8 +5,9 @@ and verified first, by the verifier that the library brings for files of unknown
 then opened: read-only, without a lock file.
 """
 
+import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,17 @@ class _Values:
     reading: threading.Lock = field(default_factory=threading.Lock)
 
     def fetch(self, index: int, where: str) -> bytes:
+        with self._value(index, where) as value:
+            if len(value) > MAX_FILE_BYTES:
+                raise UserError(f"{where}: files of at most 1 GiB are read")
+            return bytes(value)
+
+    def size(self, index: int) -> int:
+        with self._value(index, _name(self.keys[index])) as value:
+            return len(value)
+
+    @contextlib.contextmanager
+    def _value(self, index: int, where: str) -> Iterator[memoryview]:
         # One at a time: without a lock file there is no table of readers to share.
         with (
             parsing(where, "cannot be read"),
@@ -49,9 +61,7 @@ class _Values:
             value: Any = reading.get(self.keys[index])
             if value is None:
                 raise UserError(f"{where}: missing from the database")
-            if len(value) > MAX_FILE_BYTES:
-                raise UserError(f"{where}: files of at most 1 GiB are read")
-            return bytes(value)
+            yield value
 
     def close(self) -> None:
         self.database.close()

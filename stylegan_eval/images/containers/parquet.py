@@ -44,11 +44,14 @@ class _Spool:
     ends: Sequence[int]
 
     def fetch(self, index: int, where: str) -> bytes:
-        start = self.ends[index - 1] if index else 0
-        data = os.pread(self.file.fileno(), self.ends[index] - start, start)
-        if len(data) != self.ends[index] - start:
+        size = self.size(index)
+        data = os.pread(self.file.fileno(), size, self.ends[index] - size)
+        if len(data) != size:
             raise UserError(f"{where}: its temporary copy has become shorter")
         return data
+
+    def size(self, index: int) -> int:
+        return self.ends[index] - (self.ends[index - 1] if index else 0)
 
     def close(self) -> None:
         self.file.close()

@@ -77,6 +77,9 @@ class _Members:
             raise UserError(f"{where}: the tar has become shorter")
         return data
 
+    def size(self, index: int) -> int:
+        return self.places[index].size
+
     def close(self) -> None:
         """Remove the temporary copies."""
         for file in self.unpacked.values():
