@@ -34,6 +34,26 @@ def on_both_sides(fakes: Images | StoredStats, reals: Images | StoredStats) -> s
     return f"{which}: the value is no distance between two samples; {remedy}" if same else ""
 
 
+def in_held_out(
+    held_out: Images | StoredStats | None,
+    fakes: Images | StoredStats,
+    reals: Images | StoredStats | None,
+) -> str:
+    """Note that held-out images are among generated or training ones; "" where none is found."""
+    if not isinstance(held_out, Images):
+        return ""
+    assert isinstance(held_out.source, FileImages)
+    for name, side in (("--data", reals), ("--images", fakes)):
+        if isinstance(side, Images) and isinstance(side.source, FileImages):
+            found, looked_up = _in_both(held_out.source, side.source, same=False)
+            if found:
+                return (
+                    f"{found} of {looked_up} images of --held-out that were looked up are among"
+                    f" those of {name}: they are not held out, and copying is hidden; give others"
+                )
+    return ""
+
+
 def unlike_sizes(
     fakes: Images | StoredStats,
     reals: Images | StoredStats | None,
@@ -106,7 +126,7 @@ def _in_both(fakes: FileImages, reals: FileImages, *, same: bool) -> tuple[int, 
         return hashlib.sha256(theirs.encoded(real)).digest()
 
     found = 0
-    looked_up = fakes.indices[:_LOOKED_UP]
+    looked_up = fakes.indices[:: max(1, len(fakes.indices) // _LOOKED_UP)][:_LOOKED_UP]
     for fake in looked_up:
         name = Path(ours.names[fake]).name
         alike = of_size.get(ours.size(fake), [])

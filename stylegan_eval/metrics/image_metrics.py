@@ -14,7 +14,12 @@ from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import device_name
 from stylegan_eval.metrics import Kind, features, metric_of
-from stylegan_eval.metrics.both_sides import content_of, on_both_sides, unlike_sizes
+from stylegan_eval.metrics.both_sides import (
+    content_of,
+    in_held_out,
+    on_both_sides,
+    unlike_sizes,
+)
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
 from stylegan_eval.metrics.given import only_moments, opened, statistics_unused
 from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, collect, pass_key
@@ -135,6 +140,7 @@ def evaluate_each(
                 about.get("note", ""),
                 # Of copies that is the value itself.
                 same if metric.real and not isinstance(settings, AuthenticitySettings) else "",
+                in_held_out(held_out, fakes, reals) if "held_out" in metric.inputs else "",
                 unlike_sizes(fakes, compared, fake[network], real[network]),
                 *(
                     statistics_unused(side)

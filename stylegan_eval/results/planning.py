@@ -9,6 +9,7 @@ from stylegan_eval.results.paired import Cells, reals_rule, redrawn, variances
 from stylegan_eval.results.results import DEFINING
 from stylegan_eval.results.significance import LEVEL, difference_error, known
 
+_FEWEST = 2  # images that any metric needs
 _GROW = ("random", "first", "disjoint-halves")  # rules by which more images take more real ones
 
 
@@ -19,7 +20,7 @@ def images_for(stderr: float, grows: float, stays: float, num: int) -> float:
     not.
     """
     wanted = stderr**2 - stays
-    return num * grows / wanted if wanted > 0 else math.inf
+    return max(num * grows / wanted, _FEWEST) if wanted > 0 else math.inf
 
 
 def _images(row: Cells, stderr: float, of_fakes: float, of_reals: float) -> float:
@@ -35,7 +36,7 @@ def _in_words(num: float, row: Cells) -> str:
     found = dict(part.partition("=")[::2] for part in row["protocol"].split())
     subsets, _, size = found.get("subsets", "").partition("x")
     more = (
-        f", --subsets {about(int(subsets) * num / int(row['num']))}"
+        f", --subsets {about(max(1.0, int(subsets) * num / int(row['num'])))}"
         if size and subsets.isdecimal()
         else ""
     )

@@ -137,6 +137,12 @@ def test_copies_of_training_images_lie_below_0_and_new_images_do_not(sets):
     assert of_new.stderr > 0
     assert of_copies.stderr is None  # all nearer than any held-out image: no spread
     assert of_new.protocol["held-out"].startswith("30:")
+    mixed = held.parent / "mixed.txt"
+    some = [*sorted(held.iterdir()), *sorted(train.iterdir())[:10]]
+    mixed.write_text("".join(f"{path}\n" for path in some))
+    note = "10 of 40 images of --held-out that were looked up are among those of --data"
+    assert note in se.ct(new, train, **{**flags, "held_out": mixed}).note
+    assert "--held-out" not in of_new.note
     with open_images(held) as files:
         pixels = np.stack([files.read(number) for number in range(30)])
     in_memory = se.ct(new, train, **{**flags, "held_out": pixels})

@@ -57,6 +57,10 @@ def test_repeated_samples_of_the_number_planned_have_the_wished_error(redrawn):
     assert np.std(values, ddof=1) == pytest.approx(0.1, rel=0.3)
 
 
+def test_no_metric_is_planned_on_less_than_two_images():
+    assert images_for(10.0, 1e-9, 0.0, 100) == 2
+
+
 def test_a_difference_is_found_in_eight_of_ten_repetitions():
     rng = np.random.default_rng(1)
     y = rng.standard_normal((400, 8))
