@@ -36,7 +36,13 @@ def main() -> None:
 
 
 @main.command("list")
-@click.option("--out", "folder", type=_PATH, metavar="DIR", help="Say also what is done there.")
+@click.option(
+    "--out",
+    "folder",
+    type=_PATH,
+    metavar="DIR",
+    help="Show also which rows are done in this folder.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def list_command(folder: Path | None, device: str) -> None:
     """List tables, rows and scales: time on this machine, and what is done."""
@@ -50,7 +56,12 @@ def list_command(folder: Path | None, device: str) -> None:
 
 @main.command()
 @click.argument("table", type=click.Choice(tuple(TABLES)))
-@click.option("--scale", required=True, type=click.Choice(tuple(SCALES)), help="Size and length.")
+@click.option(
+    "--scale",
+    required=True,
+    type=click.Choice(tuple(SCALES)),
+    help="Network size and training length.",
+)
 @click.option("--data", type=_PATH, metavar="ZIP|DIR", help="Real images, square, of one size.")
 @click.option("--out", type=_PATH, metavar="DIR", help="Folder of results; continued if it exists.")
 @click.option(
@@ -58,13 +69,14 @@ def list_command(folder: Path | None, device: str) -> None:
     type=SeedRange(),
     default="0",
     show_default=True,
-    help="Of trainings: 0,1 or 0-2.",
+    help="Seeds of the trainings: 0,1 or 0-2.",
 )
 @click.option("--rows", callback=_names, default="", metavar="A,F", help="Only these rows.")
 @click.option(
     "--dataset",
     metavar="NAME",
-    help="Whose losses and published numbers: ffhq, celebahq, or lsun-bedroom, lsun-cat, lsun-car."
+    help="Data set of the losses and published numbers: ffhq, celebahq, lsun-bedroom, lsun-cat,"
+    " lsun-car."
     "  [default: the table's]",
 )
 @click.option("--kimg", type=Number(min=0, min_open=True), help="Length.  [default: the scale's]")
@@ -83,14 +95,14 @@ def list_command(folder: Path | None, device: str) -> None:
 @click.option(
     "--weights", multiple=True, metavar="[NAME=]FILE", help="As stylegan-eval's --weights."
 )
-@click.option("--force", is_flag=True, help="Train and measure again what is done.")
-@click.option("--dry-run", is_flag=True, help="Say what it would take, and stop.")
+@click.option("--force", is_flag=True, help="Repeat trainings and measurements that are done.")
+@click.option("--dry-run", is_flag=True, help="Print the estimated time and disk space, and stop.")
 @click.option(
     "--throughput",
     default="v100",
     show_default=True,
     metavar="TFLOP/S",
-    help="What convolutions reach on a GPU, for --dry-run: a number, v100, or here (measured).",
+    help="Speed of convolutions on the GPU, for --dry-run: a number, v100, or here (measured).",
 )  # fmt: skip
 def run(
     table: str,
@@ -167,7 +179,7 @@ def _print_plan(
 @click.argument("folder", type=_PATH, metavar="DIR")
 @click.option("--out", type=_PATH, metavar="DIR", help="Folder to write.  [default: DIR/report]")
 def report(folder: Path, out: Path | None) -> None:
-    """Write what DIR holds as a page, Markdown, tables and pictures."""
+    """Write the results in DIR as a web page, Markdown, tables and pictures."""
     from benchmarks.folder import read_folder, read_outcomes
 
     results = read_folder(folder)

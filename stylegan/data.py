@@ -27,7 +27,7 @@ _workers = click.option(
     type=click.IntRange(min=1),
     default=lambda: os.cpu_count() or 1,
     show_default="processors",
-    help="How many work at a time. The result does not depend on it.",
+    help="Parallel workers; does not change the result.",
 )
 
 
@@ -104,9 +104,9 @@ def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> 
     is_flag=True,
     help="Make a class of each first sub-folder of SRC, instead of its other labels.",
 )
-@click.option("--download", is_flag=True, help="Let torchvision fetch what is missing.")
-@click.option("--dry-run", is_flag=True, help="Decode every image, tell what is wrong, and stop.")
-@click.option("--report", type=CSV, help="With --dry-run: a CSV with a line for each image.")
+@click.option("--download", is_flag=True, help="Let torchvision download missing files.")
+@click.option("--dry-run", is_flag=True, help="Decode every image, report problems, and stop.")
+@click.option("--report", type=CSV, help="With --dry-run: write a CSV with one line per image.")
 @_workers
 def prepare(
     src: str,

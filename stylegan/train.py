@@ -90,7 +90,7 @@ class _Arguments(ErrorLineGroup):
 @click.option(
     "--mirror/--no-mirror", default=None, help="Mirror images at random.  [default: the preset's]"
 )
-@click.option("--cond", is_flag=True, help="Give the networks the labels of the data.")
+@click.option("--cond", is_flag=True, help="Train a conditional network on the labels of the data.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the run.")
 @click.option("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N.")
 @click.option(

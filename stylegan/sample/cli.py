@@ -263,7 +263,7 @@ def lines(path: Path, snapshot: "Snapshot") -> Iterator[tuple[str, str]]:
 
 @click.group(cls=ErrorLineGroup, context_settings={"show_default": True})
 def main() -> None:
-    """Draw images from a checkpoint, or score them.
+    """Generate images from a checkpoint, or score images.
 
     \b
     stylegan-sample grid --ckpt runs/f32 --seeds 0-15 --psi 0.7 grid.png

@@ -163,7 +163,7 @@ options.add_settings(interpolate_command, Film)
 @click.option(
     "--cutoff",
     type=click.IntRange(min=0),
-    help="Layers that truncation touches.  [default: all]",
+    help="Number of first layers that are truncated.  [default: all]",
 )
 @click.option(
     "--noise",

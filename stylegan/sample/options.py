@@ -28,7 +28,10 @@ lod = click.option(
 )
 psi = click.option("--psi", type=PSI, default=1.0, help="Truncation; 1 is none.")
 cutoff = click.option(
-    "--cutoff", type=click.IntRange(min=0), default=8, help="Layers that truncation touches."
+    "--cutoff",
+    type=click.IntRange(min=0),
+    default=8,
+    help="Number of first layers that are truncated.",
 )
 class_ = click.option(
     "--class",
@@ -38,7 +41,7 @@ class_ = click.option(
     help=CLASS_HELP,
 )
 noise = click.option("--noise", type=click.Choice(NOISE), default="fixed", help="Noise inputs.")
-batch = click.option("--batch", type=click.IntRange(min=1), default=16, help="Images at a time.")
+batch = click.option("--batch", type=click.IntRange(min=1), default=16, help="Images per batch.")
 seed_of_noise = click.option("--seed", type=SEED, default=0, help="Seed of --noise random.")
 out_png = click.argument("out", type=PNG)
 out_npy = click.argument("out", type=NPY)

@@ -28,7 +28,7 @@ _FILE = click.Path(path_type=Path)
     "--save",
     type=NPY,
     metavar="WS.npy",
-    help="Write what was found, float32 [1, layers, w_dim], for export --ws.",
+    help="Write the w found, float32 [1, layers, w_dim], for export --ws.",
 )
 @click.argument("image", type=_FILE)
 @click.argument("out", type=PNG)

@@ -98,7 +98,7 @@ class Recipe:
 
     seed: int = choice(0, "Latent: image SEED of `grid --seeds`.")
     psi: float = choice(1.0, "Truncation; 1 is none.", type=PSI)
-    cutoff: int = choice(CUTOFF, "Layers that truncation touches.", least=0)
+    cutoff: int = choice(CUTOFF, "Number of first layers that are truncated.", least=0)
     mix: Mix | None = choice(
         None,
         "Draw these layers, the first being 0, from another latent.",

@@ -59,7 +59,7 @@ class Uncurated:
         CommaList(click.IntRange(0, 10)),
     )
     psi: float = _psi(0.7, "Truncation; 1 is none.")
-    cutoff: int = choice(8, "Layers that truncation touches.", least=0)
+    cutoff: int = choice(8, "Number of first layers that are truncated.", least=0)
     crop: Box | None = choice(None, "Part of the image shown.  [default: the whole image]", **_CROP)
     noise_seed: int = _noise_seed()
 
@@ -166,10 +166,10 @@ class Film:
     frames: int = choice(60, "Frames from one seed to the next.", least=1)
     fps: float = choice(30.0, "Frames shown in a second.", type=Number(0.1, 1000))
     loop: bool = choice(
-        default=False, text="Go on from the last seed to the first; GIF and APNG repeat."
+        default=False, text="Close the loop from the last seed to the first; GIF and APNG repeat."
     )
     psi: float = _psi(1.0, "Truncation; 1 is none.")
-    cutoff: int = choice(8, "Layers that truncation touches.", least=0)
+    cutoff: int = choice(8, "Number of first layers that are truncated.", least=0)
     noise: Noise = choice("fixed", "Noise inputs.")  # random: other in each frame
     noise_seed: int = _noise_seed()
     scale: int = choice(1, "Enlarge by repeating pixels.", least=1, most=64)
@@ -191,7 +191,7 @@ class ProjectionSettings:
     perturbation: float = choice(
         0.05, "Noise on w in the first step, in root mean square distances of w from its mean."
     )
-    seed: int = choice(0, "Seed of this noise.")
+    seed: int = choice(0, "Seed of the noise on w.")
 
     def __post_init__(self) -> None:
         if self.steps < 1:

@@ -76,7 +76,7 @@ class Execution:
     """Precision, compilation, micro-batches and workers of steps."""
 
     # Of convolutions. Statistics, losses, penalties, weights and their updates are float32.
-    precision: Precision = choice("fp32", "Of convolutions; only fp32 is the published one.")
+    precision: Precision = choice("fp32", "Precision of convolutions; the paper used fp32.")
     # Only what needs no second derivative is compiled.
     compile: bool = choice(
         default=False,

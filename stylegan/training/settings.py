@@ -36,27 +36,27 @@ class RunSettings:
     seed: int = choice(0, "Random seed.", least=0, most=SEEDS - 1)
     snapshot_kimg: float | None = choice(
         None,
-        "Checkpoint and sample sheet every so many kimg.",
+        "Write a checkpoint and a sample sheet at this interval in kimg.",
         shown="a twentieth of the length",
         above=0,
     )
     snapshot_minutes: float = choice(
         20.0,
-        "And a checkpoint, which the next replaces, before so much work could be lost; 0: none.",
+        "Also write a temporary checkpoint at this interval in minutes; 0: none.",
         least=0,
         metavar="MIN",
     )
     keep: int = choice(3, "Checkpoints to keep.", least=1)
     cache: Path | None = choice(None, "Folder of prepared images.", metavar="DIR")
     metrics: MetricSettings = field(default_factory=MetricSettings)
-    on_collapse: OnCollapse = choice("stop", "When the training has diverged.")
+    on_collapse: OnCollapse = choice("stop", "What to do when the training diverges.")
     tensorboard: bool | None = choice(
         None, "Write events for TensorBoard.", shown="where it is installed"
     )
     execution: Execution = field(default_factory=Execution)
     memory_limit: int | None = choice(  # Bytes of each process
         None,
-        "Instead: as many images in a pass as fit into SIZE (10GiB), by the estimate.",
+        "Instead of --grad-accum: choose K so that the estimated memory fits into SIZE (10GiB).",
         metavar="SIZE",
         type=str,
         least=1,

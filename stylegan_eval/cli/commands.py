@@ -80,7 +80,7 @@ def verify() -> None:
 @click.argument("names", nargs=-1)
 @click.option("--unfinished", is_flag=True, help="Only unfinished work.")
 def clear(names: tuple[str, ...], unfinished: bool) -> None:
-    """Remove all of it, or what begins with NAMES (as `list` shows them)."""
+    """Remove all entries, or those beginning with NAMES (as `list` shows them)."""
     import shutil
 
     from stylegan_eval.metrics.features import cached_files, reals_folder
@@ -194,7 +194,7 @@ def show(file: Path) -> None:
 )
 @click.option("--csv", "out", type=CSV, help="Write the comparison here.")
 def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None) -> None:
-    """Lay results of the same metrics side by side; the newest row of each table counts.
+    """Compare results of the same metrics side by side, using the newest row of each table.
 
     Rows are refused (status 1) where they were measured under unlike protocols: the message says
     what differs.
@@ -326,7 +326,7 @@ directions = ErrorLineCommand(
     metavar="CKPT|demo",
     help="Also this generator, or the new place of a measured one; may be repeated.",
 )
-@click.option("--weights", type=FILE, help="Of --features; by default the official file.")
+@click.option("--weights", type=FILE, help="Weights of --features; by default the official file.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def report(
     inputs: tuple[Path, ...],
@@ -346,7 +346,7 @@ def report(
     stylegan-eval report results.csv runs/f32 --data avatars.zip -o report.html
     stylegan-eval report --ckpt demo
 
-    Files of `ppl --distances` beside a table are found by themselves.
+    Files of `ppl --distances` beside a table are found automatically.
     """
     import shlex
     import sys

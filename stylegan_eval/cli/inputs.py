@@ -54,7 +54,8 @@ INPUTS: Mapping[str, click.Option] = {
     "generator": click.Option(
         ["--generator"],
         metavar="MODULE:FACTORY",
-        help="Instead: a function device -> generator, or a TorchScript file. Runs its code.",
+        help="Instead of --ckpt: a function device -> generator, or a TorchScript file. Runs its"
+        " code.",
     ),
     "range": click.Option(
         ["--range"],
@@ -65,11 +66,11 @@ INPUTS: Mapping[str, click.Option] = {
     "images": click.Option(
         ["--images"],
         type=FILE,
-        help="Instead: generated images: a folder, a zip, an array (.npz, .npy), a list of paths"
-        " (.txt; -: standard input), tar, parquet, TFRecords, LMDB; for fid and sfid statistics too"
-        " (.npz).",
+        help="Instead of --ckpt: generated images, as a folder, zip, array (.npz, .npy), list of"
+        " paths (.txt; - is standard input), tar, parquet, TFRecords or LMDB; for fid and sfid also"
+        " statistics (.npz).",
     ),
-    "data": click.Option(["--data"], type=FILE, help="Real images, likewise."),
+    "data": click.Option(["--data"], type=FILE, help="Real images, in the same formats."),
     "held_out": click.Option(
         ["--held-out"],
         type=FILE,
@@ -100,7 +101,7 @@ INPUTS: Mapping[str, click.Option] = {
         ["--influence"],
         type=CSV,
         metavar="FILE.csv",
-        help="Also write what each image, generated or real, adds to the distance.",
+        help="Also write each image's contribution to the distance, generated and real.",
     ),
     "pairs": click.Option(
         ["--pairs"],

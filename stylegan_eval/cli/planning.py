@@ -14,12 +14,12 @@ _POSITIVE = Number(0, min_open=True)
 
 @click.command("plan-samples", cls=ErrorLineCommand)
 @click.argument("tables", type=TABLE, nargs=-1, required=True, metavar="A.csv B.csv ...")
-@click.option("--error", type=_POSITIVE, help="Wished standard error.")
+@click.option("--error", type=_POSITIVE, help="Target standard error.")
 @click.option(
-    "--difference", type=_POSITIVE, help="Wished difference of two results that is to be found."
+    "--difference", type=_POSITIVE, help="Difference between two results that should be detected."
 )
 def plan_samples(tables: tuple[Path, ...], error: float | None, difference: float | None) -> None:
-    """Say how many images a standard error or a difference takes, by the errors of results.
+    """Estimate how many images a standard error or a difference needs, from measured errors.
 
     A quick sample will do:
 

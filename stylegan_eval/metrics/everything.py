@@ -18,9 +18,7 @@ _OTHERS = ", ".join(name for name, metric in METRICS.items() if not metric.in_al
 class AllSettings(RealSettings):
     """Which metrics, and their numbers; what is not here is each metric's default."""
 
-    metrics: str = choice(
-        _DEFAULT, f"Which to measure, also {_OTHERS}; ls only where --classifiers is given."
-    )
+    metrics: str = choice(_DEFAULT, f"Metrics to measure; also {_OTHERS}. ls needs --classifiers.")
     num: int = choice(50_000, "Generated images for all but ppl and ls.")
     subset_size: int = choice(1000, "Images of a subset of kid.")
     pairs: int = choice(100_000, "Pairs of ppl.")

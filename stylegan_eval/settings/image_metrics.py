@@ -29,7 +29,7 @@ class FeatureSettings(Sampling):
     features: Features = choice("inception", "Feature network. Only Inception gives an FID.")
     resize: Resize = choice("tf1", RESIZE_HELP)
     precision: Precision = choice(
-        "fp32", "Arithmetic of the feature network; the fast ones are marked in the result."
+        "fp32", "Arithmetic of the feature network; tf32 and bf16 are noted in the result."
     )
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ class MifidSettings(RealSettings):
     """Protocol of the memorization-informed Fréchet distance (Bai et al. 2021)."""
 
     threshold: float = choice(
-        0.1, "Cosine distance from the nearest real images from which on nothing counts as copied."
+        0.1, "Cosine distance from the nearest real images beyond which nothing counts as copied."
     )
 
     def __post_init__(self) -> None:
@@ -270,7 +270,7 @@ class StatsSettings(FeatureSettings):
 
     num: int = choice(0, "Images; 0 for all.")
     reals: Literal["random", "first"] = choice(
-        "random", "Which, where fewer are taken than there are: at random, or the first by name."
+        "random", "With --num: images chosen at random, or the first by name."
     )
     mirror: bool = choice(default=False, text="Flip images at random.")
 

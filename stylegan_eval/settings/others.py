@@ -138,7 +138,8 @@ class PplSettings(Sampling):
     )
     epsilon: float = choice(1e-4, "Step along the path for finite differences.")
     crop: Crop = choice(
-        "face", "Cut out the middle, as the official metric does for all data, or do not."
+        "face",
+        "Crop to the face region, as the official metric does for all data, or use whole images.",
     )
     rule: Literal["v1", "ada"] = choice(
         "v1", "Shrink to 256 pixels after the crop (StyleGAN) or as if uncropped (StyleGAN2-ADA)."
