@@ -3,9 +3,11 @@
 import io
 import json
 import resource
+import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -67,3 +69,21 @@ def run_with_small_disk(script, arguments):
         check=False,
         timeout=120,
     )
+
+
+def channels_first(image):
+    return image.transpose(2, 0, 1)
+
+
+def png_chunks(*chunks):
+    """A PNG made by hand: what Pillow cannot write."""
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for kind, data in chunks:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        parts += [struct.pack(">I", len(data)), kind, data, checksum]
+    return b"".join(parts)
+
+
+BOMB = png_chunks(
+    (b"IHDR", struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b""))
+)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.hostile import CORPUS
+from tests.data import hostile, hostile_containers
 from tests.data.samples import everything_below
 
+CORPUS = hostile.CORPUS | hostile_containers.CORPUS
 SPARE_BYTES = 200 * 2**20
 SECONDS = 2
 

@@ -19,9 +19,17 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import decode
 from stylegan_eval.images.files import open_images
 from tests.data.hostile import text_bomb
-from tests.data.samples import dataset_json, encoded, noise, pngs, write_folder, write_zip
+from tests.data.samples import (
+    channels_first,
+    dataset_json,
+    encoded,
+    noise,
+    png_chunks,
+    pngs,
+    write_folder,
+    write_zip,
+)
 from tests.data.set_writers import tar_member, write_tar
-from tests.data.test_images import channels_first, png_chunks
 
 AVIF = pytest.param(
     "AVIF", ".avif", marks=pytest.mark.skipif(not features.check("avif"), reason="old Pillow")

@@ -7,8 +7,10 @@ import torch
 from PIL import Image
 
 from benchmarks.speed.features import random_inception_state
+from stylegan_eval.generators.factories import generator_from
 from stylegan_eval.networks.vgg16 import Vgg16
 from tests.eval import parity
+from tests.eval.kinds import CPU, HEAD
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +72,22 @@ def image_folder(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def kind(tmp_path, monkeypatch):
+    """Load the generator whose `images(z)` has this body."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a change within a second is noticed
+
+    def load(body, value_range=None):
+        write(body)
+        return generator_from("kinds:make", CPU, value_range)
+
+    def write(body):
+        monkeypatch.delitem(sys.modules, "kinds", raising=False)
+        (tmp_path / "kinds.py").write_text(f"{HEAD}def images(z):\n    {body}\n")
+
+    load.write = write
+    return load

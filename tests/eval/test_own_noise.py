@@ -1,10 +1,9 @@
-"""Generators of users that are no function of their latent, in other types, or of other ranges."""
+"""Generators of users that are no function of their latent, or in other types."""
 
 import csv
 import random
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -12,59 +11,12 @@ import torch
 from click.testing import CliRunner
 
 from stylegan_eval.cli import main
-from stylegan_eval.engine.sampling import draw, to_uint8
-from stylegan_eval.errors import UserError
+from stylegan_eval.engine.sampling import draw
 from stylegan_eval.generators.factories import generator_from
 from stylegan_eval.metrics.path_length import measure_pairs, rounding_share
 from stylegan_eval.networks.loading import load_distance
 from stylegan_eval.settings.others import PplSettings
-
-CPU = torch.device("cpu")
-LITE = ["--features", "efficientnet-lite0", "--device", "cpu"]
-PPL = ["--crop", "none", "--distance", "st-lpips-alex", "--device", "cpu", "-n", "4"]
-# draw(z): smooth images [N, 3, 32, 32] in [-1, 1], the same in every kind.
-HEAD = """
-import itertools, random
-import numpy as np
-import torch
-from torch import nn
-BASIS = torch.randn(8, 3 * 8 * 8, generator=torch.Generator().manual_seed(0))
-def draw(z):
-    small = (z @ BASIS.to(z.dtype)).view(-1, 3, 8, 8) / 2
-    return torch.tanh(nn.functional.interpolate(small, scale_factor=4, mode='bilinear'))
-def make(device):
-    images.z_dim, images.resolution = 8, 32
-    return images
-COUNT = itertools.count()
-NET = nn.utils.skip_init(nn.Linear, 8, 3 * 32 * 32)
-with torch.no_grad():
-    NET.bias.zero_()
-    NET.weight.normal_(generator=torch.Generator().manual_seed(1)).div_(4)
-"""
-NOISY = HEAD + "def images(z):\n    return draw(z) + .05 * torch.randn(len(z), 3, 32, 32)\n"
-
-
-@pytest.fixture
-def kind(tmp_path, monkeypatch):
-    """Load the generator whose `images(z)` has this body."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a change within a second is noticed
-
-    def load(body, value_range=None):
-        write(body)
-        return generator_from("kinds:make", CPU, value_range)
-
-    def write(body):
-        monkeypatch.delitem(sys.modules, "kinds", raising=False)
-        (tmp_path / "kinds.py").write_text(f"{HEAD}def images(z):\n    {body}\n")
-
-    load.write = write
-    return load
-
-
-def bits(loaded, indices=range(6)):
-    return draw(loaded.generator, 5, indices, CPU)[2]
+from tests.eval.kinds import CPU, HEAD, LITE, NOISY, PPL, bits, rows
 
 
 @pytest.mark.parametrize(
@@ -224,98 +176,6 @@ def test_all_leaves_path_lengths_of_own_noise_out(kind, image_folder):
     assert done.stdout.count("noise of its own") == done.stdout.count('"metric"')
 
 
-@pytest.mark.parametrize(
-    ("body", "note"),
-    [
-        ("return draw(z) / 2 + .5", "use --range 0,1"),
-        ("return .52 * draw(z) + .5", "use --range 0,1"),  # overshoots a little
-        ("return 0 * draw(z)", "use --range 0,1"),
-        ("return draw(z) / 2", "use --range -0.5,0.5"),
-        ("return 2.6 * draw(z)", "name their range with --range LOW,HIGH"),
-    ],
-)
-def test_values_of_another_range_are_noted(kind, body, note):
-    loaded = kind(body)
-    assert note in loaded.notes[0]
-    assert loaded.impure == ""
-
-
-@pytest.mark.parametrize(
-    ("body", "value_range", "fix"),
-    [
-        ("return 127.5 * (draw(z) + 1)", None, "--range 0,255"),
-        ("return 127.5 * (1.05 * draw(z) + 1)", None, "--range 0,255"),
-        ("return 255. * (draw(z) > .99)", None, "--range 0,255"),  # few are not black
-        ("return 32767.5 * (draw(z) + 1)", None, "--range 0,65535"),
-        ("return 127.5 * draw(z)", None, "--range LOW,HIGH"),
-        ("return 127.5 * (draw(z) + 1)", (0.0, 1.0), "--range 0,255"),
-        ("return (127.5 * (draw(z) + 1)).to(torch.uint8)", (0.0, 1.0), "--range 0,255"),
-        ("return (127.5 * (draw(z) + 1)).to(torch.uint8)", None, "--range 0,255"),
-    ],
-)
-def test_values_far_outside_are_refused(kind, body, value_range, fix):
-    with pytest.raises(UserError, match=f"use {fix}$"):
-        kind(body, value_range)
-
-
-@pytest.mark.parametrize(
-    ("body", "value_range"),
-    [
-        ("return draw(z) / 2 + .5", (0.0, 1.0)),
-        ("return 127.5 * (draw(z) + 1)", (0.0, 255.0)),
-        ("return 32767.5 * (draw(z).double() + 1)", (0.0, 65535.0)),
-        ("return draw(z) / 2", (-0.5, 0.5)),
-        ("return draw(z)", (-1.0, 1.0)),
-    ],
-)
-def test_a_range_converts(kind, body, value_range):
-    expected = bits(kind("return draw(z)"))
-    loaded = kind(body, value_range)
-    assert loaded.notes == ()
-    assert torch.allclose(bits(loaded), expected, atol=1e-6)
-
-
-def test_bytes_come_through_as_they_are(kind):
-    loaded = kind(
-        "return torch.arange(192).view(1, 3, 8, 8).repeat(len(z), 1, 4, 4).byte()", (0, 255)
-    )
-    expected = torch.arange(192).view(1, 3, 8, 8).repeat(2, 1, 4, 4).byte()
-    assert torch.equal(to_uint8(bits(loaded, range(2))), expected)
-
-
-def test_a_range_that_hardly_is_one_is_noted(kind):
-    (note,) = kind("return draw(z) / 2 + .5", (0.0, 255.0)).notes
-    assert "little of --range 0,255" in note
-
-
-@pytest.mark.parametrize("value", ["1", "1,0", "0,0", "a,b", "0,inf", "nan,1", "0,1,2"])
-def test_what_is_no_range_is_a_usage_error(value):
-    result = CliRunner().invoke(main, ["ppl", "--generator", "x:y", "--range", value])
-    assert result.exit_code == 2
-    assert "two numbers LOW,HIGH such as 0,1 or 0,255" in result.stderr
-
-
-@pytest.mark.parametrize(
-    "given", [["ppl", "--ckpt", "demo", *PPL], ["is", "--images", "x", "-n", "10", *LITE]]
-)
-def test_a_range_without_a_generator_is_refused(given):
-    result = CliRunner().invoke(main, [*given, "--range", "0,1"])
-    assert result.exit_code == 1
-    assert "--range says what the values of --generator's images are" in result.stderr
-
-
-@pytest.mark.parametrize("command", ["ppl", "is"])
-def test_commands_take_a_range_and_say_so_in_the_row(kind, tmp_path, command):
-    expected, _ = rows(kind, tmp_path, "return draw(z)", command)
-    values, details = rows(
-        kind, tmp_path, "return 127.5 * (draw(z) + 1)", command, "--range", "0,255"
-    )
-    assert values == pytest.approx(expected, rel=1e-2)
-    assert "range=0,255" in details
-    _, noted = rows(kind, tmp_path, "return draw(z) / 2 + .5", command)
-    assert "use --range 0,1" in noted
-
-
 def test_the_row_of_own_noise_says_so_and_has_the_same_bits_again(kind, tmp_path):
     body = "return draw(z) + .05 * torch.randn(len(z), 3, 32, 32)"
     first, noted = rows(kind, tmp_path, body, "is")
@@ -323,19 +183,6 @@ def test_the_row_of_own_noise_says_so_and_has_the_same_bits_again(kind, tmp_path
     assert "noise of its own" in noted
     torch.rand(5)
     assert rows(kind, tmp_path, body, "is")[0] == first
-
-
-def rows(kind, folder, body, command, *more):
-    """Values of a command, and the details and notes of its rows."""
-    kind.write(body)
-    table = folder / f"{time.monotonic_ns()}.csv"
-    options = PPL if command == "ppl" else [*LITE, "-n", "16", "--splits", "2"]
-    args = [command, "--generator", "kinds:make", "--csv", str(table), *options, *more]
-    done = CliRunner().invoke(main, args)
-    assert done.exit_code == 0, done.output
-    with table.open() as file:
-        found = list(csv.DictReader(file))
-    return [float(row["value"]) for row in found], found[0]["details"] + found[0]["note"]
 
 
 WHOLE = "NET.float(); return torch.tanh(NET(z)).view(-1, 3, 32, 32)"
