@@ -52,7 +52,7 @@ class Table(Mapping[str, Row]):
         for entry in _entries(self._group):
             try:
                 rows[entry.name] = self._loaded(entry, rows)
-            except Exception as error:  # noqa: BLE001 what a package's code may raise is unknown
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a package may raise anything, and `_leave_out` reports it
                 _leave_out(entry, error)
         return MappingProxyType(rows)
 
@@ -113,7 +113,8 @@ def _is_named(folder: str) -> bool:
     return any(heading in data for heading in _HEADINGS)
 
 
-def _leave_out(entry: "EntryPoint", error: Exception) -> None:
+def _leave_out(entry: "EntryPoint", error: BaseException) -> None:
+    """Report the row; the first process speaks for all."""
     if os.environ.get("RANK", "0") != "0":
         return
     import logging

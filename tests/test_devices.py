@@ -1,4 +1,4 @@
-"""Which GPU a process takes, on machines that are played: no GPU is needed, none is measured."""
+"""Which GPU a process takes, with a simulated CUDA interface."""
 
 import pytest
 import torch

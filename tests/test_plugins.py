@@ -161,6 +161,7 @@ row = lambda settings=Own, inputs=GENERATED: MetricRow(
         ("odd", "", "has no attribute 'ROW'"),
         ("odd", "syntax error", "SyntaxError"),
         ("odd", "1 / 0", "division by zero"),
+        ("odd", "raise SystemExit(3)", "SystemExit: 3"),
         ("odd", "ROW = 3", "expected a MetricRow, got int"),
         ("fid", f"{ROW}ROW = row()", "there is one of this name already"),
         ("fd", f"{ROW}ROW = row()", "fd is a name of another"),

@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import click
@@ -18,6 +17,7 @@ import torch
 
 from benchmarks.speed.fid import write_folders
 from stylegan_eval.engine.command import ErrorLineCommand
+from stylegan_eval.engine.files import Stamp
 from stylegan_eval.images.files import open_images, read_groups
 from stylegan_eval.images.source import ImageSet
 from stylegan_eval.networks.loading import load_detector
@@ -30,9 +30,9 @@ class _Slow:
     """Images that take a while to decode."""
 
     path, digest, folder = Path("simulated"), "", None
-    stamps: dict[str, Any] = {}  # noqa: RUF012
 
     def __init__(self, count: int) -> None:
+        self.stamps: dict[str, Stamp] = {}
         self.names = list(map(str, range(count)))
         self._image = np.zeros((3, 64, 64), np.uint8)
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,7 +144,8 @@ class Measurements:
         """Measure one group, in smaller batches where memory is full; rows, or what failed."""
         while True:
             sized, inputs = _in_batches(group, self.batch), Inputs(ckpt=checkpoint, data=self.data)
-            rows, trouble, full = _attempt(lambda: measure_group(sized, inputs, run), run.processes)  # noqa: B023 - called at once
+            work = partial(measure_group, sized, inputs, run)
+            rows, trouble, full = _attempt(work, run.processes)
             if not full or self.batch == 1:
                 return rows or [], f"{trouble} with --metrics-batch 1" if full else trouble
             self.batch //= 2

@@ -316,7 +316,9 @@ directions = ErrorLineCommand(
     help="Page.",
 )
 @click.option(
-    "--data", type=FILE, help="Real images, a folder or a zip: shows the nearest of each sample."
+    "--data",
+    type=FILE,
+    help="Real images: show the one nearest to each sample.",
 )
 @click.option(
     "--ckpt",

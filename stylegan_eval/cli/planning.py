@@ -1,4 +1,4 @@
-"""`stylegan-eval plan-samples`: how many images a wished error takes."""
+"""`stylegan-eval plan-samples`: how many images a target standard error needs."""
 
 from pathlib import Path
 

@@ -28,7 +28,7 @@ def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Rows of a file, none without it, and how many lines are damaged (by a kill, say)."""
+    """Rows of a file (none if it does not exist), and the number of damaged lines."""
     lines = _lines(path)
     rows = [row for row in map(_row_of, lines) if row is not None]
     return rows, len(lines) - len(rows)

@@ -132,8 +132,9 @@ class ContainerImages(ABC):
     def read(self, index: int) -> np.ndarray:
         """Image number `index` as uint8 [3, H, W]."""
 
-    def close(self) -> None:  # noqa: B027
-        """Let go of files; of none, where none is held open."""
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of files."""
 
     def _where(self, index: int) -> str:
         return f"{self.path}: {self.names[index]}"
@@ -157,6 +158,9 @@ class PixelImages(ContainerImages):
     def read(self, index: int) -> np.ndarray:
         """Image number `index` as uint8 [3, H, W]."""
         return self.pixels(index)
+
+    def close(self) -> None:
+        """Nothing to do: `pixels` holds what is open."""
 
 
 class Store(Protocol):

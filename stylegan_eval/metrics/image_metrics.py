@@ -367,7 +367,7 @@ def moments_of(inputs: Inputs, settings: StatsSettings, run: Run) -> tuple[Image
     All processes must call it alike; only the first one gets moments.
     """
     if inputs.data is None:
-        raise UserError("--data is missing: name a folder or a zip of images")
+        raise UserError("--data is missing: name the images (a folder, a zip, ...)")
     inputs.check_weights(settings.features)
     with opened(inputs.data) as files:
         num = settings.num or len(files)

@@ -293,7 +293,7 @@ def check_size(files: ImageSet, size: tuple[int, int]) -> None:
 
 def _open_data(inputs: Inputs) -> contextlib.AbstractContextManager[ImageSet]:
     if inputs.data is None:
-        raise UserError("--data is missing: name a folder or a zip of real images")
+        raise UserError("--data is missing: name the real images (a folder, a zip, ...)")
     if is_statistics(inputs.data, moments=False):
         raise UserError("--floor needs images: --data is a file of statistics")
     return opened(inputs.data)

@@ -98,7 +98,9 @@ def test_vectors_of_the_cache_stay_in_their_file_and_damage_is_seen(in_files):
     assert features.find(key, collector) is None
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says it")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="only Linux reports anonymous memory"
+)
 def test_kid_of_many_images_holds_few_in_memory(tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path))
 

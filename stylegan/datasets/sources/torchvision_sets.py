@@ -57,6 +57,9 @@ class TorchvisionSet(ContainerImages):
         """Of the place; the files are the published ones."""
         return hashlib.sha256(f"{self.kind}\0{len(self)}\0{self.path}".encode()).hexdigest()
 
+    def close(self) -> None:
+        """Nothing to do: torchvision opens each file for itself."""
+
     def size(self, index: int) -> int:
         """Bytes of the pixels."""
         return int(self.read(index).size)

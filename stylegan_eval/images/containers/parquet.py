@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -77,8 +78,8 @@ def open_parquet(path: Path) -> EncodedImages:
     names: list[str] = []
     labels: list[int | None] = []
     ends: list[int] = []
-    spool = tempfile.TemporaryFile()  # noqa: SIM115
-    try:
+    with ExitStack() as stack:  # closes the copy where reading fails
+        spool = stack.enter_context(tempfile.TemporaryFile())
         columns = None
         with progress_bar(desc=f"read {path.name}", unit="img") as bar:
             for file in files:
@@ -96,6 +97,7 @@ def open_parquet(path: Path) -> EncodedImages:
         spool.flush()
         check_count(len(names), path)
         assert columns is not None
+        stack.pop_all()
         return EncodedImages(
             kind="parquet",
             path=path,
@@ -105,9 +107,6 @@ def open_parquet(path: Path) -> EncodedImages:
             classes=columns.classes,
             store=_Spool(spool, ends),
         )
-    except BaseException:
-        spool.close()
-        raise
 
 
 def _columns(schema: Any, file: Path) -> _Columns:

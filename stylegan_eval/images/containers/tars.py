@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -147,18 +148,16 @@ def _labelled(
 def _unpacked(path: Path) -> IO[bytes]:
     """A temporary copy without the packing; images hardly shrink, so neither may they expand."""
     most = MAX_EXPANSION * path.stat().st_size
-    copy = tempfile.TemporaryFile()  # noqa: SIM115
-    try:
+    with ExitStack() as stack:  # closes the copy where reading fails
+        copy = stack.enter_context(tempfile.TemporaryFile())
         with parsing(path, "damaged or truncated gzip"), gzip.open(path) as packed:
             while part := packed.read(_AT_ONCE):
                 copy.write(part)
                 if copy.tell() > most:
                     raise UserError(f"{path}: expands more than {MAX_EXPANSION} times: unpack it")
         copy.flush()
-    except BaseException:
-        copy.close()
-        raise
-    return copy
+        stack.pop_all()
+        return copy
 
 
 def _samples(path: Path, number: int, descriptor: int, left_out: Counter[str]) -> Iterator[_Sample]:
