@@ -315,11 +315,7 @@ directions = ErrorLineCommand(
     show_default=True,
     help="Page.",
 )
-@click.option(
-    "--data",
-    type=FILE,
-    help="Real images: show the one nearest to each sample.",
-)
+@click.option("--data", type=FILE, help="Real images: show the one nearest to each sample.")
 @click.option(
     "--ckpt",
     "ckpts",

@@ -97,8 +97,7 @@ def open_parquet(path: Path) -> EncodedImages:
         spool.flush()
         check_count(len(names), path)
         assert columns is not None
-        stack.pop_all()
-        return EncodedImages(
+        images = EncodedImages(
             kind="parquet",
             path=path,
             names=names,
@@ -107,13 +106,15 @@ def open_parquet(path: Path) -> EncodedImages:
             classes=columns.classes,
             store=_Spool(spool, ends),
         )
+        stack.pop_all()  # the images close it
+        return images
 
 
 def _columns(schema: Any, file: Path) -> _Columns:
     features = _features(schema)
     images = [field.name for field in schema if _is_of_images(field.type)]
-    told = [name for name in images if features.get(name, {}).get("_type") == "Image"]
-    images = sorted(told or images, key=lambda name: name not in _USUAL)
+    declared = [name for name in images if features.get(name, {}).get("_type") == "Image"]
+    images = sorted(declared or images, key=lambda name: name not in _USUAL)
     if not images:
         held = ", ".join(f"{field.name} ({field.type})" for field in schema)
         raise UserError(f"{file}: holds {held:.200}; {_EXPECTED}")

@@ -59,9 +59,9 @@ class _Sample(NamedTuple):
 class _Members:
     """Members of tar files, opened for each: there may be more shards than open files allowed."""
 
-    files: tuple[Path, ...]
+    files: list[Path]
+    stamps: Mapping[str, Stamp]  # of the files, when they were listed
     places: list[_Place]
-    stamps: tuple[Stamp, ...]  # of the files, when they were listed
     unpacked: Mapping[int, IO[bytes]]  # temporary copies of those that are packed
 
     def fetch(self, index: int, where: str) -> bytes:
@@ -72,7 +72,7 @@ class _Members:
             with self.files[file].open("rb") as stream:
                 stream.seek(start)
                 data = stream.read(size)
-                if stamp_of(os.fstat(stream.fileno())) != self.stamps[file]:
+                if stamp_of(os.fstat(stream.fileno())) != self.stamps[self.files[file].name]:
                     raise UserError(f"{where}: {CHANGED}")
         if len(data) < size:
             raise UserError(f"{where}: the tar has become shorter")
@@ -104,11 +104,10 @@ def open_tars(path: Path) -> EncodedImages:
     none has.
     """
     files = files_ending_in(path, *TAR_SUFFIXES) if path.is_dir() else [path]
-    stamps = tuple(stamp_of(file.stat()) for file in files)
     samples: list[_Sample] = []
     left_out: Counter[str] = Counter()
     unpacked: dict[int, IO[bytes]] = {}
-    store = _Members(tuple(files), [], stamps, unpacked)
+    store = _Members(files, stamps_of(files), [], unpacked)
     try:
         for number, file in enumerate(files):
             with file.open("rb") as stream:
@@ -139,7 +138,7 @@ def _labelled(
         kind="WebDataset",
         path=path,
         names=tuple(sample.name for sample in samples),
-        stamps=stamps_of(store.files),
+        stamps=store.stamps,
         store=store,
         labels=np.array(labels, dtype=np.int64) if labels else None,
     )
