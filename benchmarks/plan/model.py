@@ -68,7 +68,7 @@ def count_work(config: Config, size: int) -> Work:
     rehearsal = Rehearsal(replace(config, resolution=size), Execution())
     G, D = rehearsal.networks
     group = config.network.mbstd_group_size
-    (flop, moved), (flop_2, moved_2) = (rehearsal.work(0.0, n * group) for n in (1, 2))
+    (flop, moved, *_), (flop_2, moved_2, *_) = (rehearsal.work(0.0, n * group) for n in (1, 2))
     return Work(
         flop_per_image=(flop_2 - flop) / group,
         flop_per_step=2 * flop - flop_2,
@@ -201,17 +201,25 @@ def size_lengths(config: Config) -> Iterator[tuple[int, float]]:
 def training_amounts(config: Config, *, gpus: int = 1) -> Amounts:
     """Work of a training on each of `gpus` GPUs."""
     _check(config, gpus)
-    gradients = _GRADIENT_BYTES * work_of(config, config.resolution).parameters
+    exchange = exchanged_bytes(config, gpus)
     flop = moved = launches = exchanged = 0.0
     for size, images in size_lengths(config):
-        work, own = work_of(config, size), _minibatch(config, size) / gpus
+        work, own = work_of(config, size), minibatch_at(config, size) / gpus
         steps = images / (own * gpus)
         flop += steps * work.flop(own)
         moved += steps * work.moved(own)
         launches += steps * gpus
-        if gpus > 1:  # a ring hands on each byte of the gradients twice, but for one part in `gpus`
-            exchanged += steps * 2 * (gpus - 1) / gpus * gradients
+        exchanged += steps * exchange
     return Amounts(flop=flop, moved=moved, launches=launches, exchanged=exchanged)
+
+
+def exchanged_bytes(config: Config, gpus: int) -> float:
+    """Bytes of gradients that each of `gpus` GPUs hands on in a step of D and one of G.
+
+    A ring hands on each byte twice, but for one part in `gpus`.
+    """
+    gradients = _GRADIENT_BYTES * work_of(config, config.resolution).parameters
+    return 2 * (gpus - 1) / gpus * gradients
 
 
 def training_seconds(config: Config, *, gpus: int, throughput: Throughput) -> float:
@@ -238,7 +246,8 @@ def given_throughput(tflop_per_s: float, like: Throughput) -> Throughput:
     )
 
 
-def _minibatch(config: Config, size: int) -> int:
+def minibatch_at(config: Config, size: int) -> int:
+    """Images of a step at a resolution, over all GPUs."""
     return at_resolution(config.schedule.minibatch, size, config.schedule.minibatch_base)
 
 
@@ -246,6 +255,6 @@ def _check(config: Config, gpus: int) -> None:
     if gpus < 1:
         raise UserError(f"--gpus must be at least 1, not {gpus}")
     for size, images in size_lengths(config):
-        minibatch = _minibatch(config, size)
+        minibatch = minibatch_at(config, size)
         if images:
             shares(minibatch, config.network.mbstd_group_size, world=gpus)

@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -24,7 +24,10 @@ from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 
 _META = torch.device("meta")
-_CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
+_CONVOLUTION = torch.ops.aten.convolution.default
+_BACKWARD = torch.ops.aten.convolution_backward.default
+# Nothing is computed, though they are no views.
+_IDLE = (torch.ops.aten._unsafe_view.default, torch.ops.aten.empty.memory_format)
 # The library that computes a convolution works on copies of what it reads and writes.
 COPIES_IN_CONVOLUTION = 2
 
@@ -39,13 +42,15 @@ class Meter(TorchDispatchMode):
 
     flop: int  # Floating-point operations of products and convolutions so far
     moved: int  # Bytes of all tensors that operations read and wrote so far; views move none
+    dense: int  # Of these, of products and of convolutions but for those of single channels
+    launches: int  # Operations that compute something so far, each at least one kernel
     live: int  # Bytes of the storages that were made inside and are still there
     peak: int  # Most of them at once, the working memory of convolutions included
 
     def __init__(self, copies: int = COPIES_IN_CONVOLUTION) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.copies = copies
-        self.flop = self.moved = self.live = self.peak = 0
+        self.flop = self.moved = self.dense = self.launches = self.live = self.peak = 0
         self._storages: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -55,8 +60,11 @@ class Meter(TorchDispatchMode):
         for tensor in tensors:
             self._note(tensor.untyped_storage())
         if not func.is_view:
-            self.moved += _bytes(args) + _bytes(tensors)
-        if func in _CONVOLUTIONS:
+            size = _bytes(args) + _bytes(tensors)
+            self.moved += size
+            self.dense += size if _is_dense(func, args) else 0
+            self.launches += len(tensors) if func is _BACKWARD else func not in _IDLE
+        if func in (_CONVOLUTION, _BACKWARD):
             work = sum(t.numel() * t.element_size() for t in (*args[:2], *tensors))
             self.peak = max(self.peak, self.live + self.copies * work)
         count = flop_registry.get(func._overloadpacket)
@@ -77,6 +85,14 @@ class Meter(TorchDispatchMode):
         self.live -= size
 
 
+def _is_dense(func: Any, args: Sequence[Any]) -> bool:
+    """Whether it is what matrix units compute: a product, or a convolution over many channels."""
+    if func in (_CONVOLUTION, _BACKWARD):
+        groups = args[8] if func is _CONVOLUTION else args[9]
+        return bool(groups == 1)
+    return func._overloadpacket in flop_registry
+
+
 def _is_tensor(value: object) -> bool:
     return isinstance(value, Tensor)
 
@@ -95,7 +111,7 @@ def _bytes(values: Sequence[Any]) -> int:
 
 class _NoNumbers(StepRandom):
     def normal(self, share: Share, *shape: int) -> Tensor:
-        return torch.empty(share.size, *shape, device=_META)
+        return torch.zeros(share.size, *shape, device=_META)
 
     uniform = normal
 
@@ -108,6 +124,15 @@ class _Idle:
 
     def update(self, _lrate: float) -> Tensor:
         return torch.empty((), device=_META)
+
+
+class Counts(NamedTuple):
+    """What `Meter` counted."""
+
+    flop: int
+    moved: int
+    dense: int
+    launches: int
 
 
 class Rehearsal:
@@ -147,19 +172,21 @@ class Rehearsal:
         waiting = (own - at_a_time) * images.nbytes
         return meter.flop / at_a_time, meter.peak + waiting
 
-    def work(self, lod: float, images: int) -> tuple[int, int]:
-        """Operations of a step of D and one of G, and bytes moved, without the optimizer's.
+    def work(self, lod: float, images: int) -> Counts:
+        """What a step of D and one of G do, without the optimizer.
 
         Counted in one micro-batch of `images`, a multiple of the minibatch deviation's group.
         """
         self._count(lod, images)
-        return self._meter.flop, self._meter.moved
+        meter = self._meter
+        return Counts(meter.flop, meter.moved, meter.dense, meter.launches)
 
     def _count(self, lod: float, at_a_time: int) -> Tensor:
         """Run a step of D and one of G under the meter; one of the real images."""
         (share,) = shares(at_a_time, self._config.network.mbstd_group_size)
         meter = self._meter
-        meter.flop, meter.moved, meter.peak = 0, 0, meter.live
+        meter.flop = meter.moved = meter.dense = meter.launches = 0
+        meter.peak = meter.live
         with meter:
             batch = self._batch(share, lod)
             point = replace(training_point(0, self._config), lod=lod, minibatch=at_a_time)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from torch import nn
+from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
 from stylegan.configs import CONFIGS
@@ -115,9 +116,10 @@ def test_a_meter_counts_what_a_convolution_moves_forth_and_back():
 def test_what_a_step_does_is_linear_in_its_images():
     rehearsal = Rehearsal(narrow("F"), Execution())
     four, eight, more = (rehearsal.work(0.0, images) for images in (4, 8, 32))
-    for least, next_least, most in zip(four, eight, more, strict=True):
+    for least, next_least, most in zip(four[:3], eight[:3], more[:3], strict=True):
         assert most == pytest.approx(least + 7 * (next_least - least), rel=1e-3)
     assert four[0] == rehearsal.step(0.0, 4, 4)[0] * 4
+    assert four.launches == pytest.approx(more.launches, rel=0.01)
 
 
 def test_a_view_takes_no_memory():
@@ -230,3 +232,27 @@ def test_sizes_and_durations_are_written_shortly():
     assert sizes == ["512 B", "3.4 MiB", "12 GiB", "1.0 TiB"]
     times = [short_duration(n) for n in (45, 720, 12240, 708480)]
     assert times == ["45 s", "12 min", "3.4 h", "8.2 d"]
+
+
+def test_a_meter_tells_dense_bytes_and_launches():
+    with Meter() as meter:
+        x = torch.empty(4, 8, 32, 32, device="meta")
+        dense = torch.empty(16, 8, 3, 3, device="meta")
+        single = torch.empty(16, 1, 3, 3, device="meta")
+        assert (meter.launches, meter.dense) == (0, 0)
+        y = functional.conv2d(x, dense, padding=1)
+        moved = meter.dense
+        assert moved == 4 * (x.numel() + dense.numel() + y.numel())
+        z = functional.conv2d(y, single, padding=1, groups=16)  # a blur
+        assert (meter.launches, meter.dense) == (2, moved)
+        rows = (z + 1).view(4, -1)
+        assert meter.launches == 3
+        product = rows @ rows.t()
+        assert meter.launches == 4
+        assert meter.dense == moved + 4 * (2 * rows.numel() + product.numel())
+        weight = dense.requires_grad_()
+        out = functional.conv2d(x.requires_grad_(), weight, padding=1)
+        gradient = torch.empty_like(out)
+        meter.launches = 0
+        torch.autograd.grad(out, (x, weight), gradient)
+    assert meter.launches == 2  # a kernel for each gradient
