@@ -1,8 +1,12 @@
 """End of every layer of g: noise, bias, leaky ReLU, normalisation, style.
 
 The elementwise chains bring their own derivatives: fewer passes over the maps than autograd makes
-of them, and no `var_mean`, which takes fifteen times as long as the sums when channels come last.
-Both compute in the type of their weights and give the type of their input.
+of them. Both compute in the type of their weights and give the type of their input. What lies
+between two passes is chosen by device, in `_kept_type` and `adain` alone. On a CPU it is in the
+type of the weights, and the statistics are sums: elementwise operations are slower in bfloat16, and
+`var_mean` takes fifteen times as long when channels come last. On other devices it is in the type
+of the maps, as time goes with bytes; kernels convert what they read and write at no cost, and
+PyTorch has kernels of the statistics that read the maps once.
 """
 
 from typing import Any, Literal
@@ -14,6 +18,7 @@ from torch.autograd import Function
 
 from stylegan.configs import NetworkConfig
 from stylegan.networks.convolution import LRELU_SLOPE, mask_lrelu, plain_operations
+from stylegan.networks.devices import device_type
 from stylegan.networks.layers import EqualizedLinear, pixel_norm
 
 # Where a layer stands: at the start, first or second of a resolution.
@@ -26,7 +31,7 @@ def noise_bias_lrelu(
     """Leaky ReLU of x [N, C, H, W] + noise_weight [C] * noise [N or 1, 1, H, W] + bias [C]."""
     if plain_operations():  # a compiler fuses by itself
         return _noise_bias_lrelu(x, noise, noise_weight, bias)
-    y: Tensor = _NoiseBiasLReLU.apply(x, noise, noise_weight, bias)
+    y: Tensor = _NoiseBiasLReLU.apply(x, noise, noise_weight, bias, _kept_type(x, bias))
     return y
 
 
@@ -36,10 +41,18 @@ def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
     x is [N, C, H, W]; scale and shift, y_s and y_b, are [N, C]; eps is added to the biased
     variance.
     """
+    on_cpu = device_type(x) == "cpu"
     if plain_operations():
-        return _adain(x, scale, shift, eps)[0]
-    y: Tensor = _AdaIN.apply(x, scale, shift, eps)[0]
+        return _adain(x, scale, shift, eps)[0] if on_cpu else _fusable_adain(x, scale, shift, eps)
+    if not on_cpu and x.is_contiguous():
+        return _adain_of_batch_norm(x, scale, shift, eps)
+    y: Tensor = (_AdaIN if on_cpu else _NarrowAdaIN).apply(x, scale, shift, eps)[0]
     return y
+
+
+def _kept_type(x: Tensor, weight: Tensor) -> torch.dtype:
+    """Type of what lies between the passes over x."""
+    return weight.dtype if device_type(x) == "cpu" else x.dtype
 
 
 def _maps(values: Tensor) -> Tensor:
@@ -59,16 +72,20 @@ def _noise_bias_lrelu(
 class _NoiseBiasLReLU(Function):
     @staticmethod
     def forward(
-        x: Tensor, noise: Tensor | None, noise_weight: Tensor | None, bias: Tensor
+        x: Tensor,
+        noise: Tensor | None,
+        noise_weight: Tensor | None,
+        bias: Tensor,
+        kept: torch.dtype,
     ) -> Tensor:
-        y = x.to(bias.dtype) + _maps(bias)
+        y = x.to(kept) + _maps(bias.to(kept))
         if noise is not None and noise_weight is not None:
             y.addcmul_(noise, _maps(noise_weight))
         return F.leaky_relu_(y, LRELU_SLOPE).to(x.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, noise, noise_weight, bias = inputs
+        _, noise, noise_weight, bias, ctx.kept = inputs
         ctx.save_for_backward(output, noise, noise_weight)
         ctx.save_for_forward(output, noise, noise_weight)
         ctx.own = bias.dtype
@@ -76,18 +93,20 @@ class _NoiseBiasLReLU(Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (g,), (y, noise, noise_weight) = grad_outputs, ctx.saved_tensors
-        by_x, by_noise, by_weight, by_bias = ctx.needs_input_grad
-        g = mask_lrelu(g, y).to(ctx.own)
+        by_x, by_noise, by_weight, by_bias, _ = ctx.needs_input_grad
+        g, own = mask_lrelu(g, y).to(ctx.kept), ctx.own
+        at_noise = g * noise.to(ctx.kept) if by_weight and noise is not None else None
         return (
             g.to(y.dtype) if by_x else None,
             (g * _maps(noise_weight)).sum_to_size(noise.shape) if by_noise else None,
-            (g * noise).sum(dim=(0, 2, 3)) if by_weight and noise is not None else None,
-            g.sum(dim=(0, 2, 3)) if by_bias else None,
+            None if at_noise is None else at_noise.sum(dim=(0, 2, 3), dtype=own),
+            g.sum(dim=(0, 2, 3), dtype=own) if by_bias else None,
+            None,
         )
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:
-        (y, noise, noise_weight), (dx, dn, dw, db) = ctx.saved_tensors, tangents
+        (y, noise, noise_weight), (dx, dn, dw, db, _) = ctx.saved_tensors, tangents
         moved = [] if dx is None else [dx]
         if dn is not None:
             moved.append(dn * _maps(noise_weight))
@@ -155,6 +174,63 @@ class _AdaIN(Function):
         if db is not None:
             moved = moved + _maps(db)
         return moved.to(x.dtype), None, None
+
+
+class _NarrowAdaIN(_AdaIN):
+    """Two passes (three in bfloat16) and five, in the type of x."""
+
+    @staticmethod
+    def forward(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, ...]:
+        var, mean = _var_mean(x, scale.dtype)
+        rstd = (var + eps).rsqrt()
+        factor = scale * rstd
+        constant = torch.addcmul(shift, mean, factor, value=-1)
+        y = torch.addcmul(_maps(constant), x, _maps(factor), out=torch.empty_like(x))
+        return y, mean, rstd
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        (g, _, _), (x, scale, mean, rstd) = grad_outputs, ctx.saved_tensors
+        if g is None or torch.is_grad_enabled():  # for a second derivative
+            return _AdaIN.backward(ctx, *grad_outputs)
+        own, pixels = scale.dtype, x.shape[2] * x.shape[3]
+        g_mean = g.mean(dim=(2, 3), dtype=own)
+        covariance = (g * x).mean(dim=(2, 3), dtype=own).addcmul_(g_mean, mean, value=-1)
+        along = covariance * rstd  # mean of g times the normalised maps
+        # factor * (g - g_mean - normalised * along), as two passes.
+        factor = scale * rstd
+        slope = factor * rstd * along
+        constant = torch.addcmul(mean * slope, factor, g_mean, value=-1)
+        by_x = torch.addcmul(_maps(constant), x, _maps(slope), value=-1, out=torch.empty_like(x))
+        by_x.addcmul_(g, _maps(factor))
+        return by_x, along * pixels, g_mean * pixels, None
+
+
+def _var_mean(x: Tensor, own: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Biased variances and means of maps, [N, C] of type `own`."""
+    if x.dtype == own:
+        return torch.var_mean(x, dim=(2, 3), correction=0)
+    # `var_mean` would round both to the type of x.
+    var = torch.empty(x.shape[:2], dtype=own, device=x.device)
+    torch.var(x, dim=(2, 3), correction=0, out=var)
+    return var, x.mean(dim=(2, 3), dtype=own)
+
+
+def _adain_of_batch_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    """The maps of a contiguous x as the channels of one image, which takes no copy there."""
+    maps, weight, bias = x.reshape(1, -1, *x.shape[2:]), scale.reshape(-1), shift.reshape(-1)
+    y: Tensor = torch.native_batch_norm(
+        maps, weight, bias, None, None, training=True, momentum=0.0, eps=eps
+    )[0]
+    return y.reshape(x.shape)
+
+
+def _fusable_adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    """One reduction, whose result one elementwise chain uses: what a compiler fuses whole."""
+    own = x.to(scale.dtype)
+    var, mean = torch.var_mean(own, dim=(2, 3), correction=0, keepdim=True)
+    y = (own - mean) * ((var + eps).rsqrt() * _maps(scale)) + _maps(shift)
+    return y.to(x.dtype)
 
 
 class Epilogue(nn.Module):

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch._prims_common import suggest_memory_format
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from stylegan.configs import Config, ScheduleConfig
+from stylegan.networks.devices import playing
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
@@ -24,10 +26,13 @@ from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 
 _META = torch.device("meta")
-_CONVOLUTION = torch.ops.aten.convolution.default
-_BACKWARD = torch.ops.aten.convolution_backward.default
+_ATEN = torch.ops.aten
+_CONVOLUTION = _ATEN.convolution.default
+_BACKWARD = _ATEN.convolution_backward.default
 # Nothing is computed, though they are no views.
-_IDLE = (torch.ops.aten._unsafe_view.default, torch.ops.aten.empty.memory_format)
+_IDLE = (_ATEN._unsafe_view.default, _ATEN.empty.memory_format)
+# These read all that they are given a first time for the statistics.
+_READING_TWICE = (_ATEN.native_batch_norm.default, _ATEN.native_batch_norm_backward.default)
 # The library that computes a convolution works on copies of what it reads and writes.
 COPIES_IN_CONVOLUTION = 2
 
@@ -36,8 +41,8 @@ class Meter(TorchDispatchMode):
     """Counts operations and the bytes of all living tensors, below autograd.
 
     Second derivatives count too; PyTorch's own `FlopCounterMode` follows modules with hooks that
-    `autograd.grad` refuses.
-
+    `autograd.grad` refuses. Convolutions without data forget the memory format; `lays_out` gives
+    their results the one that libraries choose.
     """
 
     flop: int  # Floating-point operations of products and convolutions so far
@@ -47,20 +52,22 @@ class Meter(TorchDispatchMode):
     live: int  # Bytes of the storages that were made inside and are still there
     peak: int  # Most of them at once, the working memory of convolutions included
 
-    def __init__(self, copies: int = COPIES_IN_CONVOLUTION) -> None:
+    def __init__(self, copies: int = COPIES_IN_CONVOLUTION, *, lays_out: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.copies = copies
+        self.copies, self.lays_out = copies, lays_out
         self.flop = self.moved = self.dense = self.launches = self.live = self.peak = 0
         self._storages: dict[int, weakref.ref[Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
+        if self.lays_out and func in (_CONVOLUTION, _BACKWARD):
+            out = _laid_out(out, args[:2] if func is _CONVOLUTION else args[1:3])
         tensors = [t for t in (out if isinstance(out, (tuple, list)) else [out]) if _is_tensor(t)]
         for tensor in tensors:
             self._note(tensor.untyped_storage())
-        if not func.is_view:
-            size = _bytes(args) + _bytes(tensors)
+        if not func.is_view and func is not _ATEN.empty_like.default:
+            size = _bytes(args) * (2 if func in _READING_TWICE else 1) + _bytes(tensors)
             self.moved += size
             self.dense += size if _is_dense(func, args) else 0
             self.launches += len(tensors) if func is _BACKWARD else func not in _IDLE
@@ -91,6 +98,18 @@ def _is_dense(func: Any, args: Sequence[Any]) -> bool:
         groups = args[8] if func is _CONVOLUTION else args[9]
         return bool(groups == 1)
     return func._overloadpacket in flop_registry
+
+
+def _laid_out(out: Any, operands: Sequence[Tensor]) -> Any:
+    """Results of a convolution, channels last if they are so in the images or the kernel."""
+    if all(suggest_memory_format(each) != torch.channels_last for each in operands):
+        return out
+    if _is_tensor(out):
+        return out.to(memory_format=torch.channels_last)
+    return tuple(
+        part.to(memory_format=torch.channels_last) if _is_tensor(part) and part.ndim == 4 else part
+        for part in out
+    )
 
 
 def _is_tensor(value: object) -> bool:
@@ -138,17 +157,23 @@ class Counts(NamedTuple):
 class Rehearsal:
     """Networks without data on which steps are counted, in the precision of `execution`.
 
-    Compiling is left out: what is compiled keeps no more. `copies` are those that a convolution
-    works on.
+    They compute as on a device of `device_type`. Compiling is left out: what is compiled keeps no
+    more. `copies` are those that a convolution works on.
     """
 
     def __init__(
-        self, config: Config, execution: Execution, *, copies: int = COPIES_IN_CONVOLUTION
+        self,
+        config: Config,
+        execution: Execution,
+        device_type: str = "cpu",
+        *,
+        copies: int = COPIES_IN_CONVOLUTION,
     ) -> None:
         # Mixing is rehearsed wherever it can happen.
         mixing = float(math.ceil(config.loss.style_mixing_prob))
         self._config = replace(config, loss=replace(config.loss, style_mixing_prob=mixing))
-        self._meter = Meter(copies)
+        self._device_type = device_type
+        self._meter = Meter(copies, lays_out=device_type != "cpu")
         with self._meter:
             self._state = _state_without_data(config)
         execution = replace(execution, compile=False)
@@ -187,7 +212,7 @@ class Rehearsal:
         meter = self._meter
         meter.flop = meter.moved = meter.dense = meter.launches = 0
         meter.peak = meter.live
-        with meter:
+        with meter, playing(self._device_type):
             batch = self._batch(share, lod)
             point = replace(training_point(0, self._config), lod=lod, minibatch=at_a_time)
             random = _NoNumbers(0, 0, _META)

@@ -1,0 +1,174 @@
+"""The epilogue's arithmetic for devices other than the CPU: values, passes over memory, one graph.
+
+No GPU is needed: its arithmetic runs on CPU tensors, and is counted on tensors without data.
+"""
+
+from functools import cache, partial
+
+import pytest
+import torch
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.autograd import gradcheck, gradgradcheck
+
+from benchmarks.speed import train_side
+from stylegan.networks.devices import playing
+from stylegan.networks.epilogue import adain, noise_bias_lrelu
+from stylegan.training.rehearsal import Meter
+from tests.train import golden
+
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+SHAPE = (4, 8, 16, 16)
+
+
+@pytest.fixture
+def on_cuda():
+    with playing("cuda"):
+        yield
+
+
+def inputs(shape, dtype=torch.float32, layout=torch.contiguous_format, device="cpu"):
+    """x of type `dtype`; noise, noise weight, bias, scale, shift, cotangent."""
+    N, C, H, W = shape
+    shapes = [shape, (N, 1, H, W), (C,), (C,), (N, C), (N, C), shape]
+    own = torch.float64 if dtype == torch.float64 else torch.float32
+    rng = torch.Generator().manual_seed(0)
+    if device == "cpu":
+        values = [torch.randn(each, generator=rng, dtype=own) for each in shapes]
+    else:
+        values = [torch.empty(each, dtype=own, device=device) for each in shapes]
+    for i in (0, 6):
+        values[i] = values[i].to(dtype).contiguous(memory_format=layout)
+    return [value.requires_grad_(i not in (1, 6)) for i, value in enumerate(values)]
+
+
+def layer(lrelu, normalise, x, noise, weight, bias, scale, shift):
+    return normalise(lrelu(x, noise, weight, bias), scale, shift)
+
+
+def value_and_gradients(lrelu, normalise, values):
+    *given, cotangent = values
+    y = layer(lrelu, normalise, *given)
+    wanted = [value for value in given if value.requires_grad]
+    return [y.detach(), *torch.autograd.grad(y, wanted, cotangent)]
+
+
+def exact(values):
+    """By the obvious layer in float64."""
+    wide = [value.detach().double().requires_grad_(value.requires_grad) for value in values]
+    return value_and_gradients(train_side.noise_bias_lrelu, train_side.adain, wide)
+
+
+def errors(found, expected):
+    return [
+        ((ours.double() - theirs).norm() / theirs.norm()).item()
+        for ours, theirs in zip(found, expected, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_values_and_gradients_are_those_of_the_obvious_layer(on_cuda, dtype, bound, layout):
+    values = inputs(SHAPE, dtype, layout)
+    found = value_and_gradients(noise_bias_lrelu, adain, values)
+    assert max(errors(found, exact(values))) < bound
+    for map_ in found[:2]:  # y, and the gradient by x
+        assert map_.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_bfloat16_is_as_near_as_its_rounded_input_allows(layout):
+    """The CPU rounds x and y; each of two roundings between them adds as much as that of x.
+
+    Most of it is a pixel near zero on the other side of the leaky ReLU.
+    """
+    shape = (8, 32, 32, 32)
+    values, expected = inputs(shape, torch.bfloat16, layout), exact(inputs(shape))
+    on_cpu = value_and_gradients(noise_bias_lrelu, adain, values)
+    with playing("cuda"):
+        found = value_and_gradients(noise_bias_lrelu, adain, values)
+    assert [each.dtype for each in found] == [each.dtype for each in on_cpu]
+    for ours, theirs in zip(errors(found, expected), errors(on_cpu, expected), strict=True):
+        assert ours < min(3 * theirs, 2**-4)
+    for map_ in found[:2]:
+        assert map_.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_float32_is_that_of_the_cpu(layout):
+    values = inputs(SHAPE, layout=layout)
+    expected = value_and_gradients(noise_bias_lrelu, adain, values)
+    with playing("cuda"):
+        found = value_and_gradients(noise_bias_lrelu, adain, values)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+# PyTorch's own set-up of forward mode warns about torch.jit.
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_two_derivatives_and_forward_mode(on_cuda, layout):
+    *values, _ = inputs((2, 3, 4, 2), torch.float64, layout)
+    whole = partial(layer, noise_bias_lrelu, adain)
+    assert gradcheck(whole, values, check_forward_ad=True)
+    assert gradgradcheck(whole, values)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_constant_map_normalises_to_its_shift(on_cuda, layout):
+    """Scaled by 1e4: from a mean taken off after the scale, as many roundings are left."""
+    x = torch.full((2, 3, 4, 4), 1.0).contiguous(memory_format=layout)
+    y = adain(x, torch.ones(2, 3), torch.full((2, 3), 0.5))
+    torch.testing.assert_close(y, torch.full_like(y, 0.5), rtol=0, atol=1e4 * 2**-23)
+
+
+@cache
+def passes(kind, dtype, layout):
+    """Bytes that a layer's forward and backward move, as multiples of those of its float32 map."""
+    shape = (4, 16, 256, 256)
+    values = inputs(shape, dtype, layout, device="meta")
+    counts = []
+    with playing(kind), Meter() as meter:
+        y = layer(noise_bias_lrelu, adain, *values[:-1])
+        counts.append(meter.moved)
+        torch.autograd.grad(y, [v for v in values if v.requires_grad], values[-1])
+    one = 4 * values[0].numel()
+    return counts[0] / one, (meter.moved - counts[0]) / one
+
+
+@pytest.mark.parametrize(
+    ("dtype", "layout", "forward", "backward"),
+    [
+        # Bias, noise, leaky ReLU: 6; the statistics: 1; scale and shift: 2. PyTorch has no
+        # operation that adds two products or knows a leaky ReLU of a sum.
+        (torch.float32, torch.contiguous_format, 9, 12),
+        (torch.float32, torch.channels_last, 9, 17),
+        # Halves; variance and mean are two operations.
+        (torch.bfloat16, torch.channels_last, 10 / 2, 17 / 2),
+        (torch.bfloat16, torch.contiguous_format, 9 / 2, 12 / 2),
+    ],
+)
+def test_a_layer_passes_over_its_map_so_often(dtype, layout, forward, backward):
+    found = passes("cuda", dtype, layout)
+    assert found == pytest.approx((forward, backward), rel=0.03)  # the noise comes on top
+    before = passes("cpu", dtype, layout)
+    assert all(now < once for now, once in zip(found, before, strict=True))
+
+
+# The first set-up of PyTorch's compiler warns about its own parts.
+@pytest.mark.filterwarnings("ignore")
+def test_the_generator_compiles_to_one_graph_forward_and_back(on_cuda):
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    G = golden.generator("F")
+    ws, noise = G.mapping(golden.tensor("F", "latents")).detach(), G.g.fixed_noise(2.0)
+    draw = torch.compile(G.g.at_level, backend=counter, dynamic=False, fullgraph=True)
+    results = []
+    for function in (draw, G.g.at_level):
+        G.zero_grad()
+        images = function(ws, noise, 2, None, torch.float32)
+        images.square().mean().backward()
+        gradients = [p.grad.flatten() for p in G.g.parameters() if p.grad is not None]
+        results.append([images.detach(), torch.cat(gradients)])
+    assert counter.frame_count == 1
+    torch._dynamo.reset()
+    for compiled, eager in zip(*results, strict=True):
+        assert (compiled - eager).norm() < 1e-4 * eager.norm()
