@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function, forward_ad
 
+from stylegan.networks.devices import memory_format_of
+
 LRELU_SLOPE = 0.2
 
 
@@ -206,7 +208,7 @@ class _KernelGradient(Function):
         ctx.save_for_backward(x, g)
         shape = (g.shape[1], x.shape[1], size, size)
         kernel = torch.empty(  # tells the shape
-            shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last
+            shape, dtype=x.dtype, device=x.device, memory_format=memory_format_of(x)
         )
         padding = _padding(size, stride)
         gradients: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(

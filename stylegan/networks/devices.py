@@ -25,9 +25,9 @@ def playing(device_type: str) -> Iterator[None]:
         _played.reset(token)
 
 
-def memory_format_of(weight: Tensor) -> torch.memory_format:
-    """Memory format of a kernel [out, in, K, K], which activations follow.
+def memory_format_of(x: Tensor) -> torch.memory_format:
+    """Memory format of x, which has four dimensions.
 
-    A convolution would convert those of another format.
+    Images take that of the kernels: a convolution would convert those of another.
     """
-    return torch.contiguous_format if weight.is_contiguous() else torch.channels_last
+    return torch.contiguous_format if x.is_contiguous() else torch.channels_last

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.configs import NetworkConfig
+from stylegan.networks.devices import memory_format_of
 from stylegan.networks.layers import (
     ConvLReLU,
     EqualizedConv,
@@ -115,7 +116,7 @@ class Discriminator(nn.Module):
         """
         own = self.dense1.weight.dtype
         inner = compute_type(self.dense1.weight, dtype)
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=memory_format_of(self.conv.weight))
         x = self.from_rgb[level](images.to(inner))  # [N, C, size, size]
         for lower, block in enumerate(self.blocks[level:], start=level + 1):
             x = block(x)

@@ -12,6 +12,7 @@ from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.layers import initialise, upsample_nearest
 from stylegan.networks.mapping import Mapping
 from stylegan.networks.synthesis import Synthesis, split_lod
+from stylegan_eval.engine.layout import best_format
 
 
 class Generator(nn.Module):
@@ -105,14 +106,14 @@ def build_generator(config: Config, *, seed: int) -> Generator:
     """Generator with fresh weights, a function of (config, seed) alone."""
     network = Generator(config.network, config.resolution)
     initialise(network, torch.Generator().manual_seed(seed))
-    return network.to(memory_format=torch.channels_last)
+    return network.to(memory_format=best_format(torch.device("cpu")))
 
 
 def build_discriminator(config: Config, *, seed: int) -> Discriminator:
     """Discriminator with fresh weights, a function of (config, seed) alone."""
     network = Discriminator(config.network, config.resolution)
     initialise(network, torch.Generator().manual_seed(seed))
-    return network.to(memory_format=torch.channels_last)
+    return network.to(memory_format=best_format(torch.device("cpu")))
 
 
 class _Conditional(Protocol):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.configs import NetworkConfig
+from stylegan.networks.devices import memory_format_of
 from stylegan.networks.epilogue import Epilogue
 from stylegan.networks.layers import (
     SQRT2,
@@ -51,14 +52,20 @@ class InputLayer(nn.Module):
         )
         self.epilogue = Epilogue(config, 4, "input")
 
-    def forward(self, w: Tensor, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
+    def forward(
+        self,
+        w: Tensor,
+        noise: Tensor | None,
+        dtype: torch.dtype,
+        memory_format: torch.memory_format,
+    ) -> Tensor:
         """W [N, w_dim] -> [N, C, 4, 4] of type `dtype`."""
         if self.const is not None:
             x = self.const.expand(w.shape[0], -1, -1, -1)
         else:
             assert self.dense is not None
             x = self.dense(w).reshape(-1, self.fmaps, 4, 4)
-        x = x.to(dtype).contiguous(memory_format=torch.channels_last)
+        x = x.to(dtype).contiguous(memory_format=memory_format)
         return self.epilogue(x, w, noise)
 
 
@@ -185,7 +192,10 @@ class Synthesis(nn.Module):
         own = self.input.epilogue.bias.dtype
         top = len(self.to_rgb) - 1 - level  # block drawn last
         styles = ws.unbind(1) if self.uses_styles else ws.unbind(1) * self.num_layers
-        x = self.input(styles[0], noise[0], compute_type(self.input.epilogue.bias, dtype))
+        first = self.layers[0]
+        assert isinstance(first, ConvLayer)
+        layout = memory_format_of(first.conv.weight)
+        x = self.input(styles[0], noise[0], compute_type(self.input.epilogue.bias, dtype), layout)
         x = self.layers[0](x, styles[1], noise[1])  # [N, C, 4, 4]
         previous = x
         for i in range(1, 2 * top, 2):

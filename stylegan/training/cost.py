@@ -65,10 +65,15 @@ def step_cost(
     return flop * minibatch, memory
 
 
-def phase_costs(config: Config, execution: Execution | None = None, world: int = 1) -> list[Phase]:
+def phase_costs(
+    config: Config,
+    execution: Execution | None = None,
+    world: int = 1,
+    device_type: str = "cpu",
+) -> list[Phase]:
     """Every phase of a training with its cost in each of `world` processes, in order."""
     execution = execution or Execution()
-    rehearsal = Rehearsal(config, execution)
+    rehearsal = Rehearsal(config, execution, device_type)
     runtime = Runtime(torch.device("meta"), Processes(world=world))
     costs = []
     for point, images in phase_lengths(config):
@@ -99,14 +104,19 @@ def phase_lengths(config: Config) -> Iterator[tuple[TrainingPoint, int]]:
 
 
 def micro_batches(
-    config: Config, memory_limit: int, *, execution: Execution | None = None, world: int = 1
+    config: Config,
+    memory_limit: int,
+    *,
+    execution: Execution | None = None,
+    world: int = 1,
+    device_type: str = "cpu",
 ) -> IntTable:
     """Most images of a micro-batch so that a step stays below a limit in bytes, by resolution.
 
     The table for `Execution.at_a_time`: whole groups of the minibatch deviation that divide the
     process's part of the minibatch.
     """
-    rehearsal = Rehearsal(config, execution or Execution())
+    rehearsal = Rehearsal(config, execution or Execution(), device_type)
     group = config.network.mbstd_group_size
     table: dict[int, int] = {}
     for point, _ in phase_lengths(config):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from stylegan.configs import Config, IntTable, at_resolution
 from stylegan.training.schedule import TrainingPoint, phases
+from stylegan_eval.engine.layout import Layout, layout_for, memory_format
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Precision, choice
 
@@ -73,7 +74,7 @@ def shares(
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """Precision, compilation, micro-batches and workers of steps."""
+    """Precision, compilation, layout, micro-batches and workers of steps."""
 
     # Of convolutions. Statistics, losses, penalties, weights and their updates are float32.
     precision: Precision = choice("fp32", "Precision of convolutions; the paper used fp32.")
@@ -82,6 +83,9 @@ class Execution:
         default=False,
         text="Compile the networks with torch.compile; needs a C++ compiler, or Triton on a GPU.",
         shown="no",
+    )
+    layout: Literal["auto", "channels_last", "contiguous"] = choice(
+        "auto", "Memory format of weights and activations.", shown="by device and precision"
     )
     grad_accum: int = choice(
         1, "Divide each process's part of a minibatch into K passes.", least=1, metavar="K"
@@ -98,6 +102,14 @@ class Execution:
         from stylegan_eval.engine.precision import network_dtype  # with PyTorch
 
         return network_dtype(self.precision)
+
+    def layout_on(self, device_type: str) -> Layout:
+        """Memory format of weights and activations on a device."""
+        return layout_for(device_type, self.precision) if self.layout == "auto" else self.layout
+
+    def memory_format(self, device_type: str) -> torch.memory_format:
+        """PyTorch's object for `layout_on`."""
+        return memory_format(self.layout_on(device_type))
 
     @property
     def name(self) -> str:

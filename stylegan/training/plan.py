@@ -20,6 +20,7 @@ from stylegan.training.schedule import training_points
 from stylegan.training.settings import WARMUP, RunSettings
 from stylegan.training.speed import measure_phases, trial_steps
 from stylegan_eval.engine.cache import cache_dir
+from stylegan_eval.engine.layout import best_format
 from stylegan_eval.images.files import open_images, read_batches
 from stylegan_eval.results.formatting import short_duration, size_text
 
@@ -160,7 +161,8 @@ def make_plan(
     In one process; the speeds are those of all, if the others are as fast and communication takes
     no time.
     """
-    costs = list(phases_left(phase_costs(config, execution, runtime.world), nimg))
+    device_type = runtime.device.type
+    costs = list(phases_left(phase_costs(config, execution, runtime.world, device_type), nimg))
     free_memory = available_memory(runtime.device)
     with trial_steps(config, execution, runtime) as build:
         # A process takes 1 / world of a step's operations.
@@ -196,7 +198,8 @@ def summary(
     """The same in a few lines: how, memory, length, files, warnings."""
     runtime, execution, config = plan.runtime, plan.execution, plan.config
     processes = "1 process" if runtime.world == 1 else f"{runtime.world} processes"
-    yield f"on:      {runtime.device.type}, {processes}, {execution.name}"
+    layout = execution.layout_on(runtime.device.type)
+    yield f"on:      {runtime.device.type}, {processes}, {execution.name}, {layout}"
     if not plan.phases:
         yield f"length:  nothing is left to do after {plan.nimg / 1000:g} kimg"
         return
@@ -307,8 +310,9 @@ def available_memory(device: torch.device) -> float:
 def convolution_rate(device: torch.device, seconds: float = 0.5) -> float:
     """Floating-point operations per second of a typical convolution, measured for a moment."""
     rng = torch.Generator().manual_seed(0)
-    x = torch.randn(32, 64, 32, 32, generator=rng).to(device, memory_format=torch.channels_last)
-    weight = torch.randn(64, 64, 3, 3, generator=rng).to(device, memory_format=torch.channels_last)
+    layout = best_format(device)
+    x = torch.randn(32, 64, 32, 32, generator=rng).to(device, memory_format=layout)
+    weight = torch.randn(64, 64, 3, 3, generator=rng).to(device, memory_format=layout)
     flop = 2 * x.shape[0] * 32 * 32 * weight.numel()
     # The first call chooses an algorithm.
     _wait_for(nn.functional.conv2d(x, weight, padding=1))

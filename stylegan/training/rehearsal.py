@@ -175,7 +175,8 @@ class Rehearsal:
         self._device_type = device_type
         self._meter = Meter(copies, lays_out=device_type != "cpu")
         with self._meter:
-            self._state = _state_without_data(config)
+            layout = execution.memory_format(device_type)
+            self._state = _state_without_data(config, layout)
         execution = replace(execution, compile=False)
         self._steps = Steps(self._state, self._config, Runtime(_META), execution)
 
@@ -229,10 +230,10 @@ class Rehearsal:
         return MicroBatch(share, reals, labels, torch.empty_like(labels))
 
 
-def _state_without_data(config: Config) -> TrainState:
+def _state_without_data(config: Config, layout: torch.memory_format) -> TrainState:
     with _META:
         G, D, G_ema = (
-            kind(config.network, config.resolution).to(memory_format=torch.channels_last)
+            kind(config.network, config.resolution).to(memory_format=layout)
             for kind in (Generator, Discriminator, Generator)
         )
         return TrainState.of(

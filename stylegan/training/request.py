@@ -197,7 +197,7 @@ def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
     files = run_files(config, settings, begun.nimg) if out is not None else []
     if settings.data != _NOWHERE:
         files.append(prepared_images(settings.data, settings.cache))
-    execution = settings.execution_of(config, runtime.world)
+    execution = settings.execution_of(config, runtime.world, runtime.device.type)
     plan = make_plan(config, execution, runtime, budget=settings.warmup, nimg=begun.nimg)
     yield from describe_plan(plan, files, out)
 

@@ -60,7 +60,7 @@ def fresh(config: Config, settings: RunSettings) -> Beginning:
             version=__version__,
             execution=((0, settings.execution.name),),
         ),
-        state=lambda runtime: TrainState.fresh(config, runtime, settings.seed),
+        state=lambda runtime: TrainState.fresh(config, runtime, settings.seed, settings.execution),
     )
 
 
@@ -125,7 +125,7 @@ def resumed(
         config=config,
         settings=chosen,
         provenance=provenance.going_on(nimg, chosen.execution.name),
-        state=lambda runtime: load_state(snapshot, runtime),
+        state=lambda runtime: load_state(snapshot, runtime, chosen.execution),
         nimg=nimg,
         fixed=True,
     )

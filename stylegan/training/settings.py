@@ -74,13 +74,19 @@ class RunSettings:
         """Thousands of images between checkpoints."""
         return self.snapshot_kimg or max(config.schedule.total_kimg / 20, 1.0)
 
-    def execution_of(self, config: Config, world: int) -> Execution:
+    def execution_of(self, config: Config, world: int, device_type: str) -> Execution:
         """Execution settings, with micro-batches that fit into the memory limit."""
         if self.memory_limit is None:
             return self.execution
         from stylegan.training.cost import micro_batches  # with PyTorch
 
-        table = micro_batches(config, self.memory_limit, execution=self.execution, world=world)
+        table = micro_batches(
+            config,
+            self.memory_limit,
+            execution=self.execution,
+            world=world,
+            device_type=device_type,
+        )
         return replace(self.execution, at_a_time=table)
 
 

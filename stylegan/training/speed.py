@@ -105,7 +105,7 @@ def trial_steps(
 
     def step_of(phase: Phase) -> TrialStep:
         if not trial:
-            state = TrainState.fresh(config, alone, seed=0)
+            state = TrainState.fresh(config, alone, 0, execution)
             trial.append(Steps(state, config, alone, execution))
         shares = execution.shares(phase.point, config, runtime)
         batches = [_random_batch(config, share.size, phase.point) for share in shares]

@@ -12,6 +12,7 @@ from stylegan.networks.generator import Generator, build_discriminator, build_ge
 from stylegan.runtime import Runtime, stream_seed
 from stylegan.snapshot import Provenance, ResumeState, Snapshot, check_parts
 from stylegan.training.optimizer import NUM_TERMS, Adam, Flat
+from stylegan.training.partition import Execution
 from stylegan.training.schedule import TrainingPoint, active_levels, training_point
 
 
@@ -39,10 +40,14 @@ class TrainState:
     """Images shown at the last snapshot that was due by kimg: not made for a signal, or by time."""
 
     @classmethod
-    def fresh(cls, config: Config, runtime: Runtime, seed: int) -> "TrainState":
-        """New networks, a function of (config, seed) alone."""
+    def fresh(
+        cls, config: Config, runtime: Runtime, seed: int, execution: Execution | None = None
+    ) -> "TrainState":
+        """New networks, a function of (config, seed) alone, laid out for `execution`."""
+        layout = (execution or Execution()).memory_format(runtime.device.type)
         G = build_generator(config, seed=stream_seed(seed, 1)).to(runtime.device)
         D = build_discriminator(config, seed=stream_seed(seed, 2)).to(runtime.device)
+        G, D = G.to(memory_format=layout), D.to(memory_format=layout)
         return cls.of(G, D, copy.deepcopy(G), config)
 
     @classmethod
@@ -115,11 +120,13 @@ class TrainState:
         self.lod = point.lod
 
 
-def load_state(snapshot: Snapshot, runtime: Runtime) -> TrainState:
-    """Training state of a checkpoint, on the runtime's device."""
+def load_state(
+    snapshot: Snapshot, runtime: Runtime, execution: Execution | None = None
+) -> TrainState:
+    """Training state of a checkpoint, on the runtime's device, laid out for `execution`."""
     resume = snapshot.resume
     assert resume is not None
-    state = TrainState.fresh(snapshot.config, runtime, snapshot.provenance.seed)
+    state = TrainState.fresh(snapshot.config, runtime, snapshot.provenance.seed, execution)
     load_networks(snapshot, state)
     state.optimizer_G.load_tree(resume.optimizers["G"])
     state.optimizer_D.load_tree(resume.optimizers["D"])

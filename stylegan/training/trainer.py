@@ -61,7 +61,7 @@ class Trainer:
         self._pyramid, self._provenance = pyramid, provenance
         self._offset = (pyramid.resolution // config.resolution).bit_length() - 1
         self._metrics = settings.metrics.named()
-        self._execution = settings.execution_of(config, runtime.world)
+        self._execution = settings.execution_of(config, runtime.world, runtime.device.type)
 
     def train(self, state: TrainState) -> Path:
         """Train to the end; CollapseError if it diverges, SystemExit once a signal is handled."""
@@ -123,7 +123,8 @@ class Trainer:
         if settings.warmup and start == 0:
             costs = self._estimate(log)
         else:
-            costs = phase_costs(self._config, self._execution, self._runtime.world)
+            runtime = self._runtime
+            costs = phase_costs(self._config, self._execution, runtime.world, runtime.device.type)
         progress = Progress(log, self._config, costs, start)
         stack.callback(progress.close)
         stack.enter_context(_logging_to(progress.say))

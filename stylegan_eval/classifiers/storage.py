@@ -22,6 +22,7 @@ from stylegan_eval.classifiers.dataset import MOST_ATTRIBUTES
 from stylegan_eval.classifiers.network import ClassifierNetwork, build_network
 from stylegan_eval.classifiers.official import are_official, load_official
 from stylegan_eval.engine.files import atomic_write, sha256_of
+from stylegan_eval.engine.layout import best_format
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 
@@ -58,7 +59,7 @@ def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
         _check_weights(network.state_dict(), tensors, path)
     network.load_state_dict(tensors, assign=True)
     network.eval().requires_grad_(requires_grad=False)
-    network = network.to(device).to(memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=best_format(device))
     return AttributeClassifier(
         record=record, network=network, device=device, sha256=sha256_of(path)
     )

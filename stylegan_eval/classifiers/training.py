@@ -16,6 +16,7 @@ from stylegan_eval.classifiers.classifier import (
 from stylegan_eval.classifiers.dataset import LabelledImages, read_labelled, to_float
 from stylegan_eval.classifiers.network import ClassifierNetwork, build_network
 from stylegan_eval.engine.files import PACKAGE
+from stylegan_eval.engine.layout import best_format
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.errors import UserError
@@ -55,7 +56,7 @@ def train(
     network = build_network(settings.architecture, data.resolution, len(data.names))
     network = network.to_empty(device="cpu")
     network.initialise(torch.Generator().manual_seed(settings.seed))
-    network = network.to(device).to(memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=best_format(device))
     train_on, test_on = split(len(data.images), settings.seed)
     with strict_float32(device.type):
         _fit(network, data, train_on, settings, progress=progress)
@@ -103,7 +104,7 @@ def _fit(
             x = to_float(data.images[part].to(device))  # [N, 3, R, R]
             flip = torch.from_numpy(flips.random(batch) < 0.5).to(device)
             x = torch.where(flip[:, None, None, None], x.flip(3), x)
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = x.contiguous(memory_format=best_format(device))
             loss = F.binary_cross_entropy_with_logits(network(x), data.labels[part].to(device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

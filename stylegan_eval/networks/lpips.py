@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.engine.layout import best_format
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
@@ -80,8 +81,8 @@ class PerceptualDistance:
     mark: str  # What a metric's name must say of it; empty for official LPIPS
     weights_sha256: str  # Digest of the trunk's weights file
     trunk: nn.Module
-    """Normalised images -> list of feature maps [N, C, H, W]; in channels_last. It must change
-    nothing in place: forward-mode derivatives go through it."""
+    """Normalised images -> list of feature maps [N, C, H, W]; laid out by `best_format`. It must
+    change nothing in place: forward-mode derivatives go through it."""
     roots: Sequence[Tensor]  # Square roots of the heads' weights, [C] per feature map
     device: torch.device  # Where it runs
 
@@ -99,7 +100,7 @@ class PerceptualDistance:
         Squared differences, summed over all, are the distance.
         """
         shift, scale = (images.new_tensor(c)[:, None, None] for c in (SHIFT, SCALE))
-        x = ((images - shift) / scale).contiguous(memory_format=torch.channels_last)
+        x = ((images - shift) / scale).contiguous(memory_format=best_format(self.device))
         embedded = []
         for features, root in zip(self.trunk(x), self.roots, strict=True):
             pixels = features.shape[2] * features.shape[3]
@@ -186,7 +187,7 @@ def load_lpips(weights: Path | None, device: torch.device) -> PerceptualDistance
         name=NAME,
         mark="" if sha256 == BACKBONE.sha256 else f"weights:{sha256[:8]}",
         weights_sha256=sha256,
-        trunk=trunk.to(device).to(memory_format=torch.channels_last),
+        trunk=trunk.to(device).to(memory_format=best_format(device)),
         roots=[root.to(device) for root in roots],
         device=device,
     )
@@ -264,7 +265,7 @@ def load_stlpips(name: str, device: torch.device) -> PerceptualDistance:
         name=name,
         mark=name,
         weights_sha256=_SHA256[name],
-        trunk=trunk.to(device).to(memory_format=torch.channels_last),
+        trunk=trunk.to(device).to(memory_format=best_format(device)),
         roots=[root.to(device) for root in roots],
         device=device,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from stylegan_eval.engine.layout import best_format
 from stylegan_eval.engine.precision import computing_in, network_dtype, strict_float32
 from stylegan_eval.settings.common import Precision
 
@@ -15,11 +16,11 @@ CPU_IMAGES = 8
 
 
 def place(network: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
-    """Move a network to its device, channels_last, its weights converted once and for all."""
+    """Move a network to its device; its weights are converted and laid out once and for all."""
     network = network.eval().requires_grad_(requires_grad=False)
     network = network.to(device=device, dtype=network_dtype(precision))
     # Apart from the conversion: with both in one call PyTorch keeps the old layout.
-    return network.to(memory_format=torch.channels_last)
+    return network.to(memory_format=best_format(device, precision))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,8 @@ class FeatureNetwork:
         return torch.cat(parts)
 
     def _features(self, images: Tensor) -> Tensor:
-        x = self.preprocess(images).contiguous(memory_format=torch.channels_last)
+        layout = best_format(self.device, self.precision)
+        x = self.preprocess(images).contiguous(memory_format=layout)
         features: Tensor = self.network(x.to(network_dtype(self.precision)))
         return features.float()
 

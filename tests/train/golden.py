@@ -12,6 +12,7 @@ from stylegan.configs import CONFIGS, Config
 from stylegan.formats.official import discriminator_state, generator_state
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
+from stylegan_eval.engine.layout import best_format
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ROWS = tuple(CONFIGS)
@@ -63,13 +64,13 @@ def generator(row: str, dtype: torch.dtype = torch.float32) -> Generator:
     state = generator_state(variables(row, "G"), RESOLUTION)
     state.setdefault("w_avg", network.w_avg)  # configuration A has none
     network.load_state_dict(state)
-    return network.to(dtype)
+    return network.to(dtype).to(memory_format=best_format(torch.device("cpu")))
 
 
 def discriminator(row: str, dtype: torch.dtype = torch.float32) -> Discriminator:
     network = Discriminator(small_config(row).network, RESOLUTION)
     network.load_state_dict(discriminator_state(variables(row, "D"), RESOLUTION))
-    return network.to(dtype)
+    return network.to(dtype).to(memory_format=best_format(torch.device("cpu")))
 
 
 def tensor(row: str, key: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -128,7 +128,7 @@ def test_a_plan_is_of_what_runs(name, finished, data, data64, tiny, cache, tmp_p
             assert line_of(lines, what) in log
         assert line_of(lines, "writes").split("; at most")[0] in log
     settings = read_settings(out)
-    execution = settings.execution_of(trained, world)
+    execution = settings.execution_of(trained, world, "cpu")
     per_pass = {row[1]: row[3] for row in table_of(lines)}
     for point in phases(trained):
         from stylegan.runtime import Runtime

@@ -126,7 +126,7 @@ def test_a_run_starts_with_few_lines(tiny, tmp_path):
     files = run_files(tiny, RunSettings(out=tmp_path, data=Path()))
     lines = list(summary(plan_of(tiny, measured=3, world=2), files, tmp_path))
     assert [line.split(":")[0] for line in lines] == ["on", "memory", "length", "writes"]
-    assert "cpu, 2 processes, fp32" in lines[0]
+    assert "cpu, 2 processes, fp32, channels_last" in lines[0]
     assert "at 16x16, 4 images at a time" in lines[1]
     assert "all phases were timed" in lines[2]
     assert str(tmp_path) in lines[3]

@@ -49,7 +49,8 @@ def test_a_signal_saves_and_leaves(data, cache, tmp_path, number):
 
 
 def test_dry_run_shows_the_chain_and_the_plan():
-    result = run("--config", "D", "--preset", "tiny-16", "--dry-run", "--device", "cpu")
+    options = "--config D --preset tiny-16 --dry-run --device cpu --layout contiguous"
+    result = run(*options.split())
     assert result.exit_code == 0
     for text in (
         "D  + Remove traditional input",
@@ -57,7 +58,7 @@ def test_dry_run_shows_the_chain_and_the_plan():
         "resolution: 1024 -> 16",
         "generator",
         "phases:",
-        "on:      cpu, 1 process, fp32",
+        "on:      cpu, 1 process, fp32, contiguous",
         "memory:  about",
         "for 1 kimg in 128 steps",
     ):
