@@ -108,11 +108,11 @@ CARDS = (
 
 
 def count_step(config: Config, size: int, images: int, dtype: Precision) -> Step:
-    """Count a step on meta tensors."""
+    """Count a step on meta tensors, as on a GPU."""
     from stylegan.training.partition import Execution
     from stylegan.training.rehearsal import Rehearsal
 
-    rehearsal = Rehearsal(replace(config, resolution=size), Execution(precision=dtype))
+    rehearsal = Rehearsal(replace(config, resolution=size), Execution(precision=dtype), "cuda")
     work = rehearsal.work(0.0, images)
     return Step(
         size=size,
