@@ -55,18 +55,25 @@ class Trial:
     metrics: str = ""
     kimg: float = 1.6  # growth from 8x8 to 64x64 takes 1.2
     snapshot_kimg: float = 0.03
+    device: str = "cpu"
+    options: tuple[str, ...] = ()  # Others of `stylegan-train`
     seen: Counter[str] = field(default_factory=Counter)
     _left: list[tuple[signal.Signals, str]] = field(default_factory=list)
 
     def command(self, out: Path, launcher: Sequence[str]) -> list[str]:
         """Command line that starts or continues the training in `out`."""
+        return [sys.executable, *launcher, *self.arguments(out)]
+
+    def arguments(self, out: Path) -> list[str]:
+        """Arguments of `stylegan-train` that start or continue the training in `out`."""
         options = ["--config", str(self.config()), "--seed", "7", "--workers", str(self.workers)]
         options += ["--data", str(self.data()), "--cache", str(self.folder / "cache")]
-        options += ["--snapshot-kimg", str(self.snapshot_kimg), "--device", "cpu", "--warmup", "0"]
+        options += ["--snapshot-kimg", str(self.snapshot_kimg), "--device", self.device]
+        options += ["--warmup", "0"]
         if self.metrics:
             options += ["--metrics", self.metrics, "--metrics-every", "0.4"]
             options += ["--metrics-features", "efficientnet-lite0"]
-        return [sys.executable, *launcher, *options, "--resume", "auto", "--out", str(out)]
+        return [*options, *self.options, "--resume", "auto", "--out", str(out)]
 
     def launchers(self) -> list[list[str]]:
         """Ways to start the training."""

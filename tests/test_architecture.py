@@ -32,6 +32,7 @@ COMMANDS = (
     "stylegan_eval.cli",
     "benchmarks.__main__",
     "benchmarks.plan.__main__",
+    "benchmarks.gpu_trial.__main__",
 )
 
 

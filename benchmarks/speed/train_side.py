@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import itertools
 import multiprocessing
 import resource
 import time
@@ -23,7 +24,8 @@ from stylegan.training.loop import MicroBatch, Steps, draw_cutoff, generator_los
 from stylegan.training.optimizer import ema_beta
 from stylegan.training.partition import Execution, shares
 from stylegan.training.randomness import StepRandom
-from stylegan.training.schedule import training_point
+from stylegan.training.schedule import TrainingPoint, training_point
+from stylegan.training.speed import random_batch
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.precision import computing_in
 
@@ -180,26 +182,34 @@ def _peak(device: torch.device) -> int:
 
 
 def _raw_batches(case: Case) -> Iterator[RawBatch]:
-    rng = torch.Generator().manual_seed(0)
-    shape = (case.minibatch, 3, case.resolution, case.resolution)
-    images = torch.randint(256, shape, generator=rng, dtype=torch.uint8)
-    nothing = torch.zeros(case.minibatch, 0)
-    while True:
-        yield RawBatch(images, torch.zeros(case.minibatch, dtype=torch.bool), nothing, nothing)
+    point = replace(training_point(0, case.config), lod=0.0)
+    return itertools.repeat(random_batch(case.config, case.minibatch, point))
+
+
+def prepared_step(
+    config: Config, point: TrainingPoint, runtime: Runtime, execution: Execution
+) -> Callable[[], dict[str, Tensor]]:
+    """The training loop's own step of D, of the average and of G on random images; its terms."""
+    steps = Steps(TrainState.fresh(config, runtime, 0, execution), config, runtime, execution)
+    parts = execution.shares(point, config, runtime)
+    raw = [random_batch(config, part.size, point) for part in parts]
+    if runtime.device.type == "cuda":  # as the loop's reader does: copies do not wait
+        raw = [RawBatch(*(tensor.pin_memory() for tensor in batch)) for batch in raw]
+    batches = itertools.cycle(raw)
+    steps.state.enter(point)
+
+    def step() -> dict[str, Tensor]:
+        random = StepRandom(0, steps.state.nimg, runtime.device)
+        return steps.both(point, random, parts, batches)
+
+    return step
 
 
 def fast_step(case: Case, execution: Execution) -> Callable[[], Tensor]:
-    """The training loop's own step of D, of the average and of G; returns G's loss."""
-    config, runtime = case.config, Runtime.choose(case.device)
-    steps = Steps(TrainState.fresh(config, runtime, seed=0), config, runtime, execution)
-    point = replace(training_point(0, config), lod=0.0, resolution=case.resolution)
-    parts, batches = shares(case.minibatch, 4), _raw_batches(case)
-
-    def step() -> Tensor:
-        random = StepRandom(0, steps.state.nimg, runtime.device)
-        return steps.both(point, random, parts, batches)["loss_G"]
-
-    return step
+    """`prepared_step` of a case; returns G's loss."""
+    point = replace(training_point(0, case.config), lod=0.0, resolution=case.resolution)
+    step = prepared_step(case.config, point, Runtime.choose(case.device), execution)
+    return lambda: step()["loss_G"]
 
 
 def plain_step(case: Case) -> Callable[[], Tensor]:

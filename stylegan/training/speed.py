@@ -108,7 +108,7 @@ def trial_steps(
             state = TrainState.fresh(config, alone, 0, execution)
             trial.append(Steps(state, config, alone, execution))
         shares = execution.shares(phase.point, config, runtime)
-        batches = [_random_batch(config, share.size, phase.point) for share in shares]
+        batches = [random_batch(config, share.size, phase.point) for share in shares]
 
         def step() -> None:
             if not trial:
@@ -142,7 +142,7 @@ def trial_steps(
             torch.cuda.reset_peak_memory_stats(runtime.device)
 
 
-def _random_batch(config: Config, n: int, point: TrainingPoint) -> RawBatch:
+def random_batch(config: Config, n: int, point: TrainingPoint) -> RawBatch:
     """Random images, always the same."""
     size = config.resolution >> int(point.lod)
     rng = torch.Generator().manual_seed(0)

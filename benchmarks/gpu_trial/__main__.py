@@ -1,0 +1,99 @@
+"""`python -m benchmarks.gpu_trial`: measure on a GPU what training and evaluation claim.
+
+The claims are tried in a process of their own. One that dies refutes the claim that it was trying,
+and another goes on with the next.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from benchmarks.gpu_trial import PARTS
+from benchmarks.gpu_trial.page import PAGE, write_page
+from benchmarks.gpu_trial.record import Record, summary
+from benchmarks.processes import call
+from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineCommand
+from stylegan_eval.engine.files import held
+from stylegan_eval.engine.signals import terminable
+from stylegan_eval.errors import UserError
+
+_LOG = "trial.log"
+
+
+@click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    metavar="DIR",
+    help="Folder of the trial; one that was stopped goes on where it was.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["cuda", "cpu"]),
+    default="cuda",
+    help="On a CPU everything is small, and claims on time have no verdict.",
+)
+@click.option("--gpus", type=click.IntRange(min=1), default=1, help="Of the part `processes`.")
+@click.option(
+    "--only",
+    "parts",
+    type=click.Choice(list(PARTS)),
+    multiple=True,
+    metavar="PART",
+    help=f"Try this part alone; may be repeated. Parts: {', '.join(PARTS)}.",
+)
+@click.option(
+    "--digests",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE.json",
+    help="Expected digests of random numbers.  [default: those of this checkout]",
+)
+@click.option("--here", is_flag=True, hidden=True)  # the process that tries the claims
+def main(
+    out: Path, device: str, gpus: int, parts: tuple[str, ...], digests: Path | None, *, here: bool
+) -> None:
+    """Try every claim on this machine and write DIR/index.html; exit with 1 if one is refuted.
+
+    \b
+    python -m benchmarks.gpu_trial --out trial/
+    python -m benchmarks.gpu_trial --out trial/ --only numbers --only memory
+    python -m benchmarks.gpu_trial --out small/ --device cpu
+    """
+    names = [name for name in PARTS if not parts or name in parts]
+    with terminable():
+        if here:
+            from benchmarks.gpu_trial.worker import try_parts
+
+            try_parts(names, out=out, device=device, gpus=gpus, digests=digests)
+            return
+        arguments = ["--out", os.fspath(out), "--device", device, "--gpus", str(gpus), "--here"]
+        arguments += [word for name in parts for word in ("--only", name)]
+        arguments += [] if digests is None else ["--digests", os.fspath(digests)]
+        with held(out / _LOG):
+            try:
+                _try_apart(arguments, out)
+            finally:  # stopped or not: what was measured so far
+                record = Record(out)
+                write_page(record, out)
+    findings = record.of(names)
+    click.echo(summary(findings))
+    click.echo(out / PAGE)
+    if any(each.verdict == "refuted" for each in findings):
+        raise SystemExit(EXIT_ERROR)
+
+
+def _try_apart(arguments: Sequence[str], out: Path) -> None:
+    """Try in a process of its own, and in another one after each that died."""
+    Record(out).begin(None)
+    while reason := call("benchmarks.gpu_trial", arguments, out / _LOG):
+        record = Record(out)
+        if record.running is None:
+            raise UserError(reason)
+        record.bury(reason)
+
+
+if __name__ == "__main__":
+    main()

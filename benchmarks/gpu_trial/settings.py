@@ -1,0 +1,50 @@
+"""Settings of a trial."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylegan.configs import CONFIGS, Config
+from stylegan.presets import apply_preset
+from stylegan.runtime import Runtime
+
+ROOT = Path(__file__).parents[2]  # of the checkout
+DIGESTS = Path(__file__).with_name("digests.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuTrial:
+    """Where and how claims are tried."""
+
+    out: Path  # Folder of the trial
+    device: str  # 'cuda' or 'cpu'
+    gpus: int = 1  # Processes of the part `processes`
+    digests: Path = DIGESTS  # Stored digests of random numbers
+    root: Path = ROOT  # Of the checkout whose tests hold the official numbers
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether bounds on time and on a GPU's memory count."""
+        return self.device != "cpu"
+
+    @property
+    def runtime(self) -> Runtime:
+        """Device, in one process."""
+        return Runtime.choose(self.device)
+
+    @property
+    def no_times(self) -> str:
+        """Why bounds on time say nothing here; empty on a GPU."""
+        return "" if self.on_gpu else "bounds on time are for GPUs"
+
+    @property
+    def config(self) -> Config:
+        """The paper's F on one GPU; on a CPU a small F."""
+        if self.on_gpu:
+            return apply_preset(CONFIGS["F"], "paper-ffhq-1gpu")
+        return apply_preset(CONFIGS["F"], "tiny-16")
+
+    def scratch(self, name: str) -> Path:
+        """A folder for what a part writes and leaves."""
+        folder = self.out / "scratch" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder

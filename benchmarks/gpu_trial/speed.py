@@ -1,0 +1,234 @@
+"""Speed of a step by size, precision, layout and way; blurs; kernels; a whole training."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any, Literal
+
+import torch
+
+from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
+from benchmarks.gpu_trial.settings import GpuTrial
+from benchmarks.plan.model import Amounts, size_lengths, work_of
+from benchmarks.plan.official import official_times, v100
+from benchmarks.speed.train_side import prepared_step
+from stylegan.configs import Config, at_resolution
+from stylegan.networks.layers import blur
+from stylegan.training.partition import Execution
+from stylegan.training.rehearsal import Rehearsal
+from stylegan.training.schedule import training_point
+from stylegan_eval.engine.layout import Layout, best_format
+from stylegan_eval.engine.precision import PRECISIONS, computing_in
+from stylegan_eval.settings.common import Precision
+
+Way = Literal["eager", "other layout", "compiled", "captured"]
+_COMPILED = (64, 256)  # Pixels; a program takes long to compile
+_TRACED = (32, 1024)
+# Of StyleGAN2 on eight A100s together, from 128 px in half precision: `plan.roofline` has the
+# source.
+_STYLEGAN2 = 8 * 14.57
+_NO_SLOWER = Bound(most=1.05, unit="times as long")
+
+
+def checks(trial: GpuTrial) -> Iterator[Check]:
+    """Every size; ways and precisions against the plain step in float32."""
+    sizes = [size for size, _ in size_lengths(trial.config)]
+    precisions = PRECISIONS if trial.on_gpu else ("fp32",)
+    for size in sizes:
+        for precision in precisions:
+            yield _timed(
+                trial,
+                f"a step at {size} px in {precision} takes at most what a V100 takes by the model"
+                " of its published times",
+                Bound(most=1.0, unit="times as long"),
+                partial(_of_v100, trial, size, precision),
+            )
+            for way in _ways(trial, size):
+                yield _timed(
+                    trial,
+                    f"a step at {size} px in {precision}: {_WORDS[way]}",
+                    _NO_SLOWER,
+                    partial(_of_eager, trial, size, precision, way),
+                )
+        if "bf16" in precisions:
+            yield _timed(
+                trial,
+                f"a step at {size} px in bf16 takes no longer than in fp32",
+                _NO_SLOWER,
+                partial(_of_float32, trial, size),
+            )
+        for dtype in (torch.float32, torch.bfloat16) if trial.on_gpu else (torch.float32,):
+            yield _timed(
+                trial,
+                f"the blur at {size} px in {str(dtype).removeprefix('torch.')} takes at most three"
+                " times what its bytes take",
+                Bound(most=3.0, unit="times a copy"),
+                partial(_of_copy, trial, size, dtype),
+            )
+    for size in _TRACED if trial.on_gpu else sizes[:1]:
+        yield Check(
+            claim=f"a step at {size} px launches the kernels that the trace without data counts",
+            bound=Bound(least=0.75, most=1.5, unit="times as many"),
+            measure=partial(_kernels, trial, size),
+        )
+    yield from _trainings(trial, precisions)
+
+
+_WORDS: dict[Way, str] = {
+    "other layout": "its layout takes no longer than the other",
+    "compiled": "compiled it takes no longer",
+    "captured": "captured in a CUDA graph it takes no longer",
+}
+
+
+def _timed(trial: GpuTrial, claim: str, bound: Bound, measure: Callable[[], Any]) -> Check:
+    return Check(claim=claim, bound=bound, measure=measure, no_verdict=trial.no_times)
+
+
+def _ways(trial: GpuTrial, size: int) -> Iterator[Way]:
+    yield "other layout"
+    if trial.on_gpu and size in _COMPILED:
+        yield "compiled"
+    yield "captured"
+
+
+def _trainings(trial: GpuTrial, precisions: tuple[Precision, ...]) -> Iterator[Check]:
+    (published,) = (t for t in official_times() if (t.resolution, t.gpus) == (1024, 1))
+    mean = published.seconds / published.config.schedule.total_kimg
+    for precision in precisions:
+        measure = partial(_per_kimg, trial, precision)
+        yield _timed(
+            trial,
+            f"a whole training in {precision} takes at most the seconds for 1,000 images that are"
+            " published for one V100 at 1024 px",
+            Bound(most=mean, unit="s/kimg"),
+            measure,
+        )
+        yield Check(
+            claim=f"the same in {precision} beside StyleGAN2, published for eight A100s together",
+            bound=Bound(most=_STYLEGAN2, unit="s/kimg"),
+            measure=measure,
+            no_verdict="another network: for comparison",
+        )
+
+
+def _step(trial: GpuTrial, size: int, precision: Precision, way: Way) -> Callable[[], Any]:
+    config = replace(trial.config, resolution=size)
+    point = replace(training_point(0, config), lod=0.0, resolution=size)
+    minibatch = _minibatch(trial.config, size)
+    execution = Execution(precision=precision, compile=way == "compiled")
+    if way == "other layout":
+        own = execution.layout_on(trial.runtime.device.type)
+        other: Layout = "contiguous" if own == "channels_last" else "channels_last"
+        execution = replace(execution, layout=other)
+    return prepared_step(config, replace(point, minibatch=minibatch), trial.runtime, execution)
+
+
+def _minibatch(config: Config, size: int) -> int:
+    return at_resolution(config.schedule.minibatch, size, config.schedule.minibatch_base)
+
+
+@cache
+def _seconds(trial: GpuTrial, size: int, precision: Precision, way: Way = "eager") -> float:
+    """Seconds of a step."""
+    with computing_in(precision, trial.runtime.device.type):
+        step = _step(trial, size, precision, way)
+        return seconds_of(trial, captured(trial, step) if way == "captured" else step)
+
+
+def seconds_of(trial: GpuTrial, work: Callable[[], Any]) -> float:
+    """Seconds of a call that the device works on, on average of several after the first."""
+    work()
+    _wait(trial)
+    calls, begun, budget = 0, time.perf_counter(), 1.0 if trial.on_gpu else 0.0
+    while calls < 1 or time.perf_counter() < begun + budget:
+        work()
+        calls += 1
+        if calls % 4 == 0:  # or thousands would be on their way
+            _wait(trial)
+    _wait(trial)
+    return (time.perf_counter() - begun) / calls
+
+
+def captured(trial: GpuTrial, step: Callable[[], Any]) -> Callable[[], Any]:
+    """The step as one CUDA graph, which repeats what it did when it was captured."""
+    if not trial.on_gpu:
+        raise NotTriedError("a graph is captured by CUDA")
+    side: Any = torch.cuda.Stream(trial.runtime.device)  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def _wait(trial: GpuTrial) -> None:
+    if trial.on_gpu:
+        torch.cuda.synchronize(trial.runtime.device)
+
+
+def _of_v100(trial: GpuTrial, size: int, precision: Precision) -> tuple[float, str]:
+    work, images = work_of(trial.config, size), _minibatch(trial.config, size)
+    amounts = Amounts(flop=work.flop(images), moved=work.moved(images), launches=1, exchanged=0)
+    own = _seconds(trial, size, precision)
+    return own / v100().seconds(amounts), f"{own * 1e3:.1f} ms, {images / own:,.0f} images/s"
+
+
+def _of_eager(trial: GpuTrial, size: int, precision: Precision, way: Way) -> tuple[float, str]:
+    other, own = _seconds(trial, size, precision, way), _seconds(trial, size, precision)
+    text = f"{own * 1e3:.1f} ms, {way} {other * 1e3:.1f} ms"
+    return (own / other if way == "other layout" else other / own), text
+
+
+def _of_float32(trial: GpuTrial, size: int) -> tuple[float, str]:
+    own, full = _seconds(trial, size, "bf16"), _seconds(trial, size, "fp32")
+    return own / full, f"{own * 1e3:.1f} and {full * 1e3:.1f} ms"
+
+
+def _of_copy(trial: GpuTrial, size: int, dtype: torch.dtype) -> tuple[float, str]:
+    """Time of a blur over that of a copy, which moves the same bytes."""
+    channels = trial.config.network.fmaps(size)
+    shape = (_minibatch(trial.config, size), channels, size, size)
+    x = torch.ones(shape, dtype=dtype, device=trial.runtime.device)
+    x = x.contiguous(memory_format=best_format(trial.runtime.device))
+    with torch.no_grad():
+        own, copy = seconds_of(trial, lambda: blur(x)), seconds_of(trial, x.clone)
+    return own / copy, f"{2 * x.nbytes / own / 1e9:,.0f} GB/s"
+
+
+def _kernels(trial: GpuTrial, size: int) -> tuple[float, str]:
+    """Kernels of a step by the profiler over operations of the trace; operations on a CPU."""
+    config, images = replace(trial.config, resolution=size), _minibatch(trial.config, size)
+    device = trial.runtime.device.type
+    traced = Rehearsal(config, Execution(), device).work(0.0, images).launches
+    with computing_in("fp32", device):
+        step = _step(trial, size, "fp32", "eager")
+        step()
+        found = _launched(trial, step)
+    return found / traced, f"{found:,} and {traced:,}"
+
+
+def _launched(trial: GpuTrial, step: Callable[[], Any]) -> int:
+    if not trial.on_gpu:
+        raise NotTriedError("kernels are counted by CUDA's profiler")
+    profiler = torch.profiler
+    with profiler.profile(activities=[profiler.ProfilerActivity.CUDA]) as profile:
+        step()
+        _wait(trial)
+    names = (event.name for event in profile.events() or ())
+    return sum(not name.startswith(("Memcpy", "cuda")) for name in names)
+
+
+def _per_kimg(trial: GpuTrial, precision: Precision) -> float:
+    """Seconds for 1,000 images over the phases of the whole training, fades left out."""
+    config = trial.config
+    seconds = sum(
+        images / _minibatch(config, size) * _seconds(trial, size, precision)
+        for size, images in size_lengths(config)
+    )
+    return seconds / config.schedule.total_kimg

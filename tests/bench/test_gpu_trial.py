@@ -1,0 +1,195 @@
+"""The trial of a GPU on a CPU: its claims, verdicts, exit status and page."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from benchmarks.gpu_trial import PARTS
+from benchmarks.gpu_trial.claims import Bound, Check, Finding, NotTriedError, judge
+from benchmarks.gpu_trial.discipline import Reads
+from benchmarks.gpu_trial.numbers import official
+from benchmarks.gpu_trial.page import write_page
+from benchmarks.gpu_trial.random_numbers import DRAWS, digest
+from benchmarks.gpu_trial.record import Record
+from benchmarks.gpu_trial.settings import GpuTrial
+from benchmarks.kill_trial import children_of
+from stylegan_eval.errors import UserError
+from tests import browser
+from tests.elements import Elements
+
+# Parts in which every claim that a CPU can try has a verdict there.
+TRIED = ("discipline", "numbers", "random", "resume", "memory", "processes")
+
+
+def start(out, *options):
+    command = [sys.executable, "-m", "benchmarks.gpu_trial", "--out", out, "--device", "cpu"]
+    return subprocess.Popen(
+        [*map(str, command), *options],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process, condition):
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def findings_of(out, part=None):
+    rows = Record(out).findings
+    return [row for row in rows if part in (None, row.part)]
+
+
+def test_a_trial_that_is_stopped_goes_on_and_holds_on_a_cpu(tmp_path):
+    stopped = start(tmp_path, "--gpus", "2")
+    wait_for(stopped, lambda: findings_of(tmp_path, "numbers"))
+    stopped.send_signal(signal.SIGTERM)
+    output, log = stopped.communicate()
+    assert stopped.returncode == 128 + signal.SIGTERM, log
+    before = findings_of(tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert all(row.claim in page for row in before)
+
+    finished = start(tmp_path, "--gpus", "2")
+    output, log = finished.communicate()
+    assert finished.returncode == 0, log
+    after = findings_of(tmp_path)
+    assert after[: len(before)] == before  # nothing is tried twice
+    assert {row.part for row in after} == set(PARTS)
+    assert [row for row in after if row.verdict == "refuted"] == []
+    assert all(row.why for row in after if row.verdict == "not tried")
+    assert {row.part for row in after if row.verdict == "holds"} == set(TRIED)
+    measured = {row.part for row in after if row.measured}
+    assert measured == set(PARTS)
+    assert f"{len(after)} claims: " in output
+    assert str(tmp_path / "index.html") in output
+    assert "part 9 of 9, processes" in log
+    assert "part 9 of 9, processes" in (tmp_path / "trial.log").read_text()
+
+
+def test_a_wrong_number_and_a_process_that_dies_refute_their_claims(tmp_path):
+    cpu = torch.device("cpu")
+    digests = {name: digest(draw(cpu)) for name, draw in DRAWS.items()}
+    wrong = next(iter(digests))
+    (tmp_path / "digests.json").write_text(json.dumps({**digests, wrong: "0" * 32}))
+    out = tmp_path / "trial"
+    options = ["--only", "discipline", "--only", "random"]
+    process = start(out, *options, "--digests", str(tmp_path / "digests.json"))
+    wait_for(process, lambda: (out / "results.json").exists() and Record(out).running)
+    (worker,) = children_of(process.pid)
+    os.kill(worker, signal.SIGKILL)
+    output, log = process.communicate()
+    assert process.returncode == 1, log
+    first, *others = findings_of(out)
+    assert (first.part, first.verdict) == ("discipline", "refuted")
+    assert first.why == "the process ended: ended by SIGKILL"
+    refuted = [row.claim for row in others if row.verdict == "refuted"]
+    assert refuted == [f"{wrong}: as stored"]
+    assert sum(row.verdict == "holds" for row in others) == 1 + 2 * len(digests) - 1
+    assert "2 refuted" in output
+    words = "\n".join(Elements((out / "index.html").read_text()).words)
+    assert "Refuted" in words
+    assert "1 digests differ" in words
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "verdict"),
+    [
+        (Bound(most=0.5), 0.5, "holds"),
+        (Bound(most=0.5), 0.51, "refuted"),
+        (Bound(least=0.9, most=1.1), 0.89, "refuted"),
+        (Bound(least=2), 3, "holds"),
+        (Bound(most=1), math.nan, "refuted"),
+        (Bound(least=0), math.nan, "refuted"),
+    ],
+)
+def test_a_number_is_held_against_its_bound(bound, value, verdict):
+    check = Check(claim="x", bound=bound, measure=lambda: value)
+    assert judge("numbers", check).verdict == verdict
+
+
+def test_bounds_and_numbers_read_as_text():
+    words = [str(bound) for bound in (Bound(most=3), Bound(least=52.083, unit="images/s"))]
+    assert words == ["at most 3", "at least 52.1 images/s"]
+    assert str(Bound(least=0.75, most=1.25, unit="of it")) == "0.75 to 1.25 of it"
+    assert str(Bound(least=0, most=0, unit="tensors")) == "0 tensors"
+    assert Bound(unit="GB/s").text(12345.6) == "12,346 GB/s"
+
+
+def test_what_cannot_be_tried_says_why():
+    def measure():
+        raise NotTriedError("no GPU")
+
+    finding = judge("speed", Check(claim="x", bound=Bound(most=1), measure=measure))
+    assert (finding.verdict, finding.measured, finding.why) == ("not tried", "", "no GPU")
+    beside = Check(claim="x", bound=Bound(most=1), measure=lambda: (2, "of 1"), no_verdict="why")
+    finding = judge("speed", beside)
+    assert (finding.verdict, finding.measured, finding.detail) == ("not tried", "2", "of 1")
+
+
+def test_values_that_the_host_reads_are_counted():
+    x = torch.ones(3)
+    with Reads() as reads:
+        x.sum()
+        x[0].item()
+        bool(x[1] > 0)
+    assert reads.count == 2
+
+
+def test_the_trial_needs_a_checkout(tmp_path):
+    with pytest.raises(NotTriedError, match=r"golden\.py is missing: run the trial in a checkout"):
+        official(GpuTrial(out=tmp_path, device="cpu", root=tmp_path))
+
+
+def test_findings_of_two_machines_are_not_mixed(tmp_path):
+    record = Record(tmp_path)
+    record.tried_on({"device": "cpu", "version": "1"})
+    record.add(Finding(part="speed", claim="x", bound="1"))
+    message = f"{tmp_path} holds a trial with version 1, not 2: choose another folder with --out"
+    with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
+        Record(tmp_path).tried_on({"device": "cpu", "version": "2"})
+
+
+def test_a_file_of_something_else_is_refused(tmp_path):
+    (tmp_path / "results.json").write_text('{"format": "other"}')
+    with pytest.raises(UserError, match=r"results\.json is no stylegan-gpu-trial/1"):
+        Record(tmp_path)
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """The page of a trial with a verdict of each kind, in a browser."""
+    if browser.PATH is None:
+        pytest.skip("no chromium or chrome on PATH")
+    record = Record(tmp_path)
+    record.tried_on({"device": "cpu"})
+    hostile = "<script>alert(1)</script> " + "long words about a step " * 6
+    for part in PARTS:
+        record.add(Finding(part=part, claim=f"{part} {hostile}", bound="at most 1"))
+    refuted = Finding(part="speed", claim="slow", bound="at most 1", verdict="refuted")
+    record.add(refuted)
+    write_page(record, tmp_path)
+    page = browser.Browser(tmp_path / "profile")
+    page.open(tmp_path / "index.html")
+    yield page
+    page.close()
+
+
+def test_the_page_fits_a_telephone_and_asks_for_nothing(shown, tmp_path):
+    shown.screenshot(tmp_path / "narrow.png", 390, 844)
+    assert shown.run("document.documentElement.scrollWidth") <= 390
+    assert shown.complaints == []
+    assert [url.rsplit("/", 1)[1] for url in shown.requests] == ["index.html"]
+    assert shown.run("document.querySelectorAll('section').length") == 1 + len(PARTS)
+    assert shown.run("document.querySelectorAll('#refuted + div tbody tr').length") == 1
