@@ -13,8 +13,8 @@ import torch
 import stylegan_eval as se
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
 from benchmarks.gpu_trial.settings import GpuTrial
+from benchmarks.gpu_trial.speed import on_device
 from benchmarks.speed.features import random_inception_state
-from stylegan.configs import Config
 from stylegan.networks.generator import build_generator
 from stylegan_eval.errors import UserError
 
@@ -54,17 +54,17 @@ def _weights(trial: GpuTrial) -> Path:
 
 
 @cache
-def _generator(trial: GpuTrial, device: str) -> Any:
-    return build_generator(_config(trial), seed=0).to(device)
+def _generator(trial: GpuTrial, size: int, device: str) -> Any:
+    return build_generator(replace(trial.config, resolution=size), seed=0).to(device)
 
 
-def _config(trial: GpuTrial) -> Config:
-    """Networks of the paper; on a CPU of the least size that distances are defined at."""
-    return trial.config if trial.on_gpu else replace(trial.config, resolution=32)
+def _compared(trial: GpuTrial) -> int:
+    """Pixels of the images that a CPU draws too; 32 is the least that distances take."""
+    return 256 if trial.on_gpu else 32
 
 
 def _reals(trial: GpuTrial) -> np.ndarray:
-    count, size = _count(trial), _config(trial).resolution
+    count, size = _count(trial), _compared(trial)
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
@@ -74,18 +74,16 @@ def _count(trial: GpuTrial) -> int:
 
 
 def _fid(trial: GpuTrial, device: str) -> float:
-    generator, num = _generator(trial, device), _count(trial)
+    generator, num = _generator(trial, _compared(trial), device), _count(trial)
     given = {"weights": _weights(trial), "device": device, "num": num, "batch": min(num, 16)}
     return float(se.fid(generator, _reals(trial), **given))
 
 
 def _ppl(trial: GpuTrial, device: str) -> float:
     given = {"distance": _DISTANCE, "space": "w", "sampling": "end", "crop": "none"}
-    num = _count(trial)
+    generator, num = _generator(trial, _compared(trial), device), _count(trial)
     try:
-        (result,) = se.ppl(
-            _generator(trial, device), num=num, batch=min(num, 4), device=device, **given
-        )
+        (result,) = se.ppl(generator, num=num, batch=min(num, 4), device=device, **given)
     except UserError as error:
         raise NotTriedError(str(error)) from error
     return float(result)
@@ -101,7 +99,8 @@ def _pass(trial: GpuTrial) -> int:
     """Draw images and look at them; how many."""
     num = 16 * _count(trial) if trial.on_gpu else _count(trial)
     given = {"weights": _weights(trial), "device": trial.device, "num": num}
-    se.inception_score(_generator(trial, trial.device), splits=1, **given)
+    size = trial.config.resolution if trial.on_gpu else _compared(trial)
+    se.inception_score(_generator(trial, size, trial.device), splits=1, **given)
     return num
 
 
@@ -118,11 +117,6 @@ def _idle(trial: GpuTrial) -> float:
     if not trial.on_gpu:
         raise NotTriedError("kernels are timed by CUDA's profiler")
     _pass(trial)
-    profiler = torch.profiler
     begun = time.perf_counter()
-    with profiler.profile(activities=[profiler.ProfilerActivity.CUDA]) as profile:
-        _pass(trial)
-        torch.cuda.synchronize()
-        seconds = time.perf_counter() - begun
-    busy = sum(event.time_range.elapsed_us() for event in profile.events() or ()) / 1e6
-    return max(1 - busy / seconds, 0.0)
+    busy = sum(seconds for _, seconds in on_device(partial(_pass, trial)))
+    return max(1 - busy / (time.perf_counter() - begun), 0.0)

@@ -15,12 +15,14 @@ from benchmarks.gpu_trial.settings import GpuTrial
 from benchmarks.kill_trial import Trial, everything_in
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint
 from stylegan.train import main as train_command
+from stylegan_eval.engine.signals import Terminated
 from stylegan_eval.errors import UserError
 
 _KIMG, _SNAPSHOT_KIMG = 0.16, 0.06
 # What rounding may have grown to at the end, where kernels add in no fixed order.
 _ROUNDING = 0.05
 _DETERMINISTIC = "--deterministic"
+_SIGNALLED = 128  # and the number of the signal: status of a training that a signal stopped
 
 
 def checks(trial: GpuTrial) -> Iterator[Check]:
@@ -109,5 +111,7 @@ def _count(out: Path) -> int:
 
 def _train(arguments: list[str]) -> None:
     result = CliRunner().invoke(train_command, arguments)
+    if result.exit_code > _SIGNALLED:  # the trial was stopped: the training took it for itself
+        raise Terminated(result.exit_code - _SIGNALLED)
     if result.exit_code:
         raise UserError(f"stylegan-train {' '.join(arguments)}: {result.stderr[-500:]}")

@@ -23,7 +23,7 @@ from stylegan_eval.engine.precision import PRECISIONS, computing_in
 from stylegan_eval.settings.common import Precision
 
 Way = Literal["eager", "other layout", "compiled", "captured"]
-_COMPILED = (64, 256)  # Pixels; a program takes long to compile
+_COMPILED = 256  # Pixels, in fp32 and bf16 alone: a program takes long to compile
 _TRACED = (32, 1024)
 # Of StyleGAN2 on eight A100s together, from 128 px in half precision: `plan.roofline` has the
 # source.
@@ -44,7 +44,7 @@ def checks(trial: GpuTrial) -> Iterator[Check]:
                 Bound(most=1.0, unit="times as long"),
                 partial(_of_v100, trial, size, precision),
             )
-            for way in _ways(trial, size):
+            for way in _ways(trial, size, precision):
                 yield _timed(
                     trial,
                     f"a step at {size} px in {precision}: {_WORDS[way]}",
@@ -86,9 +86,9 @@ def _timed(trial: GpuTrial, claim: str, bound: Bound, measure: Callable[[], Any]
     return Check(claim=claim, bound=bound, measure=measure, no_verdict=trial.no_times)
 
 
-def _ways(trial: GpuTrial, size: int) -> Iterator[Way]:
+def _ways(trial: GpuTrial, size: int, precision: Precision) -> Iterator[Way]:
     yield "other layout"
-    if trial.on_gpu and size in _COMPILED:
+    if trial.on_gpu and size == _COMPILED and precision != "tf32":
         yield "compiled"
     yield "captured"
 
@@ -141,7 +141,7 @@ def seconds_of(trial: GpuTrial, work: Callable[[], Any]) -> float:
     """Seconds of a call that the device works on, on average of several after the first."""
     work()
     _wait(trial)
-    calls, begun, budget = 0, time.perf_counter(), 1.0 if trial.on_gpu else 0.0
+    calls, begun, budget = 0, time.perf_counter(), 0.5 if trial.on_gpu else 0.0
     while calls < 1 or time.perf_counter() < begun + budget:
         work()
         calls += 1
@@ -216,12 +216,18 @@ def _kernels(trial: GpuTrial, size: int) -> tuple[float, str]:
 def _launched(trial: GpuTrial, step: Callable[[], Any]) -> int:
     if not trial.on_gpu:
         raise NotTriedError("kernels are counted by CUDA's profiler")
+    return sum(not name.startswith(("Memcpy", "Memset")) for name, _ in on_device(step))
+
+
+def on_device(work: Callable[[], Any]) -> list[tuple[str, float]]:
+    """Name and seconds of all that a GPU does for a call."""
     profiler = torch.profiler
     with profiler.profile(activities=[profiler.ProfilerActivity.CUDA]) as profile:
-        step()
-        _wait(trial)
-    names = (event.name for event in profile.events() or ())
-    return sum(not name.startswith(("Memcpy", "cuda")) for name in names)
+        work()
+        torch.cuda.synchronize()
+    cuda = torch._C._autograd.DeviceType.CUDA
+    events = [event for event in profile.events() or () if event.device_type == cuda]
+    return [(event.name, event.time_range.elapsed_us() / 1e6) for event in events]
 
 
 def _per_kimg(trial: GpuTrial, precision: Precision) -> float:
