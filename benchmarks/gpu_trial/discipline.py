@@ -16,7 +16,6 @@ from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.training.partition import Execution
 from stylegan.training.schedule import training_point
-from stylegan_eval.engine.precision import computing_in
 from stylegan_eval.settings.common import Precision
 
 _READ = torch.ops.aten._local_scalar_dense.default
@@ -43,7 +42,7 @@ def _reads(trial: GpuTrial, row: str, lod: float, precision: Precision) -> float
     size = config.resolution >> int(lod)
     point = replace(training_point(0, config), lod=lod, resolution=size)
     execution = Execution(precision=precision, grad_accum=2)
-    with computing_in(precision, trial.runtime.device.type):
+    with trial.computing(precision):
         step = prepared_step(config, point, trial.runtime, execution)
         step()  # loads libraries, chooses kernels
         with _refusing_waits(trial), Reads() as reads:

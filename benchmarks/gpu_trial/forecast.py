@@ -18,7 +18,6 @@ from stylegan.training.partition import Execution
 from stylegan.training.plan import make_plan
 from stylegan.training.settings import WARMUP
 from stylegan.training.state import TrainState
-from stylegan_eval.engine.precision import computing_in
 from stylegan_eval.settings.common import Precision
 
 
@@ -47,7 +46,7 @@ def _of_forecast(trial: GpuTrial, precision: Precision) -> tuple[float, str]:
     forecast = make_plan(config, execution, runtime, budget=budget).seconds
     state = TrainState.fresh(config, runtime, seed=0)
     begun = time.perf_counter()
-    with computing_in(precision, runtime.device.type):
+    with trial.computing(precision):
         train(state, reals, config, seed=0, runtime=runtime, execution=execution)
         if trial.on_gpu:
             torch.cuda.synchronize(runtime.device)

@@ -76,7 +76,10 @@ def _of_plan(trial: GpuTrial, execution: Execution, number: int) -> tuple[float,
 
 def _peak_on_gpu(trial: GpuTrial, execution: Execution, phase: Phase) -> int:
     runtime = trial.runtime
-    with trial_steps(trial.config, execution, runtime) as build:
+    with (
+        trial.computing(execution.precision),
+        trial_steps(trial.config, execution, runtime) as build,
+    ):
         step = build(phase)
         torch.cuda.reset_peak_memory_stats(runtime.device)
         step()
@@ -136,7 +139,7 @@ def _without_words(trial: GpuTrial) -> tuple[float, str]:
     _needs_gpu(trial)
     folder = trial.scratch("memory")
     config = apply_preset(CONFIGS["F"], "demo-64")
-    schedule = replace(config.schedule, minibatch_base=192, initial_resolution=64)
+    schedule = replace(config.schedule, minibatch_base=192, initial_resolution=64, total_kimg=1.0)
     (folder / "config.json").write_text(config_text(replace(config, schedule=schedule)))
     arguments = Trial(folder, device=trial.device).arguments(folder / "run")
     with _limited(trial, torch.cuda.memory_reserved() + _TIGHT):

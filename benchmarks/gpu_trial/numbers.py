@@ -15,7 +15,6 @@ from torch import Tensor
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
 from benchmarks.gpu_trial.settings import GpuTrial
 from stylegan.networks.layers import mean_pool, upsample_nearest
-from stylegan_eval.engine.precision import computing_in
 from stylegan_eval.settings.common import Precision
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -70,7 +69,7 @@ Differences = Callable[[Any, str, str, str], Iterator[float]]
 
 def _worst(trial: GpuTrial, differences: Differences, row: str, dtype: str) -> float:
     golden = official(trial)
-    with computing_in("fp32", trial.runtime.device.type):
+    with trial.computing():
         return max(differences(golden, row, dtype, trial.device))
 
 
@@ -141,13 +140,11 @@ def _layouts(trial: GpuTrial, row: str) -> float:
 
 def _precision(trial: GpuTrial, row: str, precision: Precision) -> float:
     """Largest relative difference of what a step gives, as a multiple of its bound."""
-    if precision == "tf32" and not trial.on_gpu:
-        raise NotTriedError("tf32 needs CUDA")
     golden, exact = official(trial), torch.float64
-    reference: Mapping[str, Tensor] = golden.step_outputs(row, 0.5, exact, exact)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    with computing_in(precision, trial.runtime.device.type):
+    with trial.computing(precision):
         found = golden.step_outputs(row, 0.5, dtype, device=trial.device)
+    reference: Mapping[str, Tensor] = golden.step_outputs(row, 0.5, exact, exact)
     return max(
         float((found[key].double() - value).norm() / value.norm())
         / (golden.BFLOAT16_BOUNDS[key] * _SHARES[precision])

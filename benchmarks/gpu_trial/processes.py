@@ -17,7 +17,6 @@ from benchmarks.gpu_trial.ranks import Ranks
 from benchmarks.gpu_trial.settings import ROOT, GpuTrial
 from benchmarks.kill_trial import children_of, descendants, is_alive
 from benchmarks.plan.official import official_times
-from stylegan_eval.engine.precision import computing_in
 from stylegan_eval.errors import UserError
 
 _PATIENCE = 300.0  # seconds for the processes to meet and to measure
@@ -106,14 +105,14 @@ def _gradients(trial: GpuTrial) -> float:
     _result(trial)
     path = trial.scratch(f"processes-{trial.gpus}") / _MEASURED
     found = torch.load(path.with_suffix(".pt"), weights_only=True)
-    with computing_in("fp32", trial.runtime.device.type):
+    with trial.computing():
         own = _alone(trial).gradients()
     return max(float((found[key] - own[key]).abs().max() / own[key].abs().max()) for key in own)
 
 
 def _scaling(trial: GpuTrial) -> tuple[float, str]:
     several = _result(trial)["img_per_s"]
-    with computing_in("fp32", trial.runtime.device.type):
+    with trial.computing():
         one = _alone(trial).img_per_s()
     return several / one, f"{several:.1f} and {one:.1f} images/s"
 

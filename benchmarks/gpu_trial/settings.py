@@ -1,11 +1,16 @@
 """Settings of a trial."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.gpu_trial.claims import NotTriedError
 from stylegan.configs import CONFIGS, Config
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
+from stylegan_eval.engine.precision import check_precision, computing_in
+from stylegan_eval.errors import UserError
+from stylegan_eval.settings.common import Precision
 
 ROOT = Path(__file__).parents[2]  # of the checkout
 DIGESTS = Path(__file__).with_name("digests.json")
@@ -42,6 +47,15 @@ class GpuTrial:
         if self.on_gpu:
             return apply_preset(CONFIGS["F"], "paper-ffhq-1gpu")
         return apply_preset(CONFIGS["F"], "tiny-16")
+
+    def computing(self, precision: Precision = "fp32") -> AbstractContextManager[None]:
+        """Compute in this precision inside the block; NotTriedError where the device cannot."""
+        device_type = self.runtime.device.type
+        try:
+            check_precision(precision, device_type)
+        except UserError as error:
+            raise NotTriedError(str(error)) from error
+        return computing_in(precision, device_type)
 
     def scratch(self, name: str) -> Path:
         """A folder for what a part writes and leaves."""

@@ -19,7 +19,7 @@ from stylegan.training.partition import Execution
 from stylegan.training.rehearsal import Rehearsal
 from stylegan.training.schedule import training_point
 from stylegan_eval.engine.layout import Layout, best_format
-from stylegan_eval.engine.precision import PRECISIONS, computing_in
+from stylegan_eval.engine.precision import PRECISIONS
 from stylegan_eval.settings.common import Precision
 
 Way = Literal["eager", "other layout", "compiled", "captured"]
@@ -132,7 +132,7 @@ def _minibatch(config: Config, size: int) -> int:
 @cache
 def _seconds(trial: GpuTrial, size: int, precision: Precision, way: Way = "eager") -> float:
     """Seconds of a step."""
-    with computing_in(precision, trial.runtime.device.type):
+    with trial.computing(precision):
         step = _step(trial, size, precision, way)
         return seconds_of(trial, captured(trial, step) if way == "captured" else step)
 
@@ -206,7 +206,7 @@ def _kernels(trial: GpuTrial, size: int) -> tuple[float, str]:
     config, images = replace(trial.config, resolution=size), _minibatch(trial.config, size)
     device = trial.runtime.device.type
     traced = Rehearsal(config, Execution(), device).work(0.0, images).launches
-    with computing_in("fp32", device):
+    with trial.computing():
         step = _step(trial, size, "fp32", "eager")
         step()
         found = _launched(trial, step)

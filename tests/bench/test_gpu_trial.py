@@ -22,6 +22,7 @@ from benchmarks.gpu_trial.record import Record
 from benchmarks.gpu_trial.settings import GpuTrial
 from benchmarks.kill_trial import children_of
 from stylegan_eval.errors import UserError
+from stylegan_eval.plugins import resolve
 from tests import browser
 from tests.elements import Elements
 
@@ -145,6 +146,20 @@ def test_values_that_the_host_reads_are_counted():
         x[0].item()
         bool(x[1] > 0)
     assert reads.count == 2
+
+
+def test_claims_about_a_gpu_are_told_apart_and_cover_sizes_and_precisions(tmp_path):
+    trial = GpuTrial(out=tmp_path, device="cuda", gpus=2)
+    claims = {name: [each.claim for each in resolve(PARTS[name].place)(trial)] for name in PARTS}
+    for found in claims.values():
+        assert len(set(found)) == len(found) > 0
+        assert all(claim == " ".join(claim.split()) for claim in found)
+    for precision in ("fp32", "tf32", "bf16"):
+        for size in (8, 16, 32, 64, 128, 256, 512, 1024):
+            step = f"a step at {size} px in {precision}"
+            assert sum(claim.startswith(step) for claim in claims["speed"]) >= 3
+        assert any(f" in {precision} wait " in claim for claim in claims["discipline"])
+        assert any(f" in {precision} is near " in claim for claim in claims["numbers"])
 
 
 def test_the_trial_needs_a_checkout(tmp_path):
