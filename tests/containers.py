@@ -30,6 +30,8 @@ exec chroot {root} {command}
 
 def namespaces() -> bool:
     """Whether this process may mount, and start process 1 of a namespace."""
+    if shutil.which("unshare") is None:
+        return False
     test = [*NEW, "sh", "-c", "mount -t tmpfs none /mnt && ip link set lo up"]
     return subprocess.run(test, capture_output=True, check=False).returncode == 0
 

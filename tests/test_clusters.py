@@ -6,7 +6,6 @@ With processes on nodes that are host names and loopback addresses in a network 
 import os
 import shlex
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -16,18 +15,14 @@ import pytest
 from benchmarks.kill_trial import descendants
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
 from stylegan.datasets.archive import write_archive
+from tests.containers import namespaces
 from tests.documents import block, indented, smaller
 from tests.slurm import Queue, signal_before_end
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "clusters.md"
-_PROBE = ["unshare", "--net", "--mount", "--uts", "sh", "-c"]
-_PROBE += ["ip link set lo up && mount --bind /dev/null /etc/hosts"]
 
-pytestmark = pytest.mark.skipif(
-    subprocess.run(_PROBE, capture_output=True).returncode != 0,
-    reason="no namespaces, or no root, here",
-)
+pytestmark = pytest.mark.skipif(not namespaces(), reason="no namespaces, or no root, here")
 
 
 @pytest.fixture
