@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-from stylegan_eval.engine.processes import Processes, all_alive, processes_from_environment
+from stylegan_eval.engine.processes import Processes, processes_from_environment
 from stylegan_eval.generators.loading import device_of_process, pick_device
 
 
@@ -51,18 +50,11 @@ class Runtime:
 
     def add_up(self, vector: Tensor) -> None:
         """Replace `vector` by its sum over all processes."""
-        if self.world > 1:
-            with all_alive():
-                dist.all_reduce(vector)
+        self.processes.add_up(vector)
 
     def any(self, *, here: bool) -> bool:
         """Whether it holds in any process. Goes past the GPU, which is not waited for."""
-        if self.world == 1:
-            return here
-        votes = torch.tensor(int(here))
-        with all_alive():
-            dist.all_reduce(votes, op=dist.ReduceOp.MAX)
-        return bool(votes.item())
+        return self.processes.any(here=here)
 
 
 def stream_seed(*key: int) -> int:

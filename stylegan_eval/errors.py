@@ -28,6 +28,10 @@ class UndefinedMetricError(UserError):
     """A metric that is not defined for these images; `stylegan-eval all` leaves it out."""
 
 
+class ProcessEndedError(UserError):
+    """Another process has ended, or hangs: nothing that needs all of them can go on."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is full, on a GPU or on a CPU."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:

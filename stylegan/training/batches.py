@@ -3,11 +3,12 @@
 import errno
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from multiprocessing.connection import wait
@@ -25,6 +26,7 @@ from stylegan.datasets.survey import survey
 from stylegan.runtime import Runtime
 from stylegan.training.partition import Execution
 from stylegan.training.schedule import training_points
+from stylegan_eval.engine.cache import cache_dir
 from stylegan_eval.engine.signals import STOP_SIGNALS
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.content import content_digest
@@ -74,13 +76,35 @@ def look_at(path: Path, cache: Path | None = None) -> RealSet:
 
 
 def open_together(data: Path, cache: Path | None, runtime: Runtime) -> Pyramid:
-    """Open the images in all processes; the first prepares them while the others wait."""
-    if not runtime.is_first:
+    """Open the images in all processes; one of each cache prepares them while the others wait."""
+    shared = _is_cache_of_first(cache, runtime)
+    prepares = runtime.is_first or (runtime.processes.local_rank == 0 and not shared)
+    if not prepares:
         runtime.processes.wait()
-    pyramid = open_pyramid(data, cache=cache, progress=runtime.is_first)
-    if runtime.is_first:
+    with runtime.processes.doing("prepares the images" if prepares else "opens the images"):
+        pyramid = open_pyramid(data, cache=cache, progress=runtime.is_first)
+    if prepares:
         runtime.processes.wait()
     return pyramid
+
+
+def _is_cache_of_first(cache: Path | None, runtime: Runtime) -> bool:
+    """Whether this process sees the cache of the first one, which may be on another machine."""
+    if runtime.world == 1:
+        return True
+    folder = cache or cache_dir()
+    mark = folder / runtime.processes.of_first(f".stylegan-shared-{os.urandom(6).hex()}")
+    if runtime.is_first:
+        with suppress(OSError):  # `open_pyramid` says what is wrong with it
+            folder.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+    runtime.processes.wait()
+    seen = mark.exists()
+    runtime.processes.wait()
+    if runtime.is_first:
+        with suppress(OSError):
+            mark.unlink(missing_ok=True)
+    return seen
 
 
 class RealImages(Protocol):

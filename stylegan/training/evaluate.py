@@ -20,12 +20,11 @@ from stylegan_eval.engine.files import atomic_write, copy_file
 from stylegan_eval.engine.json_lines import append_rows, drop_rows_after, read_rows
 from stylegan_eval.engine.processes import (
     FailedTogetherError,
-    ProcessEndedError,
     Processes,
     processes_from_environment,
 )
 from stylegan_eval.engine.untrusted import parsing
-from stylegan_eval.errors import UserError, is_out_of_memory
+from stylegan_eval.errors import ProcessEndedError, UserError, is_out_of_memory
 from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics import METRICS
 from stylegan_eval.metrics.image_metrics import evaluate_each

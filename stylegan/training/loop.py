@@ -72,7 +72,8 @@ def train(
             terms: dict[str, Tensor] = {}
             for _ in range(config.schedule.minibatch_repeats):
                 random = StepRandom(seed, state.nimg, runtime.device)
-                terms |= steps.both(point, random, shares, batches)
+                with runtime.processes.doing(f"kimg {state.nimg / 1000:.1f}", step=True):
+                    terms |= steps.both(point, random, shares, batches)
             for hook in hooks:
                 hook(state, point, terms)
             if runtime.any(here=should_stop()):

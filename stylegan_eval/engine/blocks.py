@@ -157,7 +157,9 @@ class Run:
         with progress_bar(desc=label, total=total, initial=done, unit=unit, shown=shown) as bar:
             for block, path in mine:
                 if not path.exists():
-                    _save_block(path, compute(block, bar.update))
+                    what = f"{label}: {unit} {block.start} to {block.stop - 1}"
+                    with self.processes.doing(what):
+                        _save_block(path, compute(block, bar.update))
         self.processes.gather(paths)
 
         def read(number: int) -> dict[str, NDArray[Any]]:

@@ -11,26 +11,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from stylegan_eval.engine.files import atomic_write
+from stylegan_eval.engine.heartbeat import Heartbeat, patience
 from stylegan_eval.engine.signals import end_with_parent
-from stylegan_eval.errors import UserError
+from stylegan_eval.errors import ProcessEndedError, UserError
 
 Item = TypeVar("Item")
 PROCESS_ENDED = "another process has ended: its own message says why"
-# Ranks wait for the slowest block, which on a CPU may take hours.
-_PATIENCE = timedelta(days=7)
+# Gloo's own limit where the slowest block is waited for: there heartbeats are watched.
+_ENDLESS = timedelta(days=7)
+# What is exchanged once all are there, and sums on GPUs, have so many times the heartbeats'
+# patience: these say more of who hangs, so they speak first.
+_EXCHANGE = 2.0
 # A container may start that much later than another; a launcher that is gone is noticed then.
 _TO_MEET = timedelta(minutes=10)
-
-
-class ProcessEndedError(UserError):
-    """Another process has ended: nothing that needs all of them can go on."""
 
 
 class FailedTogetherError(UserError):
@@ -56,17 +57,25 @@ class Processes:
 
     def wait(self) -> None:
         """Wait for all; FailedTogetherError where one failed in `failing_together` instead."""
-        if self._any(failed=False):
+        if self.any(here=False):
             raise FailedTogetherError("another process failed")
 
-    def _any(self, *, failed: bool) -> bool:
-        """Wait for all processes; whether any of them comes because it failed."""
+    def any(self, *, here: bool) -> bool:
+        """Wait for all processes; whether it holds in any. No GPU is waited for."""
         if self.world == 1:
-            return failed
-        votes = torch.tensor(int(failed))
-        with all_alive():
-            dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+            return here
+        votes = torch.tensor(int(here))
+        _reduce(votes, dist.ReduceOp.MAX)
         return bool(votes.item())
+
+    def add_up(self, vector: torch.Tensor) -> None:
+        """Replace `vector` by its sum over all processes."""
+        if self.world > 1:
+            _reduce(vector, dist.ReduceOp.SUM)
+
+    def doing(self, what: str, *, step: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Tell the others what the block does; a `step` is one that all processes take alike."""
+        return _JOINED[0].heartbeat.doing(what, step=step) if _JOINED else contextlib.nullcontext()
 
     @contextlib.contextmanager
     def failing_together(self) -> Iterator[None]:
@@ -80,7 +89,7 @@ class Processes:
         except (ProcessEndedError, FailedTogetherError):
             raise
         except Exception:
-            self._any(failed=True)
+            self.any(here=True)
             raise
         self.wait()
 
@@ -128,6 +137,38 @@ class Processes:
         with all_alive():
             dist.all_gather_object(values, value)
         return values
+
+
+class _Joined(NamedTuple):
+    heartbeat: Heartbeat
+    patient: dist.ProcessGroup  # in which the slowest process is waited for
+
+
+_JOINED: list[_Joined] = []  # one, where this process has joined others
+
+
+def _reduce(tensor: torch.Tensor, op: dist.ReduceOp.RedOpType) -> None:
+    """Combine a tensor with those of all processes, in place; on a CPU, watch who is waited for."""
+    with all_alive():
+        if tensor.is_cuda or not _JOINED:
+            dist.all_reduce(tensor, op=op)
+            return
+        heartbeat, patient = _JOINED[0]
+        work = dist.all_reduce(tensor, op=op, group=patient, async_op=True)
+        with heartbeat.waiting() as watch:
+            while not _is_done(work, heartbeat.interval):
+                watch.look()
+
+
+def _is_done(work: dist.Work, seconds: float) -> bool:
+    """Whether work is done within so many seconds; RuntimeError if it failed."""
+    try:
+        work.wait(timedelta(seconds=seconds))
+    except RuntimeError:
+        if work.is_completed():
+            raise
+        return False
+    return True
 
 
 def _send(data: bytes) -> None:
@@ -187,13 +228,26 @@ def processes_from_environment(backend: str = "gloo") -> Processes:
 
 def _meet(backend: str) -> None:
     """Join the group; who started this process, or the first one, keeps the list of members."""
+    limit = max(_TO_MEET, timedelta(seconds=_EXCHANGE * patience()))
     try:
         store, rank, world = next(rendezvous("env://", timeout=_TO_MEET))
+        heartbeat = Heartbeat(_own_connection(), rank, world, patience())
+        heartbeat.start()
     except (RuntimeError, ValueError) as error:
         where = ":".join(os.environ.get(name, "?") for name in ("MASTER_ADDR", "MASTER_PORT"))
         raise UserError(
             f"the other processes cannot be reached at {where} ({str(error).splitlines()[0]:.120}):"
             " the launcher has ended, or MASTER_ADDR and MASTER_PORT are not the first machine's"
         ) from error
-    store.set_timeout(_PATIENCE)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_PATIENCE)
+    store.set_timeout(limit)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=limit)
+    patient = dist.new_group(backend="gloo", timeout=_ENDLESS)
+    heartbeat.read()  # all have sent one by now
+    _JOINED.append(_Joined(heartbeat, cast(dist.ProcessGroup, patient)))
+
+
+def _own_connection() -> Store:
+    """Connect to the store: a connection answers one thread at a time."""
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=_ENDLESS)
+    return PrefixStore(f"heartbeat/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
