@@ -26,7 +26,7 @@ from stylegan.network_file import is_network, is_safetensors, read_network
 from stylegan.networks.generator import DrawsLabels, GeneratorAtLod
 from stylegan.snapshot import Snapshot, load_generator, load_labels
 from stylegan_eval.engine.files import sha256_of
-from stylegan_eval.engine.protocols import LoadedGenerator
+from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.errors import UserError
 from stylegan_eval.pickles.torch_files import is_torch_legacy
 
@@ -107,10 +107,17 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
         return None
     _, snapshot = open_networks(path)
     config = snapshot.config
-    grown_to = GeneratorAtLod(load_generator(snapshot, device), snapshot.lod)
     conditional = config.network.label_size > 0
+    network, lod = load_generator(snapshot, device), snapshot.lod
+    labels = load_labels(snapshot) if conditional else None
+
+    def in_type(dtype: torch.dtype) -> ImageGenerator:  # holds no more than it needs
+        grown_to = GeneratorAtLod(network, lod, dtype)
+        return grown_to if labels is None else DrawsLabels(grown_to, labels)
+
     return LoadedGenerator(
-        generator=DrawsLabels(grown_to, load_labels(snapshot)) if conditional else grown_to,
+        generator=in_type(torch.float32),
+        in_type=in_type,
         smooth=not conditional,
         maps=config.network.mapping_layers > 0,
         description=snapshot.description,

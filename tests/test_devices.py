@@ -1,12 +1,18 @@
 """Which GPU a process takes, with a simulated CUDA interface."""
 
+from dataclasses import dataclass, field
+
+import numpy as np
 import pytest
 import torch
 
+from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.precision import check_precision
 from stylegan_eval.engine.processes import Processes
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import device_name, device_of_process
+from stylegan_eval.images.files import open_images
+from stylegan_eval.metrics.image_pass import FileImages, collect
 
 
 @pytest.fixture
@@ -64,6 +70,45 @@ def test_a_gpu_that_cannot_compute_in_a_precision_is_named(machine, precision):
     check_precision("fp32", "cuda")
     machine("NVIDIA A100", (8, 0))
     check_precision(precision, "cuda")
+
+
+@dataclass
+class Shown:
+    """Keeps what it is shown."""
+
+    num: int
+    name: str = "shown"
+    identity: str = "all"
+    images: list = field(default_factory=list)
+
+    def begin(self):
+        return self
+
+    def add(self, samples):
+        self.images.append(samples.images)
+
+    def arrays(self):
+        return {"images": torch.cat(self.images).numpy()}
+
+
+@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+def test_images_of_files_are_put_into_page_locked_memory_for_a_gpu(kind, tmp_path, monkeypatch):
+    locked = []
+
+    def pin_memory(tensor):
+        locked.append(tensor.clone())
+        return locked[-1]
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    expected = np.arange(5 * 3 * 8 * 8, dtype=np.uint8).reshape(5, 3, 8, 8)
+    np.save(tmp_path / "images.npy", expected)
+    with open_images(tmp_path / "images.npy") as files:
+        source = FileImages(files=files, indices=range(5), mirror=False, seed=0, batch=2)
+        shown, run = Shown(5), Run(device=torch.device(kind), folder=tmp_path / "work")
+        [block] = collect(source, [shown], {"images": kind}, run, "images")["shown"]
+    assert np.array_equal(block["images"], expected)
+    assert len(locked) == (3 if kind == "cuda" else 0)
+    assert all(any(image is each for each in locked) for image in shown.images if locked)
 
 
 def test_unfinished_work_is_of_a_model_of_gpu(machine):

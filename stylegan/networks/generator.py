@@ -85,9 +85,12 @@ class GeneratorAtLod:
     So does the official code, whose networks remember the lod they were trained to.
     """
 
-    def __init__(self, generator: Generator, lod: float) -> None:
+    def __init__(
+        self, generator: Generator, lod: float, dtype: torch.dtype = torch.float32
+    ) -> None:
         self.original = generator
         self.lod = lod
+        self.dtype = dtype  # of convolutions
         self.z_dim = generator.z_dim
         self.resolution = generator.resolution
         self.noise_shapes = generator.g.noise_shapes(lod)
@@ -99,7 +102,8 @@ class GeneratorAtLod:
     def synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
         """Draw images [N, C, resolution, resolution]."""
         level, _ = split_lod(self.lod, self.resolution)
-        return upsample_nearest(self.original.synthesis(ws, noise, self.lod), 1 << level)
+        images = self.original.synthesis(ws, noise, self.lod, dtype=self.dtype)
+        return upsample_nearest(images, 1 << level)
 
 
 def build_generator(config: Config, *, seed: int) -> Generator:

@@ -1,6 +1,6 @@
 """Interfaces of generators and feature networks, as metrics use them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -85,5 +85,7 @@ class LoadedGenerator:
     impure: str = ""
     """Why an image is no function of its latent and noise, and what to do; empty where it is
     one."""
+    in_type: Callable[[torch.dtype], ImageGenerator] | None = None
+    """The generator with its convolutions in another type; None where it cannot."""
     details: Mapping[str, str] = field(default_factory=dict)
     """Further settings of its images, for results and the key of unfinished work."""

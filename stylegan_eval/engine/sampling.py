@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.precision import computing_in
 from stylegan_eval.engine.protocols import ImageGenerator
 from stylegan_eval.errors import UserError
+from stylegan_eval.settings.common import Precision
 
 
 class Stream(IntEnum):
@@ -99,21 +100,42 @@ def to_uint8(images: Tensor) -> Tensor:
 
     As `convert_images_to_uint8` in dnnlib/tflib/tfutil.py of the official StyleGAN.
     """
-    if not bool(torch.isfinite(images).all()):
-        raise UserError("the generator produced NaN or infinite pixels: training has diverged")
+    check_finite(torch.isfinite(images).all())
+    return quantised(images)
+
+
+def quantised(images: Tensor) -> Tensor:
+    """`to_uint8` without its check, which waits for the device."""
     # Cast to uint8 drops the fraction, which is floor for what clamp leaves.
     return (images.float() * 127.5 + 128).clamp_(0, 255).to(torch.uint8)
 
 
+def check_finite(finite: Tensor) -> None:
+    """Refuse pixels that are not finite; `finite` is a scalar, for which the device is waited."""
+    if not bool(finite):
+        raise UserError("the generator produced NaN or infinite pixels: training has diverged")
+
+
+def on_device(values: Tensor, device: torch.device) -> Tensor:
+    """Copy values to a device without waiting for it: from page-locked memory for CUDA."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
 def draw(
-    generator: ImageGenerator, seed: int, indices: Sequence[int], device: torch.device
+    generator: ImageGenerator,
+    seed: int,
+    indices: Sequence[int],
+    device: torch.device,
+    precision: Precision = "fp32",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draw the images with these indices, in strict float32, without gradients.
+    """Draw the images with these indices, without gradients.
 
     Returns z [n, z_dim], ws [n, L, w_dim], images [n, 3, R, R] in about [-1, 1], not clamped.
     """
-    with torch.inference_mode(), strict_float32(device.type):
-        z = latents(seed, indices, generator.z_dim).to(device)
+    with torch.inference_mode(), computing_in(precision, device.type):
+        z = on_device(latents(seed, indices, generator.z_dim), device)
         ws = generator.mapping(z)
         noise = noise_maps(seed, indices, generator.noise_shapes, device)
         images = generator.synthesis(ws, noise)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stylegan_eval.engine.sampling import on_device
 from stylegan_eval.errors import UserError
 
 _STRIP = 64
@@ -207,16 +208,40 @@ def split_of(positions: Sequence[int], num: int, splits: int = 10) -> NDArray[np
 
 def class_sums(logits: Tensor, split: NDArray[np.int64], splits: int = 10) -> ClassSums:
     """Sums of logits [N, C] by the split of each image, int64 [N] (`split_of`), in float64."""
-    log_p = logits.double().log_softmax(dim=1)  # [N, C]
-    p = log_p.exp()
-    where = torch.from_numpy(split).to(logits.device)
-    probability = p.new_zeros(splits, p.shape[1]).index_add_(0, where, p)
-    negentropy = p.new_zeros(splits).index_add_(0, where, (p * log_p).sum(dim=1))
-    return ClassSums(
-        probability=probability.cpu().numpy(),
-        negentropy=negentropy.cpu().numpy(),
-        count=np.bincount(split, minlength=splits),
-    )
+    sums = ClassAccumulator(splits)
+    sums.add(logits, split)
+    return sums.result()
+
+
+class ClassAccumulator:
+    """`class_sums` of a stream of batches, where their logits are."""
+
+    def __init__(self, splits: int) -> None:
+        self._splits = splits
+        self._sums: tuple[Tensor, Tensor] | None = None  # as in `ClassSums`
+        self._count = np.zeros(splits, np.int64)
+
+    def add(self, logits: Tensor, split: NDArray[np.int64]) -> None:
+        """Take in logits [n, C] by the split of each image."""
+        log_p = logits.double().log_softmax(dim=1)  # [n, C]
+        p = log_p.exp()
+        where = on_device(torch.from_numpy(split), logits.device)
+        probability = p.new_zeros(self._splits, p.shape[1]).index_add_(0, where, p)
+        negentropy = p.new_zeros(self._splits).index_add_(0, where, (p * log_p).sum(dim=1))
+        if self._sums is not None:
+            probability, negentropy = self._sums[0] + probability, self._sums[1] + negentropy
+        self._sums = probability, negentropy
+        self._count += np.bincount(split, minlength=self._splits)
+
+    def result(self) -> ClassSums:
+        """Sums so far, of one batch or more."""
+        assert self._sums is not None
+        probability, negentropy = self._sums
+        return ClassSums(
+            probability=probability.cpu().numpy(),
+            negentropy=negentropy.cpu().numpy(),
+            count=self._count,
+        )
 
 
 def inception_score(sums: ClassSums, splits: int) -> SplitScore:

@@ -229,6 +229,7 @@ def _tried(
         generator=replace(guarded, seeds=True, noise_shapes=(*guarded.noise_shapes, (1, 1)))
         if noise
         else guarded,
+        in_type=None,  # it would not be guarded
         notes=(*loaded.notes, *(note for note in notes if note)),
         impure=impure,
         details={

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.precision import check_precision, network_dtype, strict_float32
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.engine.sampling import Stream, latents
 from stylegan_eval.errors import UserError
@@ -115,11 +115,19 @@ def mean_ws(generator: ImageGenerator, device: torch.device) -> Tensor:
 def vary(
     loaded: LoadedGenerator, settings: GeneratedSettings, device: torch.device
 ) -> LoadedGenerator:
-    """Let a generator mix and truncate as the settings say; itself by the default ones.
+    """Let a generator compute, mix and truncate as the settings say; itself by the default ones.
 
     Truncation is of each latent, before they mix.
     """
     generator = loaded.generator
+    check_precision(settings.generator_precision, device.type)
+    if settings.generator_precision == "bf16":
+        if loaded.in_type is None:
+            raise UserError(
+                "--generator-precision bf16 needs a generator of --ckpt: one of --generator"
+                " computes in the type that its own code chooses"
+            )
+        generator = loaded.in_type(network_dtype("bf16"))
     if settings.psi != 1:
         if not loaded.maps:
             raise UserError(

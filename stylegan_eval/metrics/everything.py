@@ -76,7 +76,7 @@ class AllSettings(RealSettings):
             if name in words and images:
                 undefined[name] = "it needs a generator's latents, which --images lacks"
             elif name in words and self.variation:
-                undefined[name] = "it measures single latents without truncation"
+                undefined[name] = "it measures single latents without truncation, in float32"
         if undefined and self.names_metrics:
             raise UserError(
                 f"{' and '.join(undefined)} cannot be measured of --images: name the other"

@@ -27,12 +27,12 @@ from stylegan_eval.engine.blocks import (
 from stylegan_eval.engine.cache import cache_dir
 from stylegan_eval.engine.npy import room
 from stylegan_eval.engine.protocols import Detector
-from stylegan_eval.engine.sampling import random_choice
+from stylegan_eval.engine.sampling import on_device, random_choice
 from stylegan_eval.engine.statistics import (
+    ClassAccumulator,
     ClassSums,
     FeatureStats,
     StatsAccumulator,
-    class_sums,
     pack,
     pieces_of,
     split_of,
@@ -62,9 +62,9 @@ class FeatureCollector:
     _moments: list[StatsAccumulator] = field(default_factory=list, init=False)
     _sample: list[Tensor] = field(default_factory=list, init=False)
     _sample_at: list[int] = field(default_factory=list, init=False)
-    _vectors: list[NDArray[np.float32]] = field(default_factory=list, init=False)
+    _vectors: list[Tensor] = field(default_factory=list, init=False)
     _positions: list[int] = field(default_factory=list, init=False)
-    _classes: list[ClassSums] = field(default_factory=list, init=False)
+    _classes: list[ClassAccumulator] = field(default_factory=list, init=False)
 
     @property
     def name(self) -> str:
@@ -104,14 +104,17 @@ class FeatureCollector:
                 self._moments.append(StatsAccumulator(self.detector.identity))
             self._moments[0].add(features)
             rows = [row for row, at in enumerate(positions) if at in self.sampled]
-            self._sample.append(features[rows])
+            chosen = on_device(torch.tensor(rows, dtype=torch.int64), features.device)
+            self._sample.append(features.index_select(0, chosen))
             self._sample_at.extend(positions[row] for row in rows)
         if "vectors" in self.kinds:
-            self._vectors.append(features.float().cpu().numpy())
+            self._vectors.append(features.float())
             self._positions.extend(positions)
         if "classes" in self.kinds:
             piece = split_of(positions, self.num, self.pieces)
-            self._classes.append(class_sums(self.detector.logits(features), piece, self.pieces))
+            if not self._classes:
+                self._classes.append(ClassAccumulator(self.pieces))
+            self._classes[0].add(self.detector.logits(features), piece)
 
     def arrays(self) -> Arrays:
         """What is kept of the block."""
@@ -122,9 +125,9 @@ class FeatureCollector:
             sample = torch.cat(self._sample).float().cpu().numpy()[np.argsort(self._sample_at)]
             arrays |= {**stats.arrays(), "scatter": pack(stats.scatter), "sample": sample}
         if self._vectors:
-            arrays["vectors"] = np.concatenate(self._vectors)[np.argsort(self._positions)]
-        if self._classes:
-            arrays |= reduce(add, self._classes).arrays()
+            arrays["vectors"] = torch.cat(self._vectors).cpu().numpy()[np.argsort(self._positions)]
+        for classes in self._classes:
+            arrays |= classes.result().arrays()
         return arrays
 
 

@@ -1,7 +1,7 @@
 """One pass over images that feeds every metric: each image is made once."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,11 +11,20 @@ from torch import Tensor
 
 from stylegan_eval.engine.blocks import Arrays, Blocks, Key, Run, Tick, split_all
 from stylegan_eval.engine.protocols import ImageGenerator
-from stylegan_eval.engine.sampling import Stream, draw, mirror_flags, random_stream, to_uint8
+from stylegan_eval.engine.sampling import (
+    Stream,
+    check_finite,
+    draw,
+    mirror_flags,
+    quantised,
+    random_stream,
+)
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.generators.functions import ImageFunction
 from stylegan_eval.images.files import read_groups
+from stylegan_eval.images.parallel import prefetched
 from stylegan_eval.images.source import ImageSet
+from stylegan_eval.settings.common import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +71,21 @@ class GeneratedImages:
     seed: int
     batch: int
     device: torch.device
+    precision: Precision = "fp32"
 
     def batches(self, positions: range) -> Iterator[Samples]:
-        """Yield the images with these numbers; see `sampling.draw`."""
+        """Yield the images with these numbers; see `sampling.draw`.
+
+        A GPU is waited for once, before the last batch: then all are known to be finite.
+        """
+        finite = torch.ones((), dtype=torch.bool, device=self.device)
         for start in range(positions.start, positions.stop, self.batch):
             part = range(start, min(start + self.batch, positions.stop))
-            z, ws, raw = draw(self.generator, self.seed, part, self.device)
-            yield Samples(positions=part, images=to_uint8(raw), raw=raw, z=z, ws=ws)
+            z, ws, raw = draw(self.generator, self.seed, part, self.device, self.precision)
+            finite = finite & torch.isfinite(raw).all()
+            if part.stop == positions.stop or self.device.type == "cpu":
+                check_finite(finite)
+            yield Samples(positions=part, images=quantised(raw), raw=raw, z=z, ws=ws)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +185,10 @@ def collect(
     def compute(block: range, tick: Tick) -> Arrays:
         wanting = [collector for collector in collectors if block.stop <= collector.num]
         begun = {collector.name: collector.begin() for collector in wanting}
-        for samples in source.batches(block):
+        batches = source.batches(block)
+        if run.device.type == "cuda" and isinstance(source, FileImages):
+            batches = prefetched(_pinned(batches))
+        for samples in batches:
             for part in begun.values():
                 part.add(samples)
             tick(len(samples.positions))
@@ -180,6 +200,12 @@ def collect(
 
     parts = run.map_blocks(pass_key(key, collectors), blocks, compute, label)
     return {collector.name: _of(collector, blocks, parts) for collector in collectors}
+
+
+def _pinned(batches: Iterator[Samples]) -> Iterator[Samples]:
+    """Images in page-locked memory, whose copies to a GPU are not waited for."""
+    for samples in batches:
+        yield replace(samples, images=samples.images.pin_memory())
 
 
 def _of(collector: Collector, blocks: Sequence[range], parts: Blocks) -> Blocks:

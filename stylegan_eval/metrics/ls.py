@@ -52,7 +52,7 @@ class LsCollector:
     """On the generator's device; reads the images as floats, not quantised."""
     num: int  # Images 0 .. num - 1 are shown to it
     spaces: Sequence[Space] = ("z", "w")  # Latents to keep
-    _parts: dict[str, list[Array]] = field(default_factory=dict, init=False)
+    _parts: dict[str, list[torch.Tensor]] = field(default_factory=dict, init=False)
 
     @property
     def name(self) -> str:
@@ -75,16 +75,16 @@ class LsCollector:
                 "linear separability needs a generator's latents, not images of files: use --ckpt"
             )
         logits = self.classifier(samples.raw)  # [n, A]
-        if not bool(torch.isfinite(logits).all()):
-            raise UserError("the classifiers produced NaN or infinite logits: train them again")
         values = {"logits": logits, "z": samples.z, "w": samples.ws[:, -1]}
         for name in ("logits", *self.spaces):
-            value = values[name]
-            self._parts.setdefault(name, []).append(value.float().cpu().numpy())
+            self._parts.setdefault(name, []).append(values[name].float())
 
     def arrays(self) -> Arrays:
         """What is kept of the block."""
-        return {name: np.concatenate(parts) for name, parts in self._parts.items()}
+        arrays = {name: torch.cat(parts).cpu().numpy() for name, parts in self._parts.items()}
+        if not np.isfinite(arrays["logits"]).all():
+            raise UserError("the classifiers produced NaN or infinite logits: train them again")
+        return arrays
 
 
 def check_resolution(classifier: AttributeClassifier, resolution: int) -> None:

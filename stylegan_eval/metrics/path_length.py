@@ -10,7 +10,13 @@ from torch import Tensor
 
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.protocols import ImageGenerator
-from stylegan_eval.engine.sampling import check_shape, latents, noise_maps, path_positions
+from stylegan_eval.engine.sampling import (
+    check_shape,
+    latents,
+    noise_maps,
+    on_device,
+    path_positions,
+)
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.forward_mode import NoDerivativeError, derivative
 from stylegan_eval.networks.lpips import Embedding, squared_norm
@@ -198,12 +204,14 @@ def measure_pairs(
     lengths: dict[str, Tensor] = {}
     with strict_float32(device.type):
         z0, z1 = (
-            latents(seed, [2 * pair + end for pair in pairs], generator.z_dim).to(device, dtype)
+            on_device(
+                latents(seed, [2 * pair + end for pair in pairs], generator.z_dim), device
+            ).to(dtype)
             for end in (0, 1)
         )
         maps = noise_maps(seed, [2 * pair for pair in pairs], generator.noise_shapes, device)
         noise = [layer.to(dtype) for layer in maps]
-        t_full = path_positions(seed, pairs).to(device, dtype)
+        t_full = on_device(path_positions(seed, pairs), device).to(dtype)
         positions = {"full": t_full, "end": torch.zeros_like(t_full)}
         for space, curve in curves(generator, z0, z1, settings).items():
             for sampling, how in product(settings.samplings, settings.derivatives):

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from stylegan_eval.engine.blocks import Arrays, Key, Run, Tick, split
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
@@ -60,14 +62,14 @@ def measure(
     """
 
     def compute(block: range, tick: Tick) -> Arrays:
-        parts: dict[str, list[NDArray[np.float64]]] = {}
+        parts: dict[str, list[Tensor]] = {}
         for start in range(block.start, block.stop, settings.batch):
             pairs = range(start, min(start + settings.batch, block.stop))
             lengths = measure_pairs(generator, distance, settings, pairs, run.device)
             for name, values in lengths.items():
-                parts.setdefault(name, []).append(values.cpu().numpy())
+                parts.setdefault(name, []).append(values)
             tick(len(pairs))
-        return {name: np.concatenate(values) for name, values in parts.items()}
+        return {name: torch.cat(values).cpu().numpy() for name, values in parts.items()}
 
     whole_key = {**key, **_work_key(settings, distance)}
     blocks = list(run.map_blocks(whole_key, split(settings.num), compute, "path length", "pair"))

@@ -232,7 +232,11 @@ def _drawn(
     batch = {"batch": str(settings.batch)} if loaded.impure else {}
     return Images(
         source=GeneratedImages(
-            generator=generator, seed=settings.seed, batch=settings.batch, device=device
+            generator=generator,
+            seed=settings.seed,
+            batch=settings.batch,
+            device=device,
+            precision=drawing.generator_precision,
         ),
         num=settings.num,
         key={**generator_key(loaded, settings, device), **drawing.variation},

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from stylegan_eval.engine.layout import best_format
 from stylegan_eval.engine.precision import computing_in, network_dtype, strict_float32
+from stylegan_eval.engine.sampling import on_device
 from stylegan_eval.settings.common import Precision
 
 # On a CPU, activations of more images than this no longer fit what the allocator keeps between
@@ -52,7 +53,7 @@ class FeatureNetwork:
         assert images.shape[1] == 3, images.shape
         step = CPU_IMAGES if self.device.type == "cpu" else max(len(images), 1)
         with torch.inference_mode(), computing_in(self.precision, self.device.type):
-            images = images.to(self.device)
+            images = on_device(images, self.device)
             starts = range(0, max(len(images), 1), step)
             parts = [self._features(images[start : start + step]) for start in starts]
         return torch.cat(parts)

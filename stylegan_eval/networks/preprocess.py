@@ -21,9 +21,9 @@ SUPPORT = 2.0
 def _neighbours(source: int, target: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Low index, high index and weight of the high one, for each of `target` positions."""
     # float32 throughout: the position's rounding decides which pixels are the neighbours.
-    position = torch.arange(target, dtype=torch.float32, device=device) * torch.tensor(
-        source / target, dtype=torch.float32, device=device
-    )
+    # Filled rather than copied to the device, for which a copy would wait.
+    step = torch.full((), source / target, dtype=torch.float32, device=device)
+    position = torch.arange(target, dtype=torch.float32, device=device) * step
     low = position.long()
     high = (low + 1).clamp_max(source - 1)
     return low, high, position - low
@@ -97,8 +97,7 @@ INCEPTION_INPUT: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
 def normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """(x / 255 - mean) / std per channel, of float32 [N, 3, H, W] in [0, 255]."""
     shift, scale = (
-        torch.tensor(values, dtype=torch.float32, device=x.device).view(3, 1, 1) * 255
-        for values in (mean, std)
+        torch.stack([x.new_full((1, 1), value) for value in values]) * 255 for values in (mean, std)
     )
     return (x - shift) / scale
 

@@ -46,6 +46,10 @@ class GeneratedSettings(FeatureSettings):
 
     mixing: int = choice(1, "Latents per image, which change over at random layers (style mixing).")
     psi: float = choice(1.0, "Truncation of all layers towards the mean w; 1 is none.")
+    generator_precision: Precision = choice(
+        "fp32",
+        "Arithmetic of the generator; the result's name has tf32 and bf16, the paper's fp32.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,7 +61,10 @@ class GeneratedSettings(FeatureSettings):
     def variation(self) -> dict[str, str]:
         """Non-default values, for names and protocols: {"mixing": "2", "psi": "0.7"}."""
         values = {"mixing": str(self.mixing), "psi": repr(self.psi).removesuffix(".0")}
-        return {name: value for name, value in values.items() if value != "1"}
+        values = {name: value for name, value in values.items() if value != "1"}
+        if self.generator_precision != "fp32":
+            values["generator-precision"] = self.generator_precision
+        return values
 
     def check_no_variation(self, reason: str) -> None:
         """Refuse non-default values."""

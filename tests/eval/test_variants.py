@@ -4,6 +4,7 @@ import csv
 from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,8 +15,9 @@ from scipy.stats import chisquare
 
 from stylegan_eval.cli import main
 from stylegan_eval.engine.protocols import LoadedGenerator
-from stylegan_eval.engine.sampling import Stream, draw, latents
+from stylegan_eval.engine.sampling import Stream, draw, latents, noise_maps
 from stylegan_eval.errors import UserError
+from stylegan_eval.generators.loading import load_generator
 from stylegan_eval.generators.variants import CENTRE_LATENTS, mean_ws, owners, vary
 from stylegan_eval.settings.image_metrics import FidSettings, GeneratedSettings
 
@@ -222,6 +224,7 @@ def test_unlike_ones_are_not_compared(image_folder, tmp_path):
         ("--generator {plain} --mixing 2", 1, "has 1 layers"),
         ("--images {data} --mixing 2", 1, "leave out --mixing"),
         ("--images x.npz --psi 0.7", 1, "leave out --psi"),
+        ("--images {data} --generator-precision bf16", 1, "leave out --generator-precision"),
         ("--floor --mixing 2 --psi 0.5", 1, "leave out --mixing and --psi"),
     ],
 )
@@ -247,6 +250,26 @@ def test_latent_metrics_know_nothing_of_it(metrics):
     assert "leave out --mixing" in done.stderr
 
 
+def test_a_generator_draws_in_bfloat16_what_its_network_draws_in_it():
+    loaded = load_generator(Path("demo"), CPU)
+    low = vary(loaded, GeneratedSettings(generator_precision="bf16"), CPU).generator
+    _, ws, full = draw(loaded.generator, 0, range(2), CPU)
+    noise = noise_maps(0, range(2), low.noise_shapes, CPU)
+    with torch.inference_mode():
+        expected = loaded.generator.original.synthesis(ws, noise, dtype=torch.bfloat16)
+    images = draw(low, 0, range(2), CPU, "bf16")[2]
+    assert torch.equal(images, expected)
+    assert not torch.equal(images, full)
+
+
+def test_a_generator_that_cannot_compute_in_a_precision_is_refused():
+    with pytest.raises(UserError, match="needs a generator of --ckpt"):
+        vary(loaded(), GeneratedSettings(generator_precision="bf16"), CPU)
+    with pytest.raises(UserError, match="tf32 needs CUDA"):
+        vary(loaded(), GeneratedSettings(generator_precision="tf32"), CPU)
+
+
 def test_psi_is_named_to_the_last_digit():
     said = [FidSettings(psi=psi).variation for psi in (0.1234567, 0.1234568, 2.0)]
     assert said == [{"psi": "0.1234567"}, {"psi": "0.1234568"}, {"psi": "2"}]
+    assert FidSettings(generator_precision="bf16").variation == {"generator-precision": "bf16"}

@@ -4,6 +4,7 @@ import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from stylegan.configs import CONFIGS
 from stylegan.datasets.reals import RawBatch
 from stylegan.networks import discriminator, mapping
 from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.generator import Generator
+from stylegan.networks.generator import Generator, GeneratorAtLod
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training import losses
@@ -21,6 +22,13 @@ from stylegan.training.partition import Execution
 from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
+from stylegan_eval.engine import sampling
+from stylegan_eval.metrics import image_pass
+from stylegan_eval.metrics.features import FeatureCollector
+from stylegan_eval.metrics.image_pass import GeneratedImages
+from stylegan_eval.networks.inception import InceptionV3
+from stylegan_eval.networks.network import FeatureNetwork
+from stylegan_eval.networks.preprocess import tf1_inception_input
 from tests.train import fake_device
 
 
@@ -96,6 +104,65 @@ def test_a_step_stays_on_the_device_and_never_waits_for_it(apart, row, lod, labe
     penalty = "gp" if row == "A" else "r1"
     assert {"loss_D", "loss_G", penalty, "grad_norm_D", "grad_norm_G"} <= set(result)
     assert set(result.values()) == {"fakegpu:0"}
+
+
+def look_at_a_block(batches, kinds, precision, *, counting):
+    """Draw a block of so many batches of 2 and show it to Inception.
+
+    How often it was asked whether all pixels are finite, which is `counting` instead of asked; or
+    what went wrong.
+    """
+    device = fake_device.device()
+    config = apply_preset(CONFIGS["F"], "tiny-16")
+    # Random numbers are of the CPU alone, where no data is.
+    sampling.latents = lambda _seed, indices, width: torch.empty(len(indices), width)
+    sampling.noise_maps = lambda _seed, indices, shapes, device: [
+        torch.empty(len(indices), 1, *shape, device=device) for shape in shapes
+    ]
+    with fake_device.setting_up(), torch.inference_mode():
+        with torch.device(device):
+            generator = Generator(config.network, config.resolution)
+            network = InceptionV3()
+            head = torch.empty(1008, 2048)
+        detector = FeatureNetwork(
+            name="inception",
+            resize="tf1",
+            weights_sha256="",
+            feature_dim=2048,
+            preprocess=tf1_inception_input,
+            network=network,
+            device=device,
+            head=head,
+        )
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        images = GeneratedImages(
+            generator=GeneratorAtLod(generator, 0.0, dtype), seed=0, batch=2, device=device
+        )
+        collector = FeatureCollector(detector=detector, kinds=kinds, num=2 * batches).begin()
+        asked = []
+        image_pass.check_finite = asked.append if counting else sampling.check_finite
+        try:
+            with fake_device.stepping():
+                for samples in images.batches(range(2 * batches)):
+                    collector.add(samples)
+        except (RuntimeError, fake_device.WaitError) as error:
+            return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return len(asked)
+
+
+KINDS = [("moments",), ("moments", "vectors", "classes")]
+
+
+@pytest.mark.parametrize("kinds", KINDS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_block_of_images_is_measured_without_waiting_but_for_one_check(apart, kinds, precision):
+    """That all pixels are finite is asked before the last batch, whatever their number."""
+    counted, asked = (
+        apart(partial(look_at_a_block, counting=counting), 3, kinds, precision)
+        for counting in (True, False)
+    )
+    assert counted == 1
+    assert "_local_scalar_dense" in asked  # the check is a read, which is refused
 
 
 def broken_step(module_name, name, wrong):
