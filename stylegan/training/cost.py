@@ -1,11 +1,14 @@
 """Estimate operations, memory and remaining time of a training on meta tensors."""
 
+import resource
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
-from stylegan.configs import Config, IntTable
+from stylegan.configs import CONFIGS, Config, IntTable
+from stylegan.presets import with_options
 from stylegan.runtime import Runtime
 from stylegan.training.partition import Execution, shares
 from stylegan.training.rehearsal import Rehearsal
@@ -53,16 +56,42 @@ def step_cost(
 
     The memory is what tensors take: weights, gradients, moments, what the backward passes keep and
     what is in between; to 3 % what PyTorch's profiler finds. The working copies of convolutions
-    come on top and are not reported by PyTorch: beyond 140 MiB of PyTorch's own, processes on a CPU
-    grew by up to 12 % more than is estimated here in float32, and 21 % more in bfloat16 (widths 64
-    and 512 of `benchmarks.speed.train`). Not counted: what CUDA, cuDNN and the allocator of a GPU
-    reserve.
+    come on top and are not reported by PyTorch. Not counted: what CUDA, cuDNN and the allocator of
+    a GPU reserve; what a process on a CPU is besides (`process_memory`).
 
     Returns `flop`: Floating-point operations of both steps, for the whole minibatch. `memory`:
     Estimated peak in bytes.
     """
     flop, memory = Rehearsal(config, execution or Execution()).step(lod, minibatch, minibatch)
     return flop * minibatch, memory
+
+
+# Of a process on a CPU. glibc keeps freed memory below 32 MiB in pieces that later tensors may not
+# fit into: beside small tensors up to half as much again, beside large ones an eighth.
+_GAPS, _MOST_GAPS, _LEAST_GAPS = 0.5, 2**28, 0.12
+
+
+def program_memory(device: torch.device) -> int:
+    """Memory of this process on a CPU before there are networks, in bytes; 0 on a GPU.
+
+    What PyTorch loads when it first counts a step is part of it.
+    """
+    if device.type != "cpu":
+        return 0
+    smallest = with_options(CONFIGS["F"], resolution=8)
+    Rehearsal(smallest, Execution()).step(1.0, 4, 4)
+    path = Path("/proc/self/statm")
+    if path.exists():
+        return int(path.read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def process_memory(step: int, program: int) -> int:
+    """Peak of a process on a CPU, in bytes, of what its steps take and what the program does.
+
+    Images that the system keeps mapped come on top, and go where memory is short.
+    """
+    return round(program + step + max(min(_GAPS * step, _MOST_GAPS), _LEAST_GAPS * step))
 
 
 def phase_costs(

@@ -14,7 +14,7 @@ from stylegan.configs import CONFIGS, Config, diff
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
-from stylegan.training.cost import Phase, phase_costs, phases_left
+from stylegan.training.cost import Phase, phase_costs, phases_left, process_memory
 from stylegan.training.partition import Execution
 from stylegan.training.schedule import training_points
 from stylegan.training.settings import WARMUP, RunSettings
@@ -136,6 +136,8 @@ class TrainingPlan:
     phases: Sequence[Phase]  # Every phase from `nimg` on, with its speed
     free_memory: float  # Free bytes of the device; infinite if unknown
     nimg: int = 0  # Real images shown before
+    program: int = 0  # Memory of this process on a CPU before there were networks; 0 where unknown
+    measuring: str = ""  # How much memory the metrics take, in words
 
     @property
     def seconds(self) -> float:
@@ -208,6 +210,14 @@ def summary(
         f"memory:  about {size_text(cost.memory)} in each process at {size}x{size},"
         f" {cost.at_a_time} images at a time"
     )
+    if plan.program:
+        whole = process_memory(cost.memory, plan.program)
+        yield (
+            f"process: about {size_text(whole)} each, {size_text(plan.program)} of it the program"
+            " without networks"
+        )
+    if plan.measuring:
+        yield f"metrics: {plan.measuring}"
     steps = sum(1 for _ in training_points(config, plan.nimg))
     steps *= config.schedule.minibatch_repeats
     kimg = config.schedule.total_kimg - plan.nimg / 1000

@@ -185,6 +185,11 @@ class Rehearsal:
         """G and D, on the meta device."""
         return self._state.G, self._state.D
 
+    @property
+    def held(self) -> int:
+        """Bytes of weights, gradients and moments."""
+        return self._meter.live
+
     def step(self, lod: float, own: int, at_a_time: int) -> tuple[float, int]:
         """Count one step of D and one of G on `own` images in one process.
 

@@ -21,7 +21,9 @@ from stylegan.presets import apply_preset, with_options
 from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.batches import RealSet, look_at, open_together
+from stylegan.training.cost import program_memory
 from stylegan.training.evaluate import check_metrics
+from stylegan.training.measuring import words_on_metrics
 from stylegan.training.partition import Execution
 from stylegan.training.plan import describe_plan, make_plan, prepared_images, run_files
 from stylegan.training.run import (
@@ -185,7 +187,7 @@ def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
 
     `runtime` stands for the processes that there would be; this is one.
     """
-    out, look = wanted.out, wanted.look
+    out, look, program = wanted.out, wanted.look, program_memory(runtime.device)
     if out is not None:
         check_writable(out / TEXT_LOG)
         check_not_held(out / TEXT_LOG)
@@ -199,7 +201,8 @@ def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
         files.append(prepared_images(settings.data, settings.cache))
     execution = settings.execution_of(config, runtime.world, runtime.device.type)
     plan = make_plan(config, execution, runtime, budget=settings.warmup, nimg=begun.nimg)
-    yield from describe_plan(plan, files, out)
+    measuring = words_on_metrics(config, settings, runtime.device)
+    yield from describe_plan(replace(plan, program=program, measuring=measuring), files, out)
 
 
 def processes_to_plan(runtime: Runtime, gpus: int | None) -> Runtime:

@@ -18,6 +18,7 @@ from stylegan.opening import DEMO, open_networks
 from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance, Snapshot, check_parts
 from stylegan.training.batches import RealSet, open_together
+from stylegan.training.cost import program_memory
 from stylegan.training.hooks import say
 from stylegan.training.schedule import phases
 from stylegan.training.settings import RunSettings, read_run
@@ -184,13 +185,14 @@ def run(out: Path, begin: Begin, runtime: Runtime) -> Path:
 
     All processes come here together.
     """
+    program = program_memory(runtime.device) if runtime.is_first else 0
     with _alone(out, runtime) as taken:
         begun = begin(taken=taken)
         settings = begun.settings
         pyramid = open_together(settings.data, settings.cache, runtime)
         check(begun, RealSet.of(pyramid, settings.data), runtime)
         provenance = replace(begun.provenance, data=pyramid.digest)
-        trainer = Trainer(begun.config, settings, runtime, pyramid, provenance)
+        trainer = Trainer(begun.config, settings, runtime, pyramid, provenance, program)
         return trainer.train(begun.state(runtime))
 
 

@@ -56,7 +56,8 @@ class RunSettings:
     execution: Execution = field(default_factory=Execution)
     memory_limit: int | None = choice(  # Bytes of each process
         None,
-        "Instead of --grad-accum: choose K so that the estimated memory fits into SIZE (10GiB).",
+        "Instead of --grad-accum: choose K, and a batch of --metrics, so that the estimated memory"
+        " fits into SIZE (10GiB).",
         metavar="SIZE",
         type=str,
         least=1,

@@ -4,6 +4,7 @@ import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,6 +30,7 @@ from stylegan.training.hooks import (
     say,
 )
 from stylegan.training.loop import Hook, train
+from stylegan.training.measuring import metrics_batch, words_on_metrics
 from stylegan.training.monitor import Monitor
 from stylegan.training.plan import make_plan, run_files, sheet_columns, summary
 from stylegan.training.schedule import training_point
@@ -56,12 +58,14 @@ class Trainer:
         runtime: Runtime,
         pyramid: Pyramid,
         provenance: Provenance,
+        program: int = 0,  # see `TrainingPlan`
     ) -> None:
         self._config, self._settings, self._runtime = config, settings, runtime
         self._pyramid, self._provenance = pyramid, provenance
         self._offset = (pyramid.resolution // config.resolution).bit_length() - 1
         self._metrics = settings.metrics.named()
         self._execution = settings.execution_of(config, runtime.world, runtime.device.type)
+        self._program = program
 
     def train(self, state: TrainState) -> Path:
         """Train to the end; CollapseError if it diverges, SystemExit once a signal is handled."""
@@ -138,6 +142,8 @@ class Trainer:
         """Print and log the estimated duration, memory and disk usage."""
         settings, config = self._settings, self._config
         plan = make_plan(config, self._execution, self._runtime, budget=settings.warmup)
+        measuring = words_on_metrics(config, settings, self._runtime.device)
+        plan = replace(plan, program=self._program, measuring=measuring)
         for line in summary(plan, run_files(config, settings), settings.out):
             say(line)
             log.line(line)
@@ -202,12 +208,15 @@ class Trainer:
 
     def _measurements(self, reports: Reports | None) -> Measurements:
         board = None if reports is None else reports.board
+        batch = self._settings.metrics.metrics_batch
+        if self._runtime.is_first:
+            batch = metrics_batch(self._config, self._settings, self._runtime.device)
         return Measurements(
             folder=self._settings.out,
             data=self._settings.data,
             metrics=self._metrics,
             every=self._settings.metrics.metrics_every,
-            batch=self._settings.metrics.metrics_batch,
+            batch=self._runtime.processes.of_first(batch),
             device=self._runtime.device,
             tell=_silent if reports is None else reports.progress.say,
             also=() if board is None else (board.measured,),

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any, Literal, get_args
 
 import torch
@@ -77,7 +78,9 @@ def _products(rule: Literal["ieee", "tf32"], device_type: str) -> Iterator[None]
         backends.cudnn.allow_tf32 = rule == "tf32"
         for switch in switches:
             switch.fp32_precision = rule
-        with torch.autocast(device_type, enabled=False):
+        # Tensors without data (meta) have none to switch off.
+        has_autocast = torch.amp.is_autocast_available(device_type)
+        with torch.autocast(device_type, enabled=False) if has_autocast else nullcontext():
             yield
     finally:
         torch.set_float32_matmul_precision(matmul)
