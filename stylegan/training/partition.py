@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from stylegan.runtime import Runtime
+    from stylegan_eval.engine.precision import Algorithms
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,11 @@ class Execution:
     layout: Literal["auto", "channels_last", "contiguous"] = choice(
         "auto", "Memory format of weights and activations.", shown="by device and precision"
     )
+    deterministic: bool = choice(
+        default=False,
+        text="On a GPU, only algorithms that give equal bits each time; slower.",
+        shown="no",
+    )
     grad_accum: int = choice(
         1, "Divide each process's part of a minibatch into K passes.", least=1, metavar="K"
     )
@@ -113,15 +119,24 @@ class Execution:
 
     @property
     def name(self) -> str:
-        """Name in checkpoints: 'fp32', 'bf16+compile'."""
-        return self.precision + ("+compile" if self.compile else "")
+        """Name in checkpoints: 'fp32', 'bf16+compile', 'fp32+deterministic'."""
+        flags = {"compile": self.compile, "deterministic": self.deterministic}
+        return "+".join([self.precision, *(flag for flag, on in flags.items() if on)])
+
+    @property
+    def algorithms(self) -> Algorithms:
+        """How CUDA chooses algorithms; shapes stay the same for a whole phase."""
+        return "deterministic" if self.deterministic else "fastest"
 
     @classmethod
     def named(cls, name: str) -> Execution:
         """Parse `name`; the default if it is unknown."""
-        precision, _, rest = name.partition("+")
+        precision, *flags = name.split("+")
         known = [each for each in get_args(Precision) if each == precision]
-        return cls(precision=known[0], compile=rest == "compile") if known else cls()
+        if not known:
+            return cls()
+        compiles, same = "compile" in flags, "deterministic" in flags
+        return cls(precision=known[0], compile=compiles, deterministic=same)
 
     def shares(self, point: TrainingPoint, config: Config, runtime: Runtime) -> list[Share]:
         """Passes of this process over its part of the minibatch."""

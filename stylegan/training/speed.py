@@ -19,7 +19,7 @@ from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.settings import WARMUP
 from stylegan.training.state import TrainState
-from stylegan_eval.engine.precision import computing_in
+from stylegan_eval.engine.precision import choosing_algorithms, computing_in
 from stylegan_eval.errors import UserError, is_out_of_memory
 
 MOST_TIMED = 3
@@ -132,7 +132,10 @@ def trial_steps(
         return step
 
     try:
-        with computing_in(execution.precision, runtime.device.type):
+        with (
+            computing_in(execution.precision, runtime.device.type),
+            choosing_algorithms(execution.algorithms),
+        ):
             yield step_of
     finally:
         trial.clear()

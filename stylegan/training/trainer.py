@@ -38,7 +38,7 @@ from stylegan.training.settings import RunSettings, write_settings
 from stylegan.training.snapshots import Reports, Snapshots, StopSignals
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.files import sweep
-from stylegan_eval.engine.precision import computing_in
+from stylegan_eval.engine.precision import choosing_algorithms, computing_in
 from stylegan_eval.engine.progress import lasting_stderr
 from stylegan_eval.engine.sampling import latents, random_choice
 from stylegan_eval.engine.signals import handling
@@ -93,6 +93,7 @@ class Trainer:
             )
             # Published numbers were made in float32; TF32 keeps 10 bits of the mantissa, not 23.
             stack.enter_context(computing_in(settings.execution.precision, runtime.device.type))
+            stack.enter_context(choosing_algorithms(settings.execution.algorithms))
             snapshots.begin(state)
             hooks: list[Hook] = [] if reports is None else [reports.progress]
             hooks.append(snapshots.monitor)

@@ -1,6 +1,7 @@
 """Precision of a block of code, whatever the process-wide switches of PyTorch say."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any, Literal, get_args
@@ -10,6 +11,9 @@ import torch
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Precision
 
+Algorithms = Literal["fastest", "same", "deterministic"]
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_WORKSPACES = (":4096:8", ":16:8")
 _AMPERE = 8  # the first with tensor cores for both formats
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
@@ -39,7 +43,8 @@ def computing_in(precision: Precision, device_type: str) -> contextlib.AbstractC
 
     ``fp32`` is IEEE float32; ``tf32`` lets CUDA round the factors of float32 products to 10 bits of
     mantissa; ``bf16`` is float32 for all that is float32: it is the network that is converted,
-    once, to `network_dtype` (autocast would convert its weights in every call).
+    once, to `network_dtype` (autocast would convert its weights in every call). Algorithms are the
+    ``same`` ones of `choosing_algorithms`, unless the block chooses others.
     """
     check_precision(precision, device_type)
     return _products("tf32" if precision == "tf32" else "ieee", device_type)
@@ -52,6 +57,43 @@ def strict_float32(device_type: str) -> contextlib.AbstractContextManager[None]:
     must not depend on that. All switches are put back on leaving.
     """
     return _products("ieee", device_type)
+
+
+@contextlib.contextmanager
+def choosing_algorithms(rule: Algorithms) -> Iterator[None]:
+    """Choose how CUDA finds its algorithms in the block; all switches are put back on leaving.
+
+    ``fastest`` times those of cuDNN for each new shape, and another run may take others;
+    ``same`` takes what cuDNN's rules say for a shape, among those that give equal bits each time;
+    ``deterministic`` also refuses every operation of PyTorch that would not.
+    """
+    cudnn, deterministic = torch.backends.cudnn, rule == "deterministic"
+    workspace = os.environ.get(_WORKSPACE)
+    if deterministic and (workspace or _WORKSPACES[0]) not in _WORKSPACES:
+        raise UserError(
+            f"--deterministic needs {_WORKSPACE} to be {' or '.join(_WORKSPACES)}, it is"
+            f" {workspace}: unset it"
+        )
+    before = cudnn.benchmark, cudnn.deterministic
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    switched = torch.are_deterministic_algorithms_enabled() != deterministic
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
+    try:
+        cudnn.benchmark, cudnn.deterministic = rule == "fastest", rule != "fastest"
+        if switched:
+            torch.use_deterministic_algorithms(deterministic)
+        if deterministic:
+            os.environ[_WORKSPACE] = workspace or _WORKSPACES[0]  # which PyTorch wants for cuBLAS
+            memory.fill_uninitialized_memory = False  # no step reads memory that it has not written
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before
+        if switched:
+            torch.use_deterministic_algorithms(not deterministic, warn_only=warns)
+        memory.fill_uninitialized_memory = filled
+        if deterministic and workspace is None:
+            del os.environ[_WORKSPACE]
 
 
 @contextlib.contextmanager
@@ -80,7 +122,8 @@ def _products(rule: Literal["ieee", "tf32"], device_type: str) -> Iterator[None]
             switch.fp32_precision = rule
         # Tensors without data (meta) have none to switch off.
         has_autocast = torch.amp.is_autocast_available(device_type)
-        with torch.autocast(device_type, enabled=False) if has_autocast else nullcontext():
+        autocast = torch.autocast(device_type, enabled=False) if has_autocast else nullcontext()
+        with autocast, choosing_algorithms("same"):
             yield
     finally:
         torch.set_float32_matmul_precision(matmul)

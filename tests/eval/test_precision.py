@@ -1,7 +1,9 @@
+import os
+
 import pytest
 import torch
 
-from stylegan_eval.engine.precision import computing_in, strict_float32
+from stylegan_eval.engine.precision import choosing_algorithms, computing_in, strict_float32
 from stylegan_eval.errors import UserError
 from stylegan_eval.networks.inception import load_inception
 from stylegan_eval.networks.loading import load_detector
@@ -114,3 +116,42 @@ def test_logits_are_products_in_strict_float32(exact, inception_weights):
     assert logits.shape == (3, 1008)
     expected = features.double() @ weights.double().T
     assert (logits - expected).norm() / expected.norm() < 1e-6
+
+
+def switches():
+    return (
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
+        torch.are_deterministic_algorithms_enabled(),
+        os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+        torch.utils.deterministic.fill_uninitialized_memory,
+    )
+
+
+def test_algorithms_are_chosen_for_a_purpose_and_switches_put_back(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    before = switches()
+    with choosing_algorithms("fastest"):
+        assert switches()[:3] == (True, False, False)
+        with strict_float32("cpu"):  # a measurement during a training
+            assert switches()[:3] == (False, True, False)
+        assert switches()[:3] == (True, False, False)
+    with choosing_algorithms("deterministic"):
+        assert switches() == (False, True, True, ":4096:8", False)
+        with computing_in("fp32", "cpu"):
+            assert switches()[:3] == (False, True, False)
+        assert switches() == (False, True, True, ":4096:8", False)
+    assert switches() == before
+
+
+def test_a_workspace_of_cublas_that_is_not_deterministic_is_refused(monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":0:0")
+    before = switches()
+    refused = "CUBLAS_WORKSPACE_CONFIG to be :4096:8 or :16:8, it is :0:0: unset it"
+    with pytest.raises(UserError, match=refused), choosing_algorithms("deterministic"):
+        pass
+    assert switches() == before
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    with choosing_algorithms("deterministic"):
+        assert switches()[3] == ":16:8"
+    assert switches()[3] == ":16:8"

@@ -20,7 +20,7 @@ from stylegan_eval.results.formatting import size_text
 CPU = torch.device("cpu")
 LITE = MetricSettings(metrics="fd1k", metrics_features="efficientnet-lite0")
 TRAINING = """
-import resource, sys
+import re, sys
 from dataclasses import replace
 from pathlib import Path
 from stylegan.configs import CONFIGS
@@ -44,7 +44,8 @@ runtime = Runtime.choose("cpu")
 program = program_memory(runtime.device)
 run(out, lambda taken: fresh(config, settings), runtime)
 step = max(cost.memory for cost in phase_costs(config))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# What getrusage says begins with the peak of the process that started this one.
+peak = 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 print(program, step, process_memory(step, program), peak)
 """
 
