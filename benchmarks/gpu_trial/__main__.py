@@ -17,7 +17,6 @@ from benchmarks.processes import call
 from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineCommand
 from stylegan_eval.engine.files import held
 from stylegan_eval.engine.signals import terminable
-from stylegan_eval.errors import UserError
 
 _LOG = "trial.log"
 
@@ -77,7 +76,10 @@ def main(
                 _try_apart(arguments, out)
             finally:  # stopped or not: what was measured so far
                 record = Record(out)
-                write_page(record, out)
+                if record.about:
+                    write_page(record, out)
+                else:  # refused before anything was measured: `held` removes an empty file
+                    os.truncate(out / _LOG, 0)
     findings = record.of(names)
     click.echo(summary(findings))
     click.echo(out / PAGE)
@@ -87,11 +89,12 @@ def main(
 
 def _try_apart(arguments: Sequence[str], out: Path) -> None:
     """Try in a process of its own, and in another one after each that died."""
-    Record(out).begin(None)
+    if (record := Record(out)).running is not None:  # when an earlier trial was stopped
+        record.begin(None)
     while reason := call("benchmarks.gpu_trial", arguments, out / _LOG):
         record = Record(out)
-        if record.running is None:
-            raise UserError(reason)
+        if record.running is None:  # it has said why
+            raise SystemExit(EXIT_ERROR)
         record.bury(reason)
 
 

@@ -25,10 +25,11 @@ def try_parts(
     names: Sequence[str], *, out: Path, device: str, gpus: int, digests: Path | None
 ) -> None:
     """Try all claims of these parts that are not in the record yet."""
+    known = about(pick_device(device))
     trial = GpuTrial(out=out, device=device, gpus=gpus, digests=digests or DIGESTS)
     os.environ["STYLEGAN_CACHE"] = str(trial.scratch("cache"))  # nothing stays elsewhere
     record = Record(out)
-    record.tried_on(about(pick_device(device)))
+    record.tried_on(known)
     for number, name in enumerate(names, 1):
         checks = list(resolve(PARTS[name].place)(trial))
         left = [check for check in checks if not record.knows(name, check.claim)]

@@ -148,6 +148,17 @@ def test_values_that_the_host_reads_are_counted():
     assert reads.count == 2
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_without_a_gpu_it_says_so_in_one_line_and_leaves_nothing(tmp_path):
+    out = tmp_path / "new" / "trial"
+    process = start(out, "--device", "cuda")  # the later option counts
+    output, log = process.communicate()
+    assert process.returncode == 1
+    message = "error: --device cuda: this machine has 0 CUDA devices: use --device cpu\n"
+    assert (output, log) == ("", message)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_claims_about_a_gpu_are_told_apart_and_cover_sizes_and_precisions(tmp_path):
     trial = GpuTrial(out=tmp_path, device="cuda", gpus=2)
     claims = {name: [each.claim for each in resolve(PARTS[name].place)(trial)] for name in PARTS}
