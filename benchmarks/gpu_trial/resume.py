@@ -21,7 +21,6 @@ from stylegan_eval.errors import UserError
 _KIMG, _SNAPSHOT_KIMG = 0.16, 0.06
 # What rounding may have grown to at the end, where kernels add in no fixed order.
 _ROUNDING = 0.05
-_DETERMINISTIC = "--deterministic"
 _SIGNALLED = 128  # and the number of the signal: status of a training that a signal stopped
 
 
@@ -50,16 +49,8 @@ def _training(trial: GpuTrial, name: str, *options: str) -> Trial:
     )
 
 
-def _deterministic(trial: GpuTrial) -> Trial:
-    if not any(_DETERMINISTIC in param.opts for param in train_command.params):
-        if trial.on_gpu:
-            raise NotTriedError(f"this version of stylegan-train has no {_DETERMINISTIC}")
-        return _training(trial, "resume")  # a CPU repeats itself
-    return _training(trial, "resume", _DETERMINISTIC)
-
-
 def _differing(trial: GpuTrial, interrupted: Callable[[Trial], Path]) -> tuple[float, str]:
-    training = _deterministic(trial)
+    training = _training(trial, "resume", "--deterministic")
     whole, resumed = _whole(training), _end_of(training, interrupted(training))
     unlike = [name for name in whole if not torch.equal(whole[name], resumed[name])]
     return len(unlike), f"{len(whole)} compared"
