@@ -15,10 +15,12 @@ from torch import Tensor
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
 from benchmarks.gpu_trial.settings import GpuTrial
 from stylegan.training.partition import shares
-from stylegan.training.randomness import StepRandom
+from stylegan.training.randomness import Purpose, StepRandom
+from stylegan_eval.engine import splitmix
 from stylegan_eval.engine.sampling import latents, noise_maps
 
 _SEED, _NIMG, _MINIBATCH, _GROUP = 3, 5_000_000, 8, 4
+_MARKED = 4096  # Numbers in a digest: of millions some would lie next to a limit
 _SIZE = 256  # Pixels: more numbers than some GPUs run threads
 
 
@@ -38,16 +40,21 @@ def checks(trial: GpuTrial) -> Iterator[Check]:
 
 
 def _step_normals(device: torch.device) -> Tensor:
-    random = StepRandom(_SEED, _NIMG, device)
-    parts = shares(_MINIBATCH, _GROUP, at_a_time=_GROUP)
-    drawn = [random.normal(part, 1, *size) for part in parts for size in ((512,), (_SIZE, _SIZE))]
-    return torch.cat([numbers.flatten() for numbers in drawn])
+    random, parts = StepRandom(_SEED, device), shares(_MINIBATCH, _GROUP, at_a_time=_GROUP)
+    random.begin(_NIMG)
+    count = 512 + _SIZE**2
+    return torch.cat([random.fakes(part, each, count) for part in parts for each in Purpose])
 
 
 def _step_uniforms(device: torch.device) -> Tensor:
-    random = StepRandom(_SEED, _NIMG, device)
-    (share,) = shares(_MINIBATCH, _GROUP)
-    return random.uniform(share, 1, 1, 64)
+    random, (share,) = StepRandom(_SEED, device), shares(_MINIBATCH, _GROUP)
+    random.begin(_NIMG)
+    return random.penalty(share)
+
+
+def _integers(device: torch.device) -> Tensor:
+    rows = torch.arange(_MINIBATCH, device=device)
+    return splitmix.splitmix64(_SEED, rows, 0, _SIZE**2)
 
 
 def _noise(device: torch.device) -> Tensor:
@@ -61,6 +68,7 @@ def _latents(device: torch.device) -> Tensor:
 
 DRAWS: Mapping[str, Callable[[torch.device], Tensor]] = MappingProxyType(
     {
+        "integers behind them": _integers,
         "latents and noise of a step": _step_normals,
         "uniform numbers of a step": _step_uniforms,
         "noise of evaluation": _noise,
@@ -82,8 +90,11 @@ def _unlike(trial: GpuTrial, name: str, draw: Callable[[torch.device], Tensor]) 
 
 
 def digest(numbers: Tensor) -> str:
-    """Digest of the order of magnitude and the sign of each number, which rounding leaves alone."""
+    """Digest of integers, or of the size and the sign of numbers, which rounding leaves alone."""
     flat = numbers.detach().cpu().flatten()
+    if not flat.is_floating_point():
+        return hashlib.sha256(flat.numpy().tobytes()).hexdigest()[:32]
+    flat = flat[:: -(-len(flat) // _MARKED)]
     marks = torch.stack([flat > limit for limit in (-1.0, 0.0, 0.5, 1.0)])
     return hashlib.sha256(marks.numpy().tobytes()).hexdigest()[:32]
 

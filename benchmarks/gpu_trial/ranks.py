@@ -19,7 +19,6 @@ from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training.loop import Steps
 from stylegan.training.partition import Execution
-from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import TrainingPoint, training_point
 from stylegan.training.speed import random_batch
 from stylegan.training.state import TrainState
@@ -50,8 +49,8 @@ class Ranks:
 
     def step(self) -> dict[str, Tensor]:
         """Take the step that begins at image 0; the terms of both losses."""
-        random = StepRandom(0, 0, self.runtime.device)
-        return self.steps.both(self.point, random, self.shares, iter(self.batches))
+        self.steps.state.nimg = 0
+        return self.steps.both(self.point, self.shares, iter(self.batches))
 
     def gradients(self) -> dict[str, Tensor]:
         """Gradients of D and G over the whole minibatch."""

@@ -14,7 +14,7 @@ from benchmarks.plan.model import Amounts, size_lengths, work_of
 from benchmarks.plan.official import official_times, v100
 from benchmarks.speed.train_side import prepared_step
 from stylegan.configs import Config, at_resolution
-from stylegan.networks.layers import blur
+from stylegan.networks.layers import Blur
 from stylegan.training.partition import Execution
 from stylegan.training.rehearsal import Rehearsal
 from stylegan.training.schedule import training_point
@@ -197,6 +197,7 @@ def _of_copy(trial: GpuTrial, size: int, dtype: torch.dtype) -> tuple[float, str
     x = torch.ones(shape, dtype=dtype, device=trial.runtime.device)
     x = x.contiguous(memory_format=best_format(trial.runtime.device))
     with torch.no_grad():
+        blur = Blur(x.shape[1]).to(x.device)
         own, copy = seconds_of(trial, lambda: blur(x)), seconds_of(trial, x.clone)
     return own / copy, f"{2 * x.nbytes / own / 1e9:,.0f} GB/s"
 

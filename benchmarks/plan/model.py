@@ -68,12 +68,12 @@ def count_work(config: Config, size: int) -> Work:
     rehearsal = Rehearsal(replace(config, resolution=size), Execution())
     G, D = rehearsal.networks
     group = config.network.mbstd_group_size
-    (flop, moved, *_), (flop_2, moved_2, *_) = (rehearsal.work(0.0, n * group) for n in (1, 2))
+    one, two = (rehearsal.work(0.0, n * group) for n in (1, 2))
     return Work(
-        flop_per_image=(flop_2 - flop) / group,
-        flop_per_step=2 * flop - flop_2,
-        bytes_per_image=(moved_2 - moved) / group,
-        bytes_per_step=2 * moved - moved_2,
+        flop_per_image=(two.flop - one.flop) / group,
+        flop_per_step=2 * one.flop - two.flop,
+        bytes_per_image=(two.moved - one.moved) / group,
+        bytes_per_step=2 * one.moved - two.moved,
         parameters=sum(p.numel() for p in (*G.parameters(), *D.parameters())),
     )
 

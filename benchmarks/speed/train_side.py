@@ -18,21 +18,21 @@ from torch import Tensor, nn
 
 from stylegan.configs import CONFIGS, Config
 from stylegan.datasets.reals import RawBatch
-from stylegan.networks import discriminator, epilogue, layers, synthesis
+from stylegan.networks import epilogue, layers, synthesis
 from stylegan.runtime import Runtime
-from stylegan.training.loop import MicroBatch, Steps, draw_cutoff, generator_loss
+from stylegan.training.loop import MicroBatch, Steps
 from stylegan.training.optimizer import ema_beta
 from stylegan.training.partition import Execution, shares
-from stylegan.training.randomness import StepRandom
+from stylegan.training.randomness import Purpose
 from stylegan.training.schedule import TrainingPoint, training_point
 from stylegan.training.speed import random_batch
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.precision import computing_in
 
 
-def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
+def upsample_conv(x: Tensor, weight: Tensor, shifts: layers.FourShifts) -> Tensor:
     """Nearest neighbour, then a 3x3 convolution."""
-    kernel = weight.flip(2, 3) if transposed else weight
+    kernel = weight if shifts.rotated else weight.flip(2, 3)
     return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), kernel, padding=1)
 
 
@@ -41,7 +41,9 @@ def conv_lrelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.leaky_relu(F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2), 0.2)
 
 
-def conv_downsample_lrelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def conv_downsample_lrelu(
+    x: Tensor, weight: Tensor, bias: Tensor, _shifts: layers.FourShifts
+) -> Tensor:
     """A 3x3 convolution, then the mean of 2x2 pixels, then leaky ReLU."""
     return F.leaky_relu(F.avg_pool2d(F.conv2d(x, weight, bias, padding=1), 2), 0.2)
 
@@ -69,12 +71,11 @@ def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-8) -> Tensor:
 
 _REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (synthesis, "upsample_conv", upsample_conv),
-    (synthesis, "blur", blur),
+    (layers.Blur, "forward", lambda _self, x: blur(x)),
     (epilogue, "noise_bias_lrelu", noise_bias_lrelu),
     (epilogue, "adain", adain),
     (layers, "conv_downsample_lrelu", conv_downsample_lrelu),
     (layers, "conv_lrelu", conv_lrelu),
-    (discriminator, "blur", blur),
     # The networks ask for channels_last by this name.
     (torch, "channels_last", torch.contiguous_format),
 )
@@ -198,11 +199,7 @@ def prepared_step(
     batches = itertools.cycle(raw)
     steps.state.enter(point)
 
-    def step() -> dict[str, Tensor]:
-        random = StepRandom(0, steps.state.nimg, runtime.device)
-        return steps.both(point, random, parts, batches)
-
-    return step
+    return lambda: steps.both(point, parts, batches)
 
 
 def fast_step(case: Case, execution: Execution) -> Callable[[], Tensor]:
@@ -226,11 +223,13 @@ def plain_step(case: Case) -> Callable[[], Tensor]:
     }
     beta = ema_beta(case.minibatch, config.schedule.ema_kimg)
 
+    point = replace(training_point(0, config), lod=0.0, resolution=case.resolution)
+
     def step() -> Tensor:
-        random = StepRandom(0, state.nimg, runtime.device)
-        batch = MicroBatch.of(next(batches), share, 0.0, runtime.device)
+        steps.begin(point)
+        batch = MicroBatch.of(next(batches), share, None, runtime.device)
         with plain_layers():
-            loss = _plain_steps(steps, random, batch, adams)
+            loss = _plain_steps(steps, batch, adams)
         with torch.no_grad():
             for old, new in zip(average.parameters(), state.G.parameters(), strict=True):
                 old.copy_(new + beta * (old - new))
@@ -241,22 +240,20 @@ def plain_step(case: Case) -> Callable[[], Tensor]:
 
 
 def _plain_steps(
-    steps: Steps, random: StepRandom, batch: MicroBatch, adams: dict[nn.Module, torch.optim.Adam]
+    steps: Steps, batch: MicroBatch, adams: dict[nn.Module, torch.optim.Adam]
 ) -> Tensor:
-    state, loss = steps.state, steps.config.loss
-    cutoff = draw_cutoff(state.G, loss, 0.0, random)
+    state = steps.state
     state.D.requires_grad_(requires_grad=True)
     adams[state.D].zero_grad()
     with torch.no_grad():
-        fakes, _ = steps.draw_fakes(batch.share, None, cutoff, 0.0, random)
-    terms = steps.discriminator_terms(batch, fakes, None, 0.0)
+        fakes, _ = steps.draw_fakes(batch.share, None, Purpose.D)
+    terms = steps.discriminator_terms(batch, fakes, None)
     torch.autograd.backward(terms["loss_D"])
     adams[state.D].step()
-    cutoff = draw_cutoff(state.G, loss, 0.0, random)
     state.D.requires_grad_(requires_grad=False)
     adams[state.G].zero_grad()
-    fakes, _ = steps.draw_fakes(batch.share, None, cutoff, 0.0, random)
-    value = generator_loss(steps.score(fakes, None, 0.0), loss)
+    fakes, _ = steps.draw_fakes(batch.share, None, Purpose.G)
+    value = steps.generator_loss(fakes, None)
     torch.autograd.backward(value)
     adams[state.G].step()
     return value.detach()

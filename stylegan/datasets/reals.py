@@ -5,7 +5,6 @@ size nor on where a run was resumed.
 """
 
 import functools
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,26 +62,27 @@ def _philox(key: tuple[int, ...], counter: tuple[int, ...]) -> np.random.Philox:
     )
 
 
-def process_reals(images: Tensor, *, lod: float, mirror: Tensor | None = None) -> Tensor:
-    """Images of one level as the discriminator sees them at `lod`, float32 in [-1, 1].
+def process_reals(
+    images: Tensor, *, fade: float | Tensor | None = None, mirror: Tensor | None = None
+) -> Tensor:
+    """Images of one level as the discriminator sees them, float32 in [-1, 1].
 
     As ``process_reals`` of the official ``training_loop.py``, but at the resolution of the level.
 
     Parameters
     ----------
     images : Tensor
-        uint8 [N, 3, H, W], of level floor(`lod`).
-    lod : float
-        Its fraction t fades the image x towards up(down(x)), the 2x2 means repeated: x + t
-        (up(down(x)) - x).
+        uint8 [N, 3, H, W], of level floor(lod).
+    fade : float, Tensor or None
+        The fraction t of lod, where it is not 0: fades the image x towards up(down(x)), the 2x2
+        means repeated: x + t (up(down(x)) - x).
     mirror : Tensor or None
         bool [N], the images to flip left to right.
     """
     x = images.to(torch.float32) / 127.5 - 1  # [N, 3, H, W]
     if mirror is not None:
         x = torch.where(mirror[:, None, None, None], x.flip(3), x)
-    fade = lod - math.floor(lod)
-    if fade > 0:
+    if fade is not None:
         coarse = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2.0, mode="nearest")
         x = x.lerp(coarse, fade)
     return x

@@ -5,19 +5,19 @@ it can. There is one program for each level of detail with and without a fade, m
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.generator import Generator
-from stylegan.networks.synthesis import split_lod
+from stylegan.networks.synthesis import Synthesis
 from stylegan_eval.errors import UserError
 
-# (ws, noise, lod) -> images; see `Synthesis.forward`.
-Draw = Callable[[Tensor, Sequence[Tensor], float], Tensor]
-# (images, labels, lod) -> scores; see `Discriminator.forward`.
-Score = Callable[[Tensor, Tensor | None, float], Tensor]
+# (ws, noise, level, fade) -> images; see `Synthesis.at_level`.
+Draw = Callable[[Tensor, Sequence[Tensor | None], int, Tensor | None], Tensor]
+# (images, level, fade) -> scores; see `Discriminator.at_level`.
+Score = Callable[[Tensor, int, Tensor | None], Tensor]
 # Programs that PyTorch may keep of one function: ten levels, each alone and fading, for G's step
 # and for drawing, with some to spare. Beyond it would go on without compiling.
 _PROGRAMS = 64
@@ -36,32 +36,21 @@ def check_toolchain(device: torch.device) -> None:
         ) from error
 
 
-def compiled_synthesis(generator: Generator, dtype: torch.dtype = torch.float32) -> Draw:
-    """`Generator.synthesis`, compiled; weights are read at each call."""
-    network = generator.g
-    at_level = torch.compile(network.at_level, dynamic=False, fullgraph=True)
-
-    def draw(ws: Tensor, noise: Sequence[Tensor], lod: float) -> Tensor:
-        level, fade = split_lod(lod, network.resolution)
-        maps = network.noise_maps(noise, lod)
-        with torch._dynamo.config.patch(recompile_limit=_PROGRAMS):
-            return at_level(ws, maps, level, _as_data(fade, ws), dtype)
-
-    return draw
+def compiled_synthesis(network: Synthesis, dtype: torch.dtype = torch.float32) -> Draw:
+    """`Synthesis.at_level`, compiled; weights are read at each call."""
+    return _compiled(network.at_level, dtype)
 
 
 def compiled_discriminator(D: Discriminator, dtype: torch.dtype = torch.float32) -> Score:
-    """A discriminator, compiled, for one derivative at most; weights are read at each call."""
-    at_level = torch.compile(D.at_level, dynamic=False, fullgraph=True)
+    """`Discriminator.at_level` for one derivative at most, compiled; as `compiled_synthesis`."""
+    return _compiled(D.at_level, dtype)
 
-    def score(images: Tensor, labels: Tensor | None, lod: float) -> Tensor:
-        level, fade = D.check(images, labels, lod)
+
+def _compiled(function: Callable[..., Tensor], dtype: torch.dtype) -> Callable[..., Tensor]:
+    program = torch.compile(function, dynamic=False, fullgraph=True)
+
+    def run(*args: Any) -> Tensor:
         with torch._dynamo.config.patch(recompile_limit=_PROGRAMS):
-            return D.pick(at_level(images, level, _as_data(fade, images), dtype), labels)
+            return program(*args, dtype)
 
-    return score
-
-
-def _as_data(fade: float, like: Tensor) -> Tensor | None:
-    """The fade as a tensor on the device, so that its value is no part of the program."""
-    return torch.full((), fade, device=like.device, dtype=like.dtype) if fade > 0 else None
+    return run

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from stylegan.configs import NetworkConfig
 from stylegan.networks.devices import memory_format_of
 from stylegan.networks.layers import (
+    Blur,
     ConvLReLU,
     EqualizedConv,
     EqualizedLinear,
-    blur,
     compute_type,
     cross_fade,
     leaky_relu,
@@ -27,13 +27,13 @@ class DownBlock(nn.Module):
         C, C_next = config.fmaps(resolution), config.fmaps(resolution // 2)
         self.conv0 = ConvLReLU(C, C, 3)
         self.conv1_down = ConvLReLU(C, C_next, 3, downsample=True)
-        self.blur = config.blur
+        self.blur = Blur(C) if config.blur else None
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C_next, H/2, W/2]."""
         x = self.conv0(x)
-        if self.blur:
-            x = blur(x)
+        if self.blur is not None:
+            x = self.blur(x)
         down: Tensor = self.conv1_down(x)
         return down
 

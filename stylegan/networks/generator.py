@@ -73,7 +73,7 @@ def truncate(ws: Tensor, w_avg: Tensor, psi: float | Tensor, cutoff: int) -> Ten
     return torch.where(layers < cutoff, torch.lerp(w_avg, ws, psi), ws)
 
 
-def mix_styles(ws: Tensor, ws2: Tensor, cutoff: int) -> Tensor:
+def mix_styles(ws: Tensor, ws2: Tensor, cutoff: int | Tensor) -> Tensor:
     """Style mixing (Section 3.1): layers below `cutoff` from `ws`, the rest from `ws2`."""
     layers = torch.arange(ws.shape[1], device=ws.device)[None, :, None]  # [1, L, 1]
     return torch.where(layers < cutoff, ws, ws2)

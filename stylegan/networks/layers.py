@@ -55,7 +55,7 @@ class EqualizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in] -> [N, out]."""
-        bias = None if self.bias is None else self.bias * self.lrmul
+        bias = self.bias if self.bias is None or self.lrmul == 1 else self.bias * self.lrmul
         return F.linear(x, self.weight * self.scale, bias)
 
 
@@ -96,31 +96,56 @@ class EqualizedConv(nn.Module):
         return F.conv2d(x, weight, bias, padding=self.weight.shape[-1] // 2)
 
 
-def _four_shifts(weight: Tensor, factor: float, *, rotated: bool = False) -> Tensor:
+class Constant(nn.Module):
+    """A tensor that is the same in every network of its kind: in no checkpoint, made once."""
+
+    value: Tensor
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("value", value, persistent=False)
+
+    def reset_constants(self) -> None:
+        """Compute the value again: memory that was only allocated holds anything."""
+        raise NotImplementedError
+
+
+class FourShifts(Constant):
     """Sum of the four one-pixel shifts of the zero-padded kernel, [.., 3, 3] -> [.., 4, 4].
 
     As one product by a matrix, whose derivatives are such products too: cutting and padding would
-    cost a sixth of a step where the kernels are large. `factor` multiplies the sum.
+    cost a sixth of a step where the kernels are large. `factor` multiplies the sum; `rotated` turns
+    the kernel by 180 degrees.
     """
-    A, B, _, _ = weight.shape
-    eye = torch.eye(3, dtype=weight.dtype, device=weight.device)
-    one = F.pad(eye, (0, 1)) + F.pad(eye, (1, 0))  # [3, 4]: both shifts along one axis
-    shifts = torch.kron(one, one).T * factor  # [16, 9]
-    if rotated:
-        shifts = shifts.flip(1)
-    taps = weight.permute(0, 2, 3, 1).reshape(A, 9, B)  # a view where channels come last
-    return (shifts @ taps).reshape(A, 4, 4, B).permute(0, 3, 1, 2)
+
+    def __init__(self, factor: float = 1.0, *, rotated: bool = False) -> None:
+        super().__init__(torch.empty(16, 9))
+        self.factor, self.rotated = factor, rotated
+        self.reset_constants()
+
+    def reset_constants(self) -> None:
+        """Compute the matrix [16, 9]."""
+        eye = torch.eye(3, dtype=self.value.dtype, device=self.value.device)
+        one = F.pad(eye, (0, 1)) + F.pad(eye, (1, 0))  # [3, 4]: both shifts along one axis
+        shifts = torch.kron(one, one).T * self.factor
+        self.value.copy_(shifts.flip(1) if self.rotated else shifts)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """[A, B, 3, 3] -> [A, B, 4, 4]."""
+        A, B, _, _ = weight.shape
+        taps = weight.permute(0, 2, 3, 1).reshape(A, 9, B)  # a view where channels come last
+        return (self.value @ taps).reshape(A, 4, 4, B).permute(0, 3, 1, 2)
 
 
-def upsample_conv(x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
+def upsample_conv(x: Tensor, weight: Tensor, shifts: FourShifts) -> Tensor:
     """Double the size by nearest neighbour and convolve, in one 4x4 transposed convolution.
 
     [N, in, H, W], scaled weight [out, in, 3, 3] -> [N, out, 2H, 2W]. The official code runs this as
     a convolution below `fused_from` px and as a transposed convolution from there on, which applies
-    the kernel rotated by 180 degrees: `transposed` takes the latter's orientation.
+    the kernel rotated by 180 degrees: `shifts` are rotated for the orientation of the former.
     """
     # Summed before it is rounded to the type of x.
-    kernel = _four_shifts(weight.transpose(0, 1), 1.0, rotated=not transposed).to(x.dtype)
+    kernel = shifts(weight.transpose(0, 1)).to(x.dtype)
     return F.conv_transpose2d(x, kernel, stride=2, padding=1)
 
 
@@ -129,13 +154,13 @@ def conv_lrelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return convolve_lrelu(x, weight.to(x.dtype), bias.to(x.dtype))
 
 
-def conv_downsample_lrelu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def conv_downsample_lrelu(x: Tensor, weight: Tensor, bias: Tensor, shifts: FourShifts) -> Tensor:
     """Convolve with [out, in, 3, 3] and average 2x2 pixels, in one 4x4 convolution; leaky ReLU.
 
-    [N, in, H, W] -> [N, out, H/2, W/2]. The same function as the three steps.
+    [N, in, H, W] -> [N, out, H/2, W/2]. The same function as the three steps, where the factor of
+    `shifts` is a quarter.
     """
-    kernel = _four_shifts(weight, 0.25).to(x.dtype)
-    return convolve_lrelu(x, kernel, bias.to(x.dtype), stride=2)
+    return convolve_lrelu(x, shifts(weight).to(x.dtype), bias.to(x.dtype), stride=2)
 
 
 class ConvLReLU(EqualizedConv):
@@ -145,20 +170,38 @@ class ConvLReLU(EqualizedConv):
         self, in_channels: int, out_channels: int, kernel: int, *, downsample: bool = False
     ) -> None:
         super().__init__(in_channels, out_channels, kernel)
-        self.downsample = downsample
+        self.shifts = FourShifts(0.25) if downsample else None
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, H, W], or half the size, in the type of x."""
         assert self.bias is not None
-        layer = conv_downsample_lrelu if self.downsample else conv_lrelu
-        return layer(x, self.scaled_weight(), self.bias)
+        if self.shifts is None:
+            return conv_lrelu(x, self.scaled_weight(), self.bias)
+        return conv_downsample_lrelu(x, self.scaled_weight(), self.bias, self.shifts)
 
 
-def _blur(x: Tensor) -> Tensor:
-    # Computed where x is: a list of numbers would have to be sent there, and waited for.
-    taps = (2 - torch.arange(-1, 2, dtype=x.dtype, device=x.device).abs()) / 4  # [1, 2, 1] / 4
-    kernel = (taps[:, None] * taps[None, :]).expand(x.shape[1], 1, 3, 3)  # [C, 1, 3, 3]
-    return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+class Blur(Constant):
+    """Smooth by [1, 2, 1] x [1, 2, 1] / 16 with zero padding."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(torch.empty(channels, 1, 3, 3))
+        self.reset_constants()
+
+    def reset_constants(self) -> None:
+        """Compute the kernel [C, 1, 3, 3]."""
+        offsets = torch.arange(-1, 2, dtype=self.value.dtype, device=self.value.device)
+        taps = (2 - offsets.abs()) / 4  # [1, 2, 1] / 4
+        self.value.copy_(taps[:, None] * taps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, C, H, W]."""
+        return _blur(x, self.value.to(x.dtype))  # exact in every type
+
+
+def _blur(x: Tensor, kernel: Tensor) -> Tensor:
+    if plain_operations():
+        return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+    return _Blur.apply(x, kernel)
 
 
 class _Blur(torch.autograd.Function):
@@ -168,31 +211,23 @@ class _Blur(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(x: Tensor) -> Tensor:
-        return _blur(x)
+    def forward(x: Tensor, kernel: Tensor) -> Tensor:
+        return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
-        """Nothing to keep: a linear function."""
-        del inputs, output
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        del output
+        ctx.kernel = inputs[1]
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    def backward(_ctx: object, *grad_outputs: Tensor | None) -> Tensor | None:
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, None]:
         (grad,) = grad_outputs
-        return None if grad is None else blur(grad)
+        return None if grad is None else _blur(grad, ctx.kernel), None
 
     @staticmethod
-    def jvp(_ctx: object, *tangents: Tensor) -> Tensor:
-        (tangent,) = tangents
-        return blur(tangent)
-
-
-def blur(x: Tensor) -> Tensor:
-    """Smooth by [1, 2, 1] x [1, 2, 1] / 16 with zero padding, [N, C, H, W]."""
-    if plain_operations():
-        return _blur(x)
-    return _Blur.apply(x)
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _blur(tangents[0], ctx.kernel)
 
 
 def cross_fade(fine: Tensor, coarse: Tensor, fade: float | Tensor) -> Tensor:
@@ -236,6 +271,13 @@ def minibatch_stddev(x: Tensor, group_size: int) -> Tensor:
     y = y.mean(dim=(1, 2, 3)).reshape(-1, 1, 1, 1)  # [M, 1, 1, 1]
     y = y.repeat(G, 1, H, W)  # [N, 1, H, W]
     return torch.cat([x, y], dim=1)
+
+
+def reset_constants(network: nn.Module) -> None:
+    """Compute all constants of a network whose memory was only allocated."""
+    for module in network.modules():
+        if isinstance(module, Constant):
+            module.reset_constants()
 
 
 def initialise(network: nn.Module, rng: torch.Generator) -> None:

@@ -14,9 +14,10 @@ from stylegan.networks.devices import memory_format_of
 from stylegan.networks.epilogue import Epilogue
 from stylegan.networks.layers import (
     SQRT2,
+    Blur,
     EqualizedConv,
     EqualizedLinear,
-    blur,
+    FourShifts,
     compute_type,
     cross_fade,
     upsample_conv,
@@ -78,19 +79,20 @@ class ConvLayer(nn.Module):
         super().__init__()
         self.conv = EqualizedConv(in_channels, config.fmaps(resolution), 3, bias=False)
         self.epilogue = Epilogue(config, resolution, "upsampling" if upsample else "second")
-        self.upsample = upsample
+        # Of the official code's two kinds of up-sampling the first turns the kernel.
+        rotated = resolution < config.fused_from
+        self.shifts = FourShifts(rotated=rotated) if upsample else None
         self.bias_before_blur = config.bias_before_blur
-        self.blur = config.blur
-        self.transposed = resolution >= config.fused_from
+        self.blur = Blur(config.fmaps(resolution)) if upsample and config.blur else None
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         """x [N, in, H, W] -> [N, C, H, W], or twice the size when up-sampling."""
-        if self.upsample:
-            x = upsample_conv(x, self.conv.scaled_weight(), transposed=self.transposed)
+        if self.shifts is not None:
+            x = upsample_conv(x, self.conv.scaled_weight(), self.shifts)
             if self.bias_before_blur:
                 x = x + self.epilogue.bias.to(x.dtype)[:, None, None]
-            if self.blur:
-                x = blur(x)
+            if self.blur is not None:
+                x = self.blur(x)
         else:
             x = self.conv(x)
         return self.epilogue(x, w, noise)

@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,12 +13,13 @@ from stylegan.configs import Config, LossConfig
 from stylegan.datasets.reals import RawBatch, process_reals
 from stylegan.networks.compiled import Draw, Score, compiled_discriminator, compiled_synthesis
 from stylegan.networks.generator import Generator, mix_styles
+from stylegan.networks.synthesis import split_lod
 from stylegan.runtime import Runtime
 from stylegan.training import losses
 from stylegan.training.batches import RealImages, feed
 from stylegan.training.optimizer import ema_beta, update_ema
 from stylegan.training.partition import Execution, Share
-from stylegan.training.randomness import StepRandom
+from stylegan.training.randomness import Purpose, StepRandom
 from stylegan.training.schedule import TrainingPoint, training_point
 from stylegan.training.state import TrainState
 
@@ -35,10 +37,12 @@ class MicroBatch:
     other_labels: Tensor | None = None  # [n, label_size], of random images, for G's step
 
     @classmethod
-    def of(cls, raw: RawBatch, share: Share, lod: float, device: torch.device) -> "MicroBatch":
+    def of(
+        cls, raw: RawBatch, share: Share, fade: Tensor | None, device: torch.device
+    ) -> "MicroBatch":
         """Move a batch to the device, then convert, mirror and fade it there."""
         images, mirror, labels, others = (part.to(device, non_blocking=True) for part in raw)
-        reals = process_reals(images, lod=lod, mirror=mirror)
+        reals = process_reals(images, fade=fade, mirror=mirror)
         conditional = labels.shape[1] > 0
         return cls(share, reals, labels if conditional else None, others if conditional else None)
 
@@ -63,7 +67,7 @@ def train(
     """
     execution = execution or Execution()
     total_nimg = config.schedule.total_kimg * 1000
-    steps = Steps(state, config, runtime, execution)
+    steps = Steps(state, config, runtime, execution, seed)
     with closing(feed(reals, config, state.nimg, execution, runtime)) as batches:
         while state.nimg < total_nimg:
             point = training_point(state.nimg, config)
@@ -71,9 +75,8 @@ def train(
             shares = execution.shares(point, config, runtime)
             terms: dict[str, Tensor] = {}
             for _ in range(config.schedule.minibatch_repeats):
-                random = StepRandom(seed, state.nimg, runtime.device)
                 with runtime.processes.doing(f"kimg {state.nimg / 1000:.1f}", step=True):
-                    terms |= steps.both(point, random, shares, batches)
+                    terms |= steps.both(point, shares, batches)
             for hook in hooks:
                 hook(state, point, terms)
             if runtime.any(here=should_stop()):
@@ -83,68 +86,85 @@ def train(
 class Steps:
     """Steps of D and of G.
 
-    `execution`: Type of the networks; whether that which is differentiated once is compiled.
+    What changes from one step of a phase to the next lies in tensors on the device: both are the
+    same operations, and none waits for the device.
     """
 
+    level: int  # Of detail, in the step that has begun
+    fade: Tensor | None  # Weight of the next coarser level; None where there is none
+
     def __init__(
-        self, state: TrainState, config: Config, runtime: Runtime, execution: Execution
+        self,
+        state: TrainState,
+        config: Config,
+        runtime: Runtime,
+        execution: Execution,
+        seed: int = 0,
     ) -> None:
         self.state, self.config, self.runtime = state, config, runtime
-        dtype = execution.dtype
-        self.draw: Draw = partial(state.G.synthesis, dtype=dtype)
-        self.score: Score = partial(state.D, dtype=dtype)
+        dtype, device = execution.dtype, runtime.device
+        self.draw: Draw = partial(state.G.g.at_level, dtype=dtype)
+        self.score: Score = partial(state.D.at_level, dtype=dtype)
         self.score_twice = self.score
         if execution.compile:
-            self.draw = compiled_synthesis(state.G, dtype)
+            self.draw = compiled_synthesis(state.G.g, dtype)
             self.score = compiled_discriminator(state.D, dtype)
+        self.random = StepRandom(seed, device)
+        self._fade = torch.zeros((), device=device)
+        self._lrate = torch.zeros((), dtype=torch.float64, device=device)
+        # The layer from which fakes mix styles, for D and for G; None where styles never mix.
+        mixes = config.loss.style_mixing_prob > 0
+        self._cutoffs = torch.zeros(2, dtype=torch.int64, device=device).unbind() if mixes else None
 
     def both(
-        self,
-        point: TrainingPoint,
-        random: StepRandom,
-        shares: Sequence[Share],
-        raw: Iterator[RawBatch],
+        self, point: TrainingPoint, shares: Sequence[Share], raw: Iterator[RawBatch]
     ) -> dict[str, Tensor]:
         """One step of D, of the moving average, and of G; the terms of both losses."""
         state, device = self.state, self.runtime.device
-        batches = [MicroBatch.of(next(raw), share, point.lod, device) for share in shares]
-        terms = self.discriminator_step(point, random, batches)
+        self.begin(point)
+        batches = [MicroBatch.of(next(raw), share, self.fade, device) for share in shares]
+        terms = self.discriminator_step(batches)
         beta = ema_beta(point.minibatch, self.config.schedule.ema_kimg)
         update_ema(state.flat_ema, state.flat_G, beta)  # with D's step, so before G's
         state.G_ema.w_avg.copy_(state.G.w_avg)
         state.nimg += point.minibatch
-        return terms | self.generator_step(point, random, batches)
+        return terms | self.generator_step(batches)
 
-    def discriminator_step(
-        self, point: TrainingPoint, random: StepRandom, batches: Sequence[MicroBatch]
-    ) -> dict[str, Tensor]:
+    def begin(self, point: TrainingPoint) -> None:
+        """Tell the device all that a step at `point` takes from the host."""
+        G = self.state.G
+        self.random.begin(self.state.nimg)
+        self.level, fade = split_lod(point.lod, G.resolution)
+        self.fade = self._fade.fill_(fade) if fade > 0 else None
+        self._lrate.fill_(point.lrate)
+        for cutoff in self._cutoffs or ():
+            cutoff.fill_(draw_cutoff(G, self.config.loss, self.level, self.random.host))
+
+    def discriminator_step(self, batches: Sequence[MicroBatch]) -> dict[str, Tensor]:
         """One step of D; the terms of its loss, over the whole minibatch."""
-        state, loss = self.state, self.config.loss
-        cutoff = draw_cutoff(state.G, loss, point.lod, random)
+        state = self.state
         state.D.requires_grad_(requires_grad=True)
         state.flat_D.clear()
         for batch in batches:
-            self._discriminator_pass(batch, cutoff, point.lod, random)
+            self._discriminator_pass(batch)
         w_mean, terms = state.flat_D.add_up(self.runtime)
         state.G.update_w_avg(w_mean[None])
-        return terms | {"grad_norm_D": state.optimizer_D.update(point.lrate)}
+        return terms | {"grad_norm_D": state.optimizer_D.update(self._lrate)}
 
-    def _discriminator_pass(
-        self, batch: MicroBatch, cutoff: int | None, lod: float, random: StepRandom
-    ) -> None:
+    def _discriminator_pass(self, batch: MicroBatch) -> None:
         """Add the gradients and loss terms of D for one micro-batch; its graph goes on return."""
-        share, loss = batch.share, self.config.loss
+        share, wgan = batch.share, self.config.loss.kind == "wgan-gp"
         with torch.no_grad():
-            fakes, w_mean = self.draw_fakes(share, batch.labels, cutoff, lod, random)
-        t = random.uniform(share, 1, 1, 1) if loss.kind == "wgan-gp" else None
-        terms = self.discriminator_terms(batch, fakes, t, lod)
+            fakes, w_mean = self.draw_fakes(share, batch.labels, Purpose.D)
+        t = self.random.penalty(share)[:, None, None, None] if wgan else None
+        terms = self.discriminator_terms(batch, fakes, t)
         # Of R1's two gradients of the reals, this one would be thrown away.
         weights = list(self.state.D.parameters())
         torch.autograd.backward(terms["loss_D"] * share.weight, inputs=weights)
         self.state.flat_D.add(w_mean, terms, share.weight)
 
     def discriminator_terms(
-        self, batch: MicroBatch, fakes: Tensor, t: Tensor | None, lod: float
+        self, batch: MicroBatch, fakes: Tensor, t: Tensor | None
     ) -> dict[str, Tensor]:
         """Loss of D ("loss_D") and what it is made of, each a scalar.
 
@@ -153,84 +173,93 @@ class Steps:
         reals, labels, loss = batch.reals, batch.labels, self.config.loss
         uses_r1 = loss.kind == "logistic-r1" and loss.r1_gamma > 0
         reals.requires_grad_(uses_r1)
-        score_reals = self.score_twice if uses_r1 else self.score
-        real_scores, fake_scores = score_reals(reals, labels, lod), self.score(fakes, labels, lod)
+        real_scores = self._scores(reals, labels, twice=uses_r1)
+        fake_scores = self._scores(fakes, labels)
         terms = {"score_real": real_scores.mean(), "score_fake": fake_scores.mean()}
         if loss.kind == "logistic-r1":
             value = losses.d_logistic(real_scores, fake_scores).mean()
             if uses_r1:
                 # One pass of the reals serves loss and penalty.
-                terms["r1"] = losses.squared_gradient_norm(real_scores, reals, lod).mean()
+                norms2 = losses.squared_gradient_norm(real_scores, reals, self.level)
+                terms["r1"] = norms2.mean()
                 value = value + loss.r1_gamma / 2 * terms["r1"]
         else:
             assert t is not None
             value = losses.d_wgan(real_scores, fake_scores, loss.drift).mean()
             mixed = losses.mix_images(reals, fakes, t).requires_grad_()
-            scores = self.score_twice(mixed, labels, lod)
-            norms2 = losses.squared_gradient_norm(scores, mixed, lod)
+            scores = self._scores(mixed, labels, twice=True)
+            norms2 = losses.squared_gradient_norm(scores, mixed, self.level)
             terms["gp"] = losses.gradient_penalty(norms2, loss.gp_lambda, loss.gp_target).mean()
             value = value + terms["gp"]
         return terms | {"loss_D": value, "fake_spread": spread(fakes.detach())}
 
-    def generator_step(
-        self, point: TrainingPoint, random: StepRandom, batches: Sequence[MicroBatch]
-    ) -> dict[str, Tensor]:
+    def _scores(self, images: Tensor, labels: Tensor | None, *, twice: bool = False) -> Tensor:
+        """D's scores [n, 1]; `twice` where they are differentiated twice."""
+        score = self.score_twice if twice else self.score
+        return self.state.D.pick(score(images, self.level, self.fade), labels)
+
+    def generator_step(self, batches: Sequence[MicroBatch]) -> dict[str, Tensor]:
         """One step of G; its loss, over the whole minibatch."""
         state = self.state
-        cutoff = draw_cutoff(state.G, self.config.loss, point.lod, random)
         state.D.requires_grad_(requires_grad=False)  # its weights' gradients would be thrown away
         state.flat_G.clear()
         for batch in batches:
-            self._generator_pass(batch, cutoff, point.lod, random)
+            self._generator_pass(batch)
         w_mean, terms = state.flat_G.add_up(self.runtime)
         state.G.update_w_avg(w_mean[None])
-        return terms | {"grad_norm_G": state.optimizer_G.update(point.lrate)}
+        return terms | {"grad_norm_G": state.optimizer_G.update(self._lrate)}
 
-    def _generator_pass(
-        self, batch: MicroBatch, cutoff: int | None, lod: float, random: StepRandom
-    ) -> None:
+    def _generator_pass(self, batch: MicroBatch) -> None:
         """Add the gradients and the loss of G for one micro-batch."""
         labels, weight = batch.other_labels, batch.share.weight
-        fakes, w_mean = self.draw_fakes(batch.share, labels, cutoff, lod, random)
-        value = generator_loss(self.score(fakes, labels, lod), self.config.loss)
+        fakes, w_mean = self.draw_fakes(batch.share, labels, Purpose.G)
+        value = self.generator_loss(fakes, labels)
         torch.autograd.backward(value * weight)
         self.state.flat_G.add(w_mean, {"loss_G": value}, weight)
 
+    def generator_loss(self, fakes: Tensor, labels: Tensor | None) -> Tensor:
+        """Loss of G, a scalar, of its images [n, C, H, W]."""
+        wgan = self.config.loss.kind == "wgan-gp"
+        objective = losses.g_wgan if wgan else losses.g_logistic_nonsaturating
+        return objective(self._scores(fakes, labels)).mean()
+
     def draw_fakes(
-        self,
-        share: Share,
-        labels: Tensor | None,
-        cutoff: int | None,
-        lod: float,
-        random: StepRandom,
+        self, share: Share, labels: Tensor | None, purpose: Purpose
     ) -> tuple[Tensor, Tensor]:
         """Fresh images as training sees them: mixed styles, fresh noise, no truncation.
 
         Returns `images`: [n, C, H, W]. `w_mean`: [w_dim], mean of w before mixing.
         """
-        G = self.state.G
-        ws, w_mean = draw_ws(G, share, labels, cutoff, random)
-        noise = [random.normal(share, 1, *size) for size in G.g.noise_shapes(lod)]
-        return self.draw(ws, noise, lod), w_mean
+        G, cutoff = self.state.G, None if self._cutoffs is None else self._cutoffs[purpose]
+        shapes = G.g.noise_shapes(self.level)
+        latents = [G.z_dim] * (1 if cutoff is None else 2)
+        sizes = latents + [height * width for height, width in shapes]
+        numbers = torch.split(self.random.fakes(share, purpose, sum(sizes)), sizes, dim=1)
+        ws, w_mean = draw_ws(G, numbers[: len(latents)], labels, cutoff)
+        drawn = zip(numbers[len(latents) :], shapes, strict=True)
+        noise = [part.reshape(-1, 1, *shape) for part, shape in drawn]
+        return self.draw(ws, G.g.noise_maps(noise, self.level), self.level, self.fade), w_mean
 
 
-def draw_cutoff(G: Generator, loss: LossConfig, lod: float, random: StepRandom) -> int | None:
-    """Layer, uniform over all active but the first, from which a minibatch mixes; None if not."""
-    if loss.style_mixing_prob == 0:
-        return None
-    mixes = random.host.random() < loss.style_mixing_prob
-    cutoff = int(random.host.integers(1, G.num_ws - 2 * int(lod)))
-    return cutoff if mixes else None
+def draw_cutoff(G: Generator, loss: LossConfig, level: int, rng: np.random.Generator) -> int:
+    """Layer, uniform over all active but the first, from which a minibatch mixes; else the end."""
+    mixes = rng.random() < loss.style_mixing_prob
+    cutoff = int(rng.integers(1, G.num_ws - 2 * level))
+    return cutoff if mixes else G.num_ws
 
 
 def draw_ws(
-    G: Generator, share: Share, labels: Tensor | None, cutoff: int | None, random: StepRandom
+    G: Generator, z: Sequence[Tensor], labels: Tensor | None, cutoff: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Map fresh latents and mix styles: ws [n, num_ws, w_dim], mean of w before mixing [w_dim]."""
-    ws = G.mapping(random.normal(share, G.z_dim), labels)
+    """Map latents and mix styles: ws [n, num_ws, w_dim], mean of w before mixing [w_dim].
+
+    `z` are one or two [n, z_dim]; from layer `cutoff` on styles are of the second.
+    """
+    repeated = None if labels is None else labels.repeat(len(z), 1)
+    ws, *others = G.mapping(torch.cat(list(z)), repeated).chunk(len(z))
     w_mean = ws.detach()[:, 0].mean(dim=0)
     if cutoff is not None:
-        ws = mix_styles(ws, G.mapping(random.normal(share, G.z_dim), labels), cutoff)
+        ws = mix_styles(ws, others[0], cutoff)
     return ws, w_mean
 
 
@@ -241,9 +270,3 @@ def spread(images: Tensor) -> Tensor:
     """
     squares = (images - images.mean(dim=0)).square().sum(dim=0)
     return (squares / max(len(images) - 1, 1)).sqrt().mean()
-
-
-def generator_loss(scores: Tensor, loss: LossConfig) -> Tensor:
-    """Loss of G, a scalar, from D's scores [N, 1] of its images."""
-    objective = losses.g_wgan if loss.kind == "wgan-gp" else losses.g_logistic_nonsaturating
-    return objective(scores).mean()

@@ -139,8 +139,8 @@ class Adam(torch.optim.Adam):
         for moment in (self._t, *self._moments.values()):
             moment.zero_()
 
-    def update(self, lrate: float) -> Tensor:
-        """Step at learning rate `lrate`, unless a gradient is infinite or not a number.
+    def update(self, lrate: float | Tensor) -> Tensor:
+        """Step at a learning rate, unless a gradient is infinite or not a number.
 
         A step that is left out changes neither weights nor moments nor t. Returns the norm of all
         gradients, a scalar on the device.

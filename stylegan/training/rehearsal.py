@@ -128,20 +128,13 @@ def _bytes(values: Sequence[Any]) -> int:
     )
 
 
-class _NoNumbers(StepRandom):
-    def normal(self, share: Share, *shape: int) -> Tensor:
-        return torch.zeros(share.size, *shape, device=_META)
-
-    uniform = normal
-
-
 class _Idle:
     """An optimizer that holds its moments and never steps: PyTorch's needs data for that."""
 
     def __init__(self, flat: Flat, _schedule: ScheduleConfig) -> None:
         self.moments = [torch.zeros_like(flat.weights) for _ in range(2)]
 
-    def update(self, _lrate: float) -> Tensor:
+    def update(self, _lrate: Tensor) -> Tensor:
         return torch.empty((), device=_META)
 
 
@@ -174,11 +167,11 @@ class Rehearsal:
         self._config = replace(config, loss=replace(config.loss, style_mixing_prob=mixing))
         self._device_type = device_type
         self._meter = Meter(copies, lays_out=device_type != "cpu")
+        execution = replace(execution, compile=False)
         with self._meter:
             layout = execution.memory_format(device_type)
             self._state = _state_without_data(config, layout)
-        execution = replace(execution, compile=False)
-        self._steps = Steps(self._state, self._config, Runtime(_META), execution)
+            self._steps = Steps(self._state, self._config, Runtime(_META), execution)
 
     @property
     def networks(self) -> tuple[Generator, Discriminator]:
@@ -217,13 +210,14 @@ class Rehearsal:
         (share,) = shares(at_a_time, self._config.network.mbstd_group_size)
         meter = self._meter
         meter.flop = meter.moved = meter.dense = meter.launches = 0
+        self._steps.random = StepRandom(0, _META)  # which keeps something of each share
         meter.peak = meter.live
         with meter, playing(self._device_type):
             batch = self._batch(share, lod)
             point = replace(training_point(0, self._config), lod=lod, minibatch=at_a_time)
-            random = _NoNumbers(0, 0, _META)
-            self._steps.discriminator_step(point, random, [batch])
-            self._steps.generator_step(point, random, [batch])
+            self._steps.begin(point)
+            self._steps.discriminator_step([batch])
+            self._steps.generator_step([batch])
         return batch.reals[0]
 
     def _batch(self, share: Share, lod: float) -> MicroBatch:

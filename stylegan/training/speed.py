@@ -15,7 +15,6 @@ from stylegan.runtime import Runtime
 from stylegan.training.cost import Phase
 from stylegan.training.loop import Steps
 from stylegan.training.partition import Execution
-from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.settings import WARMUP
 from stylegan.training.state import TrainState
@@ -115,9 +114,8 @@ def trial_steps(
                 raise RuntimeError("the networks of the trial are gone")
             state = trial[0].state
             state.enter(phase.point)
-            random = StepRandom(0, state.nimg, runtime.device)
             try:
-                terms = trial[0].both(phase.point, random, shares, iter(batches))
+                terms = trial[0].both(phase.point, shares, iter(batches))
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylegan_eval.engine import splitmix
 from stylegan_eval.engine.precision import computing_in
 from stylegan_eval.engine.protocols import ImageGenerator
 from stylegan_eval.errors import UserError
@@ -64,16 +65,12 @@ def noise_maps(
 ) -> list[Tensor]:
     """Noise ~ N(0, 1) of the images with these indices, float32 [N, 1, H, W] per layer.
 
-    Drawn on the device, because 1024x1024 images take 2.8 million normals each: the numbers are
-    those of the kind of device (CPU or CUDA), not of the batch.
+    Drawn on the device, because 1024x1024 images take 2.8 million normals each.
     """
     sizes = [height * width for height, width in shapes]
-    flat = torch.empty(len(indices), sum(sizes), device=device)
-    for row, index in zip(flat, indices, strict=True):
-        rng = torch.Generator(device)
-        rng.manual_seed(int(random_stream(seed, index, Stream.NOISE).integers(2**63)))
-        row.copy_(torch.randn(sum(sizes), generator=rng, device=device))
-    layers = torch.split(flat, sizes, dim=1)  # L times [N, H * W]
+    rows = torch.tensor(indices, dtype=torch.int64).to(device, non_blocking=True)
+    key = int(np.random.SeedSequence((seed, Stream.NOISE)).generate_state(1, np.uint64)[0])
+    layers = torch.split(splitmix.normal(key, rows, sum(sizes)), sizes, dim=1)
     return [
         layer.reshape(-1, 1, height, width)
         for layer, (height, width) in zip(layers, shapes, strict=True)

@@ -19,7 +19,7 @@ from benchmarks.gpu_trial.numbers import official
 from benchmarks.gpu_trial.page import write_page
 from benchmarks.gpu_trial.random_numbers import DRAWS, digest
 from benchmarks.gpu_trial.record import Record
-from benchmarks.gpu_trial.settings import GpuTrial
+from benchmarks.gpu_trial.settings import DIGESTS, GpuTrial
 from benchmarks.kill_trial import children_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.plugins import resolve
@@ -82,6 +82,7 @@ def test_a_trial_that_is_stopped_goes_on_and_holds_on_a_cpu(tmp_path):
 def test_a_wrong_number_and_a_process_that_dies_refute_their_claims(tmp_path):
     cpu = torch.device("cpu")
     digests = {name: digest(draw(cpu)) for name, draw in DRAWS.items()}
+    assert digests == json.loads(DIGESTS.read_text())  # as in earlier versions of this project
     wrong = next(iter(digests))
     (tmp_path / "digests.json").write_text(json.dumps({**digests, wrong: "0" * 32}))
     out = tmp_path / "trial"

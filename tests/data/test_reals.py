@@ -66,7 +66,7 @@ def test_half_of_the_images_are_mirrored_independently():
 def test_process_reals_gives_the_official_numbers(lod):
     golden = np.load(GOLDEN)
     images = torch.from_numpy(golden[f"process_reals_in_lod_{lod}"])
-    found = process_reals(images, lod=float(lod))
+    found = process_reals(images, fade=float(lod) % 1 or None)
     assert found.shape == images.shape
     repeats = 32 // found.shape[2]
     full = found.repeat_interleave(repeats, dim=2).repeat_interleave(repeats, dim=3)
@@ -76,8 +76,8 @@ def test_process_reals_gives_the_official_numbers(lod):
 def test_only_the_flagged_images_are_mirrored():
     images = torch.arange(3 * 3 * 4 * 4, dtype=torch.uint8).reshape(3, 3, 4, 4)
     mirror = torch.tensor([True, False, True])
-    found = process_reals(images, lod=0.5, mirror=mirror)
-    plain = process_reals(images, lod=0.5)
+    found = process_reals(images, fade=0.5, mirror=mirror)
+    plain = process_reals(images, fade=0.5)
     torch.testing.assert_close(found[1], plain[1])
     torch.testing.assert_close(found[[0, 2]], plain[[0, 2]].flip(3))
     assert not torch.allclose(found[0], plain[0])
@@ -85,7 +85,7 @@ def test_only_the_flagged_images_are_mirrored():
 
 def test_the_range_is_minus_one_to_one():
     images = torch.tensor([0, 255, 0, 255], dtype=torch.uint8).reshape(1, 1, 2, 2)
-    assert process_reals(images, lod=0).flatten().tolist() == [-1, 1, -1, 1]
+    assert process_reals(images).flatten().tolist() == [-1, 1, -1, 1]
 
 
 def read(reals, start, count, lod=0, rows=None):
@@ -95,7 +95,7 @@ def read(reals, start, count, lod=0, rows=None):
 
 def batch_of(reals, start, count, lod=0, rows=None):
     raw = read(reals, start, count, lod, rows)
-    return process_reals(raw.images, lod=lod, mirror=raw.mirror)
+    return process_reals(raw.images, fade=lod % 1 or None, mirror=raw.mirror)
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_a_batch_joins_order_mirroring_and_level(source, lod):
     assert 0 < flags.sum() < 8
     level = np.stack([pyramid.level(int(lod))[k] for k in indices])
     level[flags] = level[flags][..., ::-1]
-    torch.testing.assert_close(batch, process_reals(torch.from_numpy(level), lod=lod))
+    torch.testing.assert_close(batch, process_reals(torch.from_numpy(level), fade=lod % 1 or None))
 
 
 def test_any_split_of_the_stream_gives_the_same_images_and_labels(source):
@@ -153,7 +153,7 @@ def test_without_mirroring_no_image_is_turned(source):
     pyramid = open_pyramid(source, progress=False)
     batch = batch_of(Reals(pyramid, seed=0, mirror=False), 0, 10)
     images = torch.from_numpy(np.array(pyramid.level(0)[image_indices(0, 10, 10, 0)]))
-    assert torch.equal(batch, process_reals(images, lod=0))
+    assert torch.equal(batch, process_reals(images))
 
 
 def test_classes_are_one_hot_and_go_with_their_images(source):

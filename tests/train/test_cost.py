@@ -17,7 +17,6 @@ from stylegan.runtime import Runtime
 from stylegan.training.cost import micro_batches, phase_costs, seconds_left, step_cost
 from stylegan.training.loop import MicroBatch, Steps
 from stylegan.training.partition import Execution, shares
-from stylegan.training.randomness import StepRandom
 from stylegan.training.rehearsal import Meter, Rehearsal
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
@@ -49,9 +48,9 @@ def take_step(config, lod, own, at_a_time, execution):
     passes = [MicroBatch(part, torch.zeros(part.size, 3, size, size)) for part in parts]
     steps = Steps(state, config, runtime, execution)
     point = replace(training_point(0, config), lod=lod, minibatch=own)
-    random = StepRandom(0, 0, CPU)
-    steps.discriminator_step(point, random, passes)
-    steps.generator_step(point, random, passes)
+    steps.begin(point)
+    steps.discriminator_step(passes)
+    steps.generator_step(passes)
 
 
 def allocations(events):

@@ -8,6 +8,8 @@ from functools import partial
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 from stylegan.configs import CONFIGS
 from stylegan.datasets.reals import RawBatch
@@ -19,7 +21,6 @@ from stylegan.runtime import Runtime
 from stylegan.training import losses
 from stylegan.training.loop import Steps
 from stylegan.training.partition import Execution
-from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 from stylegan_eval.engine import sampling
@@ -38,13 +39,6 @@ def apart():
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=fake_device.register) as pool:
         yield lambda *args: pool.submit(*args).result()
-
-
-class Draws(StepRandom):
-    """The streams of the CPU stand in for those of a device that cannot have any."""
-
-    def _stream(self, group):
-        return torch.Generator()
 
 
 def fresh(config, device):
@@ -75,10 +69,9 @@ def step(row, lod, labels, precision):
         shares = execution.shares(point, config, runtime)
         batches = iter([raw_batch(share.size, size, labels) for share in shares])
         steps = Steps(state, config, runtime, execution)
-        random = Draws(0, 0, runtime.device)
         try:
             with fake_device.stepping():
-                terms = steps.both(point, random, shares, batches)
+                terms = steps.both(point, shares, batches)
         except (RuntimeError, fake_device.WaitError) as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
         return {key: str(term.device) for key, term in terms.items()}
@@ -114,11 +107,8 @@ def look_at_a_block(batches, kinds, precision, *, counting):
     """
     device = fake_device.device()
     config = apply_preset(CONFIGS["F"], "tiny-16")
-    # Random numbers are of the CPU alone, where no data is.
+    # Latents are NumPy's, which has no data here.
     sampling.latents = lambda _seed, indices, width: torch.empty(len(indices), width)
-    sampling.noise_maps = lambda _seed, indices, shapes, device: [
-        torch.empty(len(indices), 1, *shape, device=device) for shape in shapes
-    ]
     with fake_device.setting_up(), torch.inference_mode():
         with torch.device(device):
             generator = Generator(config.network, config.resolution)
@@ -163,6 +153,58 @@ def test_a_block_of_images_is_measured_without_waiting_but_for_one_check(apart, 
     )
     assert counted == 1
     assert "_local_scalar_dense" in asked  # the check is a read, which is refused
+
+
+class Recorder(TorchDispatchMode):
+    """Lists operations with the shapes and types of what they get, and with all numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        flat, _ = tree_flatten((args, kwargs))
+        self.operations.append((str(func), *map(described, flat)))
+        return func(*args, **(kwargs or {}))
+
+
+def described(value):
+    if isinstance(value, torch.Tensor):
+        return (tuple(value.shape), value.stride(), str(value.dtype))
+    return str(value)
+
+
+def two_steps(row, lods, label_size):
+    """Operations of two steps at `lods`, with other images and another learning rate."""
+    config = apply_preset(CONFIGS[row], "tiny-16")
+    config = replace(config, network=replace(config.network, label_size=label_size))
+    runtime, execution = Runtime(fake_device.device()), Execution()
+    size, recorded = config.resolution >> int(lods[0]), []
+    with fake_device.setting_up():
+        state = fresh(config, runtime.device)
+        steps = Steps(state, config, runtime, execution)
+        for lod, lrate in zip((lods[0], *lods), (0.1, 0.1, 0.2), strict=True):
+            point = replace(training_point(0, config), lod=lod, resolution=size, lrate=lrate)
+            shares = execution.shares(point, config, runtime)
+            batches = [raw_batch(share.size, size, label_size) for share in shares]
+            with fake_device.stepping(), Recorder() as recorder:
+                steps.both(point, shares, iter(batches))
+            recorded.append(recorder.operations)
+    return recorded[1:]  # the first step makes what the others keep
+
+
+@pytest.mark.parametrize(
+    ("row", "lods", "labels"),
+    [("F", (0.75, 0.25), 0), ("F", (1.0, 1.0), 3), ("A", (0.75, 0.25), 0)],
+)
+def test_two_steps_of_a_phase_are_the_same_operations(apart, row, lods, labels):
+    """So that they can be captured once and played again."""
+    first, second = apart(two_steps, row, lods, labels)
+    told = 1 + 1 + (lods[0] % 1 > 0) + 2 * (row == "F")  # images shown, rate, fade, two cutoffs
+    assert [name for name, *_ in first[:told]] == ["aten.fill_.Scalar"] * told
+    assert first[:told] != second[:told]
+    assert len(first) > 300
+    assert first[told:] == second[told:]
 
 
 def broken_step(module_name, name, wrong):

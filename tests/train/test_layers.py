@@ -7,9 +7,10 @@ from torch.autograd import forward_ad
 from benchmarks.speed import train_side
 from stylegan.networks.epilogue import adain
 from stylegan.networks.layers import (
+    Blur,
     EqualizedConv,
     EqualizedLinear,
-    blur,
+    FourShifts,
     conv_downsample_lrelu,
     initialise,
     minibatch_stddev,
@@ -26,26 +27,27 @@ def randn(*shape):
     )
 
 
-@pytest.mark.parametrize("transposed", [False, True])
-def test_upsample_conv_in_both_orientations(transposed):
+@pytest.mark.parametrize("rotated", [False, True])
+def test_upsample_conv_in_both_orientations(rotated):
     x, weight = randn(2, 3, 5, 4), randn(6, 3, 3, 3)
+    shifts = FourShifts(rotated=rotated).double()
     torch.testing.assert_close(
-        upsample_conv(x, weight, transposed=transposed),
-        train_side.upsample_conv(x, weight, transposed=transposed),
+        upsample_conv(x, weight, shifts), train_side.upsample_conv(x, weight, shifts)
     )
 
 
 def test_conv_downsample_lrelu():
     x, weight, bias = randn(2, 3, 6, 4), randn(5, 3, 3, 3), randn(5)
-    expected = train_side.conv_downsample_lrelu(x, weight, bias)
-    torch.testing.assert_close(conv_downsample_lrelu(x, weight, bias), expected)
+    shifts = FourShifts(0.25).double()
+    expected = train_side.conv_downsample_lrelu(x, weight, bias, shifts)
+    torch.testing.assert_close(conv_downsample_lrelu(x, weight, bias, shifts), expected)
 
 
 # PyTorch's own set-up of forward mode warns about torch.jit.
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:FutureWarning")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_blur_and_its_derivatives(layout):
-    x = randn(2, 3, 5, 6).contiguous(memory_format=layout).requires_grad_()
+    x, blur = randn(2, 3, 5, 6).contiguous(memory_format=layout).requires_grad_(), Blur(3).double()
     torch.testing.assert_close(blur(x), train_side.blur(x))
     assert torch.autograd.gradcheck(blur, x)
     assert torch.autograd.gradgradcheck(blur, x)

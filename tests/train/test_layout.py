@@ -11,7 +11,6 @@ from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.loop import MicroBatch, Steps
 from stylegan.training.partition import Execution, shares
-from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState, load_state
 from stylegan_eval.engine.layout import LAYOUTS, Layout, layout_for, memory_format
@@ -67,9 +66,9 @@ def step(state, execution, lod=0.5):
     batch = MicroBatch(share, torch.rand(share.size, 3, size, size, generator=rng) * 2 - 1)
     steps = Steps(state, CONFIG, runtime, execution)
     point = replace(training_point(0, CONFIG), lod=lod, minibatch=8)
-    random = StepRandom(0, 0, runtime.device)
-    terms = steps.discriminator_step(point, random, [batch])
-    return terms | steps.generator_step(point, random, [batch])
+    steps.begin(point)
+    terms = steps.discriminator_step([batch])
+    return terms | steps.generator_step([batch])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -18,8 +18,6 @@ from stylegan.presets import apply_preset
 from stylegan.runtime import stream_seed
 from stylegan.snapshot import Provenance
 from stylegan.training.loop import draw_cutoff, draw_ws, spread, train
-from stylegan.training.partition import shares
-from stylegan.training.randomness import StepRandom
 from stylegan.training.run import resumed, run
 from stylegan.training.schedule import active_levels
 from stylegan.training.settings import RunSettings
@@ -203,11 +201,9 @@ def test_style_mixing_cuts_among_the_active_layers(runtime):
     G = TrainState.fresh(config, runtime, seed=0).G
     cuts = {"none": 0}
     for step in range(300):
-        random = StepRandom(0, step, runtime.device)
-        cutoff = draw_cutoff(G, config.loss, 1.5, random)
-        (share,) = shares(2, 4)
+        cutoff = draw_cutoff(G, config.loss, 1, np.random.default_rng(step))
         with torch.no_grad():
-            ws, _ = draw_ws(G, share, None, cutoff, random)
+            ws, _ = draw_ws(G, torch.eye(4, G.z_dim).split(2), None, torch.tensor(cutoff))
         same = [torch.equal(ws[:, 0], ws[:, i]) for i in range(G.num_ws)]
         cut = same.index(False) if False in same else "none"
         cuts[cut] = cuts.get(cut, 0) + 1

@@ -13,7 +13,6 @@ from benchmarks.plan.model import work_key
 from benchmarks.scales import named_scale, training_config
 from stylegan.configs import config_from_dict, config_to_dict
 from stylegan.networks.generator import build_discriminator, build_generator
-from stylegan.networks.layers import blur
 from stylegan_eval.errors import UserError
 from tests.fresh import draw_noise
 from tests.train import golden
@@ -102,7 +101,7 @@ def test_bias_before_blur_darkens_the_border_alone():
     x = torch.randn(2, layer.conv.weight.shape[1], 4, 4, generator=rng, dtype=torch.float64)
     w = torch.randn(2, 32, generator=rng, dtype=torch.float64)
     bias = layer.epilogue.bias[:, None, None]
-    lost = bias * (1 - blur(torch.ones(1, len(bias), 8, 8, dtype=torch.float64)))
+    lost = bias * (1 - plain.blur(torch.ones(1, len(bias), 8, 8, dtype=torch.float64)))
     layer.epilogue.style = plain.epilogue.style = None
     layer.epilogue.normalization = plain.epilogue.normalization = None
     unact = [torch.where(y > 0, y, y / 0.2) for y in (layer(x, w, None), plain(x, w, None))]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stylegan.networks.layers import minibatch_stddev
 from stylegan.training.partition import shares
-from stylegan.training.randomness import StepRandom
+from stylegan.training.randomness import Purpose, StepRandom
 from stylegan_eval.errors import UserError
 
 CPU = torch.device("cpu")
@@ -58,21 +58,25 @@ def test_groups_of_the_minibatch_stay_together(case):
 def test_an_image_gets_the_same_numbers_in_whatever_part_it_is(case):
     minibatch, parts = all_shares(*case)
     (whole,) = shares(minibatch, case[0])
-    together = StepRandom(3, 1000, CPU)
-    first, second = together.normal(whole, 5), together.uniform(whole, 1, 2)
-    apart = StepRandom(3, 1000, CPU)
-    for part in parts:
-        torch.testing.assert_close(apart.normal(part, 5), first[part.rows], rtol=0, atol=0)
-        torch.testing.assert_close(apart.uniform(part, 1, 2), second[part.rows], rtol=0, atol=0)
+    random = StepRandom(3, CPU)
+    random.begin(1000)
+    expected = [random.fakes(whole, purpose, 5) for purpose in Purpose]
+    places = random.penalty(whole)
+    for purpose in Purpose:
+        for part in parts:
+            assert torch.equal(random.fakes(part, purpose, 5), expected[purpose][part.rows])
+            assert torch.equal(random.penalty(part), places[part.rows])
 
 
 def test_steps_and_seeds_have_numbers_of_their_own():
     (share,) = shares(8, 4)
-    drawn = [
-        StepRandom(seed, nimg, CPU).normal(share, 4) for seed in range(3) for nimg in (0, 8, 16)
-    ]
-    rows = torch.cat(drawn)  # every image of every step, and no two alike
-    assert len(torch.unique(rows, dim=0)) == 9 * 8
+    drawn = []
+    for random in (StepRandom(seed, CPU) for seed in range(3)):
+        for nimg in (0, 8, 16):
+            random.begin(nimg)
+            drawn += [random.fakes(share, purpose, 4) for purpose in Purpose]
+    rows = torch.cat(drawn)  # every image of every step, for every purpose, and no two alike
+    assert len(torch.unique(rows, dim=0)) == 9 * 2 * 8
     assert rows.mean().abs() < 5 / rows.numel() ** 0.5
 
 

@@ -14,7 +14,6 @@ from stylegan.runtime import Runtime
 from stylegan.training.batches import feed
 from stylegan.training.loop import Steps
 from stylegan.training.partition import Execution
-from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 
@@ -32,8 +31,8 @@ def gradients(row: str, data: Path, cache: Path, runtime: Runtime, execution: Ex
     point = replace(training_point(NIMG, config), lrate=0.0)
     reals = Reals(open_pyramid(data, cache=cache), seed=0, mirror=True, labelled=True)
     batches = feed(reals, config, NIMG, execution, runtime)
-    steps, random = Steps(state, config, runtime, execution), StepRandom(0, NIMG, runtime.device)
-    terms = steps.both(point, random, execution.shares(point, config, runtime), batches)
+    steps = Steps(state, config, runtime, execution)
+    terms = steps.both(point, execution.shares(point, config, runtime), batches)
     return {
         "lod": torch.tensor(point.lod),
         "D": state.flat_D.gradients.clone(),
