@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan.networks.convolution import LRELU_SLOPE, convolve_lrelu, plain_operations
+from stylegan.networks.devices import device_type, memory_format_of
 
 SQRT2 = math.sqrt(2)
 
@@ -133,6 +134,8 @@ class FourShifts(Constant):
     def forward(self, weight: Tensor) -> Tensor:
         """[A, B, 3, 3] -> [A, B, 4, 4]."""
         A, B, _, _ = weight.shape
+        if weight.stride(3) == 1:  # contiguous, or transposed from that: so is the sum
+            return (weight.reshape(A * B, 9) @ self.value.T).reshape(A, B, 4, 4)
         taps = weight.permute(0, 2, 3, 1).reshape(A, 9, B)  # a view where channels come last
         return (self.value @ taps).reshape(A, 4, 4, B).permute(0, 3, 1, 2)
 
@@ -195,13 +198,21 @@ class Blur(Constant):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, H, W]."""
-        return _blur(x, self.value.to(x.dtype))  # exact in every type
+        return _blur(x, self.value)
 
 
 def _blur(x: Tensor, kernel: Tensor) -> Tensor:
-    if plain_operations():
-        return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
-    return _Blur.apply(x, kernel)
+    return _smoothed(x, kernel) if plain_operations() else _Blur.apply(x, kernel)
+
+
+def _smoothed(x: Tensor, kernel: Tensor) -> Tensor:
+    last = memory_format_of(x) == torch.channels_last
+    if device_type(x) != "cpu" and (last or plain_operations()):
+        # Two means of 2x2, [1, 1] * [1, 1] = [1, 2, 1]: twice the passes of a convolution, but no
+        # convolution of single channels with channels last, and a compiler fuses them.
+        return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1, padding=1), 2, stride=1)
+    # The kernel is exact in every type.
+    return F.conv2d(x, kernel.to(x.dtype), padding=1, groups=x.shape[1])
 
 
 class _Blur(torch.autograd.Function):
@@ -212,7 +223,7 @@ class _Blur(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, kernel: Tensor) -> Tensor:
-        return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+        return _smoothed(x, kernel)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:

@@ -3,6 +3,7 @@
 No GPU is needed: its arithmetic runs on CPU tensors, and is counted on tensors without data.
 """
 
+from dataclasses import replace
 from functools import cache, partial
 
 import pytest
@@ -11,9 +12,11 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from torch.autograd import gradcheck, gradgradcheck
 
 from benchmarks.speed import train_side
+from stylegan.configs import CONFIGS
 from stylegan.networks.devices import playing
 from stylegan.networks.epilogue import adain, noise_bias_lrelu
-from stylegan.training.rehearsal import Meter
+from stylegan.training.partition import Execution
+from stylegan.training.rehearsal import Meter, Rehearsal
 from tests.train import golden
 
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
@@ -151,6 +154,26 @@ def test_a_layer_passes_over_its_map_so_often(dtype, layout, forward, backward):
     assert found == pytest.approx((forward, backward), rel=0.03)  # the noise comes on top
     before = passes("cpu", dtype, layout)
     assert all(now < once for now, once in zip(found, before, strict=True))
+
+
+@cache
+def step(precision, kind):
+    config = replace(CONFIGS["F"], resolution=32)
+    return Rehearsal(config, Execution(precision=precision), kind).work(0.0, 64)
+
+
+@pytest.mark.parametrize(("precision", "most"), [("fp32", 0.85), ("bf16", 0.62)])
+def test_a_step_passes_over_memory_less_often_than_with_the_arithmetic_of_a_cpu(precision, most):
+    now, before = step(precision, "cuda"), step(precision, "cpu")
+    assert now.moved - now.dense < most * (before.moved - before.dense)
+    assert now.launches < before.launches
+
+
+def test_bfloat16_moves_less_than_float32():
+    """Less than half is not to be had: weights, their gradients and sums stay float32."""
+    full, half = step("fp32", "cuda"), step("bf16", "cuda")
+    assert half.dense < 0.6 * full.dense
+    assert half.moved - half.dense < 0.75 * (full.moved - full.dense)
 
 
 # The first set-up of PyTorch's compiler warns about its own parts.

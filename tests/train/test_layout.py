@@ -6,11 +6,16 @@ from typing import get_args
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.speed import train_side
+from stylegan.networks.devices import memory_format_of, playing
+from stylegan.networks.layers import Blur
 from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.loop import MicroBatch, Steps
 from stylegan.training.partition import Execution, shares
+from stylegan.training.rehearsal import Rehearsal
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState, load_state
 from stylegan_eval.engine.layout import LAYOUTS, Layout, layout_for, memory_format
@@ -48,7 +53,7 @@ def kernels(network):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_weights_and_gradients_have_it(name):
+def test_weights_and_all_maps_have_it(name):
     execution = Execution(layout=name)
     state = TrainState.fresh(CONFIG, Runtime(torch.device("cpu")), 0, execution)
     for network in state.networks.values():
@@ -56,6 +61,17 @@ def test_weights_and_gradients_have_it(name):
             assert kernel.is_contiguous(memory_format=memory_format(name))
             if kernel.requires_grad:
                 assert kernel.grad.stride() == kernel.stride()
+    maps = []
+
+    def look(_module, _args, y):
+        maps.append(memory_format_of(y))
+
+    for network in (state.G, state.D):
+        for module in network.modules():
+            if type(module).__name__ in ("ConvLayer", "InputLayer", "ConvLReLU", "DownBlock"):
+                module.register_forward_hook(look)
+    step(state, execution)
+    assert set(maps) == {memory_format(name)}
 
 
 def step(state, execution, lod=0.5):
@@ -99,3 +115,43 @@ def test_a_checkpoint_goes_on_in_another():
             assert torch.equal(ours, theirs)
     moments = [state.optimizer_G.tree()["exp_avg_sq"], other.optimizer_G.tree()["exp_avg_sq"]]
     assert all(torch.equal(moments[0][key], moments[1][key]) for key in moments[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_on_cuda_a_blur_is_the_same(name):
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, 5, 6, generator=rng, dtype=torch.float64)
+    x = x.contiguous(memory_format=memory_format(name)).requires_grad_()
+    results = []
+    for operation in (Blur(3).double(), train_side.blur):
+        with playing("cuda"):
+            y = operation(x)
+            (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+            (second,) = torch.autograd.grad(slope.square().sum(), x)
+        results.append((y, slope, second))
+    torch.testing.assert_close(*results)
+    assert results[0][0].is_contiguous(memory_format=memory_format(name))
+
+
+class SingleChannels(TorchDispatchMode):
+    """Memory formats of the maps that convolutions of single channels take."""
+
+    def __init__(self):
+        super().__init__()
+        self.formats = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.convolution.default and args[8] > 1:
+            self.formats.add(memory_format_of(args[0]))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("precision", "formats"),
+    [("fp32", {torch.contiguous_format}), ("tf32", set()), ("bf16", set())],
+)
+def test_no_blur_on_cuda_is_a_convolution_with_channels_last(precision, formats):
+    rehearsal = Rehearsal(CONFIG, Execution(precision=precision), "cuda")
+    with SingleChannels() as seen:
+        rehearsal.work(0.0, 8)
+    assert seen.formats == formats
