@@ -68,7 +68,7 @@ def noise_maps(
     Drawn on the device, because 1024x1024 images take 2.8 million normals each.
     """
     sizes = [height * width for height, width in shapes]
-    rows = torch.tensor(indices, dtype=torch.int64).to(device, non_blocking=True)
+    rows = on_device(torch.tensor(indices, dtype=torch.int64), device)
     key = int(np.random.SeedSequence((seed, Stream.NOISE)).generate_state(1, np.uint64)[0])
     layers = torch.split(splitmix.normal(key, rows, sum(sizes)), sizes, dim=1)
     return [
