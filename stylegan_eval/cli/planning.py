@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from stylegan_eval.cli.commands import TABLE
-from stylegan_eval.engine.command import ErrorLineCommand, say
+from stylegan_eval.engine.command import ErrorLineCommand, note, say
 from stylegan_eval.engine.options import Number
 from stylegan_eval.errors import UserError
 
@@ -44,3 +44,6 @@ def plan_samples(tables: tuple[Path, ...], error: float | None, difference: floa
             " from more images than features on)"
         )
     say(pd.DataFrame(lines).to_string(index=False))
+    told = {line["metric"] for line in lines}
+    if missing := sorted({row["metric"] for row in rows} - told):
+        note(f"{', '.join(missing)}: no standard error is known, so nothing is said of them")

@@ -29,6 +29,7 @@ from stylegan_eval.images.storage import CHANGED
 
 LABELS = "arr_1"
 _EXPECTED = "expected images, uint8 [N, H, W, 3] or [N, 3, H, W]"
+_OF_FLOATS = "; of floats x from 0 to 1 save (x * 255).round().astype('uint8')"
 _AT_ONCE = 2**24  # bytes
 _LOCAL = struct.Struct("<4s22xHH")  # what stands in a zip before the name of an entry
 _LOCAL_SIGNATURE = b"PK\x03\x04"
@@ -78,6 +79,7 @@ class ArrayImages:
             with archive.open(info) as member:
                 self._take_header(member, info.file_size)
                 self._header_bytes = member.tell()
+            self._check_labels(archive)
         if info.compress_type != zipfile.ZIP_STORED:
             self._packed = info
             return
@@ -87,12 +89,26 @@ class ArrayImages:
         self._start = info.header_offset + _LOCAL.size + name + extra + self._header_bytes
         self._crc = info.CRC
 
+    def _check_labels(self, archive: zipfile.ZipFile) -> None:
+        """Refuse another number of labels than of images, also where labels are not read."""
+        name = f"{LABELS}.npy"
+        if name not in archive.namelist():
+            return
+        with archive.open(name) as member:
+            shape, _, _ = read_header(member, archive.getinfo(name).file_size)
+        if shape[:1] != self._shape[:1]:
+            raise UserError(
+                f"has {self._shape[0]} images in {MEMBER} and labels {list(shape)!s:.60} in"
+                f" {LABELS}: give as many labels, or leave {LABELS} out"
+            )
+
     def _take_header(self, file: IO[bytes], size: int) -> None:
         shape, fortran_order, dtype = read_header(file, size)
         self._channels_first = len(shape) == 4 and shape[1] in (1, 3)
         is_images = self._channels_first or (len(shape) == 4 and shape[3] in (1, 3))
         if dtype != np.uint8 or not is_images or 0 in shape:
-            raise UserError(f"holds {dtype} {list(shape)!s:.60}; {_EXPECTED}")
+            of_floats = _OF_FLOATS if np.issubdtype(dtype, np.floating) and is_images else ""
+            raise UserError(f"holds {dtype} {list(shape)!s:.60}; {_EXPECTED}{of_floats}")
         if math.prod(shape) > size - file.tell():
             raise UserError(f"declares an array {list(shape)}, which {size} bytes do not fill")
         if fortran_order and math.prod(shape) > max(shape):

@@ -36,6 +36,8 @@ def all_images(inputs: Inputs, kind: type[Sampling], given: Mapping[str, Any]) -
     defaults: dict[str, Any] = {field.name: field.default for field in fields(kind)}
     reals = _count(inputs.data, moments=moments) if "reals" in defaults else None
     if reals is not None:
+        if reals < 2:
+            raise UserError(f"{inputs.data}: holds {reals} image; give 2 or more")
         settings.setdefault("reals", "random" if reals == count else "full")
     most = min(count, reals or count)
     if defaults.get("subset_size", 0) > most:

@@ -152,7 +152,14 @@ def bomb(path):
 
 
 BAD = {
-    "floats": (lambda p: np.savez(p, np.zeros((2, 4, 4, 3))), r"float64 \[2, 4, 4, 3\]; expected"),
+    "floats": (
+        lambda p: np.savez(p, np.zeros((2, 4, 4, 3))),
+        r"float64 \[2, 4, 4, 3\]; expected .*; of floats x from 0 to 1 save \(x \* 255\)",
+    ),
+    "labels of others": (
+        lambda p: np.savez(p, np.zeros((4, 4, 4, 3), np.uint8), np.arange(3)),
+        r"4 images in arr_0 and labels \[3\] in arr_1: give as many labels, or leave arr_1 out",
+    ),
     "a pickle": (lambda p: np.savez(p, np.array([{}], dtype=object)), "holds object"),
     "three axes": (lambda p: np.savez(p, np.zeros((4, 4, 3), np.uint8)), r"uint8 \[4, 4, 3\]"),
     "no image": (lambda p: np.savez(p, np.zeros((0, 4, 4, 3), np.uint8)), r"\[0, 4, 4, 3\]"),

@@ -292,6 +292,7 @@ def test_the_row_says_how_images_were_chosen(sets, few):
         ("--images {draws} -n 321", "--images has 320 images, --num asks for 321: use --num 320"),
         ("--images {draws} -n 31", "the data has 30 images, --num asks for 31: use --num 30"),
         ("--images {one}", "one.txt: holds 1 image; give 2 or more"),
+        ("--images {draws} --data {one}", "one.txt: holds 1 image; give 2 or more"),
         ("--floor -n 5 --reals first", "leave out --reals first"),
         ("--images {draws} -n 5 --reals last", "is not one of 'random', 'first', 'full'"),
     ],
@@ -299,7 +300,8 @@ def test_the_row_says_how_images_were_chosen(sets, few):
 def test_what_cannot_be_chosen_is_refused(args, message, sets, few, tmp_path):
     one = tmp_path / "one.txt"
     one.write_text(f"{next(few.rglob('*.png'))}\n")
-    done = run("fid", *args.format(draws=sets / "draws", one=one).split(), "--data", few, *LITE)
+    words = args.format(draws=sets / "draws", one=one).split()
+    done = run("fid", "--data", few, *words, *LITE)
     assert done.exit_code in (1, 2)
     assert message in done.stderr
 

@@ -103,6 +103,7 @@ def test_the_command_plans_from_tables(tmp_path):
     assert "5,000, --subsets 100" in lines[2]
     assert lines[3].endswith("45,000 more real images")
     assert len(lines) == 4
+    assert "note: pr5k3_recall: no standard error is known" in done.stderr
     differences = run(path, "--difference", 2)
     assert differences.exit_code == 0
     assert len(differences.stdout.splitlines()) == 4
