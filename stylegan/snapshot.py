@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from stylegan.configs import Config, NetworkConfig
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
-from stylegan.networks.layers import reset_constants
 from stylegan_eval.engine.layout import best_format
 from stylegan_eval.errors import UserError
 
@@ -147,7 +146,6 @@ def load_generator(snapshot: Snapshot, device: torch.device) -> Generator:
     check_parts(snapshot, ["G_ema"], "images are drawn")
     network = copy.deepcopy(generator_on_meta(snapshot.config.network, snapshot.config.resolution))
     network = network.to_empty(device="cpu").to(memory_format=best_format(device))
-    reset_constants(network)
     network.load_state_dict(snapshot.networks["G_ema"])
     return network.to(device).requires_grad_(requires_grad=False).eval()
 
@@ -158,7 +156,6 @@ def load_discriminator(snapshot: Snapshot, device: torch.device) -> Discriminato
     config = snapshot.config
     network = copy.deepcopy(discriminator_on_meta(config.network, config.resolution))
     network = network.to_empty(device="cpu").to(memory_format=best_format(device))
-    reset_constants(network)
     network.load_state_dict(snapshot.networks["D"])
     return network.to(device).requires_grad_(requires_grad=False).eval()
 

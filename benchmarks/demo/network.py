@@ -49,7 +49,8 @@ _END = """\
 download: it is no FID and compares with nothing but itself. Its `_floor` is that between two halves
 of the real images, of fewer images, and so biased further upwards. The distance was measured with
 the first 10,000 real images by name, as was the rule then; with the random choice that the command
-takes now it is 241.6 ± 0.95. The standard errors are those of other latents, on the same real
+takes now it is 241.6 ± 0.95. Noise was drawn by PyTorch's generators; other noise moves a score
+within its error. The standard errors are those of other latents, on the same real
 images and with the same classifiers.
 
 ## Measure it again

@@ -4,7 +4,8 @@ Shapes: N batch, C channels, H W pixels, K kernel size, D features.
 """
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -106,9 +107,20 @@ class Constant(nn.Module):
         super().__init__()
         self.register_buffer("value", value, persistent=False)
 
-    def reset_constants(self) -> None:
-        """Compute the value again: memory that was only allocated holds anything."""
+    def reset(self) -> None:
+        """Compute the value where it is."""
         raise NotImplementedError
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
+        # Moved, converted, or only allocated, as in networks that are made without data.
+        del recurse
+        try:
+            value = fn(self.value)
+        except NotImplementedError:  # nothing can be copied out of the device meta
+            value = fn(torch.empty_like(self.value, device="cpu"))
+        self.value = torch.empty_like(value)
+        self.reset()
+        return self
 
 
 class FourShifts(Constant):
@@ -122,9 +134,9 @@ class FourShifts(Constant):
     def __init__(self, factor: float = 1.0, *, rotated: bool = False) -> None:
         super().__init__(torch.empty(16, 9))
         self.factor, self.rotated = factor, rotated
-        self.reset_constants()
+        self.reset()
 
-    def reset_constants(self) -> None:
+    def reset(self) -> None:
         """Compute the matrix [16, 9]."""
         eye = torch.eye(3, dtype=self.value.dtype, device=self.value.device)
         one = F.pad(eye, (0, 1)) + F.pad(eye, (1, 0))  # [3, 4]: both shifts along one axis
@@ -188,9 +200,9 @@ class Blur(Constant):
 
     def __init__(self, channels: int) -> None:
         super().__init__(torch.empty(channels, 1, 3, 3))
-        self.reset_constants()
+        self.reset()
 
-    def reset_constants(self) -> None:
+    def reset(self) -> None:
         """Compute the kernel [C, 1, 3, 3]."""
         offsets = torch.arange(-1, 2, dtype=self.value.dtype, device=self.value.device)
         taps = (2 - offsets.abs()) / 4  # [1, 2, 1] / 4
@@ -282,13 +294,6 @@ def minibatch_stddev(x: Tensor, group_size: int) -> Tensor:
     y = y.mean(dim=(1, 2, 3)).reshape(-1, 1, 1, 1)  # [M, 1, 1, 1]
     y = y.repeat(G, 1, H, W)  # [N, 1, H, W]
     return torch.cat([x, y], dim=1)
-
-
-def reset_constants(network: nn.Module) -> None:
-    """Compute all constants of a network whose memory was only allocated."""
-    for module in network.modules():
-        if isinstance(module, Constant):
-            module.reset_constants()
 
 
 def initialise(network: nn.Module, rng: torch.Generator) -> None:

@@ -1,5 +1,7 @@
 """Fast layers agree with the obvious ones, to the second derivative."""
 
+import copy
+
 import pytest
 import torch
 from torch.autograd import forward_ad
@@ -55,6 +57,21 @@ def test_blur_and_its_derivatives(layout):
     with forward_ad.dual_level():
         derivative = forward_ad.unpack_dual(blur(forward_ad.make_dual(x.detach(), tangent)))
         torch.testing.assert_close(derivative.tangent, train_side.blur(tangent))
+
+
+def test_constants_are_there_however_a_network_comes_by_its_memory():
+    expected = Blur(3).value, FourShifts(0.25, rotated=True).value
+    with torch.device("meta"):
+        allocated, assigned = (
+            torch.nn.Sequential(Blur(3), FourShifts(0.25, rotated=True)) for _ in range(2)
+        )
+    allocated = allocated.to_empty(device="cpu")
+    assigned.load_state_dict({}, assign=True)
+    for network in (allocated, assigned.to("cpu"), copy.deepcopy(allocated).double()):
+        assert network.state_dict() == {}
+        for constant, value in zip(network, expected, strict=True):
+            assert torch.equal(constant.value.float(), value)
+    assert network[0].value.dtype == torch.float64
 
 
 def test_adain_sets_mean_and_deviation():
