@@ -1,4 +1,4 @@
-"""Trial of a GPU: what training and evaluation claim, measured on the machine at hand.
+"""Trial of a GPU: measures the claims about training and evaluation on this machine.
 
 Runs from a checkout of the repository: the official numbers are data of its tests.
 """

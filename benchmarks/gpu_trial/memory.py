@@ -97,7 +97,7 @@ def _counted(trial: GpuTrial, phase: Phase) -> int:
 
 def _needs_gpu(trial: GpuTrial) -> None:
     if not trial.on_gpu:
-        raise NotTriedError("a limit of a card needs CUDA's allocator")
+        raise NotTriedError("a card's limit needs CUDA's allocator")
 
 
 @contextmanager

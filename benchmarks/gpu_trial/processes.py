@@ -27,19 +27,20 @@ _MEASURED = "measured.json"  # By the processes
 def checks(trial: GpuTrial) -> Iterator[Check]:
     """Gradients and scaling of `trial.gpus` processes, and what the death of one does."""
     n = trial.gpus
+    several = n if n > 1 else "several"
     yield Check(
-        claim=f"{n} processes have the gradients of one",
+        claim=f"{several} processes have the gradients of one",
         bound=Bound(most=1e-4, unit="of the largest"),
         measure=partial(_gradients, trial),
     )
     yield Check(
-        claim=f"{n} processes are so many times as fast as one",
+        claim=f"{several} processes are so many times as fast as one",
         bound=Bound(least=_published_scaling(n), unit="times, as published for V100s"),
         measure=partial(_scaling, trial),
         no_verdict=trial.no_times,
     )
     yield Check(
-        claim=f"when one of {n} processes is killed, all are gone within a minute",
+        claim=f"when one of {several} processes is killed, all are gone within a minute",
         bound=Bound(most=_MINUTE, unit="s"),
         measure=partial(_seconds_to_end, trial),
     )

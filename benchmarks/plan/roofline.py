@@ -25,7 +25,7 @@ LAUNCH_SOURCE = (
 # Operations of a direct convolution of 3x3 for each of Winograd's algorithm, F(2x2, 3x3), which
 # libraries use in float32.
 WINOGRAD = 2.25
-# Of one network that is none of ours: StyleGAN2 at 1024x1024, in half precision from 128x128 on.
+# Published for StyleGAN2 at 1024x1024, in half precision from 128x128 on; for comparison.
 STYLEGAN2 = "17.55 seconds on eight V100s and 14.57 on eight A100s"
 STYLEGAN2_SOURCE = "https://github.com/NVlabs/stylegan3/blob/main/docs/configs.md"
 DTYPES: tuple[Precision, ...] = ("fp32", "bf16")  # of activations; TF32 computes in float32
@@ -234,8 +234,8 @@ PyTorch takes longer; in a captured graph a launch takes less.
 ## Least seconds for 1,000 images
 
 A step takes at least its launches; and at least the longer of dense operations and dense bytes,
-plus the other bytes. In fp32 the operations are divided by {winograd:g}: so many fewer has
-Winograd's algorithm, F(2x2, 3x3). On 8 GPUs the gradients go around the ring of NVLinks afterwards.
+plus the other bytes. In fp32 the operations are divided by {winograd:g}, as Winograd's algorithm,
+F(2x2, 3x3), needs that many fewer. On 8 GPUs the gradients go around the ring of NVLinks after it.
 The letter says which would take longest alone: **a**rithmetic, **m**emory or **l**aunches.
 """
 _PUBLISHED = """\

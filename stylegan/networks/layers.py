@@ -4,6 +4,7 @@ Shapes: N batch, C channels, H W pixels, K kernel size, D features.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -98,7 +99,7 @@ class EqualizedConv(nn.Module):
         return F.conv2d(x, weight, bias, padding=self.weight.shape[-1] // 2)
 
 
-class Constant(nn.Module):
+class Constant(nn.Module, ABC):
     """A tensor that is the same in every network of its kind: in no checkpoint, made once."""
 
     value: Tensor
@@ -107,11 +108,15 @@ class Constant(nn.Module):
         super().__init__()
         self.register_buffer("value", value, persistent=False)
 
+    @abstractmethod
     def reset(self) -> None:
         """Compute the value where it is."""
-        raise NotImplementedError
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:  # noqa: FBT001, FBT002
+    def _apply(  # PyTorch's own signature
+        self,
+        fn: Callable[[Tensor], Tensor],
+        recurse: bool = True,  # noqa: FBT001, FBT002
+    ) -> Self:
         # Moved, converted, or only allocated, as in networks that are made without data.
         del recurse
         try:

@@ -2,8 +2,8 @@
 
 PyTorch's generators give other numbers on another model of GPU as soon as a tensor is large.
 SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014) can be asked
-for any of its outputs, so a number depends on neither device nor batch; of the generators that
-can, few take so few passes over memory. Normals go through a logarithm, a sine and a cosine, which
+for any of its outputs, so a number depends on neither device nor batch, and it takes few passes
+over memory. Normals go through a logarithm, a sine and a cosine, which
 devices round differently in the last bits.
 """
 

@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from stylegan_eval.engine.heartbeat import PATIENCE, Heartbeat, Watch, patience
 from stylegan_eval.errors import ProcessEndedError, UserError
+from tests.eval.test_processes import WORK
 
 
 @pytest.fixture
@@ -112,18 +113,7 @@ def test_a_patience_that_is_none_is_refused(given, monkeypatch):
         patience()
 
 
-COMMAND = """
-import os, signal, sys, time
-import click
-from stylegan_eval.engine.command import ErrorLineGroup
-from stylegan_eval.engine.processes import processes_from_environment
-
-@click.group(cls=ErrorLineGroup)
-def main(): pass
-
-@main.command()
-def work():
-    processes = processes_from_environment()
+COMMAND = f"""{WORK}
     if processes.rank == 1:
         time.sleep(2)  # twice the patience, and alive
     assert processes.of_all(processes.rank) == [0, 1]

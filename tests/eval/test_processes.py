@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-COMMAND = """
-import atexit, os, sys, time
+# The head of a command that joins the others; its body follows.
+WORK = """
+import atexit, os, signal, sys, time
 import click
 from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.errors import UserError
@@ -23,6 +24,8 @@ def main(): pass
 @main.command()
 def work():
     processes = processes_from_environment()
+"""
+COMMAND = f"""{WORK}
     print(os.getpid(), flush=True)
     if "sleep" in sys.argv:
         time.sleep(600)

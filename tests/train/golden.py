@@ -72,6 +72,12 @@ def variables(row: str, network: str) -> dict[str, np.ndarray]:
     }
 
 
+def placed(network, dtype, device, layout):
+    """A network in a type on a device, in the layout for it where none is given."""
+    layout = layout or best_format(torch.device(device))
+    return network.to(device, dtype).to(memory_format=layout)
+
+
 def generator(
     row: str,
     dtype: torch.dtype = torch.float32,
@@ -83,8 +89,7 @@ def generator(
     state = generator_state(variables(row, "G"), RESOLUTION)
     state.setdefault("w_avg", network.w_avg)  # configuration A has none
     network.load_state_dict(state)
-    layout = layout or best_format(torch.device(device))
-    return network.to(device, dtype).to(memory_format=layout)
+    return placed(network, dtype, device, layout)
 
 
 def discriminator(
@@ -95,8 +100,7 @@ def discriminator(
 ) -> Discriminator:
     network = Discriminator(small_config(row).network, RESOLUTION)
     network.load_state_dict(discriminator_state(variables(row, "D"), RESOLUTION))
-    layout = layout or best_format(torch.device(device))
-    return network.to(device, dtype).to(memory_format=layout)
+    return placed(network, dtype, device, layout)
 
 
 def tensor(

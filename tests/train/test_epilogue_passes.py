@@ -170,7 +170,7 @@ def test_a_step_passes_over_memory_less_often_than_with_the_arithmetic_of_a_cpu(
 
 
 def test_bfloat16_moves_less_than_float32():
-    """Less than half is not to be had: weights, their gradients and sums stay float32."""
+    """Not half as much: weights, their gradients and sums stay float32."""
     full, half = step("fp32", "cuda"), step("bf16", "cuda")
     assert half.dense < 0.6 * full.dense
     assert half.moved - half.dense < 0.75 * (full.moved - full.dense)
