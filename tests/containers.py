@@ -14,8 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# pip takes the last to mean "no isolation".
-OFFLINE = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+# pip takes 0 to mean "no isolation"; the machine's Python may have this project installed already.
+OFFLINE = {
+    "PIP_NO_INDEX": "1",
+    "PIP_NO_DEPS": "1",
+    "PIP_NO_BUILD_ISOLATION": "0",
+    "PIP_FORCE_REINSTALL": "1",
+}
 PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NEW = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
 OVERLAY = """
@@ -78,7 +83,14 @@ class Image:
         for place in mounts or ():
             (self.files / place[1:]).mkdir(parents=True, exist_ok=True)
         limits = [f"mount -o remount,ro {root}"] if mounts is not None else []
-        limits += [f"mount --bind {path} {root}{place}" for place, path in (mounts or {}).items()]
+        binds = [f"mount --bind {path} {root}{place}" for place, path in (mounts or {}).items()]
+        # This machine's Python plays the image's, wherever it is: also below a place of `mounts`.
+        if any(Path(sys.prefix).is_relative_to(place) for place in mounts or ()):
+            kept = self.folder / "python"
+            kept.mkdir(exist_ok=True)
+            binds = [f"mount --bind {root}{sys.prefix} {kept}", *binds]
+            binds += [f"mkdir -p {root}{sys.prefix}", f"mount --bind {kept} {root}{sys.prefix}"]
+        limits += binds
         words = shlex.join([*words, *command])
         places = {"files": self.files, "work": work, "root": root}
         script = OVERLAY.format(**places, limits="\n".join(limits), command=words)

@@ -82,7 +82,7 @@ def test_every_command_is_there_for_a_user_without_name_and_home(image, places):
         mounts=places("/cache", "/workspace", "/tmp", "/dev/shm"),
     )
     assert out.startswith("54321\n/")
-    assert str(ROOT) not in out
+    assert str(ROOT / "stylegan") not in out  # the environment may lie below it
     assert re.findall(r"Usage: (\S+)", out) == [*names, "stylegan-train"]
 
 

@@ -128,7 +128,7 @@ def test_the_second_array_of_a_batch_has_the_classes(tmp_path):
     np.savez(tmp_path / "x.npz", pixels, np.array([0, 1, 2, 0, 1, 2]))
     assert open_pyramid(tmp_path / "x.npz", progress=False).labels.tolist() == [0, 1, 2, 0, 1, 2]
     np.savez(tmp_path / "x.npz", pixels, np.array([0, 1]))
-    with pytest.raises(UserError, match=r"arr_1: labels of shape \(2,\); expected \[6, L\]"):
+    with pytest.raises(UserError, match=r"6 images in arr_0 and labels \[2\] in arr_1: give as"):
         open_pyramid(tmp_path / "x.npz", progress=False)
 
 
