@@ -134,8 +134,10 @@ def build(dockerfile: Path, folder: Path, arguments: Mapping[str, str]) -> Image
             assert re.fullmatch(r"python:\$\{PYTHON\}-slim", base)
             image, values = Image(folder / (stage or "final")), {}
             stages[stage or "final"] = image
-            for path in (Path("/etc"), *Path(sys.executable).resolve().parents):  # for all users
+            python = Path(sys.executable)
+            for path in (Path("/etc"), *python.parents, *python.resolve().parents):
                 (image.files / path.relative_to("/")).mkdir(parents=True, exist_ok=True)
+                (image.files / path.relative_to("/")).chmod(0o755)  # for all users
             # The base knows no other user; this machine may.
             (image.files / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
             (image.files / "etc" / "group").write_text("root:x:0:\n")
