@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stylegan_eval.api.functions import vendi as vendi
     from stylegan_eval.api.results import Results as Results
     from stylegan_eval.api.results import frame as frame
+    from stylegan_eval.api.results import plan_samples as plan_samples
     from stylegan_eval.api.streaming import FID as FID
     from stylegan_eval.api.streaming import KID as KID
     from stylegan_eval.api.streaming import MIFID as MIFID
@@ -61,7 +62,7 @@ _HOMES = {
             "load_statistics",
         ),
     ),
-    "results": ("Results", "frame"),
+    "results": ("Results", "frame", "plan_samples"),
     "streaming": (
         *("FID", "KID", "InceptionScore", "PrecisionRecall", "PRDC"),
         *("SFID", "MIFID", "Authenticity", "Vendi"),

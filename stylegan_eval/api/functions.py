@@ -13,13 +13,13 @@ from stylegan_eval.api.results import Results
 from stylegan_eval.api.sides import as_it_was, fake_side, in_python, real_side
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.cache import check_cache
-from stylegan_eval.engine.stats_file import StoredStats, read_stats
+from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import pick_device
 from stylegan_eval.images.memory import Range
 from stylegan_eval.metrics import METRICS, MetricRow
 from stylegan_eval.metrics.everything import ALL
-from stylegan_eval.metrics.given import all_images
+from stylegan_eval.metrics.given import all_images, statistics_of
 from stylegan_eval.metrics.image_metrics import moments_of
 from stylegan_eval.metrics.measure import measure
 from stylegan_eval.results.image_tables import TABLES, read_table
@@ -236,5 +236,5 @@ def statistics(
 
 
 def load_statistics(path: str | Path) -> StoredStats:
-    """Read a file of statistics: of `statistics`, pytorch-fid, clean-fid or NVIDIA."""
-    return read_stats(Path(path))
+    """Read a file of statistics: of `statistics`, pytorch-fid, clean-fid or NVIDIA (also .pkl)."""
+    return statistics_of(Path(path))

@@ -1,10 +1,12 @@
 """Several results of one call, and results as a table."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, overload
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.results import Row, html_table, table
+from stylegan_eval.results.planning import for_difference, for_error
+from stylegan_eval.results.results import Row, cells, html_table, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,9 +59,35 @@ def frame(results: Iterable[Row | Results]) -> "pd.DataFrame":
     """Results, and lists of them, as a pandas frame: the columns of the command's CSV."""
     import pandas as pd
 
+    return pd.DataFrame([row.to_dict() for row in _rows(results, "frame")])
+
+
+def plan_samples(
+    results: Iterable[Row | Results],
+    *,
+    error: float | None = None,
+    difference: float | None = None,
+) -> "pd.DataFrame":
+    """How many images a standard error takes, or a difference of two results that is to be found.
+
+    Give one of `error` and `difference`. A row each for what has a standard error; columns are
+    those of ``stylegan-eval plan-samples``.
+    """
+    import pandas as pd
+
+    wished = error if difference is None else difference
+    if wished is None or (error is not None and difference is not None):
+        raise UserError("plan_samples: give one of error and difference: what is wished")
+    if not 0 < wished < math.inf:
+        raise UserError(f"plan_samples: error and difference are above 0, got {wished!r:.60}")
+    rows = [cells(row) for row in _rows(results, "plan_samples")]
+    return pd.DataFrame((for_error if difference is None else for_difference)(rows, wished))
+
+
+def _rows(results: Iterable[Row | Results], called: str) -> list[Row]:
     rows: list[Row] = []
-    for result in results:
+    for result in [results] if isinstance(results, Row) else results:
         if not isinstance(result, Row | Results):
-            raise UserError(f"frame: got {type(result).__name__}; expected results")
+            raise UserError(f"{called}: got {type(result).__name__}; expected results")
         rows += [result] if isinstance(result, Row) else result
-    return pd.DataFrame([row.to_dict() for row in rows])
+    return rows

@@ -69,24 +69,32 @@ def read_stats(path: Path, *, spatial: bool = False) -> StoredStats:
             f"{path}: not a file of statistics{content}; expected mu and sigma, features"
             f" [N, D] in {_VECTORS[0]}, or images in {IMAGES}"
         )
-    mean, cov = (_numbers(arrays[name], f"{path}: {name}") for name in (mu, sigma))
-    if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
-        raise UserError(
-            f"{path}: mu is {list(mean.shape)}, sigma {list(cov.shape)}; expected [D] and [D, D]"
-        )
-    tolerance = 1e-6 * float(np.abs(cov).max(initial=0))
-    if np.abs(cov - cov.T).max(initial=0) > tolerance or cov.diagonal().min(initial=0) < -tolerance:
-        raise UserError(f"{path}: sigma is no covariance: not symmetric, or a negative variance")
-    if not _semidefinite(cov):
-        raise UserError(f"{path}: sigma is no covariance: it has negative eigenvalues")
     about = _about(arrays, path)
+    mean, cov = checked_moments(arrays[mu], arrays[sigma], str(path))
     return StoredStats(
         mean=mean,
-        cov=(cov + cov.T) / 2,
+        cov=cov,
         count=about.get("count"),
         detector=about.get("detector", ""),
         content=about.get("content") or _digest(path, mean, cov, with_images=IMAGES in names),
     )
+
+
+def checked_moments(
+    mu: NDArray[Any], sigma: NDArray[Any], where: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean float64 [D] and covariance [D, D] that a file, `where`, gives as such."""
+    mean, cov = _numbers(mu, f"{where}: mu"), _numbers(sigma, f"{where}: sigma")
+    if mean.ndim != 1 or cov.shape != (len(mean), len(mean)):
+        raise UserError(
+            f"{where}: mu is {list(mean.shape)}, sigma {list(cov.shape)}; expected [D] and [D, D]"
+        )
+    tolerance = 1e-6 * float(np.abs(cov).max(initial=0))
+    if np.abs(cov - cov.T).max(initial=0) > tolerance or cov.diagonal().min(initial=0) < -tolerance:
+        raise UserError(f"{where}: sigma is no covariance: not symmetric, or a negative variance")
+    if not _semidefinite(cov):
+        raise UserError(f"{where}: sigma is no covariance: it has negative eigenvalues")
+    return mean, (cov + cov.T) / 2
 
 
 def _of_vectors(path: Path, name: str) -> StoredStats:

@@ -131,6 +131,6 @@ class AllSettings(RealSettings):
 ALL = MetricRow(
     place="stylegan_eval.metrics.measure:evaluate_all",
     settings=AllSettings,
-    inputs=(*COMPARED, "held_out", "classifiers", "distances"),
+    inputs=(*COMPARED, "held_out", "classifiers", "distances", "influence"),
     help="Several metrics at once; each image is generated once.",
 )

@@ -14,6 +14,7 @@ from stylegan_eval.images.files import open_images
 from stylegan_eval.images.source import ImageSet
 from stylegan_eval.images.storage import STDIN
 from stylegan_eval.metrics import METRICS
+from stylegan_eval.pickles.statistics import PICKLED, read_pickled_stats
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import FeatureSettings, subset_size_for
 
@@ -62,14 +63,16 @@ def _count(side: Any, *, moments: bool) -> int | None:
 
 
 def is_statistics(side: Any, *, moments: bool = True) -> bool:
-    """Whether a side is statistics, or a file (.npz) of them.
+    """Whether a side is statistics, or a file (.npz, .pkl) of them.
 
     A file may hold images besides: those are meant where more than `moments` are wanted.
     """
     if isinstance(side, StoredStats):
         return True
-    if not isinstance(side, Path) or side.suffix.lower() != ".npz":
+    if not isinstance(side, Path) or side.suffix.lower() not in (".npz", PICKLED):
         return False
+    if side.suffix.lower() == PICKLED:
+        return True
     names: frozenset[str] = frozenset()
     if side.is_file():
         with contextlib.suppress(UserError, OSError):  # the reader of statistics says what is wrong
@@ -79,7 +82,11 @@ def is_statistics(side: Any, *, moments: bool = True) -> bool:
 
 def statistics_of(side: Any, *, spatial: bool = False) -> StoredStats:
     """Statistics, or those of a file; see `read_stats`."""
-    return side if isinstance(side, StoredStats) else read_stats(side, spatial=spatial)
+    if isinstance(side, StoredStats):
+        return side
+    if side.suffix.lower() == PICKLED:
+        return read_pickled_stats(side)
+    return read_stats(side, spatial=spatial)
 
 
 def statistics_unused(side: Any) -> str:

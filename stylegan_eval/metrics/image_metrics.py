@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -28,6 +28,7 @@ from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals, open_held_out, open_pair
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.plugins import resolve
+from stylegan_eval.results.image_tables import TABLES
 from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
@@ -90,9 +91,9 @@ def evaluate_each(
         Other metrics of the generated images, with the same seed and batch.
     """
     start = time.perf_counter()
-    for table in (inputs.influence, inputs.pairs):
-        if table is not None:
-            check_writable(table)
+    for table in TABLES:
+        if (path := getattr(inputs, table)) is not None:
+            check_writable(path)
     samplings = [*metrics, *(consumer.settings for consumer in consumers)]
     sampling = max(samplings, key=lambda settings: settings.num)
     with (
@@ -160,7 +161,11 @@ def evaluate_each(
             values = resolve(metric.place)(settings, *seen)
             about["details"] = {
                 **about.get("details", {}),
-                **write_tables(inputs, (fakes, reals), (fake[network], real[network])),
+                **write_tables(
+                    {name: getattr(inputs, name) for name in TABLES if name in metric.inputs},
+                    (fakes, reals),
+                    (fake[network], real[network]),
+                ),
             }
             rows.append([make_row(value, about) for value in values])
         for consumer, arrays in zip(consumers, parts, strict=True):
@@ -196,17 +201,21 @@ def _collector(
             device,
             settings.precision,
         ),
-        kinds=_kinds([metric_of(one).fake for one in metrics], inputs),
+        kinds=_kinds(metrics, "fake", inputs),
         num=settings.num,
         splits=splits[0] if splits else 1,
     )
 
 
-def _kinds(wanted: Sequence[tuple[Kind, ...]], inputs: Inputs) -> tuple[Kind, ...]:
-    kinds: tuple[Kind, ...] = ("moments", "vectors", "classes")
-    found = {kind for some in wanted for kind in some}
-    if found and inputs.influence is not None:
+def _kinds(
+    metrics: Sequence[GeneratedSettings], side: Literal["fake", "real"], inputs: Inputs
+) -> tuple[Kind, ...]:
+    """What these metrics look at on one side."""
+    rows = [metric_of(settings) for settings in metrics]
+    found = {kind for row in rows for kind in (row.fake if side == "fake" else row.real)}
+    if found and inputs.influence is not None and any("influence" in row.inputs for row in rows):
         found.add("vectors")
+    kinds: tuple[Kind, ...] = ("moments", "vectors", "classes")
     return tuple(kind for kind in kinds if kind in found)
 
 
@@ -217,7 +226,7 @@ def _real_features(
     run: Run,
     inputs: Inputs,
 ) -> ImageFeatures:
-    kinds = _kinds([metric_of(settings).real for settings in metrics], inputs)
+    kinds = _kinds(metrics, "real", inputs)
     if not kinds or reals is None:
         return ImageFeatures(detector=collector.detector)
     if isinstance(reals, StoredStats):

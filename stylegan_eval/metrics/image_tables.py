@@ -1,7 +1,8 @@
 """Tables of single images: what each adds to a Fréchet distance, and pairs that may be copies."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,6 @@ from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.frechet import FrechetTo, Gaussian
 from stylegan_eval.metrics.image_pass import Images, name_of
 from stylegan_eval.results.image_tables import SIDES, ImageInfluence, ImagePair, write_table
-from stylegan_eval.settings.common import Inputs
 
 _TILE = 4096
 
@@ -70,18 +70,20 @@ def image_pairs(
 
 
 def write_tables(
-    inputs: Inputs,
+    paths: Mapping[str, Path | None],
     images: tuple[Images | StoredStats, Images | StoredStats | None],
     features: tuple[ImageFeatures, ImageFeatures],
 ) -> dict[str, str]:
-    """Write the tables that are asked for; digests for `details` of the rows."""
+    """Write the tables of a metric that are asked for; digests for `details` of the rows.
+
+    `paths` are by the name of the table, None where it is not asked for.
+    """
     written: dict[str, str] = {}
     fakes, reals = images
     if reals is None:
         return written
-    if inputs.influence is not None:
-        rows = image_influences((fakes, reals), features)
-        written["influence"] = write_table(inputs.influence, rows)
-    if inputs.pairs is not None:
-        written["pairs"] = write_table(inputs.pairs, image_pairs((fakes, reals), features))
+    if (path := paths.get("influence")) is not None:
+        written["influence"] = write_table(path, image_influences((fakes, reals), features))
+    if (path := paths.get("pairs")) is not None:
+        written["pairs"] = write_table(path, image_pairs((fakes, reals), features))
     return written

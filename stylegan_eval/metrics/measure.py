@@ -6,7 +6,7 @@ from stylegan_eval.engine.command import say
 from stylegan_eval.engine.processes import processes_from_environment
 from stylegan_eval.errors import UndefinedMetricError, UserError
 from stylegan_eval.generators.loading import device_of_process
-from stylegan_eval.metrics import MetricRow, image_metrics, ppl
+from stylegan_eval.metrics import METRICS, MetricRow, image_metrics, ppl
 from stylegan_eval.metrics.everything import AllSettings
 from stylegan_eval.metrics.image_metrics import evaluate
 from stylegan_eval.metrics.ls import open_separability
@@ -44,9 +44,6 @@ def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
 
     Returns no rows in all processes but the first.
     """
-    names, left_out = settings.chosen_with(
-        classifiers=inputs.classifiers is not None, images=inputs.images is not None
-    )
     if "" in inputs.weights:
         raise UserError(
             "--weights: several networks take part, say whose file it is: "
@@ -55,8 +52,10 @@ def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
     names, left_out = settings.chosen_with(
         classifiers=inputs.classifiers is not None, images=inputs.images is not None
     )
-    if inputs.distances is not None and "ppl" not in names:
-        raise UserError("--distances keeps the lengths of ppl, which is not among --metrics")
+    for table in ("influence", "distances"):
+        takers = [name for name, metric in METRICS.items() if table in metric.inputs]
+        if getattr(inputs, table) is not None and len([n for n in names if n in takers]) != 1:
+            raise UserError(f"--{table} is of one of {', '.join(takers)}: name it in --metrics")
     of_images = list(settings.of_images(names).values())
     path_lengths = None
     if "ppl" in names:

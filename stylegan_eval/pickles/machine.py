@@ -291,11 +291,11 @@ def interpret(source: ByteSource, size: int, dialect: Dialect = _NETWORKS) -> An
     return made
 
 
-def read_pickle(path: Path) -> Any:
-    """Read a pickle of NVIDIA's networks as data; what is made of names is in `values`."""
+def read_pickle(path: Path, expected: str = "a pickle of networks") -> Any:
+    """Read a pickle of NVIDIA's as data; what is made of names is in `values`."""
     file, size = open_source(path)
     with file:
         try:
             return interpret(ByteSource(file, size), size)
         except UserError as error:
-            raise UserError(f"{path}: not a pickle of networks: {error}") from error
+            raise UserError(f"{path}: not {expected}: {error}") from error

@@ -16,7 +16,7 @@ import click
 
 from stylegan_eval.engine.command import say
 from stylegan_eval.engine.files import PACKAGE, atomic_write, check_writable, locked
-from stylegan_eval.engine.names import csv_text, printable
+from stylegan_eval.engine.names import csv_text, from_csv_text, printable
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.significance import known
@@ -193,6 +193,11 @@ def _cells(row: Row) -> dict[str, Any]:
     }
     cells = asdict(row) | said | {"stderr": "" if row.stderr is None else row.stderr}
     return {name: csv_text(cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
+
+
+def cells(row: Row) -> dict[str, str]:
+    """The columns as text, as they are read from a table again."""
+    return {name: from_csv_text(str(cell)) for name, cell in _cells(row).items()}
 
 
 def read_table(path: Path) -> str:

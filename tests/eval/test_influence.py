@@ -109,6 +109,23 @@ def test_of_folders_each_image_has_a_row_and_a_foreign_one_stands_first(image_fo
     np.testing.assert_array_equal(frame["influence"], found["influence"])
 
 
+def test_all_writes_the_table_of_the_one_distance_among_its_metrics(image_folder, tmp_path):
+    sides = ["--images", image_folder("fakes", 9, seed=1), "--data", image_folder("reals", 12)]
+    tables = [tmp_path / "fid.csv", tmp_path / "all.csv"]
+    assert run("fid", *sides, *LITE, "--influence", tables[0]).exit_code == 0
+    names = ["all", *sides, *LITE, "--metrics", "fid,kid", "--subset-size", 9]
+    done = run(*names, "--influence", tables[1], "--json")
+    assert done.exit_code == 0, done.stderr
+    assert tables[0].read_bytes() == tables[1].read_bytes()
+    rows = json.loads(done.stdout)["results"]
+    assert [row["details"].get("influence") for row in rows] == [table_digest(tables[0]), None]
+    for metrics in ("kid", "fid,sfid"):
+        done = run("all", *sides, "--metrics", metrics, "--influence", tmp_path / "new.csv")
+        assert done.exit_code == 1
+        assert "--influence is of one of fid, sfid: name it in --metrics" in done.stderr
+        assert not (tmp_path / "new.csv").exists()
+
+
 def test_of_a_checkpoint_images_have_seed_and_number(image_folder, tmp_path, fake_loader):
     ckpt = tmp_path / "linear.ckpt"
     ckpt.write_text("FAKE 16")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import stylegan_eval as se
 from stylegan_eval.cli import main
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.metrics.frechet import FrechetTo
@@ -136,3 +137,17 @@ def test_what_cannot_be_planned_is_told_in_one_line(tmp_path):
         assert refused.exit_code == code, refused.output
         assert message in refused.stderr
         assert refused.stdout == ""
+
+
+def test_in_python_results_are_planned_as_their_table_is(tmp_path):
+    rows = [result(name, 3.0 + place, kept(place)) for place, name in enumerate("ab")]
+    append_csv(tmp_path / "r.csv", rows)
+    for wish in ({"error": 0.02}, {"difference": 0.2}):
+        (option, value), *_ = wish.items()
+        done = run(tmp_path / "r.csv", f"--{option}", value)
+        assert se.plan_samples(rows, **wish).to_string(index=False) in done.stdout
+    for wish in ({}, {"error": 1, "difference": 1}, {"error": 0}, {"error": float("nan")}):
+        with pytest.raises(se.UserError, match="plan_samples: "):
+            se.plan_samples(rows, **wish)
+    with pytest.raises(se.UserError, match="got str; expected results"):
+        se.plan_samples(["r.csv"], error=1)

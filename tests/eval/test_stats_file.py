@@ -1,3 +1,4 @@
+import pickle
 import zipfile
 
 import numpy as np
@@ -7,6 +8,7 @@ from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.engine.stats_file import read_stats, write_stats
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.frechet import frechet_distance
+from stylegan_eval.pickles.statistics import read_pickled_stats
 from tests.data.samples import write_zip
 
 
@@ -47,6 +49,48 @@ def test_singular_statistics_of_unknown_count_are_compared(tmp_path):
     few = FeatureStats.of(x, "d")
     np.savez(tmp_path / "few.npz", mu=few.mean, sigma=few.cov)
     assert frechet_distance(read_stats(tmp_path / "few.npz"), few) < 1e-10
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_pickled_statistics_of_other_evaluators_are_those_of_the_images(tmp_path, protocol):
+    x = np.random.default_rng(0).standard_normal((50, 7)) * np.arange(1, 8)
+    wanted = FeatureStats.of(x, "d")
+    # The layouts are those of EDM2's save_stats and of FeatureStats.save of StyleGAN2-ADA.
+    edm2 = {"fid": {"mu": wanted.mean, "sigma": wanted.cov}, "fd_dinov2": {"mu": np.ones(3)}}
+    sums = {"raw_mean": x.sum(axis=0), "raw_cov": x.T @ x, "num_items": 50}
+    ada = {"capture_all": False, "max_items": None, "all_features": None, **sums}
+    for made, count in ((edm2, None), (ada, 50)):
+        (tmp_path / "s.pkl").write_bytes(pickle.dumps(made, protocol))
+        read = read_pickled_stats(tmp_path / "s.pkl")
+        assert read.count == count
+        np.testing.assert_allclose(read.mean, wanted.mean, rtol=1e-14)
+        np.testing.assert_allclose(read.cov, wanted.cov, rtol=1e-12, atol=1e-13)
+
+
+class Print:
+    def __reduce__(self):
+        return print, ("run",)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ([1], "not a pickle of statistics: it holds no dictionary"),
+        ({}, "it holds nothing"),
+        ({"fd_dinov2": {}}, r"of Inception \(it holds fd_dinov2\); expected mu and sigma in fid"),
+        ({"fid": {"mu": 1.0, "sigma": np.eye(2)}}, "mu is no array"),
+        ({"fid": {"mu": np.ones(2), "sigma": np.ones(2)}}, r"mu is \[2\], sigma \[2\]; expected"),
+        ({"fid": {"mu": np.ones(2), "sigma": np.diag([1, -1.0])}}, "negative variance"),
+        ({"raw_mean": np.ones(2), "raw_cov": np.eye(3), "num_items": 9}, r"raw_cov \[3, 3\]"),
+        ({"raw_mean": np.ones(2), "raw_cov": np.eye(2), "num_items": 1}, "a whole number from 2"),
+        (Print(), "not a pickle of statistics: names builtins.print"),
+    ],
+)
+def test_other_pickles_are_refused_and_not_run(tmp_path, capsys, made, message):
+    (tmp_path / "s.pkl").write_bytes(pickle.dumps(made, 2))
+    with pytest.raises(UserError, match=message.replace("builtins", "(builtins|__builtin__)")):
+        read_pickled_stats(tmp_path / "s.pkl")
+    assert capsys.readouterr().out == ""
 
 
 def test_nothing_is_overwritten(tmp_path, stats):
