@@ -35,6 +35,7 @@ from stylegan.configs import CONFIGS, config_text
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
 from stylegan_eval.engine.json_lines import read_rows
+from stylegan_eval.engine.processes import PROCESS_ENDED
 from stylegan_eval.results.run_folder import LOG, METRICS_FILE
 
 _MARK = "STYLEGAN_KILL_TRIAL"  # in the environment of all processes of a training
@@ -145,7 +146,7 @@ class Trial:
         self.seen["kills"] += 1
         self.seen[f"{number.name} to {target}"] += 1
         self._look(out)
-        if trains and number != signal.SIGKILL and not self._saved(out):
+        if trains and number != signal.SIGKILL and not self._saved(out, logged):
             raise click.ClickException(f"{out}: not saved after {number.name} to {target}")
         return True
 
@@ -183,12 +184,16 @@ class Trial:
                 raise click.ClickException(f"{out}: processes {left} are left")
             time.sleep(0.02)
 
-    def _saved(self, out: Path) -> bool:
-        """Whether the training that ended last says that it saved, or came to its end."""
-        *lines, last = (out / "train.log").read_text().splitlines()
-        if last.endswith("its own message says why"):  # one of several was stopped in a measurement
+    def _saved(self, out: Path, logged: int) -> bool:
+        """Whether what a training wrote after so many bytes of the log says that nothing is lost.
+
+        It saved, or came to its end. One of several may also be stopped in a measurement, right
+        after a checkpoint, or before it trains: the others then say that a process has ended.
+        """
+        *lines, last = (out / "train.log").read_bytes()[logged:].decode().splitlines()
+        if last.endswith(PROCESS_ENDED):
             progress = [line for line in lines if " img/s " in line or "wrote checkpoint" in line]
-            return "wrote checkpoint" in progress[-1]
+            return not progress or "wrote checkpoint" in progress[-1]
         nimg = read_checkpoint(newest_checkpoint(out)).nimg
         return "stopped by signal" in last or nimg >= self.kimg * 1000
 
