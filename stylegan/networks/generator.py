@@ -2,9 +2,12 @@
 
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stylegan.configs import Config, NetworkConfig
@@ -13,6 +16,7 @@ from stylegan.networks.layers import initialise, upsample_nearest
 from stylegan.networks.mapping import Mapping
 from stylegan.networks.synthesis import Synthesis, split_lod
 from stylegan_eval.engine.layout import best_format
+from stylegan_eval.engine.sampling import on_device
 
 
 class Generator(nn.Module):
@@ -136,14 +140,36 @@ class _Conditional(Protocol):
 
 
 def labels_of(z: Tensor, rows: Tensor) -> Tensor:
-    """Draw a label for each latent, a function of that latent's bits alone.
+    """Draw a label for each latent, by the CRC-32 of that latent's bits alone.
 
     So an image depends neither on the batch nor on its place in it. Each of `rows` [K, label_size]
-    is as frequent as the others: [N, z_dim] -> [N, label_size].
+    is as frequent as the others: [N, z_dim] -> [N, label_size]. A device is not waited for.
     """
-    latents = z.detach().to("cpu", torch.float32).numpy()
-    chosen = [zlib.crc32(latent.tobytes()) % len(rows) for latent in latents]
-    return rows[chosen].to(z.device)
+    shifts = torch.arange(32, device=z.device)
+    words = z.detach().float().contiguous().view(torch.int32)
+    bits = (words[..., None] >> shifts & 1).flatten(1)  # [N, 32 z_dim], as in little-endian bytes
+    of_zeros, of_bits = _crc32_by_bit(z.shape[1])
+    # Modulo 2 the checksum is linear; sums are exact in float64, which autocast leaves alone.
+    odd = (bits.double() @ on_device(torch.from_numpy(of_bits), z.device)).long() & 1  # [N, 32]
+    checksum = (odd << shifts).sum(dim=1) ^ of_zeros
+    return on_device(rows, z.device)[checksum % len(rows)]
+
+
+@cache
+def _crc32_by_bit(words: int) -> tuple[int, NDArray[np.float64]]:
+    """CRC-32 of so many words of 32 zeros, and which of its bits each of theirs turns.
+
+    Returns the checksum, and 0 or 1, float64 [32 words, 32].
+    """
+    of_zeros = zlib.crc32(bytes(4 * words))
+
+    def turned(bit: int) -> int:
+        message = bytearray(4 * words)
+        message[bit // 8] = 1 << bit % 8
+        return zlib.crc32(message) ^ of_zeros
+
+    checksums = np.array([turned(bit) for bit in range(32 * words)])
+    return of_zeros, (checksums[:, None] >> np.arange(32) & 1).astype(np.float64)
 
 
 class DrawsLabels:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.layout import best_format
 from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.sampling import on_device
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.networks import NETWORKS
@@ -55,6 +56,11 @@ class Embedding(Protocol):
 
     def embed(self, images: Tensor) -> Sequence[Tensor]:
         """Embed images [N, 3, H, W] in [-1, 1]: tensors [N, ...], together one point each."""
+
+
+def _like(x: Tensor, values: Sequence[float]) -> Tensor:
+    """Values in the type and on the device of `x`, which is not waited for."""
+    return on_device(torch.tensor(values, dtype=x.dtype), x.device)
 
 
 def squared_norm(parts: Sequence[Tensor]) -> Tensor:
@@ -99,7 +105,7 @@ class PerceptualDistance:
         [N, 3, H, W] in [-1, 1], neither clamped nor quantised -> [N, C, H', W'] per feature map.
         Squared differences, summed over all, are the distance.
         """
-        shift, scale = (images.new_tensor(c)[:, None, None] for c in (SHIFT, SCALE))
+        shift, scale = (_like(images, c)[:, None, None] for c in (SHIFT, SCALE))
         x = ((images - shift) / scale).contiguous(memory_format=best_format(self.device))
         embedded = []
         for features, root in zip(self.trunk(x), self.roots, strict=True):
@@ -198,7 +204,7 @@ def blur_down(x: Tensor) -> Tensor:
 
     [N, C, H, W] -> [N, C, H // 2 + 1 or + 2, ...].
     """
-    taps = x.new_tensor([1.0, 2.0, 1.0]) / 4
+    taps = _like(x, (1.0, 2.0, 1.0)) / 4
     kernel = (taps[:, None] * taps[None, :]).expand(x.shape[1], 1, 3, 3)  # [C, 1, 3, 3]
     return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=x.shape[1])
 

@@ -1,6 +1,7 @@
 """Labels: the networks are trained with them, and sampled and measured as often as they occur."""
 
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -64,6 +65,15 @@ def test_labels_are_drawn_as_often_as_they_occur_and_by_the_latent_alone():
     shares = labels.mean(0)
     assert (shares - torch.tensor([0.5, 0.25, 0.25])).abs().max() < 5 * 0.5 / 4000**0.5
     assert torch.equal(labels_of(z[[7, 3]], rows), labels[[7, 3]])
+
+
+@pytest.mark.parametrize("z_dim", [1, 8, 512])
+def test_a_label_is_drawn_by_the_checksum_of_its_latent(z_dim):
+    z = torch.randn(20, z_dim, generator=torch.Generator().manual_seed(1))
+    z[0] = -0.0
+    rows = torch.arange(1000.0)[:, None]
+    checksums = [zlib.crc32(latent.numpy().tobytes()) for latent in z]
+    assert labels_of(z, rows).flatten().tolist() == [number % 1000 for number in checksums]
 
 
 def test_evaluation_draws_labels_and_refuses_paths(conditional, classes):

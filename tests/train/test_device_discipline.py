@@ -15,7 +15,7 @@ from stylegan.configs import CONFIGS
 from stylegan.datasets.reals import RawBatch
 from stylegan.networks import discriminator, mapping
 from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.generator import Generator, GeneratorAtLod
+from stylegan.networks.generator import DrawsLabels, Generator, GeneratorAtLod
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.training import losses
@@ -24,12 +24,15 @@ from stylegan.training.partition import Execution
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 from stylegan_eval.engine import sampling
-from stylegan_eval.metrics import image_pass
+from stylegan_eval.metrics import image_pass, path_length
 from stylegan_eval.metrics.features import FeatureCollector
 from stylegan_eval.metrics.image_pass import GeneratedImages
+from stylegan_eval.metrics.path_length import measure_pairs
+from stylegan_eval.networks import lpips
 from stylegan_eval.networks.inception import InceptionV3
 from stylegan_eval.networks.network import FeatureNetwork
 from stylegan_eval.networks.preprocess import tf1_inception_input
+from stylegan_eval.settings.others import PplSettings
 from tests.train import fake_device
 
 
@@ -99,7 +102,7 @@ def test_a_step_stays_on_the_device_and_never_waits_for_it(apart, row, lod, labe
     assert set(result.values()) == {"fakegpu:0"}
 
 
-def look_at_a_block(batches, kinds, precision, *, counting):
+def look_at_a_block(batches, kinds, precision, *, counting, labels=0):
     """Draw a block of so many batches of 2 and show it to Inception.
 
     How often it was asked whether all pixels are finite, which is `counting` instead of asked; or
@@ -107,6 +110,7 @@ def look_at_a_block(batches, kinds, precision, *, counting):
     """
     device = fake_device.device()
     config = apply_preset(CONFIGS["F"], "tiny-16")
+    config = replace(config, network=replace(config.network, label_size=labels))
     # Latents are NumPy's, which has no data here.
     sampling.latents = lambda _seed, indices, width: torch.empty(len(indices), width)
     with fake_device.setting_up(), torch.inference_mode():
@@ -125,8 +129,12 @@ def look_at_a_block(batches, kinds, precision, *, counting):
             head=head,
         )
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        drawn = GeneratorAtLod(generator, 0.0, dtype)
         images = GeneratedImages(
-            generator=GeneratorAtLod(generator, 0.0, dtype), seed=0, batch=2, device=device
+            generator=DrawsLabels(drawn, torch.empty(9, labels)) if labels else drawn,
+            seed=0,
+            batch=2,
+            device=device,
         )
         collector = FeatureCollector(detector=detector, kinds=kinds, num=2 * batches).begin()
         asked = []
@@ -143,16 +151,53 @@ def look_at_a_block(batches, kinds, precision, *, counting):
 KINDS = [("moments",), ("moments", "vectors", "classes")]
 
 
-@pytest.mark.parametrize("kinds", KINDS)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_block_of_images_is_measured_without_waiting_but_for_one_check(apart, kinds, precision):
+@pytest.mark.parametrize(
+    ("kinds", "precision", "labels"),
+    [*((kinds, each, 0) for kinds in KINDS for each in ("fp32", "bf16")), (KINDS[0], "fp32", 3)],
+)
+def test_a_block_of_images_is_measured_without_waiting_but_for_one_check(
+    apart, kinds, precision, labels
+):
     """That all pixels are finite is asked before the last batch, whatever their number."""
     counted, asked = (
-        apart(partial(look_at_a_block, counting=counting), 3, kinds, precision)
+        apart(partial(look_at_a_block, counting=counting, labels=labels), 3, kinds, precision)
         for counting in (True, False)
     )
     assert counted == 1
     assert "_local_scalar_dense" in asked  # the check is a read, which is refused
+
+
+def look_at_pairs(trunk):
+    """Measure the paths of three pairs; the shapes of their lengths, or what went wrong."""
+    device = fake_device.device()
+    config = apply_preset(CONFIGS["F"], "tiny-16")
+    settings = PplSettings(num=3, crop="none", sampling="both")
+    # NumPy's numbers have no data here.
+    path_length.latents = lambda _seed, indices, width: torch.empty(len(indices), width)
+    path_length.path_positions = lambda _seed, pairs: torch.empty(len(pairs))
+    with fake_device.setting_up():
+        with torch.device(device):
+            generator = GeneratorAtLod(Generator(config.network, 32), 0.0)
+            network = lpips.AlexTrunk() if trunk == "alex" else lpips.VggTrunk(lpips._pool2)
+            channels = lpips.AlexTrunk.channels if trunk == "alex" else lpips.CHANNELS
+            roots = [torch.empty(width) for width in channels]
+        network.requires_grad_(requires_grad=False)
+        distance = lpips.PerceptualDistance(
+            name=trunk, mark="", weights_sha256="", trunk=network, roots=roots, device=device
+        )
+        try:
+            with fake_device.stepping():
+                lengths = measure_pairs(generator, distance, settings, range(3), device)
+        except (RuntimeError, fake_device.WaitError) as error:
+            return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return {name: list(length.shape) for name, length in lengths.items()}
+
+
+@pytest.mark.parametrize("trunk", ["vgg", "alex"])
+def test_path_lengths_are_measured_without_waiting(apart, trunk):
+    """Finite differences: the device has no forward mode."""
+    lengths = apart(look_at_pairs, trunk)
+    assert lengths == {f"{space}{part}-finite": [3] for space in "zw" for part in ("full", "end")}
 
 
 class Recorder(TorchDispatchMode):
