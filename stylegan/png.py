@@ -1,14 +1,22 @@
-"""Image grids, PNG files and arrays as .npy files."""
+"""Image grids, PNG files with the command that made them, and arrays of NumPy's files."""
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from stylegan_eval.engine import npy
 from stylegan_eval.engine.files import atomic_write
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
+
+KEYWORD = "Command"  # of a PNG's text
+NETWORK = "Network"  # of the text with the SHA-256 of the network's file
+PROJECTED = "w"  # array of the projected_w.npz that NVIDIA's projector writes
 
 
 def read_npy(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[np.float32]:
@@ -17,6 +25,28 @@ def read_npy(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[np
         values = npy.read_npy(path)
     except UserError as error:
         raise UserError(f"cannot read {what} from {path}: not a .npy file of numbers") from error
+    return _checked(values, path, shape, what)
+
+
+def read_ws(path: Path, num_ws: int, w_dim: int) -> NDArray[np.float32]:
+    """Read ws [N, num_ws, w_dim] of a .npy file, or of an .npz such as NVIDIA's projected_w.npz."""
+    shape = (None, num_ws, w_dim)
+    if path.suffix.lower() != ".npz":
+        return read_npy(path, shape, "ws")
+    if not path.is_file():
+        raise UserError(f"cannot read ws from {path}: no such file")
+    arrays = npy.read_npz(path, {PROJECTED})
+    if PROJECTED not in arrays:
+        raise UserError(
+            f"{path} holds no array named {PROJECTED}, as NVIDIA's projected_w.npz does: expected"
+            f" float [N, {num_ws}, {w_dim}] of that name"
+        )
+    return _checked(arrays[PROJECTED], path, shape, "ws")
+
+
+def _checked(
+    values: NDArray[Any], path: Path, shape: tuple[int | None, ...], what: str
+) -> NDArray[np.float32]:
     expected = "[" + ", ".join("N" if n is None else str(n) for n in shape) + "]"
     fits = values.ndim == len(shape) and all(
         n in (None, size) for n, size in zip(shape, values.shape, strict=True)
@@ -56,8 +86,32 @@ def picture(pixels: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0] if channels == 1 else pixels))
 
 
-def save_png(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write [H, W, C] as PNG, whole or not at all."""
-    shown = picture(image)
+def texts(command: str, network: str = "") -> PngInfo:
+    """Text of a PNG: the command that made it, and the network's SHA-256; none where empty."""
+    info = PngInfo()
+    for keyword, text in ((KEYWORD, command), (NETWORK, network)):
+        if text:
+            info.add_text(keyword, text)  # as iTXt where Latin-1 does not hold it
+    return info
+
+
+def png_of(image: NDArray[np.uint8], command: str, network: str = "") -> bytes:
+    """Encode an image [H, W, C] as PNG, with its `texts`, reproducibly."""
+    buffer = io.BytesIO()
+    picture(image).save(buffer, format="PNG", pnginfo=texts(command, network))
+    return buffer.getvalue()
+
+
+def save_png(path: Path, image: NDArray[np.uint8], command: str = "") -> None:
+    """Write [H, W, C] as PNG with the command that made it, whole or not at all."""
+    data = png_of(image, command)
     with atomic_write(path) as temporary:
-        shown.save(temporary, format="PNG")
+        temporary.write_bytes(data)
+
+
+def texts_of(path: Path) -> tuple[str, str]:
+    """Command and network that a PNG names, empty where it names none; see `texts`."""
+    with parsing(path, "not a PNG"), Image.open(path, formats=("PNG",)) as image:
+        found = [image.info.get(keyword, "") for keyword in (KEYWORD, NETWORK)]
+    command, network = (text if isinstance(text, str) else "" for text in found)
+    return command, network

@@ -13,6 +13,7 @@ from stylegan_eval.engine.command import (
     ErrorLineGroup,
     NetworkPath,
     power_of_two,
+    typed_arguments,
 )
 from stylegan_eval.engine.options import CSV, PNG, Number, options_of
 
@@ -43,16 +44,8 @@ class RowOrFile(click.ParamType[str | Path]):
         return path
 
 
-class _Arguments(ErrorLineGroup):
-    """Keeps the command line as it was, for the processes that --gpus starts."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta["arguments"] = list(args)
-        return super().parse_args(ctx, args)
-
-
 @click.group(
-    cls=_Arguments,
+    cls=ErrorLineGroup,
     invoke_without_command=True,
     subcommand_metavar="[status DIR]",
     context_settings={"show_default": True},
@@ -169,7 +162,7 @@ def main(
     if gpus is not None and "RANK" not in os.environ and trains:
         from stylegan.training.request import launch
 
-        ctx.exit(launch(ctx.meta["arguments"], gpus, device))
+        ctx.exit(launch(typed_arguments(), gpus, device))
 
     from stylegan.runtime import Runtime
     from stylegan.training.request import TrainOptions, config_lines, plan_lines, processes_to_plan

@@ -83,8 +83,8 @@ def test_no_command_writes_a_file_without_looking_at_its_ending():
         if isinstance(param.type, click.Path) and type(param.type) is click.Path
         and param.callback is None
     ]  # fmt: skip
-    # A folder; whatever --to says; checked with the rest of what it needs.
-    assert sorted(unchecked) == ["out", "stats/out"]
+    # Folders; whatever --to says; checked with the rest of what it needs.
+    assert sorted(unchecked) == ["images/out", "out", "stats/out"]
 
 
 @pytest.mark.parametrize("name", ["sheet.png", "SHEET.PNG", "sheet"])

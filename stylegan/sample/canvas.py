@@ -1,15 +1,18 @@
-"""Laying images out, all of them bytes [H, W, C]."""
+"""Laying images out with gaps, labels and enlargement, all of them bytes [H, W, C]."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from stylegan.sample.settings import Box
 from stylegan_eval.errors import UserError
 
 Pixels = NDArray[np.uint8]
+_SMALLEST_TEXT = 10  # pixels
+_TEXTS = 12  # the height of a cell is so many lines of text
 
 
 def empty(height: int, width: int, channels: int, ground: int = 255) -> Pixels:
@@ -65,4 +68,83 @@ def table(rows: Sequence[Sequence[Pixels | None]], *, gap: int = 0, ground: int 
         for j, cell in enumerate(row):
             if cell is not None:
                 paste(canvas, cell, gap + i * down, gap + j * across)
+    return canvas
+
+
+def enlarged(image: Pixels, scale: int) -> Pixels:
+    """Repeat each pixel `scale` times in both directions."""
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def captioned(image: Pixels, text: str, scale: int) -> Pixels:
+    """Enlarge an image, with a text in a strip below it."""
+    height, width = (scale * side for side in image.shape[:2])
+    font = _font(height)
+    _check_fits(text, font, width, scale)
+    line = _line(font)
+    canvas = _written(
+        height + line, width, image.shape[2], font, [(text, width / 2, height + line / 2)]
+    )
+    paste(canvas, enlarged(image, scale), 0, 0)
+    return canvas
+
+
+def framed(picture: Pixels, above: Sequence[str], left: Sequence[str], scale: int) -> Pixels:
+    """Enlarge a picture, with texts above its columns and left of its rows, of equal sizes."""
+    height, width = (scale * side for side in picture.shape[:2])
+    across, down = width / max(len(above), 1), height / max(len(left), 1)
+    font = _font(int(min(across, down)))
+    for text in above:
+        _check_fits(text, font, int(across), scale)
+    line = _line(font)
+    if left and line > down:
+        raise UserError(f"--labels: lines of {line} pixels do not fit: add --scale {scale * 2}")
+    top = line if any(above) else 0
+    margin = max([0, *(_width(text, font) + line // 2 for text in left if text)])
+    texts = [(text, margin + (k + 0.5) * across, top / 2) for k, text in enumerate(above)]
+    texts += [(text, margin / 2, top + (k + 0.5) * down) for k, text in enumerate(left)]
+    canvas = _written(top + height, margin + width, picture.shape[2], font, texts)
+    paste(canvas, enlarged(picture, scale), top, margin)
+    return canvas
+
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def _font(cell: int) -> _Font:
+    """Pillow's own font, in proportion to the images."""
+    return ImageFont.load_default(max(_SMALLEST_TEXT, cell // _TEXTS))
+
+
+def _width(text: str, font: _Font) -> int:
+    return math.ceil(font.getlength(text))
+
+
+def _line(font: _Font) -> int:
+    """Height of a strip of text."""
+    _, top, _, bottom = font.getbbox("Ag0")
+    return math.ceil((bottom - top) * 1.5)
+
+
+def _check_fits(text: str, font: _Font, width: int, scale: int) -> None:
+    needed = _width(text, font)
+    if needed > width:
+        larger = scale * math.ceil(needed / width)
+        raise UserError(
+            f"--labels: {text!r} takes {needed} pixels, more than the {width} of an image: add"
+            f" --scale {larger}"
+        )
+
+
+def _written(
+    height: int, width: int, channels: int, font: _Font, texts: Sequence[tuple[str, float, float]]
+) -> Pixels:
+    """White, opaque canvas with texts in black around points (left, top)."""
+    image = Image.new("L", (width, height), 255)
+    draw = ImageDraw.Draw(image)
+    for text, left, top in texts:
+        draw.text((left, top), text, fill=0, font=font, anchor="mm")
+    canvas = np.repeat(np.asarray(image)[:, :, None], channels, axis=2)
+    if channels in (2, 4):
+        canvas[:, :, -1] = 255
     return canvas

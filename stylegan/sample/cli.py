@@ -1,4 +1,4 @@
-"""The command `stylegan-sample`: grid, image, export, scores, info and project."""
+"""The command `stylegan-sample`: grid, image, images, export, scores, info, command and others."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from stylegan.sample.options import directions_option
 from stylegan.sample.project_cli import project_command
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
-from stylegan_eval.engine.options import SeedRange, options_of
+from stylegan_eval.engine.options import FILE, SeedRange, options_of
 
 if TYPE_CHECKING:
     from stylegan.snapshot import Snapshot
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--ws",
     "ws_path",
     type=click.Path(path_type=Path),
-    help="Instead: .npy file, float [N, layers, w_dim], what `project --save` writes.",
+    help="Instead: .npy or .npz file, float [N, layers, w_dim], as `image --ws` takes it.",
 )
 @options.noise
 @options.psi
@@ -53,7 +53,6 @@ def export_command(
     `--noise fixed` takes the maps stored in the network.
     """
     import numpy as np
-    import torch
 
     from stylegan.png import read_npy, write_npy
     from stylegan.sample.painter import open_painter
@@ -67,8 +66,7 @@ def export_command(
         ws = painter.ws(read_npy(latents_path, (None, network.z_dim), "latents"))
     else:
         assert ws_path is not None
-        rows = read_npy(ws_path, (None, network.num_ws, network.config.w_dim), "ws")
-        ws = torch.from_numpy(rows).to(painter.device)
+        ws = painter.read_ws([ws_path])
     ws = painter.truncated(ws, psi, cutoff)
     images = painter.native(ws, painter.noise(noise, seed))
     write_npy(out, np.concatenate([each.cpu().numpy() for each in images]))
@@ -82,6 +80,8 @@ def export_command(
 @options.psi
 @options.cutoff
 @options.noise
+@options.scale
+@options.labels
 @options.out_png
 def grid_command(
     source: GeneratorSource,
@@ -90,6 +90,8 @@ def grid_command(
     psi: float,
     cutoff: int,
     noise: str,
+    scale: int,
+    labels: bool,
     out: Path,
 ) -> None:
     """Write a sheet of images to the PNG file OUT.
@@ -101,15 +103,21 @@ def grid_command(
     import numpy as np
 
     from stylegan.png import image_grid, save_png
+    from stylegan.sample.canvas import captioned, enlarged
     from stylegan.sample.painter import open_painter
     from stylegan_eval.engine.sampling import latents
 
     painter = open_painter(source)
     z = latents(0, seeds, painter.network.z_dim).numpy()
     ws = painter.truncated(painter.ws(z), psi, cutoff)
-    images = np.stack(list(painter.images(ws, painter.noise(noise))))  # [N, R, R, C]
+    drawn = painter.images(ws, painter.noise(noise))
+    cells = [
+        captioned(image, str(seed), scale) if labels else enlarged(image, scale)
+        for seed, image in zip(seeds, drawn, strict=True)
+    ]
     columns = columns or math.ceil(math.sqrt(len(seeds)))
-    save_png(out, image_grid(images.transpose(0, 3, 1, 2), columns))
+    sheet = image_grid(np.stack(cells).transpose(0, 3, 1, 2), columns)
+    save_png(out, sheet, options.command_line())
     click.echo(out)
 
 
@@ -117,37 +125,119 @@ def grid_command(
 @options.ckpt
 @directions_option
 @options.device
+@options.ws("Instead of --seed: draw from FILE")
+@click.option("--row", type=click.IntRange(min=0), default=0, help="Row of FILE, with --ws.")
+@options.scale
 @options.out_png
 def image_command(
-    ckpt: Path, directions: Path | None, device: str, out: Path, **values: Any
+    ckpt: Path,
+    directions: Path | None,
+    device: str,
+    saved: tuple[Path, ...],
+    row: int,
+    scale: int,
+    out: Path,
+    **values: Any,
 ) -> None:
-    """Write one image to the PNG file OUT, which says how it was made.
+    """Write one image to the PNG file OUT, which says how it was made (`stylegan-sample command`).
 
     \b
     stylegan-sample image --ckpt demo --seed 5 --psi 0.7 face.png
     stylegan-sample image --ckpt demo --seed 5 --mix 8:4-7 --noise none mixed.png
     stylegan-sample image --ckpt demo --seed 5 --move eyeglasses=2 --move smiling=-1 moved.png
+    stylegan-sample image --ckpt demo --ws projected_w.npz again.png
 
     Latents are truncated first, then mixed, then moved: a move of 1 is one standard deviation of w
     whatever psi. The page of stylegan-explore shows such commands.
     """
+    from stylegan.png import save_png
     from stylegan.runtime import Runtime
-    from stylegan.sample.painter import directions_path, draw_recipe, open_generator
-    from stylegan.sample.recipe import png_of
-    from stylegan_eval.engine.files import atomic_write, check_writable
+    from stylegan.sample.canvas import enlarged
+    from stylegan.sample.painter import directions_path, draw_recipe, draw_saved, open_generator
+    from stylegan_eval.engine.files import check_writable
 
     recipe = Recipe(**values)
+    if len(saved) > 1:
+        raise click.UsageError("--ws more than once: `images --ws` draws them into a folder")
+    if saved:
+        options.refuse_beside_ws("seed")
     check_writable(out)
     needed = directions_path(ckpt, directions) if recipe.moves else None
     subject = open_generator(ckpt, Runtime.choose(device).device, needed)
+    origin = (saved[0], row) if saved else None
+    image = draw_saved(recipe, subject, *origin) if origin else draw_recipe(recipe, subject)
     source = GeneratorSource(ckpt=ckpt, directions=directions, device=device)
-    data = png_of(draw_recipe(recipe, subject), source.command(recipe, out.name))
-    with atomic_write(out) as temporary:
-        temporary.write_bytes(data)
+    command = source.command(recipe, out.name, saved=origin, scale=scale)
+    save_png(out, enlarged(image, scale), command)
     click.echo(out)
 
 
 image_command.params[1:1] = options_of(Recipe)
+
+
+@click.command("images", cls=ErrorLineCommand, context_settings={"show_default": True})
+@options.ckpt
+@click.option("--seeds", type=SeedRange(), default="0-15", help="One file per seed.")
+@options.ws("Instead of --seeds: one file per w of FILE")
+@directions_option
+@options.device
+@options.batch
+@options.scale
+@click.option("--out", required=True, type=FILE, metavar="DIR", help="Folder of the files.")
+def images_command(
+    ckpt: Path,
+    seeds: list[int],
+    saved: tuple[Path, ...],
+    directions: Path | None,
+    device: str,
+    batch: int,
+    scale: int,
+    out: Path,
+    **values: Any,
+) -> None:
+    """Write a PNG for each seed into a folder: seed0000.png, seed0001.png, ...
+
+    \b
+    stylegan-sample images --ckpt demo --seeds 0-999 --psi 0.7 --out faces
+    stylegan-sample images --ckpt demo --ws projected_w.npz --ws found.npy --out again
+
+    Each file is what `stylegan-sample image` draws, and says by which command (`--batch 1` gives
+    the same bits). If it is stopped, the same command goes on; files of another one are refused.
+    """
+    from stylegan.runtime import Runtime
+    from stylegan.sample.folder import write_images
+    from stylegan.sample.painter import directions_path, open_generator
+
+    if saved:
+        options.refuse_beside_ws("seeds")
+    recipe = Recipe(**values)
+    needed = directions_path(ckpt, directions) if recipe.moves else None
+    subject = open_generator(ckpt, Runtime.choose(device).device, needed)
+    source = GeneratorSource(ckpt=ckpt, directions=directions, device=device, batch=batch)
+    kept = write_images(subject, source, recipe, saved or seeds, out, scale=scale)
+    if kept:
+        say(f"{kept} of them were there already", err=True)
+    click.echo(out)
+
+
+images_command.params[3:3] = [each for each in options_of(Recipe) if each.name != "seed"]
+
+
+@click.command("command", cls=ErrorLineCommand)
+@click.argument("file", type=FILE, metavar="PNG")
+def command_command(file: Path) -> None:
+    """Print the command that made a PNG of stylegan-sample, from the text in the file."""
+    from stylegan.png import texts_of
+    from stylegan_eval.errors import UserError
+
+    command, network = texts_of(file)
+    if not command:
+        raise UserError(
+            f"{file} holds no command: expected a PNG of stylegan-sample that was not saved anew"
+        )
+    say(command)
+    if network:
+        say(f"sha256 of the network {network}", err=True)
 
 
 @click.command("scores", cls=ErrorLineCommand)
@@ -268,6 +358,8 @@ def main() -> None:
     \b
     stylegan-sample grid --ckpt runs/f32 --seeds 0-15 --psi 0.7 grid.png
     stylegan-sample image --ckpt demo --seed 5 --psi 0.7 --mix 8:4-7 image.png
+    stylegan-sample images --ckpt runs/f32 --seeds 0-999 --out samples
+    stylegan-sample command image.png
     stylegan-sample figure 3 --ckpt runs/f32 mixing.png
     stylegan-sample interpolate --ckpt runs/f32 --seeds 0-5 --loop walk.mp4
     stylegan-sample export --ckpt runs/f32 --latents z.npy images.npy
@@ -277,8 +369,9 @@ def main() -> None:
 
 
 for _command in (
-    *(grid_command, image_command, figure_command, mixing_command, interpolate_command),
-    *(export_command, scores_command, info_command, project_command),
+    *(grid_command, image_command, images_command, figure_command, mixing_command),
+    *(interpolate_command, export_command, scores_command, info_command, command_command),
+    project_command,
 ):
     main.add_command(_command)
 

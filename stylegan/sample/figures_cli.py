@@ -12,6 +12,7 @@ from stylegan.sample.recipe import NOISE, GeneratorSource, Noise
 from stylegan.sample.settings import (
     LAYOUTS,
     Film,
+    Headings,
     Mixing,
     NoiseComponents,
     NoiseDetail,
@@ -48,10 +49,17 @@ def figure_command() -> None:
 
 
 def paint(
-    source: GeneratorSource, out: Path, images: int, draw: "Callable[[Painter], Pixels]"
+    source: GeneratorSource,
+    out: Path,
+    images: int,
+    draw: "Callable[[Painter], Pixels]",
+    *,
+    scale: int,
+    headings: Headings = ([], []),
 ) -> None:
     """Draw a picture of so many images, with progress, and write it as PNG."""
     from stylegan.png import save_png
+    from stylegan.sample.canvas import framed
     from stylegan.sample.painter import open_painter
     from stylegan_eval.engine.files import check_writable
     from stylegan_eval.engine.progress import progress_bar
@@ -59,7 +67,7 @@ def paint(
     check_writable(out)
     with progress_bar(desc="draw", total=images, unit="img") as bar:
         picture = draw(open_painter(source, bar.update))
-    save_png(out, picture)
+    save_png(out, framed(picture, *headings, scale), options.command_line())
     click.echo(out)
 
 
@@ -68,13 +76,24 @@ def _add_figure(number: str, kind: type[Any]) -> None:
 
     @figure_command.command(number, cls=ErrorLineCommand, help=kind.__doc__)
     @options.source
+    @options.scale
     @options.out_png
-    def command(source: GeneratorSource, out: Path, **values: Any) -> None:
+    def command(source: GeneratorSource, out: Path, scale: int, **values: Any) -> None:
         from stylegan.sample.figures import DRAW
 
+        labels = values.pop("labels", False)
         settings = kind(**values)
-        paint(source, out, settings.images, lambda painter: DRAW[kind](painter, settings))
+        paint(
+            source,
+            out,
+            settings.images,
+            lambda painter: DRAW[kind](painter, settings),
+            scale=scale,
+            headings=settings.headings if labels else ([], []),
+        )
 
+    if hasattr(kind, "headings"):
+        options.labels(command)
     options.add_settings(command, kind)
 
 
@@ -113,24 +132,38 @@ def check_strands(
     callback=check_strands,
     help="Key frames, two or more. Given several times, films run side by side.",
 )
+@options.ws("Instead of --seeds: key frames from FILE")
 @click.argument("out", type=click.Path(path_type=Path), callback=check_extension)
 def interpolate_command(
-    source: GeneratorSource, strands: Sequence[list[int]], out: Path, **values: Any
+    source: GeneratorSource,
+    strands: Sequence[list[int]],
+    saved: tuple[Path, ...],
+    out: Path,
+    **values: Any,
 ) -> None:
-    """Write a film from seed to seed to OUT: .mp4, .gif, .apng or .png (animated).
+    """Write a film from seed to seed, or from w to w, to OUT: .mp4, .gif, .apng or .png (animated).
 
     MP4 needs the extra `video`.
     """
     from stylegan.sample.film import check_video, film, frame_count, write_video
     from stylegan.sample.painter import open_painter
     from stylegan_eval.engine.progress import follow
+    from stylegan_eval.errors import UserError
 
     settings = Film(**values)
+    if saved:
+        options.refuse_beside_ws("strands", "number", "seeding")
+        if settings.space == "z":
+            raise click.UsageError("--ws goes through W: leave out --space z")
     check_video(out, settings.fps)
-    total = frame_count(len(strands[0]), settings.frames, loop=settings.loop)
-    shown = film(open_painter(source), strands, settings)
-    seen = follow(shown, "film", total, unit="frame")
-    write_video(out, seen, fps=settings.fps, loop=settings.loop)
+    painter = open_painter(source)
+    keys = [painter.read_ws(saved)] if saved else strands
+    if len(keys[0]) < 2:
+        raise UserError(f"{saved[0]} holds one w: name two or more key frames, --ws FILE for each")
+    total = frame_count(len(keys[0]), settings.frames, loop=settings.loop)
+    seen = follow(film(painter, keys, settings), "film", total, unit="frame")
+    command = options.command_line()
+    write_video(out, seen, fps=settings.fps, loop=settings.loop, command=command)
     click.echo(out)
 
 
@@ -172,6 +205,8 @@ options.add_settings(interpolate_command, Film)
 )
 @options.noise_seed
 @options.seeding
+@options.scale
+@options.labels
 @options.out_png
 def mixing_command(
     source: GeneratorSource,
@@ -184,6 +219,8 @@ def mixing_command(
     noise: Noise | None,
     noise_seed: int,
     seeding: options.Seeding,
+    scale: int,
+    labels: bool,
     out: Path,
 ) -> None:
     """Write a table of style mixing to the PNG file OUT.
@@ -210,4 +247,5 @@ def mixing_command(
     def draw(painter: "Painter") -> "Pixels":
         return draw_table(painter, settings, seeding)
 
-    paint(source, out, settings.images, draw)
+    headings = settings.headings if labels else ([], [])
+    paint(source, out, settings.images, draw, scale=scale, headings=headings)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from stylegan.png import picture
-from stylegan.sample.canvas import Pixels
+from stylegan.png import picture, texts
+from stylegan.sample.canvas import Pixels, enlarged
 from stylegan.sample.figures import latents_of
 from stylegan.sample.painter import Painter
 from stylegan.sample.settings import Film
@@ -27,6 +27,7 @@ from stylegan_eval.metrics.path_length import lerp, slerp
 
 # GIF counts in hundredths of a second, and players take a single one for a mistake.
 MAX_GIF_FPS = 50
+Strand = Sequence[int] | Tensor  # seeds of key frames, or their ws [K, num_ws, w_dim]
 MP4_CRF = 16  # x264's rate factor: 0 loses nothing, 18 nothing that one sees
 
 
@@ -76,6 +77,19 @@ def arc(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     return torch.where(still, a, slerp(a, b, t) * length)
 
 
+class LinePath:
+    """Path through ws [K, num_ws, w_dim] of key frames, along lines of W."""
+
+    def __init__(self, ws: Tensor) -> None:
+        self.ws = ws
+
+    def at(self, places: list[Position]) -> Tensor:
+        """Ws [N, num_ws, w_dim] at these positions."""
+        start, end = torch.tensor([place[:2] for place in places]).T.to(self.ws.device)
+        t = torch.tensor([[place.t] for place in places]).to(self.ws.device)  # [N, 1]
+        return lerp(self.ws[start], self.ws[end], t[:, :, None])
+
+
 class LatentPath:
     """Path through latents z [K, z_dim]: great circles of Z, labels blended; or lines of W."""
 
@@ -93,21 +107,25 @@ class LatentPath:
     def at(self, places: list[Position]) -> Tensor:
         """Ws [N, num_ws, w_dim] at these positions."""
         device = self.painter.device
+        if self.space == "w":
+            return LinePath(self.ws).at(places)
         start, end = torch.tensor([place[:2] for place in places]).T.to(device)  # [N] each
         t = torch.tensor([[place.t] for place in places]).to(device)  # [N, 1]
-        if self.space == "w":
-            return lerp(self.ws[start], self.ws[end], t[:, :, None])
         labels = None if self.labels is None else lerp(self.labels[start], self.labels[end], t)
         return self.painter.mapped(arc(self.z[start], self.z[end], t), labels)
 
 
-def film(painter: Painter, strands: Sequence[Sequence[int]], settings: Film) -> Iterator[Pixels]:
-    """Frames, uint8 [scale R, strands scale R, C], of the seeds of each strand's key frames."""
-    z_dim = painter.network.z_dim
-    paths = [
-        LatentPath(painter, latents_of(seeds, z_dim, settings.seeding), settings.space)
-        for seeds in strands
-    ]
+def path_of(painter: Painter, strand: Strand, settings: Film) -> LatentPath | LinePath:
+    """Path through the key frames of one strand."""
+    if isinstance(strand, Tensor):
+        return LinePath(strand)
+    z = latents_of(strand, painter.network.z_dim, settings.seeding)
+    return LatentPath(painter, z, settings.space)
+
+
+def film(painter: Painter, strands: Sequence[Strand], settings: Film) -> Iterator[Pixels]:
+    """Frames, uint8 [scale R, strands scale R, C], of the key frames of each strand."""
+    paths = [path_of(painter, strand, settings) for strand in strands]
     places = positions(len(strands[0]), settings.frames, loop=settings.loop)
     noise = painter.noise(settings.noise, settings.noise_seed)
     for first in range(0, len(places), painter.batch):
@@ -123,8 +141,7 @@ def film(painter: Painter, strands: Sequence[Sequence[int]], settings: Film) -> 
             for strand, path in enumerate(paths)
         ]
         for images in zip(*panels, strict=True):
-            frame = np.concatenate(images, axis=1)  # side by side
-            yield frame.repeat(settings.scale, axis=0).repeat(settings.scale, axis=1)
+            yield enlarged(np.concatenate(images, axis=1), settings.scale)  # side by side
 
 
 def check_video(path: Path, fps: float) -> None:
@@ -157,7 +174,9 @@ def _ffmpeg() -> str:
         ) from error
 
 
-def write_video(path: Path, frames: Iterable[Pixels], *, fps: float, loop: bool) -> None:
+def write_video(
+    path: Path, frames: Iterable[Pixels], *, fps: float, loop: bool, command: str = ""
+) -> None:
     """Write a film; its kind goes by the extension: .mp4, .gif, .apng or .png.
 
     MP4 is encoded frame by frame. The other kinds are held until all frames are there, since Pillow
@@ -172,6 +191,8 @@ def write_video(path: Path, frames: Iterable[Pixels], *, fps: float, loop: bool)
         Frames per second; GIF rounds a frame's time to hundredths of a second, APNG to thousandths.
     loop : bool
         Whether GIF and APNG start again at the end; players decide it for MP4.
+    command : str
+        What makes the film, as text of an APNG.
     """
     check_video(path, fps)
     with atomic_write(path) as temporary:
@@ -180,7 +201,7 @@ def write_video(path: Path, frames: Iterable[Pixels], *, fps: float, loop: bool)
         elif path.suffix.lower() == ".gif":
             _write_gif(temporary, frames, fps, loop=loop)
         else:
-            _write_apng(temporary, frames, fps, loop=loop)
+            _write_apng(temporary, frames, fps, loop=loop, command=command)
 
 
 def _opaque(frame: Pixels) -> Pixels:
@@ -201,7 +222,9 @@ def _write_gif(temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: b
     first.save(temporary, "GIF", save_all=True, append_images=images, duration=duration, **repeats)
 
 
-def _write_apng(temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: bool) -> None:
+def _write_apng(
+    temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: bool, command: str
+) -> None:
     first, *others = map(picture, frames)
     first.save(
         temporary,
@@ -210,6 +233,7 @@ def _write_apng(temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: 
         append_images=others,
         duration=1000 / fps,
         loop=0 if loop else 1,
+        pnginfo=texts(command),
     )
 
 

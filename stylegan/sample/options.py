@@ -1,6 +1,7 @@
 """Option types and options that the sampling commands share."""
 
 import functools
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
@@ -9,10 +10,12 @@ import click
 
 from stylegan.sample.layers import parse_layers
 from stylegan.sample.recipe import CLASS_HELP, NOISE, GeneratorSource, Recipe
-from stylegan_eval.engine.command import NetworkPath
+from stylegan_eval.engine.command import NetworkPath, typed_arguments
 from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, Parsed, options_of
 from stylegan_eval.errors import UserError
 
+F = TypeVar("F", bound=Callable[..., Any])
+_TYPED = click.core.ParameterSource.COMMANDLINE
 ckpt = click.option(
     "--ckpt",
     required=True,
@@ -43,10 +46,36 @@ class_ = click.option(
 noise = click.option("--noise", type=click.Choice(NOISE), default="fixed", help="Noise inputs.")
 batch = click.option("--batch", type=click.IntRange(min=1), default=16, help="Images per batch.")
 seed_of_noise = click.option("--seed", type=SEED, default=0, help="Seed of --noise random.")
+
+
+def ws(text: str) -> Callable[[F], F]:
+    """Add the option --ws, which may be repeated; the command gets its argument `saved`."""
+    return click.option(
+        "--ws",
+        "saved",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        metavar="FILE",
+        help=f"{text}: .npy of w [N, layers, w_dim] (`project --save`), or NVIDIA's projected_w.npz"
+        " (array w). May be repeated.",
+    )
+
+
+def refuse_beside_ws(*names: str) -> None:
+    """Refuse options that say which latents are drawn, where --ws says so."""
+    ctx = click.get_current_context()
+    for param in ctx.command.params:
+        if param.name in names and ctx.get_parameter_source(param.name) is _TYPED:
+            raise click.UsageError(f"{param.opts[0]} and --ws: give one of them")
+
+
+scale = click.option(
+    "--scale", type=click.IntRange(1, 64), default=1, help="Enlarge by repeating pixels."
+)
+labels = click.option("--labels", is_flag=True, help="Write seeds (and psi) beside the images.")
 out_png = click.argument("out", type=PNG)
 out_npy = click.argument("out", type=NPY)
 Seeding = Literal["grid", "official"]
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def source(command: Callable[..., None]) -> Callable[..., None]:
@@ -71,6 +100,12 @@ def source(command: Callable[..., None]) -> Callable[..., None]:
     for option in (device, batch, lod, class_, ckpt):  # the last stands first in the help
         option(wrapped)
     return wrapped
+
+
+def command_line() -> str:
+    """The running command as it was typed, for the text of what it writes; empty outside of one."""
+    words = typed_arguments()
+    return shlex.join(["stylegan-sample", *words]) if words else ""
 
 
 seeding = click.option(

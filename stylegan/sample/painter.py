@@ -17,6 +17,7 @@ from stylegan.networks.generator import Generator, labels_of, truncate
 from stylegan.networks.layers import upsample_nearest
 from stylegan.networks.synthesis import split_lod
 from stylegan.opening import DEMO, demo_directions_path, open_networks
+from stylegan.png import read_ws
 from stylegan.runtime import Runtime
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan.snapshot import load_generator, load_labels
@@ -84,6 +85,12 @@ class Painter:
             part = torch.from_numpy(z[start : start + self.batch]).to(self.device)
             parts.append(self.mapped(part, self.labels(part)))
         return torch.cat(parts)
+
+    def read_ws(self, files: Sequence[Path]) -> Tensor:
+        """Ws [N, num_ws, w_dim] of files, one after another; see `png.read_ws`."""
+        network = self.network
+        rows = [read_ws(file, network.num_ws, network.config.w_dim) for file in files]
+        return torch.from_numpy(np.concatenate(rows)).to(self.device)
 
     def mapped(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """Map latents [N, z_dim] of given labels [N, label_size] to ws [N, num_ws, w_dim]."""
@@ -170,6 +177,7 @@ class OpenedGenerator:
     """A generator at the level of detail that it was trained to."""
 
     ckpt: Path  # How the user named it
+    file: Path  # That which was read
     description: str  # What it is, in a few words
     painter: Painter  # Draws; its labels are those of the training data, or lacking
     directions: Directions | None  # Of attributes in W
@@ -212,6 +220,7 @@ def open_generator(ckpt: Path, device: torch.device, directions: Path | None) ->
     rows = load_labels(snapshot) if conditional else None
     return OpenedGenerator(
         ckpt=ckpt,
+        file=path,
         description=snapshot.description,
         painter=Painter(network, lod=snapshot.lod, label_rows=rows),
         directions=None if directions is None else _directions_of(network, path, directions),
@@ -241,8 +250,8 @@ def _directions_of(network: Generator, path: Path, file: Path) -> Directions:
     return directions
 
 
-def check_fits(recipe: Recipe, subject: OpenedGenerator) -> None:
-    """Refuse what this network cannot do."""
+def check_fits(recipe: Recipe, subject: OpenedGenerator, *, saved: bool = False) -> None:
+    """Refuse what this network cannot do. `saved`: The recipe starts from a w, not its seed."""
     in_w = {"--psi": recipe.psi != 1, "--mix": recipe.mix is not None, "--move": recipe.moves}
     needs_w = [option for option, given in in_w.items() if given]
     if needs_w and not subject.painter.maps:
@@ -262,45 +271,69 @@ def check_fits(recipe: Recipe, subject: OpenedGenerator) -> None:
             known = ", ".join(subject.attributes)
             raise UserError(f"--move {move.name}: the directions are those of {known}")
     _check_class(subject.ckpt, subject.classes, recipe.number)
-    if recipe.number is None and subject.classes and subject.painter.label_rows is None:
+    mapped = not saved or recipe.mix is not None
+    if not mapped and recipe.number is not None:
+        raise UserError("--class is for latents, and --ws needs none: leave it out")
+    unlabelled = subject.classes and subject.painter.label_rows is None
+    if mapped and recipe.number is None and unlabelled:
         raise UserError(
             f"{subject.ckpt} holds no labels to draw from: choose --class 0 to"
             f" {subject.classes - 1}"
         )
 
 
-def ws_of(recipe: Recipe, subject: OpenedGenerator) -> Tensor:
-    """Rows of w that a recipe draws from, [1, L, D].
+def ws_of(recipe: Recipe, subject: OpenedGenerator, ws: Tensor | None = None) -> Tensor:
+    """Rows of w that a recipe draws from, [N, L, D]: from its seed, or from `ws` of that shape.
 
     Each latent is truncated, then layers are exchanged, then all rows are moved. Truncation goes
     by layer and so may come before mixing or after. Moves come last, or psi would shorten them: a
     move of 1 is the same distance in W for every psi.
     """
-    ws = _truncated(recipe.seed, recipe, subject)
+    painter = subject.painter
+    if ws is None:
+        ws = mapped_seeds([recipe.seed], recipe, subject)
+    ws = painter.truncated(ws, recipe.psi, recipe.cutoff)
     if recipe.mix is not None:
         layers = torch.arange(ws.shape[1], device=ws.device)[None, :, None]  # [1, L, 1]
         taken = (layers >= recipe.mix.first) & (layers <= recipe.mix.last)
-        ws = torch.where(taken, _truncated(recipe.mix.seed, recipe, subject), ws)
+        other = mapped_seeds([recipe.mix.seed], recipe, subject)
+        ws = torch.where(taken, painter.truncated(other, recipe.psi, recipe.cutoff), ws)
     for move in recipe.moves:
         ws = ws + move.amount * subject.steps[move.name]
     return ws
 
 
-def _truncated(seed: int, recipe: Recipe, subject: OpenedGenerator) -> Tensor:
+def mapped_seeds(seeds: Sequence[int], recipe: Recipe, subject: OpenedGenerator) -> Tensor:
+    """Ws [N, L, D] of seeds in the recipe's class, as the mapping network has them."""
     painter = subject.painter
-    z = latents(0, [seed], painter.network.z_dim).to(painter.device)
+    z = latents(0, seeds, painter.network.z_dim).to(painter.device)
     labels = painter.labels(z)
     if recipe.number is not None:
-        labels = torch.eye(subject.classes, device=z.device)[[recipe.number]]
-    return painter.truncated(painter.mapped(z, labels), recipe.psi, recipe.cutoff)
+        row = torch.eye(subject.classes, device=z.device)[recipe.number]
+        labels = row.expand(len(z), -1)
+    return painter.mapped(z, labels)
 
 
 def draw_recipe(recipe: Recipe, subject: OpenedGenerator) -> NDArray[np.uint8]:
-    """Draw one image, uint8 [H, W, C], repeated to full size where the network still grows.
-
-    Noise maps of a noise seed s are those of the first image of a batch of seed s.
-    """
+    """Draw one image, uint8 [H, W, C], repeated to full size where the network still grows."""
     check_fits(recipe, subject)
+    return next(draw_ws(recipe, subject, mapped_seeds([recipe.seed], recipe, subject)))
+
+
+def draw_saved(recipe: Recipe, subject: OpenedGenerator, file: Path, row: int) -> NDArray[np.uint8]:
+    """Draw one image, [H, W, C], from a row of a file of w."""
+    check_fits(recipe, subject, saved=True)
+    ws = subject.painter.read_ws([file])
+    if row >= len(ws):
+        raise UserError(f"--row {row}: {file} has rows 0 to {len(ws) - 1}")
+    return next(draw_ws(recipe, subject, ws[row : row + 1]))
+
+
+def draw_ws(recipe: Recipe, subject: OpenedGenerator, ws: Tensor) -> Iterator[NDArray[np.uint8]]:
+    """Draw the images of a recipe whose seed is replaced by ws [N, L, D], one by one.
+
+    All have the same noise: maps of a noise seed s are those of the first image of a batch of it.
+    """
     painter = subject.painter
     noise = painter.noise(recipe.noise, recipe.noise_seed)
-    return next(painter.images(ws_of(recipe, subject), noise))
+    return painter.images(ws_of(recipe, subject, ws), lambda _indices: noise([0]))

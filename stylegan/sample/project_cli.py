@@ -80,7 +80,7 @@ def project_command(
     picture = side_by_side(painter, pixels, start, best)
     if save is not None:
         write_npy(save, best.ws.cpu().numpy())
-    save_png(out, picture)
+    save_png(out, picture, options.command_line())
     say(table(start, best, settings.distance))
     for path in (out, save):
         if path is not None:

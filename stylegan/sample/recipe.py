@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from stylegan_eval.engine.options import PSI, Parsed
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import check_psi, check_seed, choice
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 Noise = Literal["fixed", "random", "none"]
 NOISE: tuple[Noise, ...] = get_args(Noise)
 CUTOFF = 8  # the official default
 LARGEST_MOVE = 1000.0  # standard deviations of w
-KEYWORD = "Command"  # of the PNG's text
 CLASS_HELP = (
     "Class (or attribute) of a conditional network.  [default: drawn as in the training data]"
 )
@@ -178,24 +172,25 @@ class GeneratorSource:
     device: str = "auto"  # 'auto', 'cpu', 'cuda' or 'cuda:N'
     directions: Path | None = None  # File of attribute directions; None where none was named
 
-    def command(self, recipe: Recipe, out: str) -> str:
-        """Command line that writes this recipe's image to the file `out`."""
-        words = ["stylegan-sample", "image", "--ckpt", str(self.ckpt)]
+    def command(
+        self, recipe: Recipe, out: str, *, saved: tuple[Path, int] | None = None, scale: int = 1
+    ) -> str:
+        """Command line that writes this recipe's image to the file `out`.
+
+        `saved`: File and row of the w that it starts from, in place of the recipe's seed.
+        """
+        # `NetworkPath` makes ./NAME absolute: no folder of the machine that was not typed.
+        here = self.ckpt.is_absolute() and self.ckpt.parent == Path.cwd()
+        ckpt = f"./{self.ckpt.name}" if here else str(self.ckpt)
+        words = ["stylegan-sample", "image", "--ckpt", ckpt]
         if self.directions is not None and recipe.moves:
             words += ["--directions", str(self.directions)]
         if self.device != "auto":
             words += ["--device", self.device]
-        return shlex.join([*words, *recipe.words(), out])
-
-
-def png_of(image: NDArray[np.uint8], command: str) -> bytes:
-    """Encode an image [H, W, 3] or [H, W, 1], with its command as text, reproducibly."""
-    from PIL.PngImagePlugin import PngInfo  # heavy, and recipes belong to the command line
-
-    from stylegan.png import picture
-
-    text = PngInfo()
-    text.add_text(KEYWORD, command)  # as iTXt where Latin-1 does not hold it
-    buffer = io.BytesIO()
-    picture(image).save(buffer, format="PNG", pnginfo=text)
-    return buffer.getvalue()
+        options = recipe.words()
+        if saved is not None:
+            file, row = saved
+            options[:2] = ["--ws", str(file), *(["--row", str(row)] if row else [])]
+        if scale != 1:
+            options += ["--scale", str(scale)]
+        return shlex.join([*words, *options, out])

@@ -20,6 +20,7 @@ OFFICIAL_DETAIL = (650, 180, 256, 256)
 Space = Literal["w", "w+"]
 Distance = Literal["st-lpips-alex", "st-lpips-vgg", "lpips-vgg"]
 Box = tuple[int, int, int, int]  # left, top, width, height
+Headings = tuple[list[str], list[str]]
 
 
 def _list(default: tuple[Any, ...], text: str, kind: click.ParamType[Any]) -> Any:
@@ -92,6 +93,11 @@ class Mixing:
         """Images to draw."""
         return (1 + len(self.sources)) * (1 + len(self.destinations)) - 1
 
+    @property
+    def headings(self) -> Headings:
+        """Texts of the columns and of the rows."""
+        return ["", *map(str, self.sources)], ["", *map(str, self.destinations)]
+
 
 # Tables of mixing. What rosinality's generate.py draws as sample_mixing is truncated in all layers,
 # has fresh noise and the source's style in the blocks of 4x4 and 8x8, and is laid out as by
@@ -121,6 +127,11 @@ class NoiseDetail:
         """Images to draw."""
         return len(self.seeds) * self.count
 
+    @property
+    def headings(self) -> Headings:
+        """Texts of the columns and of the rows."""
+        return [], [str(seed) for seed in self.seeds]
+
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseComponents:
@@ -139,6 +150,11 @@ class NoiseComponents:
         """Images to draw."""
         return len(self.seeds) * len(self.layers)
 
+    @property
+    def headings(self) -> Headings:
+        """Texts of the columns and of the rows."""
+        return [str(seed) for seed in self.seeds], []
+
 
 @dataclass(frozen=True, kw_only=True)
 class Truncation:
@@ -153,6 +169,11 @@ class Truncation:
     def images(self) -> int:
         """Images to draw."""
         return len(self.seeds) * len(self.psis)
+
+    @property
+    def headings(self) -> Headings:
+        """Texts of the columns and of the rows."""
+        return [f"psi {psi:g}" for psi in self.psis], [str(seed) for seed in self.seeds]
 
 
 @dataclass(frozen=True, kw_only=True)

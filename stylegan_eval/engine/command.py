@@ -20,6 +20,7 @@ EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 _QUIET = "stylegan_eval.quiet"
 _NOTES = "stylegan_eval.notes"
+_ARGUMENTS = "stylegan_eval.arguments"
 
 
 def print_anything() -> None:
@@ -88,6 +89,12 @@ def is_quiet() -> bool:
     """Whether a command runs that was given ``--quiet``."""
     ctx = click.get_current_context(silent=True)
     return ctx is not None and bool(ctx.meta.get(_QUIET, False))
+
+
+def typed_arguments() -> list[str]:
+    """Words after the program's name, as they were typed; none outside of a command."""
+    ctx = click.get_current_context(silent=True)
+    return [] if ctx is None else list(ctx.meta.get(_ARGUMENTS, []))
 
 
 def tell(line: str) -> None:
@@ -205,6 +212,7 @@ class ErrorLineGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line, with the names that other tools give to options."""
+        ctx.meta.setdefault(_ARGUMENTS, list(args))
         return super().parse_args(ctx, _words(self, args))
 
     def resolve_command(

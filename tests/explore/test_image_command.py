@@ -11,8 +11,9 @@ from PIL import Image
 
 from stylegan.configs import config_from_dict
 from stylegan.networks.generator import Generator
+from stylegan.png import KEYWORD, png_of
 from stylegan.sample.cli import main
-from stylegan.sample.recipe import KEYWORD, GeneratorSource, Move, Recipe, png_of
+from stylegan.sample.recipe import GeneratorSource, Move, Recipe
 from stylegan.snapshot import generator_on_meta
 from tests.explore.networks import write_attributes
 

@@ -77,10 +77,13 @@ def test_the_picture_shows_target_projection_and_start(space, networks, picture,
 
 
 def test_again_gives_the_same_bytes(networks, picture, tmp_path):
-    outs = [tmp_path / f"{number}.png" for number in range(2)]
-    printed = [project(networks, picture, out).stdout.splitlines()[:3] for out in outs]
+    out, printed, written = tmp_path / "again.png", [], []
+    for _ in range(2):
+        printed.append(project(networks, picture, out).stdout.splitlines()[:3])
+        written.append(out.read_bytes())
+        out.unlink()
     assert printed[0] == printed[1]
-    assert outs[0].read_bytes() == outs[1].read_bytes()
+    assert written[0] == written[1]
 
 
 def test_other_sizes_are_resampled_and_that_is_told(networks, picture, tmp_path):
