@@ -207,6 +207,8 @@ def inspect(place: str) -> None:
         _echo("digest", content_digest(source))
         _echo("sizes", _counts(sizes))
         _echo("modes", _counts(overview.modes))
+        if source.channels != 3:
+            _echo("channels", f"{source.channels}, {'grey' if source.channels == 1 else 'RGBA'}")
         _echo_labels(source)
         fault = overview.fault()
         if fault is None and not is_read_alike(source):

@@ -157,6 +157,7 @@ def with_options(
     total_kimg: float | None = None,
     mirror: bool | None = None,
     label_size: int | None = None,
+    num_channels: int | None = None,
 ) -> Config:
     """Change what a user may change of a row and preset; None leaves a value alone."""
     if resolution is not None:
@@ -165,6 +166,9 @@ def with_options(
         config = replace(config, schedule=replace(config.schedule, total_kimg=total_kimg))
     if mirror is not None:
         config = replace(config, mirror=mirror)
+    if num_channels is not None:
+        network = replace(config.network, num_channels=num_channels)
+        config = replace(config, network=network)
     if label_size is not None:
         network = replace(config.network, label_size=label_size)
         if network.mapping_layers == 0:  # w is z beside the label's embedding

@@ -8,6 +8,7 @@ from stylegan_eval.settings.common import choice
 
 Resample = Literal["box", "lanczos"]
 Crop = Literal["centre", "celeba", "lsun-wide"]
+Channels = Literal["auto", "L", "RGB", "RGBA"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,11 @@ class Choices:
         None,
         "The centre square, the official square of CelebA, or 4:3 between black (LSUN Car).",
         show_default="celeba for CelebA's aligned images, else centre",
+    )
+    channels: Channels = choice(
+        "auto",
+        "L (grey), RGB, or RGBA (with alpha); auto: L if all images are grey, RGBA if all have"
+        " alpha and some pixel is not opaque, else RGB.",
     )
     skip_small: bool = choice(  # lsun-wide always does
         default=False, text="Leave out images that would need enlarging."

@@ -30,11 +30,12 @@ def image_name(index: int) -> str:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """PNG of one RGB image, uint8 [3, H, W] or [H, W, 3]."""
-    if image.dtype != np.uint8 or image.ndim != 3 or 3 not in (image.shape[0], image.shape[2]):
+    """PNG of one image, uint8 [C, H, W], C being 1, 3 or 4; or [H, W, 3]."""
+    first = image.ndim == 3 and len(image) in (1, 3, 4) and image.shape[2] != 3
+    if image.dtype != np.uint8 or not (first or image.shape[2:] == (3,)):
         raise ValueError(f"expected uint8 [3, H, W] or [H, W, 3], got {image.dtype} {image.shape}")
-    if image.shape[2] != 3:
-        image = image.transpose(1, 2, 0)  # [H, W, 3]
+    if first:
+        image = image[0] if len(image) == 1 else image.transpose(1, 2, 0)  # [H, W] or [H, W, C]
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(buffer, format="PNG")
     return buffer.getvalue()
@@ -49,41 +50,54 @@ def write_archive(
 
 
 def write_encoded(
-    out: Path, images: Iterable[tuple[bytes, Label]], *, attributes: Sequence[str] = ()
+    out: Path,
+    images: Iterable[tuple[bytes, Label]],
+    *,
+    attributes: Sequence[str] = (),
+    channels: int = 3,
 ) -> None:
     """Write PNG files as ``00000/img00000000.png``, ... and their labels as ``dataset.json``.
 
     The zip is uncompressed and its bytes depend on nothing but the arguments. `out` appears
     whole or not at all; an existing zip is replaced, an existing folder is not.
     It is a zip if it ends in ``.zip``, else a folder. `attributes` name the numbers in each label;
-    labels of several kinds are a ValueError.
+    labels of several kinds are a ValueError. `channels` are those of all images.
     """
     if out.suffix.lower() == ".zip":
         with atomic_write(out) as temporary:
-            write_zip(temporary, images, attributes)
+            write_zip(temporary, images, attributes, channels)
     else:
         with atomic_folder(out) as temporary:
-            _fill(functools.partial(add_file, temporary), images, attributes)
+            _fill(functools.partial(add_file, temporary), images, attributes, channels)
 
 
 def write_zip(
-    path: Path, images: Iterable[tuple[bytes, Label]], attributes: Sequence[str] = ()
+    path: Path,
+    images: Iterable[tuple[bytes, Label]],
+    attributes: Sequence[str] = (),
+    channels: int = 3,
 ) -> None:
     """Write the zip of `write_encoded` as the file `path` itself, whatever its name."""
     with zipfile.ZipFile(path, "w") as file:
-        _fill(lambda name, data: file.writestr(zip_entry(name), data), images, attributes)
+        add = functools.partial(_add_entry, file)
+        _fill(add, images, attributes, channels)
+
+
+def _add_entry(file: zipfile.ZipFile, name: str, data: bytes) -> None:
+    file.writestr(zip_entry(name), data)
 
 
 def _fill(
     add: Callable[[str, bytes], None],
     images: Iterable[tuple[bytes, Label]],
     attributes: Sequence[str],
+    channels: int,
 ) -> None:
     labels: list[Label] = []
     for index, (png, label) in enumerate(images):
         add(image_name(index), png)
         labels.append(label)
-    add(DATASET_JSON, dataset_json(labels, attributes))
+    add(DATASET_JSON, dataset_json(labels, attributes, channels))
 
 
 def zip_entry(name: str) -> zipfile.ZipInfo:
@@ -101,12 +115,15 @@ def add_file(folder: Path, name: str, data: bytes) -> None:
     file.write_bytes(data)
 
 
-def dataset_json(labels: Sequence[Label], attributes: Sequence[str]) -> bytes:
+def dataset_json(labels: Sequence[Label], attributes: Sequence[str], channels: int = 3) -> bytes:
     """``dataset.json`` for images in the order of their labels, which are of one kind."""
     plain = [None if label is None else np.asarray(label).tolist() for label in labels]
     kinds = {type(label) for label in plain}
     if not kinds <= {int} and not kinds <= {list} and not kinds <= {type(None)}:
         raise ValueError("labels must all be int, all lists of numbers, or all None")
     pairs = [(image_name(index), label) for index, label in enumerate(plain)]
-    content = {"labels": None if kinds == {type(None)} else pairs, "attributes": list(attributes)}
+    given = None if kinds == {type(None)} else pairs
+    content: dict[str, object] = {"labels": given, "attributes": list(attributes)}
+    if channels != 3:  # others' tools look at the PNG files
+        content["channels"] = channels
     return json.dumps(content).encode()

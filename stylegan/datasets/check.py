@@ -12,7 +12,7 @@ from stylegan.datasets import Choices
 from stylegan.datasets.prepare import LabelSource
 from stylegan.datasets.resize import fits
 from stylegan.datasets.sources import open_source
-from stylegan.datasets.survey import Plan, make_plan, summary
+from stylegan.datasets.survey import Plan, make_plan, pick_channels, summary
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.names import csv_text
 from stylegan_eval.engine.progress import follow
@@ -82,22 +82,25 @@ def check_set(
     """Check a set of any kind, write the report if asked, and say what would be made, in lines."""
     with open_source(src, folder_classes=labels == "folders") as source:
         images, plan = check(source, choices, workers=workers, progress=progress)
-    if report is not None:
-        write_report(report, images)
-    troubled = [image for image in images if image.trouble]
-    if troubled or plan is None:
-        first = troubled[0]
-        more = f"see {report}" if report is not None else "list them with --report FILE.csv"
-        raise UserError(
-            f"{src}: {len(troubled)} of {len(images)} images cannot be used,"
-            f" {first.name} first: {first.trouble}; {more}"
-        )
+        if report is not None:
+            write_report(report, images)
+        troubled = [image for image in images if image.trouble]
+        if troubled or plan is None:
+            first = troubled[0]
+            more = f"see {report}" if report is not None else "list them with --report FILE.csv"
+            raise UserError(
+                f"{src}: {len(troubled)} of {len(images)} images cannot be used,"
+                f" {first.name} first: {first.trouble}; {more}"
+            )
+        headers = {number: source.header(number) for number in plan.kept}
+        _, reason = pick_channels(source, headers, choices.channels)
     size = f"{plan.resolution}x{plan.resolution}"
     used = choices.resample if plan.filtered else "none"
-    return [
+    lines = [
         f"{src}: {source.kind}, all {len(images)} images can be read",
         f"  would make: {len(plan.kept)} images of {size}, crop {plan.crop}, filter {used}",
     ]
+    return [*lines, f"  {reason}"] if reason else lines
 
 
 def _decoded(source: Source, index: int) -> CheckedImage:

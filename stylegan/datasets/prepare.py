@@ -17,12 +17,13 @@ from stylegan.datasets.archive import Label, encode_png, write_encoded
 from stylegan.datasets.partial import check_target, write_resumable
 from stylegan.datasets.resize import cropped
 from stylegan.datasets.sources import open_source
-from stylegan.datasets.survey import Plan, make_plan, survey
+from stylegan.datasets.survey import Plan, make_plan, pick_channels, survey
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import CHANNELS
 from stylegan_eval.images.files import ImageFiles, prepare_command
 from stylegan_eval.images.parallel import map_ordered
-from stylegan_eval.images.source import Source
+from stylegan_eval.images.source import Source, read_as
 
 LabelSource = Literal["source", "folders"]
 _EXACT = 2**24  # whole numbers below are the same in float32
@@ -42,6 +43,7 @@ class Prepared:
     resumed: int  # Images that an earlier, killed process had made
     numbers: int  # In a label that is no class
     classes: tuple[str, ...]  # Names of the classes, or none
+    channels: str  # Which channels the images have, and why; "" for RGB of RGB
 
     def lines(self, out: Path) -> list[str]:
         """Lines for the user."""
@@ -51,6 +53,8 @@ class Prepared:
             f"{out}: {self.count} images of {size}",
             f"  from {self.kind}: crop {self.crop}, {shrunk}",
         ]
+        if self.channels:
+            lines.append(f"  {self.channels}")
         if self.skipped:
             lines.append(f"  left out as too small: {self.skipped}")
         if self.resumed:
@@ -79,11 +83,14 @@ def prepare(
     choices = choices or Choices()
     check_target(out)
     with open_source(src, folder_classes=labels == "folders", download=download) as source:
-        plan = make_plan(source, survey(source, progress=progress), choices)
+        overview = survey(source, progress=progress)
+        plan = make_plan(source, overview, choices)
+        kept = {index: overview.headers[index] for index in plan.kept}
+        channels, reason = pick_channels(source, kept, choices.channels)
         threads = workers or os.cpu_count() or 1
 
         def images(start: int) -> Iterator[bytes]:
-            made = _encoded(source, plan, choices.resample, start, threads)
+            made = _encoded(source, plan, channels, choices.resample, start, threads)
             total = len(plan.kept)
             return iter(follow(made, "prepare", total, initial=start, shown=progress))
 
@@ -92,7 +99,8 @@ def prepare(
             images,
             label_list(source, plan.kept),
             attributes=source.attributes,
-            made_of=_made_of(source, plan, choices.resample),
+            channels=channels,
+            made_of=_made_of(source, plan, choices.resample) | {"channels": channels},
         )
     return Prepared(
         count=len(plan.kept),
@@ -104,6 +112,7 @@ def prepare(
         resumed=resumed,
         numbers=0 if source.labels is None or source.labels.ndim == 1 else source.labels.shape[1],
         classes=tuple(source.classes),
+        channels=reason,
     )
 
 
@@ -127,10 +136,11 @@ def _shortest(number: np.float32) -> float:
 
 
 def _encoded(
-    source: Source, plan: Plan, resample: Resample, start: int, workers: int
+    source: Source, plan: Plan, channels: int, resample: Resample, start: int, workers: int
 ) -> Iterator[bytes]:
     def prepared(index: int) -> bytes:
-        return encode_png(cropped(source.read(index), plan.crop, plan.resolution, resample))
+        image = read_as(source, index, channels)
+        return encode_png(cropped(image, plan.crop, plan.resolution, resample))
 
     with ThreadPoolExecutor(workers) as pool:
         yield from map_ordered(pool, prepared, plan.kept[start:], ahead=4 * workers)
@@ -156,8 +166,8 @@ def export_ada(
 ) -> int:
     """Write square images of one size, and labels, as stylegan2-ada and stylegan3 read them.
 
-    PNG files of 8-bit RGB are copied byte for byte, all else becomes such a file. `out` is a zip if
-    it ends in ``.zip``, else a folder, whole or absent.
+    PNG files of 8-bit RGB (or grey, RGBA, where the set says so) are copied byte for byte, all else
+    becomes such a file. `out` is a zip if it ends in ``.zip``, else a folder, whole or absent.
     """
     with open_source(src) as source:
         if (fault := survey(source, progress=progress).fault()) is not None:
@@ -165,16 +175,22 @@ def export_ada(
         labels = label_list(source, range(len(source)))
         stored = _stored(source, workers or os.cpu_count() or 1)
         images = follow(stored, "export", len(source), shown=progress)
-        write_encoded(out, zip(images, labels, strict=True), attributes=source.attributes)
+        write_encoded(
+            out,
+            zip(images, labels, strict=True),
+            attributes=source.attributes,
+            channels=source.channels,
+        )
         return len(source)
 
 
 def _stored(source: Source, workers: int) -> Iterator[bytes]:
     def png(index: int) -> bytes:
-        pixels = source.read(index)  # also where bytes are kept: what is damaged is not copied
+        # Also where bytes are kept: what is damaged is not copied.
+        pixels = read_as(source, index, source.channels)
         if isinstance(source, ImageFiles):
             data = source.encoded(index)
-            if _is_plain_png(data):
+            if _is_plain_png(data, source.channels):
                 return data
         return encode_png(pixels)
 
@@ -182,8 +198,8 @@ def _stored(source: Source, workers: int) -> Iterator[bytes]:
         yield from map_ordered(pool, png, range(len(source)), ahead=4 * workers)
 
 
-def _is_plain_png(data: bytes) -> bool:
+def _is_plain_png(data: bytes, channels: int) -> bool:
     """Whether any reader of PNG takes the same pixels from it as `decoding.decode`."""
     with Image.open(io.BytesIO(data)) as image:
-        plain = image.format == "PNG" and image.mode == "RGB"
-        return plain and not image.has_transparency_data and not image.getexif()
+        plain = image.format == "PNG" and CHANNELS.get(image.mode) == channels
+        return plain and "transparency" not in image.info and not image.getexif()

@@ -78,18 +78,23 @@ class Pyramid:
         return int(self._levels[0].shape[3])
 
     @property
+    def channels(self) -> int:
+        """C: 1 (grey), 3 or 4 (RGBA)."""
+        return int(self._levels[0].shape[1])
+
+    @property
     def max_lod(self) -> int:
         """The last level of detail, which is 4x4."""
         return len(self._levels) - 1
 
     def level(self, lod: int) -> np.ndarray:
-        """All images at `lod`, uint8 [N, 3, R >> lod, R >> lod], read-only and mapped."""
+        """All images at `lod`, uint8 [N, C, R >> lod, R >> lod], read-only and mapped."""
         if not 0 <= lod <= self.max_lod:
             raise ValueError(f"lod {lod} is not in [0, {self.max_lod}]")
         return self._levels[lod]
 
     def read(self, lod: int, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Read images of these numbers at `lod`, checked, as uint8 [n, 3, R >> lod, R >> lod]."""
+        """Read images of these numbers at `lod`, checked, as uint8 [n, C, R >> lod, R >> lod]."""
         images = np.ascontiguousarray(self.level(lod)[numbers])
         expected = self._checksums[lod][numbers]
         for image, number, checksum in zip(images, numbers, expected, strict=True):
@@ -109,13 +114,13 @@ def open_pyramid(path: Path, *, cache: Path | None = None, progress: bool = True
 
     A level is the 2x2 mean of the one above, kept in float32 through the chain and rounded to
     8 bits for each level, as the official ``dataset_tool.py`` does. All images must be square, of
-    one size, a power of two from 4 on.
+    one size, a power of two from 4 on. They have the channels that the set says.
     """
     with open_images(path) as files:
         if is_new(files, cache):  # what does not fit is told before everything is read
             _fitting_size(files, progress=progress)
         digest = content_digest(files, cache)
-        folder = (cache or cache_dir()) / "pyramids" / _key(FORMAT_VERSION, digest)
+        folder = (cache or cache_dir()) / "pyramids" / _key(FORMAT_VERSION, digest, files.channels)
         if folder.exists() and not _is_whole(folder, digest, progress=progress):
             with locked(folder):  # Another process may have made it anew meanwhile.
                 if folder.exists() and not _is_whole(folder, digest, progress=progress):
@@ -186,8 +191,9 @@ def _as_made(
     )
 
 
-def _key(version: int, digest: str) -> str:
-    return hashlib.sha256(f"pyramid {version} {digest}".encode()).hexdigest()[:32]
+def _key(version: int, digest: str, channels: int = 3) -> str:
+    content = digest if channels == 3 else f"{digest} of {channels} channels"
+    return hashlib.sha256(f"pyramid {version} {content}".encode()).hexdigest()[:32]
 
 
 def _fitting_size(files: Source, *, progress: bool) -> int:
@@ -203,10 +209,11 @@ def _fitting_size(files: Source, *, progress: bool) -> int:
 def _build(files: Source, digest: str, folder: Path, *, progress: bool) -> None:
     resolution = _fitting_size(files, progress=progress)
     sizes = [resolution >> lod for lod in range(_level_count(resolution))]
+    channels = files.channels
     # What an earlier version made has no checksums and is not used any more.
     shutil.rmtree(folder.with_name(_key(1, files.digest)), ignore_errors=True)
-    _check_space(files, folder, sum(3 * len(files) * size**2 for size in sizes))
-    batch = max(1, _BATCH_BYTES // (3 * resolution**2))
+    _check_space(files, folder, sum(channels * len(files) * size**2 for size in sizes))
+    batch = max(1, _BATCH_BYTES // (channels * resolution**2))
     checksums = np.empty((len(sizes), len(files)), np.uint32)
     with (
         # Another process that finished first has made the same files.
@@ -214,11 +221,11 @@ def _build(files: Source, digest: str, folder: Path, *, progress: bool) -> None:
         atomic_folder(folder) as temporary,
     ):
         with (
-            _level_files(temporary, sizes, len(files)) as outputs,
+            _level_files(temporary, sizes, (len(files), channels)) as outputs,
             progress_bar(desc="pyramid", total=len(files), unit="img", shown=progress) as bar,
         ):
             start = 0
-            for images in read_batches(files, range(len(files)), batch):
+            for images in read_batches(files, range(len(files)), batch, channels):
                 part = slice(start, start := start + len(images))
                 checksums[:, part] = _append_levels(images, outputs)
                 bar.update(len(images))
@@ -229,7 +236,7 @@ def _build(files: Source, digest: str, folder: Path, *, progress: bool) -> None:
 
 
 def _append_levels(images: np.ndarray, outputs: Sequence[BinaryIO]) -> list[list[int]]:
-    """Append uint8 [N, 3, R, R] to the first file, its 2x2 means to the next, and so on.
+    """Append uint8 [N, C, R, R] to the first file, its 2x2 means to the next, and so on.
 
     Returns the CRC-32 of each image, for each level.
     """
@@ -243,8 +250,10 @@ def _append_levels(images: np.ndarray, outputs: Sequence[BinaryIO]) -> list[list
 
 
 @contextlib.contextmanager
-def _level_files(folder: Path, sizes: Sequence[int], count: int) -> Iterator[list[BinaryIO]]:
-    """Open one .npy file for each level, its header written; they are on the disk at the end.
+def _level_files(
+    folder: Path, sizes: Sequence[int], shape: tuple[int, int]
+) -> Iterator[list[BinaryIO]]:
+    """Open one .npy file [N, C, H, W] for each level, its header written; synced at the end.
 
     Written in order rather than through a mapping: on a full disk a mapping kills the process.
     """
@@ -252,8 +261,8 @@ def _level_files(folder: Path, sizes: Sequence[int], count: int) -> Iterator[lis
         outputs: list[BinaryIO] = []
         for size in sizes:
             output: BinaryIO = stack.enter_context((folder / _level_name(size)).open("wb"))
-            shape = (count, 3, size, size)
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            whole = (*shape, size, size)
+            header = {"descr": "|u1", "fortran_order": False, "shape": whole}
             np.lib.format.write_array_header_1_0(output, header)
             outputs.append(output)
         yield outputs
@@ -274,11 +283,12 @@ def _opened(folder: Path) -> tuple[dict[str, Any], tuple[np.ndarray, ...], np.nd
 def _mapped(folder: Path, resolution: int) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Map all levels and the checksums; ValueError, OSError or EOFError where they do not fit."""
     checksums = np.load(folder / CHECKSUMS, mmap_mode="r", allow_pickle=False)
-    levels = []
+    levels: list[np.ndarray] = []
     for lod in range(_level_count(resolution)):
         size = resolution >> lod
         level = np.load(folder / _level_name(size), mmap_mode="r", allow_pickle=False)
-        if level.shape != (checksums.shape[1], 3, size, size) or level.dtype != np.uint8:
+        channels = (levels or [level])[0].shape[1]
+        if level.shape != (checksums.shape[1], channels, size, size) or level.dtype != np.uint8:
             raise ValueError(f"{_level_name(size)} has {level.dtype} {level.shape}")
         levels.append(level)
     if checksums.shape != (len(levels), len(levels[0])) or checksums.dtype != np.uint32:

@@ -72,14 +72,14 @@ def process_reals(
     Parameters
     ----------
     images : Tensor
-        uint8 [N, 3, H, W], of level floor(lod).
+        uint8 [N, C, H, W], of level floor(lod).
     fade : float, Tensor or None
         The fraction t of lod, where it is not 0: fades the image x towards up(down(x)), the 2x2
         means repeated: x + t (up(down(x)) - x).
     mirror : Tensor or None
         bool [N], the images to flip left to right.
     """
-    x = images.to(torch.float32) / 127.5 - 1  # [N, 3, H, W]
+    x = images.to(torch.float32) / 127.5 - 1  # [N, C, H, W]
     if mirror is not None:
         x = torch.where(mirror[:, None, None, None], x.flip(3), x)
     if fade is not None:
@@ -101,7 +101,7 @@ class Slice:
 class RawBatch(NamedTuple):
     """N elements of the stream as they are stored, on the CPU."""
 
-    images: Tensor  # uint8 [N, 3, H, W]
+    images: Tensor  # uint8 [N, C, H, W]
     mirror: Tensor  # bool [N], which of them are to be flipped
     labels: Tensor  # float32 [N, L], theirs; classes are one-hot. L is 0 without labels.
     other_labels: Tensor  # float32 [N, L], of images drawn at random: for fakes

@@ -21,12 +21,20 @@ def centre_square(image: np.ndarray) -> np.ndarray:
 
 
 def resized(image: np.ndarray, height: int, width: int, resample: Resample) -> np.ndarray:
-    """Shrink uint8 [C, H, W] to uint8 [C, height, width], rounding once, at the end."""
+    """Shrink uint8 [C, H, W] to uint8 [C, height, width], rounding once, at the end.
+
+    Colours of RGBA are weighted by alpha; what becomes transparent is white.
+    """
     if image.shape[1:] == (height, width):
         return image
-    if resample == "box":
-        return to_uint8(area_mean(image, height, width))
-    return to_uint8(_lanczos(image, height, width))
+    shrink = area_mean if resample == "box" else _lanczos
+    if len(image) < 4:
+        return to_uint8(shrink(image, height, width))
+    alpha = shrink(image[3:], height, width)  # [1, height, width]
+    weighted = shrink(image[:3].astype(np.int64) * image[3], height, width)
+    seen = np.rint(alpha) > 0
+    colours = np.divide(weighted, alpha, out=np.full(weighted.shape, 255.0), where=seen)
+    return to_uint8(np.concatenate([colours, alpha]))
 
 
 def area_mean(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -136,5 +144,6 @@ def _wide(image: np.ndarray, resolution: int, resample: Resample) -> np.ndarray:
     tall = _tall(resolution)
     top = (resolution - tall) // 2
     canvas = np.zeros((len(image), resolution, resolution), np.uint8)
+    canvas[3:] = 255  # the bars of RGBA are opaque
     canvas[:, top : top + tall] = resized(strip, tall, resolution, resample)
     return canvas

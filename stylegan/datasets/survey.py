@@ -1,5 +1,6 @@
 """Read the headers of a data set, and plan its size and crops."""
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from stylegan.datasets import Choices, Crop
+from stylegan.datasets import Channels, Choices, Crop
 from stylegan.datasets.resize import (
     WIDE_RESOLUTION,
     crop_side,
@@ -18,11 +19,12 @@ from stylegan.datasets.resize import (
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.decoding import Header
+from stylegan_eval.images.decoding import CHANNELS, Header
 from stylegan_eval.images.parallel import map_ordered
-from stylegan_eval.images.source import Source
+from stylegan_eval.images.source import Source, read_as
 
 MIN_RESOLUTION = 4
+_NAMES = {count: name for name, count in CHANNELS.items()}
 
 
 class HasHeaders(Protocol):
@@ -114,6 +116,51 @@ def make_plan(source: Source, overview: Survey, choices: Choices) -> Plan:
     shapes = {(overview.headers[index].width, overview.headers[index].height) for index in kept}
     filtered = any(shrinks(crop, width, height, resolution) for width, height in shapes)
     return Plan(resolution, crop, kept, filtered)
+
+
+def pick_channels(
+    source: Source, headers: Mapping[int, Header], wanted: Channels
+) -> tuple[int, str]:
+    """Channels of a preparation of the images with these headers, and a line that says why.
+
+    The line is empty where RGB is made of RGB.
+    """
+    counts = Counter(header.channels for header in headers.values())
+    kinds = (
+        f"{counts[channels]} {what}"
+        for channels, what in ((1, "grey"), (3, "in colour"), (4, "with alpha"))
+        if counts[channels]
+    )
+    if wanted != "auto":
+        channels = CHANNELS[wanted]
+    elif set(counts) == {4}:
+        channels = 4 if _any_clear(source, list(headers)) else 3
+    else:
+        channels = 1 if set(counts) == {1} else 3
+    if set(counts) == {channels} == {3}:
+        return channels, ""
+    line = f"channels: {_NAMES[channels]}, of {', '.join(kinds)}"
+    changes = {
+        "16 bits become 8": any(header.mode.startswith("I") for header in headers.values()),
+        "grey becomes three equal channels": counts[1] and channels > 1,
+        "colour becomes its luma": channels == 1 and set(counts) > {1},
+        "alpha is put over white": counts[4] and channels < 4,
+        "what is wholly transparent becomes white": counts[4] and channels == 4,
+    }
+    return channels, "; ".join([line, *(change for change, made in changes.items() if made)])
+
+
+def _any_clear(source: Source, numbers: Sequence[int]) -> bool:
+    """Whether a pixel of RGBA images is not opaque; reads until it finds one."""
+
+    def is_clear(index: int) -> bool:
+        with contextlib.suppress(UserError):  # told when the image is prepared
+            return bool(read_as(source, index, 4)[3].min() < 255)
+        return False
+
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        return any(map_ordered(pool, is_clear, numbers, ahead=2 * threads))
 
 
 def _default_resolution(crop: Crop, overview: Survey, *, skip: bool) -> int:

@@ -44,6 +44,7 @@ class RealSet:
     resolution: int
     count: int
     label_size: int
+    channels: int
     digests: tuple[str, ...]  # any of which a checkpoint may know it by
 
     @classmethod
@@ -54,6 +55,7 @@ class RealSet:
             resolution=pyramid.resolution,
             count=len(pyramid),
             label_size=label_size(pyramid.labels),
+            channels=pyramid.channels,
             digests=(pyramid.digest, pyramid.earlier_digest),
         )
 
@@ -71,6 +73,7 @@ def look_at(path: Path, cache: Path | None = None) -> RealSet:
             resolution=overview.smallest_side,
             count=len(files),
             label_size=label_size(files.labels),
+            channels=files.channels,
             digests=(content_digest(files, cache), files.digest),
         )
 

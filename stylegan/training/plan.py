@@ -99,7 +99,7 @@ def _ticks(config: Config, nimg: int) -> int:
 def prepared_images(data: Path, cache: Path | None) -> Written:
     """The copy of a data set that the first run on it makes: all levels, 8 bits, not compressed."""
     with open_images(data) as files:
-        ((first,),) = read_batches(files, range(1), 1)
+        ((first,),) = read_batches(files, range(1), 1, files.channels)
         sizes = [size for size in (first.shape[-1] >> lod for lod in range(30)) if size >= 4]
         image = sum(first.shape[0] * size**2 + 4 for size in sizes)  # with a checksum each
         total = image * len(files)

@@ -44,7 +44,6 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import pick_device
 from stylegan_eval.results.run_folder import SETTINGS, TEXT_LOG
 
-_CHANNELS = 3  # of the images that are read
 _MOST_CLASSES = 2**16
 DEFAULT_PRESET = "paper-ffhq-1gpu"
 _NOWHERE = Path()
@@ -97,28 +96,27 @@ class TrainOptions:
 
     def resolve(self, trained: Config | None, look: Callable[[Path], RealSet]) -> Config:
         """Row, preset and options as one configuration; what is not given is `trained`'s."""
-        resolution, row = self.resolution, self.config
+        resolution, row, channels = self.resolution, self.config, None
         if isinstance(row, Path):
             config = read_config(row)
         elif trained is not None and self.preset is None:
             config = trained if row is None else replace(trained, name=row)
         else:
             config = apply_preset(CONFIGS[row or "F"], self.preset or DEFAULT_PRESET)
+            if trained is not None:
+                channels = trained.network.num_channels
+            elif self.data is not None:
+                channels = look(self.data).channels
             if resolution is None and self.preset is None and self.data is not None:
                 resolution = look(self.data).resolution
-        config = with_options(
+        return with_options(
             config,
             resolution=resolution,
             total_kimg=self.kimg,
             mirror=self.mirror,
             label_size=self._label_size(look) if self.cond else None,
+            num_channels=channels,
         )
-        if (channels := config.network.num_channels) != _CHANNELS:
-            raise UserError(
-                f"the networks have num_channels {channels}: images are read as RGB, so only"
-                f" networks with num_channels {_CHANNELS} can be trained"
-            )
-        return config
 
     def _label_size(self, look: Callable[[Path], RealSet]) -> int | None:
         if self.data is None:

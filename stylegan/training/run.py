@@ -28,6 +28,8 @@ from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import held, sha256_of
 from stylegan_eval.engine.precision import check_precision
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import CHANNELS
+from stylegan_eval.images.files import prepare_command
 from stylegan_eval.results.run_folder import TEXT_LOG
 
 
@@ -235,6 +237,7 @@ def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
     """
     data = reals.path
     check_sizes(config, reals.resolution, data, fixed=fixed)
+    check_channels(config.network.num_channels, reals.channels, data)
     largest = max(point.minibatch for point in phases(config))
     if reals.count < largest:
         raise UserError(
@@ -247,6 +250,22 @@ def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
             f"{data} has labels of {given} numbers, the networks take {needed}: use the data that"
             " they were made for, or start anew"
         )
+
+
+def check_channels(own: int, given: int, data: Path) -> None:
+    """Refuse images of other channels than the networks have."""
+    if own == given:
+        return
+    names = {channels: name for name, channels in CHANNELS.items()}
+    if own not in names:
+        raise UserError(
+            f"the networks have num_channels {own}, images are grey (1), RGB (3) or RGBA (4): only"
+            " networks of these can be trained"
+        )
+    raise UserError(
+        f"{data} holds {names[given]} images, the networks have {own} channels ({names[own]}): make"
+        f" a set that fits with: {prepare_command(data)} --channels {names[own]}"
+    )
 
 
 def check_sizes(config: Config, size: int, data: Path, *, fixed: bool) -> None:

@@ -133,8 +133,10 @@ class Trainer:
         progress = Progress(log, self._config, costs, start)
         stack.callback(progress.close)
         stack.enter_context(_logging_to(progress.say))
+        channels = self._config.network.num_channels
+        images = "" if channels == 3 else f" images of {channels} channel(s),"
         log.line(
-            f"config {self._config.name}, seed {settings.seed}, {settings.execution.name},"
+            f"config {self._config.name},{images} seed {settings.seed}, {settings.execution.name},"
             f" {self._runtime.world} process(es), from kimg {start / 1000:.1f}"
         )
         return Reports(log=log, progress=progress, sheet=self._sheet(), board=board)

@@ -23,11 +23,12 @@ from stylegan_eval.engine.stats_file import IMAGES as MEMBER
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.engine.zip_guard import check_entry, open_zip
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.decoding import Header
+from stylegan_eval.images.decoding import Header, in_channels
 from stylegan_eval.images.labels import checked_labels
 from stylegan_eval.images.storage import CHANGED
 
 LABELS = "arr_1"
+_COLOURS = (1, 3, 4)  # channels: grey, RGB, RGBA
 _EXPECTED = "expected images, uint8 [N, H, W, 3] or [N, 3, H, W]"
 _OF_FLOATS = "; of floats x from 0 to 1 save (x * 255).round().astype('uint8')"
 _AT_ONCE = 2**24  # bytes
@@ -43,6 +44,7 @@ class ArrayImages:
 
     kind = "array"
     attributes = classes = ()
+    channels = 3
     folder = None  # `digest` is of the pixels
     stamps: Mapping[str, Stamp] = MappingProxyType({})
 
@@ -104,8 +106,10 @@ class ArrayImages:
 
     def _take_header(self, file: IO[bytes], size: int) -> None:
         shape, fortran_order, dtype = read_header(file, size)
-        self._channels_first = len(shape) == 4 and shape[1] in (1, 3)
-        is_images = self._channels_first or (len(shape) == 4 and shape[3] in (1, 3))
+        self._channels_first = (
+            len(shape) == 4 and shape[1] in _COLOURS and not (shape[1] == 4 and shape[3] in (1, 3))
+        )
+        is_images = self._channels_first or (len(shape) == 4 and shape[3] in _COLOURS)
         if dtype != np.uint8 or not is_images or 0 in shape:
             of_floats = _OF_FLOATS if np.issubdtype(dtype, np.floating) and is_images else ""
             raise UserError(f"holds {dtype} {list(shape)!s:.60}; {_EXPECTED}{of_floats}")
@@ -151,11 +155,15 @@ class ArrayImages:
         """Size of every image."""
         first = self._channels_first
         channels, height, width = self._shape[1:] if first else np.roll(self._shape[1:], 1)
-        return Header(int(width), int(height), "L" if channels == 1 else "RGB")
+        return Header(int(width), int(height), {1: "L", 3: "RGB", 4: "RGBA"}[int(channels)])
 
     def read(self, index: int) -> NDArray[np.uint8]:
         """Image number `index`, uint8 [3, H, W]."""
         return np.ascontiguousarray(self._images(index, index + 1)[0])
+
+    def read_as(self, index: int, channels: int) -> NDArray[np.uint8]:
+        """Image number `index`, uint8 [channels, H, W]."""
+        return in_channels(self._stored(index, index + 1)[0], channels)
 
     @cached_property
     def digest(self) -> str:
@@ -182,6 +190,13 @@ class ArrayImages:
 
     def _images(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Some images, [n, 3, H, W]."""
+        images = self._stored(start, stop)
+        if images.shape[1] == 4:
+            return np.stack([in_channels(image, 3) for image in images])
+        return np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
+
+    def _stored(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Some images, [n, C, H, W]."""
         shape = (stop - start, *self._shape[1:])
         if self._packed is not None:
             images = self._unpacked[start:stop]
@@ -190,7 +205,7 @@ class ArrayImages:
             images = np.frombuffer(data, np.uint8).reshape(shape)
         if not self._channels_first:
             images = images.transpose(0, 3, 1, 2)
-        return np.broadcast_to(images, (len(images), 3, *images.shape[2:]))
+        return images
 
     def _bytes(self, place: int, count: int) -> bytes:
         data = self._read_at(place, count)

@@ -1,4 +1,4 @@
-"""Image bytes to pixels: every mode becomes 8-bit RGB by one set of rules."""
+"""Image bytes to pixels: every mode becomes 8-bit RGB, grey or RGBA by one set of rules."""
 
 import contextlib
 import io
@@ -16,6 +16,12 @@ from stylegan_eval.images.image_kinds import FORMATS, START_BYTES, plugin_of
 MAX_PIXELS = 2**28
 """Larger images are refused before decoding. Pillow's own limit, 178,956,970, is the lower."""
 
+CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
+"""Channels of the images that are read, by Pillow's name of such images."""
+
+_GREY = ("1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N")
+_ALPHA = {"L": "LA", "P": "PA", "RGB": "RGBA"}  # modes whose transparency is stored apart
+_CLEAR = 255  # colour of pixels that are wholly transparent, whose own is arbitrary
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_METADATA = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _METADATA_BYTES = 2**20  # of a text or profile that Pillow reads, unpacked
@@ -37,7 +43,12 @@ class Header(NamedTuple):
 
     width: int
     height: int
-    mode: str
+    mode: str  # Pillow's; "LA", "PA" or "RGBA" of all that have transparency
+
+    @property
+    def channels(self) -> int:
+        """1 of grey images, 4 of those with alpha, 3 of others."""
+        return 1 if self.mode in _GREY else 4 if self.mode.upper().endswith("A") else 3
 
 
 def read_header(stream: BinaryIO, where: str) -> Header:
@@ -50,11 +61,12 @@ def read_header(stream: BinaryIO, where: str) -> Header:
         if light is None:
             raise
         image = _open(io.BytesIO(light), where)
-    return Header(image.width, image.height, image.mode)
+    mode = _ALPHA.get(image.mode, image.mode) if image.has_transparency_data else image.mode
+    return Header(image.width, image.height, mode)
 
 
-def decode(data: bytes, where: str) -> np.ndarray:
-    """Pixels of an image file as 8-bit RGB.
+def decode(data: bytes, where: str, channels: int = 3) -> np.ndarray:
+    """Pixels of an image file as 8-bit grey (1 channel), RGB (3) or RGBA (4).
 
     8-bit RGB comes out as stored. Greyscale becomes three equal channels, 16-bit grey is scaled
     by 255/65535 and rounded (16-bit colour keeps its high bytes), alpha is composited over white,
@@ -62,25 +74,46 @@ def decode(data: bytes, where: str) -> np.ndarray:
     several frames the first is taken. Colour profiles and texts are ignored, of any size; metadata
     that cannot be read turn nothing.
 
-    Returns uint8 [3, H, W], contiguous.
+    Grey is the luma of that RGB (ITU-R 601). RGBA keeps alpha, 255 where there is none; what is
+    wholly transparent becomes white, as its colour is arbitrary.
+
+    Returns uint8 [channels, H, W], contiguous.
     """
     try:
-        return _pixels(data, where)
+        return _pixels(data, where, channels)
     except UserError:
         light = _without_metadata(data)
         if light is None:
             raise
-        return _pixels(light, where)
+        return _pixels(light, where, channels)
 
 
-def _pixels(data: bytes, where: str) -> np.ndarray:
+def in_channels(pixels: np.ndarray, channels: int, where: str = "image") -> np.ndarray:
+    """Convert uint8 [C, H, W], C being 1, 3 or 4, to uint8 [channels, H, W] as `decode` does."""
+    if len(pixels) == channels != 4:
+        return pixels
+    layers = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    image = Image.fromarray(np.ascontiguousarray(layers))
+    return _array(image, where, channels)
+
+
+def _pixels(data: bytes, where: str, channels: int) -> np.ndarray:
     image = _open(io.BytesIO(data), where)
     with parsing(where, "damaged or truncated image"), _bounded(where):
         image.load()
         if (method := _orientation(image)) is not None:
             image = image.transpose(method)
-        pixels = np.asarray(_to_rgb(image, where))  # [H, W, 3]
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # [3, H, W]
+        return _array(image, where, channels)
+
+
+def _array(image: Image.Image, where: str, channels: int) -> np.ndarray:
+    if channels == 4:
+        pixels = np.array(_to_rgba(image, where))  # [H, W, 4]
+        pixels[pixels[:, :, 3] == 0, :3] = _CLEAR
+    else:
+        rgb = _to_rgb(image, where)
+        pixels = np.asarray(rgb if channels == 3 else rgb.convert("L"))
+    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))  # [channels, H, W]
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
@@ -166,9 +199,14 @@ def _to_rgb(image: Image.Image, where: str) -> Image.Image:
     if image.mode.startswith("I"):
         return _from_16_bits(image, where)
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba = _to_rgba(image, where)
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
+
+
+def _to_rgba(image: Image.Image, where: str) -> Image.Image:
+    opaque = not image.has_transparency_data
+    return (_to_rgb(image, where) if opaque else image).convert("RGBA")
 
 
 def _from_16_bits(image: Image.Image, where: str) -> Image.Image:

@@ -5,9 +5,10 @@ import os
 import shlex
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -30,7 +31,7 @@ from stylegan_eval.images.labels import (
     unused_labels,
 )
 from stylegan_eval.images.parallel import map_ordered, prefetched
-from stylegan_eval.images.source import ImageSet, Source
+from stylegan_eval.images.source import ImageSet, Source, read_as
 from stylegan_eval.images.storage import STDIN, Entry, Folder, Listing, Zip, holds_images
 
 MAX_FILE_BYTES = 2**30
@@ -56,6 +57,7 @@ class ImageFiles:
     _source: Folder | Zip
     _sizes: Mapping[str, int]  # bytes of each file, unpacked
     classes: tuple[str, ...] = ()  # names of the classes
+    channels: int = 3  # by ``dataset.json``: 1 (grey), 3 or 4 (RGBA); `read` gives RGB
 
     def __len__(self) -> int:
         return len(self.names)
@@ -91,7 +93,11 @@ class ImageFiles:
 
     def read(self, index: int) -> np.ndarray:
         """Image number `index` as uint8 [3, H, W] RGB; `decoding.decode` has the rules."""
-        return decode(self.encoded(index), f"{self.path}: {self.names[index]}")
+        return self.read_as(index, 3)
+
+    def read_as(self, index: int, channels: int) -> np.ndarray:
+        """Image number `index` as uint8 [channels, H, W]: 1 (grey), 3 or 4 (RGBA)."""
+        return decode(self.encoded(index), f"{self.path}: {self.names[index]}", channels)
 
     def encoded(self, index: int) -> bytes:
         """The file of image number `index` as it is stored."""
@@ -189,8 +195,9 @@ def _listed(source: Folder | Zip) -> ImageFiles:
     if labels.values is not None:
         kind = f"stylegan2-ada's {kind}"
     return ImageFiles(
-        kind, path, names, labels.values, labels.attributes, _digest(entries), source, sizes
-    )
+        kind, path, names, labels.values, labels.attributes, _digest(entries), source, sizes,
+        channels=labels.channels,
+    )  # fmt: skip
 
 
 def _read(source: Folder | Zip, name: str, size: int) -> bytes:
@@ -198,14 +205,16 @@ def _read(source: Folder | Zip, name: str, size: int) -> bytes:
         return source.read(name, size)
 
 
-def read_batches(files: ImageSet, indices: Iterable[int], batch: int) -> Iterator[np.ndarray]:
+def read_batches(
+    files: ImageSet, indices: Iterable[int], batch: int, channels: int = 3
+) -> Iterator[np.ndarray]:
     """Decode images of one size in the order of `indices`, several at a time in threads.
 
-    `batch`: images in each array; the last may have fewer. Yields uint8 [N, 3, H, W].
+    `batch`: images in each array; the last may have fewer. Yields uint8 [N, channels, H, W].
     """
     wanted = list(indices)
     first: tuple[int, ...] | None = None
-    for places, images in read_groups(files, wanted, batch):
+    for places, images in read_groups(files, wanted, batch, channels):
         first = first or images.shape[1:]
         if images.shape[1:] != first:
             raise UserError(_differs(files, wanted[places[0]], images.shape[1:], first))
@@ -213,27 +222,28 @@ def read_batches(files: ImageSet, indices: Iterable[int], batch: int) -> Iterato
 
 
 def read_groups(
-    files: ImageSet, indices: Iterable[int], batch: int
+    files: ImageSet, indices: Iterable[int], batch: int, channels: int = 3
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     """Decode images of any sizes: each batch of `read_batches` in groups of one size.
 
-    Yields their places in `indices`, and uint8 [n, 3, H, W].
+    Yields their places in `indices`, and uint8 [n, channels, H, W].
     """
-    return prefetched(_groups(files, indices, batch))
+    read = files.read if channels == 3 else partial(read_as, files, channels=channels)
+    return prefetched(_groups(read, indices, batch))
 
 
 def _groups(
-    files: ImageSet, indices: Iterable[int], batch: int
+    read: Callable[[int], np.ndarray], indices: Iterable[int], batch: int
 ) -> Iterator[tuple[list[int], np.ndarray]]:
     threads = min(_DECODING_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        images = enumerate(map_ordered(pool, files.read, indices, ahead=max(2 * batch, threads)))
+        images = enumerate(map_ordered(pool, read, indices, ahead=max(2 * batch, threads)))
         while block := dict(islice(images, batch)):
             groups: dict[tuple[int, ...], list[int]] = {}
             for place, image in block.items():
                 groups.setdefault(image.shape, []).append(place)
             for places in groups.values():
-                yield places, np.stack([block[place] for place in places])  # [n, 3, H, W]
+                yield places, np.stack([block[place] for place in places])  # [n, C, H, W]
 
 
 def _differs(files: ImageSet, index: int, found: tuple[int, ...], expected: tuple[int, ...]) -> str:

@@ -27,6 +27,7 @@ class Labels(NamedTuple):
     values: np.ndarray | None = None  # int64 [N] classes, or float32 [N, A]
     attributes: tuple[str, ...] = ()  # names of the A columns, or none
     unused: tuple[str, ...] = ()  # what it names beside the images
+    channels: int = 3  # of the images: 1 (grey), 3 or 4 (RGBA)
 
 
 def check_size(size: int, count: int, where: str) -> None:
@@ -50,7 +51,7 @@ def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
     data : bytes
         JSON object with ``"labels"``: null or a list of ``[name, label]``, a label being a class
         (whole number from 0) or a list of numbers; and optionally ``"attributes"``: a list with
-        one name for each number.
+        one name for each number; and ``"channels"``: 1, 3 or 4, of the images.
     names : sequence of str
         The images, N of them.
     where : str
@@ -63,6 +64,9 @@ def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
     attributes = content.get("attributes") or ()
     if not isinstance(attributes, list | tuple) or not all(isinstance(a, str) for a in attributes):
         raise UserError(f'{where}: "attributes" must be a list of names')
+    channels = content.get("channels", 3)
+    if type(channels) is not int or channels not in (1, 3, 4):
+        raise UserError(f'{where}: "channels" must be 1, 3 or 4, not {channels!r:.40}')
     pairs = content.get("labels")
     by_name = {} if pairs is None else _by_name(pairs, where)
     keys = _keys(by_name, names)
@@ -72,7 +76,7 @@ def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
         raise UserError(f"{where}: {len(attributes)} attributes named, {columns} in each label")
     used = set(keys)
     unused = tuple(name for name in by_name if name not in used)
-    return Labels(labels, tuple(attributes), unused)
+    return Labels(labels, tuple(attributes), unused, channels)
 
 
 def checked_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from stylegan_eval.engine.files import Stamp, stamp_of
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.decoding import Header, decode, read_header
+from stylegan_eval.images.decoding import Header, decode, in_channels, read_header
 
 MAX_IMAGES = 2**24
 """Larger sets are refused before their names are gathered."""
@@ -72,6 +72,10 @@ class Source(ImageSet, Protocol):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, or none."""
 
+    @property
+    def channels(self) -> int:
+        """Channels to train on: 1 (grey), 3, or 4 (RGBA); 3 where the set does not say."""
+
     def size(self, index: int) -> int:
         """Bytes of image number `index` as stored."""
 
@@ -97,6 +101,7 @@ class ContainerImages(ABC):
     labels: np.ndarray | None = None
     attributes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    channels: int = 3
 
     @property
     def folder(self) -> Path | None:
@@ -192,7 +197,11 @@ class EncodedImages(ContainerImages):
 
     def read(self, index: int) -> np.ndarray:
         """Image number `index` as uint8 [3, H, W]."""
-        return decode(self.encoded(index), self._where(index))
+        return self.read_as(index, 3)
+
+    def read_as(self, index: int, channels: int) -> np.ndarray:
+        """Image number `index` as uint8 [channels, H, W]."""
+        return decode(self.encoded(index), self._where(index), channels)
 
     def close(self) -> None:
         """Let go of what is open."""
@@ -201,6 +210,21 @@ class EncodedImages(ContainerImages):
     def encoded(self, index: int) -> bytes:
         """The file of image number `index`."""
         return self.store.fetch(index, self._where(index))
+
+
+@runtime_checkable
+class ReadsChannels(Protocol):
+    """Images that are stored with other channels than RGB, too."""
+
+    def read_as(self, index: int, channels: int) -> np.ndarray:
+        """Image number `index` as uint8 [channels, H, W]: 1 (grey), 3 or 4 (RGBA)."""
+
+
+def read_as(files: ImageSet, index: int, channels: int) -> np.ndarray:
+    """Image number `index` of any set as uint8 [channels, H, W]; `decode` has the rules."""
+    if channels != 3 and isinstance(files, ReadsChannels):
+        return files.read_as(index, channels)
+    return in_channels(files.read(index), channels)
 
 
 def files_ending_in(folder: Path, *endings: str) -> list[Path]:

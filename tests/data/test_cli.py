@@ -92,9 +92,12 @@ def test_prepare_makes_what_inspect_asks_for(tmp_path):
     assert "not as it is: images differ in size" in before.stdout
     assert f"run: stylegan-data prepare {source} OUT.zip" in before.stdout
     made = run("prepare", source, tmp_path / "out.zip")
-    first, second = made.stdout.splitlines()
+    first, second, third = made.stdout.splitlines()
     assert first == f"{tmp_path / 'out.zip'}: 2 images of 16x16"
     assert second == "  from folder: crop centre, filter box"
+    assert third.startswith(
+        "  channels: RGB, of 1 grey, 1 in colour; grey becomes three equal channels"
+    )
     assert "can be trained on as it is" in run("inspect", tmp_path / "out.zip").stdout
 
 

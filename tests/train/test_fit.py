@@ -15,6 +15,7 @@ from stylegan.checkpoint import (
     save_checkpoint,
 )
 from stylegan.configs import CONFIGS
+from stylegan.data import main as prepare
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
@@ -112,18 +113,29 @@ def test_data_smaller_than_the_networks_are_refused_with_advice_that_works(
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
 @pytest.mark.parametrize("way", ["--config", "--init"])
-def test_networks_of_other_channels_are_refused_at_once(tmp_path, data, config_file, channels, way):
+def test_networks_of_other_channels_than_the_images_are_refused_with_what_helps(
+    tmp_path, data, config_file, channels, way
+):
     source = config_file(num_channels=channels)
     if way == "--init":
         source = network_of(tmp_path / "network.pt", channels)
-    for what in (["--dry-run"], ["--print-config"], []):
-        done = run(way, source, "--data", data, "--out", tmp_path / "run", "--device", "cpu", *what)
+    given = [way, source, "--out", tmp_path / "run", "--device", "cpu", "--warmup", "0"]
+    for what in (["--dry-run"], []):
+        done = run(*given, "--data", data, *what)
         assert done.exit_code == 1
-        assert done.stderr == (
-            f"error: the networks have num_channels {channels}: images are read as RGB, so only"
-            " networks with num_channels 3 can be trained\n"
-        )
+        assert done.stderr.startswith("error: ")
+        assert done.stderr.count("\n") == 1
+        named = {1: "have 1 channels (L)", 2: "have num_channels 2,", 4: "have 4 channels (RGBA)"}
+        assert named[channels] in done.stderr
     assert not (tmp_path / "run").exists()
+    if channels != 2:
+        command = done.stderr.rpartition("stylegan-data ")[2].split()
+        fitting = tmp_path / "fitting.zip"
+        prepared = CliRunner().invoke(
+            prepare, [str(fitting) if w == "OUT.zip" else w for w in command]
+        )
+        assert prepared.exit_code == 0, prepared.output
+        assert run(*given, "--data", fitting, "--dry-run").exit_code == 0
 
 
 # --- names

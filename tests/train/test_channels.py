@@ -1,0 +1,98 @@
+"""Networks of grey images and of images with alpha, from the data to what is made of them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from stylegan.checkpoint import newest_checkpoint, read_checkpoint
+from stylegan.configs import CONFIGS
+from stylegan.datasets.archive import encode_png, write_encoded
+from stylegan.networks.discriminator import Discriminator
+from stylegan.networks.generator import Generator
+from stylegan.presets import apply_preset
+from stylegan.train import main as train
+from stylegan.training.settings import read_run
+from stylegan_eval.images.decoding import CHANNELS
+
+MODES = ("L", "RGBA")
+TINY = ["--config", "F", "--preset", "tiny-16", "--device", "cpu", "--warmup", "0"]
+
+
+def call(command, *arguments):
+    done = CliRunner().invoke(command, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def archive(path, mode):
+    rng = np.random.default_rng(3)
+    images = rng.integers(0, 256, (24, CHANNELS[mode], 16, 16), dtype=np.uint8)
+    encoded = ((encode_png(image), None) for image in images)
+    write_encoded(path, encoded, channels=CHANNELS[mode])
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, cache):
+    """Data and finished run of each mode."""
+    place, made = tmp_path_factory.mktemp("channels"), {}
+    for mode in MODES:
+        data, out = archive(place / f"{mode}.zip", mode), place / f"run-{mode}"
+        call(train, *TINY, "--data", data, "--out", out, "--kimg", "0.1", "--cache", cache)
+        made[mode] = data, out
+    return made
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_channels_are_read_from_the_data_and_kept_with_the_networks(trained, mode):
+    _, out = trained[mode]
+    snapshot = read_checkpoint(newest_checkpoint(out))
+    assert snapshot.config.network.num_channels == CHANNELS[mode]
+    weights = snapshot.networks["G_ema"]
+    for name, value in weights.items():
+        if "to_rgb" in name:
+            assert len(value) == CHANNELS[mode]
+    log = (out / "train.log").read_text()
+    assert f"config F, images of {CHANNELS[mode]} channel(s), seed 0" in log
+    assert read_run(out)[0].network.num_channels == CHANNELS[mode]
+
+
+def test_runs_go_on_and_are_begun_with_their_own_channels(tmp_path, trained, cache):
+    data, out = trained["RGBA"]
+    begun = tmp_path / "run"
+    options = ["--out", begun, "--device", "cpu", "--warmup", "0", "--cache", cache]
+    call(train, "--init", out, "--data", data, *options, "--kimg", "0.03")
+    call(train, "--resume", *options, "--kimg", "0.06")
+    assert read_checkpoint(newest_checkpoint(begun)).config.network.num_channels == 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_data_of_other_channels_than_the_run_are_one_line(tmp_path, trained, mode):
+    _, out = trained[mode]
+    other = trained["L" if mode == "RGBA" else "RGBA"][0]
+    for how in (["--resume", "--out", out], ["--init", out, "--out", tmp_path / "run"]):
+        given = (*how, "--data", other, "--device", "cpu", "--dry-run")
+        done = CliRunner().invoke(train, [str(argument) for argument in given])
+        assert done.exit_code == 1
+        (line,) = done.stderr.splitlines()
+        assert f"the networks have {CHANNELS[mode]} channels ({mode}): make a set that" in line
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_channels_change_the_first_and_last_layers_alone(channels):
+    config = apply_preset(CONFIGS["F"], "tiny-16")
+    other = replace(config, network=replace(config.network, num_channels=channels))
+    for kind in (Generator, Discriminator):
+        rgb, own = (
+            {
+                name: value.shape
+                for name, value in kind(c.network, c.resolution).state_dict().items()
+            }
+            for c in (config, other)
+        )
+        assert rgb.keys() == own.keys()
+        changed = {name for name in rgb if rgb[name] != own[name]}
+        assert changed
+        assert all(".to_rgb." in name or "from_rgb." in name for name in changed)
