@@ -1,6 +1,7 @@
 """The command `stylegan-train`."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from stylegan_eval.engine.command import (
     power_of_two,
     typed_arguments,
 )
-from stylegan_eval.engine.options import CSV, PNG, Number, options_of
+from stylegan_eval.engine.options import CSV, PNG, Number, OutFile, options_of
 
 if TYPE_CHECKING:
     from stylegan.runtime import Runtime
@@ -47,7 +48,7 @@ class RowOrFile(click.ParamType[str | Path]):
 @click.group(
     cls=ErrorLineGroup,
     invoke_without_command=True,
-    subcommand_metavar="[status DIR]",
+    subcommand_metavar="[status DIR...]",
     context_settings={"show_default": True},
 )
 # What to train.
@@ -248,7 +249,9 @@ main.params[_after:_after] = options_of(RunSettings, remembered=True)
 
 
 @main.command("status", cls=ErrorLineCommand)
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument(
+    "folders", type=click.Path(path_type=Path), metavar="DIR...", nargs=-1, required=True
+)
 @click.option(
     "-o",
     "picture",
@@ -263,26 +266,48 @@ main.params[_after:_after] = options_of(RunSettings, remembered=True)
     metavar="CSV",
     help="Also write the ticks as a table, with the metrics measured by then.",
 )
-def status_command(folder: Path, picture: Path | None, table: Path | None) -> None:
+@click.option(
+    "--film",
+    type=OutFile(".png", ".gif", ".mp4", ".apng"),
+    metavar="FILE",
+    help="Also show the same latents at all snapshots: a contact sheet (.png), or a film of the"
+    " sample sheets (.gif, .mp4, .apng).",
+)
+def status_command(
+    folders: tuple[Path, ...], picture: Path | None, table: Path | None, film: Path | None
+) -> None:
     """Show a run: progress, time left by phase, losses, metrics, checkpoints, trouble.
 
-    Reads the run's folder alone, so it works beside a live run and long after it.
+    Of several runs: a table and their learning curves beside each other, and in which settings they
+    differ. Reads the runs' folders alone, so it works beside a live run and long after it.
     """
-    from stylegan.training.status import read_status, status_lines
+    from stylegan.training.status import read_status, status_lines, write_table
 
-    status = read_status(folder)
-    for line in status_lines(status):
+    if film is not None and len(folders) > 1:
+        raise click.UsageError("--film is of one run: name one folder")
+    statuses = [read_status(folder) for folder in folders]
+    command = shlex.join(["stylegan-train", *typed_arguments()])
+    if len(statuses) == 1:
+        lines = status_lines(statuses[0])
+    else:
+        from stylegan.training.comparison import comparison_lines
+
+        lines = comparison_lines(statuses)
+    for line in lines:
         click.echo(line)
     if picture is not None:
-        from stylegan.training.status_picture import draw_status
+        from stylegan.training.status_picture import draw
 
-        draw_status(status, picture)
+        draw(statuses, picture, command)
         click.echo(f"drew {picture}", err=True)
     if table is not None:
-        from stylegan.training.status import write_table
-
-        write_table(status, table)
+        write_table(statuses, table)
         click.echo(f"wrote {table}", err=True)
+    if film is not None:
+        from stylegan.training.sheets import write_sheets
+
+        write_sheets(statuses[0], film, command)
+        click.echo(f"wrote {film}", err=True)
 
 
 if __name__ == "__main__":

@@ -121,9 +121,9 @@ def _width(text: str, font: _Font) -> int:
 
 
 def _line(font: _Font) -> int:
-    """Height of a strip of text."""
+    """Height of a strip of text, even, as films need it."""
     _, top, _, bottom = font.getbbox("Ag0")
-    return math.ceil((bottom - top) * 1.5)
+    return 2 * math.ceil((bottom - top) * 0.75)
 
 
 def _check_fits(text: str, font: _Font, width: int, scale: int) -> None:

@@ -1,13 +1,15 @@
-"""Reports of a run: log, progress bar, sample sheets and TensorBoard events."""
+"""Reports of a run: log, progress bar, sample sheets, TensorBoard and Weights & Biases."""
 
 import importlib.util
+import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -16,23 +18,28 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stylegan.checkpoint import kimg_name
-from stylegan.configs import Config
+from stylegan.configs import Config, config_to_dict
 from stylegan.networks.generator import GeneratorAtLod
-from stylegan.png import image_grid, save_png
+from stylegan.png import image_grid, picture, save_png
 from stylegan.training.cost import Phase, seconds_left
 from stylegan.training.loop import Terms
 from stylegan.training.schedule import TrainingPoint
+from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
+from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.json_lines import append_rows, drop_rows_after
 from stylegan_eval.engine.names import printable
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.engine.sampling import to_uint8
+from stylegan_eval.engine.untrusted import reason
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import short_duration
 from stylegan_eval.results.run_folder import LOG, TEXT_LOG
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+WANDB_ID = "wandb.id"  # file in the run's folder: the number that wandb knows the run by
 
 
 class RunLog:
@@ -207,9 +214,31 @@ _PAGES = {
 _PAGE_OF = {key: page for page, keys in _PAGES.items() for key in keys}
 
 
-def is_installed() -> bool:
-    """Whether there is a TensorBoard to write for."""
-    return importlib.util.find_spec("tensorboard") is not None
+class Board(Protocol):
+    """Where a run is watched: it takes rows of the log and of the metrics, and sample sheets."""
+
+    def row(self, values: Mapping[str, Any]) -> None:
+        """Take the numbers of one row of the log."""
+
+    def measured(self, row: Mapping[str, Any]) -> None:
+        """Take one measured number: a row of the metrics."""
+
+    def sheet(self, image: NDArray[np.uint8], nimg: int) -> None:
+        """Take a sample sheet [H, W, C]."""
+
+    def close(self) -> None:
+        """End."""
+
+
+def open_boards(settings: RunSettings, config: Config, nimg: int) -> list[Board]:
+    """Boards that the settings name, of a run that goes on from image `nimg`."""
+    boards: list[Board] = []
+    installed = importlib.util.find_spec("tensorboard") is not None
+    if settings.tensorboard or (settings.tensorboard is None and installed):
+        boards.append(open_tensorboard(settings.out, nimg))
+    if settings.wandb:
+        boards.append(open_wandb(settings.out, config))
+    return boards
 
 
 def open_tensorboard(folder: Path, nimg: int) -> "TensorBoard":
@@ -232,15 +261,13 @@ class TensorBoard:
 
     def row(self, values: Mapping[str, Any]) -> None:
         """Write the numbers of one row of the log."""
-        nimg = int(values["nimg"])
-        for key, value in values.items():
-            if isinstance(value, int | float) and key not in ("nimg", "kimg"):
-                self._scalar(_tag(key), value, nimg)
+        for tag, value in _scalars(values):
+            self.writer.add_scalar(tag, value, int(values["nimg"]))
         self.writer.flush()  # a run may be killed at any time
 
     def measured(self, row: Mapping[str, Any]) -> None:
-        """Write one measured number: a row of the metrics."""
-        self._scalar(f"metric/{row['metric']}", row["value"], int(row["nimg"]))
+        """Write one measured number."""
+        self.writer.add_scalar(f"metric/{row['metric']}", row["value"], int(row["nimg"]))
         self.writer.flush()
 
     def sheet(self, image: NDArray[np.uint8], nimg: int) -> None:
@@ -252,8 +279,75 @@ class TensorBoard:
         """End the file."""
         self.writer.close()
 
-    def _scalar(self, tag: str, value: float, nimg: int) -> None:
-        self.writer.add_scalar(tag, value, nimg)
+
+def open_wandb(folder: Path, config: Config) -> "Wandb":
+    """Begin a run of Weights & Biases, or go on with the one whose number is in ``wandb.id``.
+
+    Project, entity and mode are those of wandb's own variables (WANDB_PROJECT, WANDB_MODE).
+    """
+    try:
+        import wandb
+    except ImportError as error:
+        raise UserError(
+            "--wandb needs a package that is not installed: pip install wandb, or leave the option"
+            " out"
+        ) from error
+    known = folder / WANDB_ID
+    if not known.exists():
+        with atomic_write(known) as temporary:
+            temporary.write_text(secrets.token_hex(8) + "\n")
+    try:
+        run = wandb.init(
+            id=known.read_text().strip(),
+            resume="allow",
+            project=os.environ.get("WANDB_PROJECT", "stylegan"),
+            name=folder.absolute().name,
+            dir=folder,
+            config=config_to_dict(config),
+            settings=wandb.Settings(console="off"),
+        )
+    except (wandb.Error, ValueError) as error:
+        raise UserError(
+            f"wandb does not start ({reason(error)}): run `wandb login`, set WANDB_MODE=offline, or"
+            " leave --wandb out"
+        ) from error
+    run.define_metric("*", step_metric="nimg")
+    return Wandb(run)
+
+
+@dataclass(frozen=True)
+class Wandb:
+    """A run of Weights & Biases, over the number of real images shown as column ``nimg``.
+
+    wandb forgets nothing: what a killed run did again stands twice, with the same numbers.
+    """
+
+    run: Any
+
+    def row(self, values: Mapping[str, Any]) -> None:
+        """Send the numbers of one row of the log."""
+        self.run.log({"nimg": int(values["nimg"]), **dict(_scalars(values))})
+
+    def measured(self, row: Mapping[str, Any]) -> None:
+        """Send one measured number."""
+        self.run.log({"nimg": int(row["nimg"]), f"metric/{row['metric']}": row["value"]})
+
+    def sheet(self, image: NDArray[np.uint8], nimg: int) -> None:
+        """Send a sample sheet [H, W, C]."""
+        import wandb
+
+        self.run.log({"nimg": nimg, "fakes": wandb.Image(picture(image))})
+
+    def close(self) -> None:
+        """End the run."""
+        self.run.finish()
+
+
+def _scalars(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Tag and number of the columns of the log; ``loss_D`` -> ``loss/D``."""
+    for key, value in values.items():
+        if isinstance(value, int | float) and key not in ("nimg", "kimg"):
+            yield _tag(key), value
 
 
 def _tag(key: str) -> str:

@@ -33,6 +33,7 @@ from stylegan.training.run import (
     fresh,
     holds_run,
     initial,
+    resume_command,
     resumed,
     run,
 )
@@ -154,9 +155,13 @@ class TrainOptions:
                 " --data ZIP|DIR"
             )
         if not data.exists():
+            places = (Path(), beside.parent, beside, *beside.absolute().parents[1:3])
+            moved = next((at / data.name for at in places if (at / data.name).exists()), None)
+            command = resume_command(source, out, "--data", str(moved or f"NEW/{data.name}"))
+            where = "" if moved else " (NEW is the folder where it is now)"
             raise UserError(
-                f"{data}, on which {source} was trained, is not there: name the same images with"
-                " --data ZIP|DIR"
+                f"{data}, on which {source} was trained, is not there; if it has moved: {command}"
+                f"{where}"
             )
         return changed(replace(remembered, data=data), self.settings)
 

@@ -4,6 +4,7 @@
 through the same.
 """
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from stylegan.snapshot import Provenance, Snapshot, check_parts
 from stylegan.training.batches import RealSet, open_together
 from stylegan.training.cost import program_memory
 from stylegan.training.hooks import say
-from stylegan.training.schedule import phases
+from stylegan.training.schedule import phases, training_point
 from stylegan.training.settings import RunSettings, read_run
 from stylegan.training.state import TrainState, load_networks, load_state
 from stylegan.training.trainer import Trainer
@@ -43,6 +44,7 @@ class Beginning:
     state: Callable[[Runtime], TrainState]
     nimg: int = 0
     fixed: bool = False  # the networks are there already: no option can change them
+    remark: str = ""  # to be made once nothing is refused
 
 
 class Begin(Protocol):
@@ -106,7 +108,8 @@ def resumed(
 ) -> Beginning:
     """Continue from a checkpoint, or from the newest in a run's folder that can be read.
 
-    Only the length of the configuration may differ. `settings` are those of the run's folder, the
+    Only the length of the configuration may differ: steps are functions of the images shown, so a
+    longer run goes on as if it had been planned so. `settings` are those of the run's folder, the
     checkpoint and the options; the seed is the checkpoint's.
     """
     path, snapshot = _read(checkpoint, runtime)
@@ -131,6 +134,34 @@ def resumed(
         state=lambda runtime: load_state(snapshot, runtime, chosen.execution),
         nimg=nimg,
         fixed=True,
+        remark=words_on_length(checkpoint, chosen.out, trained, config, nimg),
+    )
+
+
+def resume_command(source: Path, out: Path, *options: str) -> str:
+    """Command that continues a checkpoint, or a run's folder, in the folder `out`."""
+    here = source.is_dir() and source.resolve() == out.resolve()
+    words = ["--resume", *([] if here else [str(source)]), "--out", str(out), *options]
+    return shlex.join(["stylegan-train", *words])
+
+
+def words_on_length(source: Path, out: Path, trained: Config, config: Config, nimg: int) -> str:
+    """What a finished run needs to go on, or how one of another length does; empty for neither."""
+    total, planned = config.schedule.total_kimg, trained.schedule.total_kimg
+    kimg, point = nimg / 1000, training_point(nimg, config)
+    if kimg >= total:
+        longer = resume_command(source, out, "--kimg", f"{2 * max(total, kimg):g}")
+        return (
+            f"this run is finished, at kimg {kimg:g} of {total:g}, and nothing is trained; to train"
+            f" on: {longer}"
+        )
+    if total == planned:
+        return ""
+    growth = f"lod {point.lod:.2f} of a growth that goes on" if point.lod else "grown to full size"
+    return (
+        f"planned for kimg {planned:g}, goes on from {kimg:g} to {total:g}, {growth}: minibatch"
+        f" {point.minibatch}, learning rate {point.lrate:g}; neither depends on the length, only"
+        " the default of --snapshot-kimg does"
     )
 
 
@@ -151,7 +182,7 @@ def _check_same_run(out: Path, checkpoint: Path, trained: Config, provenance: Pr
 
 
 def check(begun: Beginning, reals: RealSet, runtime: Runtime) -> None:
-    """Refuse what cannot be trained: precision, images or minibatch do not fit.
+    """Refuse what cannot be trained: precision, images or minibatch do not fit. Make the remark.
 
     `runtime` may stand for more processes than there are.
     """
@@ -166,6 +197,8 @@ def check(begun: Beginning, reals: RealSet, runtime: Runtime) -> None:
             f"{settings.data} is not the data this run was trained on: "
             "give the same file with --data, or start anew without --resume"
         )
+    if begun.remark:
+        note(begun.remark)
 
 
 def check_free(out: Path, *, taken: bool) -> None:

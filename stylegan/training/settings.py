@@ -53,6 +53,11 @@ class RunSettings:
     tensorboard: bool | None = choice(
         None, "Write events for TensorBoard.", shown="where it is installed"
     )
+    wandb: bool = choice(
+        default=False,
+        text="Send rows, metrics and sheets to Weights & Biases (WANDB_MODE=offline: to files).",
+        shown="",
+    )
     execution: Execution = field(default_factory=Execution)
     memory_limit: int | None = choice(  # Bytes of each process
         None,

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from stylegan.configs import Config
 from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.evaluate import Measurements
-from stylegan.training.hooks import Progress, RunLog, SampleSheet, TensorBoard
+from stylegan.training.hooks import Board, Progress, RunLog, SampleSheet
 from stylegan.training.loop import Terms
 from stylegan.training.monitor import Monitor
 from stylegan.training.schedule import TrainingPoint
@@ -36,7 +37,7 @@ class Reports:
     log: RunLog
     progress: Progress
     sheet: SampleSheet
-    board: TensorBoard | None
+    boards: Sequence[Board]
 
 
 class StopSignals:
@@ -160,8 +161,8 @@ class Snapshots:
         with self.reports.progress.paused():
             sheet = self.reports.sheet(state)
             self._write(state, path)
-        if self.reports.board is not None:
-            self.reports.board.sheet(sheet, state.nimg)
+        for board in self.reports.boards:
+            board.sheet(sheet, state.nimg)
         self._forget_passing(path)
         saved = checkpoints_in(self.settings.out)
         saved = saved[: saved.index(path) + 1]  # later ones are damaged, or of another attempt

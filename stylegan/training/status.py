@@ -1,8 +1,9 @@
 """Status of a run from its folder, as text."""
 
 import re
+import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -176,15 +177,25 @@ def _seconds_left(cost: Phase, nimg: int, rate: float) -> float | None:
     return left * cost.flop_per_image / rate if rate > 0 else None
 
 
-def write_table(status: RunStatus, path: Path) -> None:
-    """Write the ticks as CSV, one row each; a metric stands in the first tick at or after it."""
+def ticks_and_metrics(status: RunStatus) -> pd.DataFrame:
+    """The ticks, one row each; a metric stands in the first tick at or after it."""
     rows = [dict(row) for row in status.rows]
     for measured in status.metrics:
         later = [row for row in rows if row["nimg"] >= measured["nimg"]]
         if later:
             later[0][str(measured["metric"])] = measured["value"]
+    return pd.DataFrame(rows)
+
+
+def write_table(statuses: Sequence[RunStatus], path: Path) -> None:
+    """Write the ticks as CSV; of several runs with a first column `run`."""
+    table = ticks_and_metrics(statuses[0])
+    if len(statuses) > 1:
+        parts = [ticks_and_metrics(status).assign(run=str(status.folder)) for status in statuses]
+        table = pd.concat(parts, ignore_index=True)
+        table.insert(0, "run", table.pop("run"))
     with atomic_write(path) as temporary:
-        pd.DataFrame(rows).to_csv(temporary, index=False, float_format="%.6g")
+        table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def status_lines(status: RunStatus) -> Iterator[str]:
@@ -232,9 +243,11 @@ def _state(status: RunStatus) -> str:
             else f", its last tick was {short_duration(status.quiet)} ago"
         )
         return f"{name}: a process holds the run{ago}"
+    again = f"stylegan-train --resume --out {shlex.quote(str(status.folder))}"
     if status.state == "finished":
-        return name
-    go_on = f"continue with stylegan-train --resume --out {printable(str(status.folder))}"
+        longer = f"{2 * status.config.schedule.total_kimg:g}"
+        return f"{name}; to train on: {printable(again)} --kimg {longer}"
+    go_on = f"continue with {printable(again)}"
     if not status.trouble:
         return f"{name} without an error message (killed?): {go_on}"
     if status.trouble.startswith("stopped "):
@@ -254,18 +267,18 @@ def _progress(status: RunStatus) -> str:
 
 
 def _last_row(row: dict[str, Any]) -> Iterator[str]:
-    size = row.get("resolution", "?")
+    size, minibatch = row.get("resolution", "?"), row.get("minibatch", "?")
     yield _line(
         "last tick",
-        f"lod {_number(row, 'lod', '.2f')}, {size}x{size}, minibatch {row.get('minibatch', '?')},"
-        f" learning rate {_number(row, 'lrate', 'g')}",
+        f"lod {number_text(row, 'lod', '.2f')}, {size}x{size}, minibatch {minibatch},"
+        f" learning rate {number_text(row, 'lrate', 'g')}",
     )
     yield _line(
         "speed",
-        f"{_number(row, 'img_per_s', '.1f')} img/s,"
-        f" peak memory {_number(row, 'peak_memory_mib', '.0f')} MiB",
+        f"{number_text(row, 'img_per_s', '.1f')} img/s,"
+        f" peak memory {number_text(row, 'peak_memory_mib', '.0f')} MiB",
     )
-    shown = [f"{key} {_number(row, key, '.4g')}" for key in _TERMS if key in row]
+    shown = [f"{key} {number_text(row, key, '.4g')}" for key in _TERMS if key in row]
     if shown:
         yield _line("losses", "  ".join(shown))
     skipped = {name: row.get(f"skipped_{name}") or 0 for name in ("G", "D")}
@@ -273,7 +286,8 @@ def _last_row(row: dict[str, Any]) -> Iterator[str]:
         yield _line("skipped steps", f"G {skipped['G']:.0f}, D {skipped['D']:.0f}")
 
 
-def _number(row: dict[str, Any], key: str, how: str) -> str:
+def number_text(row: Mapping[str, Any], key: str, how: str) -> str:
+    """A row's number in this format, or a question mark."""
     value = row.get(key)
     return format(value, how) if isinstance(value, int | float) else "?"
 
@@ -286,7 +300,7 @@ def _metrics(status: RunStatus) -> str:
     for row in status.metrics:
         if row["nimg"] == newest:
             first.setdefault(row.get("asked"), row)
-    values = [f"{row.get('metric')} {_number(row, 'value', '.4f')}" for row in first.values()]
+    values = [f"{row.get('metric')} {number_text(row, 'value', '.4f')}" for row in first.values()]
     text = f"kimg {newest / 1000:.1f}: {', '.join(values)}"
     if status.best is not None:
         best = status.best

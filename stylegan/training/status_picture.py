@@ -1,4 +1,4 @@
-"""A run's status as one picture: curves over kimg, and the newest sample sheet."""
+"""The status of runs as one picture: curves over kimg, and the newest sample sheet of one run."""
 
 import math
 from collections.abc import Sequence
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from stylegan.png import KEYWORD
+from stylegan.training.comparison import draw_comparison
 from stylegan.training.status import RunStatus
 from stylegan_eval.engine.files import atomic_write, check_writable
 from stylegan_eval.errors import UserError
@@ -15,10 +17,11 @@ from stylegan_eval.results.plotting import STYLES, empty_figure, number_in, say,
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def draw_status(status: RunStatus, path: Path) -> None:
-    """Write the picture as PNG, whole or not at all."""
+def draw(statuses: Sequence[RunStatus], path: Path, command: str) -> None:
+    """Write a picture of a run, or of the curves of several, as PNG; whole or not at all."""
     check_writable(path)
     try:
         figure = empty_figure(15, 8.5)
@@ -27,6 +30,15 @@ def draw_status(status: RunStatus, path: Path) -> None:
             "status -o draws with a package that is not installed: pip install matplotlib, or"
             " leave -o out"
         ) from error
+    if len(statuses) > 1:
+        draw_comparison(statuses, figure)
+    else:
+        _draw_run(statuses[0], figure)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={KEYWORD: command})
+
+
+def _draw_run(status: RunStatus, figure: "Figure") -> None:
     axes = figure.subplots(2, 3)
     _curves(axes[0, 0], status, ("loss_D", "loss_G", "r1", "gp"), "losses and penalty")
     _curves(axes[0, 1], status, ("score_real", "score_fake"), "mean scores of D")
@@ -41,8 +53,6 @@ def draw_status(status: RunStatus, path: Path) -> None:
         f" {status.config.resolution}x{status.config.resolution}, kimg {status.nimg / 1000:.1f} of"
         f" {total:g}, {status.state}"
     )
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png")
 
 
 def _curves(axes: "Axes", status: RunStatus, keys: Sequence[str], title: str) -> None:

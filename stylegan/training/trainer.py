@@ -25,8 +25,7 @@ from stylegan.training.hooks import (
     RunLog,
     SampleSheet,
     add_line,
-    is_installed,
-    open_tensorboard,
+    open_boards,
     say,
 )
 from stylegan.training.loop import Hook, train
@@ -120,11 +119,10 @@ class Trainer:
         out, settings = self._settings.out, self._settings
         sweep(out)
         write_settings(self._config, settings)
-        board = None
-        if settings.tensorboard or (settings.tensorboard is None and is_installed()):
-            board = open_tensorboard(out, start)
+        boards = open_boards(settings, self._config, start)
+        for board in boards:
             stack.callback(board.close)
-        log = RunLog(out, start, also=() if board is None else (board.row,))
+        log = RunLog(out, start, also=[board.row for board in boards])
         if settings.warmup and start == 0:
             costs = self._estimate(log)
         else:
@@ -139,7 +137,7 @@ class Trainer:
             f"config {self._config.name},{images} seed {settings.seed}, {settings.execution.name},"
             f" {self._runtime.world} process(es), from kimg {start / 1000:.1f}"
         )
-        return Reports(log=log, progress=progress, sheet=self._sheet(), board=board)
+        return Reports(log=log, progress=progress, sheet=self._sheet(), boards=boards)
 
     def _estimate(self, log: RunLog) -> list[Phase]:
         """Print and log the estimated duration, memory and disk usage."""
@@ -210,7 +208,6 @@ class Trainer:
         )
 
     def _measurements(self, reports: Reports | None) -> Measurements:
-        board = None if reports is None else reports.board
         batch = self._settings.metrics.metrics_batch
         if self._runtime.is_first:
             batch = metrics_batch(self._config, self._settings, self._runtime.device)
@@ -222,7 +219,7 @@ class Trainer:
             batch=self._runtime.processes.of_first(batch),
             device=self._runtime.device,
             tell=_silent if reports is None else reports.progress.say,
-            also=() if board is None else (board.measured,),
+            also=() if reports is None else [board.measured for board in reports.boards],
         )
 
     def _reals(self) -> Reals:

@@ -312,7 +312,7 @@ def test_data_of_another_machine_are_asked_for(finished, data, cache, tmp_path):
     (own / "run.json").write_text(json.dumps(tree | {"data": "/kaggle/input/faces.zip"}))
     going_on = ["--resume", "--out", own, "--cache", cache, "--kimg", "0.65"]
     refused("/kaggle/input/faces.zip, on which", *going_on)
-    refused("name the same images with --data ZIP|DIR", *going_on, "--dry-run")
+    refused("it has moved: stylegan-train --resume --out", *going_on, "--dry-run")
     (own / "run.json").write_text("{")
     refused("name the images with --data", *going_on)
     result = train(*going_on, "--data", data)

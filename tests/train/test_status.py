@@ -64,7 +64,7 @@ def test_a_finished_run(run):
     shown = lines_of(result)
     row = read_rows(run / "log.jsonl")[0][-1]
     assert shown["configuration"] == "F (+ Mixing regularization), 16x16, mirrored"
-    assert shown["state"] == "finished"
+    assert shown["state"].startswith("finished; to train on: stylegan-train --resume --out ")
     assert shown["progress"].startswith(f"kimg {row['nimg'] / 1000:.1f} of 0.6 (100%)")
     assert "left" not in shown["progress"]
     assert shown["losses"].startswith(f"loss_D {row['loss_D']:.4g}  loss_G {row['loss_G']:.4g}")

@@ -1,7 +1,10 @@
-"""Events of a training, read back as TensorBoard reads them."""
+"""Events of a training, read back as TensorBoard reads them, and as wandb writes them offline."""
 
 import io
 import json
+import os
+import struct
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -15,7 +18,14 @@ from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset
 from stylegan.training.cost import phase_costs
-from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet, open_tensorboard
+from stylegan.training.hooks import (
+    Every,
+    Progress,
+    RunLog,
+    SampleSheet,
+    open_tensorboard,
+    open_wandb,
+)
 from stylegan.training.loop import train
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.sampling import latents
@@ -94,3 +104,72 @@ def test_without_the_package_one_line_says_what_to_install(tmp_path, monkeypatch
         open_tensorboard(tmp_path, 0)
     assert len(str(raised.value).splitlines()) == 1
     assert not (tmp_path / "tensorboard").exists()
+
+
+TWICE = """
+import sys
+from click.testing import CliRunner
+from stylegan.train import main
+at = sys.argv.index("--resume")
+for args in (sys.argv[1:at], sys.argv[at:]):
+    done = CliRunner().invoke(main, args)
+    assert done.exit_code == 0, done.output
+"""
+
+
+def records(path):
+    """Contents of a log of LevelDB's kind, as wandb keeps records (after 7 bytes of its own)."""
+    data, at, parts = path.read_bytes(), 7, []
+    while at + 7 <= len(data):
+        _, length, kind = struct.unpack_from("<IHB", data, at)
+        parts.append(data[at + 7 : at + 7 + length])
+        if kind in (1, 4):  # whole, or the last part
+            yield b"".join(parts)
+            parts = []
+        at += 7 + length
+        if 2**15 - at % 2**15 < 7:  # no header fits into the rest of a block
+            at += 2**15 - at % 2**15
+
+
+def test_wandb_gets_rows_and_sheets_of_a_run_and_of_its_continuation(data, cache, tmp_path):
+    """Offline; what wandb kept in its files is read."""
+    pytest.importorskip("wandb")
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    out = tmp_path / "run"
+    common = ["--out", out, "--data", data, "--cache", cache, "--device", "cpu", "--warmup", 0]
+    begun = ["--config", "F", "--preset", "tiny-16", "--kimg", 0.1, "--wandb", *common]
+    command = [sys.executable, "-c", TWICE, *begun, "--resume", "--kimg", 0.2, *common]
+    environment = os.environ | {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    done = subprocess.run(
+        [str(word) for word in command], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (number,) = (out / "wandb.id").read_text().split()
+    stores = sorted(out.glob(f"wandb/offline-run-*/run-{number}.wandb"))
+    assert len(stores) == 2  # of one run
+    sent = {}
+    for record in (Record.FromString(data) for store in stores for data in records(store)):
+        items = record.history.item
+        row = {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items}
+        if row:
+            sent.setdefault(row["nimg"], {}).update(row)
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert len(rows) >= 2
+    for row in rows:
+        assert sent[row["nimg"]]["loss/D"] == pytest.approx(row["loss_D"])
+        assert sent[row["nimg"]]["schedule/lod"] == row["lod"]
+    sheets = sorted(out.glob("fakes-*.png"))
+    found = sorted(nimg for nimg, row in sent.items() if any("fakes" in key for key in row))
+    assert [f"fakes-{kimg_name(nimg)}.png" for nimg in found] == [path.name for path in sheets]
+    media = out.glob("wandb/offline-run-*/files/media/images/*.png")
+    kept = {np.asarray(Image.open(path)).tobytes() for path in media}
+    assert kept == {np.asarray(Image.open(path)).tobytes() for path in sheets}
+
+
+def test_without_wandb_one_line_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match="pip install wandb") as raised:
+        open_wandb(tmp_path, CONFIGS["F"])
+    assert len(str(raised.value).splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
