@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.resources import files
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PATH = next((path for path in map(shutil.which, NAMES) if path), None)
@@ -21,6 +22,17 @@ for number, end in zip((3, 4), ends):
     os.dup2(end, number)
 os.execv(sys.argv[3], sys.argv[3:])
 """
+
+_AXE = """axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']}).then(
+  ({violations}) => violations.flatMap(({id, nodes}) => nodes.map(
+    (node) => [id, node.html.slice(0, 200), node.failureSummary])))"""
+# Of links, those within a sentence are free of it.
+_SMALL = """[...document.querySelectorAll('button, input, select, summary, [role=switch]')].filter(
+  (each) => each.checkVisibility()).flatMap((each) => {
+    const {width, height} = (each.closest('label') ?? each).getBoundingClientRect();
+    return Math.min(width, height) >= 24 ? [] : [['target', each.outerHTML.slice(0, 200),
+      `${width} x ${height} pixels`]];
+  })"""
 
 
 class Browser:
@@ -109,6 +121,15 @@ class Browser:
         answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def violations(self):
+        """What axe-core finds against WCAG 2.1 AA, and controls smaller than WCAG 2.2 AA wants."""
+        self.run(files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
+        answer = self.ask(
+            "Runtime.evaluate", expression=_AXE, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"]["value"] + self.run(_SMALL)
 
     def press(self, key, code):
         for kind in ("keyDown", "keyUp"):

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from nicegui import ui
 
-from stylegan.explore.widgets import Changed, Seed, Slider, unbroken
+from stylegan.explore.widgets import Changed, Choice, Seed, Slider, unbroken
 from stylegan.sample.painter import OpenedGenerator
 from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Move, Recipe, layer_word
 
@@ -187,8 +187,7 @@ class NoiseControls:
     def __init__(self, changed: Changed) -> None:
         names = dict(zip(NOISE, ("Fixed", "Random", "Off"), strict=True))
         with section("Noise"):
-            self._kind = ui.radio(names, value=NOISE[0], on_change=lambda _: changed())
-            self._kind.props("inline dense").props["aria-label"] = "Noise inputs"
+            self._kind = Choice("Noise inputs", names, changed)
             shown = ui.element("div").classes("more")
             shown.bind_visibility_from(self._kind, "value", backward=lambda kind: kind == "random")
             with shown:

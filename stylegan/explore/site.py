@@ -30,6 +30,7 @@ POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data:; base-uri 'self'; form-action 'none';"
     " frame-ancestors 'none'"
 )
+_ABSENCE = 60  # seconds for which the page of a tab that has gone is kept
 _PATIENCE = 2  # seconds that open connections have to end
 
 
@@ -78,8 +79,8 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
         return Response(data, media_type="image/png", headers=headers)
 
     @ui.page("/")
-    def page() -> None:
-        build(studio)
+    def page(recipe: str = "") -> None:
+        build(studio, recipe)
 
     ui.run_with(
         app,
@@ -88,6 +89,8 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
         dark=None,  # as the system
         tailwind=False,
         show_welcome_message=False,
+        language="en-US",
+        reconnect_timeout=_ABSENCE,
     )
     return app
 

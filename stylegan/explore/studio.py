@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from stylegan.png import png_of
 from stylegan.sample.painter import OpenedGenerator, draw_recipe
 from stylegan.sample.recipe import GeneratorSource, Recipe
+from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError, is_out_of_memory
 
 KEPT = 32  # images
@@ -31,6 +32,7 @@ class Studio:
     def __init__(self, subject: OpenedGenerator, source: GeneratorSource) -> None:
         self.subject = subject
         self.source = source
+        self.network = sha256_of(subject.file)
         self._kept: OrderedDict[Recipe, bytes] = OrderedDict()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="draw")
 
@@ -94,6 +96,9 @@ class Easel:
                     await self._draw(recipe)
                 except UserError as error:
                     self._fail(str(error))
+                except Exception as error:
+                    self._fail(f"unexpected error, told where the server runs: {error!r:.200}")
+                    raise
                 else:
                     self._show(recipe)
         finally:

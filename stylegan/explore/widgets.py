@@ -1,8 +1,9 @@
-"""Controls of the page that its library lacks: a slider with text beside it, and a seed."""
+"""Parts of the page that its library lacks: a slider with text, a choice, a seed, a history."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from nicegui import ui
 from nicegui.elements.mixins.value_element import ValueElement
@@ -44,6 +45,14 @@ class Slider(ValueElement[list[float]], component="slider.js"):
     def numbers(self) -> list[float]:
         """Values of the thumbs, without the noise of binary fractions."""
         return [round(float(value), self._digits) for value in self.value]
+
+
+class Choice(ValueElement[str], component="choice.js"):
+    """One of a few, the first one at first: texts by value."""
+
+    def __init__(self, label: str, options: Mapping[str, str], changed: Changed) -> None:
+        super().__init__(value=next(iter(options)), on_value_change=lambda _: changed())
+        self.props["label"], self.props["options"] = label, dict(options)
 
 
 class Seed:
@@ -91,6 +100,34 @@ class Seed:
             return None
         self._seed = int(value)
         return self._changed()
+
+
+class History(ui.element, component="history.js"):
+    """Undo and redo; the recipe in the address, and kept ones in the browser's storage.
+
+    `network` names the storage. `choose` is called with the words of a recipe to go back to,
+    `restore` with the kept ones of an earlier visit. The property `first` is the recipe of an
+    address without one.
+    """
+
+    def __init__(
+        self,
+        network: str,
+        choose: Callable[[str], Awaitable[None]],
+        restore: Callable[[list[Any]], None],
+    ) -> None:
+        super().__init__()
+        self.props["network"] = network
+        self.on("recipe", lambda event: choose(str(event.args)))
+        self.on("kept", lambda event: restore(list(event.args)))
+
+    def record(self, recipe: str) -> None:
+        """Put a recipe into the address, once no other one follows at once."""
+        self.run_method("record", recipe)
+
+    def keep(self, recipes: Sequence[str]) -> None:
+        """Store the kept recipes."""
+        self.run_method("keep", [*recipes])
 
 
 def unbroken(command: str) -> str:

@@ -6,9 +6,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def serving(*args):
-    """Yield the process and the address of its page; what it says goes to `process.said`."""
-    command = [sys.executable, "-m", "stylegan.explore.command", "--port", "0", *map(str, args)]
+def serving(*args, start=("-m", "stylegan.explore.command")):
+    """Yield the process and the address of its page; what it says goes to `process.said`.
+
+    `start`: what Python runs.
+    """
+    command = [sys.executable, *start, "--port", "0", *map(str, args)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )

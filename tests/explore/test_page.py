@@ -4,16 +4,19 @@ import base64
 import io
 import shlex
 import signal
+import time
+import urllib.parse
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from stylegan.png import KEYWORD
 from stylegan.sample.cli import main as sample
 from stylegan.sample.options import parse_recipe
 from stylegan.sample.painter import draw_recipe, open_generator
-from stylegan.sample.recipe import KEYWORD, Recipe
+from stylegan.sample.recipe import Recipe
 from tests import browser
 from tests.explore.networks import CPU
 from tests.explore.served import serving, stop
@@ -104,11 +107,13 @@ def drag(page, label, value):
     )
 
 
+def button_of(text):
+    found = f".find(button => button.textContent.includes('{text}'))"
+    return "[...document.querySelectorAll('button')]" + found
+
+
 def press_button(page, text):
-    page.run(
-        "[...document.querySelectorAll('button')]"
-        f".find(button => button.textContent.includes('{text}')).click()"
-    )
+    page.run(f"{button_of(text)}.click()")
 
 
 def test_it_opens_with_the_first_image_and_asks_nobody_else(page, served, subject):
@@ -140,7 +145,7 @@ def test_every_control_says_its_part_of_the_recipe_and_reset_takes_it_back(page,
     click(page, "Next second seed")
     drag(page, "First layer mixed in", 3)
     drag(page, "Last layer mixed in", 5)
-    page.run("document.querySelectorAll('[role=radio]')[1].click()")
+    page.run("document.querySelectorAll('input[type=radio]')[1].click()")
     click(page, "Next noise seed")
     drag(page, "eyeglasses", 1.5)
     drag(page, "smiling", -2)
@@ -229,6 +234,96 @@ def test_kept_images_lead_back_to_their_recipes(page):
     wait_for(page, Recipe(seed=1, psi=0.5))
     page.run("document.querySelector('.strip button').click()")
     wait_for(page, Recipe(seed=1))
+    page.ask("Page.reload")
+    page.wait_until("document.querySelectorAll('.strip img').length === 1")
+    page.wait_until(SETTLED)
+    assert recipe(page) == Recipe(seed=1)
+    click(page, "Remove --seed 1")
+    page.wait_until("document.querySelectorAll('.strip img').length === 0")
+    page.wait_until("localStorage.getItem(localStorage.key(0)) === '[]'")
+
+
+def test_the_address_is_the_recipe_and_back_and_undo_go_through_them(page, served, subject):
+    drag(page, "Truncation psi", 0.5)
+    wait_for(page, Recipe(psi=0.5))
+    page.wait_until("location.search.includes('psi')")
+    time.sleep(0.5)  # what follows sooner is of the same step
+    click(page, "Next seed")
+    page.wait_until("location.search.includes('seed+1')")
+    link = page.run("location.href")
+    page.run("history.back()")
+    wait_for(page, Recipe(psi=0.5))
+    press_button(page, "Undo")
+    wait_for(page, Recipe())
+    page.wait_until(f"{button_of('Undo')}.disabled")
+    press_button(page, "Redo")
+    wait_for(page, Recipe(psi=0.5))
+    wanted = Recipe(seed=1, psi=0.5)
+    visit(page, link.replace("0.5", "3"))
+    wait_for(page, Recipe(seed=1, psi=3))  # beyond the slider, which stands at its end
+    visit(page, link)
+    assert np.array_equal(wait_for(page, wanted), draw_recipe(wanted, subject))
+    page.wait_until(
+        "document.querySelector('input[aria-label=\"Truncation psi\"]').value === '0.5'"
+    )
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("link", "told", "shown"),
+    [
+        ("--seed 1 --mix 2:0-40", "none that this network can draw", Recipe()),
+        ("--seed x '", "none that this network can draw", Recipe()),
+        (f"--seed {2**33}", "beyond what the controls reach", Recipe(seed=2**32 - 1)),
+    ],
+)
+def test_a_link_that_cannot_be_shown_says_so(opened, served, link, told, shown):
+    visit(opened, f"{served}?{urllib.parse.urlencode({'recipe': link})}")
+    opened.wait_until(f"document.body.textContent.includes('{told}')")
+    wait_for(opened, shown)
+
+
+BROKEN = """
+from stylegan.explore import studio
+from stylegan.explore.command import main
+
+draw = studio.draw_recipe
+
+def broken(recipe, subject):
+    if recipe.seed:
+        raise MemoryError if recipe.seed == 1 else ArithmeticError("no such number")
+    return draw(recipe, subject)
+
+studio.draw_recipe = broken
+main()
+"""
+
+
+@pytest.mark.parametrize(("seed", "told"), [(1, "out of memory"), (2, "no such number")])
+def test_without_an_image_nothing_acts_on_the_last_one(files, opened, seed, told):
+    with serving("--ckpt", files["A"], "--device", "cpu", start=("-c", BROKEN)) as (_, url):
+        visit(opened, url)
+        field = "document.querySelector('input[type=number]')"
+        opened.run(f"{field}.value = {seed}; {field}.dispatchEvent(new Event('input'))")
+        opened.wait_until(
+            f"document.querySelector('[role=alert].error').textContent.includes('{told}')"
+        )
+        opened.wait_until("!document.querySelector('.frame.busy')")
+        assert not opened.run("document.querySelector('a.download').hasAttribute('href')")
+        assert opened.run(f"{button_of('Keep')}.disabled")
+        assert opened.run("document.querySelector('[aria-label=\"Copy the command\"]').disabled")
+        assert opened.violations() == []
+        click(opened, "Previous seed") if seed == 1 else press_button(opened, "Reset")
+        wait_for(opened, Recipe())
+        opened.wait_until(f"!{button_of('Keep')}.disabled")
+
+
+def test_radio_buttons_are_moved_by_arrow_keys(page):
+    page.run("document.querySelector('input[type=radio]').focus()")
+    page.press("ArrowRight", 39)
+    page.wait_until(f"{COMMAND}.includes('--noise random')")
+    page.press("ArrowRight", 39)
+    page.wait_until(f"{COMMAND}.includes('--noise none')")
 
 
 @pytest.mark.parametrize(("width", "beside"), [(1280, True), (390, False)])
@@ -253,6 +348,34 @@ def test_nothing_is_cut_off_and_everything_has_a_name(width, beside, page):
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 320])
+def test_everybody_can_use_it(mode, width, page, served):
+    """WCAG AA, with an image and without; all controls open; nothing is cut off at 320 pixels."""
+    medium = [{"name": "prefers-color-scheme", "value": mode}]
+    page.ask("Emulation.setEmulatedMedia", features=medium)
+    page.ask(
+        "Emulation.setDeviceMetricsOverride",
+        width=width,
+        height=900,
+        deviceScaleFactor=1,
+        mobile=False,
+    )
+    visit(page, served)
+    page.run("document.querySelector('[role=switch]').click()")
+    page.run("document.querySelectorAll('input[type=radio]')[1].click()")
+    press_button(page, "Keep")
+    page.wait_until("document.querySelectorAll('.strip img').length === 1")
+    page.wait_until("document.getAnimations().length === 0")
+    assert page.violations() == []
+    assert page.run("document.documentElement.scrollWidth") <= width
+    assert page.run("document.documentElement.lang") == "en-US"
+    page.run("document.querySelector('.strip .remove').click()")
+    page.wait_until("document.querySelectorAll('.strip img').length === 0")
+    page.ask("Emulation.setEmulatedMedia", features=[])
+    page.ask("Emulation.clearDeviceMetricsOverride")
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
 def test_its_colours_are_those_of_the_system(mode, page, served):
     page.ask(
         "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": mode}]
@@ -268,7 +391,9 @@ def test_a_network_without_mapping_and_ctrl_c_with_the_page_open(files, opened):
         visit(opened, url)
         assert opened.run("document.body.textContent.includes('no mapping network')")
         assert opened.run("document.querySelectorAll('input[type=range]').length") == 0
-        assert opened.run("document.querySelectorAll('[role=radio], [role=switch]').length") == 0
+        assert (
+            opened.run("document.querySelectorAll('input[type=radio], [role=switch]').length") == 0
+        )
         click(opened, "Next seed")
         shown = wait_for(opened, Recipe(seed=1))
         assert np.array_equal(
