@@ -185,7 +185,7 @@ class NoiseControls:
     """Kind of noise, and its seed."""
 
     def __init__(self, changed: Changed) -> None:
-        names = dict(zip(NOISE, ("Fixed", "Random", "Off"), strict=True))
+        names: dict[str, str] = dict(zip(NOISE, ("Fixed", "Random", "Off"), strict=True))
         with section("Noise"):
             self._kind = Choice("Noise inputs", names, changed)
             shown = ui.element("div").classes("more")
