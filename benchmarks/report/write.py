@@ -194,7 +194,7 @@ def _section(section: Section, name: str, pictures: Pictures) -> str:
     return shell.section(
         name,
         request.title,
-        f"<pre><code>{shell.text(request.command)}</code></pre>",
+        shell.command(request.command),
         shell.terms(facts(section)),
         _table(section),
         *map(shell.note, legend(section)),

@@ -42,29 +42,61 @@ def charts(drawn: Sequence[str]) -> str:
     return f'<div class="charts">{"".join(drawn)}</div>' if drawn else ""
 
 
+_MOST_COLUMNS = 4  # generators that stand side by side
+
+
 def summary_part(subjects: Sequence[Subject]) -> str:
-    """The table of all whole metrics."""
+    """The table of all whole metrics: few generators are its columns, many are its rows."""
     lines = lines_of(subjects)
     if not lines:
         return ""
     measured = [subject for subject in subjects if subject.results]
-    several = len(measured) > 1
-    heads = [shell.head("metric", "text"), *subject_heads(measured, moves=several)]
-    if several:
-        heads.append(shell.head("order, the best first", "text"))
-    heads.append(shell.head("protocol", "text"))
     known = letters(subjects)
+    many = len(measured) > _MOST_COLUMNS
     return shell.section(
         "results",
         "Results",
-        shell.note(_reading(lines, several=several)),
-        shell.table("Results", heads, (_line(line, measured, known) for line in lines)),
+        shell.note(_reading(lines, several=len(measured) > 1, many=many)),
+        _by_generator(lines, measured, known) if many else _by_metric(lines, measured, known),
         *map(shell.note, _unlike(lines)),
         _undecided(lines),
         _notes(lines),
         "<h3>Protocols</h3>",
         shell.terms((known[row.defining], protocol(row)) for row in _one_of_each(subjects)),
     )
+
+
+def _by_metric(
+    lines: Sequence[Line], subjects: Sequence[Subject], known: Mapping[tuple[str, ...], str]
+) -> str:
+    several = len(subjects) > 1
+    heads = [shell.head("metric", "text"), *subject_heads(subjects, moves=several)]
+    if several:
+        heads.append(shell.head("order, the best first", "text"))
+    heads.append(shell.head("protocol", "text"))
+    return shell.table("Results", heads, (_line(line, subjects, known) for line in lines))
+
+
+def _by_generator(
+    lines: Sequence[Line], subjects: Sequence[Subject], known: Mapping[tuple[str, ...], str]
+) -> str:
+    heads = [shell.head("generator", "text")]
+    heads += [
+        shell.head(
+            f"{_name(line)}<br><span>protocol {known[line.any.defining]}</span>", "number", "number"
+        )
+        for line in lines
+    ]
+    ranks = [{label: at for at, label in enumerate(line.ranked, 1)} for line in lines]
+    rows = []
+    for subject in subjects:
+        said = f"{shell.text(subject.label)}<br><span>{shell.text(subject.description)}</span>"
+        cells = [shell.row_name(said, subject.label)]
+        for line, rank in zip(lines, ranks, strict=True):
+            place = f" <span>{rank[subject.label]}.</span>" if subject.label in rank else ""
+            cells.append(_cell(line, subject, place))
+        rows.append(cells)
+    return shell.table("Results", heads, rows, tall=True)
 
 
 def _one_of_each(subjects: Sequence[Subject]) -> list[Measured]:
@@ -76,7 +108,7 @@ def _one_of_each(subjects: Sequence[Subject]) -> list[Measured]:
     return list(found.values())
 
 
-def _reading(lines: Sequence[Line], *, several: bool) -> str:
+def _reading(lines: Sequence[Line], *, several: bool, many: bool) -> str:
     said = (
         "Value ± standard error of the measurement, where one is known: of other generated images,"
         " the real ones held fixed."
@@ -84,10 +116,9 @@ def _reading(lines: Sequence[Line], *, several: bool) -> str:
     if not several:
         return said
     tested = sum(pair.p is not None for line in lines for pair in line.pairs)
-    said += (
-        f" Press a metric to order the generators by it. {SIGNS} Bold: the best, and what does not"
-        " differ from it."
-    )
+    said += " Press a metric to order the generators by it."
+    said += " After a value, its place in the order." if many else f" {SIGNS}"
+    said += " Bold: the best, and what does not differ from it."
     if tested:
         pairs = f"{tested} pairs" if tested > 1 else "one pair"
         said += f" Beyond noise is p < {LEVEL:g}, by Holm's rule over {pairs} of this table."
@@ -101,25 +132,30 @@ def _reading(lines: Sequence[Line], *, several: bool) -> str:
 def _line(
     line: Line, subjects: Sequence[Subject], known: Mapping[tuple[str, ...], str]
 ) -> list[str]:
-    arrow = "higher is better" if higher_is_better(line.metric) else "lower is better"
-    name = f'{code(line.metric)}<br><span class="better">{arrow}</span>'
-    best = line.best
-    cells = [shell.row_name(name, line.metric, orders=len(line.ranked) > 1)]
-    for subject in subjects:
-        row = line.cells.get(subject.label)
-        if row is None:
-            cells.append(shell.cell("", "", "number"))
-            continue
-        said = f'<span class="value">{shell.text(value(row))}</span>'
-        said = f"<b>{said}</b>" if subject.label in best else said
-        key = repr(row.value) if subject.label in line.ranked else ""
-        cells.append(shell.cell(said, key, "number"))
+    cells = [shell.row_name(_name(line), line.metric, orders=len(line.ranked) > 1)]
+    cells += [_cell(line, subject) for subject in subjects]
     if len(subjects) > 1:
         words = order(line)
         cells.append(shell.cell(shell.text(words), words, "order"))
     letter = known[line.any.defining]
     cells.append(shell.cell(letter, letter))
     return cells
+
+
+def _name(line: Line) -> str:
+    arrow = "higher is better" if higher_is_better(line.metric) else "lower is better"
+    return f'{code(line.metric)}<br><span class="better">{arrow}</span>'
+
+
+def _cell(line: Line, subject: Subject, place: str = "") -> str:
+    """A value, bold where it is one of the best; `place` is HTML that follows it."""
+    row = line.cells.get(subject.label)
+    if row is None:
+        return shell.cell("", "", "number")
+    said = f'<span class="value">{shell.text(value(row))}</span>'
+    said = f"<b>{said}</b>" if subject.label in line.best else said
+    key = repr(row.value) if subject.label in line.ranked else ""
+    return shell.cell(said + place, key, "number")
 
 
 def _unlike(lines: Sequence[Line]) -> list[str]:

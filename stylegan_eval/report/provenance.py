@@ -172,7 +172,7 @@ def provenance_part(
 
     `origins`: by label, what the file of a generator says of its making.
     """
-    made = f"<p>This page:</p><pre><code>{shell.text(command)}</code></pre>" if command else ""
+    made = f"<p>This page:</p>{shell.command(command)}" if command else ""
     return shell.section(
         "provenance",
         "Where the numbers come from",

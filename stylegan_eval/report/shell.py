@@ -168,13 +168,21 @@ def _key(key: str | None) -> str:
     return "" if key is None else f' data-key="{text(key)}"'
 
 
-def table(label: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table that scrolls by itself where it is wider than the page."""
+def table(
+    label: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, tall: bool = False
+) -> str:
+    """A table that scrolls by itself where it is wider than the page, or `tall` and higher."""
     body = "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
+    kind = "scroll tall" if tall else "scroll"
     return (
-        f'<div class="scroll" role="region" aria-label="{text(label)}" tabindex="0"><table><thead>'
+        f'<div class="{kind}" role="region" aria-label="{text(label)}" tabindex="0"><table><thead>'
         f"<tr>{''.join(heads)}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
+
+
+def command(line: str) -> str:
+    """A command line, which scrolls by itself; the keyboard reaches it."""
+    return f'<pre tabindex="0"><code>{text(line)}</code></pre>'
 
 
 def figure(picture: Picture, kind: str) -> str:

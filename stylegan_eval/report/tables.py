@@ -230,8 +230,9 @@ def value(row: Measured) -> str:
 
 
 def letters(subjects: Sequence[Subject]) -> dict[tuple[str, ...], str]:
-    """A letter for each protocol: for each set of values of `results.DEFINING`."""
-    found = dict.fromkeys(row.defining for subject in subjects for row in subject.results)
+    """A letter for each set of values of `results.DEFINING`, in the order of `lines_of`."""
+    parts = [row.defining for subject in subjects for row in subject.results]
+    found = dict.fromkeys([line.any.defining for line in lines_of(subjects)] + parts)
     return {defining: _letter(at) for at, defining in enumerate(found)}
 
 
