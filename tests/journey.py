@@ -3,6 +3,7 @@
 import inspect
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -24,6 +25,14 @@ def importing(frame):
     return False
 
 
+@cache
+def in_project(path):
+    """Name of a file below the root of the project; empty where it is in none of its packages."""
+    path = Path(path)
+    ours = any(path.is_relative_to(ROOT / package) for package in PACKAGES)
+    return str(path.relative_to(ROOT)) if ours else ""
+
+
 def files_entered(main, arguments, place, name):
     """Files whose functions ran before the function `name` of the file `place`, in order."""
     files = {}
@@ -34,10 +43,9 @@ def files_entered(main, arguments, place, name):
             event != "call" or not code.co_flags & inspect.CO_OPTIMIZED
         ):  # a module's, a class's body
             return
-        path = Path(code.co_filename)
-        if not any(path.is_relative_to(ROOT / package) for package in PACKAGES):
+        file = in_project(code.co_filename)
+        if not file:
             return
-        file = str(path.relative_to(ROOT))
         if (file, code.co_name) == (place, name):
             raise Arrived
         if not importing(frame):
