@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stylegan.configs import CONFIGS
+from stylegan.configs import CONFIGS, config_text
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
 from stylegan.runtime import Runtime
@@ -39,6 +39,16 @@ def tiny(data):
     config = with_options(apply_preset(CONFIGS["F"], "tiny-16"), total_kimg=0.6)
     schedule = replace(config.schedule, training_kimg=0.15, transition_kimg=0.2)
     return replace(config, schedule=schedule)
+
+
+@pytest.fixture(scope="session")
+def ticking(tmp_path_factory):
+    """File of configuration F at 16x16 with a row of the log after every schedule update."""
+    config = apply_preset(CONFIGS["F"], "tiny-16")
+    schedule = replace(config.schedule, tick_kimg=((8, 0.03), (16, 0.03)))
+    path = tmp_path_factory.mktemp("config") / "ticking.json"
+    path.write_text(config_text(replace(config, schedule=schedule)))
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -66,14 +66,16 @@ def test_killed_at_random_moments_it_ends_as_the_run_never_stopped(processes, tm
     ],
     ids=["torchrun", "gpus", "container"],
 )
-def test_a_signal_to_the_launcher_saves_and_leaves(launcher, number, data, cache, tmp_path):
+def test_a_signal_to_the_launcher_saves_and_leaves(
+    launcher, number, ticking, data, cache, tmp_path
+):
     """Which sends it on to each process and its workers; in a container it is number 1."""
     out = tmp_path / "run"
-    command = [*launcher, *TINY, "--data", data, "--out", out, "--cache", cache]
-    command += ["--kimg", "1000", "--snapshot-kimg", "0.05", "--warmup", "0"]
+    command = [*launcher, "--config", ticking, "--data", data, "--out", out, "--cache", cache]
+    command += ["--device", "cpu", "--kimg", "1000", "--snapshot-kimg", "500", "--warmup", "0"]
     command = [str(part) for part in command]
     process = subprocess.Popen(command, env=ENV, stderr=subprocess.PIPE)
-    while not (out.is_dir() and len(checkpoints_in(out)) and (out / "log.jsonl").exists()):
+    while not (out / "log.jsonl").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     above = launcher[: len(CONTAINER)] == CONTAINER
@@ -88,10 +90,11 @@ def test_a_signal_to_the_launcher_saves_and_leaves(launcher, number, data, cache
         assert process.returncode != 0  # its own way to end
 
 
-def test_when_the_launcher_is_killed_its_processes_save_and_leave(data, cache, tmp_path):
+def test_when_the_launcher_is_killed_its_processes_save_and_leave(ticking, data, cache, tmp_path):
     out = tmp_path / "run"
-    command = [*TORCHRUN, "-m", "stylegan.train", *TINY, "--data", data, "--out", out]
-    command += ["--cache", cache, "--kimg", "1000", "--snapshot-kimg", "500", "--warmup", "0"]
+    command = [*TORCHRUN, "-m", "stylegan.train", "--config", ticking, "--data", data]
+    command += ["--device", "cpu", "--out", out, "--cache", cache]
+    command += ["--kimg", "1000", "--snapshot-kimg", "500", "--warmup", "0"]
     process = subprocess.Popen([str(part) for part in command], env=ENV, stderr=subprocess.DEVNULL)
     while not (out / "log.jsonl").exists():
         assert process.poll() is None
@@ -185,8 +188,8 @@ def test_a_full_disk_ends_the_run_with_its_old_checkpoint(finished, cache, tmp_p
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
         "from stylegan.train import main; main()"
     )
-    args = ["--resume", "--out", out, "--cache", cache, "--kimg", "1.5", "--device", "cpu"]
-    command = [sys.executable, "-c", program, *args, "--no-tensorboard", "--snapshot-kimg", "0.5"]
+    args = ["--resume", "--out", out, "--cache", cache, "--kimg", "0.8", "--device", "cpu"]
+    command = [sys.executable, "-c", program, *args, "--no-tensorboard", "--snapshot-kimg", "0.1"]
     done = subprocess.run([str(part) for part in command], env=ENV, capture_output=True, text=True)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
