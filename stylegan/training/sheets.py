@@ -50,14 +50,14 @@ def write_sheets(status: RunStatus, path: Path, command: str) -> None:
     if path.suffix.lower() == ".png":
         chosen = [sheets[k] for k in evenly(len(sheets), ROWS)]
         rows = [_read(sheet, size)[:size] for _, sheet in chosen]
-        texts = [f"kimg {kimg:g}" for kimg, _ in chosen]
+        texts = [f"kimg {kimg:.1f}" for kimg, _ in chosen]
         save_png(path, framed(np.concatenate(rows), [], texts, scale), command)
         return
     check_video(path, FPS)
 
     def frames() -> Iterator[Pixels]:
         for kimg, sheet in sheets:
-            yield captioned(_read(sheet, size), f"kimg {kimg:g}", scale)
+            yield captioned(_read(sheet, size), f"kimg {kimg:.1f}", scale)
 
     write_video(path, frames(), fps=FPS, loop=True, command=command)
 
