@@ -87,10 +87,13 @@ def _noise(kind: str) -> str:
     return kind
 
 
-def load(path: str | Path, *, device: str = "auto", label: int | None = None) -> TrainedGenerator:
+def load(
+    path: str | Path, *, device: str = "auto", label: int | str | None = None
+) -> TrainedGenerator:
     """Load a generator: ``"demo"``, a run's folder, or any file of networks that commands read.
 
-    `label`: the one class that a conditional network draws; by default those of its training.
+    `label`: the one class that a conditional network draws, its number or name; by default those
+    of its training.
     """
     painter = open_painter(GeneratorSource(ckpt=Path(path), device=device, number=label))
     file = located(Path(path))

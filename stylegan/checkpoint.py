@@ -22,6 +22,7 @@ from stylegan.snapshot import (
     Snapshot,
     check_progress,
     check_tensors,
+    label_names_from,
     on_meta,
     provenance_from_dict,
 )
@@ -104,6 +105,7 @@ def save_checkpoint(path: Path, snapshot: Snapshot) -> None:
         "nimg": snapshot.nimg,
         "lod": snapshot.lod,
         "labels": snapshot.labels,
+        "label_names": list(snapshot.label_names),
         "networks": snapshot.networks,
         "optimizers": resume.optimizers,
         "snapshot_nimg": resume.snapshot_nimg,
@@ -184,6 +186,7 @@ def _parse(tree: Mapping[str, Any]) -> Snapshot:
         networks=tree["networks"],
         format=FORMAT,
         labels=labels,
+        label_names=label_names_from(tree.get("label_names", []), config),  # older ones lack it
         resume=resume,
     )
 

@@ -1,7 +1,8 @@
 """`stylegan-data`: makes, prepares and describes sets of images."""
 
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -279,12 +280,15 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _echo_labels(source: "Source") -> None:
+    from stylegan_eval.images.labels import empty_classes, shortened
+
     labels: Any = source.labels
     if labels is None:
         _echo("labels", "none")
         return
     if labels.ndim == 1:
-        rows = [(f"class {k}", (labels == k).mean()) for k in sorted(set(labels.tolist()))]
+        counts = sorted(Counter(labels.tolist()).items())
+        rows = [(_class_name(k, source.classes), count / len(labels)) for k, count in counts]
         _echo("labels", f"{len(rows)} classes, with their shares")
     else:
         names = source.attributes or [f"label {k}" for k in range(labels.shape[1])]
@@ -294,6 +298,12 @@ def _echo_labels(source: "Source") -> None:
         say(f"  {name:<16} {share:.3f}")
     if len(rows) > _MAX_ROWS:
         say(f"  and {len(rows) - _MAX_ROWS} more")
+    if empty := empty_classes(labels, source.classes):
+        say(f"  without images: {shortened(empty)}")
+
+
+def _class_name(number: int, classes: Sequence[str]) -> str:
+    return f"class {number}" + (f" {classes[number]}" if classes else "")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from stylegan.snapshot import (
     Snapshot,
     check_progress,
     check_tensors,
+    label_names_from,
     provenance_from_dict,
 )
 from stylegan_eval.engine.files import atomic_write
@@ -56,6 +57,8 @@ def save_network(path: Path, snapshot: Snapshot) -> None:
         "lod": snapshot.lod,
         "facts": asdict(snapshot.facts),
     }
+    if snapshot.label_names:
+        record["label_names"] = snapshot.label_names
     data = save(tensors, metadata={ENTRY: json.dumps(record, sort_keys=True, allow_nan=False)})
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
@@ -138,6 +141,7 @@ def _record(path: Path, metadata: Mapping[str, str]) -> Snapshot:
             lod=float(lod),
             networks={},
             format=FORMAT,
+            label_names=label_names_from(tree.get("label_names", []), config),
             facts=_facts(tree["facts"]),
         )
 

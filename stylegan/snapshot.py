@@ -15,6 +15,7 @@ from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan_eval.engine.layout import best_format
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.labels import checked_names
 
 PARTS = ("G_ema", "G", "D")
 
@@ -66,6 +67,19 @@ def provenance_from_dict(tree: Mapping[str, Any]) -> Provenance:
     return Provenance(**{**tree, "execution": tuple(changes)})
 
 
+def label_names_from(names: Any, config: Config) -> tuple[str, ...]:
+    """Read the names of labels from an untrusted file, which may have none."""
+    try:
+        found = checked_names(names)
+    except ValueError as error:
+        raise UserError(f"names of its labels: {error}") from error
+    if found and len(found) != config.network.label_size:
+        raise UserError(
+            f"it names {len(found)} labels, its networks have {config.network.label_size}"
+        )
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """A measured number."""
@@ -110,6 +124,8 @@ class Snapshot:
     networks: Mapping[str, Mapping[str, Tensor]]  # State dictionaries, of some of `PARTS`
     format: str = ""  # Format of the file that was read
     labels: Tensor | None = None  # [K, label_size], labels to draw from; of a conditional network
+    label_names: tuple[str, ...] = ()
+    """Names of the numbers in a label, which are classes or attributes; none where not known."""
     facts: Facts = NO_FACTS
     left_out: Mapping[str, str] = field(default_factory=dict)  # Why a part is missing, by part
     resume: ResumeState | None = None

@@ -42,11 +42,15 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def write_archive(
-    out: Path, images: Iterable[tuple[np.ndarray, Label]], *, attributes: Sequence[str] = ()
+    out: Path,
+    images: Iterable[tuple[np.ndarray, Label]],
+    *,
+    attributes: Sequence[str] = (),
+    classes: Sequence[str] = (),
 ) -> None:
     """Write RGB images, uint8 [3, H, W] or [H, W, 3], as an archive; see `write_encoded`."""
     encoded = ((encode_png(image), label) for image, label in images)
-    write_encoded(out, encoded, attributes=attributes)
+    write_encoded(out, encoded, attributes=attributes, classes=classes)
 
 
 def write_encoded(
@@ -55,20 +59,22 @@ def write_encoded(
     *,
     attributes: Sequence[str] = (),
     channels: int = 3,
+    classes: Sequence[str] = (),
 ) -> None:
     """Write PNG files as ``00000/img00000000.png``, ... and their labels as ``dataset.json``.
 
     The zip is uncompressed and its bytes depend on nothing but the arguments. `out` appears
     whole or not at all; an existing zip is replaced, an existing folder is not.
-    It is a zip if it ends in ``.zip``, else a folder. `attributes` name the numbers in each label;
-    labels of several kinds are a ValueError. `channels` are those of all images.
+    It is a zip if it ends in ``.zip``, else a folder. `attributes` name the numbers in each label,
+    or `classes` the classes; labels of several kinds are a ValueError. `channels` are those of all
+    images.
     """
     if out.suffix.lower() == ".zip":
         with atomic_write(out) as temporary:
-            write_zip(temporary, images, attributes, channels)
+            write_zip(temporary, images, attributes, channels, classes)
     else:
         with atomic_folder(out) as temporary:
-            _fill(functools.partial(add_file, temporary), images, attributes, channels)
+            _fill(functools.partial(add_file, temporary), images, attributes, channels, classes)
 
 
 def write_zip(
@@ -76,11 +82,12 @@ def write_zip(
     images: Iterable[tuple[bytes, Label]],
     attributes: Sequence[str] = (),
     channels: int = 3,
+    classes: Sequence[str] = (),
 ) -> None:
     """Write the zip of `write_encoded` as the file `path` itself, whatever its name."""
     with zipfile.ZipFile(path, "w") as file:
         add = functools.partial(_add_entry, file)
-        _fill(add, images, attributes, channels)
+        _fill(add, images, attributes, channels, classes)
 
 
 def _add_entry(file: zipfile.ZipFile, name: str, data: bytes) -> None:
@@ -92,12 +99,13 @@ def _fill(
     images: Iterable[tuple[bytes, Label]],
     attributes: Sequence[str],
     channels: int,
+    classes: Sequence[str],
 ) -> None:
     labels: list[Label] = []
     for index, (png, label) in enumerate(images):
         add(image_name(index), png)
         labels.append(label)
-    add(DATASET_JSON, dataset_json(labels, attributes, channels))
+    add(DATASET_JSON, dataset_json(labels, attributes, channels, classes))
 
 
 def zip_entry(name: str) -> zipfile.ZipInfo:
@@ -115,7 +123,12 @@ def add_file(folder: Path, name: str, data: bytes) -> None:
     file.write_bytes(data)
 
 
-def dataset_json(labels: Sequence[Label], attributes: Sequence[str], channels: int = 3) -> bytes:
+def dataset_json(
+    labels: Sequence[Label],
+    attributes: Sequence[str],
+    channels: int = 3,
+    classes: Sequence[str] = (),
+) -> bytes:
     """``dataset.json`` for images in the order of their labels, which are of one kind."""
     plain = [None if label is None else np.asarray(label).tolist() for label in labels]
     kinds = {type(label) for label in plain}
@@ -126,4 +139,6 @@ def dataset_json(labels: Sequence[Label], attributes: Sequence[str], channels: i
     content: dict[str, object] = {"labels": given, "attributes": list(attributes)}
     if channels != 3:  # others' tools look at the PNG files
         content["channels"] = channels
+    if classes and kinds == {int}:
+        content["class_names"] = list(classes)
     return json.dumps(content).encode()

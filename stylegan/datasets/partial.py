@@ -36,6 +36,7 @@ def write_resumable(
     *,
     attributes: Sequence[str],
     channels: int = 3,
+    classes: Sequence[str] = (),
     made_of: Mapping[str, object],
 ) -> int:
     """Write an archive as `write_encoded` does, from where a killed process left off.
@@ -65,7 +66,7 @@ def write_resumable(
             with (_zip_sink if zipped else _folder_sink)(partial, len(labels)) as (done, add):
                 for index, png in enumerate(images(done), start=done):
                     add(image_name(index), png)
-                add(DATASET_JSON, dataset_json(labels, attributes, channels))
+                add(DATASET_JSON, dataset_json(labels, attributes, channels, classes))
             if not zipped:
                 check_free(out)
             partial.replace(out)

@@ -22,6 +22,7 @@ from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import CHANNELS
 from stylegan_eval.images.files import ImageFiles, prepare_command
+from stylegan_eval.images.labels import empty_classes, shortened
 from stylegan_eval.images.parallel import map_ordered
 from stylegan_eval.images.source import Source, read_as
 
@@ -43,6 +44,7 @@ class Prepared:
     resumed: int  # Images that an earlier, killed process had made
     numbers: int  # In a label that is no class
     classes: tuple[str, ...]  # Names of the classes, or none
+    empty: tuple[str, ...]  # Classes without images
     channels: str  # Which channels the images have, and why; "" for RGB of RGB
 
     def lines(self, out: Path) -> list[str]:
@@ -62,6 +64,8 @@ class Prepared:
         if self.numbers > 1:
             lines.append(f"  {self.numbers} numbers in each label")
         lines += [f"  class {number}: {name}" for number, name in enumerate(self.classes)]
+        if self.empty:
+            lines.append(f"  without images: {shortened(self.empty)}")
         return lines
 
 
@@ -94,12 +98,16 @@ def prepare(
             total = len(plan.kept)
             return iter(follow(made, "prepare", total, initial=start, shown=progress))
 
+        labelled = label_list(source, plan.kept)
+        remaining = None if source.labels is None else source.labels[list(plan.kept)]
+        empty = empty_classes(remaining, source.classes)
         resumed = write_resumable(
             out,
             images,
-            label_list(source, plan.kept),
+            labelled,
             attributes=source.attributes,
             channels=channels,
+            classes=source.classes,
             made_of=_made_of(source, plan, choices.resample) | {"channels": channels},
         )
     return Prepared(
@@ -112,6 +120,7 @@ def prepare(
         resumed=resumed,
         numbers=0 if source.labels is None or source.labels.ndim == 1 else source.labels.shape[1],
         classes=tuple(source.classes),
+        empty=tuple(empty),
         channels=reason,
     )
 
@@ -180,6 +189,7 @@ def export_ada(
             zip(images, labels, strict=True),
             attributes=source.attributes,
             channels=source.channels,
+            classes=source.classes,
         )
         return len(source)
 

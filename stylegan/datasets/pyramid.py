@@ -55,6 +55,7 @@ class Pyramid:
     folder: Path
     labels: np.ndarray | None  # int64 [N] classes, or float32 [N, A]
     attributes: tuple[str, ...]  # names of the A columns of `labels`, or none
+    classes: tuple[str, ...]  # names of the classes, or none
     digest: str  # `content_digest` of the images it was made from
     earlier_digest: str  # what versions that looked at times instead of content said
     _levels: tuple[np.ndarray, ...]
@@ -62,6 +63,12 @@ class Pyramid:
 
     def __len__(self) -> int:
         return len(self._levels[0])
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the numbers in a label: of classes or attributes, where they have their own."""
+        names = self.classes or self.attributes
+        return names if all(names) and len(set(names)) == len(names) else ()
 
     def __getstate__(self) -> dict[str, Any]:
         """State for another process: paths of the levels, not their content."""
@@ -133,6 +140,7 @@ def open_pyramid(path: Path, *, cache: Path | None = None, progress: bool = True
             folder=folder,
             labels=files.labels,
             attributes=files.attributes,
+            classes=files.classes,
             digest=digest,
             earlier_digest=files.digest,
             _levels=levels,

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylegan.datasets.pyramid import Pyramid
+from stylegan_eval.images.labels import label_size
 
 # Last word of Philox's counter: keeps the streams of one seed apart.
 _ORDER_STREAM, _MIRROR_STREAM, _LABEL_STREAM = 1, 2, 3
@@ -127,7 +128,7 @@ class Reals:
         self._seed = seed
         self._mirror = mirror
         self._offset = offset
-        self.label_size = label_size(pyramid.labels) if labelled else 0
+        self.label_size = label_size(pyramid.labels, pyramid.classes) if labelled else 0
 
     def __len__(self) -> int:
         return len(self._pyramid)
@@ -159,10 +160,3 @@ def as_rows(labels: np.ndarray, size: int) -> np.ndarray:
     if labels.ndim == 1:
         labels = labels[:, None] == np.arange(size)
     return labels.astype(np.float32)
-
-
-def label_size(labels: np.ndarray | None) -> int:
-    """Numbers in a label: classes, attributes, or 0."""
-    if labels is None:
-        return 0
-    return int(labels.max()) + 1 if labels.ndim == 1 else int(labels.shape[1])

@@ -1,7 +1,7 @@
 """The controls of the page, and the recipe they set."""
 
 import shlex
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -9,7 +9,7 @@ from nicegui import ui
 
 from stylegan.explore.widgets import Changed, Choice, Seed, Slider, unbroken
 from stylegan.sample.painter import OpenedGenerator
-from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Move, Recipe, layer_word
+from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Move, Recipe, class_word, layer_word
 
 PSI = (-1.0, 1.5)
 FARTHEST = 4.0  # standard deviations that a slider moves; a command takes more
@@ -82,10 +82,12 @@ class LatentControls:
 
     def __init__(self, subject: OpenedGenerator, changed: Changed) -> None:
         self._select: ui.select | None = None
+        self._names: Sequence[str] = ()
         with section("Latent"):
             self._seed = Seed("Seed", changed)
             if subject.classes:
-                options = {k: str(k) for k in range(subject.classes)}
+                names = self._names = subject.painter.label_names
+                options = {k: str(class_word(k, names)) for k in range(subject.classes)}
                 if subject.painter.label_rows is not None:  # without labels none can be drawn
                     options = {_ANY_CLASS: "as in the training data"} | options
                 self._first = next(iter(options))
@@ -96,13 +98,16 @@ class LatentControls:
     def get(self) -> dict[str, Any]:
         """Seed, and class; None draws it from the latent."""
         number = _ANY_CLASS if self._select is None else int(self._select.value)
-        return {"seed": self._seed.get(), "number": None if number == _ANY_CLASS else number}
+        word = None if number == _ANY_CLASS else class_word(number, self._names)
+        return {"seed": self._seed.get(), "number": word}
 
     def set(self, recipe: Recipe) -> None:
         """Show seed and class."""
         self._seed.set(recipe.seed)
         if self._select is not None:
-            self._select.set_value(self._first if recipe.number is None else recipe.number)
+            word = recipe.number
+            number = list(self._names).index(word) if isinstance(word, str) else word
+            self._select.set_value(self._first if number is None else number)
 
 
 class TruncationControls:

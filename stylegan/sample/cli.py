@@ -77,6 +77,7 @@ def export_command(
 @options.source
 @click.option("--seeds", type=SeedRange(), default="0-15", help="One image per seed.")
 @click.option("--columns", type=click.IntRange(min=1), help="Images in a row.  [default: square]")
+@options.classes
 @options.psi
 @options.cutoff
 @options.noise
@@ -87,6 +88,7 @@ def grid_command(
     source: GeneratorSource,
     seeds: list[int],
     columns: int | None,
+    classes: tuple[int | str, ...] | None,
     psi: float,
     cutoff: int,
     noise: str,
@@ -96,7 +98,11 @@ def grid_command(
 ) -> None:
     """Write a sheet of images to the PNG file OUT.
 
-    The latent of seed s is that of image s of `stylegan-eval --seed 0`.
+    The latent of seed s is that of image s of `stylegan-eval --seed 0`. With --classes there is a
+    row for each class, all of the same latents.
+
+    \b
+    stylegan-sample grid --ckpt runs/pets --classes cat,dog --seeds 0-7 pets.png
     """
     import math
 
@@ -104,16 +110,26 @@ def grid_command(
 
     from stylegan.png import image_grid, save_png
     from stylegan.sample.canvas import captioned, enlarged
-    from stylegan.sample.painter import open_painter
+    from stylegan.sample.painter import class_numbers, open_painter
+    from stylegan.sample.recipe import class_word
     from stylegan_eval.engine.sampling import latents
 
+    options.check_classes(classes, source)
+    if classes and columns:
+        raise click.UsageError("--classes makes a column of each of --seeds: leave --columns out")
     painter = open_painter(source)
-    z = latents(0, seeds, painter.network.z_dim).numpy()
-    ws = painter.truncated(painter.ws(z), psi, cutoff)
+    z, rows, texts = latents(0, seeds, painter.network.z_dim).numpy(), None, list(map(str, seeds))
+    if classes:
+        numbers = class_numbers(classes, painter, source.ckpt)
+        rows = painter.one_hot(np.repeat(numbers, len(seeds)).tolist())
+        z, columns = np.tile(z, (len(numbers), 1)), len(seeds)
+        words = [class_word(number, painter.label_names) for number in numbers]
+        texts = [f"{word} {seed}" for word in words for seed in seeds]
+    ws = painter.truncated(painter.ws(z, rows), psi, cutoff)
     drawn = painter.images(ws, painter.noise(noise))
     cells = [
-        captioned(image, str(seed), scale) if labels else enlarged(image, scale)
-        for seed, image in zip(seeds, drawn, strict=True)
+        captioned(image, text, scale) if labels else enlarged(image, scale)
+        for text, image in zip(texts, drawn, strict=True)
     ]
     columns = columns or math.ceil(math.sqrt(len(seeds)))
     sheet = image_grid(np.stack(cells).transpose(0, 3, 1, 2), columns)
@@ -324,6 +340,7 @@ def info_command(ckpt: Path) -> None:
 def lines(path: Path, snapshot: "Snapshot") -> Iterator[tuple[str, str]]:
     """Label and text of each line: what a snapshot says of its file."""
     from stylegan_eval.engine.files import sha256_of
+    from stylegan_eval.images.labels import shortened
 
     config, provenance = snapshot.config, snapshot.provenance
     yield "file", str(path)
@@ -333,6 +350,8 @@ def lines(path: Path, snapshot: "Snapshot") -> Iterator[tuple[str, str]]:
     yield "trained", f"{snapshot.trained}, lod {snapshot.lod:.2f}"
     for name, state in sorted(snapshot.networks.items()):
         yield name, f"{sum(value.numel() for value in state.values()):,} numbers"
+    if size := config.network.label_size:
+        yield "classes", f"{size}, {shortened(snapshot.label_names, 40) or 'without names'}"
     yield "seed", str(provenance.seed)
     yield "data", provenance.data or "unknown"
     yield "computed", ", ".join(f"{how} from image {nimg}" for nimg, how in provenance.execution)

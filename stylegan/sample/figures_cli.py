@@ -109,16 +109,18 @@ def check_extension(ctx: click.Context, param: click.Parameter, value: Path) -> 
     return value
 
 
-def check_strands(
-    ctx: click.Context, param: click.Parameter, strands: Sequence[list[int]]
-) -> Sequence[list[int]]:
-    """Check that all strands have as many seeds, two or more: the callback of an option."""
+def key_frames(strands: Sequence[list[int]], classes: int) -> Sequence[list[int]]:
+    """Seeds of each strand's key frames, as many in all: two or more, or one for each class."""
     counts = {len(seeds) for seeds in strands}
-    if len(counts) > 1 or min(counts) < 2:
+    if classes and counts <= {1, classes}:
+        return [seeds * (classes // len(seeds)) for seeds in strands or ([0],)]
+    if classes or len(counts) > 1 or (strands and min(counts) < 2):
         numbers = ", ".join(str(len(seeds)) for seeds in strands)
-        message = f"{numbers} seeds: expected two or more, and as many each time"
-        raise click.BadParameter(message, ctx, param)
-    return strands
+        expected = "two or more, and as many each time"
+        if classes:
+            expected = f"one, or one for each of {classes} classes"
+        raise click.BadParameter(f"{numbers} seeds: expected {expected}", param_hint="--seeds")
+    return strands or (list(range(6)),)
 
 
 @click.command("interpolate", cls=ErrorLineCommand)
@@ -128,40 +130,51 @@ def check_strands(
     "strands",
     type=SeedRange(),
     multiple=True,
-    default=("0-5",),
-    callback=check_strands,
-    help="Key frames, two or more. Given several times, films run side by side.",
+    help="Key frames, two or more; with --classes one or as many. Given several times, films run"
+    " side by side.  [default: 0-5; 0 with --classes]",
 )
 @options.ws("Instead of --seeds: key frames from FILE")
+@options.classes
 @click.argument("out", type=click.Path(path_type=Path), callback=check_extension)
 def interpolate_command(
     source: GeneratorSource,
     strands: Sequence[list[int]],
     saved: tuple[Path, ...],
+    classes: tuple[int | str, ...] | None,
     out: Path,
     **values: Any,
 ) -> None:
     """Write a film from seed to seed, or from w to w, to OUT: .mp4, .gif, .apng or .png (animated).
 
-    MP4 needs the extra `video`.
+    MP4 needs the extra `video`. With --classes the film goes from class to class.
+
+    \b
+    stylegan-sample interpolate --ckpt runs/pets --classes cat,dog,fox --loop pets.gif
     """
     from stylegan.sample.film import check_video, film, frame_count, write_video
-    from stylegan.sample.painter import open_painter
+    from stylegan.sample.painter import class_numbers, open_painter
     from stylegan_eval.engine.progress import follow
     from stylegan_eval.errors import UserError
 
     settings = Film(**values)
     if saved:
-        options.refuse_beside_ws("strands", "number", "seeding")
+        options.refuse_beside_ws("strands", "number", "seeding", "classes")
         if settings.space == "z":
             raise click.UsageError("--ws goes through W: leave out --space z")
+    options.check_classes(classes, source)
+    strands = strands if classes else key_frames(strands, 0)
     check_video(out, settings.fps)
-    painter = open_painter(source)
+    painter, numbers = open_painter(source), None
+    if classes:
+        numbers = class_numbers(classes, painter, source.ckpt)
+        if len(numbers) < 2:
+            raise click.BadParameter("expected two classes or more", param_hint="--classes")
+        strands = key_frames(strands, len(numbers))
     keys = [painter.read_ws(saved)] if saved else strands
     if len(keys[0]) < 2:
         raise UserError(f"{saved[0]} holds one w: name two or more key frames, --ws FILE for each")
     total = frame_count(len(keys[0]), settings.frames, loop=settings.loop)
-    seen = follow(film(painter, keys, settings), "film", total, unit="frame")
+    seen = follow(film(painter, keys, settings, numbers), "film", total, unit="frame")
     command = options.command_line()
     write_video(out, seen, fps=settings.fps, loop=settings.loop, command=command)
     click.echo(out)

@@ -91,9 +91,18 @@ class LinePath:
 
 
 class LatentPath:
-    """Path through latents z [K, z_dim]: great circles of Z, labels blended; or lines of W."""
+    """Path through latents z [K, z_dim]: great circles of Z, labels blended; or lines of W.
 
-    def __init__(self, painter: Painter, z: NDArray[np.float32], space: str) -> None:
+    `numbers`: the class of each, if not drawn as in the training data.
+    """
+
+    def __init__(
+        self,
+        painter: Painter,
+        z: NDArray[np.float32],
+        space: str,
+        numbers: Sequence[int] | None = None,
+    ) -> None:
         if space == "w" and not painter.maps:
             raise UserError(
                 "--space w needs a mapping network, and this network has none: use --space z"
@@ -101,8 +110,8 @@ class LatentPath:
         self.painter = painter
         self.space = space
         self.z = torch.from_numpy(z).to(painter.device)
-        self.labels = painter.labels(self.z)
-        self.ws = painter.ws(z)
+        self.labels = painter.labels(self.z) if numbers is None else painter.one_hot(numbers)
+        self.ws = painter.ws(z, self.labels)
 
     def at(self, places: list[Position]) -> Tensor:
         """Ws [N, num_ws, w_dim] at these positions."""
@@ -115,17 +124,27 @@ class LatentPath:
         return self.painter.mapped(arc(self.z[start], self.z[end], t), labels)
 
 
-def path_of(painter: Painter, strand: Strand, settings: Film) -> LatentPath | LinePath:
+def path_of(
+    painter: Painter, strand: Strand, settings: Film, numbers: Sequence[int] | None = None
+) -> LatentPath | LinePath:
     """Path through the key frames of one strand."""
     if isinstance(strand, Tensor):
         return LinePath(strand)
     z = latents_of(strand, painter.network.z_dim, settings.seeding)
-    return LatentPath(painter, z, settings.space)
+    return LatentPath(painter, z, settings.space, numbers)
 
 
-def film(painter: Painter, strands: Sequence[Strand], settings: Film) -> Iterator[Pixels]:
-    """Frames, uint8 [scale R, strands scale R, C], of the key frames of each strand."""
-    paths = [path_of(painter, strand, settings) for strand in strands]
+def film(
+    painter: Painter,
+    strands: Sequence[Strand],
+    settings: Film,
+    numbers: Sequence[int] | None = None,
+) -> Iterator[Pixels]:
+    """Frames, uint8 [scale R, strands scale R, C], of the key frames of each strand.
+
+    `numbers`: the class of each key frame, if not drawn as in the training data.
+    """
+    paths = [path_of(painter, strand, settings, numbers) for strand in strands]
     places = positions(len(strands[0]), settings.frames, loop=settings.loop)
     noise = painter.noise(settings.noise, settings.noise_seed)
     for first in range(0, len(places), painter.batch):

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 import click
 
 from stylegan.sample.layers import parse_layers
-from stylegan.sample.recipe import CLASS_HELP, NOISE, GeneratorSource, Recipe
+from stylegan.sample.recipe import CLASS, CLASS_HELP, NOISE, GeneratorSource, Recipe
 from stylegan_eval.engine.command import NetworkPath, typed_arguments
 from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, Parsed, options_of
 from stylegan_eval.errors import UserError
@@ -39,8 +39,8 @@ cutoff = click.option(
 class_ = click.option(
     "--class",
     "number",
-    type=click.IntRange(min=0),
-    metavar="K",
+    type=CLASS,
+    metavar="K|NAME",
     help=CLASS_HELP,
 )
 noise = click.option("--noise", type=click.Choice(NOISE), default="fixed", help="Noise inputs.")
@@ -86,7 +86,7 @@ def source(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(
         *,
         ckpt: Path,
-        number: int | None,
+        number: int | str | None,
         lod: float | None,
         batch: int,
         device: str,
@@ -142,6 +142,20 @@ class CommaList(click.ParamType[tuple[Any, ...]]):
         if self.count not in (None, len(words)):
             self.fail(f"{value!r} has {len(words)} values: expected {self.count}", param, ctx)
         return tuple(self.item.convert(word.strip(), param, ctx) for word in words)
+
+
+classes = click.option(
+    "--classes",
+    type=CommaList(CLASS),
+    metavar="NAME,NAME,...|all",
+    help="Classes of a conditional network, by name or number.",
+)
+
+
+def check_classes(classes: Sequence[int | str] | None, source: GeneratorSource) -> None:
+    """Refuse both one class and several."""
+    if classes and source.number is not None:
+        raise click.UsageError("--class is one class and --classes are several: leave one out")
 
 
 def with_commas(values: tuple[object, ...]) -> str:

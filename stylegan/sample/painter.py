@@ -5,6 +5,7 @@ Shapes: N images, L rows of ws, D length of w, C channels, H W pixels.
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.sampling import latents, noise_maps, to_uint8
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.labels import shortened
 from stylegan_eval.results.directions_file import Directions, read_directions
 
 # Noise maps of the images with these numbers, [n or 1, 1, H, W] each; none at all is no noise.
@@ -39,8 +41,9 @@ def _no_progress(_count: int) -> None:
 class Painter:
     """Draws images of one generator at one level of detail; 0 is full size.
 
-    Each latent gets one of `label_rows` [K, label_size], which a conditional network needs. `drawn`
-    is called after each batch with its number of images.
+    Each latent gets one of `label_rows` [K, label_size], which a conditional network needs; the
+    numbers in a label may have `label_names`. `drawn` is called after each batch with its number of
+    images.
     """
 
     def __init__(
@@ -49,12 +52,14 @@ class Painter:
         *,
         lod: float = 0.0,
         label_rows: Tensor | None = None,
+        label_names: Sequence[str] = (),
         batch: int = 16,
         drawn: Drawn = _no_progress,
     ) -> None:
         self.network = network
         self.lod = lod
         self.label_rows = label_rows
+        self.label_names = label_names
         self.batch = batch
         self.drawn = drawn
 
@@ -78,12 +83,20 @@ class Painter:
         """Label of each latent [N, z_dim]: [N, label_size], or None of an unconditional network."""
         return None if self.label_rows is None else labels_of(z, self.label_rows)
 
-    def ws(self, z: NDArray[np.float32]) -> Tensor:
-        """Map latents [N, z_dim] to ws [N, num_ws, w_dim]."""
+    def one_hot(self, numbers: Sequence[int]) -> Tensor:
+        """Labels [N, label_size] of classes."""
+        return torch.eye(self.network.config.label_size, device=self.device)[list(numbers)]
+
+    def ws(self, z: NDArray[np.float32], labels: Tensor | None = None) -> Tensor:
+        """Map latents [N, z_dim] to ws [N, num_ws, w_dim], with their own labels if none are given.
+
+        `labels`: [N, label_size].
+        """
         parts = []
         for start in range(0, len(z), self.batch):
             part = torch.from_numpy(z[start : start + self.batch]).to(self.device)
-            parts.append(self.mapped(part, self.labels(part)))
+            own = self.labels(part) if labels is None else labels[start : start + self.batch]
+            parts.append(self.mapped(part, own))
         return torch.cat(parts)
 
     def read_ws(self, files: Sequence[Path]) -> Tensor:
@@ -156,20 +169,43 @@ def open_painter(source: GeneratorSource, drawn: Drawn = _no_progress) -> Painte
     runtime = Runtime.choose(source.device)
     _, snapshot = open_networks(source.ckpt)
     network = load_generator(snapshot, runtime.device)
-    size, number = network.config.label_size, source.number
-    _check_class(source.ckpt, size, number)
-    rows = None
-    if size:
-        rows = load_labels(snapshot) if number is None else torch.eye(size)[number : number + 1]
     lod = snapshot.lod if source.lod is None else source.lod
-    return Painter(network, lod=lod, label_rows=rows, batch=source.batch, drawn=drawn)
+    names = snapshot.label_names
+    painter = Painter(network, lod=lod, label_names=names, batch=source.batch, drawn=drawn)
+    if source.number is not None:
+        painter.label_rows = painter.one_hot([class_number(source.number, painter, source.ckpt)])
+    elif network.config.label_size:
+        painter.label_rows = load_labels(snapshot)
+    return painter
 
 
-def _check_class(ckpt: Path, classes: int, number: int | None) -> None:
-    if number is not None and classes == 0:
-        raise UserError(f"{ckpt} is unconditional: leave --class out")
-    if number is not None and number >= classes:
-        raise UserError(f"{ckpt} knows classes 0 to {classes - 1}, not {number}")
+def class_number(wanted: int | str, painter: Painter, ckpt: Path) -> int:
+    """Number of a class that is given by its number or name."""
+    size, names = painter.network.config.label_size, list(painter.label_names)
+    if size == 0:
+        raise UserError(f"{ckpt} is unconditional: leave --class and --classes out")
+    if wanted in names:
+        return names.index(str(wanted))
+    if isinstance(wanted, int):
+        if wanted < size:
+            return wanted
+        raise UserError(f"{ckpt} knows classes 0 to {size - 1}, not {wanted}")
+    if not names:
+        raise UserError(
+            f"{ckpt} has no names of its classes: give a number from 0 to {size - 1}, not"
+            f" {wanted!r:.60}"
+        )
+    folded = {name.casefold(): name for name in names}
+    close = [folded[key] for key in get_close_matches(wanted.casefold(), folded)]
+    known = f"do you mean {' or '.join(close)}?" if close else f"it has {shortened(names, 40)}"
+    raise UserError(f"{ckpt} has no class {wanted!r:.60}: {known}")
+
+
+def class_numbers(wanted: Sequence[int | str], painter: Painter, ckpt: Path) -> list[int]:
+    """Numbers of classes that are given by number or name, or together as "all"."""
+    if list(wanted) == ["all"] and "all" not in painter.label_names:
+        return list(range(painter.network.config.label_size)) or [class_number(0, painter, ckpt)]
+    return [class_number(each, painter, ckpt) for each in wanted]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +258,9 @@ def open_generator(ckpt: Path, device: torch.device, directions: Path | None) ->
         ckpt=ckpt,
         file=path,
         description=snapshot.description,
-        painter=Painter(network, lod=snapshot.lod, label_rows=rows),
+        painter=Painter(
+            network, lod=snapshot.lod, label_rows=rows, label_names=snapshot.label_names
+        ),
         directions=None if directions is None else _directions_of(network, path, directions),
     )
 
@@ -270,7 +308,8 @@ def check_fits(recipe: Recipe, subject: OpenedGenerator, *, saved: bool = False)
         if move.name not in subject.attributes:
             known = ", ".join(subject.attributes)
             raise UserError(f"--move {move.name}: the directions are those of {known}")
-    _check_class(subject.ckpt, subject.classes, recipe.number)
+    if recipe.number is not None:
+        class_number(recipe.number, subject.painter, subject.ckpt)
     mapped = not saved or recipe.mix is not None
     if not mapped and recipe.number is not None:
         raise UserError("--class is for latents, and --ws needs none: leave it out")
@@ -309,8 +348,8 @@ def mapped_seeds(seeds: Sequence[int], recipe: Recipe, subject: OpenedGenerator)
     z = latents(0, seeds, painter.network.z_dim).to(painter.device)
     labels = painter.labels(z)
     if recipe.number is not None:
-        row = torch.eye(subject.classes, device=z.device)[recipe.number]
-        labels = row.expand(len(z), -1)
+        number = class_number(recipe.number, painter, subject.ckpt)
+        labels = painter.one_hot([number] * len(z))
     return painter.mapped(z, labels)
 
 

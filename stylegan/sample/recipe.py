@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,15 +18,44 @@ NOISE: tuple[Noise, ...] = get_args(Noise)
 CUTOFF = 8  # the official default
 LARGEST_MOVE = 1000.0  # standard deviations of w
 CLASS_HELP = (
-    "Class (or attribute) of a conditional network.  [default: drawn as in the training data]"
+    "Class (or attribute) of a conditional network, by number or name."
+    "  [default: drawn as in the training data]"
 )
 # At most 19 digits: Python refuses to read numbers of thousands.
+_NUMBER = re.compile(r"-?[0-9]{1,19}")
 _MIX = re.compile(r"([0-9]{1,19}):([0-9]{1,4})(?:-([0-9]{1,4}))?")
 
 
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as an assertion
     if not condition:
         raise UserError(message)
+
+
+def parse_class(text: str) -> int | str:
+    """Read the number of a class, or its name where it is no number.
+
+    >>> parse_class("3"), parse_class("cat")
+    (3, 'cat')
+    """
+    if not text:
+        raise ValueError("expected the number or the name of a class")
+    if _NUMBER.fullmatch(text) is None:
+        return text
+    if int(text) < 0:
+        raise ValueError(f"{text} is no class: classes are counted from 0")
+    return int(text)
+
+
+def class_word(number: int, names: Sequence[str]) -> int | str:
+    """What --class takes for a class: its name, if it has one that is no number itself.
+
+    >>> class_word(1, ("ape", "cat")), class_word(1, ("7", "8")), class_word(1, ())
+    ('cat', 1, 1)
+    """
+    return names[number] if names and _NUMBER.fullmatch(names[number]) is None else number
+
+
+CLASS = Parsed("class", parse_class)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +139,9 @@ class Recipe:
         multiple=True,
         metavar="NAME=AMOUNT",
     )
-    number: int | None = choice(None, CLASS_HELP, names=("--class",), least=0, metavar="K")
+    number: int | str | None = choice(
+        None, CLASS_HELP, names=("--class",), type=CLASS, metavar="K|NAME"
+    )
 
     def __post_init__(self) -> None:
         check_seed("--seed", self.seed)
@@ -122,7 +154,7 @@ class Recipe:
             f"--noise-seed is for --noise random: leave it out with --noise {self.noise}",
         )
         _require(
-            self.number is None or self.number >= 0,
+            not isinstance(self.number, int) or self.number >= 0,
             f"--class must be at least 0, not {self.number}",
         )
         names = [move.name for move in self.moves]
@@ -165,7 +197,7 @@ class GeneratorSource:
     """Generator and how it is run, as the user named it."""
 
     ckpt: Path  # Whatever `stylegan.opening.located` finds networks by
-    number: int | None = None
+    number: int | str | None = None
     """The one class that a conditional network draws; None draws as in the training data."""
     lod: float | None = None  # Level of detail; None is what the checkpoint was trained to
     batch: int = 16  # Images drawn at a time

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from stylegan.configs import Config
 from stylegan.datasets.pyramid import Pyramid, open_pyramid
-from stylegan.datasets.reals import RawBatch, Slice, label_size
+from stylegan.datasets.reals import RawBatch, Slice
 from stylegan.datasets.survey import survey
 from stylegan.runtime import Runtime
 from stylegan.training.partition import Execution
@@ -31,6 +31,7 @@ from stylegan_eval.engine.signals import STOP_SIGNALS
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import open_images
+from stylegan_eval.images.labels import empty_classes, label_size
 from stylegan_eval.images.parallel import work_for_parent
 
 _FULL = "/dev/shm is full, docker run --shm-size 1g gives a container more"
@@ -45,6 +46,7 @@ class RealSet:
     count: int
     label_size: int
     channels: int
+    empty: tuple[str, ...]  # names or numbers of the classes without images
     digests: tuple[str, ...]  # any of which a checkpoint may know it by
 
     @classmethod
@@ -54,7 +56,8 @@ class RealSet:
             path=path,
             resolution=pyramid.resolution,
             count=len(pyramid),
-            label_size=label_size(pyramid.labels),
+            label_size=label_size(pyramid.labels, pyramid.classes),
+            empty=tuple(empty_classes(pyramid.labels, pyramid.classes)),
             channels=pyramid.channels,
             digests=(pyramid.digest, pyramid.earlier_digest),
         )
@@ -72,7 +75,8 @@ def look_at(path: Path, cache: Path | None = None) -> RealSet:
             path=path,
             resolution=overview.smallest_side,
             count=len(files),
-            label_size=label_size(files.labels),
+            label_size=label_size(files.labels, files.classes),
+            empty=tuple(empty_classes(files.labels, files.classes)),
             channels=files.channels,
             digests=(content_digest(files, cache), files.digest),
         )

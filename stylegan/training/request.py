@@ -123,7 +123,10 @@ class TrainOptions:
         if self.data is None:
             return None
         if (size := look(self.data).label_size) == 0:
-            raise UserError(f"{self.data} has no labels: add a dataset.json, or leave out --cond")
+            raise UserError(
+                f"{self.data} has no labels: add a dataset.json, or leave out --cond;"
+                " stylegan-data prepare --labels-from-folders makes a class of each sub-folder"
+            )
         if size > _MOST_CLASSES:
             raise UserError(
                 f"{self.data} has labels of {size:,} numbers or classes, at most {_MOST_CLASSES:,}"

@@ -31,6 +31,7 @@ from stylegan_eval.engine.precision import check_precision
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import CHANNELS
 from stylegan_eval.images.files import prepare_command
+from stylegan_eval.images.labels import shortened
 from stylegan_eval.results.run_folder import TEXT_LOG
 
 
@@ -282,6 +283,11 @@ def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
         raise UserError(
             f"{data} has labels of {given} numbers, the networks take {needed}: use the data that"
             " they were made for, or start anew"
+        )
+    if needed and reals.empty:
+        note(
+            f"{data} has no images of the classes {shortened(reals.empty)}: what the networks draw"
+            " for them means nothing"
         )
 
 

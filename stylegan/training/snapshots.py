@@ -71,6 +71,7 @@ class Snapshots:
     config: Config
     provenance: Provenance
     labels: Tensor | None
+    label_names: tuple[str, ...]
     monitor: Monitor
     measurements: Measurements
     reports: Reports | None
@@ -151,7 +152,8 @@ class Snapshots:
             )
 
     def _write(self, state: TrainState, path: Path) -> None:
-        save_checkpoint(path, state.snapshot(self.config, self.provenance, self.labels))
+        content = state.snapshot(self.config, self.provenance, self.labels, self.label_names)
+        save_checkpoint(path, content)
 
     def _save(self, state: TrainState, path: Path) -> None:
         self.monitor.check(state)

@@ -90,7 +90,11 @@ class TrainState:
         return {"G": self.G, "D": self.D, "G_ema": self.G_ema}
 
     def snapshot(
-        self, config: Config, provenance: Provenance, labels: Tensor | None = None
+        self,
+        config: Config,
+        provenance: Provenance,
+        labels: Tensor | None = None,
+        label_names: tuple[str, ...] = (),
     ) -> Snapshot:
         """Content of a checkpoint; shares the tensors.
 
@@ -103,6 +107,7 @@ class TrainState:
             lod=self.lod,
             networks={name: network.state_dict() for name, network in self.networks.items()},
             labels=labels,
+            label_names=label_names,
             resume=ResumeState(
                 optimizers={"G": self.optimizer_G.tree(), "D": self.optimizer_D.tree()},
                 snapshot_nimg=self.snapshot_nimg,

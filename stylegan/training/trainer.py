@@ -84,6 +84,7 @@ class Trainer:
                 config=self._config,
                 provenance=self._provenance,
                 labels=self._labels(sorted(self._chosen(_LABELS_KEPT))),
+                label_names=self._label_names(),
                 monitor=self._monitor(state, reports),
                 measurements=self._measurements(reports),
                 reports=reports,
@@ -253,6 +254,9 @@ class Trainer:
         if self._config.network.label_size == 0 or labels is None:
             return None
         return torch.from_numpy(as_rows(labels[chosen], self._config.network.label_size))
+
+    def _label_names(self) -> tuple[str, ...]:
+        return self._pyramid.label_names if self._config.network.label_size else ()
 
 
 def _silent(_text: str) -> None:

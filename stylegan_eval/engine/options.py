@@ -39,7 +39,7 @@ def _option(field: "dataclasses.Field[Any]", hint: Any, *, remembered: bool) -> 
     about = dict(field.metadata)
     unions = (types.UnionType, typing.Union)
     kinds = typing.get_args(hint) if typing.get_origin(hint) in unions else (hint,)
-    (kind,) = (each for each in kinds if each is not types.NoneType)
+    kind, *_ = (each for each in kinds if each is not types.NoneType)
     default, text, shown = field.default, about.pop("help"), about.pop("shown", field.default)
     names = list(about.pop("names", names_of(field.name)))
     flag, type_ = kind is bool, _type_of(kind, about)

@@ -195,9 +195,10 @@ def _listed(source: Folder | Zip) -> ImageFiles:
     if labels.values is not None:
         kind = f"stylegan2-ada's {kind}"
     return ImageFiles(
-        kind, path, names, labels.values, labels.attributes, _digest(entries), source, sizes,
+        *(kind, path, names, labels.values, labels.attributes, _digest(entries), source, sizes),
+        classes=labels.classes,
         channels=labels.channels,
-    )  # fmt: skip
+    )
 
 
 def _read(source: Folder | Zip, name: str, size: int) -> bytes:

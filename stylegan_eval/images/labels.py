@@ -18,6 +18,7 @@ _MOST_BYTES = 2**27
 _SPARE_BYTES = 2**20
 _BYTES_PER_IMAGE = 2**16
 _LARGEST_CLASS = 2**31 - 1
+_MOST_CLASSES = 2**16  # sparse numbers beyond are no classes that lack images
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -26,6 +27,7 @@ class Labels(NamedTuple):
 
     values: np.ndarray | None = None  # int64 [N] classes, or float32 [N, A]
     attributes: tuple[str, ...] = ()  # names of the A columns, or none
+    classes: tuple[str, ...] = ()  # name of each class, or none
     unused: tuple[str, ...] = ()  # what it names beside the images
     channels: int = 3  # of the images: 1 (grey), 3 or 4 (RGBA)
 
@@ -51,7 +53,8 @@ def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
     data : bytes
         JSON object with ``"labels"``: null or a list of ``[name, label]``, a label being a class
         (whole number from 0) or a list of numbers; and optionally ``"attributes"``: a list with
-        one name for each number; and ``"channels"``: 1, 3 or 4, of the images.
+        one name for each number; or ``"class_names"``: the name of class 0, of class 1, and so on;
+        and ``"channels"``: 1, 3 or 4, of the images.
     names : sequence of str
         The images, N of them.
     where : str
@@ -74,9 +77,75 @@ def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
     columns = 0 if labels is None or labels.ndim == 1 else labels.shape[1]
     if attributes and columns != len(attributes):
         raise UserError(f"{where}: {len(attributes)} attributes named, {columns} in each label")
+    classes = _class_names(content.get("class_names"), labels, where)
     used = set(keys)
     unused = tuple(name for name in by_name if name not in used)
-    return Labels(labels, tuple(attributes), unused, channels)
+    return Labels(labels, tuple(attributes), classes, unused, channels)
+
+
+def _class_names(names: Any, labels: np.ndarray | None, where: str) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    try:
+        classes = checked_names(names)
+    except ValueError as error:
+        raise UserError(f'{where}: "class_names": {error}') from error
+    if classes and (labels is None or labels.ndim != 1):
+        raise UserError(f'{where}: "class_names" are given, and labels are no classes: remove them')
+    if classes and labels is not None and labels.max() >= len(classes):
+        raise UserError(
+            f'{where}: "class_names" has {len(classes)} names, and there is a class'
+            f" {labels.max()}: name all classes from 0 on"
+        )
+    return classes
+
+
+def checked_names(names: Any) -> tuple[str, ...]:
+    """Names of classes from an untrusted file; ValueError where they are none."""
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) and n for n in names):
+        raise ValueError("expected a list of names")
+    name, times = Counter(names).most_common(1)[0] if names else ("", 0)
+    if times > 1:
+        raise ValueError(f"{name!r:.60} is there twice")
+    return tuple(names)
+
+
+def fitting_names(names: Sequence[str], labels: np.ndarray | None) -> tuple[str, ...]:
+    """Names of the classes of these labels as a source has them, or none where they do not fit."""
+    fits = labels is not None and labels.ndim == 1 and labels.max() < len(names)
+    return tuple(names) if fits and all(names) and len(set(names)) == len(names) else ()
+
+
+def label_size(labels: np.ndarray | None, classes: Sequence[str] = ()) -> int:
+    """Numbers in a label, of int64 [N] classes or float32 [N, A] attributes: classes, A, or 0."""
+    if labels is None:
+        return 0
+    if labels.ndim == 2:
+        return int(labels.shape[1])
+    return max(int(labels.max()) + 1, len(classes))
+
+
+def empty_classes(labels: np.ndarray | None, classes: Sequence[str] = ()) -> list[str]:
+    """Names of the classes that no image is of, or their numbers.
+
+    >>> empty_classes(np.array([0, 2, 0]), ("ape", "cat", "dog", "eel"))
+    ['cat', 'eel']
+    """
+    if labels is None or labels.ndim == 2 or label_size(labels, classes) > _MOST_CLASSES:
+        return []
+    present = set(labels.tolist())
+    numbers = range(label_size(labels, classes))
+    return [classes[k] if classes else str(k) for k in numbers if k not in present]
+
+
+def shortened(names: Sequence[str], most: int = 8) -> str:
+    """List names, the first ones of many.
+
+    >>> shortened(["ape", "cat", "dog"], 2)
+    'ape, cat and 1 more'
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def checked_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:

@@ -315,6 +315,26 @@ def test_a_mapping_that_names_a_file_twice_is_refused(tmp_path):
         open_images(source)
 
 
+@pytest.mark.parametrize(
+    ("labels", "names", "message"),
+    [
+        ([0, 1, 1], "ape", "expected a list of names"),
+        ([0, 1, 1], ["ape", 3], "expected a list of names"),
+        ([0, 1, 1], ["ape", ""], "expected a list of names"),
+        ([0, 1, 1], ["ape", "ape"], "'ape' is there twice"),
+        ([0, 1, 2], ["ape", "cat"], "has 2 names, and there is a class 2"),
+        ([[0.5], [1], [2]], ["ape", "cat"], "labels are no classes"),
+        (None, ["ape"], "labels are no classes"),
+    ],
+)
+def test_names_of_classes_that_do_not_fit_are_refused(tmp_path, labels, names, message):
+    pairs = labels and list(zip(["cat/0.png", "cat/1.png", "dog/0.png"], labels, strict=True))
+    source = labelled(tmp_path / "x", pairs)
+    (source / "dataset.json").write_bytes(dataset_json(pairs, class_names=names))
+    with pytest.raises(UserError, match=rf'"class_names".*{message}'):
+        open_images(source)
+
+
 def test_labels_without_a_file_are_told(tmp_path):
     pairs = [["cat/0.png", 0], ["cat/1.png", 0], ["dog/0.png", 1], ["dog/1.png", 1], ["x.png", 1]]
     done = run(data_command, "inspect", source := labelled(tmp_path, pairs))

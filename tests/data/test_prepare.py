@@ -5,10 +5,11 @@ from PIL import Image
 
 from stylegan.data import main
 from stylegan.datasets import Choices
-from stylegan.datasets.prepare import prepare
+from stylegan.datasets.prepare import export_ada, prepare
 from stylegan.datasets.resize import area_mean, centre_square, halve, resized
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
+from stylegan_eval.images.labels import label_size
 from tests.data.samples import (
     dataset_json,
     encoded,
@@ -131,9 +132,29 @@ def test_folders_become_classes_when_asked(tmp_path):
     assert made.classes == ("ape", "cat", "dog")
     with open_images(tmp_path / "out.zip") as files:
         assert files.labels.tolist() == [0, 1, 1, 2]
+        assert files.classes == ("ape", "cat", "dog")
+    again = prepare(tmp_path / "out.zip", tmp_path / "again", progress=False)
+    assert again.classes == ("ape", "cat", "dog")
+    export_ada(tmp_path / "again", tmp_path / "ada.zip", progress=False)
+    assert (tmp_path / "ada.zip").read_bytes() == (tmp_path / "out.zip").read_bytes()
     (source / "stray.png").write_bytes(image)
     with pytest.raises(UserError, match=r"stray.png is in no sub-folder"):
         prepare(source, tmp_path / "b.zip", labels="folders", progress=False)
+
+
+def test_classes_that_lose_their_images_keep_their_names_and_are_told(tmp_path):
+    sizes = {"ape/0.png": 8, "cat/0.png": 4, "dog/0.png": 8, "eel/0.png": 4}
+    files = {name: encoded(noise(size, size)) for name, size in sizes.items()}
+    out = tmp_path / "out.zip"
+    options = ["--labels-from-folders", "--resolution", "8", "--skip-small"]
+    source = write_folder(tmp_path / "src", files)
+    done = CliRunner().invoke(main, ["prepare", str(source), str(out), *options])
+    assert "  class 3: eel\n  without images: cat, eel\n" in done.stdout
+    shown = CliRunner().invoke(main, ["inspect", str(out)])
+    assert shown.stdout.count("without images: cat, eel\n") == 1
+    with open_images(out) as files:
+        assert (files.labels.tolist(), len(files.classes)) == ([0, 2], 4)
+        assert label_size(files.labels, files.classes) == 4
 
 
 @pytest.mark.parametrize("out", ["out.zip", "out"])

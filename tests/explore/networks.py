@@ -28,10 +28,10 @@ def write_conditional(path):
     config = golden.small_config("F")
     config = replace(config, network=replace(config.network, label_size=3))
     weights = build_generator(config, seed=1).state_dict()
-    return _write(path, config, weights, 0.0, torch.eye(3)[1:])
+    return _write(path, config, weights, 0.0, torch.eye(3)[1:], ("ape", "cat", "dog"))
 
 
-def _write(path, config: Config, weights, lod, labels):
+def _write(path, config: Config, weights, lod, labels, label_names=()):
     content = Snapshot(
         config=config,
         provenance=NOBODY,
@@ -39,6 +39,7 @@ def _write(path, config: Config, weights, lod, labels):
         lod=lod,
         networks={"G_ema": weights},
         labels=labels,
+        label_names=label_names,
     )
     save_network(path, content)
     return path

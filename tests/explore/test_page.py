@@ -412,5 +412,5 @@ def test_classes_are_chosen(files, opened):
         opened.wait_until("document.querySelectorAll('[role=option]').length === 4")
         opened.run("[...document.querySelectorAll('[role=option]')].at(-1).click()")
         subject = open_generator(files["conditional"], CPU, None)
-        wanted = Recipe(number=2)
+        wanted = Recipe(number="dog")
         assert np.array_equal(wait_for(opened, wanted), draw_recipe(wanted, subject))

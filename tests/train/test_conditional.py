@@ -9,17 +9,25 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from stylegan.api import load
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
+from stylegan.convert import main as convert
+from stylegan.data import main as data
 from stylegan.datasets.archive import write_archive
-from stylegan.network_file import save_network
+from stylegan.network_file import read_network, save_network
 from stylegan.networks.generator import DrawsLabels, labels_of
 from stylegan.opening import load_for_evaluation
 from stylegan.sample.cli import main as sample
+from stylegan.sample.film import film
+from stylegan.sample.painter import class_numbers, open_painter
+from stylegan.sample.recipe import GeneratorSource
+from stylegan.sample.settings import Film
 from stylegan.train import main as train
 from stylegan_eval.cli import main as evaluate
-from stylegan_eval.engine.sampling import draw
+from stylegan_eval.engine.sampling import draw, latents
 
 CPU = torch.device("cpu")
+NAMES = ("red", "green", "blue")
 
 
 def run(command, *args):
@@ -34,7 +42,7 @@ def classes(tmp_path_factory):
     images = np.zeros((300, 16, 16, 3), np.uint8)
     for image, number in zip(images, classes, strict=True):
         image[:, :, number] = 255
-    write_archive(path, zip(images, classes, strict=True))
+    write_archive(path, zip(images, classes, strict=True), classes=NAMES)
     return path
 
 
@@ -115,6 +123,124 @@ def test_one_class_can_be_drawn(conditional, tmp_path):
     assert run(sample, "grid", "--ckpt", conditional, tmp_path / "any.png").exit_code == 0
 
 
+@pytest.fixture(scope="module")
+def network(conditional, tmp_path_factory):
+    """The run's network as a file of `stylegan-convert`."""
+    path = tmp_path_factory.mktemp("network") / "colours.safetensors"
+    assert run(convert, conditional, path).exit_code == 0
+    return path
+
+
+def test_names_of_classes_come_through_every_file(classes, conditional, network):
+    told = run(data, "inspect", classes)
+    assert [line.split() for line in told.stdout.splitlines() if "class " in line] == [
+        ["class", "0", "red", "0.500"],
+        ["class", "1", "green", "0.250"],
+        ["class", "2", "blue", "0.250"],
+    ]
+    assert read_checkpoint(newest_checkpoint(conditional)).label_names == NAMES
+    assert read_network(network).label_names == NAMES
+    for told in (
+        run(sample, "info", "--ckpt", conditional),
+        run(sample, "info", "--ckpt", network),
+        run(convert, network, "--describe"),
+    ):
+        assert "classes   3, red, green, blue\n" in told.stdout
+
+
+def test_a_class_is_drawn_by_its_name_as_by_its_number(network, tmp_path):
+    for command, out, options in (
+        ("grid", "x.png", ["--seeds", "0-2"]),
+        ("mixing", "x.png", ["--sources", "0", "--destinations", "1"]),
+        ("interpolate", "x.gif", ["--seeds", "0,1", "--frames", 2]),
+    ):
+        made = []
+        for word in ("green", 1, 2):
+            path = tmp_path / f"{word}-{out}"
+            done = run(sample, command, "--ckpt", network, "--class", word, *options, path)
+            assert done.exit_code == 0, done.output
+            made.append(path.read_bytes())
+        assert made[0] == made[1] != made[2]
+    done = run(sample, "image", "--ckpt", network, "--class", "green", tmp_path / "x.png")
+    assert done.exit_code == 0, done.output
+    assert "--class green" in Image.open(tmp_path / "x.png").text["Command"]
+    by_name, by_number = (load(network, device="cpu", label=label) for label in ("green", 1))
+    np.testing.assert_array_equal(by_name.sample([3]), by_number.sample([3]))
+
+
+def test_a_grid_has_a_row_for_each_class(network, tmp_path):
+    def sheet(*options):
+        done = run(sample, "grid", "--ckpt", network, *options, tmp_path / "x.png")
+        assert done.exit_code == 0, done.output
+        return np.asarray(Image.open(tmp_path / "x.png"))
+
+    rows = [sheet("--class", k, "--seeds", "3-5", "--columns", 3) for k in range(3)]
+    np.testing.assert_array_equal(
+        sheet("--classes", "blue,0", "--seeds", "3-5"), np.concatenate([rows[2], rows[0]])
+    )
+    np.testing.assert_array_equal(sheet("--classes", "all", "--seeds", "3-5"), np.concatenate(rows))
+
+
+def test_a_film_goes_from_class_to_class(network):
+    painter = open_painter(GeneratorSource(ckpt=network, device="cpu"))
+    numbers = class_numbers(["blue", "red", 1], painter, network)
+    frames = list(film(painter, [[7] * 3], Film(frames=4, loop=True), numbers))
+    assert len(frames) == 12
+    alone = [load(network, device="cpu", label=k) for k in numbers]
+    for key, G in zip(frames[::4], alone, strict=True):
+        np.testing.assert_array_equal(key, G.sample([7])[0])
+    z = latents(0, [7], painter.network.z_dim).numpy()
+    middle = (alone[0].painter.ws(z) + alone[1].painter.ws(z)) / 2
+    between = next(painter.images(middle, painter.noise("fixed")))
+    assert np.abs(frames[2].astype(int) - between).max() <= 1
+
+
+def test_a_film_from_class_to_class_takes_one_seed_or_as_many(network, tmp_path):
+    film = ["interpolate", "--ckpt", network, "--frames", 1, "--classes"]
+    for options in (["all"], ["red,blue", "--seeds", 3, "--seeds", "3,4"]):
+        done = run(sample, *film, *options, tmp_path / "x.gif")
+        assert done.exit_code == 0, done.output
+    for message, *options in (
+        ("expected one, or one for each of 3 classes", "all", "--seeds", "3,4"),
+        ("two classes or more", "red"),
+        ("leave one out", "red,blue", "--class", 0),
+    ):
+        done = run(sample, *film, *options, tmp_path / "y.gif")
+        assert (done.exit_code, message in done.stderr) == (2, True), done.output
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("Red", "has no class 'Red': do you mean red?"),
+        ("gren", "has no class 'gren': do you mean green?"),
+        ("yolk", "has no class 'yolk': it has red, green, blue"),
+        (3, "knows classes 0 to 2, not 3"),
+    ],
+)
+def test_an_unknown_class_is_one_line_with_those_there_are(network, tmp_path, word, message):
+    for option in ("--class", "--classes"):
+        done = run(sample, "grid", "--ckpt", network, option, word, tmp_path / "x.png")
+        assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+        assert done.stderr.rstrip().endswith(message)
+
+
+def test_files_of_versions_without_names_go_by_number(conditional, tmp_path):
+    tree = torch.load(newest_checkpoint(conditional), weights_only=True)
+    del tree["label_names"]
+    torch.save(tree, path := tmp_path / "checkpoint-000001.pt")
+    out = tmp_path / "x.png"
+    assert run(sample, "grid", "--ckpt", path, "--class", 2, out).exit_code == 0
+    assert "classes   3, without names" in run(sample, "info", "--ckpt", path).stdout
+    done = run(sample, "grid", "--ckpt", path, "--class", "red", out)
+    assert "has no names of its classes: give a number from 0 to 2, not 'red'" in done.stderr
+    for names in (["a"], ["a", "b", "b"], "abc", ["a", "b", 3]):
+        torch.save(tree | {"label_names": names}, path)
+        done = run(sample, "info", "--ckpt", path)
+        assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1), done.output
+        assert "labels" in done.stderr
+
+
 @pytest.mark.parametrize("row", ["A", "C"])
 def test_rows_without_a_constant_input_take_labels_too(row, classes, cache, tmp_path):
     options = ["--config", row, "--preset", "tiny-16", "--kimg", "0.1", "--cond"]
@@ -139,6 +265,11 @@ def test_bad_input(conditional, finished, cache, tmp_path):
     write_archive(plain, ((np.full((16, 16, 3), k, np.uint8), None) for k in range(20)))
     options = ["--config", "F", "--preset", "tiny-16", "--cache", cache, "--out", tmp_path / "r"]
     refused("has no labels", train, *options, "--data", plain, "--cond")
+    lacking = tmp_path / "lacking.zip"
+    images = [(np.full((16, 16, 3), k, np.uint8), k % 2) for k in range(20)]
+    write_archive(lacking, images, classes=["ape", "cat", "dog"])
+    done = run(train, *options, "--data", lacking, "--cond", "--kimg", "0.1", "--dry-run")
+    assert (done.exit_code, done.stderr.count("has no images of the classes dog")) == (0, 1)
     sparse = tmp_path / "sparse.zip"
     write_archive(sparse, ((np.full((16, 16, 3), k, np.uint8), k * 10**8) for k in range(20)))
     refused("number the classes from 0", train, *options, "--data", sparse, "--cond")

@@ -11,6 +11,7 @@ import numpy as np
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import TORCHVISION
 from stylegan_eval.images.decoding import Header
+from stylegan_eval.images.labels import fitting_names
 from stylegan_eval.images.source import ContainerImages, check_count, needed
 
 # What torchvision raises for files that are missing, damaged or not the published ones.
@@ -94,12 +95,13 @@ def open_torchvision(text: str, *, download: bool = False) -> TorchvisionSet:
     images = _opened(name, Path(folder), download=download)
     check_count(len(images), Path(folder))
     labels = np.asarray(getattr(images, SETS[name][1]), dtype=np.int64)
+    names = getattr(images, "classes", getattr(images, "categories", ()))
     return TorchvisionSet(
         kind=f"torchvision's {name}",
         path=Path(folder),
         names=tuple(f"image {index}" for index in range(len(images))),
         labels=labels,
-        classes=tuple(map(str, getattr(images, "classes", getattr(images, "categories", ())))),
+        classes=fitting_names(tuple(map(str, names)), labels),
         stamps={},
         _images=images,
     )

@@ -22,7 +22,7 @@ from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import PARQUET_SUFFIX
 from stylegan_eval.images.files import MAX_FILE_BYTES
-from stylegan_eval.images.labels import checked_labels
+from stylegan_eval.images.labels import checked_labels, fitting_names
 from stylegan_eval.images.source import (
     EncodedImages,
     check_count,
@@ -97,13 +97,14 @@ def open_parquet(path: Path) -> EncodedImages:
         spool.flush()
         check_count(len(names), path)
         assert columns is not None
+        classes = _classes(labels, f"{path}: {columns.label}")
         images = EncodedImages(
             kind="parquet",
             path=path,
             names=names,
             stamps=stamps,
-            labels=_classes(labels, f"{path}: {columns.label}"),
-            classes=columns.classes,
+            labels=classes,
+            classes=fitting_names(columns.classes, classes),
             store=_Spool(spool, ends),
         )
         stack.pop_all()  # the images close it
