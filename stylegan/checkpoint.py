@@ -186,7 +186,7 @@ def _parse(tree: Mapping[str, Any]) -> Snapshot:
         networks=tree["networks"],
         format=FORMAT,
         labels=labels,
-        label_names=label_names_from(tree.get("label_names", []), config),  # older ones lack it
+        label_names=label_names_from(tree.get("label_names"), config),
         resume=resume,
     )
 

@@ -141,7 +141,7 @@ def _record(path: Path, metadata: Mapping[str, str]) -> Snapshot:
             lod=float(lod),
             networks={},
             format=FORMAT,
-            label_names=label_names_from(tree.get("label_names", []), config),
+            label_names=label_names_from(tree.get("label_names"), config),
             facts=_facts(tree["facts"]),
         )
 

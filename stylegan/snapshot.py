@@ -68,7 +68,9 @@ def provenance_from_dict(tree: Mapping[str, Any]) -> Provenance:
 
 
 def label_names_from(names: Any, config: Config) -> tuple[str, ...]:
-    """Read the names of labels from an untrusted file, which may have none."""
+    """Read the names of labels from an untrusted file; older ones have none."""
+    if names is None:
+        return ()
     try:
         found = checked_names(names)
     except ValueError as error:
