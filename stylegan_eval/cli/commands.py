@@ -184,41 +184,6 @@ def show(file: Path) -> None:
     say(f"{classifier.table(loaded.record)}\n\nsha256 {loaded.sha256}")
 
 
-@click.command(cls=ErrorLineCommand)
-@click.argument("tables", type=TABLE, nargs=-1, required=True, metavar="A.csv B.csv ...")
-@click.option(
-    "--allow",
-    multiple=True,
-    metavar="COLUMN",
-    help="Compare rows even if they differ in this column (precision, num, ...).",
-)
-@click.option("--csv", "out", type=CSV, help="Write the comparison here.")
-def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None) -> None:
-    """Compare results of the same metrics side by side, using the newest row of each table.
-
-    Rows are refused (status 1) where they were measured under unlike protocols: the message says
-    what differs.
-    """
-    from stylegan_eval.engine.files import check_writable
-    from stylegan_eval.errors import UserError
-    from stylegan_eval.results.comparison import compare_tables, to_text, write_comparison
-
-    if out is not None:
-        if out.resolve() in [table.resolve() for table in tables]:
-            raise UserError(f"--csv {out} would overwrite the results in it: name another file")
-        check_writable(out)
-    comparison = compare_tables(tables, allow)
-    say(to_text(comparison))
-    if out is not None:
-        write_comparison(out, comparison)
-    for note in comparison.notes:
-        click.echo(f"note: {note}", err=True)
-    for problem in comparison.refused:
-        say(f"refused: {problem}", err=True)
-    if comparison.refused:
-        click.get_current_context().exit(1)
-
-
 _INPUTS = ("ckpt", "generator", "range", "classifiers", "device")
 
 

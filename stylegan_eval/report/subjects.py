@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from stylegan_eval.results.formatting import shortest
 from stylegan_eval.results.measured import Measured
 from stylegan_eval.results.run_folder import TrainingRun
 
@@ -137,25 +138,9 @@ def _subject(one: _Gathered) -> Subject:
 
 def _labelled(subjects: Sequence[Subject]) -> list[Subject]:
     """Call each by as much of the end of its name as tells it from the others."""
-    labels = _shortest([subject.label for subject in subjects])
+    labels = shortest([subject.label for subject in subjects])
     again = Counter(labels)
     return [
         replace(subject, label=label if again[label] == 1 else f"{label} {subject.digest[:6]}")
         for subject, label in zip(subjects, labels, strict=True)
     ]
-
-
-def _shortest(names: Sequence[str]) -> list[str]:
-    parts = [[part for part in Path(name).parts if part != "/"] or [name] for name in names]
-    # A checkpoint by itself says little without its folder.
-    taken = [2 if part[-1].startswith("checkpoint-") else 1 for part in parts]
-    while True:
-        shown = ["/".join(part[-count:]) for part, count in zip(parts, taken, strict=True)]
-        again = Counter(shown)
-        longer = [
-            at for at, name in enumerate(shown) if again[name] > 1 and taken[at] < len(parts[at])
-        ]
-        if not longer:
-            return shown
-        for at in longer:
-            taken[at] += 1

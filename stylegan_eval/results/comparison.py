@@ -190,17 +190,15 @@ def _line(
     return line
 
 
-def to_text(comparison: Comparison) -> str:
-    """The table for a terminal."""
-    table = comparison.table
-    if table.empty:
-        return "nothing to show: all rows were measured under unlike protocols"
-    return str(table.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.4f}"))
+def csv_table(comparison: Comparison) -> "pd.DataFrame":
+    """The table with its texts as they are safe in a spreadsheet."""
+    table = comparison.table.rename(columns=csv_text)
+    if not table.empty:
+        table["metric"] = table["metric"].map(csv_text)
+    return table
 
 
 def write_comparison(path: Path, comparison: Comparison) -> None:
     """Write the table as CSV, whole or not at all."""
     with atomic_write(path) as temporary:
-        table = comparison.table.rename(columns=csv_text)
-        table["metric"] = table["metric"].map(csv_text)
-        table.to_csv(temporary, index=False)
+        csv_table(comparison).to_csv(temporary, index=False)

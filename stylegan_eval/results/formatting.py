@@ -2,6 +2,9 @@
 
 import math
 import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -109,3 +112,20 @@ def duration(seconds: float) -> str:
 def number_plain(value: float) -> str:
     """A number somebody chose, as it was typed: '100', '0.5', '25000'."""
     return f"{value:.10g}"
+
+
+def shortest(names: Sequence[str]) -> list[str]:
+    """As much of the end of each path as tells it from the others."""
+    parts = [[part for part in Path(name).parts if part != "/"] or [name] for name in names]
+    # A checkpoint by itself says little without its folder.
+    taken = [2 if part[-1].startswith("checkpoint-") else 1 for part in parts]
+    while True:
+        shown = ["/".join(part[-count:]) for part, count in zip(parts, taken, strict=True)]
+        again = Counter(shown)
+        longer = [
+            at for at, name in enumerate(shown) if again[name] > 1 and taken[at] < len(parts[at])
+        ]
+        if not longer:
+            return shown
+        for at in longer:
+            taken[at] += 1

@@ -1,10 +1,12 @@
+import io
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from stylegan_eval.cli.commands import compare
+from stylegan_eval.cli.comparing import compare
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.comparison import compare_tables
 from stylegan_eval.results.results import DEFINING, append_csv
@@ -153,3 +155,42 @@ def test_bad_input_is_one_line(tmp_path):
     (tmp_path / "other.csv").write_text("x,y\n1,2\n")
     with pytest.raises(UserError, match="columns are x,y"):
         compare_tables([a, tmp_path / "other.csv"])
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Tables of two networks with long names, one metric with errors and one without."""
+    kid = replace(ROW, metric="kid_5", stderr=None, value=0.01234567)
+    a = table(tmp_path / "a.csv", replace(ROW, value=1.5146, stderr=0.0234), kid)
+    return a, table(tmp_path / "b.csv", replace(ROW, value=2.0, stderr=0.1), kid)
+
+
+def shown(two, *args, columns=80):
+    done = CliRunner().invoke(compare, [*map(str, two), *args], env={"COLUMNS": str(columns)})
+    assert done.exit_code == 0, done.stderr
+    return done.stdout
+
+
+def test_a_value_has_the_digits_that_its_error_leaves_and_lines_fit_the_terminal(two):
+    text = shown(two)
+    assert "1.515 ± 0.023" in text
+    assert "2.00 ± 0.10" in text
+    heads = text.splitlines()[0].split()
+    assert heads == ["metric", "a.csv", "b.csv", "difference", "in", "errors"]
+    narrow = shown(two, columns=40)
+    assert max(map(len, narrow.splitlines())) <= 40
+    for word in (ROW.metric, "1.515 ± 0.023", "a.csv", "difference"):
+        assert word in narrow
+
+
+def test_tables_of_other_programs_hold_the_same_numbers(two):
+    rows = [
+        line.strip("| ").split(" | ") for line in shown(two, "--format", "markdown").split("\n")
+    ]
+    assert rows[1] == ["---", *["---:"] * 4]
+    assert rows[2][:3] == [ROW.metric, "1.515 ± 0.023", "2.00 ± 0.10"]
+    latex = shown(two, "--format", "latex")
+    assert "1.515 $\\pm$ 0.023 & 2.00 $\\pm$ 0.10" in latex
+    assert "kid\\_5 & 0.01235 & 0.01235" in latex
+    frame = pd.read_csv(io.StringIO(shown(two, "--format", "csv")))
+    pd.testing.assert_frame_equal(frame, compare_tables(two).table)
