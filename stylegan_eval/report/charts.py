@@ -18,6 +18,7 @@ from stylegan_eval.results.plotting import STYLES, empty_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 
@@ -134,7 +135,7 @@ def _name(root: ET.Element, name: str) -> None:
 
 _WIDTH, _HEIGHT = 4.4, 2.7  # inches; a narrow page shows one of them, a wide one two in a row
 _SMALL = 8
-_BINS = 30
+_FEWEST_BINS, _MOST_BINS = 5, 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +197,8 @@ def curves(name: str, title: str, given: Sequence[Curve], *, log: bool = False) 
     axes.set_xlabel("kimg", fontsize=_SMALL)
     known = np.concatenate([y[np.isfinite(y)] for y in heights])
     if log and len(known) and known.min() > 1 / LARGEST:
-        _logarithmic(axes)
+        axes.set_yscale("log")
+        _plain_ticks(axes.yaxis)
     _legend(figure, axes, len(given))
     return _html(figure, name, title, f"Curves of {', '.join(curve.label for curve in given)}")
 
@@ -247,7 +249,10 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
     shown = [numbers[numbers > 1 / LARGEST] for numbers in visible]
     known = np.concatenate(shown) if shown else np.ones(1)
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.5, 2.0)
-    edges = np.geomspace(low * 0.99, high * 1.01, _BINS + 1)
+    # Twice the cube root of their number, by Rice's rule.
+    fewest = min((len(numbers) for numbers in shown), default=0)
+    bins = min(max(math.ceil(2 * fewest ** (1 / 3)), _FEWEST_BINS), _MOST_BINS)
+    edges = np.geomspace(low * 0.99, high * 1.01, bins + 1)
     for values, numbers in zip(given, shown, strict=True):
         colour, dashes = _style(values.style)
         heights = np.histogram(numbers, edges)[0] / max(len(values.numbers), 1)
@@ -255,7 +260,7 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
         if math.isfinite(mark := marks.get(values.label, math.nan)):
             axes.axvline(mark, color=colour, ls=dashes, lw=0.8)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
+    _plain_ticks(axes.xaxis)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("length of a pair's path", fontsize=_SMALL)
     axes.set_ylabel("share of pairs", fontsize=_SMALL)
@@ -279,15 +284,19 @@ def _empty(title: str, height: float) -> "tuple[Figure, Axes]":
     return figure, axes
 
 
-def _logarithmic(axes: "Axes") -> None:
-    """Plain numbers rather than powers of ten, also between the decades."""
-    from matplotlib.ticker import LogLocator, ScalarFormatter
+def _plain_ticks(axis: "Axis") -> None:
+    """Plain numbers rather than powers of ten on a logarithmic axis, so few that none overprint."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-    axes.set_yscale("log")
-    for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        which(ScalarFormatter())
-    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5, 7)))
-    axes.tick_params(which="minor", labelsize=_SMALL)
+    low, high = axis.get_view_interval()
+    decades = math.log10(high / low)
+    axis.set_major_locator(
+        MaxNLocator(5)
+        if decades < 0.7
+        else LogLocator(subs=(1, 2, 5) if decades < 2.5 else (1,), numticks=9)
+    )
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _legend(figure: "Figure", axes: "Axes", count: int) -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import stylegan_eval.report
+from stylegan_eval.report import charts as module
 from stylegan_eval.report.charts import INK, Curve, Values, bars, curves, histogram
 from stylegan_eval.results.plotting import STYLES
 
@@ -160,3 +162,37 @@ def test_lines_of_equal_dashes_have_unlike_colours():
         if dashes == others:
             rgb = np.array([[int(c[k : k + 2], 16) for k in (1, 3, 5)] for c in (one, other)])
             assert np.linalg.norm(rgb[0] - rgb[1]) > 100, (one, other)
+
+
+@pytest.mark.parametrize("which", ["x", "y"])
+@pytest.mark.parametrize("low", [0.0123, 1.0, 37.0])
+@pytest.mark.parametrize("ratio", [1.05, 1.5, 4.0, 9.0, 60.0, 900.0, 1e5, 1e9])
+def test_numbers_of_a_logarithmic_axis_do_not_overprint(which, low, ratio):
+    figure, axes = module._empty("", 2.6)
+    ends = [low, low * ratio]
+    axes.plot(*(ends, [0, 1]) if which == "x" else ([0, 1], ends))
+    getattr(axes, f"set_{which}scale")("log")
+    axis = getattr(axes, f"{which}axis")
+    module._plain_ticks(axis)
+    FigureCanvasAgg(figure).draw()
+    first, last = axis.get_view_interval()
+    labels = [
+        label.get_window_extent()
+        for at, label in zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
+        if first <= at <= last and label.get_text()
+    ]
+    assert len(labels) >= 2
+    for a, b in itertools.pairwise(labels):
+        assert (a.x1 < b.x0) if which == "x" else (a.y1 < b.y0)
+
+
+@pytest.mark.parametrize(("count", "bins"), [(8, 5), (60, 8), (1000, 20), (10**6, 60)])
+def test_few_lengths_have_few_bars(count, bins, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "matplotlib.axes.Axes.stairs", lambda _axes, heights, *_, **__: seen.append(heights)
+    )
+    lengths = np.random.default_rng(0).lognormal(size=count)
+    histogram("h", "Lengths", [Values(label="x", style=0, numbers=lengths)], {})
+    assert len(seen[0]) == bins
+    assert sum(seen[0]) == pytest.approx(1)
