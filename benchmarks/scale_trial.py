@@ -21,8 +21,9 @@ import pandas as pd
 
 from benchmarks.folder import read_json, write_json
 from benchmarks.processes import call, claimed
+from stylegan.auto import Auto, Hardware
 from stylegan.configs import CONFIGS, Config, config_from_dict, config_to_dict
-from stylegan.presets import apply_preset
+from stylegan.presets import Tuning, apply_preset
 from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
@@ -68,11 +69,35 @@ class ScaleTrial:
         return config_from_dict(tree)
 
 
+def _auto(kimg: float) -> ScaleTrial:
+    """What the preset `auto` chooses on one core for so long a training."""
+    config = Auto(
+        row=CONFIGS["F"],
+        resolution=32,
+        images=None,
+        hardware=Hardware(device="cpu"),
+        given=Tuning(),
+        kimg=kimg,
+    ).config
+    network, schedule = config.network, config.schedule
+    return ScaleTrial(
+        lrate=schedule.lrate_base,
+        minibatch=schedule.minibatch_base,
+        phase_kimg=schedule.training_kimg,
+        width=network.fmap_max,
+        latents=network.z_dim,
+        ema_kimg=schedule.ema_kimg,
+        gamma=config.loss.r1_gamma,
+        kimg=kimg,
+    )
+
+
 _BASE = ScaleTrial()
 TRIALS: Mapping[str, ScaleTrial] = MappingProxyType(
     {
         "base": _BASE,
-        "lrate-0.003": replace(_BASE, lrate=0.003),
+        "demo-32": replace(_BASE, lrate=0.003),
+        "auto": _auto(94.0),
         "lrate-0.004": replace(_BASE, lrate=0.004),
         "lrate-0.008": replace(_BASE, lrate=0.008),
         "lrate-0.012": replace(_BASE, lrate=0.012),

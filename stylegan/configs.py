@@ -232,6 +232,11 @@ def diff(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     }
 
 
+def changes_of_row(config: Config) -> dict[str, tuple[Any, Any]]:
+    """Fields in which a configuration differs from its row; from F, where it has another name."""
+    return diff(CONFIGS.get(config.name, F), config)
+
+
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Leaves of a tree by dotted name: ``loss.r1_gamma``."""
     leaves: dict[str, Any] = {}

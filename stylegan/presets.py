@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from stylegan.configs import Config, FloatTable, IntTable
+from stylegan.configs import Config, FloatTable, IntTable, NetworkConfig
 from stylegan_eval.errors import UserError
+from stylegan_eval.settings.common import choice
 
 # Images per step in total, by number of GPUs, from the official training script.
 _MINIBATCH: Mapping[int, tuple[IntTable, int]] = MappingProxyType(
@@ -21,6 +22,7 @@ _MINIBATCH: Mapping[int, tuple[IntTable, int]] = MappingProxyType(
 )
 
 
+AUTO = "auto"  # The preset whose values `stylegan.auto` chooses
 Change = Callable[[Config], Config]
 
 
@@ -62,6 +64,37 @@ def _lsun(resolution: int, total: float) -> Change:
     return change
 
 
+def sized(network: NetworkConfig, *, width: int, base: int, latents: int) -> NetworkConfig:
+    """Networks of at most `width` feature maps, and latents."""
+    return replace(
+        network,
+        fmap_base=base,
+        fmap_max=width,
+        z_dim=latents,
+        w_dim=latents,
+        mapping_fmaps=latents,
+    )
+
+
+def scaled(network: NetworkConfig, width: int) -> NetworkConfig:
+    """Networks of at most `width` feature maps; the others and latents in proportion."""
+
+    def part(size: int) -> int:
+        return max(round(size * width / network.fmap_max), 1)
+
+    z_dim, w_dim = part(network.z_dim), part(network.w_dim)
+    if network.mapping_layers == 0:  # w is z beside the label's embedding
+        w_dim = z_dim * (2 if network.label_size else 1)
+    return replace(
+        network,
+        fmap_base=part(network.fmap_base),
+        fmap_max=width,
+        z_dim=z_dim,
+        w_dim=w_dim,
+        mapping_fmaps=part(network.mapping_fmaps),
+    )
+
+
 def _cpu(
     resolution: int,
     *,
@@ -78,14 +111,8 @@ def _cpu(
     """
 
     def change(config: Config) -> Config:
-        network = replace(
-            config.network,
-            fmap_base=resolution * width // 4,  # half the width at full resolution
-            fmap_max=width,
-            z_dim=2 * width,
-            w_dim=2 * width,
-            mapping_fmaps=2 * width,
-        )
+        base = resolution * width // 4  # half the width at full resolution
+        network = sized(config.network, width=width, base=base, latents=2 * width)
         schedule = replace(
             config.schedule,
             training_kimg=phase,
@@ -146,8 +173,67 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 def apply_preset(config: Config, name: str) -> Config:
     """Change `config` as the preset says."""
     if name not in PRESETS:
-        raise UserError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
+        raise UserError(f"no preset {name!r}; there are: {', '.join((AUTO, *PRESETS))}")
     return PRESETS[name].apply(config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """Values that a user may change of any preset; None leaves one alone."""
+
+    minibatch: int | None = choice(
+        None,
+        "Images per step over all processes, at every resolution.",
+        shown="the preset's",
+        least=1,
+        most=2**16,
+        metavar="N",
+    )
+    lrate: float | None = choice(
+        None,
+        "Learning rate of both networks, at every resolution.",
+        shown="the preset's",
+        above=0,
+        metavar="RATE",
+    )
+    gamma: float | None = choice(
+        None, "Weight of R1 in the loss of D.", shown="the preset's", least=0, metavar="GAMMA"
+    )
+    ema_kimg: float | None = choice(
+        None,
+        "Half-life in kimg of the moving average of G.",
+        shown="the preset's",
+        above=0,
+        metavar="KIMG",
+    )
+    width: int | None = choice(
+        None,
+        "Most feature maps of a layer; other layers and the latents change in proportion.",
+        shown="the preset's",
+        least=1,
+        most=2**16,
+        metavar="MAPS",
+    )
+
+    def apply(self, config: Config) -> Config:
+        """Change `config`."""
+        schedule, loss, network = config.schedule, config.loss, config.network
+        if self.minibatch is not None:
+            schedule = replace(schedule, minibatch=(), minibatch_base=self.minibatch)
+        if self.lrate is not None:
+            schedule = replace(schedule, lrate=(), lrate_base=self.lrate)
+        if self.ema_kimg is not None:
+            schedule = replace(schedule, ema_kimg=self.ema_kimg)
+        if self.gamma is not None:
+            if loss.kind != "logistic-r1":
+                raise UserError(
+                    f"--gamma weighs R1, and configuration {config.name} is trained with"
+                    f" {loss.kind}: leave it out"
+                )
+            loss = replace(loss, r1_gamma=self.gamma)
+        if self.width is not None:
+            network = scaled(network, self.width)
+        return replace(config, schedule=schedule, loss=loss, network=network)
 
 
 def with_options(

@@ -3,11 +3,13 @@
 import os
 import shlex
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from stylegan.presets import Tuning
 from stylegan.training.settings import RunSettings
 from stylegan_eval.engine.command import (
     ErrorLineCommand,
@@ -67,7 +69,8 @@ class RowOrFile(click.ParamType[str | Path]):
 @click.option(
     "--preset",
     metavar="NAME",
-    help="Data set and scale, `--preset list` names them.  [default: paper-ffhq-1gpu]",
+    help="Data set and scale, `--preset list` names them.  [default: auto; at 1024 px"
+    " paper-ffhq-1gpu]",
 )
 @click.option(
     "--resolution",
@@ -166,9 +169,16 @@ def main(
         ctx.exit(launch(typed_arguments(), gpus, device))
 
     from stylegan.runtime import Runtime
-    from stylegan.training.request import TrainOptions, config_lines, plan_lines, processes_to_plan
+    from stylegan.training.request import (
+        TrainOptions,
+        config_lines,
+        hardware_of,
+        plan_lines,
+        processes_to_plan,
+    )
 
     runtime = Runtime.join(device)
+    planned = runtime if trains else processes_to_plan(runtime, gpus)
     if values["workers"] is None and runtime.device.type == "cuda":
         values["workers"] = 2
     changes = ("preset", "resolution", "kimg", "mirror", "cond")
@@ -180,16 +190,14 @@ def main(
         auto=auto,
         init=init,
         **{name: values.pop(name) for name in changes},
+        tuning=Tuning(**{entry.name: values.pop(entry.name) for entry in fields(Tuning)}),
         settings=values,
+        hardware=lambda: hardware_of(runtime, planned),
     )
     if trains:
         _train(wanted, runtime)
     elif runtime.is_first:
-        lines = (
-            [config_lines(wanted)]
-            if print_config
-            else plan_lines(wanted, processes_to_plan(runtime, gpus))
-        )
+        lines = [config_lines(wanted)] if print_config else plan_lines(wanted, planned)
         for line in lines:
             click.echo(line)
     runtime.processes.exit(0)
@@ -197,11 +205,15 @@ def main(
 
 def _list_presets() -> None:
     """Print the presets, a line each."""
-    from stylegan.presets import PRESETS
+    from stylegan.presets import AUTO, PRESETS
 
-    width = max(map(len, PRESETS))
-    for name, preset in PRESETS.items():
-        click.echo(f"{name:{width}s}  {preset.description}")
+    rows = {
+        AUTO: "Values by data and hardware: the default but at 1024x1024; --dry-run gives reasons"
+    }
+    rows |= {name: preset.description for name, preset in PRESETS.items()}
+    width = max(map(len, rows))
+    for name, description in rows.items():
+        click.echo(f"{name:{width}s}  {description}")
 
 
 def _refuse_beside(config: str | Path | None, values: Mapping[str, Any]) -> None:
@@ -244,8 +256,9 @@ def _train(wanted: "TrainOptions", runtime: "Runtime") -> None:
         click.echo(path)
 
 
-_after = [param.name for param in main.params].index("out") + 1
-main.params[_after:_after] = options_of(RunSettings, remembered=True)
+for _option, _settings in (("out", RunSettings), ("mirror", Tuning)):
+    _after = [param.name for param in main.params].index(_option) + 1
+    main.params[_after:_after] = options_of(_settings, remembered=True)
 
 
 @main.command("status", cls=ErrorLineCommand)

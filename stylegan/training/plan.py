@@ -1,6 +1,7 @@
 """TrainingPlan of a run: phases, length, memory and disk usage."""
 
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from stylegan.configs import CONFIGS, Config, diff
+from stylegan.configs import CONFIGS, Config, changes_of_row, diff
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
@@ -288,11 +289,11 @@ def _chain(config: Config) -> Iterator[str]:
         previous = row
         if row.name == config.name:
             break
-    changes = diff(previous, config)
+    changes = changes_of_row(config)
     if changes:
         yield "  preset and options"
         for key, (old, new) in changes.items():
-            yield f"       {key}: {_brief(old)} -> {_brief(new)}"
+            yield f"       {key}: {brief(old)} -> {brief(new)}"
 
 
 def _sizes(config: Config) -> Iterator[str]:
@@ -317,6 +318,13 @@ def available_memory(device: torch.device) -> float:
     return math.inf
 
 
+def memory_for_each(device: torch.device, processes: int) -> float:
+    """Bytes that each of some processes may take: of a GPU most, of a machine half in all."""
+    if device.type == "cuda":
+        return 0.85 * torch.cuda.mem_get_info(device)[1]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 / processes
+
+
 def convolution_rate(device: torch.device, seconds: float = 0.5) -> float:
     """Floating-point operations per second of a typical convolution, measured for a moment."""
     rng = torch.Generator().manual_seed(0)
@@ -337,6 +345,7 @@ def _wait_for(result: Tensor) -> None:
     result[0, 0, 0, 0].item()  # a device computes in the background until a value is asked for
 
 
-def _brief(value: object) -> str:
+def brief(value: object) -> str:
+    """A value in at most 60 characters."""
     text = str(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -15,9 +15,10 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
+from stylegan.auto import PAPER_RESOLUTION, Auto, Hardware
 from stylegan.configs import CONFIGS, Config, config_text, read_config
 from stylegan.opening import open_networks
-from stylegan.presets import apply_preset, with_options
+from stylegan.presets import AUTO, Tuning, apply_preset, with_options
 from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.batches import RealSet, look_at, open_together
@@ -25,7 +26,13 @@ from stylegan.training.cost import program_memory
 from stylegan.training.evaluate import check_metrics
 from stylegan.training.measuring import words_on_metrics
 from stylegan.training.partition import Execution
-from stylegan.training.plan import describe_plan, make_plan, prepared_images, run_files
+from stylegan.training.plan import (
+    describe_plan,
+    make_plan,
+    memory_for_each,
+    prepared_images,
+    run_files,
+)
 from stylegan.training.run import (
     Beginning,
     check,
@@ -38,6 +45,7 @@ from stylegan.training.run import (
     run,
 )
 from stylegan.training.settings import WARMUP, RunSettings, changed, read_settings
+from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import check_not_held, check_writable
 from stylegan_eval.engine.processes import Processes
 from stylegan_eval.engine.signals import STOP_SIGNALS
@@ -59,6 +67,7 @@ class TrainOptions:
     resolution: int | None
     kimg: float | None
     mirror: bool | None
+    tuning: Tuning
     cond: bool  # whether the networks take the labels of the data
     data: Path | None
     out: Path | None
@@ -66,6 +75,7 @@ class TrainOptions:
     auto: bool  # resume `out` where it holds a run
     init: Path | None  # a file of networks, a run's folder, or Path("demo")
     settings: Mapping[str, Any]  # of RunSettings and those in it
+    hardware: Callable[[], Hardware]  # what would train; all processes ask together
 
     @property
     def look(self) -> Callable[[Path], RealSet]:
@@ -80,7 +90,7 @@ class TrainOptions:
                 raise UserError(f"no run to resume in {source}: it holds no checkpoint-*.pt")
             return resumed(
                 source,
-                lambda trained: self.resolve(trained, look),
+                lambda trained: self._going_on.resolve(trained, look),
                 lambda provenance: self._settings_of_run(source, provenance),
                 runtime,
             )
@@ -95,6 +105,11 @@ class TrainOptions:
             )
         return fresh(self.resolve(None, look), settings)
 
+    @property
+    def _going_on(self) -> "TrainOptions":
+        """Options of a run that goes on: its values are those that `auto` chose."""
+        return replace(self, preset=None) if self.preset == AUTO else self
+
     def resolve(self, trained: Config | None, look: Callable[[Path], RealSet]) -> Config:
         """Row, preset and options as one configuration; what is not given is `trained`'s."""
         resolution, row, channels = self.resolution, self.config, None
@@ -103,21 +118,59 @@ class TrainOptions:
         elif trained is not None and self.preset is None:
             config = trained if row is None else replace(trained, name=row)
         else:
-            config = apply_preset(CONFIGS[row or "F"], self.preset or DEFAULT_PRESET)
+            config = self._by_preset(trained, look)
             if trained is not None:
                 channels = trained.network.num_channels
             elif self.data is not None:
                 channels = look(self.data).channels
-            if resolution is None and self.preset is None and self.data is not None:
-                resolution = look(self.data).resolution
         return with_options(
-            config,
+            self.tuning.apply(config),
             resolution=resolution,
             total_kimg=self.kimg,
             mirror=self.mirror,
             label_size=self._label_size(look) if self.cond else None,
             num_channels=channels,
         )
+
+    def _by_preset(self, trained: Config | None, look: Callable[[Path], RealSet]) -> Config:
+        auto = self.auto_values(trained, look)
+        if auto is None:
+            assert not isinstance(self.config, Path)
+            return apply_preset(CONFIGS[self.config or "F"], self.preset or DEFAULT_PRESET)
+        if self.preset is None:
+            note(
+                f"no --preset, so auto: {auto.summary}; --dry-run gives the reasons,"
+                f" --preset {DEFAULT_PRESET} is the published schedule"
+            )
+        return auto.config
+
+    def auto_values(self, trained: Config | None, look: Callable[[Path], RealSet]) -> Auto | None:
+        """Rules of the preset `auto`, where it is asked for or is the default."""
+        reals = None if self.data is None else look(self.data)
+        size = PAPER_RESOLUTION if reals is None else reals.resolution
+        size = self.resolution or (size if trained is None else trained.resolution)
+        named = self.preset is not None or trained is not None
+        if isinstance(self.config, Path) or (
+            self.preset != AUTO and (named or size == PAPER_RESOLUTION)
+        ):
+            return None
+        return Auto(
+            row=CONFIGS[self.config or "F"] if trained is None else trained,
+            resolution=size,
+            images=None if reals is None else reals.count,
+            hardware=self.hardware(),
+            given=self.tuning,
+            kimg=self.kimg,
+            fixed=trained is not None,
+        )
+
+    def reasons(self, look: Callable[[Path], RealSet], *, taken: bool) -> Iterator[str]:
+        """Lines on the values that the preset `auto` chooses for a new run."""
+        if self.resume is not None or (self.auto and taken):
+            return
+        trained = None if self.init is None else open_networks(self.init)[1].config
+        if (auto := self.auto_values(trained, look)) is not None:
+            yield from (*auto.lines(), "")
 
     def _label_size(self, look: Callable[[Path], RealSet]) -> int | None:
         if self.data is None:
@@ -197,7 +250,8 @@ def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
     if out is not None:
         check_writable(out / TEXT_LOG)
         check_not_held(out / TEXT_LOG)
-    begun = wanted.begin(look, Runtime(runtime.device), taken=out is not None and holds_run(out))
+    taken = out is not None and holds_run(out)
+    begun = wanted.begin(look, Runtime(runtime.device), taken=taken)
     config, settings = begun.config, begun.settings
     if settings.data != _NOWHERE:
         check(begun, look(settings.data), runtime)
@@ -208,7 +262,20 @@ def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
     execution = settings.execution_of(config, runtime.world, runtime.device.type)
     plan = make_plan(config, execution, runtime, budget=settings.warmup, nimg=begun.nimg)
     measuring = words_on_metrics(config, settings, runtime.device)
+    yield from wanted.reasons(look, taken=taken)
     yield from describe_plan(replace(plan, program=program, measuring=measuring), files, out)
+
+
+def hardware_of(runtime: Runtime, planned: Runtime) -> Hardware:
+    """What the first process finds for those that are `planned`."""
+    processes = planned.world
+    found = Hardware(
+        device=runtime.device.type,
+        processes=processes,
+        threads=torch.get_num_threads(),
+        memory=memory_for_each(runtime.device, processes),
+    )
+    return runtime.processes.of_first(found)
 
 
 def processes_to_plan(runtime: Runtime, gpus: int | None) -> Runtime:

@@ -34,6 +34,8 @@ from stylegan_eval.images.files import prepare_command
 from stylegan_eval.images.labels import shortened
 from stylegan_eval.results.run_folder import TEXT_LOG
 
+_MANY_EPOCHS = 400
+
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
@@ -276,7 +278,15 @@ def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
     if reals.count < largest:
         raise UserError(
             f"{data} holds {reals.count} images, fewer than the minibatch of "
-            f"{largest}: use more images or a preset with smaller minibatches"
+            f"{largest}: use more images, or --minibatch {reals.count // 4 * 4 or reals.count}"
+        )
+    epochs = config.schedule.total_kimg * 1000 / reals.count
+    if epochs > _MANY_EPOCHS:
+        note(
+            f"{data}: {config.schedule.total_kimg:g} kimg show each of {reals.count:,} images"
+            f" {epochs:,.0f} times (FFHQ in the paper: 357): D may learn them by heart. What helps:"
+            f" more images,{'' if config.mirror else ' --mirror,'} --init with a trained network,"
+            " and --metrics, which keeps best.pt"
         )
     needed, given = config.network.label_size, reals.label_size
     if needed and needed != given:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stylegan.checkpoint import checkpoints_in, existing_checkpoint
-from stylegan.configs import Config
+from stylegan.configs import Config, changes_of_row
 from stylegan.datasets.pyramid import Pyramid
 from stylegan.datasets.reals import Reals, as_rows
 from stylegan.png import image_grid, save_png
@@ -31,7 +31,7 @@ from stylegan.training.hooks import (
 from stylegan.training.loop import Hook, train
 from stylegan.training.measuring import metrics_batch, words_on_metrics
 from stylegan.training.monitor import Monitor
-from stylegan.training.plan import make_plan, run_files, sheet_columns, summary
+from stylegan.training.plan import brief, make_plan, run_files, sheet_columns, summary
 from stylegan.training.schedule import training_point
 from stylegan.training.settings import RunSettings, write_settings
 from stylegan.training.snapshots import Reports, Snapshots, StopSignals
@@ -138,6 +138,9 @@ class Trainer:
             f"config {self._config.name},{images} seed {settings.seed}, {settings.execution.name},"
             f" {self._runtime.world} process(es), from kimg {start / 1000:.1f}"
         )
+        changes = changes_of_row(self._config).items()
+        changed = (f"{key} {brief(old)} -> {brief(new)}" for key, (old, new) in changes)
+        log.line(f"changes of {self._config.name}: {', '.join(changed) or 'none'}")
         return Reports(log=log, progress=progress, sheet=self._sheet(), boards=boards)
 
     def _estimate(self, log: RunLog) -> list[Phase]:
