@@ -27,6 +27,7 @@ from stylegan.networks.generator import DrawsLabels, GeneratorAtLod
 from stylegan.snapshot import Snapshot, load_generator, load_labels
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
+from stylegan_eval.engine.sampling import SHOWN
 from stylegan_eval.errors import UserError
 from stylegan_eval.pickles.torch_files import is_torch_legacy
 
@@ -110,6 +111,7 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
     conditional = config.network.label_size > 0
     network, lod = load_generator(snapshot, device), snapshot.lod
     labels = load_labels(snapshot) if conditional else None
+    shown = SHOWN.get(config.network.num_channels, "")
 
     def in_type(dtype: torch.dtype) -> ImageGenerator:  # holds no more than it needs
         grown_to = GeneratorAtLod(network, lod, dtype)
@@ -125,6 +127,7 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
         mirrored=config.mirror,
         settings={key: json.dumps(value) for key, value in flat(config_to_dict(config)).items()},
         origin=_origin(snapshot),
+        notes=(shown,) if shown else (),
     )
 
 

@@ -66,7 +66,7 @@ def write_npy(path: Path, values: NDArray[np.float32]) -> None:
 
 
 def image_grid(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
-    """Lay images [N, C, H, W] out as [rows * H, columns * W, C]; cells after the last are black."""
+    """Lay images [N, C, H, W] out as [rows * H, columns * W, C]; cells after the last are 0."""
     N, C, H, W = images.shape
     rows = -(-N // columns)
     sheet = np.zeros((rows * columns, C, H, W), np.uint8)

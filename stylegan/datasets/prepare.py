@@ -175,12 +175,17 @@ def export_ada(
 ) -> int:
     """Write square images of one size, and labels, as stylegan2-ada and stylegan3 read them.
 
-    PNG files of 8-bit RGB (or grey, RGBA, where the set says so) are copied byte for byte, all else
+    PNG files of 8-bit RGB (or grey, where the set says so) are copied byte for byte, all else
     becomes such a file. `out` is a zip if it ends in ``.zip``, else a folder, whole or absent.
     """
     with open_source(src) as source:
         if (fault := survey(source, progress=progress).fault()) is not None:
             raise UserError(f"{src}: {fault}; make a set that fits with: {prepare_command(src)}")
+        if source.channels == 4:
+            raise UserError(
+                f"{src} holds RGBA, which stylegan2-ada and stylegan3 do not read: make a set of"
+                f" RGB with: {prepare_command(src)} --channels RGB"
+            )
         labels = label_list(source, range(len(source)))
         stored = _stored(source, workers or os.cpu_count() or 1)
         images = follow(stored, "export", len(source), shown=progress)

@@ -118,8 +118,8 @@ def draw_table(painter: Painter, settings: Mixing, seeding: Seeding = "official"
 class Deviation:
     """Standard deviation of each pixel's brightness over images, from running sums.
 
-    Brightness is the mean of the channels. The sums are whole numbers, so no digit is lost, and
-    no more than one image is held.
+    Brightness is the mean of the channels, alpha included. The sums are whole numbers, so no digit
+    is lost, and no more than one image is held.
     """
 
     def __init__(self, height: int, width: int, channels: int) -> None:
@@ -143,7 +143,9 @@ class Deviation:
     def picture(self) -> Pixels:
         """Four times the deviation, rounded and saturating: [H, W, C]."""
         grey = np.clip(_GAIN * self.value() + 0.5, 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], self.channels, axis=2)
+        picture = np.repeat(grey[:, :, None], self.channels, axis=2)
+        picture[:, :, 3:] = 255  # opaque
+        return picture
 
 
 def check_noise(painter: Painter) -> None:

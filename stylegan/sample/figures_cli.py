@@ -146,7 +146,8 @@ def interpolate_command(
 ) -> None:
     """Write a film from seed to seed, or from w to w, to OUT: .mp4, .gif, .apng or .png (animated).
 
-    MP4 needs the extra `video`. With --classes the film goes from class to class.
+    MP4 needs the extra `video`. Alpha of RGBA networks is kept in .apng and .png, and put over
+    white in the others. With --classes the film goes from class to class.
 
     \b
     stylegan-sample interpolate --ckpt runs/pets --classes cat,dog,fox --loop pets.gif

@@ -233,7 +233,7 @@ def _opaque(frame: Pixels) -> Pixels:
 
 
 def _write_gif(temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: bool) -> None:
-    images = map(picture, frames)
+    images = map(Image.fromarray, map(_opaque, frames))
     first = next(images)
     # Forever is 0; a GIF that does not say is shown once.
     repeats = {"loop": 0} if loop else {}

@@ -39,7 +39,7 @@ def project_command(
 
     By gradient descent from the mean of W on a perceptual distance and a little of the difference
     of pixels; OUT shows target, projection and start beside each other. Noise inputs are those
-    stored in the network.
+    stored in the network. The distance sees grey as three equal channels and alpha over white.
 
     \b
     stylegan-sample project --ckpt demo --space w+ face.png projected.png
@@ -58,8 +58,8 @@ def project_command(
     for path in (out, save):
         if path is not None:
             check_writable(path)
-    pixels = projection.read_square(image)
     painter = open_painter(source)
+    pixels = projection.read_square(image, painter.network.config.num_channels)
     size = _drawn_size(painter, settings)
     origin = projection.centre(painter)
     distance = load_distance(settings.distance, weights, painter.device)
@@ -95,8 +95,6 @@ def _drawn_size(painter: "Painter", settings: ProjectionSettings) -> int:
 
     network = painter.network
     size = network.resolution >> split_lod(painter.lod, network.resolution)[0]
-    if network.config.num_channels != 3:
-        raise UserError("this network draws grey images: perceptual distances know colour alone")
     smallest = NETWORKS[settings.distance].smallest
     if size < smallest:
         raise UserError(
@@ -109,14 +107,14 @@ def _drawn_size(painter: "Painter", settings: ProjectionSettings) -> int:
 def side_by_side(
     painter: "Painter", pixels: "Pixels", start: "Projected", best: "Projected"
 ) -> "Pixels":
-    """Target [3, S, S], projection and start beside each other: [S, W, 3]."""
+    """Target [C, S, S], projection and start beside each other: [S, W, C]."""
     import torch
 
     from stylegan.sample.canvas import table as cells
     from stylegan_eval.engine.sampling import to_uint8
 
     (drawn,) = painter.native(torch.cat([best.ws, start.ws]), painter.stored_noise())
-    images = to_uint8(drawn).permute(0, 2, 3, 1).cpu().numpy()  # [2, S, S, 3]
+    images = to_uint8(drawn).permute(0, 2, 3, 1).cpu().numpy()  # [2, S, S, C]
     return cells([[pixels.transpose(1, 2, 0), *images]], gap=max(pixels.shape[1] // 32, 1))
 
 

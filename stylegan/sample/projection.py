@@ -17,10 +17,10 @@ from stylegan.runtime import stream_seed
 from stylegan.sample.painter import Painter
 from stylegan.sample.settings import ProjectionSettings
 from stylegan_eval.engine.precision import strict_float32
-from stylegan_eval.engine.sampling import Stream, latents
+from stylegan_eval.engine.sampling import Stream, as_rgb, latents
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.variants import CENTRE_LATENTS, CENTRE_SEED
-from stylegan_eval.images.decoding import decode
+from stylegan_eval.images.decoding import CHANNELS, decode
 from stylegan_eval.images.files import MAX_FILE_BYTES
 from stylegan_eval.networks.lpips import Embedding, squared_norm
 
@@ -87,7 +87,7 @@ def centre(painter: Painter) -> Centre:
 
 
 class Objective:
-    """Distance of images with stored noise from a target [1, 3, S, S] in [-1, 1].
+    """Distance of images with stored noise from a target [1, C, S, S] in [-1, 1].
 
     It is the perceptual `distance` plus `weight` times the mean squared difference of pixels.
     """
@@ -116,8 +116,8 @@ class Objective:
 
 
 def seen(images: Tensor) -> Tensor:
-    """Images as the perceptual network gets them: of more than 256 pixels, means of blocks."""
-    return mean_pool(images, max(images.shape[-1] // SEEN, 1))
+    """Images as the perceptual network gets them: RGB; of more than 256 pixels, means of blocks."""
+    return mean_pool(as_rgb(images), max(images.shape[-1] // SEEN, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,13 +195,15 @@ def _point(aim: Objective, ws: Tensor) -> tuple[Projected, Tensor]:
     return place, loss
 
 
-def read_square(path: Path) -> Pixels:
-    """Read an image that is as wide as high, uint8 [3, S, S]."""
+def read_square(path: Path, channels: int = 3) -> Pixels:
+    """Read an image that is as wide as high, uint8 [channels, S, S]."""
+    if channels not in CHANNELS.values():
+        raise UserError(f"the network draws {channels} channels: images have 1, 3 or 4")
     if not path.is_file():
         raise UserError(f"{path}: no such image: name a file")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise UserError(f"{path}: files of at most 1 GiB are read")
-    pixels = decode(path.read_bytes(), str(path))
+    pixels = decode(path.read_bytes(), str(path), channels)
     height, width = pixels.shape[1:]
     if height != width:
         raise UserError(
@@ -212,14 +214,14 @@ def read_square(path: Path) -> Pixels:
 
 
 def fitted(pixels: Pixels, size: int) -> Pixels:
-    """Resample an image [3, S, S] to `size` pixels: area means down, bicubic up."""
+    """Resample an image [C, S, S] to `size` pixels: area means down, bicubic up."""
     if pixels.shape[1] >= size:
         return resized(pixels, size, size, "box")
-    image = Image.fromarray(pixels.transpose(1, 2, 0))
-    larger = np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
-    return np.ascontiguousarray(larger.transpose(2, 0, 1))
+    planes = (Image.fromarray(np.ascontiguousarray(plane)) for plane in pixels)
+    larger = [plane.resize((size, size), Image.Resampling.BICUBIC) for plane in planes]
+    return np.stack([np.asarray(plane) for plane in larger])
 
 
 def as_tensor(pixels: Pixels, device: torch.device) -> Tensor:
-    """Bytes [3, S, S] to float32 [1, 3, S, S], the middle of the steps of floor(127.5 x + 128)."""
+    """Bytes [C, S, S] to float32 [1, C, S, S], the middle of the steps of floor(127.5 x + 128)."""
     return (torch.from_numpy(pixels).to(device).float()[None] - 127.5) / 127.5

@@ -13,7 +13,7 @@ from stylegan.training.schedule import phases
 from stylegan.training.settings import RunSettings
 from stylegan_eval.engine.blocks import Run, split
 from stylegan_eval.engine.npy import MAPPED
-from stylegan_eval.engine.sampling import quantised
+from stylegan_eval.engine.sampling import as_rgb, quantised
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import metric_of
 from stylegan_eval.metrics.path_length import crop_and_shrink
@@ -91,7 +91,7 @@ class MetricMemory:
         generator = GeneratorAtLod(network, phases(config)[-1].lod)
         ws = torch.empty(images, network.num_ws, config.network.w_dim, device=_META)
         noise = [torch.empty(images, 1, *shape, device=_META) for shape in generator.noise_shapes]
-        return generator.synthesis(ws, noise)
+        return as_rgb(generator.synthesis(ws, noise))
 
 
 def metrics_batch(config: Config, settings: RunSettings, device: torch.device) -> int:

@@ -115,7 +115,7 @@ def _sheet(axes: "Axes", status: RunStatus) -> None:
     for path in sorted(status.folder.glob("fakes-*.png"), reverse=True):
         try:
             with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
+                pixels = np.asarray(image.convert("RGBA"))
         except OSError:  # damaged, or pruned this very moment
             continue
         axes.imshow(pixels, interpolation="nearest")

@@ -37,6 +37,8 @@ class _Metrics(ErrorLineGroup):
 def main() -> None:
     """Measure image generators. Results go to stdout, progress to stderr.
 
+    Networks of features see RGB: grey images as three equal channels, images with alpha over white.
+
     \b
     stylegan-eval fid --ckpt runs/f32 --data avatars.zip --num 2000 \\
         --features efficientnet-lite0 --csv results.csv

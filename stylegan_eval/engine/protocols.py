@@ -9,7 +9,9 @@ from torch import Tensor
 
 
 class ImageGenerator(Protocol):
-    """A generator: z [N, z_dim] -> ws [N, L, w_dim] -> images [N, 3, H, W] in about [-1, 1].
+    """A generator: z [N, z_dim] -> ws [N, L, w_dim] -> images [N, C, H, W] in about [-1, 1].
+
+    C is 1, 3 or 4; metrics see them by `sampling.as_rgb`.
 
     Noise is an argument of `synthesis`, one map per layer, so that a metric decides itself
     which images share it.
@@ -31,7 +33,7 @@ class ImageGenerator(Protocol):
         """Map z [N, z_dim] to ws [N, L, w_dim]."""
 
     def synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
-        """Draw images [N, 3, H, W]; `noise` holds one [N, 1, H, W] per entry of `noise_shapes`."""
+        """Draw images [N, C, H, W]; `noise` holds one [N, 1, H, W] per entry of `noise_shapes`."""
 
 
 class Detector(Protocol):

@@ -129,27 +129,44 @@ def draw(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw the images with these indices, without gradients.
 
-    Returns z [n, z_dim], ws [n, L, w_dim], images [n, 3, R, R] in about [-1, 1], not clamped.
+    Returns z [n, z_dim], ws [n, L, w_dim], images [n, 3, R, R] in about [-1, 1], not clamped; of
+    other channels than RGB by `as_rgb`.
     """
     with torch.inference_mode(), computing_in(precision, device.type):
         z = on_device(latents(seed, indices, generator.z_dim), device)
         ws = generator.mapping(z)
         noise = noise_maps(seed, indices, generator.noise_shapes, device)
         images = generator.synthesis(ws, noise)
-    check_shape(images, len(indices), generator.resolution)
-    return z, ws, images
+        check_shape(images, len(indices), generator.resolution)
+        return z, ws, as_rgb(images)
+
+
+SHOWN = {1: "grey images are shown as three equal channels", 4: "alpha is put over white"}
+"""How images of other channels than RGB are shown to networks of RGB, for results."""
+
+
+def as_rgb(images: Tensor) -> Tensor:
+    """Show images [N, C, H, W] in about [-1, 1] as RGB, [N, 3, H, W]; C is 1, 3 or 4.
+
+    The grey channel is repeated; RGBA, limited to [-1, 1], is put over white.
+    """
+    channels = images.shape[1]
+    if channels == 1:
+        return images.repeat(1, 3, 1, 1)
+    if channels == 3:
+        return images
+    limited = images.clamp(-1, 1)
+    return 1 + (limited[:, :3] - 1) * ((limited[:, 3:] + 1) / 2)
 
 
 def check_shape(images: Tensor, count: int, size: int) -> None:
-    """Refuse images that are not [count, 3, size, size]."""
-    expected = [count, 3, size, size]
-    if (shape := list(images.shape)) == expected:
+    """Refuse images that are not [count, C, size, size], C being 1, 3 or 4."""
+    expected, shape = [count, 3, size, size], list(images.shape)
+    if images.ndim == 4 and shape[1] in (1, 3, 4) and shape == [count, shape[1], size, size]:
         return
-    fix = "only RGB generators can be measured"
-    if shape == [count, size, size, 3]:
+    fix = "grey, RGB and RGBA generators can be measured"
+    if images.ndim == 4 and shape[:3] == [count, size, size]:
         fix = "put the channels first, images.permute(0, 3, 1, 2)"
-    elif shape == [count, 1, size, size]:
-        fix += ", repeat the channel of grey ones, images.expand(-1, 3, -1, -1)"
-    elif shape[:2] == expected[:2] and images.ndim == 4:
+    elif images.ndim == 4 and shape[0] == count and shape[1] in (1, 3, 4):
         fix = "its attribute resolution says so"
     raise UserError(f"the generator drew images of shape {shape}, expected {expected}: {fix}")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
-from stylegan_eval.engine.sampling import check_shape, latents, noise_maps, to_uint8
+from stylegan_eval.engine.sampling import SHOWN, check_shape, latents, noise_maps, to_uint8
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.trial import (
     FIRST,
@@ -198,7 +198,7 @@ def _tried(
     more = guarded.value_range is None and not has_negative(pair)
     others = range(2, FIRST if more else 2, 2)
     first = torch.cat([pair, *(again([at, at + 1], b"a") for at in others)])
-    notes = [range_note(first, guarded.value_range, guarded.where)]
+    notes = [SHOWN.get(image.shape[1], ""), range_note(first, guarded.value_range, guarded.where)]
     impure = ""
     if noise:
         notes.append(
@@ -230,7 +230,7 @@ def _tried(
         if noise
         else guarded,
         in_type=None,  # it would not be guarded
-        notes=(*loaded.notes, *(note for note in notes if note)),
+        notes=(*loaded.notes, *(note for note in notes if note and note not in loaded.notes)),
         impure=impure,
         details={
             **{_word(key): _word(value) for key, value in loaded.details.items()},

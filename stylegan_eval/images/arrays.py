@@ -23,7 +23,7 @@ from stylegan_eval.engine.stats_file import IMAGES as MEMBER
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.engine.zip_guard import check_entry, open_zip
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.decoding import Header, in_channels
+from stylegan_eval.images.decoding import Header, in_channels, is_channels_first
 from stylegan_eval.images.labels import checked_labels
 from stylegan_eval.images.storage import CHANGED
 
@@ -106,9 +106,7 @@ class ArrayImages:
 
     def _take_header(self, file: IO[bytes], size: int) -> None:
         shape, fortran_order, dtype = read_header(file, size)
-        self._channels_first = (
-            len(shape) == 4 and shape[1] in _COLOURS and not (shape[1] == 4 and shape[3] in (1, 3))
-        )
+        self._channels_first = len(shape) == 4 and is_channels_first(shape)
         is_images = self._channels_first or (len(shape) == 4 and shape[3] in _COLOURS)
         if dtype != np.uint8 or not is_images or 0 in shape:
             of_floats = _OF_FLOATS if np.issubdtype(dtype, np.floating) and is_images else ""

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -88,13 +88,29 @@ def decode(data: bytes, where: str, channels: int = 3) -> np.ndarray:
         return _pixels(light, where, channels)
 
 
+def is_channels_first(shape: Sequence[int]) -> bool:
+    """Whether images of a shape are [N, C, H, W] rather than [N, H, W, C]."""
+    return shape[1] in (1, 3) or (shape[1] == 4 and shape[3] not in (1, 3))
+
+
+def pixels_of(image: Image.Image, where: str, channels: int = 3) -> np.ndarray:
+    """Pixels of a decoded image, uint8 [channels, H, W], by the rules of `decode`."""
+    if channels == 4:
+        pixels = np.array(_to_rgba(image, where))  # [H, W, 4]
+        pixels[pixels[:, :, 3] == 0, :3] = _CLEAR
+    else:
+        rgb = _to_rgb(image, where)
+        pixels = np.asarray(rgb) if channels == 3 else np.array(rgb.convert("L"))  # to write to
+    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))  # [channels, H, W]
+
+
 def in_channels(pixels: np.ndarray, channels: int, where: str = "image") -> np.ndarray:
     """Convert uint8 [C, H, W], C being 1, 3 or 4, to uint8 [channels, H, W] as `decode` does."""
     if len(pixels) == channels != 4:
         return pixels
     layers = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     image = Image.fromarray(np.ascontiguousarray(layers))
-    return _array(image, where, channels)
+    return pixels_of(image, where, channels)
 
 
 def _pixels(data: bytes, where: str, channels: int) -> np.ndarray:
@@ -103,17 +119,7 @@ def _pixels(data: bytes, where: str, channels: int) -> np.ndarray:
         image.load()
         if (method := _orientation(image)) is not None:
             image = image.transpose(method)
-        return _array(image, where, channels)
-
-
-def _array(image: Image.Image, where: str, channels: int) -> np.ndarray:
-    if channels == 4:
-        pixels = np.array(_to_rgba(image, where))  # [H, W, 4]
-        pixels[pixels[:, :, 3] == 0, :3] = _CLEAR
-    else:
-        rgb = _to_rgb(image, where)
-        pixels = np.asarray(rgb if channels == 3 else rgb.convert("L"))
-    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))  # [channels, H, W]
+        return pixels_of(image, where, channels)
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from stylegan_eval.engine.files import Stamp
 from stylegan_eval.engine.sampling import to_uint8
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import in_channels, is_channels_first, pixels_of
 
 Range = tuple[float, float]
 _KEYS = ("images", "image", "pixel_values", "img", "x")  # of batches that are mappings
@@ -89,7 +90,8 @@ def batches_of(images: Any, what: str, value_range: Range | None) -> Iterator[ND
     Parameters
     ----------
     images : array, tensor, PIL image, or an iterable of them
-        [N, C, H, W] or [N, H, W, C] with 1 or 3 channels, single images [C, H, W] or [H, W, C];
+        [N, C, H, W] or [N, H, W, C] with 1, 3 or 4 channels, single images [C, H, W] or [H, W, C];
+        grey becomes three equal channels, alpha is put over white;
         batches may be tuples (images, labels), or mappings with a key such as "image".
     value_range : (float, float), optional
         Black and white of floats; uint8 has its own.
@@ -100,7 +102,7 @@ def batches_of(images: Any, what: str, value_range: Range | None) -> Iterator[ND
             raise UserError(f"{what}: a mapping of {', '.join(map(str, images))}; no key 'images'")
         yield from batches_of(images[key], what, value_range)
     elif isinstance(images, Image.Image):
-        yield bytes_of(np.asarray(images.convert("RGB")), what, value_range)
+        yield pixels_of(images, what)[None]
     elif isinstance(images, Tensor | np.ndarray):
         yield bytes_of(images, what, value_range)
     elif isinstance(images, Iterable) and not isinstance(images, str | bytes):
@@ -136,16 +138,19 @@ def bytes_of(
     shape = list(tensor.shape)
     if tensor.ndim == 3:
         tensor = tensor[None]
-    if tensor.ndim == 4 and tensor.shape[1] not in (1, 3) and tensor.shape[3] in (1, 3):
+    if tensor.ndim == 4 and not is_channels_first(tensor.shape) and tensor.shape[3] in (1, 3, 4):
         tensor = tensor.permute(0, 3, 1, 2)
-    if tensor.ndim != 4 or tensor.shape[1] not in (1, 3) or 0 in tensor.shape[1:]:
+    if tensor.ndim != 4 or tensor.shape[1] not in (1, 3, 4) or 0 in tensor.shape[1:]:
         raise UserError(
-            f"{what}: shape {shape}; expected [N, 3, H, W] or [N, H, W, 3], or one grey channel"
+            f"{what}: shape {shape}; expected [N, 3, H, W] or [N, H, W, 3], or one channel (grey)"
+            " or four (RGBA)"
         )
     if tensor.shape[1] == 1:
         tensor = tensor.expand(-1, 3, -1, -1)
     if tensor.dtype != torch.uint8:
         tensor = _quantised(tensor, what, value_range)
+    if tensor.shape[1] == 4:
+        return np.stack([in_channels(image, 3, what) for image in tensor.cpu().numpy()])
     # A copy: the caller may write to its own.
     copied: NDArray[np.uint8] = tensor.cpu().clone(memory_format=torch.contiguous_format).numpy()
     return copied

@@ -11,6 +11,7 @@ from torch import Tensor
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.protocols import ImageGenerator
 from stylegan_eval.engine.sampling import (
+    as_rgb,
     check_shape,
     latents,
     noise_maps,
@@ -115,6 +116,7 @@ def renderer(generator: ImageGenerator, distance: Embedding, settings: PplSettin
         images = generator.synthesis(ws, noise)
         size = generator.resolution
         check_shape(images, len(ws), size)
+        images = as_rgb(images)
         return distance.embed(crop_and_shrink(images, settings.crop, settings.rule, size))
 
     return render

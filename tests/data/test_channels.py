@@ -159,12 +159,15 @@ def test_archives_of_rgb_are_what_they_were(tmp_path):
         assert json.loads(file.read("dataset.json")) == {"labels": None, "attributes": []}
 
 
-def test_export_keeps_grey_and_alpha_byte_for_byte(tmp_path):
+def test_export_keeps_grey_byte_for_byte_and_refuses_alpha_which_others_do_not_read(tmp_path):
     for kind in ("L", "RGBA"):
-        source = tmp_path / f"{kind}.zip"
-        prepare(written(tmp_path / kind, kind), source)
-        export_ada(source, out := tmp_path / f"{kind}-ada.zip", progress=False)
-        assert out.read_bytes() == source.read_bytes()
+        prepare(written(tmp_path / kind, kind), tmp_path / f"{kind}.zip")
+    export_ada(tmp_path / "L.zip", out := tmp_path / "ada.zip", progress=False)
+    assert out.read_bytes() == (tmp_path / "L.zip").read_bytes()
+    with pytest.raises(UserError, match=r"holds RGBA, which stylegan2-ada and .* --channels RGB$"):
+        export_ada(tmp_path / "RGBA.zip", tmp_path / "no.zip", progress=False)
+    prepare(tmp_path / "RGBA.zip", tmp_path / "RGB.zip", Choices(channels="RGB"))
+    export_ada(tmp_path / "RGB.zip", tmp_path / "yes.zip", progress=False)
 
 
 def test_arrays_of_four_channels_keep_alpha_when_they_are_prepared(tmp_path):

@@ -13,7 +13,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import stylegan_eval as se
 from stylegan_eval.cli import main
+from stylegan_eval.images.decoding import in_channels
 from stylegan_eval.images.files import open_images
+from stylegan_eval.images.memory import batches_of
 from tests.eval.fakes import LinearGenerator
 
 LITE = {"features": "efficientnet-lite0", "device": "cpu"}
@@ -79,6 +81,19 @@ def test_whatever_holds_the_images_the_number_is_that_of_the_command(sides):
         held, value_range = holders(pixels)[name]
         backwards = se.fid(reals, held, real_range=value_range, **LITE)
         assert backwards.value == pytest.approx(expected["value"], rel=1e-9), name
+
+
+def test_grey_and_alpha_are_seen_as_rgb_however_they_are_held():
+    rgba = np.random.default_rng(4).integers(0, 256, (5, 4, 16, 16), dtype=np.uint8)
+    for pixels in (rgba[:, :1], rgba):
+        layers = pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
+        images = [Image.fromarray(image) for image in layers]
+        expected = np.stack([in_channels(image, 3) for image in pixels])
+        for held in (pixels, torch.from_numpy(pixels), pixels.transpose(0, 2, 3, 1), images):
+            seen = np.concatenate(list(batches_of(held, "x", None)))
+            np.testing.assert_array_equal(seen, expected)
+        (seen,) = batches_of(pixels / 255, "x", (0, 1))
+        np.testing.assert_array_equal(seen, expected)
 
 
 def test_a_number_of_images_is_a_random_choice_of_both_sides(sides):

@@ -68,8 +68,8 @@ def made_by(tmp_path, monkeypatch):
             r"put the channels first, images.permute\(0, 3, 1, 2\)",
         ),
         (
-            "synthesis=lambda ws, noise: torch.zeros(len(ws), 1, 8, 8)",
-            r"repeat the channel of grey ones, images.expand\(-1, 3, -1, -1\)",
+            "synthesis=lambda ws, noise: torch.zeros(len(ws), 2, 8, 8)",
+            r"shape \[1, 2, 8, 8\], expected \[1, 3, 8, 8\]: grey, RGB and RGBA generators can be",
         ),
         ("synthesis=lambda ws, noise: {'sample': ws}", "gives dict, expected a tensor: return it"),
         ("synthesis=lambda ws, noise: torch.zeros(1, 3, 8, 8) * 1j", "gives torch.complex64"),

@@ -315,13 +315,13 @@ def test_images_too_small_for_the_network_are_refused_first(run):
         load_chosen(settings, None, LinearGenerator().resolution, run)
 
 
-def test_grey_generators_are_refused(run):
-    class Grey(LinearGenerator):
+def test_generators_of_two_channels_are_refused(run):
+    class TwoChannels(LinearGenerator):
         def synthesis(self, ws, noise):
-            return super().synthesis(ws, noise)[:, :1]
+            return super().synthesis(ws, noise)[:, :2]
 
-    with pytest.raises(UserError, match="only RGB generators"):
-        measure(Grey(), Pixels(), settings_of(), run, {})
+    with pytest.raises(UserError, match="grey, RGB and RGBA generators can be"):
+        measure(TwoChannels(), Pixels(), settings_of(), run, {})
 
 
 def test_diverged_generators_are_refused(run):

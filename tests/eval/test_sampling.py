@@ -17,6 +17,7 @@ from stylegan_eval.engine.sampling import (
     to_uint8,
 )
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import in_channels
 from stylegan_eval.metrics.image_pass import GeneratedImages
 from tests.eval.fakes import LinearGenerator
 
@@ -113,10 +114,41 @@ def test_inference_mode_ends_with_each_batch():
         assert not torch.is_inference_mode_enabled()
 
 
-def test_a_grey_generator_is_refused():
-    class Grey(LinearGenerator):
-        def synthesis(self, ws, noise):
-            return super().synthesis(ws, noise)[:, :1]
+class InChannels(LinearGenerator):
+    """The same images with another number of channels; alpha goes from 0 to 1 across."""
 
-    with pytest.raises(UserError, match="only RGB"):
-        draw(Grey(), 0, range(2), CPU)
+    channels = 3
+
+    def synthesis(self, ws, noise):
+        images = super().synthesis(ws, noise)
+        alpha = torch.linspace(-1.5, 1.5, images.shape[-1]).expand_as(images[:, :1])
+        return torch.cat([images, alpha], dim=1)[:, : self.channels]
+
+
+def test_a_generator_of_two_channels_is_refused():
+    generator = InChannels()
+    generator.channels = 2
+    with pytest.raises(UserError, match="grey, RGB and RGBA generators can be"):
+        draw(generator, 0, range(2), CPU)
+
+
+def test_grey_is_three_equal_channels():
+    generator = InChannels()
+    generator.channels = 1
+    _, _, images = draw(generator, 0, range(2), CPU)
+    _, _, colours = draw(LinearGenerator(), 0, range(2), CPU)
+    assert torch.equal(images, colours[:, :1].expand(-1, 3, -1, -1))
+
+
+def test_alpha_is_put_over_white_as_of_png_files():
+    generator = InChannels()
+    generator.channels = 4
+    _, _, shown = draw(generator, 0, range(2), CPU)
+    with torch.inference_mode():
+        ws = generator.mapping(latents(0, range(2), generator.z_dim))
+        noise = noise_maps(0, range(2), generator.noise_shapes, CPU)
+        rgba = to_uint8(generator.synthesis(ws, noise))
+    for image, drawn in zip(to_uint8(shown), rgba, strict=True):
+        expected = in_channels(drawn.numpy(), 3)
+        assert np.abs(image.numpy().astype(int) - expected).max() <= 1  # rounded once, not twice
+        assert (image[:, :, 0] == 255).all()

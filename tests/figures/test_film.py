@@ -252,6 +252,22 @@ def test_mp4_has_alpha_over_white(channels, tmp_path):
         assert np.abs(shown[:, 9:].astype(int) - 200).max() <= 6
 
 
+def test_alpha_is_kept_by_apng_and_over_white_in_gif(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 4), dtype=np.uint8)
+    frames[..., 3] = 0
+    for k, frame in enumerate(frames):
+        frame[:, 2 * k : 2 * k + 2] = 10, 20, 30, 255  # a bar that moves
+    for kind in ("apng", "gif"):
+        write_video(tmp_path / f"film.{kind}", iter(frames), fps=10, loop=True)
+    with Image.open(tmp_path / "film.apng") as film_:
+        found = [np.asarray(each.convert("RGBA")) for each in ImageSequence.Iterator(film_)]
+    np.testing.assert_array_equal(found, frames)
+    with Image.open(tmp_path / "film.gif") as film_:
+        shown = [np.asarray(each.convert("RGB")) for each in ImageSequence.Iterator(film_)]
+    opaque = frames[..., 3:] == 255
+    np.testing.assert_array_equal(shown, np.where(opaque, frames[..., :3], 255))
+
+
 @pytest.mark.parametrize("kind", ["mp4", "gif", "apng"])
 def test_images_of_five_channels_are_refused_in_one_line(kind, tmp_path):
     with pytest.raises(UserError, match="5 channels are no picture: stylegan-sample export"):

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from stylegan.sample.cli import main
 from stylegan.sample.projection import as_tensor, fitted
 from stylegan.snapshot import Provenance, Snapshot
 from stylegan_eval.engine.sampling import to_uint8
+from stylegan_eval.images.decoding import decode
 from tests.train import golden
 
 
@@ -36,6 +38,24 @@ def networks(tmp_path_factory):
         )
         save_network(folder / f"{row}.safetensors", content)
     return folder
+
+
+def with_channels(folder, channels, picked):
+    """Network F whose `channels` are `picked` of its colours."""
+    config = golden.small_config("F")
+    state = {
+        name: value[picked] if ".to_rgb." in name else value
+        for name, value in golden.generator("F").state_dict().items()
+    }
+    content = Snapshot(
+        config=replace(config, network=replace(config.network, num_channels=channels)),
+        provenance=Provenance(seed=0, data="", version=""),
+        nimg=0,
+        lod=0.0,
+        networks={"G_ema": state},
+    )
+    save_network(path := folder / f"{channels}.safetensors", content)
+    return path
 
 
 @pytest.fixture
@@ -208,3 +228,33 @@ def test_a_terminated_projection_leaves_nothing(networks, picture, tmp_path):
     assert process.returncode == 143
     assert (out, said) == ("", "terminated\n")
     assert [path.name for path in folder.iterdir()] == ["face.png"]
+
+
+def test_a_grey_network_is_that_of_three_equal_channels(picture, tmp_path):
+    with Image.open(picture) as image:
+        image.convert("L").save(tmp_path / "grey.png")
+    found = []
+    for channels, picked in ((1, [0]), (3, [0, 0, 0])):
+        network, saved = with_channels(tmp_path, channels, picked), tmp_path / f"{channels}.npy"
+        words = ("--ckpt", network, "--steps", 3, "--device", "cpu", "--save", saved)
+        done = run("project", *words, tmp_path / "grey.png", tmp_path / f"{channels}.png")
+        assert done.exit_code == 0, done.stderr
+        found.append(np.load(saved))
+    np.testing.assert_allclose(*found, rtol=1e-3, atol=1e-4)
+    with Image.open(tmp_path / "1.png") as grey, Image.open(tmp_path / "3.png") as colour:
+        assert (grey.mode, colour.mode) == ("L", "RGB")
+        difference = np.asarray(colour.convert("L")).astype(int) - np.asarray(grey)
+        assert np.abs(difference).max() <= 2
+
+
+def test_an_image_with_alpha_is_projected_with_it(tmp_path):
+    network = with_channels(tmp_path, 4, [0, 1, 2, 0])
+    run("image", "--ckpt", network, "--seed", 3, tmp_path / "image.png")
+    done = run(
+        "project", "--ckpt", network, "--steps", 2, tmp_path / "image.png", tmp_path / "p.png"
+    )
+    assert done.exit_code == 0, done.stderr
+    target = decode((tmp_path / "image.png").read_bytes(), "x", 4).transpose(1, 2, 0)
+    with Image.open(tmp_path / "p.png") as picture:
+        assert picture.mode == "RGBA"
+        np.testing.assert_array_equal(np.asarray(picture)[1:33, 1:33], target)

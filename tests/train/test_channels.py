@@ -1,19 +1,27 @@
 """Networks of grey images and of images with alpha, from the data to what is made of them."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
+import stylegan
+import stylegan_eval
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.configs import CONFIGS
+from stylegan.convert import main as convert
 from stylegan.datasets.archive import encode_png, write_encoded
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.presets import apply_preset
+from stylegan.sample.cli import main as sample
 from stylegan.train import main as train
 from stylegan.training.settings import read_run
+from stylegan_eval.cli import main as evaluate
+from stylegan_eval.engine.sampling import SHOWN
 from stylegan_eval.images.decoding import CHANNELS
 
 MODES = ("L", "RGBA")
@@ -78,6 +86,53 @@ def test_data_of_other_channels_than_the_run_are_one_line(tmp_path, trained, mod
         assert done.exit_code == 1
         (line,) = done.stderr.splitlines()
         assert f"the networks have {CHANNELS[mode]} channels ({mode}): make a set that" in line
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pictures_and_films_have_the_channels_of_the_network(tmp_path, trained, mode):
+    networks = ["--ckpt", trained[mode][1], "--device", "cpu"]
+    for name, words in {
+        "grid": ["grid", "--seeds", "0-4", "--labels"],
+        "image": ["image", "--seed", "3"],
+        "mixing": ["mixing"],
+        "detail": ["figure", "4"],
+    }.items():
+        call(sample, *words, *networks, tmp_path / f"{name}.png")
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.mode == mode
+            if name == "detail" and mode == "RGBA":
+                assert (np.asarray(picture)[:, -picture.height // 2 :, 3] == 255).all()
+    call(sample, "interpolate", *networks, "--frames", "2", tmp_path / "film.png")
+    with Image.open(tmp_path / "film.png") as film:
+        assert film.mode == mode
+    G = stylegan.load(trained[mode][1], device="cpu")
+    drawn = G.sample([3])
+    assert drawn.shape == (1, 16, 16, CHANNELS[mode])
+    (image,) = G.images([3])
+    assert image.mode == mode
+    with Image.open(tmp_path / "image.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(image))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_metrics_see_rgb_and_rows_say_how(trained, mode):
+    data, out = trained[mode]
+    words = ["fid", "--ckpt", out, "--data", data, "-n", "10", "--json", "--device", "cpu"]
+    done = call(evaluate, *words, "--features", "efficientnet-lite0")
+    (row,) = json.loads(done.stdout)["results"]
+    assert SHOWN[CHANNELS[mode]] in row["note"]
+    G = stylegan.load(out, device="cpu")
+    again = stylegan_eval.fid(G, data, num=10, features="efficientnet-lite0", device="cpu")
+    assert again.value == row["value"]
+    assert np.isfinite(row["value"])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_networks_are_converted_with_their_channels(tmp_path, trained, mode):
+    path = tmp_path / "network.safetensors"
+    call(convert, trained[mode][1], path)
+    G, converted = (stylegan.load(p, device="cpu") for p in (trained[mode][1], path))
+    np.testing.assert_array_equal(G.sample([1]), converted.sample([1]))
 
 
 @pytest.mark.parametrize("channels", [1, 4])
