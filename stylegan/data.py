@@ -107,7 +107,11 @@ def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> 
 )
 @click.option("--download", is_flag=True, help="Let torchvision download missing files.")
 @click.option("--dry-run", is_flag=True, help="Decode every image, report problems, and stop.")
-@click.option("--report", type=CSV, help="With --dry-run: write a CSV with one line per image.")
+@click.option(
+    "--report",
+    type=CSV,
+    help="With --dry-run or --skip-damaged: write a CSV with one line per image.",
+)
 @_workers
 def prepare(
     src: str,
@@ -136,8 +140,10 @@ def prepare(
     """
     choices = Choices(**values)
     labels: Literal["source", "folders"] = "folders" if labels_from_folders else "source"
-    if report is not None and not dry_run:
-        raise click.UsageError("--report is written by --dry-run")
+    if report is not None and not (dry_run or choices.skip_damaged or choices.drop_duplicates):
+        raise click.UsageError(
+            "--report is written by --dry-run, --skip-damaged, --drop-duplicates"
+        )
     if dry_run:
         from stylegan.datasets.check import check_set
 
@@ -148,7 +154,9 @@ def prepare(
         raise click.UsageError("expected OUT, a zip or folder to write (or --dry-run)")
     from stylegan.datasets.prepare import prepare as prepare_images
 
-    made = prepare_images(src, out, choices, labels=labels, download=download, workers=workers)
+    made = prepare_images(
+        src, out, choices, labels=labels, report=report, download=download, workers=workers
+    )
     for line in made.lines(out):
         say(line)
 

@@ -8,6 +8,7 @@ from stylegan_eval.settings.common import choice
 
 Resample = Literal["box", "lanczos"]
 Crop = Literal["centre", "celeba", "lsun-wide"]
+LabelSource = Literal["source", "folders"]
 Channels = Literal["auto", "L", "RGB", "RGBA"]
 
 
@@ -38,4 +39,11 @@ class Choices:
     )
     skip_small: bool = choice(  # lsun-wide always does
         default=False, text="Leave out images that would need enlarging."
+    )
+    skip_damaged: bool = choice(
+        default=False, text="Leave out images that cannot be read; decodes every image once more."
+    )
+    drop_duplicates: bool = choice(
+        default=False,
+        text="Of images with the same pixels keep the first; decodes every image once more.",
     )

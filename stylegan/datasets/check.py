@@ -1,15 +1,17 @@
 """Dry run of a preparation: decode every image, write nothing, report each file's fault."""
 
 import csv
+import hashlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stylegan.datasets import Choices
-from stylegan.datasets.prepare import LabelSource
+import numpy as np
+
+from stylegan.datasets import Choices, LabelSource
 from stylegan.datasets.resize import fits
 from stylegan.datasets.sources import open_source
 from stylegan.datasets.survey import Plan, make_plan, pick_channels, summary
@@ -19,7 +21,7 @@ from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import Header
 from stylegan_eval.images.parallel import map_ordered
-from stylegan_eval.images.source import Source
+from stylegan_eval.images.source import Source, read_as
 
 COLUMNS = ("file", "bytes", "width", "height", "mode", "trouble")
 
@@ -32,6 +34,41 @@ class CheckedImage:
     size: int
     header: Header | None
     trouble: str = ""
+    digest: bytes = b""  # of the pixels
+
+
+def decode_all(source: Source, workers: int | None, *, progress: bool) -> list[CheckedImage]:
+    """Decode every image."""
+    threads = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        decoded = map_ordered(
+            pool, lambda index: _decoded(source, index), range(len(source)), ahead=4 * threads
+        )
+        return list(follow(decoded, "check", len(source), shown=progress))
+
+
+def digest_of(pixels: np.ndarray) -> bytes:
+    """Digest of an image [C, H, W]; equal for equal pixels."""
+    digest = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest()
+
+
+def repeated(digests: Iterable[bytes]) -> dict[int, int]:
+    """Numbers of the images that have the pixels of an earlier one, and its number.
+
+    >>> repeated([b"a", b"b", b"a", b"", b"", b"a"])
+    {2: 0, 5: 0}
+    """
+    first: dict[bytes, int] = {}
+    places = ((number, first.setdefault(d, number)) for number, d in enumerate(digests) if d)
+    return {number: place for number, place in places if place != number}
+
+
+def duplicates_line(pairs: Mapping[int, int], names: Sequence[str]) -> str:
+    """Line on images with the pixels of others."""
+    number, place = next(iter(pairs.items()))
+    return f"exact duplicates: {len(pairs)}, {names[number]} of {names[place]} first"
 
 
 def check(
@@ -41,12 +78,7 @@ def check(
 
     The plan is that without the images in trouble; None if no image is usable.
     """
-    threads = workers or os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        decoded = map_ordered(
-            pool, lambda index: _decoded(source, index), range(len(source)), ahead=4 * threads
-        )
-        images = list(follow(decoded, "check", len(source), shown=progress))
+    images = decode_all(source, workers, progress=progress)
     usable = {i.name: i.header for i in images if i.header is not None and not i.trouble}
     if not usable:
         return images, None
@@ -85,7 +117,7 @@ def check_set(
         if report is not None:
             write_report(report, images)
         troubled = [image for image in images if image.trouble]
-        if troubled or plan is None:
+        if plan is None or (troubled and not choices.skip_damaged):
             first = troubled[0]
             more = f"see {report}" if report is not None else "list them with --report FILE.csv"
             raise UserError(
@@ -96,22 +128,32 @@ def check_set(
         _, reason = pick_channels(source, headers, choices.channels)
     size = f"{plan.resolution}x{plan.resolution}"
     used = choices.resample if plan.filtered else "none"
+    readable = f"all {len(images)}" if not troubled else f"{len(images) - len(troubled)}"
+    pairs = repeated(image.digest for image in images)
     lines = [
-        f"{src}: {source.kind}, all {len(images)} images can be read",
+        f"{src}: {source.kind}, {readable} images can be read",
         f"  would make: {len(plan.kept)} images of {size}, crop {plan.crop}, filter {used}",
     ]
+    lines += [f"  {damaged_line(troubled)}"] if troubled else []
+    lines += [f"  {duplicates_line(pairs, source.names)}"] if pairs else []
     return [*lines, f"  {reason}"] if reason else lines
 
 
+def damaged_line(troubled: Sequence[CheckedImage]) -> str:
+    """Line on the images that are left out."""
+    first = troubled[0]
+    return f"left out as damaged: {len(troubled)}, {first.name} first ({first.trouble})"
+
+
 def _decoded(source: Source, index: int) -> CheckedImage:
-    name, size, header, trouble = source.names[index], 0, None, ""
+    name, size, header, trouble, digest = source.names[index], 0, None, "", b""
     try:
         size = source.size(index)
         header = source.header(index)
-        source.read(index)
+        digest = digest_of(read_as(source, index, header.channels))
     except UserError as error:
         trouble = " ".join(str(error).removeprefix(f"{source.path}: {name}: ").split())
-    return CheckedImage(name, size, header, trouble)
+    return CheckedImage(name, size, header, trouble, digest)
 
 
 def _sized(image: CheckedImage, plan: Plan) -> CheckedImage:

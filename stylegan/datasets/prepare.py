@@ -5,19 +5,26 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from stylegan.datasets import Choices, Crop, Resample
+from stylegan.datasets import Choices, Crop, LabelSource, Resample
 from stylegan.datasets.archive import Label, encode_png, write_encoded
+from stylegan.datasets.check import (
+    damaged_line,
+    decode_all,
+    digest_of,
+    duplicates_line,
+    repeated,
+    write_report,
+)
 from stylegan.datasets.partial import check_target, write_resumable
 from stylegan.datasets.resize import cropped
 from stylegan.datasets.sources import open_source
-from stylegan.datasets.survey import Plan, make_plan, pick_channels, survey
+from stylegan.datasets.survey import Plan, Survey, make_plan, pick_channels, summary, survey
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import CHANNELS
@@ -26,7 +33,6 @@ from stylegan_eval.images.labels import empty_classes, shortened
 from stylegan_eval.images.parallel import map_ordered
 from stylegan_eval.images.source import Source, read_as
 
-LabelSource = Literal["source", "folders"]
 _EXACT = 2**24  # whole numbers below are the same in float32
 _FORMAT = 1  # of what is written; a beginning of another is not used
 
@@ -41,6 +47,7 @@ class Prepared:
     crop: Crop  # How the images were cropped
     filter: Resample | None  # What they were shrunk by; None if all had the resolution already
     skipped: int  # Images left out because they were too small
+    notes: tuple[str, ...]  # On damaged images and duplicates
     resumed: int  # Images that an earlier, killed process had made
     numbers: int  # In a label that is no class
     classes: tuple[str, ...]  # Names of the classes, or none
@@ -59,6 +66,7 @@ class Prepared:
             lines.append(f"  {self.channels}")
         if self.skipped:
             lines.append(f"  left out as too small: {self.skipped}")
+        lines += [f"  {line}" for line in self.notes]
         if self.resumed:
             lines.append(f"  made by an earlier run: {self.resumed}")
         if self.numbers > 1:
@@ -75,6 +83,7 @@ def prepare(
     choices: Choices | None = None,
     *,
     labels: LabelSource = "source",
+    report: Path | None = None,
     download: bool = False,
     workers: int | None = None,
     progress: bool = True,
@@ -87,14 +96,18 @@ def prepare(
     choices = choices or Choices()
     check_target(out)
     with open_source(src, folder_classes=labels == "folders", download=download) as source:
-        overview = survey(source, progress=progress)
+        usable, overview, notes = _usable(
+            source, choices, report=report, workers=workers, progress=progress
+        )
         plan = make_plan(source, overview, choices)
-        kept = {index: overview.headers[index] for index in plan.kept}
+        kept = {usable[index]: overview.headers[index] for index in plan.kept}
+        plan = replace(plan, kept=tuple(kept))
+        digests = [b""] * len(kept)
         channels, reason = pick_channels(source, kept, choices.channels)
         threads = workers or os.cpu_count() or 1
 
         def images(start: int) -> Iterator[bytes]:
-            made = _encoded(source, plan, channels, choices.resample, start, threads)
+            made = _encoded(source, plan, channels, choices.resample, start, threads, digests)
             total = len(plan.kept)
             return iter(follow(made, "prepare", total, initial=start, shown=progress))
 
@@ -110,19 +123,56 @@ def prepare(
             classes=source.classes,
             made_of=_made_of(source, plan, choices.resample) | {"channels": channels},
         )
+    if pairs := repeated(digests):
+        names = [source.names[index] for index in kept]
+        advice = "--drop-duplicates leaves them out"
+        notes.append(f"{duplicates_line(pairs, names)}: {advice}")
     return Prepared(
         count=len(plan.kept),
         resolution=plan.resolution,
         kind=source.kind,
         crop=plan.crop,
         filter=choices.resample if plan.filtered else None,
-        skipped=len(source) - len(plan.kept),
+        skipped=len(usable) - len(plan.kept),
+        notes=tuple(notes),
         resumed=resumed,
         numbers=0 if source.labels is None or source.labels.ndim == 1 else source.labels.shape[1],
         classes=tuple(source.classes),
         empty=tuple(empty),
         channels=reason,
     )
+
+
+def _usable(
+    source: Source,
+    choices: Choices,
+    *,
+    report: Path | None,
+    workers: int | None,
+    progress: bool,
+) -> tuple[Sequence[int], Survey, list[str]]:
+    """Numbers of the images that may be taken, their headers, and lines on the others."""
+    if not choices.skip_damaged and not choices.drop_duplicates:
+        return range(len(source)), survey(source, progress=progress), []
+    images = decode_all(source, workers, progress=progress)
+    if report is not None:
+        write_report(report, images)
+    damaged = [image for image in images if image.trouble]
+    if damaged and (not choices.skip_damaged or len(damaged) == len(images)):
+        first = damaged[0]
+        advice = "no image can be read" if choices.skip_damaged else "remove it, or --skip-damaged"
+        raise UserError(f"{source.path}: {first.name}: {first.trouble}: {advice}")
+    notes = [damaged_line(damaged)] if damaged else []
+    pairs = repeated(image.digest for image in images) if choices.drop_duplicates else {}
+    if pairs:
+        notes.append(f"{duplicates_line(pairs, source.names)}: left out")
+    usable = {
+        number: image.header
+        for number, image in enumerate(images)
+        if image.header is not None and not image.trouble and number not in pairs
+    }
+    names = [source.names[number] for number in usable]
+    return list(usable), summary(names, tuple(usable.values())), notes
 
 
 def label_list(source: Source, kept: Sequence[int]) -> list[Label]:
@@ -145,14 +195,21 @@ def _shortest(number: np.float32) -> float:
 
 
 def _encoded(
-    source: Source, plan: Plan, channels: int, resample: Resample, start: int, workers: int
+    source: Source,
+    plan: Plan,
+    channels: int,
+    resample: Resample,
+    start: int,
+    workers: int,
+    digests: list[bytes],
 ) -> Iterator[bytes]:
-    def prepared(index: int) -> bytes:
-        image = read_as(source, index, channels)
+    def prepared(place: int) -> bytes:
+        image = read_as(source, plan.kept[place], channels)
+        digests[place] = digest_of(image)
         return encode_png(cropped(image, plan.crop, plan.resolution, resample))
 
     with ThreadPoolExecutor(workers) as pool:
-        yield from map_ordered(pool, prepared, plan.kept[start:], ahead=4 * workers)
+        yield from map_ordered(pool, prepared, range(start, len(plan.kept)), ahead=4 * workers)
 
 
 def _made_of(source: Source, plan: Plan, resample: Resample) -> dict[str, object]:

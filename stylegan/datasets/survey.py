@@ -50,6 +50,7 @@ class Survey:
     smallest: str  # Name of an image with the shortest side of all
     smallest_side: int  # That side in pixels
     headers: tuple[Header, ...]  # Of each image
+    names: Sequence[str]  # Of each image
 
     def fault(self) -> str | None:
         """Why training cannot read these images as they are, or None if it can."""
@@ -86,6 +87,7 @@ def summary(names: Sequence[str], headers: tuple[Header, ...]) -> Survey:
         smallest=names[smallest],
         smallest_side=sides[smallest],
         headers=headers,
+        names=names,
     )
 
 
@@ -177,7 +179,7 @@ def _note_small(source: Source, overview: Survey, resolution: int) -> None:
     usual = 1 << (sides[len(sides) // 2].bit_length() - 1)
     if resolution < usual:
         fewer = sum(side < usual for side in sides)
-        smallest = overview.headers[list(source.names).index(overview.smallest)]
+        smallest = overview.headers[list(overview.names).index(overview.smallest)]
         note(
             f"{source.path}: {overview.smallest} is {smallest.width}x{smallest.height}, so all"
             f" images become {resolution}x{resolution}; --resolution {usual} --skip-small leaves"
@@ -194,8 +196,8 @@ def _too_small(source: Source, overview: Survey, crop: Crop, resolution: int) ->
         )
         header = overview.headers[bad]
         return (
-            f"{source.path}: {source.names[bad]} is {header.width}x{header.height}, which the crop"
-            f" {crop} to {resolution} does not fit: choose another --crop or --resolution"
+            f"{source.path}: {overview.names[bad]} is {header.width}x{header.height}, which the"
+            f" crop {crop} to {resolution} does not fit: choose another --crop or --resolution"
         )
     side = overview.smallest_side
     smallest = f"{source.path}: {overview.smallest} is only {side} pixels on its shorter side"

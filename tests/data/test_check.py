@@ -85,7 +85,7 @@ def test_a_dry_run_says_what_would_be_made(tmp_path):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--report", "r.csv", "out.zip"], "--report is written by --dry-run"),
+        (["--report", "r.csv", "out.zip"], "--report is written by"),
         ([], "expected OUT"),
     ],
 )

@@ -107,6 +107,7 @@ def test_prepare_passes_its_options_on(tmp_path):
     made = run("prepare", source, tmp_path / "out", *options)
     assert made.stdout.splitlines()[1:] == [
         "  from folder: crop centre, filter lanczos",
+        "  exact duplicates: 1, b/b.png of a/a.png first: --drop-duplicates leaves them out",
         "  class 0: a",
         "  class 1: b",
     ]

@@ -1,3 +1,5 @@
+import csv
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -140,6 +142,64 @@ def test_folders_become_classes_when_asked(tmp_path):
     (source / "stray.png").write_bytes(image)
     with pytest.raises(UserError, match=r"stray.png is in no sub-folder"):
         prepare(source, tmp_path / "b.zip", labels="folders", progress=False)
+
+
+def damaged_and_twice(path):
+    """Eight files: two are damaged, two have the pixels of another, one of them as a BMP."""
+    files = pngs(4) | {"cut.png": encoded(noise(64, 64))[:3000], "text.png": b"text"}
+    copy = encoded(noise(8, 8, 1), "BMP")
+    return write_folder(path, files | {"001-again.bmp": copy, "zz.png": files["002.png"]})
+
+
+def test_damaged_images_are_left_out_when_asked_and_listed(tmp_path):
+    source = damaged_and_twice(tmp_path / "src")
+    report = tmp_path / "report.csv"
+    options = ["--skip-damaged", "--report", str(report)]
+    done = CliRunner().invoke(main, ["prepare", str(source), str(tmp_path / "out.zip"), *options])
+    assert done.exit_code == 0, done.output
+    assert "  left out as damaged: 2, cut.png first (" in done.stdout
+    rows = list(csv.DictReader(report.read_text().splitlines()))
+    assert [row["file"] for row in rows if row["trouble"]] == ["cut.png", "text.png"]
+    kept = [row["file"] for row in rows if not row["trouble"]]
+    with open_images(tmp_path / "out.zip") as made, open_images(source) as files:
+        assert len(made) == 6
+        for index, name in enumerate(kept):
+            np.testing.assert_array_equal(made.read(index), files.read(files.names.index(name)))
+
+
+def test_images_with_the_same_pixels_are_told_and_dropped_when_asked(tmp_path):
+    source = damaged_and_twice(tmp_path / "src")
+    for option, count, line in (
+        ("--no", 6, "2, 001.png of 001-again.bmp first: --drop-duplicates leaves them out\n"),
+        ("--drop-duplicates", 4, "2, 001.png of 001-again.bmp first: left out\n"),
+    ):
+        out = tmp_path / f"{count}.zip"
+        options = ["--skip-damaged", *([option] if option != "--no" else [])]
+        done = CliRunner().invoke(main, ["prepare", str(source), str(out), *options])
+        assert done.exit_code == 0, done.output
+        assert f"  exact duplicates: {line}" in done.stdout
+        with open_images(out) as made:
+            pixels = {made.read(index).tobytes() for index in range(len(made))}
+        assert (len(made), len(pixels)) == (count, 4)
+
+
+def test_damaged_images_are_told_where_only_duplicates_are_dropped(tmp_path):
+    source = damaged_and_twice(tmp_path / "src")
+    options = ["--drop-duplicates"]
+    done = CliRunner().invoke(main, ["prepare", str(source), str(tmp_path / "o.zip"), *options])
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+    assert "cut.png" in done.stderr
+    assert "or --skip-damaged" in done.stderr
+    assert everything_below(tmp_path) == sorted(
+        ["src", *(f"src/{p.name}" for p in source.iterdir())]
+    )
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.png").write_bytes(b"text")
+    options = ["--skip-damaged"]
+    done = CliRunner().invoke(
+        main, ["prepare", str(tmp_path / "bad"), str(tmp_path / "o.zip"), *options]
+    )
+    assert (done.exit_code, "no image can be read" in done.stderr) == (1, True)
 
 
 def test_classes_that_lose_their_images_keep_their_names_and_are_told(tmp_path):
