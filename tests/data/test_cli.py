@@ -102,12 +102,13 @@ def test_prepare_makes_what_inspect_asks_for(tmp_path):
 
 
 def test_prepare_passes_its_options_on(tmp_path):
-    source = write_folder(tmp_path / "src", {f"{k}/{k}.png": encoded(noise(16, 16)) for k in "ab"})
+    source = write_folder(
+        tmp_path / "src", {f"{k}/{k}.png": encoded(noise(16, 16, ord(k))) for k in "ab"}
+    )
     options = ("--resolution", 8, "--resample", "lanczos", "--labels-from-folders")
     made = run("prepare", source, tmp_path / "out", *options)
     assert made.stdout.splitlines()[1:] == [
         "  from folder: crop centre, filter lanczos",
-        "  exact duplicates: 1, b/b.png of a/a.png first: --drop-duplicates leaves them out",
         "  class 0: a",
         "  class 1: b",
     ]
