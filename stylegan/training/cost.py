@@ -3,11 +3,12 @@
 import resource
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 
-from stylegan.configs import CONFIGS, Config, IntTable
+from stylegan.configs import CONFIGS, Config, IntTable, ScheduleConfig
 from stylegan.presets import with_options
 from stylegan.runtime import Runtime
 from stylegan.training.partition import Execution, shares
@@ -79,7 +80,7 @@ def program_memory(device: torch.device) -> int:
     if device.type != "cpu":
         return 0
     smallest = with_options(CONFIGS["F"], resolution=8)
-    Rehearsal(smallest, Execution()).step(1.0, 4, 4)
+    _rehearsed(smallest, Execution(), "cpu", 1.0, 4, 4)
     path = Path("/proc/self/statm")
     if path.exists():
         return int(path.read_text().split()[1]) * resource.getpagesize()
@@ -102,18 +103,29 @@ def phase_costs(
 ) -> list[Phase]:
     """Every phase of a training with its cost in each of `world` processes, in order."""
     execution = execution or Execution()
-    rehearsal = Rehearsal(config, execution, device_type)
+    timeless = replace(config, schedule=ScheduleConfig())
     runtime = Runtime(torch.device("meta"), Processes(world=world))
     costs = []
     for point, images in phase_lengths(config):
         own = point.minibatch // world
         at_a_time = max(share.size for share in execution.shares(point, config, runtime))
-        flop, memory = rehearsal.step(point.lod, own, at_a_time)
+        flop, memory = _rehearsed(timeless, execution, device_type, point.lod, own, at_a_time)
         phase = Phase(
             point=point, images=images, flop_per_image=flop, at_a_time=at_a_time, memory=memory
         )
         costs.append(phase)
     return costs
+
+
+_rehearsal = lru_cache(maxsize=4)(Rehearsal)
+
+
+@lru_cache(maxsize=256)  # a plan, its run and its status ask for the same
+def _rehearsed(
+    config: Config, execution: Execution, device_type: str, lod: float, own: int, at_a_time: int
+) -> tuple[float, int]:
+    """`Rehearsal.step`; the schedule of `config` has no part in it."""
+    return _rehearsal(config, execution, device_type).step(lod, own, at_a_time)
 
 
 def phases_left(phases: Sequence[Phase], nimg: int) -> Iterator[Phase]:

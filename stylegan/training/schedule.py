@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from stylegan.configs import Config, at_resolution
 
@@ -59,10 +60,11 @@ def training_points(config: Config, nimg: int = 0) -> Iterator[TrainingPoint]:
         nimg += point.minibatch * config.schedule.minibatch_repeats
 
 
-def phases(config: Config) -> list[TrainingPoint]:
+@lru_cache(maxsize=16)  # at the paper's length it takes seconds
+def phases(config: Config) -> tuple[TrainingPoint, ...]:
     """The first point of each phase: where optimizers forget and layers come or go."""
     firsts: list[TrainingPoint] = []
     for point in training_points(config):
         if not firsts or active_levels(point.lod) != active_levels(firsts[-1].lod):
             firsts.append(point)
-    return firsts
+    return tuple(firsts)

@@ -147,7 +147,10 @@ def test_bfloat16_halves_the_activations():
     assert 0.45 < half / full < 0.65
 
 
-def test_phases_cover_the_training(tiny):
+@pytest.mark.parametrize("kimg", [0.6, 1.0])
+def test_phases_cover_the_training(tiny, kimg):
+    """What is counted once serves schedules of any length."""
+    tiny = replace(tiny, schedule=replace(tiny.schedule, total_kimg=kimg))
     costs = phase_costs(tiny)
     assert sum(cost.images for cost in costs) == tiny.schedule.total_kimg * 1000
     assert [cost.point.resolution for cost in costs] == sorted(c.point.resolution for c in costs)
