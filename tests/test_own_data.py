@@ -34,7 +34,7 @@ SMALLER = {
 }
 PAGE = (ROOT / "docs/own-data.md").read_text(encoding="utf-8")
 BLOCKS = re.sub(r" *\\\n +", " ", PAGE)
-COMMANDS = re.findall(r"^ {4,}((?:stylegan-\w+|rm) .*)$", BLOCKS, flags=re.MULTILINE)
+COMMANDS = re.findall(r"^ {4,}(stylegan-\w+ .*)$", BLOCKS, flags=re.MULTILINE)
 
 
 def scaled(command):
@@ -71,9 +71,6 @@ def walked(tmp_path_factory):
         patch.setenv("STYLEGAN_CACHE", str(folder / "cache"))
         for command in COMMANDS:
             program, *args = scaled(command)
-            if program == "rm":
-                Path(args[0]).unlink()
-                continue
             device = ["--device", "cpu"] if program == "stylegan-train" and "--out" in args else []
             said[command] = CliRunner().invoke(PROGRAMS[program], [*args, *device])
     return folder, said
