@@ -133,6 +133,7 @@ def prepare(
     \b
     Examples:
       stylegan-data prepare ~/photos photos.zip
+      stylegan-data prepare ~/logos logos.zip --pad white
       stylegan-data prepare ~/photos --dry-run --report photos.csv
       stylegan-data prepare ffhq-tfrecords/ ffhq-256.zip --resolution 256
       stylegan-data prepare car_lmdb/ cars.zip --crop lsun-wide --filter lanczos
@@ -144,6 +145,8 @@ def prepare(
         raise click.UsageError(
             "--report is written by --dry-run, --skip-damaged, --drop-duplicates"
         )
+    if choices.pad and choices.crop not in (None, "pad"):
+        raise click.UsageError(f"--pad keeps the whole image: leave out --crop {choices.crop}")
     if dry_run:
         from stylegan.datasets.check import check_set
 

@@ -3,13 +3,28 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import click
+
 from stylegan_eval.engine.command import power_of_two
 from stylegan_eval.settings.common import choice
 
 Resample = Literal["box", "lanczos"]
-Crop = Literal["centre", "celeba", "lsun-wide"]
+Crop = Literal["centre", "celeba", "lsun-wide", "pad"]
 LabelSource = Literal["source", "folders"]
 Channels = Literal["auto", "L", "RGB", "RGBA"]
+
+
+def _colour(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Check a colour: the callback of an option."""
+    from PIL import ImageColor  # heavy, and commands are to start fast
+
+    if value is not None:
+        try:
+            ImageColor.getrgb(value)
+        except ValueError as error:
+            message = f"{value!r:.60} is no colour; expected a name such as white, or #rrggbb"
+            raise click.BadParameter(message, ctx, param) from error
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +44,16 @@ class Choices:
     )
     crop: Crop | None = choice(
         None,
-        "The centre square, the official square of CelebA, or 4:3 between black (LSUN Car).",
+        "The centre square, the official square of CelebA, 4:3 between black (LSUN Car), or the"
+        " whole image, padded.",
         show_default="celeba for CelebA's aligned images, else centre",
+    )
+    pad: str | None = choice(
+        None,
+        "Colour of --crop pad, which it implies: a name or #rrggbb.",
+        callback=_colour,
+        metavar="COLOUR",
+        show_default="black",
     )
     channels: Channels = choice(
         "auto",

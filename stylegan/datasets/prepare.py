@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
 from stylegan.datasets import Choices, Crop, LabelSource, Resample
 from stylegan.datasets.archive import Label, encode_png, write_encoded
@@ -101,9 +101,9 @@ def prepare(
         )
         plan = make_plan(source, overview, choices)
         kept = {usable[index]: overview.headers[index] for index in plan.kept}
-        plan = replace(plan, kept=tuple(kept))
         digests = [b""] * len(kept)
         channels, reason = pick_channels(source, kept, choices.channels)
+        plan = replace(plan, kept=tuple(kept), ground=_ground(choices.pad, plan.crop, channels))
         threads = workers or os.cpu_count() or 1
 
         def images(start: int) -> Iterator[bytes]:
@@ -206,7 +206,7 @@ def _encoded(
     def prepared(place: int) -> bytes:
         image = read_as(source, plan.kept[place], channels)
         digests[place] = digest_of(image)
-        return encode_png(cropped(image, plan.crop, plan.resolution, resample))
+        return encode_png(cropped(image, plan.crop, plan.resolution, resample, plan.ground))
 
     with ThreadPoolExecutor(workers) as pool:
         yield from map_ordered(pool, prepared, range(start, len(plan.kept)), ahead=4 * workers)
@@ -224,7 +224,17 @@ def _made_of(source: Source, plan: Plan, resample: Resample) -> dict[str, object
         "resolution": plan.resolution,
         "crop": plan.crop,
         "filter": resample,
+        "ground": plan.ground,
     }
+
+
+def _ground(colour: str | None, crop: Crop, channels: int) -> tuple[int, ...]:
+    """Value of each channel around padded images; none for other crops."""
+    if crop != "pad":
+        return ()
+    mode = next(mode for mode, count in CHANNELS.items() if count == channels)
+    value = ImageColor.getcolor(colour or "black", mode)
+    return value if isinstance(value, tuple) else (value,)
 
 
 def export_ada(

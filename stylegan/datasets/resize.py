@@ -87,13 +87,15 @@ def fits(crop: Crop, width: int, height: int, resolution: int) -> bool:
         return (width, height) == CELEBA_SIZE and resolution <= 2 * _CELEBA_HALF
     if crop == "lsun-wide":
         return width >= resolution and _kept_rows(width, height, resolution) >= _tall(resolution)
-    return min(width, height) >= resolution
+    return (max if crop == "pad" else min)(width, height) >= resolution
 
 
 def crop_side(crop: Crop, width: int, height: int) -> int:
     """Side in pixels of the square that is cut out, before it is shrunk; of a wide crop, width."""
     if crop == "celeba":
         return 2 * _CELEBA_HALF
+    if crop == "pad":
+        return max(width, height)
     return width if crop == "lsun-wide" else min(width, height)
 
 
@@ -113,13 +115,21 @@ def _tall(resolution: int) -> int:
     return 3 * resolution // 4
 
 
-def cropped(image: np.ndarray, crop: Crop, resolution: int, resample: Resample) -> np.ndarray:
+def cropped(
+    image: np.ndarray,
+    crop: Crop,
+    resolution: int,
+    resample: Resample,
+    ground: tuple[int, ...] = (0, 0, 0),
+) -> np.ndarray:
     """Crop and shrink uint8 [C, H, W], for which `fits` is true, to uint8 [C, R, R].
 
     `crop` takes the largest centred square; or the square of 128x128 pixels around (89, 121); or R
     x 3R/4 pixels above and below which there is black, as ``create_lsun``, ``create_celeba`` and
-    ``create_lsun_wide`` of the official ``dataset_tool.py``.
+    ``create_lsun_wide`` of the official ``dataset_tool.py``; or all, centred on `ground` [C].
     """
+    if crop == "pad":
+        return _padded(image, resolution, resample, ground)
     if crop == "lsun-wide":
         return _wide(image, resolution, resample)
     if crop == "celeba":
@@ -129,6 +139,20 @@ def cropped(image: np.ndarray, crop: Crop, resolution: int, resample: Resample) 
     else:
         square = centre_square(image)
     return resized(square, resolution, resolution, resample)
+
+
+def _padded(
+    image: np.ndarray, resolution: int, resample: Resample, ground: tuple[int, ...]
+) -> np.ndarray:
+    """The whole image, its longer side made `resolution`."""
+    height, width = image.shape[1:]
+    longer = max(height, width)
+    tall, wide = (max(1, round(resolution * side / longer)) for side in (height, width))
+    canvas = np.empty((len(image), resolution, resolution), np.uint8)
+    canvas[:] = np.array(ground, np.uint8)[:, None, None]
+    top, left = (resolution - tall) // 2, (resolution - wide) // 2
+    canvas[:, top : top + tall, left : left + wide] = resized(image, tall, wide, resample)
+    return canvas
 
 
 def _wide(image: np.ndarray, resolution: int, resample: Resample) -> np.ndarray:

@@ -99,11 +99,13 @@ class Plan:
     crop: Crop
     kept: tuple[int, ...]  # Numbers of the images that are taken, ascending
     filtered: bool  # Whether an image has to be shrunk
+    ground: tuple[int, ...] = ()  # Value of each channel around a padded image
 
 
 def make_plan(source: Source, overview: Survey, choices: Choices) -> Plan:
     """Decide on crop and resolution, and which images are taken."""
-    crop = choices.crop or natural_crop(source.kind, overview.sizes)
+    natural = "pad" if choices.pad else natural_crop(source.kind, overview.sizes)
+    crop: Crop = choices.crop or natural
     skip = choices.skip_small or crop == "lsun-wide"
     resolution = choices.resolution or _default_resolution(crop, overview, skip=skip)
     kept = tuple(

@@ -1,4 +1,6 @@
 import csv
+import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -142,6 +144,46 @@ def test_folders_become_classes_when_asked(tmp_path):
     (source / "stray.png").write_bytes(image)
     with pytest.raises(UserError, match=r"stray.png is in no sub-folder"):
         prepare(source, tmp_path / "b.zip", labels="folders", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "ground"),
+    [("RGB", "#102030", (16, 32, 48)), ("L", "white", (255,)), ("RGBA", "#01020304", (1, 2, 3, 4))],
+)
+def test_padding_keeps_the_whole_image(tmp_path, mode, colour, ground):
+    wide = Image.fromarray(noise(16, 32)).convert(mode)
+    tall = Image.fromarray(noise(64, 10)).convert(mode)
+    if mode == "RGBA":
+        wide.putalpha(Image.fromarray(noise(16, 32)[:, :, 0].clip(1)))
+    files = {"a.png": encoded(wide), "b.png": encoded(tall)}
+    source = write_folder(tmp_path / "src", files)
+    out = tmp_path / "out.zip"
+    options = ["--pad", colour, "--channels", mode]
+    done = CliRunner().invoke(main, ["prepare", str(source), str(out), *options])
+    assert done.exit_code == 0, done.output
+    with zipfile.ZipFile(out) as archive:
+        first, second = (
+            np.asarray(Image.open(io.BytesIO(archive.read(f"00000/img0000000{k}.png"))))
+            for k in range(2)
+        )
+    first, second = (image.reshape(32, 32, -1) for image in (first, second))
+    np.testing.assert_array_equal(first[8:24], np.asarray(wide).reshape(16, 32, -1))
+    for margin in (first[:8], first[24:], second[:, :13], second[:, 18:]):
+        assert (margin == ground).all()
+    if mode == "RGB":
+        expected = area_mean(np.asarray(tall).transpose(2, 0, 1), 32, 5).transpose(1, 2, 0)
+        np.testing.assert_array_equal(second[:, 13:18], np.rint(expected))
+
+
+def test_padding_goes_with_no_crop_and_takes_a_colour(tmp_path):
+    source = write_folder(tmp_path / "src", pngs(2))
+    for message, *options in (
+        ("'whit' is no colour; expected a name", "--pad", "whit"),
+        ("leave out --crop centre", "--pad", "white", "--crop", "centre"),
+    ):
+        words = ["prepare", str(source), str(tmp_path / "out.zip"), *options]
+        done = CliRunner().invoke(main, words)
+        assert (done.exit_code, message in done.stderr) == (2, True), done.output
 
 
 def damaged_and_twice(path):
