@@ -20,9 +20,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from stylegan.datasets.resize import halve, to_uint8
-from stylegan.datasets.survey import MIN_RESOLUTION, survey
+from stylegan.datasets.survey import MIN_RESOLUTION, Survey, survey
 from stylegan_eval.engine.cache import cache_dir
-from stylegan_eval.engine.command import tell
+from stylegan_eval.engine.command import note, tell
 from stylegan_eval.engine.files import (
     FolderTakenError,
     atomic_folder,
@@ -125,7 +125,7 @@ def open_pyramid(path: Path, *, cache: Path | None = None, progress: bool = True
     """
     with open_images(path) as files:
         if is_new(files, cache):  # what does not fit is told before everything is read
-            _fitting_size(files, progress=progress)
+            _fitting(files, progress=progress)
         digest = content_digest(files, cache)
         folder = (cache or cache_dir()) / "pyramids" / _key(FORMAT_VERSION, digest, files.channels)
         if folder.exists() and not _is_whole(folder, digest, progress=progress):
@@ -204,18 +204,32 @@ def _key(version: int, digest: str, channels: int = 3) -> str:
     return hashlib.sha256(f"pyramid {version} {content}".encode()).hexdigest()[:32]
 
 
-def _fitting_size(files: Source, *, progress: bool) -> int:
-    """Width and height of all images, of which there are pyramids."""
+def _fitting(files: Source, *, progress: bool) -> Survey:
+    """Sizes and modes of images of which there are pyramids; others are refused."""
     overview = survey(files, progress=progress)
     if (fault := overview.fault()) is not None:
         raise UserError(
             f"{files.path}: {fault}; make a set that fits with: {prepare_command(files.path)}"
         )
-    return overview.smallest_side
+    return overview
+
+
+def _note_channels(files: Source, overview: Survey) -> None:
+    """Say that images are trained on as RGB which have other channels, all of them."""
+    kinds = {header.channels for header in overview.headers}
+    how = {1: ("are grey", "L"), 4: ("have alpha, put over white", "RGBA")}
+    if files.channels == 3 and len(kinds) == 1 and (channels := kinds.pop()) in how:
+        what, name = how[channels]
+        note(
+            f"{files.path}: all images {what}, and are trained on as RGB; for networks of {name}:"
+            f" {prepare_command(files.path)} --channels {name}"
+        )
 
 
 def _build(files: Source, digest: str, folder: Path, *, progress: bool) -> None:
-    resolution = _fitting_size(files, progress=progress)
+    overview = _fitting(files, progress=progress)
+    _note_channels(files, overview)
+    resolution = overview.smallest_side
     sizes = [resolution >> lod for lod in range(_level_count(resolution))]
     channels = files.channels
     # What an earlier version made has no checksums and is not used any more.

@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -149,6 +150,26 @@ def test_channels_can_be_asked_for_and_are_what_is_trained_on(tmp_path, kind, wa
     np.testing.assert_array_equal(pyramid.read(0, range(len(images))), images)
     again = open_pyramid(tmp_path / "out.zip", progress=False)
     assert again.folder == pyramid.folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"), [("L", "are grey, and are"), ("RGBA", "have alpha, put over white, and are")]
+)
+def test_sets_that_say_nothing_are_trained_on_as_rgb_and_told_what_helps(
+    tmp_path, capsys, kind, named
+):
+    source = written(tmp_path / "x", kind)
+    with click.Context(click.Command("train")):  # notes are a command's
+        assert open_pyramid(source, progress=False).channels == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"note: {source}: all images {named} trained on as RGB; for networks of")
+    words = line.rpartition("stylegan-data ")[2].split()
+    words[words.index("OUT.zip")] = str(tmp_path / "out.zip")
+    assert CliRunner().invoke(main, words).exit_code == 0
+    assert open_pyramid(tmp_path / "out.zip", progress=False).channels == (1 if kind == "L" else 4)
+    with click.Context(click.Command("train")):
+        open_pyramid(source, progress=False)
+    assert capsys.readouterr().err == ""  # the first time alone
 
 
 def test_archives_of_rgb_are_what_they_were(tmp_path):

@@ -315,6 +315,21 @@ def test_images_too_small_for_the_network_are_refused_first(run):
         load_chosen(settings, None, LinearGenerator().resolution, run)
 
 
+def test_paths_of_grey_are_those_of_three_equal_channels(run):
+    class Equal(LinearGenerator):
+        channels = 3
+
+        def synthesis(self, ws, noise):
+            return super().synthesis(ws, noise)[:, :1].expand(-1, self.channels, -1, -1)
+
+    class Grey(Equal):
+        channels = 1
+
+    equal, grey = (measure(g, Pixels(), settings_of(), run, {}) for g in (Equal(), Grey()))
+    assert [row.value for row in equal] == [row.value for row in grey]
+    assert equal[0].value > 0
+
+
 def test_generators_of_two_channels_are_refused(run):
     class TwoChannels(LinearGenerator):
         def synthesis(self, ws, noise):
