@@ -10,7 +10,7 @@ import click
 
 from stylegan.datasets import Choices
 from stylegan_eval.engine.command import ErrorLineGroup, power_of_two, say
-from stylegan_eval.engine.options import CSV, options_of
+from stylegan_eval.engine.options import CSV, PNG, options_of
 
 if TYPE_CHECKING:
     from stylegan_eval.images.source import Source
@@ -112,6 +112,7 @@ def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> 
     type=CSV,
     help="With --dry-run or --skip-damaged: write a CSV with one line per image.",
 )
+@click.option("--sheet", type=PNG, help="Write a sheet of up to 64 of the prepared images.")
 @_workers
 def prepare(
     src: str,
@@ -120,6 +121,7 @@ def prepare(
     download: bool,
     dry_run: bool,
     report: Path | None,
+    sheet: Path | None,
     workers: int,
     **values: Any,
 ) -> None:
@@ -147,6 +149,8 @@ def prepare(
         )
     if choices.pad and choices.crop not in (None, "pad"):
         raise click.UsageError(f"--pad keeps the whole image: leave out --crop {choices.crop}")
+    if sheet is not None and dry_run:
+        raise click.UsageError("--sheet shows what was prepared: leave out --dry-run")
     if dry_run:
         from stylegan.datasets.check import check_set
 
@@ -156,12 +160,19 @@ def prepare(
     if out is None:
         raise click.UsageError("expected OUT, a zip or folder to write (or --dry-run)")
     from stylegan.datasets.prepare import prepare as prepare_images
+    from stylegan.datasets.prepare import write_sheet
+    from stylegan_eval.engine.files import check_writable
 
+    if sheet is not None:
+        check_writable(sheet)
     made = prepare_images(
         src, out, choices, labels=labels, report=report, download=download, workers=workers
     )
     for line in made.lines(out):
         say(line)
+    if sheet is not None:
+        write_sheet(out, sheet)
+        say(f"{sheet}: a sheet of them")
 
 
 prepare.params[2:2] = options_of(Choices)

@@ -25,6 +25,7 @@ from stylegan.datasets.partial import check_target, write_resumable
 from stylegan.datasets.resize import cropped
 from stylegan.datasets.sources import open_source
 from stylegan.datasets.survey import Plan, Survey, make_plan, pick_channels, summary, survey
+from stylegan.png import image_grid, save_png
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import CHANNELS
@@ -34,6 +35,7 @@ from stylegan_eval.images.parallel import map_ordered
 from stylegan_eval.images.source import Source, read_as
 
 _EXACT = 2**24  # whole numbers below are the same in float32
+_SHEET = 8  # rows and columns of a sheet
 _FORMAT = 1  # of what is written; a beginning of another is not used
 
 
@@ -141,6 +143,15 @@ def prepare(
         empty=tuple(empty),
         channels=reason,
     )
+
+
+def write_sheet(prepared: Path, path: Path) -> None:
+    """Write images of a prepared set, at even distances in it, as one PNG."""
+    with open_source(prepared) as source:
+        count = min(len(source), _SHEET**2)
+        numbers = [len(source) * k // count for k in range(count)]
+        images = np.stack([read_as(source, number, source.channels) for number in numbers])
+    save_png(path, image_grid(images, min(count, _SHEET)))
 
 
 def _usable(

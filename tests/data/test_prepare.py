@@ -175,6 +175,23 @@ def test_padding_keeps_the_whole_image(tmp_path, mode, colour, ground):
         np.testing.assert_array_equal(second[:, 13:18], np.rint(expected))
 
 
+@pytest.mark.parametrize(("count", "shown"), [(3, [0, 1, 2]), (128, range(0, 128, 2))])
+def test_a_sheet_shows_what_was_prepared(tmp_path, count, shown):
+    source = write_folder(tmp_path / "src", pngs(count))
+    words = ["prepare", str(source), str(tmp_path / "o.zip"), "--sheet", str(tmp_path / "s.png")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    with Image.open(tmp_path / "s.png") as image:
+        sheet = np.asarray(image)
+    columns = min(count, 8)
+    assert sheet.shape == (8 * -(-len(shown) // columns), 8 * columns, 3)
+    for place, number in enumerate(shown):
+        top, left = 8 * (place // columns), 8 * (place % columns)
+        np.testing.assert_array_equal(sheet[top : top + 8, left : left + 8], noise(8, 8, number))
+    done = CliRunner().invoke(main, [*words, "--dry-run"])
+    assert (done.exit_code, "leave out --dry-run" in done.stderr) == (2, True)
+
+
 def test_padding_goes_with_no_crop_and_takes_a_colour(tmp_path):
     source = write_folder(tmp_path / "src", pngs(2))
     for message, *options in (
