@@ -101,7 +101,7 @@ class TrainOptions:
         )
         if self.init is not None:
             return initial(
-                self.init, lambda trained: self.resolve(trained, look), settings, runtime
+                self.init, lambda trained: self.resolve_initial(trained, look), settings, runtime
             )
         return fresh(self.resolve(None, look), settings)
 
@@ -144,6 +144,16 @@ class TrainOptions:
             )
         return auto.config
 
+    def resolve_initial(self, trained: Config, look: Callable[[Path], RealSet]) -> Config:
+        """As `resolve`, for networks that grow to the size of larger images."""
+        return self._growing(trained, look).resolve(trained, look)
+
+    def _growing(self, trained: Config, look: Callable[[Path], RealSet]) -> "TrainOptions":
+        chosen = self.preset not in (None, AUTO) or isinstance(self.config, Path)
+        if self.resolution is not None or self.data is None or chosen:
+            return self
+        return replace(self, resolution=max(look(self.data).resolution, trained.resolution))
+
     def auto_values(self, trained: Config | None, look: Callable[[Path], RealSet]) -> Auto | None:
         """Rules of the preset `auto`, where it is asked for or is the default."""
         reals = None if self.data is None else look(self.data)
@@ -154,8 +164,13 @@ class TrainOptions:
             self.preset != AUTO and (named or size == PAPER_RESOLUTION)
         ):
             return None
+        if trained is None:
+            row = CONFIGS[self.config or "F"]
+        else:
+            begun = replace(trained.schedule, initial_resolution=trained.resolution)
+            row = replace(trained, schedule=begun)
         return Auto(
-            row=CONFIGS[self.config or "F"] if trained is None else trained,
+            row=row,
             resolution=size,
             images=None if reals is None else reals.count,
             hardware=self.hardware(),
@@ -168,8 +183,11 @@ class TrainOptions:
         """Lines on the values that the preset `auto` chooses for a new run."""
         if self.resume is not None or (self.auto and taken):
             return
-        trained = None if self.init is None else open_networks(self.init)[1].config
-        if (auto := self.auto_values(trained, look)) is not None:
+        trained, options = None, self
+        if self.init is not None:
+            trained = open_networks(self.init)[1].config
+            options = self._growing(trained, look)
+        if (auto := options.auto_values(trained, look)) is not None:
             yield from (*auto.lines(), "")
 
     def _label_size(self, look: Callable[[Path], RealSet]) -> int | None:
@@ -227,6 +245,8 @@ def config_lines(wanted: TrainOptions) -> str:
     goes_on = wanted.auto and wanted.out is not None and holds_run(wanted.out)
     source = wanted.out if goes_on else wanted.resume or wanted.init
     trained = None if source is None else open_networks(source)[1].config
+    if trained is not None and source == wanted.init:
+        return config_text(wanted.resolve_initial(trained, wanted.look))
     return config_text(wanted.resolve(trained, wanted.look))
 
 

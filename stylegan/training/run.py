@@ -23,7 +23,7 @@ from stylegan.training.cost import program_memory
 from stylegan.training.hooks import say
 from stylegan.training.schedule import phases, training_point
 from stylegan.training.settings import RunSettings, read_run
-from stylegan.training.state import TrainState, load_networks, load_state
+from stylegan.training.state import TrainState, load_initial, load_state
 from stylegan.training.trainer import Trainer
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import held, sha256_of
@@ -77,30 +77,57 @@ def initial(
 ) -> Beginning:
     """Begin a new run with the networks of a file, a run's folder, or ``Path("demo")``.
 
-    Growth goes on from the level that they were trained to, optimizers begin anew.
+    Growth goes on from the level that they were trained to, up to a larger resolution where one is
+    wanted; unconditional networks may be given classes. Optimizers begin anew.
     """
     is_run = source != Path(DEMO) and source.is_dir()
     path, snapshot = _read(source, runtime) if is_run else open_networks(source)
     trained = snapshot.config
     check_parts(snapshot, ("G", "D", "G_ema"), "training goes on")
     config = revise(trained)
-    for key, (old, new) in diff(trained, config).items():
-        if key == "resolution" or key.startswith("network."):
-            raise UserError(
-                f"the networks of {path} have {key} {old}, not {new}: leave the option out, or"
-                " start without --init"
-            )
-    grown = config.resolution >> int(snapshot.lod)
+    _check_initial(path, trained, config)
+    grown = trained.resolution >> int(snapshot.lod)
     config = replace(config, schedule=replace(config.schedule, initial_resolution=grown))
     begun = fresh(config, settings)
 
     def state(runtime: Runtime) -> TrainState:
         fresh_state = begun.state(runtime)
-        load_networks(snapshot, fresh_state)
+        load_initial(snapshot, fresh_state)
         return fresh_state
 
     provenance = replace(begun.provenance, init=sha256_of(path))
     return replace(begun, state=state, provenance=provenance, fixed=True)
+
+
+def _check_initial(path: Path, trained: Config, config: Config) -> None:
+    """Refuse a configuration that networks cannot be made to fit; say how they are changed."""
+    changes = diff(trained, config)
+    size, own = config.resolution, trained.resolution
+    if size < own:
+        raise UserError(
+            f"the networks of {path} have resolution {own}, not {size}, and can grow alone: leave"
+            " the option out, or start without --init"
+        )
+    changes.pop("resolution", None)
+    classes = config.network.label_size
+    conditional = classes > 0 and trained.network.label_size == 0
+    if conditional:
+        changes.pop("network.label_size")
+        if trained.network.mapping_layers == 0:  # w is z beside the embedding
+            changes.pop("network.w_dim")
+    for key, (old, new) in changes.items():
+        if key.startswith("network."):
+            raise UserError(
+                f"the networks of {path} have {key} {old}, not {new}: leave the option out, or"
+                " start without --init"
+            )
+    if size > own:
+        note(f"{path}: networks of {own}x{own} grow to {size}x{size}; --resolution {own} keeps it")
+    if conditional:
+        note(
+            f"{path}: unconditional networks get labels of {classes} numbers, and begin as if"
+            " they had none"
+        )
 
 
 def resumed(
@@ -324,8 +351,9 @@ def check_sizes(config: Config, size: int, data: Path, *, fixed: bool) -> None:
     if size < own:
         fewer = "start without --init" if fixed else f"use {other}"
         raise UserError(
-            f"{data} holds {size}x{size} images, too small for networks of {own}x{own}: give images"
-            f" of {own}x{own} or larger, or {fewer}"
+            f"{data} holds {size}x{size} images, too small for networks of {own}x{own}: make them"
+            f" anew of larger originals (stylegan-data prepare ORIGINALS {data.stem}-{own}.zip"
+            f" --resolution {own}), or {fewer}"
         )
     if size > own:
         how = "" if fixed else f"; {other} keeps them as they are"

@@ -1,9 +1,11 @@
 """State of a training."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor, nn
 
 from stylegan.configs import Config, ScheduleConfig
@@ -147,3 +149,45 @@ def load_networks(snapshot: Snapshot, state: TrainState) -> None:
     check_parts(snapshot, tuple(state.networks), "training goes on")
     for name, network in state.networks.items():
         network.load_state_dict(snapshot.networks[name])
+
+
+def load_initial(snapshot: Snapshot, state: TrainState) -> None:
+    """Begin with the weights of a snapshot's networks, which may be smaller or unconditional.
+
+    New layers of a higher resolution are fresh, and the same in G and its average. Classes begin
+    alike: their embedding is zero, and so nothing but what normalisation's epsilon does to z is
+    changed; D scores all of them as it scored without.
+    """
+    check_parts(snapshot, tuple(state.networks), "training goes on")
+    doublings = state.G.resolution.bit_length() - snapshot.config.resolution.bit_length()
+    for part, network in state.networks.items():
+        begun = network.state_dict()
+        if "f.label_embedding.weight" in begun:
+            begun["f.label_embedding.weight"].zero_()
+        for name, value in snapshot.networks[part].items():
+            place = _at_lod(name, doublings) if part == "D" else name
+            begun[place] = _widened(place, value, begun[place])
+        network.load_state_dict(begun)
+
+
+def _at_lod(name: str, doublings: int) -> str:
+    """Name of D's tensor that had another, ``blocks.0.conv0.bias``, before levels were added."""
+    kind, *rest = name.split(".")
+    if kind in ("from_rgb", "blocks"):
+        rest[0] = str(int(rest[0]) + doublings)
+    return ".".join([kind, *rest])
+
+
+def _widened(name: str, value: Tensor, fresh: Tensor) -> Tensor:
+    """`value` in the shape of a conditional network's `fresh` weights.
+
+    Beside an embedding of zeros, normalised z is longer by sqrt(2), and the scale of a layer that
+    has twice the inputs smaller by as much: the weights of z stay what they are.
+    """
+    if value.shape == fresh.shape:
+        return value
+    if name == "w_avg":  # of rows without a mapping, where w is z beside the embedding
+        return torch.cat([value * math.sqrt(2), torch.zeros_like(value)])
+    if name.startswith("dense1."):
+        return value.expand_as(fresh)
+    return torch.cat([value.to(fresh), fresh[:, value.shape[1] :]], dim=1)

@@ -81,8 +81,8 @@ def test_data_larger_than_a_preset_are_told_and_the_advice_works(tmp_path):
 @pytest.mark.parametrize("arguments", [["--dry-run"], ["--kimg", "0.016"]])
 def test_data_larger_than_the_networks_of_init_are_told(tmp_path, finished, arguments):
     data = images_of(tmp_path / "x.zip", 64)
-    done = run("--init", finished, "--data", data, "--out", tmp_path / "run", "--warmup", "0",
-               "--device", "cpu", *arguments)  # fmt: skip
+    done = run("--init", finished, "--resolution", "16", "--data", data, "--out", tmp_path / "run",
+               "--warmup", "0", "--device", "cpu", *arguments)  # fmt: skip
     assert done.exit_code == 0, done.output
     (line,) = [line for line in done.stderr.splitlines() if "shrunk" in line]
     assert line.endswith("images of 64x64 are shrunk to 16x16, as the networks are")
