@@ -85,7 +85,7 @@ def test_every_command_of_the_walk_does_its_work(walked):
 
 def test_the_walk_ends_with_what_it_promises(walked):
     folder, _ = walked
-    for name in ("grid.png", "over-time.png", "status.png", "walk.gif"):
+    for name in ("prepared.png", "grid.png", "over-time.png", "status.png", "walk.gif"):
         with Image.open(folder / name) as image:
             assert image.size[0] >= 16
     assert len(list((folder / "samples").glob("seed*.png"))) == 10
