@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint, save_checkpoint
 from stylegan.configs import CONFIGS, config_text
@@ -22,6 +23,7 @@ from stylegan.datasets.archive import write_archive
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan.presets import apply_preset, with_options
 from stylegan.snapshot import Provenance
+from stylegan.train import main
 from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
 from stylegan.training.status import read_status, status_lines
@@ -98,8 +100,8 @@ def test_out_of_memory_says_what_to_do_and_it_helps(processes, growing, data32, 
     assert f"error: {told}" in (out / "train.log").read_text()
     assert read_status(out).trouble == f"error: {told}"
     advice = shlex.split(told.partition("continue with ")[2])
-    again = python("-m", "stylegan.train", *advice, "--cache", cache, "--kimg", "0.3")
-    assert again.returncode == 0, again.stderr
+    again = CliRunner().invoke(main, [*advice, "--cache", str(cache), "--kimg", "0.3"])
+    assert again.exit_code == 0, again.output
     assert read_checkpoint(newest_checkpoint(out)).nimg == 320
 
 
@@ -136,7 +138,9 @@ main()
     ("what", "processes", "reason"),
     [("reals", 1, "does not exist"), ("disk", 2, "cannot write")],
 )
-def test_a_failed_measurement_ends_no_training(what, processes, reason, data32, cache, tmp_path):
+def test_a_failed_measurement_ends_no_training(
+    what, processes, reason, data32, cache, tmp_path, monkeypatch
+):
     out, reals = tmp_path / "run", tmp_path / "reals.zip"
     reals.write_bytes(data32.read_bytes())
     (tmp_path / "spoilt.py").write_text(SPOILT)
@@ -163,8 +167,10 @@ def test_a_failed_measurement_ends_no_training(what, processes, reason, data32, 
     assert f"fd20 at kimg {failed[-1]['kimg']:.1f}: " in "\n".join(status_lines(read_status(out)))
     if what == "reals":  # back again: what could not be measured is, once
         reals.with_name("reals.zip.gone").rename(reals)
-        again = python("-m", "stylegan.train", "--resume", "--out", out, "--cache", cache)
-        assert again.returncode == 0, again.stderr
+        monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
+        words = ["--resume", "--out", str(out), "--cache", str(cache)]
+        again = CliRunner().invoke(main, words)
+        assert again.exit_code == 0, again.output
         rows, _ = read_rows(out / "metrics.jsonl")
         assert (rows[-1]["asked"], rows[-1]["nimg"]) == ("fd20", failed[-1]["nimg"])
         assert rows[-1]["value"] is not None
