@@ -181,7 +181,10 @@ def _identified(stream: BinaryIO, where: str) -> Image.Image:
     if plugin is None:
         return Image.open(stream, formats=FORMATS)
     if not plugin.installed:
-        raise UserError(f"{where}: {plugin.format} image; to read it: pip install {plugin.package}")
+        raise UserError(
+            f"{where}: {plugin.format} image; to read it: pip install {plugin.package}, or the"
+            ' extra photos: pip install ".[photos]" in the source folder'
+        )
     plugin.register()
     return Image.open(stream, formats=[plugin.format])
 

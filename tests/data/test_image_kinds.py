@@ -151,7 +151,7 @@ def test_a_format_that_needs_a_package_names_it(tmp_path, name, monkeypatch):
         data_command, "inspect", write_folder(tmp_path, {"0": pngs(1)["000.png"], name: HEIC})
     )
     assert f"left out: 1 {ending} (install pillow-heif)" in done.stderr
-    with pytest.raises(UserError, match=r"a\.jpg: HEIF image; to read it: pip install pillow-heif"):
+    with pytest.raises(UserError, match=r"pip install pillow-heif, or the extra photos: pip"):
         decode(HEIC, "a.jpg")
 
 
