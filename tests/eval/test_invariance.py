@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from stylegan_eval.cli import main
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
@@ -27,7 +30,7 @@ def start(tmp_path, fake_loader, image_folder):
     data = image_folder("reals", 320, size=64)
     site = tmp_path / "site"
 
-    def run(cache, *options, launcher=(), module="stylegan_eval"):
+    def run(cache, launcher=(), module="stylegan_eval"):
         env = {
             **os.environ,
             "STYLEGAN_CACHE": str(tmp_path / cache),
@@ -36,7 +39,7 @@ def start(tmp_path, fake_loader, image_folder):
         }
         command = [sys.executable, *launcher, "-m", module, "all", *ALL]
         return subprocess.Popen(
-            [*command, "--ckpt", str(ckpt), "--data", str(data), *options],
+            [*command, "--ckpt", str(ckpt), "--data", str(data)],
             env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         )  # fmt: skip
 
@@ -46,12 +49,23 @@ def start(tmp_path, fake_loader, image_folder):
 def results(process):
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stderr
-    rows = json.loads(stdout)["results"]
-    return {row["metric"]: row for row in rows}
+    return rows_in(stdout)
 
 
-def test_neither_batch_nor_processes_nor_a_kill_changes_a_number(tmp_path, start):
-    whole = results(start("cache"))
+def rows_in(stdout):
+    return {row["metric"]: row for row in json.loads(stdout)["results"]}
+
+
+def test_neither_batch_nor_processes_nor_a_kill_changes_a_number(tmp_path, start, monkeypatch):
+    monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
+    inputs = ["--ckpt", str(tmp_path / "linear.ckpt"), "--data", str(tmp_path / "reals")]
+
+    def here(*options):
+        result = CliRunner().invoke(main, ["all", *ALL, *inputs, *options])
+        assert result.exit_code == 0, result.output
+        return rows_in(result.stdout)
+
+    whole = here()
     assert len(whole) == 11
     assert all(
         row["stderr"] is not None for name, row in whole.items() if name[:4] not in ("prdc", "fd_e")
@@ -59,7 +73,7 @@ def test_neither_batch_nor_processes_nor_a_kill_changes_a_number(tmp_path, start
 
     # Other batches round differently: path lengths divide that by epsilon squared.
     for batch in ("7", "64"):
-        other = results(start("cache", "--batch", batch))
+        other = here("--batch", batch)
         assert other.keys() == whole.keys()
         for name, row in other.items():
             bound = 2e-3 if name.startswith("ppl") else 2e-5
