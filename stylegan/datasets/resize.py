@@ -52,6 +52,13 @@ def area_mean(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def _area_sums(image: np.ndarray, resolution: int) -> np.ndarray:
     """Sums over `resolution` equal stretches of axis 1, borders counted by their part."""
     side = image.shape[1]
+    if side % resolution == 0:  # by additions alone, several times as fast
+        step = side // resolution
+        kind = np.uint32 if image.dtype == np.uint8 else np.promote_types(image.dtype, np.int64)
+        sums = image[:, ::step].astype(kind)
+        for place in range(1, step):
+            sums += image[:, place::step]
+        return sums
     borders = np.arange(resolution + 1) * side
     whole, part = borders // resolution, borders % resolution / resolution
     sums = np.add.reduceat(image, whole[:-1], axis=1, dtype=np.float64)
