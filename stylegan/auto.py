@@ -226,5 +226,7 @@ class Auto:
     def _reason_of_length(self) -> str:
         whole = length(self.resolution, self.hardware)
         if self.images and length(self.resolution, self.hardware, self.images) < whole:
-            return f"{_EPOCHS} epochs of these images, but a 25th of the length for many"
+            return (
+                f"{_EPOCHS} epochs of these images, or a 25th of the usual length if that is more"
+            )
         return "150 at 32x32, twice as many a doubling" if self.hardware.on_cpu else "published"

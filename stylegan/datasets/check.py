@@ -120,6 +120,8 @@ def check_set(
         if plan is None or (troubled and not choices.skip_damaged):
             first = troubled[0]
             more = f"see {report}" if report is not None else "list them with --report FILE.csv"
+            if plan is not None:
+                more = f"--skip-damaged and --skip-small leave such images out, {more}"
             raise UserError(
                 f"{src}: {len(troubled)} of {len(images)} images cannot be used,"
                 f" {first.name} first: {first.trouble}; {more}"

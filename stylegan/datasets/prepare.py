@@ -215,7 +215,10 @@ def _encoded(
     digests: list[bytes],
 ) -> Iterator[bytes]:
     def prepared(place: int) -> bytes:
-        image = read_as(source, plan.kept[place], channels)
+        try:
+            image = read_as(source, plan.kept[place], channels)
+        except UserError as error:
+            raise UserError(f"{error}: remove it, or --skip-damaged") from error
         digests[place] = digest_of(image)
         return encode_png(cropped(image, plan.crop, plan.resolution, resample, plan.ground))
 

@@ -232,7 +232,7 @@ def images_command(
     source = GeneratorSource(ckpt=ckpt, directions=directions, device=device, batch=batch)
     kept = write_images(subject, source, recipe, saved or seeds, out, scale=scale)
     if kept:
-        say(f"{kept} of them were there already", err=True)
+        say(f"{kept} of the images were there already", err=True)
     click.echo(out)
 
 

@@ -247,18 +247,15 @@ def _basis(timed: int, phases: int) -> str:
 
 
 def _table(phases: Sequence[Phase]) -> Iterator[str]:
-    yield (
-        "  from kimg  resolution  minibatch  at a time   lrate  GFLOP/img   memory"
-        "     img/s     time"
-    )
+    yield ("     kimg       size  batch  micro   lrate    GFLOP   memory   img/s     time")
     for phase in phases:
         point = phase.point
         fades = " fade" if phase.fades else ""
         rate = f"{phase.img_per_s:.{0 if phase.img_per_s >= 10 else 2}f}"
         yield (
-            f"{point.nimg / 1000:11.1f}  {f'{point.resolution}{fades}':>10s}  {point.minibatch:9d}"
-            f"  {phase.at_a_time:9d}  {point.lrate:6.4f}  {phase.flop_per_image / 1e9:9.2f}"
-            f"  {size_text(phase.memory):>7s}  {rate:>8s}  {short_duration(phase.seconds):>7s}"
+            f"{point.nimg / 1000:9.1f}  {f'{point.resolution}{fades}':>9s}  {point.minibatch:5d}"
+            f"  {phase.at_a_time:5d}  {point.lrate:6.4f}  {phase.flop_per_image / 1e9:7.2f}"
+            f"  {size_text(phase.memory):>7s}  {rate:>6s}  {short_duration(phase.seconds):>7s}"
             f"{'' if phase.measured else ' *'}"
         )
 

@@ -122,7 +122,8 @@ def _check_initial(path: Path, trained: Config, config: Config) -> None:
                 " start without --init"
             )
     if size > own:
-        note(f"{path}: networks of {own}x{own} grow to {size}x{size}; --resolution {own} keeps it")
+        keeps = f"--resolution {own} keeps their size"
+        note(f"{path}: networks of {own}x{own} grow to {size}x{size}; {keeps}")
     if conditional:
         note(
             f"{path}: unconditional networks get labels of {classes} numbers, and begin as if"
@@ -311,7 +312,7 @@ def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
     if epochs > _MANY_EPOCHS:
         note(
             f"{data}: {config.schedule.total_kimg:g} kimg show each of {reals.count:,} images"
-            f" {epochs:,.0f} times (FFHQ in the paper: 357): D may learn them by heart. What helps:"
+            f" {epochs:,.0f} times (FFHQ in the paper: 357): D may memorize them. What helps:"
             f" more images,{'' if config.mirror else ' --mirror,'} --init with a trained network,"
             " and --metrics, which keeps best.pt"
         )
@@ -352,7 +353,7 @@ def check_sizes(config: Config, size: int, data: Path, *, fixed: bool) -> None:
         fewer = "start without --init" if fixed else f"use {other}"
         raise UserError(
             f"{data} holds {size}x{size} images, too small for networks of {own}x{own}: make them"
-            f" anew of larger originals (stylegan-data prepare ORIGINALS {data.stem}-{own}.zip"
+            f" again from larger originals (stylegan-data prepare ORIGINALS {data.stem}-{own}.zip"
             f" --resolution {own}), or {fewer}"
         )
     if size > own:

@@ -80,12 +80,12 @@ def test_a_stopped_folder_goes_on_and_has_the_same_bytes(files, tmp_path):
     for seed in (2, 3, 5):
         (tmp_path / "part" / f"seed{seed:04d}.png").unlink()
     kept = (tmp_path / "part" / "seed0004.png").stat().st_mtime_ns
-    assert "3 of them were there already" in drawn(*words, tmp_path / "part").stderr
+    assert "3 of the images were there already" in drawn(*words, tmp_path / "part").stderr
     for path in (tmp_path / "whole").iterdir():
         assert (tmp_path / "part" / path.name).read_bytes() == path.read_bytes()
     assert (tmp_path / "part" / "seed0004.png").stat().st_mtime_ns >= kept
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "part").iterdir()}
-    assert "6 of them" in drawn(*words, tmp_path / "part").stderr
+    assert "6 of the images" in drawn(*words, tmp_path / "part").stderr
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "part").iterdir()}
 
 
