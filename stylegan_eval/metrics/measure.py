@@ -54,8 +54,11 @@ def evaluate_all(inputs: Inputs, settings: AllSettings, run: Run) -> list[Row]:
     )
     for table in ("influence", "distances"):
         takers = [name for name, metric in METRICS.items() if table in metric.inputs]
-        if getattr(inputs, table) is not None and len([n for n in names if n in takers]) != 1:
-            raise UserError(f"--{table} is of one of {', '.join(takers)}: name it in --metrics")
+        chosen = [name for name in names if name in takers]
+        if getattr(inputs, table) is None or len(chosen) == 1:
+            continue
+        fault = "more than one is" if chosen else "which is not"
+        raise UserError(f"--{table} is of {' or '.join(takers)}, {fault} among --metrics")
     of_images = list(settings.of_images(names).values())
     path_lengths = None
     if "ppl" in names:

@@ -119,10 +119,10 @@ def test_all_writes_the_table_of_the_one_distance_among_its_metrics(image_folder
     assert tables[0].read_bytes() == tables[1].read_bytes()
     rows = json.loads(done.stdout)["results"]
     assert [row["details"].get("influence") for row in rows] == [table_digest(tables[0]), None]
-    for metrics in ("kid", "fid,sfid"):
+    for metrics, fault in (("kid", "which is not"), ("fid,sfid", "more than one is")):
         done = run("all", *sides, "--metrics", metrics, "--influence", tmp_path / "new.csv")
         assert done.exit_code == 1
-        assert "--influence is of one of fid, sfid: name it in --metrics" in done.stderr
+        assert f"--influence is of fid or sfid, {fault} among --metrics" in done.stderr
         assert not (tmp_path / "new.csv").exists()
 
 
