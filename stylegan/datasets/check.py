@@ -116,8 +116,10 @@ def check_set(
         images, plan = check(source, choices, workers=workers, progress=progress)
         if report is not None:
             write_report(report, images)
-        troubled = [image for image in images if image.trouble]
-        if plan is None or (troubled and not choices.skip_damaged):
+        damaged = [image for image in images if not image.digest]
+        skips = choices.skip_damaged and plan is not None
+        troubled = [each for each in images if each.trouble and (each.digest or not skips)]
+        if plan is None or troubled:
             first = troubled[0]
             more = f"see {report}" if report is not None else "list them with --report FILE.csv"
             if plan is not None:
@@ -126,17 +128,19 @@ def check_set(
                 f"{src}: {len(troubled)} of {len(images)} images cannot be used,"
                 f" {first.name} first: {first.trouble}; {more}"
             )
-        headers = {number: source.header(number) for number in plan.kept}
+        readable = [number for number, image in enumerate(images) if image.digest]
+        kept = [readable[index] for index in plan.kept]
+        headers = {index: source.header(index) for index in kept}
         _, reason = pick_channels(source, headers, choices.channels)
     size = f"{plan.resolution}x{plan.resolution}"
     used = choices.resample if plan.filtered else "none"
-    readable = f"all {len(images)}" if not troubled else f"{len(images) - len(troubled)}"
+    count = f"{len(readable)}" if damaged else f"all {len(images)}"
     pairs = repeated(image.digest for image in images)
     lines = [
-        f"{src}: {source.kind}, {readable} images can be read",
+        f"{src}: {source.kind}, {count} images can be read",
         f"  would make: {len(plan.kept)} images of {size}, crop {plan.crop}, filter {used}",
     ]
-    lines += [f"  {damaged_line(troubled)}"] if troubled else []
+    lines += [f"  {damaged_line(damaged)}"] if damaged else []
     lines += [f"  {duplicates_line(pairs, source.names)}"] if pairs else []
     return [*lines, f"  {reason}"] if reason else lines
 

@@ -39,6 +39,22 @@ def rows(path):
 # --- dry run
 
 
+def test_a_dry_run_without_damaged_images_refuses_and_counts_as_the_run_does(tmp_path):
+    files = {"0.png": b"cut", **pngs(3, 16), "grey.png": encoded(noise(16, 16)[:, :, 0])}
+    source = write_folder(tmp_path / "src", files)
+    args = ["prepare", source, tmp_path / "a.zip", "--resolution", 8, "--skip-damaged"]
+    planned, made = run(*args, "--dry-run"), run(*args)
+    assert planned.exit_code == made.exit_code == 0, planned.stderr
+    for line in ("left out as damaged: 1, 0.png first", "channels: RGB, of 1 grey, 3 in colour"):
+        assert line in planned.stdout
+        assert line in made.stdout
+    (source / "small.png").write_bytes(encoded(noise(4, 4)))
+    planned, made = run(*args, "--dry-run"), run(*args[:2], tmp_path / "b.zip", *args[3:])
+    assert planned.exit_code == made.exit_code == 1
+    assert "small.png" in planned.stderr
+    assert "small.png" in made.stderr
+
+
 def test_a_dry_run_names_every_file_with_trouble_and_writes_only_the_report(tmp_path):
     files = pngs(3, 16)
     files |= {
