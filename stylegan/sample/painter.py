@@ -6,7 +6,7 @@ Shapes: N images, L rows of ws, D length of w, C channels, H W pixels.
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from stylegan.png import read_ws
 from stylegan.runtime import Runtime
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan.snapshot import load_generator, load_labels
+from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.sampling import latents, noise_maps, to_uint8
@@ -188,6 +189,8 @@ def class_number(wanted: int | str, painter: Painter, ckpt: Path) -> int:
         return names.index(str(wanted))
     if isinstance(wanted, int):
         if wanted < size:
+            if str(wanted) in names and names[wanted] != str(wanted):
+                _tell_apart(wanted, names[wanted], names.index(str(wanted)))
             return wanted
         raise UserError(f"{ckpt} knows classes 0 to {size - 1}, not {wanted}")
     if not names:
@@ -199,6 +202,14 @@ def class_number(wanted: int | str, painter: Painter, ckpt: Path) -> int:
     close = [folded[key] for key in get_close_matches(wanted.casefold(), folded)]
     known = f"do you mean {' or '.join(close)}?" if close else f"it has {shortened(names, 40)}"
     raise UserError(f"{ckpt} has no class {wanted!r:.60}: {known}")
+
+
+@cache
+def _tell_apart(number: int, name: str, other: int) -> None:
+    note(
+        f"class {number} is number {number}, named {name!r:.60}; the class named {number} has the"
+        f" number {other}"
+    )
 
 
 def class_numbers(wanted: Sequence[int | str], painter: Painter, ckpt: Path) -> list[int]:

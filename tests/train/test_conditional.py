@@ -228,6 +228,21 @@ def test_an_unknown_class_is_one_line_with_those_there_are(network, tmp_path, wo
         assert done.stderr.rstrip().endswith(message)
 
 
+def test_a_number_that_is_the_name_of_another_class_is_told(conditional, tmp_path):
+    tree = torch.load(newest_checkpoint(conditional), weights_only=True)
+    torch.save(tree | {"label_names": ["0", "10", "2"]}, path := tmp_path / "checkpoint-000001.pt")
+    torch.save(tree | {"label_names": ["0", "2", "10"]}, other := tmp_path / "other.pt")
+    for file, number, told in [
+        (path, 2, ""),
+        (path, 0, ""),
+        (other, 1, ""),
+        (other, 2, "class 2 is number 2, named '10'; the class named 2 has the number 1"),
+    ]:
+        done = run(sample, "grid", "--ckpt", file, "--class", number, tmp_path / "x.png")
+        assert done.exit_code == 0, done.stderr
+        assert done.stderr == (f"note: {told}\n" if told else "")
+
+
 def test_files_of_versions_without_names_go_by_number(conditional, tmp_path):
     tree = torch.load(newest_checkpoint(conditional), weights_only=True)
     del tree["label_names"]
