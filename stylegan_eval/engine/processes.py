@@ -34,8 +34,9 @@ _ENDLESS = timedelta(days=7)
 # What is exchanged once all are there, and sums on GPUs, have so many times the heartbeats'
 # patience: these say more of who hangs, so they speak first.
 _EXCHANGE = 2.0
-# A container may start that much later than another; a launcher that is gone is noticed then.
+# A container may start that much later than another.
 _TO_MEET = timedelta(minutes=10)
+_TO_FIND_LAUNCHER = timedelta(seconds=30)
 
 
 class FailedTogetherError(UserError):
@@ -234,7 +235,7 @@ def _meet(backend: str) -> None:
     """Join the group; who started this process, or the first one, keeps the list of members."""
     limit = max(_TO_MEET, timedelta(seconds=_EXCHANGE * patience()))
     try:
-        store, rank, world = next(rendezvous("env://", timeout=_TO_MEET))
+        store, rank, world = next(rendezvous("env://", timeout=_to_meet()))
         heartbeat = Heartbeat(_own_connection(), rank, world, patience())
         heartbeat.start()
     except (RuntimeError, ValueError) as error:
@@ -248,6 +249,15 @@ def _meet(backend: str) -> None:
     patient = dist.new_group(backend="gloo", timeout=_ENDLESS)
     heartbeat.read()  # all have sent one by now
     _JOINED.append(_Joined(heartbeat, cast(dist.ProcessGroup, patient)))
+
+
+def _to_meet() -> timedelta:
+    """How long to look for the list of members.
+
+    A launcher keeps it from before its own processes start: to these it is there, or has ended.
+    """
+    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return _TO_FIND_LAUNCHER if kept and os.environ.get("GROUP_RANK") == "0" else _TO_MEET
 
 
 def _own_connection() -> Store:

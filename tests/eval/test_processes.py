@@ -2,12 +2,17 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
+from stylegan_eval.engine import processes
+from stylegan_eval.errors import UserError
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 # The head of a command that joins the others; its body follows.
@@ -65,3 +70,22 @@ def test_they_end_with_a_killed_launcher(tmp_path):
     for rank in ranks:
         while Path(f"/proc/{rank}").exists():
             time.sleep(0.01)
+
+
+def test_a_launcher_that_ended_before_its_process_began_is_told_soon(monkeypatch):
+    """A pod whose first machine comes later has ten minutes instead."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    named = {"RANK": 0, "WORLD_SIZE": 2, "LOCAL_RANK": 0, "GROUP_RANK": 0, "MASTER_PORT": port}
+    named |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_USE_AGENT_STORE": True}
+    for key, value in named.items():
+        monkeypatch.setenv(key, str(value))
+    assert processes._to_meet() == timedelta(seconds=30)
+    monkeypatch.setattr(processes, "_TO_FIND_LAUNCHER", timedelta(seconds=1))
+    monkeypatch.setattr(processes, "end_with_parent", lambda: None)  # these are the tests' own
+    with pytest.raises(UserError, match="the launcher has ended"):
+        processes.processes_from_environment()
+    for key, value in (("GROUP_RANK", "1"), ("TORCHELASTIC_USE_AGENT_STORE", "False")):
+        monkeypatch.setenv(key, value)
+        assert processes._to_meet() == timedelta(minutes=10)
