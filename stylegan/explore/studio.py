@@ -96,7 +96,7 @@ class Easel:
                     await self._draw(recipe)
                 except UserError as error:
                     self._fail(str(error))
-                except Exception as error:
+                except Exception as error:  # told in the page as well; raised for the server's log
                     self._fail(f"unexpected error, told where the server runs: {error!r:.200}")
                     raise
                 else:

@@ -157,7 +157,7 @@ def labels_of(z: Tensor, rows: Tensor) -> Tensor:
 
 @cache
 def _crc32_by_bit(words: int) -> tuple[int, NDArray[np.float64]]:
-    """CRC-32 of so many words of 32 zeros, and which of its bits each of theirs turns.
+    """CRC-32 of `words` zero words of 32 bits, and which of its bits each message bit flips.
 
     Returns the checksum, and 0 or 1, float64 [32 words, 32].
     """

@@ -18,27 +18,30 @@ from stylegan.sample.options import parse_recipe
 from stylegan.sample.painter import draw_recipe, open_generator
 from stylegan.sample.recipe import Recipe
 from tests import browser
+from tests.explore.driving import (
+    COMMAND,
+    SETTLED,
+    button_of,
+    click,
+    drag,
+    focus,
+    pixels,
+    press_button,
+    recipe,
+    visit,
+    wait_for,
+)
 from tests.explore.networks import CPU
 from tests.explore.served import serving, stop
 
 if browser.PATH is None:
     pytest.skip("no chromium or chrome on PATH", allow_module_level=True)
 
-COMMAND = "document.querySelector('.made-by code')?.textContent"
-# True once the image of the command is there.
-SETTLED = """(() => {
-  const image = document.querySelector('img.picture');
-  if (!image?.complete || !image.naturalWidth) return false;
-  const words = new URL(image.currentSrc).searchParams.get('recipe');
-  return window.did_handshake && document.querySelector('.made-by code').textContent.includes(
-    ' ' + words + ' ');
-})()"""
 FETCHED = """(async () => {
   const answer = await fetch(document.querySelector('a.download').href);
   const bytes = new Uint8Array(await answer.arrayBuffer());
   return btoa(String.fromCharCode(...bytes));
 })()"""
-LABEL = "[aria-label={}]"
 
 
 @pytest.fixture(scope="module")
@@ -58,62 +61,6 @@ def page(served, opened):
 @pytest.fixture(scope="module")
 def subject(files):
     return open_generator(files["F"], CPU, files["directions"])
-
-
-def visit(opened, url):
-    opened.events.clear()
-    opened.open(url)
-    opened.wait_until(SETTLED)
-
-
-def recipe(page):
-    """Recipe of the command that is shown."""
-    words = shlex.split(page.run(COMMAND))
-    return parse_recipe(words[words.index("--seed") : -1])
-
-
-def wait_for(page, wanted):
-    """Wait until the image of a recipe is shown, and return its pixels."""
-    words = " ".join(wanted.words())
-    page.wait_until(f"{COMMAND}.includes(' {words} seed-')")
-    page.wait_until(SETTLED)
-    return pixels(page)
-
-
-def pixels(page):
-    script = """(() => {
-      const image = document.querySelector('img.picture'), canvas = new OffscreenCanvas(
-        image.naturalWidth, image.naturalHeight), context = canvas.getContext('2d');
-      context.drawImage(image, 0, 0);
-      return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
-    })()"""
-    shown = np.array(page.run(script), np.uint8).reshape(32, 32, 4)
-    return shown[:, :, :3]
-
-
-def focus(page, label):
-    page.run(f"document.querySelector('[aria-label=\"{label}\"]').focus()")
-
-
-def click(page, label):
-    page.run(f"document.querySelector('[aria-label=\"{label}\"]').click()")
-
-
-def drag(page, label, value):
-    """Put a slider's thumb somewhere, as the mouse would."""
-    page.run(
-        f"(() => {{ const thumb = document.querySelector('input[aria-label=\"{label}\"]');"
-        f" thumb.value = {value}; thumb.dispatchEvent(new Event('input')) }})()"
-    )
-
-
-def button_of(text):
-    found = f".find(button => button.textContent.includes('{text}'))"
-    return "[...document.querySelectorAll('button')]" + found
-
-
-def press_button(page, text):
-    page.run(f"{button_of(text)}.click()")
 
 
 def test_it_opens_with_the_first_image_and_asks_nobody_else(page, served, subject):
