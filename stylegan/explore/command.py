@@ -43,7 +43,8 @@ def main(
         with listen(host, port) as listener:
             from stylegan.explore.site import serve
             from stylegan.runtime import Runtime
-            from stylegan.sample.painter import directions_path, open_generator
+            from stylegan.sample.directions import directions_path
+            from stylegan.sample.drawing import open_generator
             from stylegan.sample.recipe import GeneratorSource
 
             file = directions_path(ckpt, directions)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from nicegui import ui
 
 from stylegan.explore.widgets import Changed, Choice, Seed, Slider, unbroken
-from stylegan.sample.painter import OpenedGenerator
+from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Move, Recipe, class_word, layer_word
 
 PSI = (-1.0, 1.5)

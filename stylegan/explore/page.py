@@ -11,8 +11,8 @@ from nicegui import ui
 from stylegan.explore.controls import Controls
 from stylegan.explore.studio import Easel, Studio, address, file_name
 from stylegan.explore.widgets import History, unbroken
+from stylegan.sample.drawing import OpenedGenerator, check_fits
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.painter import OpenedGenerator, check_fits
 from stylegan.sample.recipe import Recipe
 from stylegan_eval.errors import UserError
 

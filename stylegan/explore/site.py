@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stylegan.explore.page import build
 from stylegan.explore.server import Listener
 from stylegan.explore.studio import Studio, file_name
+from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.painter import OpenedGenerator
 from stylegan.sample.recipe import GeneratorSource
 from stylegan_eval.errors import UserError
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 from stylegan.png import png_of
-from stylegan.sample.painter import OpenedGenerator, draw_recipe
+from stylegan.sample.drawing import OpenedGenerator, draw_recipe
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError, is_out_of_memory

@@ -1,4 +1,4 @@
-"""The command `stylegan-sample`: grid, image, images, export, scores, info, command and others."""
+"""The command `stylegan-sample`: grid, image, images, combine, info, command and others."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,70 +7,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylegan.sample import options
+from stylegan.sample.arrays_cli import export_command, scores_command
 from stylegan.sample.figures_cli import figure_command, interpolate_command, mixing_command
 from stylegan.sample.options import directions_option
 from stylegan.sample.project_cli import project_command
 from stylegan.sample.recipe import GeneratorSource, Recipe
+from stylegan.sample.w_cli import combine_command, inside_command
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
 from stylegan_eval.engine.options import FILE, SeedRange, options_of
 
 if TYPE_CHECKING:
     from stylegan.snapshot import Snapshot
-
-
-@click.command("export", cls=ErrorLineCommand)
-@options.source
-@click.option(
-    "--latents",
-    "latents_path",
-    type=click.Path(path_type=Path),
-    help=".npy file, float [N, z_dim].",
-)
-@click.option(
-    "--ws",
-    "ws_path",
-    type=click.Path(path_type=Path),
-    help="Instead: .npy or .npz file, float [N, layers, w_dim], as `image --ws` takes it.",
-)
-@options.noise
-@options.psi
-@options.cutoff
-@options.seed_of_noise
-@options.out_npy
-def export_command(
-    source: GeneratorSource,
-    latents_path: Path | None,
-    ws_path: Path | None,
-    noise: str,
-    psi: float,
-    cutoff: int,
-    seed: int,
-    out: Path,
-) -> None:
-    """Write the images of given latents, z or w, to the .npy file OUT.
-
-    float32 [N, C, H, W] at the native resolution of the level, about [-1, 1], not clamped.
-    `--noise fixed` takes the maps stored in the network.
-    """
-    import numpy as np
-
-    from stylegan.png import read_npy, write_npy
-    from stylegan.sample.painter import open_painter
-    from stylegan_eval.errors import UserError
-
-    if (latents_path is None) == (ws_path is None):
-        raise UserError("expected either --latents FILE or --ws FILE: name one of them")
-    painter = open_painter(source)
-    network = painter.network
-    if latents_path is not None:
-        ws = painter.ws(read_npy(latents_path, (None, network.z_dim), "latents"))
-    else:
-        assert ws_path is not None
-        ws = painter.read_ws([ws_path])
-    ws = painter.truncated(ws, psi, cutoff)
-    images = painter.native(ws, painter.noise(noise, seed))
-    write_npy(out, np.concatenate([each.cpu().numpy() for each in images]))
-    click.echo(out)
 
 
 @click.command("grid", cls=ErrorLineCommand)
@@ -169,7 +116,8 @@ def image_command(
     from stylegan.png import save_png
     from stylegan.runtime import Runtime
     from stylegan.sample.canvas import enlarged
-    from stylegan.sample.painter import directions_path, draw_recipe, draw_saved, open_generator
+    from stylegan.sample.directions import directions_path
+    from stylegan.sample.drawing import draw_recipe, draw_saved, open_generator
     from stylegan_eval.engine.files import check_writable
 
     recipe = Recipe(**values)
@@ -221,8 +169,9 @@ def images_command(
     the same bits). If it is stopped, the same command goes on; files of another one are refused.
     """
     from stylegan.runtime import Runtime
+    from stylegan.sample.directions import directions_path
+    from stylegan.sample.drawing import open_generator
     from stylegan.sample.folder import write_images
-    from stylegan.sample.painter import directions_path, open_generator
 
     if saved:
         options.refuse_beside_ws("seeds")
@@ -254,74 +203,6 @@ def command_command(file: Path) -> None:
     say(command)
     if network:
         say(f"sha256 of the network {network}", err=True)
-
-
-@click.command("scores", cls=ErrorLineCommand)
-@options.ckpt
-@click.option(
-    "--images",
-    "images_path",
-    required=True,
-    type=click.Path(path_type=Path),
-    help=".npy file, float [N, C, H, W] in [-1, 1].",
-)
-@options.lod
-@click.option(
-    "--batch",
-    type=click.IntRange(min=1),
-    help="Images per minibatch, whose standard deviation D sees.  [default: all at once]",
-)
-@options.device
-@options.out_npy
-def scores_command(
-    ckpt: Path, images_path: Path, lod: float | None, batch: int | None, device: str, out: Path
-) -> None:
-    """Write the discriminator's scores, float32 [N, 1], to the .npy file OUT.
-
-    Images at full resolution are mean-pooled to the level; images at the level's own resolution
-    are taken as they are. Scores depend on the minibatch: D compares groups of 4 in it.
-    """
-    import numpy as np
-    import torch
-
-    from stylegan.networks.layers import mean_pool
-    from stylegan.networks.synthesis import split_lod
-    from stylegan.opening import open_networks
-    from stylegan.png import read_npy, write_npy
-    from stylegan.runtime import Runtime
-    from stylegan.snapshot import load_discriminator
-    from stylegan_eval.engine.precision import strict_float32
-    from stylegan_eval.errors import UserError
-
-    runtime = Runtime.choose(device)
-    _, snapshot = open_networks(ckpt)
-    D = load_discriminator(snapshot, runtime.device)
-    if D.label_size:
-        raise UserError(f"{ckpt} is conditional: it scores an image for a label, not by itself")
-    lod = snapshot.lod if lod is None else lod
-    size = D.resolution >> split_lod(lod, D.resolution)[0]
-    channels = snapshot.config.network.num_channels
-    images = read_npy(images_path, (None, channels, None, None), "images")
-    if images.shape[2:] not in ((size, size), (D.resolution, D.resolution)):
-        got = "x".join(map(str, images.shape[2:]))
-        raise UserError(
-            f"{images_path} holds {got} images: at lod {lod:g} this network takes {size}x{size} "
-            f"or {D.resolution}x{D.resolution}"
-        )
-    batch = batch or len(images)
-    results = []
-    for start in range(0, len(images), batch):
-        part = torch.from_numpy(images[start : start + batch]).to(runtime.device)
-        if len(part) > D.mbstd_group_size and len(part) % D.mbstd_group_size:
-            raise UserError(
-                f"a minibatch of {len(part)} images does not divide into groups of "
-                f"{D.mbstd_group_size}: choose --batch so that it does"
-            )
-        with torch.inference_mode(), strict_float32(runtime.device.type):
-            part = mean_pool(part, part.shape[-1] // size)
-            results.append(D(part, lod=lod).cpu().numpy())
-    write_npy(out, np.concatenate(results))
-    click.echo(out)
 
 
 @click.command("info", cls=ErrorLineCommand)
@@ -379,6 +260,7 @@ def main() -> None:
     stylegan-sample image --ckpt demo --seed 5 --psi 0.7 --mix 8:4-7 image.png
     stylegan-sample images --ckpt runs/f32 --seeds 0-999 --out samples
     stylegan-sample command image.png
+    stylegan-sample combine --ckpt demo --move hat=1 --move beard=1 --name both both.safetensors
     stylegan-sample figure 3 --ckpt runs/f32 mixing.png
     stylegan-sample interpolate --ckpt runs/f32 --seeds 0-5 --loop walk.mp4
     stylegan-sample export --ckpt runs/f32 --latents z.npy images.npy
@@ -390,7 +272,7 @@ def main() -> None:
 for _command in (
     *(grid_command, image_command, images_command, figure_command, mixing_command),
     *(interpolate_command, export_command, scores_command, info_command, command_command),
-    project_command,
+    *(project_command, combine_command, inside_command),
 ):
     main.add_command(_command)
 

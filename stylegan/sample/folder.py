@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stylegan.png import png_of, texts_of
 from stylegan.sample.canvas import enlarged
-from stylegan.sample.painter import OpenedGenerator, check_fits, draw_ws, mapped_seeds
+from stylegan.sample.drawing import OpenedGenerator, check_fits, draw_ws, mapped_seeds
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan_eval.engine.files import atomic_write, check_writable, sha256_of
 from stylegan_eval.engine.progress import progress_bar

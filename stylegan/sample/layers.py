@@ -64,12 +64,29 @@ def parse_layers(text: str) -> Layers:
     >>> parse_layers("4-7"), parse_layers("5"), parse_layers("fine")
     (range(4, 8), range(5, 6), 'fine')
     """
-    if text in NAMES:
-        return text
+    return text if text in NAMES else parse_range(text, f"{', '.join(NAMES)} or 4-7")
+
+
+def parse_range(text: str, expected: str = "4-7, or 5") -> range:
+    """Read '4-7' (both ends included) or '5'; ValueError, which says what was expected.
+
+    >>> parse_range("4-7"), parse_range("5")
+    (range(4, 8), range(5, 6))
+    """
     match = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", text)
     if match is None:
-        raise ValueError(f"{text!r} is no range of layers: expected {', '.join(NAMES)} or 4-7")
+        raise ValueError(f"{text!r:.60} is no range of layers: expected {expected}")
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first:
-        raise ValueError(f"{text!r} is no range of layers: the last comes before the first")
+        raise ValueError(f"{text!r:.60} is no range of layers: the last comes before the first")
     return range(first, last + 1)
+
+
+def range_word(layers: range) -> str:
+    """Layers as options take them.
+
+    >>> range_word(range(4, 8)), range_word(range(5, 6))
+    ('4-7', '5')
+    """
+    first, last = layers[0], layers[-1]
+    return f"{first}-{last}" if first < last else str(first)

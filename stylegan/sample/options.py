@@ -176,8 +176,9 @@ def add_settings(command: click.Command, settings: type) -> None:
 directions_option = click.option(
     "--directions",
     type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Attributes to move along, of `stylegan-eval directions`.  [default: demo's own for demo]",
+    metavar="FILE|components",
+    help="Directions to move along, of `stylegan-eval directions`; or `components`: the principal"
+    " components of w, pc1, pc2, ..., found anew.  [default: demo's own for demo]",
 )
 
 

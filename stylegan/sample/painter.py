@@ -1,12 +1,11 @@
-"""Generators loaded for sampling: level of detail, labels, noise, truncation, and recipes.
+"""Generators loaded for sampling: level of detail, labels, noise and truncation.
 
 Shapes: N images, L rows of ws, D length of w, C channels, H W pixels.
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +16,16 @@ from torch import Tensor
 from stylegan.networks.generator import Generator, labels_of, truncate
 from stylegan.networks.layers import upsample_nearest
 from stylegan.networks.synthesis import split_lod
-from stylegan.opening import DEMO, demo_directions_path, open_networks
+from stylegan.opening import open_networks
 from stylegan.png import read_ws
 from stylegan.runtime import Runtime
-from stylegan.sample.recipe import GeneratorSource, Recipe
+from stylegan.sample.recipe import GeneratorSource
 from stylegan.snapshot import load_generator, load_labels
 from stylegan_eval.engine.command import note
-from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.precision import strict_float32
-from stylegan_eval.engine.sampling import latents, noise_maps, to_uint8
+from stylegan_eval.engine.sampling import noise_maps, to_uint8
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.labels import shortened
-from stylegan_eval.results.directions_file import Directions, read_directions
 
 # Noise maps of the images with these numbers, [n or 1, 1, H, W] each; none at all is no noise.
 Noise = Callable[[Sequence[int]], Sequence[Tensor]]
@@ -217,173 +214,3 @@ def class_numbers(wanted: Sequence[int | str], painter: Painter, ckpt: Path) -> 
     if list(wanted) == ["all"] and "all" not in painter.label_names:
         return list(range(painter.network.config.label_size)) or [class_number(0, painter, ckpt)]
     return [class_number(each, painter, ckpt) for each in wanted]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OpenedGenerator:
-    """A generator at the level of detail that it was trained to."""
-
-    ckpt: Path  # How the user named it
-    file: Path  # That which was read
-    description: str  # What it is, in a few words
-    painter: Painter  # Draws; its labels are those of the training data, or lacking
-    directions: Directions | None  # Of attributes in W
-
-    @property
-    def has_noise(self) -> bool:
-        """Whether it has noise inputs."""
-        return bool(self.painter.network.noise_shapes)
-
-    @property
-    def num_layers(self) -> int:
-        """Layers that can be drawn from another w: those active at its level; 1 without styles."""
-        return self.painter.num_layers if self.painter.network.num_ws > 1 else 1
-
-    @property
-    def classes(self) -> int:
-        """Length of a label; 0 where it is not conditional."""
-        return self.painter.network.config.label_size
-
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        """Names of its directions."""
-        return () if self.directions is None else self.directions.names
-
-    @cached_property
-    def steps(self) -> dict[str, Tensor]:
-        """A move of 1 along each attribute, [D]: one standard deviation of w."""
-        if self.directions is None:
-            return {}
-        names, spreads = self.directions.names, self.directions.spreads
-        steps = torch.from_numpy(self.directions.normals * spreads[:, None])  # [A, D]
-        return dict(zip(names, steps.to(self.painter.device), strict=True))
-
-
-def open_generator(ckpt: Path, device: torch.device, directions: Path | None) -> OpenedGenerator:
-    """Load a generator for sampling, with the attribute directions of a file."""
-    path, snapshot = open_networks(ckpt)
-    network = load_generator(snapshot, device)
-    conditional = network.config.label_size > 0 and snapshot.labels is not None
-    rows = load_labels(snapshot) if conditional else None
-    return OpenedGenerator(
-        ckpt=ckpt,
-        file=path,
-        description=snapshot.description,
-        painter=Painter(
-            network, lod=snapshot.lod, label_rows=rows, label_names=snapshot.label_names
-        ),
-        directions=None if directions is None else _directions_of(network, path, directions),
-    )
-
-
-def directions_path(ckpt: Path, named: Path | None) -> Path | None:
-    """File of a network's directions: that which the user named, or the package's for its own."""
-    return demo_directions_path() if named is None and ckpt == Path(DEMO) else named
-
-
-def _directions_of(network: Generator, path: Path, file: Path) -> Directions:
-    """Directions of a file. Those of another W would be directions at random, with false names."""
-    if network.config.mapping_layers == 0:
-        raise UserError(
-            f"{path} has no mapping network, so no W for {file}: leave out --directions"
-        )
-    directions, digest = read_directions(file), sha256_of(path)
-    width, w_dim = directions.normals.shape[1], network.config.w_dim
-    if width != w_dim:
-        raise UserError(f"{file} holds directions of {width} numbers, w_dim of {path} is {w_dim}")
-    if directions.generator_digest != digest:
-        raise UserError(
-            f"{file} is of the network with sha256 {directions.generator_digest[:12]}, this one has"
-            f" {digest[:12]}: make its own with stylegan-eval directions"
-        )
-    return directions
-
-
-def check_fits(recipe: Recipe, subject: OpenedGenerator, *, saved: bool = False) -> None:
-    """Refuse what this network cannot do. `saved`: The recipe starts from a w, not its seed."""
-    in_w = {"--psi": recipe.psi != 1, "--mix": recipe.mix is not None, "--move": recipe.moves}
-    needs_w = [option for option, given in in_w.items() if given]
-    if needs_w and not subject.painter.maps:
-        raise UserError(
-            f"{needs_w[0]} needs a mapping network, which {subject.ckpt} lacks: leave it out"
-        )
-    if recipe.mix is not None and recipe.mix.last >= subject.num_layers:
-        raise UserError(
-            f"--mix {recipe.mix}: {subject.ckpt} has layers 0 to {subject.num_layers - 1}"
-        )
-    for move in recipe.moves:
-        if subject.directions is None:
-            raise UserError(
-                f"--move {move.name} needs --directions FILE: stylegan-eval directions makes one"
-            )
-        if move.name not in subject.attributes:
-            known = ", ".join(subject.attributes)
-            raise UserError(f"--move {move.name}: the directions are those of {known}")
-    if recipe.number is not None:
-        class_number(recipe.number, subject.painter, subject.ckpt)
-    mapped = not saved or recipe.mix is not None
-    if not mapped and recipe.number is not None:
-        raise UserError("--class is for latents, and --ws needs none: leave it out")
-    unlabelled = subject.classes and subject.painter.label_rows is None
-    if mapped and recipe.number is None and unlabelled:
-        raise UserError(
-            f"{subject.ckpt} holds no labels to draw from: choose --class 0 to"
-            f" {subject.classes - 1}"
-        )
-
-
-def ws_of(recipe: Recipe, subject: OpenedGenerator, ws: Tensor | None = None) -> Tensor:
-    """Rows of w that a recipe draws from, [N, L, D]: from its seed, or from `ws` of that shape.
-
-    Each latent is truncated, then layers are exchanged, then all rows are moved. Truncation goes
-    by layer and so may come before mixing or after. Moves come last, or psi would shorten them: a
-    move of 1 is the same distance in W for every psi.
-    """
-    painter = subject.painter
-    if ws is None:
-        ws = mapped_seeds([recipe.seed], recipe, subject)
-    ws = painter.truncated(ws, recipe.psi, recipe.cutoff)
-    if recipe.mix is not None:
-        layers = torch.arange(ws.shape[1], device=ws.device)[None, :, None]  # [1, L, 1]
-        taken = (layers >= recipe.mix.first) & (layers <= recipe.mix.last)
-        other = mapped_seeds([recipe.mix.seed], recipe, subject)
-        ws = torch.where(taken, painter.truncated(other, recipe.psi, recipe.cutoff), ws)
-    for move in recipe.moves:
-        ws = ws + move.amount * subject.steps[move.name]
-    return ws
-
-
-def mapped_seeds(seeds: Sequence[int], recipe: Recipe, subject: OpenedGenerator) -> Tensor:
-    """Ws [N, L, D] of seeds in the recipe's class, as the mapping network has them."""
-    painter = subject.painter
-    z = latents(0, seeds, painter.network.z_dim).to(painter.device)
-    labels = painter.labels(z)
-    if recipe.number is not None:
-        number = class_number(recipe.number, painter, subject.ckpt)
-        labels = painter.one_hot([number] * len(z))
-    return painter.mapped(z, labels)
-
-
-def draw_recipe(recipe: Recipe, subject: OpenedGenerator) -> NDArray[np.uint8]:
-    """Draw one image, uint8 [H, W, C], repeated to full size where the network still grows."""
-    check_fits(recipe, subject)
-    return next(draw_ws(recipe, subject, mapped_seeds([recipe.seed], recipe, subject)))
-
-
-def draw_saved(recipe: Recipe, subject: OpenedGenerator, file: Path, row: int) -> NDArray[np.uint8]:
-    """Draw one image, [H, W, C], from a row of a file of w."""
-    check_fits(recipe, subject, saved=True)
-    ws = subject.painter.read_ws([file])
-    if row >= len(ws):
-        raise UserError(f"--row {row}: {file} has rows 0 to {len(ws) - 1}")
-    return next(draw_ws(recipe, subject, ws[row : row + 1]))
-
-
-def draw_ws(recipe: Recipe, subject: OpenedGenerator, ws: Tensor) -> Iterator[NDArray[np.uint8]]:
-    """Draw the images of a recipe whose seed is replaced by ws [N, L, D], one by one.
-
-    All have the same noise: maps of a noise seed s are those of the first image of a batch of it.
-    """
-    painter = subject.painter
-    noise = painter.noise(recipe.noise, recipe.noise_seed)
-    return painter.images(ws_of(recipe, subject, ws), lambda _indices: noise([0]))

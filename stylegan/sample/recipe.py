@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from stylegan.sample.layers import parse_range, range_word
 from stylegan_eval.engine.options import PSI, Parsed
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import check_psi, check_seed, choice
@@ -83,8 +84,7 @@ class Mix:
         return cls(seed=int(seed), first=int(first), last=int(last or first))
 
     def __str__(self) -> str:
-        layers = f"{self.first}-{self.last}" if self.first < self.last else str(self.first)
-        return f"{self.seed}:{layers}"
+        return f"{self.seed}:{range_word(range(self.first, self.last + 1))}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +94,7 @@ class Move:
     name: str  # Of the attribute
     amount: float
     """In standard deviations of w along the normal; below 0 is away from the attribute."""
+    layers: range | None = None  # That move; None are those of the direction, all but by a file
 
     def __post_init__(self) -> None:
         _require(bool(self.name), f"--move needs the name of an attribute before ={self.amount:g}")
@@ -104,16 +105,22 @@ class Move:
 
     @classmethod
     def parse(cls, text: str) -> Move:
-        """Read 'eyeglasses=1.5'; ValueError where it is no attribute and number."""
-        name, _, amount = text.rpartition("=")
+        """Read 'eyeglasses=1.5' or 'eyeglasses=1.5:4-7'; ValueError where it is neither.
+
+        A name may hold any sign: it ends at the last =, and no number or range has one.
+        """
+        name, _, rest = text.rpartition("=")
+        amount, colon, layers = rest.partition(":")
         try:
-            return cls(name=name, amount=float(amount))
+            number = float(amount)
         except ValueError as error:
-            example = "an attribute and a number such as smiling=1.5"
+            example = "an attribute and a number such as smiling=1.5 (or smiling=1.5:4-7)"
             raise ValueError(f"{text!r} is not {example}") from error
+        return cls(name=name, amount=number, layers=parse_range(layers) if colon else None)
 
     def __str__(self) -> str:
-        return f"{self.name}={number_word(self.amount)}"
+        layers = "" if self.layers is None else f":{range_word(self.layers)}"
+        return f"{self.name}={number_word(self.amount)}{layers}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +140,12 @@ class Recipe:
     noise_seed: int = choice(0, "Seed of --noise random.")  # 0 with other noise
     moves: tuple[Move, ...] = choice(
         (),
-        "Move along an attribute, in standard deviations of w. May be repeated.",
+        "Move along an attribute, in standard deviations of w; in all layers, or in these. May be"
+        " repeated.",
         names=("--move",),
         type=Parsed("attribute=amount", Move.parse),
         multiple=True,
-        metavar="NAME=AMOUNT",
+        metavar="NAME=AMOUNT[:FIRST-LAST]",
     )
     number: int | str | None = choice(
         None, CLASS_HELP, names=("--class",), type=CLASS, metavar="K|NAME"
@@ -202,7 +210,8 @@ class GeneratorSource:
     lod: float | None = None  # Level of detail; None is what the checkpoint was trained to
     batch: int = 16  # Images drawn at a time
     device: str = "auto"  # 'auto', 'cpu', 'cuda' or 'cuda:N'
-    directions: Path | None = None  # File of attribute directions; None where none was named
+    directions: Path | None = None
+    """File of directions, or `directions.COMPONENTS`; None where none was named."""
 
     def command(
         self, recipe: Recipe, out: str, *, saved: tuple[Path, int] | None = None, scale: int = 1

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from stylegan_eval.cli.commands import cache, classifiers, directions, report, stats
+from stylegan_eval.cli.commands import cache, classifiers, report, stats
 from stylegan_eval.cli.comparing import compare
+from stylegan_eval.cli.directions import directions
 from stylegan_eval.cli.inputs import INPUTS
 from stylegan_eval.cli.planning import plan_samples
 from stylegan_eval.engine.command import ErrorLineGroup

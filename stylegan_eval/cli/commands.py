@@ -1,22 +1,18 @@
-"""Commands beside the metrics: stats, cache, compare, report, directions, classifiers."""
+"""Commands beside the metrics: stats, cache, report, classifiers."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from stylegan_eval.cli.inputs import INPUTS
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, NetworkPath, say, tell
 from stylegan_eval.engine.files import check_writable
-from stylegan_eval.engine.options import CSV, FILE, SAFETENSORS, OutFile, options_of
+from stylegan_eval.engine.options import FILE, SAFETENSORS, OutFile, options_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Features, Inputs
 from stylegan_eval.settings.image_metrics import StatsSettings
-from stylegan_eval.settings.others import DirectionsSettings, ReportSettings, TrainSettings
-
-if TYPE_CHECKING:
-    from stylegan_eval.metrics.flip import FoundDirections
-
+from stylegan_eval.settings.others import ReportSettings, TrainSettings
 
 _SHOWN = ("num", "content", "which", "kind", "flips", "network")
 TABLE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -182,92 +178,6 @@ def show(file: Path) -> None:
 
     loaded = storage.load_classifier(file, torch.device("cpu"))
     say(f"{classifier.table(loaded.record)}\n\nsha256 {loaded.sha256}")
-
-
-_INPUTS = ("ckpt", "generator", "range", "classifiers", "device")
-
-
-def _find(out: Path, csv: Path | None, as_json: bool, **values: Any) -> None:
-    from stylegan_eval.metrics.flip import evaluate
-    from stylegan_eval.metrics.measure import open_run
-    from stylegan_eval.results import results
-    from stylegan_eval.results.directions_file import write_directions
-
-    inputs = Inputs(**{key: values.pop(key) for key in _INPUTS})
-    settings = DirectionsSettings(**values)
-    check_writable(out)
-    if csv is not None:
-        results.read_table(csv)
-    run = open_run(inputs.device)
-    result = evaluate(inputs, settings, run)
-    if result is not None:
-        write_directions(out, result.directions)
-        click.echo(results.to_json(result.rows) if as_json else table(result, settings))
-        for note in _notes(result, settings.samples):
-            say(f"note: {note}", err=True)
-        if csv is not None:
-            results.append_csv(csv, result.rows, run.receipt)
-    run.finish()
-
-
-def table(result: "FoundDirections", settings: DirectionsSettings) -> str:
-    """A line per attribute: the fit, then shares that turned when moved by each strength."""
-    strengths = settings.strengths
-    width = max(len(name) for name in ("attribute", *result.directions.names))
-    moves = [f"{sign}{strength:g}" for sign in "+-" for strength in strengths]
-    heading = f"others by {settings.strength:g}"
-    lines = [
-        f"{'attribute':{width}}  share  accuracy  spread"
-        + "".join(f"{move:>6}" for move in moves)
-        + f"  {heading}"
-    ]
-    by_name = {each.name: each for each in result.details}
-    for flips in result.flips:
-        fit = by_name[flips.name]
-        turned = [*flips.lacking.turned, *flips.having.turned]
-        others = flips.others[strengths.index(settings.strength)]
-        lines.append(
-            f"{fit.name:{width}}  {fit.share:5.3f}  {fit.accuracy:8.3f}  {fit.spread:6.3f}"
-            + "".join(f"{share:6.2f}" for share in turned)
-            + f"  {others:{len(heading)}.2f}"
-        )
-    return "\n".join(lines)
-
-
-def _notes(result: "FoundDirections", samples: int) -> list[str]:
-    notes = [
-        *result.notes,
-        *(f"no direction for {each.name}: {each.error}" for each in result.details if each.error),
-    ]
-    few = [
-        f"{flips.name} was tried on {flips.lacking.count} images without and {flips.having.count}"
-        " with it: there were no more among the fresh ones"
-        for flips in result.flips
-        if min(flips.lacking.count, flips.having.count) < samples
-    ]
-    return notes + few
-
-
-directions = ErrorLineCommand(
-    "directions",
-    callback=_find,
-    help="Find where in W each attribute lies: the normal of the hyperplane that linear"
-    " separability fits. Then move fresh images along it, and print the share whose attribute"
-    " flips: of images without it by +1, +2, ... standard deviations of w, of images with it by -1,"
-    " -2, ...; and the share of all other attributes that flip as well.",
-    params=[
-        *(INPUTS[key] for key in _INPUTS),
-        click.Option(
-            ["--out"],
-            type=SAFETENSORS,
-            required=True,
-            help="File of directions to write (.safetensors).",
-        ),
-        *options_of(DirectionsSettings),
-        click.Option(["--csv"], type=CSV, help="Append the shares to this table."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print the shares as JSON."),
-    ],
-)
 
 
 @click.command(cls=ErrorLineCommand)

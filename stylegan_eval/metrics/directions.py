@@ -15,6 +15,7 @@ from stylegan_eval.engine.progress import follow, progress_bar
 from stylegan_eval.engine.protocols import ImageGenerator
 from stylegan_eval.engine.sampling import draw, latents, noise_maps
 from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.components import covariance_of
 from stylegan_eval.metrics.ls import choose_attributes
 from stylegan_eval.metrics.separability import (
     Floats,
@@ -61,7 +62,7 @@ def find(
     columns = choose_attributes(settings.attributes, names)
     logits = np.concatenate([block["logits"] for block in blocks])  # [n, A]
     w = np.concatenate([block["w"] for block in blocks])  # [n, D]
-    covariance = np.cov(w.astype(np.float64), rowvar=False).reshape(w.shape[1], -1)  # [D, D]
+    covariance = covariance_of(w)  # [D, D]
     if not np.trace(covariance) > 0:
         raise UserError("all w are the same: the generator draws one image, and has no directions")
     found = []

@@ -1,4 +1,4 @@
-"""`stylegan-eval directions`: attribute directions of a generator, and how reliably they work."""
+"""`stylegan-eval directions`: attribute directions and how reliably they work, or components."""
 
 import time
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import torch
 
 from stylegan_eval.classifiers.classifier import AttributeClassifier
 from stylegan_eval.classifiers.storage import load_classifier
@@ -14,6 +15,13 @@ from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.files import PACKAGE
 from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.components import (
+    Components,
+    as_directions,
+    covariance_of,
+    principal_components,
+    sampled_w,
+)
 from stylegan_eval.metrics.directions import Direction, Flips, Mover, find
 from stylegan_eval.metrics.image_pass import GeneratedImages, collect
 from stylegan_eval.metrics.ls import LsCollector, check_resolution, choose_attributes
@@ -22,7 +30,7 @@ from stylegan_eval.metrics.sources import about_generator, generator_key, load_p
 from stylegan_eval.results.directions_file import Directions
 from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.settings.others import DirectionsSettings
+from stylegan_eval.settings.others import ComponentsSettings, DirectionsSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +91,14 @@ def evaluate(inputs: Inputs, settings: DirectionsSettings, run: Run) -> FoundDir
     )
 
 
+def _check_maps(inputs: Inputs, loaded: LoadedGenerator) -> None:
+    if not loaded.maps:
+        raise UserError(
+            f"directions lie in W, and {inputs.ckpt or inputs.generator} has no mapping network:"
+            " use another (configurations C to F have one)"
+        )
+
+
 def _classifier(
     inputs: Inputs, settings: DirectionsSettings, loaded: LoadedGenerator, run: Run
 ) -> AttributeClassifier:
@@ -90,17 +106,25 @@ def _classifier(
     if inputs.classifiers is None:
         raise UserError(
             "--classifiers is missing: stylegan-eval classifiers train --data LABELLED.zip makes"
-            " a file of them"
+            " a file of them; --components 10 needs none"
         )
-    if not loaded.maps:
-        raise UserError(
-            f"directions lie in W, and {inputs.ckpt or inputs.generator} has no mapping network:"
-            " use another (configurations C to F have one)"
-        )
+    _check_maps(inputs, loaded)
     classifier = load_classifier(inputs.classifiers, run.device)
     choose_attributes(settings.attributes, classifier.attributes)
     check_resolution(classifier, loaded.generator.resolution)
     return classifier
+
+
+def find_components(
+    inputs: Inputs, settings: ComponentsSettings, device: torch.device
+) -> tuple[Components, Directions]:
+    """Components of a generator, and what a file shall hold of them."""
+    loaded = load_pure_generator(inputs, device, "directions")
+    _check_maps(inputs, loaded)
+    generator = loaded.generator
+    w = sampled_w(generator.mapping, generator.z_dim, settings, device)
+    found = principal_components(covariance_of(w), settings.components)
+    return found, as_directions(found, settings, loaded.description, loaded.sha256)
 
 
 def _directions(

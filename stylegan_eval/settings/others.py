@@ -1,4 +1,4 @@
-"""Settings of path length, separability, directions, classifiers and the report."""
+"""Settings of path length, separability, directions, components, classifiers and the report."""
 
 import math
 from dataclasses import dataclass
@@ -89,6 +89,22 @@ class DirectionsSettings(Sampling):
     def strengths(self) -> tuple[float, ...]:
         """All strengths that are tried, rising."""
         return tuple(sorted({*STRENGTHS, self.strength}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentsSettings:
+    """Choices of `metrics.components`."""
+
+    components: int = 10  # Directions kept
+    num: int = DirectionsSettings.num  # Latents
+    seed: int = DirectionsSettings.seed  # Of the latents
+
+    def __post_init__(self) -> None:
+        if self.components < 1:
+            raise UserError(f"--components must be at least 1, got {self.components}")
+        if self.num < 2:
+            raise UserError(f"--num must be at least 2, got {self.num}")
+        check_seed("--seed", self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

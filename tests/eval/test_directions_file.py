@@ -42,6 +42,22 @@ def test_what_is_written_is_read(tmp_path):
     assert found.normals.dtype == found.spreads.dtype == found.accuracies.dtype == np.float32
 
 
+def test_layers_and_remarks_are_kept_in_a_format_that_older_versions_refuse(tmp_path):
+    path = tmp_path / "directions.safetensors"
+    newer = example(
+        accuracies=np.array([0.9, np.nan], np.float32),
+        layers=(None, (4, 7)),
+        about=("", "31.0% of the variance of w"),
+    )
+    write_directions(path, newer)
+    found = read_directions(path)
+    assert found.spans == {"hat": None, "smiling": (4, 7)}
+    assert found.remarks == {"hat": "", "smiling": "31.0% of the variance of w"}
+    np.testing.assert_array_equal(found.accuracies, newer.accuracies)
+    assert (found.format, example().format) == (2, 1)
+    assert example().spans == {"hat": None, "smiling": None}
+
+
 def test_equal_directions_give_equal_bytes(tmp_path):
     for name in ("a", "b"):
         write_directions(tmp_path / name, example())
@@ -94,7 +110,13 @@ def save_unchecked(path, directions, drop=(), **changes):
     [
         (("normals",), {}, "no 'normals'"),
         (("names",), {}, "no 'names'"),
-        ((), {"format": 2}, "format 2, this version reads 1"),
+        ((), {"format": 3}, "format 3, this version reads 1 and 2"),
+        ((), {"format": 2}, "no 'layers'"),
+        ((), {"format": 2, "about": [], "layers": 3}, "layers is no list"),
+        ((), {"format": 2, "about": ["", 3], "layers": [None, None]}, "no line of text"),
+        ((), {"format": 2, "about": ["", ""], "layers": [None]}, "layers is 1 long, expected 2"),
+        ((), {"format": 2, "about": ["", ""], "layers": [None, [2, 1]]}, "a range of layers"),
+        ((), {"format": 2, "about": ["", ""], "layers": [None, [1, True]]}, "a range of layers"),
         ((), {"names": "ab"}, "names is no list"),
         ((), {"description": 3}, "no line of text"),
     ],

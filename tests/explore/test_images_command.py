@@ -11,7 +11,7 @@ from PIL import Image
 
 from stylegan.png import texts_of
 from stylegan.sample.cli import main
-from stylegan.sample.painter import mapped_seeds, open_generator
+from stylegan.sample.drawing import mapped_seeds, open_generator
 from stylegan.sample.recipe import Recipe
 from stylegan_eval.engine.files import sha256_of
 from tests.explore.networks import CPU

@@ -14,8 +14,8 @@ from PIL import Image
 
 from stylegan.png import KEYWORD
 from stylegan.sample.cli import main as sample
+from stylegan.sample.drawing import draw_recipe, open_generator
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.painter import draw_recipe, open_generator
 from stylegan.sample.recipe import Recipe
 from tests import browser
 from tests.explore.driving import (

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stylegan.sample.drawing import check_fits, draw_recipe, open_generator, ws_of
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.painter import Painter, check_fits, draw_recipe, open_generator, ws_of
+from stylegan.sample.painter import Painter
 from stylegan.sample.recipe import Mix, Move, Recipe, layer_word, number_word
 from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
@@ -23,8 +24,11 @@ LAYERS = st.lists(st.integers(0, 30), min_size=2, max_size=2).map(sorted)
 MIXES = st.builds(
     lambda seed, layers: Mix(seed=seed, first=layers[0], last=layers[1]), SEEDS, LAYERS
 )
-MOVES = st.dictionaries(st.text(min_size=1), NUMBERS, max_size=3).map(
-    lambda found: tuple(Move(name=name, amount=amount) for name, amount in found.items())
+SPANS = st.none() | LAYERS.map(lambda layers: range(layers[0], layers[1] + 1))
+MOVES = st.dictionaries(st.text(min_size=1), st.tuples(NUMBERS, SPANS), max_size=3).map(
+    lambda found: tuple(
+        Move(name=name, amount=amount, layers=layers) for name, (amount, layers) in found.items()
+    )
 )
 NOISE = st.one_of(st.sampled_from([("fixed", 0), ("none", 0)]), st.tuples(st.just("random"), SEEDS))
 
@@ -74,6 +78,21 @@ def test_words_are_those_a_person_would_write():
 
 
 @pytest.mark.parametrize(
+    ("text", "name", "layers"),
+    [
+        ("eyeglasses=1.5:4-7", "eyeglasses", range(4, 8)),
+        ("eyeglasses=1.5:4", "eyeglasses", range(4, 5)),
+        ("eyeglasses=1.5", "eyeglasses", None),
+        ("a:4-7=1.5", "a:4-7", None),
+        ("a=2:4-7=1.5:0", "a=2:4-7", range(1)),
+    ],
+)
+def test_a_name_ends_at_the_last_sign_of_equality(text, name, layers):
+    assert Move.parse(text) == Move(name=name, amount=1.5, layers=layers)
+    assert str(Move.parse(text)) == text
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ("--seed -1", "--seed"),
@@ -94,6 +113,11 @@ def test_words_are_those_a_person_would_write():
         ("--noise none --noise-seed 3", "--noise random"),
         ("--noise random --noise-seed -3", "--noise-seed"),
         ("--move smiling", "smiling=1.5"),
+        ("--move smiling=1:", "no range of layers"),
+        ("--move smiling=1:fine", "no range of layers"),
+        ("--move smiling=1:7-4", "the last comes before the first"),
+        ("--move smiling=:4-7", "smiling=1.5:4-7"),
+        ("--move smiling:4-7=", "smiling=1.5:4-7"),
         ("--move smiling=much", "smiling=1.5"),
         ("--move =1", "name"),
         ("--move smiling=nan", "number"),
@@ -174,6 +198,22 @@ def test_a_move_of_one_is_a_standard_deviation_whatever_psi(subject, a, b, psi):
     step = (np.array([a, b]) * found.spreads) @ found.normals.astype(np.float64)
     change = (moved - ws_of(still, subject).double()).numpy()
     np.testing.assert_allclose(change, np.broadcast_to(step, change.shape), atol=1e-5)
+
+
+def test_a_move_with_a_range_moves_those_layers_alone(subject):
+    everywhere = ws_of(Recipe(seed=4, moves=(Move(name="smiling", amount=2),)), subject)
+    within = Move(name="smiling", amount=2, layers=range(2, 5))
+    still, moved = ws_of(Recipe(seed=4), subject), ws_of(Recipe(seed=4, moves=(within,)), subject)
+    assert torch.equal(moved[:, 2:5], everywhere[:, 2:5])
+    assert torch.equal(moved[:, :2], still[:, :2])
+    assert torch.equal(moved[:, 5:], still[:, 5:])
+    of_file = replace(subject.directions, layers=(None, (2, 4)))
+    own = replace(subject, directions=of_file)
+    assert torch.equal(ws_of(Recipe(seed=4, moves=(replace(within, layers=None),)), own), moved)
+    all_layers = (replace(within, layers=range(8)),)
+    assert torch.equal(ws_of(Recipe(seed=4, moves=all_layers), own), everywhere)
+    with pytest.raises(UserError, match="has layers 0 to 7"):
+        check_fits(Recipe(moves=(replace(within, layers=range(2, 9)),)), subject)
 
 
 def test_noise_of_unlike_kinds_and_seeds_gives_unlike_images(subject):

@@ -7,8 +7,8 @@ import torch
 
 from stylegan.explore.studio import KEPT, Easel, Studio, address
 from stylegan.png import png_of
+from stylegan.sample.drawing import draw_recipe, open_generator
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.painter import draw_recipe, open_generator
 from stylegan.sample.recipe import GeneratorSource, Mix, Recipe
 from stylegan_eval.errors import UserError
 from tests.explore.networks import CPU

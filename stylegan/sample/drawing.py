@@ -1,0 +1,184 @@
+"""Recipes drawn by an opened generator: what it can do, the rows of w, the pixels.
+
+Shapes: N images, L rows of ws, D length of w, C channels, H W pixels.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stylegan.opening import open_networks
+from stylegan.sample.directions import COMPONENTS, directions_of, span_of, steps_of
+from stylegan.sample.painter import Painter, class_number
+from stylegan.sample.recipe import Recipe
+from stylegan.snapshot import load_generator, load_labels
+from stylegan_eval.engine.sampling import latents
+from stylegan_eval.errors import UserError
+from stylegan_eval.results.directions_file import Directions, Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedGenerator:
+    """A generator at the level of detail that it was trained to."""
+
+    ckpt: Path  # How the user named it
+    file: Path  # That which was read
+    description: str  # What it is, in a few words
+    painter: Painter  # Draws; its labels are those of the training data, or lacking
+    directions: Directions | None  # In W
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether it has noise inputs."""
+        return bool(self.painter.network.noise_shapes)
+
+    @property
+    def num_layers(self) -> int:
+        """Layers that can be drawn from another w: those active at its level; 1 without styles."""
+        return self.painter.num_layers if self.painter.network.num_ws > 1 else 1
+
+    @property
+    def classes(self) -> int:
+        """Length of a label; 0 where it is not conditional."""
+        return self.painter.network.config.label_size
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of its directions."""
+        return () if self.directions is None else self.directions.names
+
+    @cached_property
+    def steps(self) -> dict[str, Tensor]:
+        """A move of 1 along each direction, [D]: one standard deviation of w."""
+        return {} if self.directions is None else steps_of(self.directions, self.painter.device)
+
+
+def open_generator(ckpt: Path, device: torch.device, directions: Path | None) -> OpenedGenerator:
+    """Load a generator for sampling, with the directions of a file, or its own components."""
+    path, snapshot = open_networks(ckpt)
+    network = load_generator(snapshot, device)
+    conditional = network.config.label_size > 0 and snapshot.labels is not None
+    rows = load_labels(snapshot) if conditional else None
+    names, about = snapshot.label_names, snapshot.description
+    painter = Painter(network, lod=snapshot.lod, label_rows=rows, label_names=names)
+    return OpenedGenerator(
+        ckpt=ckpt,
+        file=path,
+        description=about,
+        painter=painter,
+        directions=None if directions is None else directions_of(painter, path, directions, about),
+    )
+
+
+def check_fits(recipe: Recipe, subject: OpenedGenerator, *, saved: bool = False) -> None:
+    """Refuse what this network cannot do. `saved`: The recipe starts from a w, not its seed."""
+    in_w = {"--psi": recipe.psi != 1, "--mix": recipe.mix is not None, "--move": recipe.moves}
+    needs_w = [option for option, given in in_w.items() if given]
+    if needs_w and not subject.painter.maps:
+        raise UserError(
+            f"{needs_w[0]} needs a mapping network, which {subject.ckpt} lacks: leave it out"
+        )
+    if recipe.mix is not None and recipe.mix.last >= subject.num_layers:
+        raise UserError(
+            f"--mix {recipe.mix}: {subject.ckpt} has layers 0 to {subject.num_layers - 1}"
+        )
+    for move in recipe.moves:
+        if subject.directions is None:
+            raise UserError(
+                f"--move {move.name} needs --directions FILE: stylegan-eval directions makes one"
+                f" (or --directions {COMPONENTS}, for pc1, pc2, ...)"
+            )
+        if move.name not in subject.attributes:
+            known = ", ".join(subject.attributes)
+            raise UserError(f"--move {move.name}: the directions are those of {known}")
+        if move.layers is not None and move.layers.stop > subject.num_layers:
+            raise UserError(
+                f"--move {move}: {subject.ckpt} has layers 0 to {subject.num_layers - 1}"
+            )
+    if recipe.number is not None:
+        class_number(recipe.number, subject.painter, subject.ckpt)
+    mapped = not saved or recipe.mix is not None
+    if not mapped and recipe.number is not None:
+        raise UserError("--class is for latents, and --ws needs none: leave it out")
+    unlabelled = subject.classes and subject.painter.label_rows is None
+    if mapped and recipe.number is None and unlabelled:
+        raise UserError(
+            f"{subject.ckpt} holds no labels to draw from: choose --class 0 to"
+            f" {subject.classes - 1}"
+        )
+
+
+def ws_of(recipe: Recipe, subject: OpenedGenerator, ws: Tensor | None = None) -> Tensor:
+    """Rows of w that a recipe draws from, [N, L, D]: from its seed, or from `ws` of that shape.
+
+    Each latent is truncated, then layers are exchanged, then all rows are moved, or those of the
+    layers that a move names. Truncation goes by layer and so may come before mixing or after. Moves
+    come last, or psi would shorten them: a move of 1 is the same distance in W for every psi.
+    """
+    painter = subject.painter
+    if ws is None:
+        ws = mapped_seeds([recipe.seed], recipe, subject)
+    ws = painter.truncated(ws, recipe.psi, recipe.cutoff)
+    if recipe.mix is not None:
+        other = mapped_seeds([recipe.mix.seed], recipe, subject)
+        other = painter.truncated(other, recipe.psi, recipe.cutoff)
+        ws = torch.where(_within((recipe.mix.first, recipe.mix.last), ws), other, ws)
+    for move in recipe.moves:
+        assert subject.directions is not None
+        moved = ws + move.amount * subject.steps[move.name]
+        span = span_of(move, subject.directions)
+        ws = moved if span is None else torch.where(_within(span, ws), moved, ws)
+    return ws
+
+
+def _within(span: Span, ws: Tensor) -> Tensor:
+    """Which rows of ws [N, L, D] are those of layers from the first to the last: [1, L, 1]."""
+    layers = torch.arange(ws.shape[1], device=ws.device)[None, :, None]
+    return (layers >= span[0]) & (layers <= span[1])
+
+
+def mapped_seeds(seeds: Sequence[int], recipe: Recipe, subject: OpenedGenerator) -> Tensor:
+    """Ws [N, L, D] of seeds in the recipe's class, as the mapping network has them."""
+    painter = subject.painter
+    z = latents(0, seeds, painter.network.z_dim).to(painter.device)
+    labels = painter.labels(z)
+    if recipe.number is not None:
+        number = class_number(recipe.number, painter, subject.ckpt)
+        labels = painter.one_hot([number] * len(z))
+    return painter.mapped(z, labels)
+
+
+def draw_recipe(recipe: Recipe, subject: OpenedGenerator) -> NDArray[np.uint8]:
+    """Draw one image, uint8 [H, W, C], repeated to full size where the network still grows."""
+    check_fits(recipe, subject)
+    return next(draw_ws(recipe, subject, mapped_seeds([recipe.seed], recipe, subject)))
+
+
+def draw_saved(recipe: Recipe, subject: OpenedGenerator, file: Path, row: int) -> NDArray[np.uint8]:
+    """Draw one image, [H, W, C], from a row of a file of w."""
+    check_fits(recipe, subject, saved=True)
+    return next(draw_ws(recipe, subject, saved_ws(subject, file, row)))
+
+
+def saved_ws(subject: OpenedGenerator, file: Path, row: int) -> Tensor:
+    """One row of a file of w, [1, L, D]."""
+    ws = subject.painter.read_ws([file])
+    if row >= len(ws):
+        raise UserError(f"--row {row}: {file} has rows 0 to {len(ws) - 1}")
+    return ws[row : row + 1]
+
+
+def draw_ws(recipe: Recipe, subject: OpenedGenerator, ws: Tensor) -> Iterator[NDArray[np.uint8]]:
+    """Draw the images of a recipe whose seed is replaced by ws [N, L, D], one by one.
+
+    All have the same noise: maps of a noise seed s are those of the first image of a batch of it.
+    """
+    painter = subject.painter
+    noise = painter.noise(recipe.noise, recipe.noise_seed)
+    return painter.images(ws_of(recipe, subject, ws), lambda _indices: noise([0]))

@@ -1,0 +1,156 @@
+"""The command `stylegan-eval directions`: attributes or principal components of W, to a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stylegan_eval.cli.inputs import INPUTS
+from stylegan_eval.engine.command import ErrorLineCommand, say
+from stylegan_eval.engine.files import check_writable
+from stylegan_eval.engine.options import CSV, SAFETENSORS, options_of
+from stylegan_eval.settings.common import Inputs
+from stylegan_eval.settings.others import ComponentsSettings, DirectionsSettings
+
+if TYPE_CHECKING:
+    from stylegan_eval.metrics.components import Components
+    from stylegan_eval.metrics.flip import FoundDirections
+
+_TYPED = click.core.ParameterSource.COMMANDLINE
+# What is asked of a command line with --components.
+_OF_COMPONENTS = ("components", "ckpt", "generator", "device", "out", "num", "seed", "quiet")
+_INPUTS = ("ckpt", "generator", "range", "classifiers", "device")
+
+
+@click.pass_context
+def _find(
+    ctx: click.Context,
+    /,
+    out: Path,
+    components: int | None,
+    csv: Path | None,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    if components is not None:
+        _find_components(ctx, out, components)
+        return
+
+    from stylegan_eval.metrics.flip import evaluate
+    from stylegan_eval.metrics.measure import open_run
+    from stylegan_eval.results import results
+    from stylegan_eval.results.directions_file import write_directions
+
+    inputs = Inputs(**{key: values.pop(key) for key in _INPUTS})
+    settings = DirectionsSettings(**values)
+    check_writable(out)
+    if csv is not None:
+        results.read_table(csv)
+    run = open_run(inputs.device)
+    result = evaluate(inputs, settings, run)
+    if result is not None:
+        write_directions(out, result.directions)
+        click.echo(results.to_json(result.rows) if as_json else table(result, settings))
+        for note in _notes(result, settings.samples):
+            say(f"note: {note}", err=True)
+        if csv is not None:
+            results.append_csv(csv, result.rows, run.receipt)
+    run.finish()
+
+
+def _find_components(ctx: click.Context, out: Path, count: int) -> None:
+    """Write the principal components of w, and print their shares."""
+    for param in ctx.command.params:
+        typed = ctx.get_parameter_source(param.name or "") is _TYPED
+        if typed and param.name not in _OF_COMPONENTS:
+            raise click.UsageError(
+                f"{param.opts[0]} is for attributes, not for --components: leave it out"
+            )
+
+    from stylegan_eval.generators.loading import pick_device
+    from stylegan_eval.metrics.flip import find_components
+    from stylegan_eval.results.directions_file import write_directions
+
+    inputs = Inputs(**{key: ctx.params[key] for key in ("ckpt", "generator", "device")})
+    settings = ComponentsSettings(components=count, **{k: ctx.params[k] for k in ("num", "seed")})
+    check_writable(out)
+    found, made = find_components(inputs, settings, pick_device(inputs.device))
+    write_directions(out, made)
+    say(table_of_components(found, made.names))
+
+
+def table_of_components(found: "Components", names: Sequence[str]) -> str:
+    """A line for each component: its standard deviation, its share of the variance, the sum."""
+    lines = ["component   spread   share     sum"]
+    rows = zip(names, found.spreads, found.shares, found.shares.cumsum(), strict=True)
+    lines += [f"{name:9}  {spread:7.4g}  {a:6.2%}  {b:6.2%}" for name, spread, a, b in rows]
+    return "\n".join(lines)
+
+
+def table(result: "FoundDirections", settings: DirectionsSettings) -> str:
+    """A line per attribute: the fit, then shares that turned when moved by each strength."""
+    strengths = settings.strengths
+    width = max(len(name) for name in ("attribute", *result.directions.names))
+    moves = [f"{sign}{strength:g}" for sign in "+-" for strength in strengths]
+    heading = f"others by {settings.strength:g}"
+    lines = [
+        f"{'attribute':{width}}  share  accuracy  spread"
+        + "".join(f"{move:>6}" for move in moves)
+        + f"  {heading}"
+    ]
+    by_name = {each.name: each for each in result.details}
+    for flips in result.flips:
+        fit = by_name[flips.name]
+        turned = [*flips.lacking.turned, *flips.having.turned]
+        others = flips.others[strengths.index(settings.strength)]
+        lines.append(
+            f"{fit.name:{width}}  {fit.share:5.3f}  {fit.accuracy:8.3f}  {fit.spread:6.3f}"
+            + "".join(f"{share:6.2f}" for share in turned)
+            + f"  {others:{len(heading)}.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _notes(result: "FoundDirections", samples: int) -> list[str]:
+    notes = [
+        *result.notes,
+        *(f"no direction for {each.name}: {each.error}" for each in result.details if each.error),
+    ]
+    few = [
+        f"{flips.name} was tried on {flips.lacking.count} images without and {flips.having.count}"
+        " with it: there were no more among the fresh ones"
+        for flips in result.flips
+        if min(flips.lacking.count, flips.having.count) < samples
+    ]
+    return notes + few
+
+
+directions = ErrorLineCommand(
+    "directions",
+    callback=_find,
+    help="Find where in W each attribute lies: the normal of the hyperplane that linear"
+    " separability fits. Then move fresh images along it, and print the share whose attribute"
+    " flips: of images without it by +1, +2, ... standard deviations of w, of images with it by -1,"
+    " -2, ...; and the share of all other attributes that flip as well. With --components instead:"
+    " the directions in which w varies most, which need no classifiers and take seconds.",
+    params=[
+        *(INPUTS[key] for key in _INPUTS),
+        click.Option(
+            ["--out"],
+            type=SAFETENSORS,
+            required=True,
+            help="File of directions to write (.safetensors).",
+        ),
+        click.Option(
+            ["--components"],
+            type=click.IntRange(min=1),
+            metavar="K",
+            help="Instead of attributes: the first K principal components of w (pc1, pc2, ...) of"
+            " --num latents of --seed.",
+        ),
+        *options_of(DirectionsSettings),
+        click.Option(["--csv"], type=CSV, help="Append the shares to this table."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print the shares as JSON."),
+    ],
+)
