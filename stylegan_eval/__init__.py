@@ -2,7 +2,7 @@
 
 >>> import stylegan_eval as se
 >>> se.fid(images, "reals.zip")  # doctest: +SKIP
-fid2k 12.3456 ± 0.12  (num 2000, seed 0, ...)
+fid2k 12.35 ± 0.12  (num 2000, seed 0, ...)
 
 Knows a generator only through `engine.protocols.ImageGenerator`. What is public is imported when
 it is first asked for.

@@ -24,6 +24,7 @@ from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.engine.files import atomic_write, copy_file, sha256_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
+from stylegan_eval.results.formatting import result_text, with_error
 
 PAGE = Path(__file__).parents[2] / "docs" / "demo-network.md"
 
@@ -92,8 +93,8 @@ def _scores(content: Snapshot) -> Iterator[str]:
     yield "## What it scores\n"
     yield "| metric | value | standard error |\n|---|---|---|"
     for score in content.facts.scores:
-        error = "" if score.stderr is None else f"{score.stderr:.2g}"
-        yield f"| `{score.metric}` | {score.value:.4g} | {error} |"
+        value, _, error = with_error(score.value, score.stderr).partition(" ± ")
+        yield f"| `{score.metric}` | {value} | {error} |"
     yield "\nmeasured by\n"
     for command in dict.fromkeys(score.command for score in content.facts.scores):
         yield f"    {command}"
@@ -243,7 +244,7 @@ def make(source: Path, data: Path, out: Path, classifiers: Path | None, **choice
         with atomic_write(out) as temporary:
             copy_file(packed, temporary)
     for score in scores:
-        click.echo(f"{score.metric} {score.value:.4f} ± {score.stderr or math.nan:.2g}")
+        click.echo(f"{score.metric} {result_text(score.value, score.stderr)}")
     click.echo(f"{out}: {out.stat().st_size} bytes")
 
 

@@ -50,11 +50,10 @@ def by_network(trainings: Sequence[TrainingState]) -> dict[str, list[TrainingSta
 
 def distance_curves(trainings: Sequence[TrainingState]) -> bytes | None:
     """Distance over kimg as PNG: a colour per network, a thin line per seed; None without any."""
-    measured = {t.name: _distances(t) for t in trainings}
-    names = [row["metric"] for rows in measured.values() for row in rows]
-    if not names:
+    measured = {t.name: distances(t) for t in trainings}
+    name = most_measured(measured)
+    if name is None:
         return None
-    name = max(dict.fromkeys(names), key=names.count)  # one unit per picture
     figure = empty_figure(8, 4.5)
     axes = figure.subplots()
     for at, (network, seeds) in enumerate(by_network(trainings).items()):
@@ -74,7 +73,14 @@ def distance_curves(trainings: Sequence[TrainingState]) -> bytes | None:
     return _png(figure)
 
 
-def _distances(training: TrainingState) -> list[dict[str, Any]]:
+def most_measured(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str | None:
+    """The metric with the most rows, for one unit per picture; None without any."""
+    names = [str(row["metric"]) for rows in measured.values() for row in rows]
+    return max(dict.fromkeys(names), key=names.count) if names else None
+
+
+def distances(training: TrainingState) -> list[dict[str, Any]]:
+    """Rows of the Fréchet distances that a training measured on its way."""
     rows, _ = read_rows(training.folder / METRICS_FILE)
     measured = [row for row in rows if "error" not in row]
     return [row for row in measured if str(row.get("metric", "")).startswith(("fid", "fd"))]

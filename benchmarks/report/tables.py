@@ -240,11 +240,14 @@ def legend(section: Section) -> list[str]:
     if max(sizes, default=0) > 1:
         n = section.common_n
         lines.append(f"Mean ± standard deviation over {'n' if n is None else f'n = {n}'} seeds.")
-    if 1 in sizes:
+    single = [cell.sample for cell in cells if cell.sample and len(cell.sample.values) == 1]
+    if any(sample.measuring is not None for sample in single):
         lines.append(
             "* One seed (n = 1): ± is the standard error of the measurement alone; how much"
             " another seed would give is not known."
         )
+    if any(sample.measuring is None for sample in single):
+        lines.append("Without ±: one seed (n = 1), and no standard error of the measurement.")
     if any(cell.published is not None for cell in cells):
         lines.append("Under 'paper': the published value.")
     return lines + _units(section.columns)
@@ -283,12 +286,23 @@ def facts(section: Section) -> list[tuple[str, str]]:
         rows.append(("Measured", "; ".join(protocols)))
     if section.trainings:
         seconds = math.fsum(training.seconds for training in section.trainings)
-        count = len(section.trainings)
-        plural = "s" if count > 1 else ""
-        rows.append(("Time", f"{duration(seconds)} for {count} training{plural}, with measuring"))
+        rows.append(
+            ("Time", f"{duration(seconds)} for {_count(section.trainings)}, with measuring")
+        )
         machines = dict.fromkeys(t.machine for t in section.trainings if t.machine)
         rows.append(("Machine", "; ".join(machines)))
     return rows
+
+
+def _count(trainings: Sequence[TrainingState]) -> str:
+    """'12 trainings', or how many of them are done."""
+    done = sum(bool(training.machine) for training in trainings)
+    begun = sum(training.seconds > 0 and not training.machine for training in trainings)
+    plural = "s" if len(trainings) > 1 else ""
+    if done == len(trainings):
+        return f"{done} training{plural}"
+    parts = f" and the beginning of {begun}" if begun else ""
+    return f"{done} of {len(trainings)} training{plural} that are done{parts}"
 
 
 def published_words(section: Section, at: int) -> dict[str, str]:

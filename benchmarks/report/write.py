@@ -8,6 +8,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING
 
 from benchmarks.folder import Outcome
+from benchmarks.report.charts import distance_chart, loss_charts
 from benchmarks.report.findings import family, findings
 from benchmarks.report.pictures import Pictures, draw_pictures, slugs
 from benchmarks.report.tables import (
@@ -26,6 +27,9 @@ from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.names import csv_text
 from stylegan_eval.generators.loading import pick_device
 from stylegan_eval.report import shell
+from stylegan_eval.report.curves import SMOOTHED
+from stylegan_eval.report.parts import charts
+from stylegan_eval.report.places import mailable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +124,10 @@ def plain(text: str) -> str:
 
 
 def _markdown_section(section: Section, pictures: Pictures) -> list[str]:
-    blocks = [f"## {plain(section.request.title)}", indent(section.request.command, "    ")]
+    blocks = [
+        f"## {plain(section.request.title)}",
+        indent(mailable(section.request.command), "    "),
+    ]
     blocks.append("\n".join(f"- {plain(word)}: {plain(text)}" for word, text in facts(section)))
     blocks.append("\n".join(_markdown_table(section)))
     blocks.append("\n".join(plain(text) + "  " for text in legend(section)).rstrip())
@@ -173,8 +180,8 @@ def page(parts: Sequence[Section], pictures: Sequence[Pictures]) -> str:
     names = slugs(parts)
     return shell.page(
         "The paper's tables, measured",
-        intro=f"{_INTRO}\n{_contents(parts, names)}",
-        main="\n".join(map(_section, parts, names, pictures)),
+        intro=mailable(f"{_INTRO}\n{_contents(parts, names)}"),
+        main=mailable("\n".join(map(_section, parts, names, pictures))),
         footer=_FOOTER,
     )
 
@@ -200,7 +207,7 @@ def _section(section: Section, name: str, pictures: Pictures) -> str:
         *map(shell.note, legend(section)),
         _findings(section),
         _samples(pictures),
-        _curves(pictures),
+        _curves(section, name),
     )
 
 
@@ -264,11 +271,13 @@ def _samples(pictures: Pictures) -> str:
     return f'<h3>Samples</h3>\n{shell.note(text)}\n<div class="sheets">{shown}</div>'
 
 
-def _curves(pictures: Pictures) -> str:
-    if not pictures.curves:
+def _curves(section: Section, name: str) -> str:
+    measured = distance_chart(name, section.trainings)
+    losses = loss_charts(name, section.trainings)
+    if not measured and not losses:
         return ""
-    shown = "\n".join(shell.figure(picture, "curves") for picture in pictures.curves)
-    return f"<h3>Training</h3>\n{shown}"
+    smoothing = f'<p class="note smoothing">{SMOOTHED}</p>' if losses else ""
+    return f"<h3>Training, a line per seed</h3>\n{charts(measured)}{smoothing}\n{charts(losses)}"
 
 
 def write_report(outcomes: Sequence[Outcome], out: Path) -> list[Path]:

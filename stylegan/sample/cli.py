@@ -222,6 +222,7 @@ def lines(path: Path, snapshot: "Snapshot") -> Iterator[tuple[str, str]]:
     """Label and text of each line: what a snapshot says of its file."""
     from stylegan_eval.engine.files import sha256_of
     from stylegan_eval.images.labels import shortened
+    from stylegan_eval.results.formatting import result_text
 
     config, provenance = snapshot.config, snapshot.provenance
     yield "file", str(path)
@@ -244,8 +245,7 @@ def lines(path: Path, snapshot: "Snapshot") -> Iterator[tuple[str, str]]:
     facts = snapshot.facts
     yield "command", facts.command or "unknown"
     for score in facts.scores:
-        error = "" if score.stderr is None else f" ± {score.stderr:.2g}"
-        yield "score", f"{score.metric} {score.value:.4f}{error}"
+        yield "score", f"{score.metric} {result_text(score.value, score.stderr)}"
         yield "", f"$ {score.command}"
     if facts.note:
         yield "note", facts.note

@@ -32,6 +32,7 @@ from stylegan_eval.metrics.measure import measure
 from stylegan_eval.metrics.ppl import load_chosen
 from stylegan_eval.metrics.sources import check_size
 from stylegan_eval.networks.loading import load_detector
+from stylegan_eval.results.formatting import result_text
 from stylegan_eval.results.results import Row
 from stylegan_eval.results.run_folder import BEST, BEST_FILE, METRICS_FILE
 from stylegan_eval.settings.common import Inputs
@@ -204,8 +205,8 @@ class Measurements:
                 each(row)
         best = self._best_row()
         for _, number in values:
-            error = "" if number.stderr is None else f" ± {number.stderr:.2g}"
-            self._tell(f"kimg {nimg / 1000:.1f}: {number.metric} {number.value:.4f}{error}")
+            value = result_text(number.value, number.stderr)
+            self._tell(f"kimg {nimg / 1000:.1f}: {number.metric} {value}")
         if best is not None and self._is_new(best):
             self._keep(best)
             self._tell(f"kimg {nimg / 1000:.1f}: the best so far, kept as {BEST}")

@@ -1,5 +1,7 @@
 """`stylegan-eval plan-samples`: how many images a target standard error needs."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -31,9 +33,8 @@ def plan_samples(tables: tuple[Path, ...], error: float | None, difference: floa
     """
     if (error is None) == (difference is None):
         raise click.UsageError("give one of --error and --difference: what is wished")
-    import pandas as pd
-
     from stylegan_eval.results.comparison import read_results
+    from stylegan_eval.results.formatting import table_text
     from stylegan_eval.results.planning import for_difference, for_error
 
     rows = [row for table in tables for row in read_results(table)]
@@ -43,7 +44,8 @@ def plan_samples(tables: tuple[Path, ...], error: float | None, difference: floa
             f"no standard error in {', '.join(map(str, tables))}: measure more images (fid has one"
             " from more images than features on)"
         )
-    say(pd.DataFrame(lines).to_string(index=False))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    say(table_text(list(lines[0]), [list(line.values()) for line in lines], width))
     told = {line["metric"] for line in lines}
     if missing := sorted({row["metric"] for row in rows} - told):
         note(f"{', '.join(missing)}: no standard error is known, so nothing is said of them")

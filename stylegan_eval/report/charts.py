@@ -1,20 +1,19 @@
 """Charts as inline SVG."""
 
-import io
+import itertools
 import math
-import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stylegan_eval.report.shell import text
+from stylegan_eval.report.svg import KIND, drawable, inline_svg
+from stylegan_eval.results.formatting import number, with_error
 from stylegan_eval.results.measured import LARGEST
 from stylegan_eval.results.plotting import STYLES, empty_figure
+from stylegan_eval.results.significance import known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,119 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-INK = "#000000"  # becomes the colour of the page's text, whatever that is
-_DROPPED = ("metadata", "style", "title")
-_REFERENCE = re.compile(r"url\(#([^)]+)\)")
-_FONT_SIZE = re.compile(r"([\d.]+)px")
-
-
-def inline_svg(figure: "Figure", name: str, label: str) -> str:
-    """A figure as an `svg` element that a page with a strict policy may hold.
-
-    Styles become attributes, since the policy allows no others; black becomes the page's ink; words
-    stay words; ids are the page's own.
-
-    Parameters
-    ----------
-    figure : Figure
-        Its ground is not drawn.
-    name : str
-        Begins each id in it: letters, digits and '-', different from other figures'.
-    label : str
-        What people read instead.
-    """
-    import matplotlib as mpl
-
-    file = io.BytesIO()
-    with (
-        mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}),
-        warnings.catch_warnings(),
-    ):
-        # The page's reader has the glyphs that Matplotlib's font lacks, and draws the words.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    root = ET.fromstring(file.getvalue())
-    _clean(root)
-    _name(root, name)
-    box = root.get("viewBox", "")
-    root.attrib.clear()
-    root.attrib |= {
-        "viewBox": box, "role": "img", "fill": "currentColor",
-        "stroke-linejoin": "round", "stroke-linecap": "butt",
-    }  # fmt: skip
-    drawn = ET.tostring(root, encoding="unicode")
-    return drawn.replace("<svg ", f'<svg aria-label="{text(_printable(label))}" ', 1)
-
-
-def drawable(words: str) -> str:
-    """Words that Matplotlib shows as they are: no formulas, nothing hidden or unprintable."""
-    shown = _printable(words)
-    # A label that begins with an underscore has no place in a legend.
-    return f" {shown}".replace("$", r"\$") if shown.startswith("_") else shown.replace("$", r"\$")
-
-
-def _printable(words: str) -> str:
-    return "".join(sign if sign.isprintable() else "\ufffd" for sign in words)
-
-
-def _clean(element: ET.Element) -> None:
-    """Plain names, styles as attributes, and nothing that is not drawn."""
-    element.tag = _plain(element.tag)
-    for key in list(element.attrib):
-        value = element.attrib.pop(key)
-        if key == "style":
-            element.attrib |= _attributes(value)
-        else:
-            element.set(_plain(key), value)
-    for key, value in element.attrib.items():
-        if key in ("fill", "stroke") and value == INK:
-            element.set(key, "currentColor")
-    for child in list(element):
-        if _plain(child.tag) in _DROPPED:
-            element.remove(child)
-        else:
-            _clean(child)
-
-
-def _plain(name: str) -> str:
-    return name.rpartition("}")[2]
-
-
-def _attributes(style: str) -> dict[str, str]:
-    """'fill: none; font: 8px ...' as attributes."""
-    found = {}
-    for part in style.split(";"):
-        key, _, value = (word.strip() for word in part.partition(":"))
-        if key == "font":
-            size = _FONT_SIZE.search(value)
-            found["font-size"] = size[1] if size else "8"
-        elif key:
-            found[key] = value
-    return found
-
-
-def _name(root: ET.Element, name: str) -> None:
-    """Keep the ids that are referred to, and make them the figure's own."""
-    used = set()
-    for element in root.iter():
-        for value in element.attrib.values():
-            used |= set(_REFERENCE.findall(value))
-            used |= {value[1:]} if value.startswith("#") else set()
-    for element in root.iter():
-        for key, value in list(element.attrib.items()):
-            if key == "id":
-                if value in used:
-                    element.set(key, f"{name}-{value}")
-                else:
-                    del element.attrib[key]
-            elif key == "href" and value.startswith("#"):
-                element.set(key, f"#{name}-{value[1:]}")
-            else:
-                element.set(key, _REFERENCE.sub(rf"url(#{name}-\1)", value))
-
-
 _WIDTH, _HEIGHT = 4.4, 2.7  # inches; a narrow page shows one of them, a wide one two in a row
 _SMALL = 8
+_MOST_MARKS = 40  # points of a curve that tell their values
 _FEWEST_BINS, _MOST_BINS = 5, 60
 
 
@@ -148,6 +37,8 @@ class Curve:
     y: Sequence[float]
     """x, y: Equally many; NaN in `y` is left out."""
     error: Sequence[float] = ()  # Standard errors of `y`; NaN where unknown
+    smooth: Sequence[float] = ()
+    """`y` smoothed: drawn in its place, above a faint `y`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +57,7 @@ def seen(numbers: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def curves(name: str, title: str, given: Sequence[Curve], *, log: bool = False) -> str:
-    """A figure of curves over kimg, as HTML.
+    """A figure of curves over kimg, as HTML; of equal labels the legend names one.
 
     Parameters
     ----------
@@ -175,32 +66,47 @@ def curves(name: str, title: str, given: Sequence[Curve], *, log: bool = False) 
     log : bool
         Whether the upright axis shall be logarithmic, if all numbers allow it.
     """
-    title = _whose(title, [curve.label for curve in given])
+    labels = list(dict.fromkeys(curve.label for curve in given))
+    title = _whose(title, labels)
     figure, axes = _empty(title, _HEIGHT)
     heights = [seen(curve.y) for curve in given]
-    for curve, y in zip(given, heights, strict=True):
-        colour, dashes = _style(curve.style)
-        marker = "o" if len(curve.x) < 30 else ""
-        axes.plot(
-            seen(curve.x),
-            y,
-            dashes,
-            color=colour,
-            lw=1.3,
-            marker=marker,
-            ms=3,
-            label=drawable(curve.label),
-        )
-        if curve.error:
-            x, error = seen(curve.x), seen(curve.error)
-            axes.errorbar(x, y, error, fmt="none", ecolor=colour, elinewidth=1)
+    finite = np.concatenate([y[np.isfinite(y)] for y in heights])
+    log = bool(log and len(finite) and finite.min() > 1 / LARGEST)
+    marks = _Marks(axes)
+    for at, (curve, y) in enumerate(zip(given, heights, strict=True)):
+        first = curve.label not in [other.label for other in given[:at]]
+        _line(axes, curve, y, at, drawable(curve.label) if first else "_")
+        _mark_curve(marks, curve, y)
     axes.set_xlabel("kimg", fontsize=_SMALL)
-    known = np.concatenate([y[np.isfinite(y)] for y in heights])
-    if log and len(known) and known.min() > 1 / LARGEST:
+    if log:
         axes.set_yscale("log")
         _plain_ticks(axes.yaxis)
-    _legend(figure, axes, len(given))
-    return _html(figure, name, title, f"Curves of {', '.join(curve.label for curve in given)}")
+    _legend(figure, axes)
+    return _html(figure, name, title, f"Curves of {', '.join(labels)}", marks.words)
+
+
+def _line(axes: "Axes", curve: Curve, y: NDArray[np.float64], at: int, label: str) -> None:
+    colour, dashes = _style(curve.style)
+    x = seen(curve.x)
+    if len(curve.smooth):
+        axes.plot(x, y, "-", color=colour, lw=0.6, alpha=0.3, gid=f"{KIND}raw-{at}")
+        y = seen(curve.smooth)
+    marker = "o" if len(x) < 30 else ""
+    kind = f"{KIND}{'smooth' if len(curve.smooth) else 'line'}-{at}"
+    axes.plot(x, y, dashes, color=colour, lw=1.3, marker=marker, ms=3, label=label, gid=kind)
+    if curve.error:
+        axes.errorbar(x, y, seen(curve.error), fmt="none", ecolor=colour, elinewidth=1)
+
+
+def _mark_curve(marks: "_Marks", curve: Curve, y: NDArray[np.float64]) -> None:
+    """Some points of a curve tell their values."""
+    errors = curve.error or [math.nan] * len(y)
+    chosen = np.unique(np.linspace(0, len(y) - 1, min(len(y), _MOST_MARKS)).round().astype(int))
+    said = [
+        f"{curve.label}: {with_error(y[at], known(errors[at], y[at]))} at {curve.x[at]:.5g} kimg"
+        for at in chosen
+    ]
+    marks.add(seen(curve.x)[chosen], y[chosen], said)
 
 
 def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], end: float) -> str:
@@ -217,20 +123,26 @@ def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], en
     high = len(rows) * (0.12 + 0.08 * len(given))
     title = _whose(title, [values.label for values in given])
     figure, axes = _empty(title, 0.9 + high)
+    marks = _Marks(axes)
     for at, values in enumerate(given):
         colour, _ = _style(values.style)
         numbers = seen(values.numbers)
-        known = np.isfinite(numbers)
-        y = np.arange(len(rows)) - 0.4 + (at + 0.5) * thick
-        axes.plot(np.full((~known).sum(), 0.015 * end), y[~known], "x", color=colour, ms=3)
+        finite = np.isfinite(numbers)
+        y = np.arange(len(rows), dtype=np.float64) - 0.4 + (at + 0.5) * thick
+        axes.plot(np.full((~finite).sum(), 0.015 * end), y[~finite], "x", color=colour, ms=3)
         axes.barh(y, np.nan_to_num(numbers), thick, color=colour, label=drawable(values.label))
+        said = [
+            f"{values.label}, {row}: {number(x)} bits" for row, x in zip(rows, numbers, strict=True)
+        ]
+        marks.add(numbers, y, said)
     axes.set_yticks(range(len(rows)), list(map(drawable, rows)), fontsize=7.5)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, end)
     axes.set_xlabel("conditional entropy in bits; 0 is perfectly separable", fontsize=_SMALL)
     axes.grid(visible=False, axis="y")
-    _legend(figure, axes, len(given))
-    return _html(figure, name, title, f"Bars of {', '.join(values.label for values in given)}")
+    _legend(figure, axes)
+    labels = ", ".join(values.label for values in given)
+    return _html(figure, name, title, f"Bars of {labels}", marks.words)
 
 
 def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str, float]) -> str:
@@ -247,16 +159,22 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
     figure, axes = _empty(title, _HEIGHT)
     visible = [seen(values.numbers) for values in given]
     shown = [numbers[numbers > 1 / LARGEST] for numbers in visible]
-    known = np.concatenate(shown) if shown else np.ones(1)
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.5, 2.0)
+    every = np.concatenate(shown) if shown else np.ones(1)
+    low, high = (float(every.min()), float(every.max())) if len(every) else (0.5, 2.0)
     # Twice the cube root of their number, by Rice's rule.
     fewest = min((len(numbers) for numbers in shown), default=0)
     bins = min(max(math.ceil(2 * fewest ** (1 / 3)), _FEWEST_BINS), _MOST_BINS)
     edges = np.geomspace(low * 0.99, high * 1.01, bins + 1)
+    told = _Marks(axes)
     for values, numbers in zip(given, shown, strict=True):
         colour, dashes = _style(values.style)
         heights = np.histogram(numbers, edges)[0] / max(len(values.numbers), 1)
         axes.stairs(heights, edges, color=colour, ls=dashes, lw=1.3, label=drawable(values.label))
+        said = [
+            f"{values.label}: {share:.1%} from {number(left)} to {number(right)}"
+            for share, (left, right) in zip(heights, itertools.pairwise(edges), strict=True)
+        ]
+        told.add(np.sqrt(edges[1:] * edges[:-1]), heights, said)
         if math.isfinite(mark := marks.get(values.label, math.nan)):
             axes.axvline(mark, color=colour, ls=dashes, lw=0.8)
     axes.set_xscale("log")
@@ -264,8 +182,23 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
     axes.set_ylim(bottom=0)
     axes.set_xlabel("length of a pair's path", fontsize=_SMALL)
     axes.set_ylabel("share of pairs", fontsize=_SMALL)
-    _legend(figure, axes, len(given))
-    return _html(figure, name, title, f"Histograms of {', '.join(v.label for v in given)}")
+    _legend(figure, axes)
+    labels = ", ".join(values.label for values in given)
+    return _html(figure, name, title, f"Histograms of {labels}", told.words)
+
+
+class _Marks:
+    """Points of a chart that tell their values; not drawn."""
+
+    def __init__(self, axes: "Axes") -> None:
+        self.axes = axes
+        self.words: dict[str, list[str]] = {}  # By the id of a line of markers
+
+    def add(self, x: NDArray[np.float64], y: NDArray[np.float64], words: Sequence[str]) -> None:
+        """Let the points (x, y) say `words`; what is not finite has no place."""
+        at, shown = f"marks-{len(self.words)}", np.isfinite(x) & np.isfinite(y)
+        self.axes.plot(x[shown], y[shown], "o", ms=3, label="_", gid=at)
+        self.words[at] = [word for word, here in zip(words, shown, strict=True) if here]
 
 
 def _style(number: int) -> tuple[str, str]:
@@ -299,11 +232,12 @@ def _plain_ticks(axis: "Axis") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _legend(figure: "Figure", axes: "Axes", count: int) -> None:
+def _legend(figure: "Figure", axes: "Axes") -> None:
     handles, labels = axes.get_legend_handles_labels()
     if len(handles) > 1:  # one by itself stands in the title
+        columns = min(len(handles), 3)
         figure.legend(
-            handles, labels, loc="outside lower center", ncols=min(count, 3), fontsize=_SMALL,
+            handles, labels, loc="outside lower center", ncols=columns, fontsize=_SMALL,
             frameon=False,
         )  # fmt: skip
 
@@ -313,6 +247,8 @@ def _whose(title: str, labels: Sequence[str]) -> str:
     return title if len(labels) > 1 or labels[0] in title else f"{title}, {labels[0]}"
 
 
-def _html(figure: "Figure", name: str, title: str, label: str) -> str:
-    drawn = inline_svg(figure, name, f"{title}. {label}")
+def _html(
+    figure: "Figure", name: str, title: str, label: str, marks: Mapping[str, Sequence[str]]
+) -> str:
+    drawn = inline_svg(figure, name, f"{title}. {label}", marks)
     return f'<figure class="chart">{drawn}</figure>'

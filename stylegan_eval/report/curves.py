@@ -18,8 +18,13 @@ from stylegan_eval.results.path_length_file import Distances
 from stylegan_eval.results.plotting import number_in, running_mean, window_of
 from stylegan_eval.results.run_folder import METRICS_FILE
 
-_LOSSES = ("loss_D", "loss_G", "r1", "gp")
-_SCORES = ("score_real", "score_fake")
+LOSSES = ("loss_D", "loss_G", "r1", "gp")
+SCORES = ("score_real", "score_fake")
+_MOST_POINTS = 1000  # of a curve; no page shows more
+SMOOTHED = (
+    "Thin: what was logged (of very long logs, means of neighbouring ticks). Thick: its mean over"
+    " 5 % of the training around each point."
+)
 _Key = tuple[str, ...]
 
 
@@ -127,23 +132,35 @@ def loss_charts(subjects: Sequence[Subject]) -> list[str]:
     for at, subject in enumerate(subjects):
         if subject.run is None or not subject.run.log:
             continue
-        for keys, title in ((_LOSSES, "losses and penalty"), (_SCORES, "mean scores of D")):
-            given = _terms(subject.run.log, keys)
-            if given:
-                window = window_of(subject.run.log)
-                over = f", mean of {window} ticks" if window > 1 else ""
-                words = f"{subject.label}: {title}{over}"
-                drawn.append(curves(f"loss-{at}-{keys[0].replace('_', '-')}", words, given))
+        for keys, title in ((LOSSES, "losses and penalty"), (SCORES, "mean scores of D")):
+            if given := terms_of(subject.run.log, keys):
+                name = f"loss-{at}-{keys[0].replace('_', '-')}"
+                drawn.append(curves(name, f"{subject.label}: {title}", given))
     return drawn
 
 
-def _terms(log: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Curve]:
-    """The terms that are in the log, smoothed."""
+def terms_of(log: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[Curve]:
+    """The terms that are in the log, with a smoothed curve where there are enough ticks."""
     given = []
-    kimg = [row["nimg"] / 1000 for row in log]
+    kimg = binned([row["nimg"] / 1000 for row in log])
     for style, key in enumerate(keys):
-        values = seen([number_in(row, key) for row in log]).tolist()
+        values = binned(seen([number_in(row, key) for row in log]).tolist())
         if any(map(math.isfinite, values)):
-            smooth = running_mean(values, window_of(values))
-            given.append(Curve(label=key, style=style, x=kimg, y=smooth))
+            window = window_of(values)
+            smooth = running_mean(values, window) if window > 1 else ()
+            given.append(Curve(label=key, style=style, x=kimg, y=values, smooth=smooth))
     return given
+
+
+def binned(values: Sequence[float], most: int = _MOST_POINTS) -> list[float]:
+    """At most `most` values: each the mean of equally many neighbours, the last of the rest.
+
+    >>> binned([1.0, 3.0, 5.0, 5.0, 9.0], 3)
+    [2.0, 5.0, 9.0]
+    """
+    size = -(-len(values) // most)
+    if size < 2:
+        return list(values)
+    parts = [values[at : at + size] for at in range(0, len(values), size)]
+    finite = [[x for x in part if math.isfinite(x)] for part in parts]
+    return [math.fsum(part) / len(part) if part else math.nan for part in finite]

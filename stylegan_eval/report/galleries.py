@@ -1,6 +1,6 @@
 """Images that tables of single images name: the costliest ones, and pairs that may be copies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from stylegan_eval.images.content import content_digest
 from stylegan_eval.metrics.given import opened
 from stylegan_eval.report import shell
 from stylegan_eval.report.data import Found
-from stylegan_eval.report.samples import Figure, gallery, load_subject
+from stylegan_eval.report.matrix import Figure, Picture, gallery
+from stylegan_eval.report.places import sentence
+from stylegan_eval.report.samples import load_subject
 from stylegan_eval.report.subjects import Subject
-from stylegan_eval.report.tables import value
+from stylegan_eval.report.tables import gallery_id, value
 from stylegan_eval.results.formatting import number
 from stylegan_eval.results.image_tables import SIDES, ImageInfluence, ImagePair, read_table
 from stylegan_eval.results.measured import Measured
@@ -35,6 +37,7 @@ _Images = list[NDArray[np.uint8]]
 class Shown:
     """A result with a table, and where its images are."""
 
+    option: str  # 'influence' or 'pairs'
     subject: Subject
     row: Measured
     table: Path
@@ -42,10 +45,15 @@ class Shown:
     device: torch.device
 
     @property
+    def at(self) -> str:
+        """Id of its part of the page."""
+        return gallery_id(self.option, self.row.details[self.option])
+
+    @property
     def heading(self) -> str:
         """What was measured."""
         name = f"{shell.text(self.subject.label)}: {shell.code(self.row.metric)}"
-        return f"<h3>{name} {shell.text(value(self.row))}</h3>"
+        return f'<h3 id="{self.at}">{name} {shell.text(value(self.row))}</h3>'
 
     def fakes(self, names: Sequence[str], seed: str) -> _Images:
         """Generated images: drawn anew, each of seed and number, or read."""
@@ -79,11 +87,31 @@ def shown(
         rows = {row.details.get(option, ""): row for row in reversed(subject.results)}
         for name, row in rows.items():
             if name in found.images:
-                yield Shown(subject, row, found.images[name], data, device)
+                yield Shown(option, subject, row, found.images[name], data, device)
 
 
-def influence_part(results: Sequence[Shown], count: int) -> str:
-    """The first `count` images of each side."""
+Drawn = Mapping[tuple[str, str, str], str]
+"""Id of the figure of a generated image, by label of the generator, seed and name."""
+
+
+def drawn_in(results: Sequence[Shown], count: int) -> Drawn:
+    """The generated images that a gallery of these results shows."""
+    found = {}
+    for result in results:
+        names = [(each.seed, each.image) for each in _generated(result)[:count]]
+        for at, (seed, image) in enumerate(names):
+            found[result.subject.label, seed, image] = f"{result.at}-{at}"
+    return found
+
+
+def _generated(result: Shown) -> list[ImageInfluence] | list[ImagePair]:
+    if result.option == "pairs":
+        return read_table(result.table, ImagePair)
+    return [row for row in read_table(result.table, ImageInfluence) if row.side == "generated"]
+
+
+def influence_part(results: Sequence[Shown], count: int, pairs: Drawn) -> str:
+    """The first `count` images of each side; those that `pairs` has are linked with it."""
     parts = []
     for result in results:
         parts.append(result.heading)
@@ -101,11 +129,7 @@ def influence_part(results: Sequence[Shown], count: int) -> str:
             except UserError as error:
                 parts.append(_trouble(error))
                 continue
-            figures: list[Figure] = [
-                ({row.image: image}, [number(row.influence), row.image])
-                for row, image in zip(of_side, images, strict=True)
-            ]
-            parts.append(gallery(figures))
+            parts.append(gallery(_costly(result, of_side, images, pairs)))
     text = (
         "Below each image by how much the distance would fall without it, to first order: over all"
         " images of a side 0 on average. With fewer images than ten times the features the order"
@@ -114,8 +138,26 @@ def influence_part(results: Sequence[Shown], count: int) -> str:
     return shell.section("influence", "Images that cost most", shell.note(text), *parts)
 
 
-def pairs_part(results: Sequence[Shown], count: int) -> str:
-    """The first `count` pairs."""
+def _costly(
+    result: Shown, rows: Sequence[ImageInfluence], images: _Images, pairs: Drawn
+) -> list[Figure]:
+    figures = []
+    for at, (row, image) in enumerate(zip(rows, images, strict=True)):
+        generated = row.side == "generated"
+        other = pairs.get((result.subject.label, row.seed, row.image)) if generated else None
+        figures.append(
+            Figure(
+                pictures=[Picture(image=image, what=f"{row.side} image {row.image}")],
+                lines=[number(row.influence), row.image],
+                at=f"{result.at}-{at}" if generated else "",
+                link=None if other is None else (other, "nearest training image"),
+            )
+        )
+    return figures
+
+
+def pairs_part(results: Sequence[Shown], count: int, costly: Drawn) -> str:
+    """The first `count` pairs; images that `costly` has are linked with it."""
     parts = []
     for result in results:
         rows = read_table(result.table, ImagePair)[:count]
@@ -127,13 +169,20 @@ def pairs_part(results: Sequence[Shown], count: int) -> str:
         except UserError as error:
             parts.append(_trouble(error))
             continue
-        figures: list[Figure] = [
-            (
-                {f"generated image {row.image}": fake, f"training image {row.real}": real},
-                [f"{number(row.distance)} : {number(row.own)}", row.image, row.real],
+        figures = []
+        for at, (row, fake, real) in enumerate(zip(rows, fakes, reals, strict=True)):
+            other = costly.get((result.subject.label, row.seed, row.image))
+            figures.append(
+                Figure(
+                    pictures=[
+                        Picture(image=fake, what=f"generated image {row.image}"),
+                        Picture(image=real, what=f"training image {row.real}"),
+                    ],
+                    lines=[f"{number(row.distance)} : {number(row.own)}", row.image, row.real],
+                    at=f"{result.at}-{at}",
+                    link=None if other is None else (other, "what it costs"),
+                )
             )
-            for row, fake, real in zip(rows, fakes, reals, strict=True)
-        ]
         parts.append(gallery(figures))
     text = (
         "Below each generated image the nearest training image; how far apart they are, and after"
@@ -149,7 +198,7 @@ def _of_seed(seed: str, what: str = "") -> str:
 
 
 def _trouble(error: UserError) -> str:
-    return f'<p class="failed">No images: {shell.text(str(error))}</p>'
+    return f'<p class="failed">No images: {shell.text(sentence(str(error), Path()))}</p>'
 
 
 def _of_files(places: Sequence[Path], digest: str, wanted: Sequence[str]) -> _Images:

@@ -1,22 +1,27 @@
 """Assemble and write the report page."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylegan_eval.engine.files import atomic_write, check_writable
 from stylegan_eval.errors import UserError
 from stylegan_eval.report import shell
-from stylegan_eval.report.curves import best_of, loss_charts, metric_charts
+from stylegan_eval.report.curves import SMOOTHED, best_of, loss_charts, metric_charts
 from stylegan_eval.report.data import Found, find
 from stylegan_eval.report.parts import (
     attributes_part,
     charts,
     paper_part,
     summary_part,
+    verdict_part,
 )
+from stylegan_eval.report.places import mailable
 from stylegan_eval.report.provenance import provenance_part, settings_part
 from stylegan_eval.report.subjects import Named, Subject, subjects_of
+from stylegan_eval.report.tables import lines_of
+from stylegan_eval.results.image_tables import TABLES
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.others import ReportSettings
 
@@ -65,55 +70,66 @@ def write_report(
         raise UserError("--data finds the nearest real images of samples: ask for some (--samples)")
     found = find(paths)
     subjects = subjects_of(found.measured, found.runs, _named(ckpts, inputs.device))
-    opened, samples = _samples(subjects, inputs, settings, tell)
+    opened, samples = _samples(subjects, inputs, settings, out.resolve().parent, tell)
     galleries = {
         "samples": ("Samples", samples),
+        "time": ("Samples over time", _over_time(subjects, settings)),
         **_of_images(found, subjects, inputs, settings, tell),
     }
     tell("drawing charts")
-    text = _page(found, subjects, opened, galleries, settings.title, command)
+    page = _Page(found, subjects, settings.title, command, out.resolve().parent)
+    text = page.html(opened, galleries)
     with atomic_write(out) as temporary:
         # A path may hold bytes that are no text.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def _page(
-    found: Found,
-    subjects: Sequence[Subject],
-    opened: "Mapping[str, Opened]",
-    galleries: Mapping[str, tuple[str, str]],
-    title: str,
-    command: str,
-) -> str:
-    styles = {subject.label: at for at, subject in enumerate(subjects)}
-    configurations = {
-        subject.label: {
-            **(opened[subject.label].settings if subject.label in opened else {}),
-            **({} if subject.run is None else subject.run.settings),
+@dataclass(frozen=True)
+class _Page:
+    """What is reported, and where the page lies."""
+
+    found: Found
+    subjects: Sequence[Subject]
+    title: str
+    command: str
+    base: Path  # Folder of the page
+
+    def html(self, opened: "Mapping[str, Opened]", galleries: Mapping[str, tuple[str, str]]) -> str:
+        """The whole page; `galleries`: heading and HTML by place."""
+        styles = {subject.label: at for at, subject in enumerate(self.subjects)}
+        lines = lines_of(self.subjects)
+        shown = self.found.images if "influence" in galleries or "pairs" in galleries else ()
+        configurations = {s.label: _settings(s, opened.get(s.label)) for s in self.subjects}
+        origins = {label: one.origin for label, one in opened.items()}
+        parts = {
+            "results": ("Results", summary_part(self.subjects, lines, styles, shown)),
+            "paper": ("Beside the paper", paper_part(self.subjects)),
+            "training": ("Training", _training(self.subjects, styles)),
+            "attributes": ("Attributes", attributes_part(self.subjects, styles)),
+            "lengths": ("Path lengths", _lengths(self.subjects, self.found, styles)),
+            **galleries,
+            "settings": (
+                "Configuration",
+                settings_part({at: rows for at, rows in configurations.items() if rows}, self.base),
+            ),
+            "provenance": (
+                "Provenance",
+                provenance_part(self.subjects, origins, self.command, self.base),
+            ),
         }
-        for subject in subjects
-    }
-    origins = {label: one.origin for label, one in opened.items()}
-    parts = {
-        "results": ("Results", summary_part(subjects)),
-        "paper": ("Beside the paper", paper_part(subjects)),
-        "training": ("Training", _training(subjects, styles)),
-        "attributes": ("Attributes", attributes_part(subjects, styles)),
-        "lengths": ("Path lengths", _lengths(subjects, found, styles)),
-        **galleries,
-        "settings": (
-            "Configuration",
-            settings_part({label: rows for label, rows in configurations.items() if rows}),
-        ),
-        "provenance": ("Provenance", provenance_part(subjects, origins, command)),
-    }
-    links = [(at, heading) for at, (heading, html) in parts.items() if html]
-    return shell.page(
-        title,
-        intro=shell.contents("Parts", links),
-        main="\n".join(html for _, html in parts.values() if html),
-        footer=_FOOTER,
-    )
+        links = [(at, heading) for at, (heading, html) in parts.items() if html]
+        return shell.page(
+            self.title,
+            intro=mailable(verdict_part(lines, self.base) + shell.contents("Parts", links)),
+            main=mailable("\n".join(html for _, html in parts.values() if html)),
+            footer=_FOOTER,
+        )
+
+
+def _settings(subject: Subject, opened: "Opened | None") -> dict[str, str]:
+    """The configuration of a generator: name and JSON."""
+    of_file = {} if opened is None else opened.settings
+    return {**of_file, **({} if subject.run is None else subject.run.settings)}
 
 
 def _named(ckpts: Sequence[Path], device: str) -> list[Named]:
@@ -132,6 +148,7 @@ def _samples(
     subjects: Sequence[Subject],
     inputs: Inputs,
     settings: ReportSettings,
+    base: Path,
     tell: Callable[[str], None],
 ) -> "tuple[dict[str, Opened], str]":
     """What the checkpoints give, by label, and the part of the page that shows samples."""
@@ -154,7 +171,7 @@ def _samples(
                 opened[subject.label] = open_subject(
                     subject, settings.samples, settings.seed, device, reals
                 )
-        return opened, samples_part(opened, reals, settings.seed)
+        return opened, samples_part(opened, reals, settings.seed, base)
     finally:
         if reals is not None:
             reals.close()
@@ -171,17 +188,29 @@ def _of_images(
     if not found.images or settings.samples == 0:
         return {}
     from stylegan_eval.generators.loading import pick_device
-    from stylegan_eval.report.galleries import influence_part, pairs_part, shown
+    from stylegan_eval.report.galleries import drawn_in, influence_part, pairs_part, shown
 
     tell("looking for the images that cost most, and for copies")
     device, parts = pick_device(inputs.device), {}
-    for option, heading, part in (
-        ("influence", "Images that cost most", influence_part),
-        ("pairs", "Nearest training images", pairs_part),
-    ):
-        if results := list(shown(option, found, subjects, inputs.data, device)):
-            parts[option] = (heading, part(results, settings.samples))
+    costly, pairs = (list(shown(option, found, subjects, inputs.data, device)) for option in TABLES)
+    count = settings.samples
+    if costly:
+        html = influence_part(costly, count, drawn_in(pairs, count))
+        parts["influence"] = ("Images that cost most", html)
+    if pairs:
+        html = pairs_part(pairs, count, drawn_in(costly, count))
+        parts["pairs"] = ("Nearest training images", html)
     return parts
+
+
+def _over_time(subjects: Sequence[Subject], settings: ReportSettings) -> str:
+    if settings.samples == 0:
+        return ""
+    from stylegan_eval.report.over_time import over_time_parts
+
+    parts = over_time_parts(subjects)
+    text = "The same latents from the sheets that each training wrote on its way."
+    return shell.section("time", "Samples over time", shell.note(text), *parts) if parts else ""
 
 
 def _training(subjects: Sequence[Subject], styles: Mapping[str, int]) -> str:
@@ -194,6 +223,7 @@ def _training(subjects: Sequence[Subject], styles: Mapping[str, int]) -> str:
         "Training",
         charts(measured),
         shell.items(best_of(trained)) if measured else "",
+        f'<p class="note smoothing">{SMOOTHED}</p>' if losses else "",
         charts(losses),
     )
 

@@ -4,8 +4,10 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
+from stylegan_eval.report.places import place
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.measured import Measured
 from stylegan_eval.results.published import Place, Published, has_published_unit, published_numbers
@@ -54,7 +56,7 @@ class Beside:
         """How far the two may be compared."""
         if not self.same:
             return f"not comparable: {self.result.metric} is another unit"
-        data = self.result["data"]
+        data = place(self.result["data"], Path()) if self.result["data"] else ""
         return f"same protocol, other images{f' ({data})' if data else ''}"
 
 

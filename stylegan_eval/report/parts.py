@@ -1,26 +1,34 @@
 """The parts of a report as HTML: what was measured, and what it may be compared with."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from stylegan_eval.metrics import higher_is_better
 from stylegan_eval.report import shell
+from stylegan_eval.report.dots import dot_plots
+from stylegan_eval.report.exports import copies
 from stylegan_eval.report.paper import beside
+from stylegan_eval.report.places import sentence
 from stylegan_eval.report.shell import code
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.report.tables import (
     Attributes,
     Line,
+    apart_note,
     attributes_of,
     charts_of,
+    gallery_id,
     letters,
-    lines_of,
+    line_names,
     order,
     protocol,
     undecided,
     unlike,
     value,
 )
+from stylegan_eval.report.verdict import verdict
 from stylegan_eval.results.measured import Measured
 from stylegan_eval.results.significance import LEVEL, SIGNS
 
@@ -45,19 +53,35 @@ def charts(drawn: Sequence[str]) -> str:
 _MOST_COLUMNS = 4  # generators that stand side by side
 
 
-def summary_part(subjects: Sequence[Subject]) -> str:
-    """The table of all whole metrics: few generators are its columns, many are its rows."""
-    lines = lines_of(subjects)
+def verdict_part(lines: Sequence[Line], base: Path) -> str:
+    """What stands on top of the page."""
+    sentences = "".join(f"<p>{shell.text(sentence(words, base))}</p>" for words in verdict(lines))
+    return f'<div class="verdict" role="note">{sentences}</div>' if sentences else ""
+
+
+def summary_part(
+    subjects: Sequence[Subject],
+    lines: Sequence[Line],
+    styles: Mapping[str, int],
+    galleries: Collection[str] = (),
+) -> str:
+    """The table of all whole metrics: few generators are its columns, many are its rows.
+
+    `galleries`: digests of the tables of single images that the page shows.
+    """
     if not lines:
         return ""
     measured = [subject for subject in subjects if subject.results]
     known = letters(subjects)
     many = len(measured) > _MOST_COLUMNS
+    cells = _Cells(measured, frozenset(galleries))
     return shell.section(
         "results",
         "Results",
         shell.note(_reading(lines, several=len(measured) > 1, many=many)),
-        _by_generator(lines, measured, known) if many else _by_metric(lines, measured, known),
+        _by_generator(lines, cells, known) if many else _by_metric(lines, cells, known),
+        copies(lines),
+        _dots(lines, styles),
         *map(shell.note, _unlike(lines)),
         _undecided(lines),
         _notes(lines),
@@ -66,19 +90,58 @@ def summary_part(subjects: Sequence[Subject]) -> str:
     )
 
 
-def _by_metric(
-    lines: Sequence[Line], subjects: Sequence[Subject], known: Mapping[tuple[str, ...], str]
-) -> str:
-    several = len(subjects) > 1
-    heads = [shell.head("metric", "text"), *subject_heads(subjects, moves=several)]
+@dataclass(frozen=True)
+class _Cells:
+    """Cells of the generators of a table."""
+
+    subjects: Sequence[Subject]
+    galleries: Collection[str]  # Digests of the tables of single images that the page shows
+
+    def cell(self, line: Line, subject: Subject, place: str = "") -> str:
+        """A value, bold where it is one of the best; `place` is HTML that follows it."""
+        row = line.cells.get(subject.label)
+        if row is None:
+            return shell.cell("", "", "number")
+        said = f'<span class="value">{shell.text(value(row))}</span>'
+        said = f"<b>{said}</b>" if subject.label in line.best else said
+        key = repr(row.value) if subject.label in line.ranked else ""
+        return shell.cell(said + place + self._links(row), key, "number")
+
+    def _links(self, row: Measured) -> str:
+        """Where the page shows single images of a result."""
+        return "".join(
+            f'<br><a href="#{gallery_id(option, row.details[option])}">{words}</a>'
+            for option, words in _GALLERIES.items()
+            if row.details.get(option) in self.galleries
+        )
+
+
+_GALLERIES = {"influence": "images that cost most", "pairs": "nearest training images"}
+
+
+def _dots(lines: Sequence[Line], styles: Mapping[str, int]) -> str:
+    drawn = dot_plots(lines, styles)
+    if not drawn:
+        return ""
+    text = (
+        "A dot is a value, its bar one standard error to either side; the best stands on top. A"
+        " hollow dot is beyond noise of the best. The tests of the table decide, not whether bars"
+        " touch."
+    )
+    return f'<h3>Side by side</h3>{shell.note(text)}<div class="plots">{"".join(drawn)}</div>'
+
+
+def _by_metric(lines: Sequence[Line], cells: _Cells, known: Mapping[tuple[str, ...], str]) -> str:
+    several = len(cells.subjects) > 1
+    heads = [shell.head("metric", "text"), *subject_heads(cells.subjects, moves=several)]
     if several:
         heads.append(shell.head("order, the best first", "text"))
     heads.append(shell.head("protocol", "text"))
-    return shell.table("Results", heads, (_line(line, subjects, known) for line in lines))
+    return shell.table("Results", heads, (_line(line, cells, known) for line in lines))
 
 
 def _by_generator(
-    lines: Sequence[Line], subjects: Sequence[Subject], known: Mapping[tuple[str, ...], str]
+    lines: Sequence[Line], cells: _Cells, known: Mapping[tuple[str, ...], str]
 ) -> str:
     heads = [shell.head("generator", "text")]
     heads += [
@@ -89,13 +152,13 @@ def _by_generator(
     ]
     ranks = [{label: at for at, label in enumerate(line.ranked, 1)} for line in lines]
     rows = []
-    for subject in subjects:
+    for subject in cells.subjects:
         said = f"{shell.text(subject.label)}<br><span>{shell.text(subject.description)}</span>"
-        cells = [shell.row_name(said, subject.label)]
+        row = [shell.row_name(said, subject.label)]
         for line, rank in zip(lines, ranks, strict=True):
             place = f" <span>{rank[subject.label]}.</span>" if subject.label in rank else ""
-            cells.append(_cell(line, subject, place))
-        rows.append(cells)
+            row.append(cells.cell(line, subject, place))
+        rows.append(row)
     return shell.table("Results", heads, rows, tall=True)
 
 
@@ -129,33 +192,20 @@ def _reading(lines: Sequence[Line], *, several: bool, many: bool) -> str:
     return said + " Another training of the same network may differ by more."
 
 
-def _line(
-    line: Line, subjects: Sequence[Subject], known: Mapping[tuple[str, ...], str]
-) -> list[str]:
-    cells = [shell.row_name(_name(line), line.metric, orders=len(line.ranked) > 1)]
-    cells += [_cell(line, subject) for subject in subjects]
-    if len(subjects) > 1:
+def _line(line: Line, cells: _Cells, known: Mapping[tuple[str, ...], str]) -> list[str]:
+    row = [shell.row_name(_name(line), line.metric, orders=len(line.ranked) > 1)]
+    row += [cells.cell(line, subject) for subject in cells.subjects]
+    if len(cells.subjects) > 1:
         words = order(line)
-        cells.append(shell.cell(shell.text(words), words, "order"))
+        row.append(shell.cell(shell.text(words), words, "order"))
     letter = known[line.any.defining]
-    cells.append(shell.cell(letter, letter))
-    return cells
+    row.append(shell.cell(letter, letter))
+    return row
 
 
 def _name(line: Line) -> str:
     arrow = "higher is better" if higher_is_better(line.metric) else "lower is better"
     return f'{code(line.metric)}<br><span class="better">{arrow}</span>'
-
-
-def _cell(line: Line, subject: Subject, place: str = "") -> str:
-    """A value, bold where it is one of the best; `place` is HTML that follows it."""
-    row = line.cells.get(subject.label)
-    if row is None:
-        return shell.cell("", "", "number")
-    said = f'<span class="value">{shell.text(value(row))}</span>'
-    said = f"<b>{said}</b>" if subject.label in line.best else said
-    key = repr(row.value) if subject.label in line.ranked else ""
-    return shell.cell(said + place, key, "number")
 
 
 def _unlike(lines: Sequence[Line]) -> list[str]:
@@ -179,12 +229,14 @@ def _undecided(lines: Sequence[Line]) -> str:
 
 def _notes(lines: Sequence[Line]) -> str:
     labels: dict[tuple[str, str], list[str]] = {}
-    for line in lines:
+    for name, line in zip(line_names(lines), lines, strict=True):
         for label, row in line.cells.items():
             if row["note"]:
-                labels.setdefault((line.metric, row["note"]), []).append(label)
+                labels.setdefault((name, row["note"]), []).append(label)
+        if note := apart_note(line):
+            labels.setdefault((name, note), []).extend(line.cells)
     said = (
-        f"{metric}, {', '.join(dict.fromkeys(of))}: {note}" for (metric, note), of in labels.items()
+        f"{name}, {', '.join(dict.fromkeys(of))}: {note}" for (name, note), of in labels.items()
     )
     return f"<h3>Before you quote a number</h3>{shell.items(said)}" if labels else ""
 

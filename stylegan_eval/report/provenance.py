@@ -4,8 +4,10 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from stylegan_eval.report import shell
+from stylegan_eval.report.places import place, sentence
 from stylegan_eval.report.shell import code
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.report.tables import letters
@@ -117,31 +119,34 @@ def _number(words: str) -> float:
         return 0.0
 
 
-def facts_of(subject: Subject, origin: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What is known of a generator: (word, value) pairs."""
-    said = [("generator", row["generator"]) for row in subject.results[:1] if row["generator"]]
-    if not said and subject.paths:
-        said = [("generator", str(subject.paths[0]))]
+def facts_of(subject: Subject, origin: Mapping[str, str], base: Path) -> list[tuple[str, str]]:
+    """What is known of a generator: (word, value) pairs; `base`: folder of the page."""
+    names = [row["generator"] for row in subject.results[:1] if row["generator"]]
+    names = names or [str(path) for path in subject.paths[:1]]
+    said = [("generator", place(name, base)) for name in names]
     said += [("SHA-256", subject.digest)] if subject.digest else []
     said += [("description", subject.description)] if subject.description else []
     if subject.run is not None:
-        said.append(("folder of the training", str(subject.run.folder)))
-    said += list(origin.items())
-    files = dict.fromkeys(str(row.source) for row in subject.results)
+        said.append(("folder of the training", place(subject.run.folder, base)))
+    said += [(word, sentence(content, base)) for word, content in origin.items()]
+    files = dict.fromkeys(place(row.source, base) for row in subject.results)
     said += [("results from", ", ".join(files))] if files else []
     if subject.older:
         said.append(("older results", f"{subject.older} not shown, for newer ones replace them"))
     return said
 
 
-def settings_part(settings: Mapping[str, Mapping[str, str]]) -> str:
+def settings_part(settings: Mapping[str, Mapping[str, str]], base: Path) -> str:
     """Configurations: what differs, or all of it where there is but one.
 
-    `settings`: by label of the generator, the configuration: name and JSON.
+    `settings`: by label of the generator, the configuration: name and JSON; `base`: folder of the
+    page.
     """
     if not settings:
         return ""
-    found = compare_settings(settings)
+    found = compare_settings(
+        {label: {k: sentence(v, base) for k, v in one.items()} for label, one in settings.items()}
+    )
     equal = "".join(
         f"<div><dt>{code(each.key)}</dt><dd>{shell.text(next(iter(each.values.values())))}</dd></div>"
         for each in found.equal
@@ -166,27 +171,35 @@ def settings_part(settings: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def provenance_part(
-    subjects: Sequence[Subject], origins: Mapping[str, Mapping[str, str]], command: str
+    subjects: Sequence[Subject],
+    origins: Mapping[str, Mapping[str, str]],
+    command: str,
+    base: Path,
 ) -> str:
     """Who measured what, with what, where and when.
 
-    `origins`: by label, what the file of a generator says of its making.
+    `origins`: by label, what the file of a generator says of its making; `base`: folder of the
+    page.
     """
     made = f"<p>This page:</p>{shell.command(command)}" if command else ""
     return shell.section(
         "provenance",
         "Where the numbers come from",
         *itertools.chain.from_iterable(
-            _of_subject(subject, origins.get(subject.label, {}), letters(subjects))
+            _of_subject(
+                subject,
+                facts_of(subject, origins.get(subject.label, {}), base),
+                letters(subjects),
+            )
             for subject in subjects
         ),
-        _files(subjects),
+        _files(subjects, base),
         made,
     )
 
 
 def _of_subject(
-    subject: Subject, origin: Mapping[str, str], known: Mapping[tuple[str, ...], str]
+    subject: Subject, facts: Sequence[tuple[str, str]], known: Mapping[tuple[str, ...], str]
 ) -> list[str]:
     rows = [
         [
@@ -200,18 +213,19 @@ def _of_subject(
     heads = [shell.head(words) for words in ("metrics", "protocols", "seed", "measured")]
     return [
         f"<h3>{shell.text(subject.label)}</h3>",
-        shell.terms(facts_of(subject, origin)),
+        shell.terms(facts),
         shell.table(f"Measurements of {subject.label}", heads, rows) if rows else "",
     ]
 
 
-def _files(subjects: Sequence[Subject]) -> str:
+def _files(subjects: Sequence[Subject], base: Path) -> str:
     found = files_of(subjects)
     if not found:
         return ""
     heads = [shell.head("network or images", "text"), shell.head("SHA-256 of weights or content")]
     rows = [
-        [shell.row_name(shell.text(name), name), shell.cell(code(digest))] for name, digest in found
+        [shell.row_name(shell.text(place(name, base)), place(name, base)), shell.cell(code(digest))]
+        for name, digest in found
     ]
     table = shell.table("Networks and real images", heads, rows)
     return f"<h3>Networks and real images</h3>{table}"

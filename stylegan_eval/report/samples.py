@@ -1,8 +1,7 @@
 """Samples of generators and their nearest real images."""
 
-import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -26,6 +25,8 @@ from stylegan_eval.metrics.precision_recall import nearest_of
 from stylegan_eval.metrics.sources import pick_reals
 from stylegan_eval.networks.loading import load_detector
 from stylegan_eval.report import shell
+from stylegan_eval.report.matrix import Picture, matrix
+from stylegan_eval.report.places import place, sentence
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.formatting import number
 from stylegan_eval.settings.common import Sampling
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 
 _COMPARED = 1000  # real images whose own nearest neighbours give the scale
-_SIDE = 128  # pixels of an image on the page, at most
 _AT_A_TIME = 16
 
 
@@ -124,7 +124,7 @@ def open_subject(
         loaded = load_subject(subject, device)
         images = _drawn(loaded, count, seed, device)
     except UserError as error:
-        return Opened(trouble=str(error))
+        return Opened(trouble=sentence(str(error), Path()))
     near = () if reals is None else tuple(reals.nearest(torch.from_numpy(images)))
     return Opened(
         images=images,
@@ -165,19 +165,10 @@ def _drawn(
     return np.concatenate(parts)
 
 
-def as_png(image: NDArray[np.uint8]) -> bytes:
-    """One image [3, H, W] as PNG, smaller where it is larger than the page shows."""
-    from PIL import Image
-
-    picture = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
-    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
-    file = io.BytesIO()
-    picture.save(file, "PNG", optimize=True)
-    return file.getvalue()
-
-
-def samples_part(opened: Mapping[str, Opened], reals: Neighbourhood | None, seed: int) -> str:
-    """Samples of each generator.
+def samples_part(
+    opened: Mapping[str, Opened], reals: Neighbourhood | None, seed: int, base: Path
+) -> str:
+    """Samples of each generator: a column for each, a row for each sample.
 
     Parameters
     ----------
@@ -185,27 +176,30 @@ def samples_part(opened: Mapping[str, Opened], reals: Neighbourhood | None, seed
         By label; those that could not be opened say why.
     reals : Neighbourhood or None
         Where the nearest real images were looked for.
+    base : Path
+        Folder of the page.
     """
     if not opened:
         return ""
     dims = {one.z_dim for one in opened.values() if one.images is not None}
-    text = f"Seed {seed}, not truncated, uncurated."
+    text = f"Seed {seed}, not truncated, uncurated. Click an image to enlarge it."
     if len(opened) > 1 and dims:
         text += (
-            " Image by image the same latents for all."
+            " A row has the same latents for all."
             if len(dims) == 1
-            else " Image by image the same latents for those whose latents are equally long."
+            else " A row has the same latents for those whose latents are equally long."
         )
     return shell.section(
         "samples",
         "Samples" if reals is None else "Samples and their nearest real images",
         shell.note(text),
-        shell.note(_scale(reals)),
-        *(_gallery(label, one) for label, one in opened.items()),
+        shell.note(_scale(reals, base)),
+        *_remarks(opened),
+        _matrix(opened),
     )
 
 
-def _scale(reals: Neighbourhood | None) -> str:
+def _scale(reals: Neighbourhood | None, base: Path) -> str:
     if reals is None:
         return (
             "For the nearest real image below each sample, name the real images: stylegan-eval"
@@ -218,50 +212,50 @@ def _scale(reals: Neighbourhood | None) -> str:
         else ""
     )
     return (
-        f"Below each sample its nearest among {len(reals.files):,} images of {reals.files.path}, by"
+        f"Below each sample its nearest among {len(reals.files):,} images of"
+        f" {place(reals.files.path, base)}, by"
         f" the distance of features of {reals.detector.name}.{typical}"
     )
 
 
-def _gallery(label: str, one: Opened) -> str:
-    heading = f"<h3>{shell.text(label)}</h3>"
-    if one.images is None:
-        return f'{heading}<p class="failed">No samples: {shell.text(one.trouble)}</p>'
-    size = one.images.shape[-1]
-    figures: list[Figure] = []
-    for at, image in enumerate(one.images):
-        shown, caption = {f"sample {at} of {label}": image}, []
+def _matrix(opened: Mapping[str, Opened]) -> str:
+    drawn = {label: one for label, one in opened.items() if one.images is not None}
+    if not drawn:
+        return ""
+    count = max(len(_pictures(label, one)) for label, one in drawn.items())
+    columns = [_pictures(label, one) for label, one in drawn.items()]
+    rows = [(f"sample {at}", [column[at] for column in columns]) for at in range(count)]
+    return matrix("matrix", "Samples", list(drawn), rows)
+
+
+def _pictures(label: str, one: Opened) -> list[list[Picture]]:
+    """Of each sample: the image, and the nearest real one below it."""
+    found = []
+    for at, image in enumerate([] if one.images is None else one.images):
+        cell = [Picture(image=image, what=f"sample {at} of {label}")]
         if one.near:
-            shown[f"nearest real image, {one.near[at].name}"] = one.near[at].image
-            caption.append(number(one.near[at].distance))
-        figures.append((shown, caption))
-    text = ""
-    if one.near:
-        distances = sorted(near.distance for near in one.near)
-        text = shell.note(f"Median distance {number(distances[len(distances) // 2])}.")
-        if one.near[0].image.shape[-1] != size:
-            text += shell.note(
-                f"The real images are {one.near[0].image.shape[-1]} pixels wide, the samples"
-                f" {size}: that alone makes them differ."
-            )
-    return heading + text + gallery(figures)
+            near = one.near[at]
+            what = f"nearest real image of sample {at} of {label}: {near.name}"
+            cell.append(Picture(image=near.image, what=what, caption=number(near.distance)))
+        found.append(cell)
+    return found
 
 
-# Images [3, H, W] by what they show, and lines below them.
-Figure = tuple[Mapping[str, NDArray[np.uint8]], Sequence[str]]
-
-
-def gallery(figures: Sequence[Figure]) -> str:
-    """Figures side by side, the images of each one below the other."""
-    cells = []
-    for images, caption in figures:
-        cell = "".join(
-            f'<img src="{shell.data_uri(as_png(image))}" alt="{shell.text(what)}">'
-            for what, image in images.items()
-        )
-        if caption:
-            cell += f"<figcaption>{'<br>'.join(map(shell.text, caption))}</figcaption>"
-        cells.append(f"<figure>{cell}</figure>")
-    widest = max(image.shape[-1] for images, _ in figures for image in images.values())
-    kinds = "gallery small" if widest <= 64 else "gallery"
-    return f'<div class="{kinds}">{"".join(cells)}</div>'
+def _remarks(opened: Mapping[str, Opened]) -> list[str]:
+    """On each generator: how near its real images are, or why there are no samples."""
+    found = []
+    for label, one in opened.items():
+        if one.images is None:
+            trouble = shell.text(f"No samples of {label}: {one.trouble}")
+            found.append(f'<p class="failed">{trouble}</p>')
+        elif one.near:
+            distances = sorted(near.distance for near in one.near)
+            text = f"{label}: median distance {number(distances[len(distances) // 2])}."
+            wide, size = one.near[0].image.shape[-1], one.images.shape[-1]
+            if wide != size:
+                text += (
+                    f" The real images are {wide} pixels wide, the samples {size}: that alone makes"
+                    " them differ."
+                )
+            found.append(shell.note(text))
+    return found

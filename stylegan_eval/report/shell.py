@@ -62,9 +62,9 @@ class Picture:
         return data_uri(self.png)
 
 
-def data_uri(png: bytes) -> str:
-    """A PNG as an address that holds it."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def data_uri(content: bytes, kind: str = "png") -> str:
+    """An image file as an address that holds it; `kind`: png or jpeg."""
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode("ascii")
 
 
 def page(title: str, *, intro: str, main: str, footer: str) -> str:
@@ -105,10 +105,11 @@ def contents(label: str, entries: Iterable[tuple[str, str]]) -> str:
 
 
 def section(at: str, title: str, *parts: str) -> str:
-    """A part of the page under its heading; `parts` are HTML, empty ones are left out."""
+    """A part of the page that its heading folds; `parts` are HTML, empty ones are left out."""
     inner = "\n".join(part for part in parts if part)
     return (
-        f'<section aria-labelledby="{at}">\n<h2 id="{at}">{text(title)}</h2>\n{inner}\n</section>'
+        f'<section aria-labelledby="{at}"><details open>\n<summary><h2 id="{at}">{text(title)}</h2>'
+        f"</summary>\n{inner}\n</details></section>"
     )
 
 
@@ -191,7 +192,7 @@ def figure(picture: Picture, kind: str) -> str:
     if picture.png is None:
         inner = f'<p class="failed">{text(picture.alt)}</p>'
     else:
-        inner = f'<img src="{picture.uri}" alt="{text(picture.alt)}">'
+        inner = f'<img src="{picture.uri}" alt="{text(picture.alt)}" data-zoom>'
     return f'<figure class="{kind}">{caption}{inner}</figure>'
 
 

@@ -3,7 +3,8 @@
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 
@@ -12,9 +13,10 @@ import numpy as np
 from stylegan_eval.metrics import higher_is_better
 from stylegan_eval.report.charts import Values, bars, seen
 from stylegan_eval.report.subjects import Subject
+from stylegan_eval.results.comparison import chosen_apart
 from stylegan_eval.results.formatting import number, with_error
 from stylegan_eval.results.measured import Measured
-from stylegan_eval.results.paired import stderr_of_difference
+from stylegan_eval.results.paired import apart, stderr_of_difference
 from stylegan_eval.results.planning import settling
 from stylegan_eval.results.results import DEFINING
 from stylegan_eval.results.significance import (
@@ -229,11 +231,37 @@ def value(row: Measured) -> str:
     return said.rstrip("0") if said.startswith(("0.", "-0.")) else said
 
 
+def apart_note(line: Line) -> str:
+    """What to know where the results of a line are of other real images; empty where not."""
+    rows = [row.cells for row in line.cells.values()]
+    return chosen_apart(rows) if apart(rows) else ""
+
+
+def gallery_id(option: str, digest: str) -> str:
+    """Id of the part of the page that shows a table of single images."""
+    return f"{option}-{re.sub(r'[^0-9a-f]', '', digest)}"
+
+
+def line_names(lines: Sequence[Line]) -> list[str]:
+    """The metric of each line, with the letter of its protocol where several lines have it."""
+    again = Counter(line.metric for line in lines)
+    known = _letters(line.any.defining for line in lines)
+    return [
+        line.metric
+        if again[line.metric] == 1
+        else f"{line.metric} (protocol {known[line.any.defining]})"
+        for line in lines
+    ]
+
+
 def letters(subjects: Sequence[Subject]) -> dict[tuple[str, ...], str]:
     """A letter for each set of values of `results.DEFINING`, in the order of `lines_of`."""
     parts = [row.defining for subject in subjects for row in subject.results]
-    found = dict.fromkeys([line.any.defining for line in lines_of(subjects)] + parts)
-    return {defining: _letter(at) for at, defining in enumerate(found)}
+    return _letters([line.any.defining for line in lines_of(subjects)] + parts)
+
+
+def _letters(protocols: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    return {defining: _letter(at) for at, defining in enumerate(dict.fromkeys(protocols))}
 
 
 def _letter(at: int) -> str:

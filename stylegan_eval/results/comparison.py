@@ -74,9 +74,9 @@ def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparis
         if problems:
             refused.append(f"{metric}: {'; '.join(problems)}")
         else:
-            kept.append(_line(metric, rows, list(columns)))
+            kept.append(comparison_line(metric, rows, list(columns)))
             notes += [(f"{metric} in {name}", row["note"]) for name, row in rows.items()]
-            notes.append((metric, _chosen_apart(rows.values())))
+            notes.append((metric, chosen_apart(rows.values())))
             if len(columns) == 2:
                 notes.append((metric, _undecided(*rows.values())))
     if not kept and not refused:
@@ -136,7 +136,7 @@ def _differences(rows: Mapping[str, Mapping[str, str]], column: str) -> list[str
     return [f"{column} is {shown}"]
 
 
-def _chosen_apart(rows: Collection[Mapping[str, str]]) -> str:
+def chosen_apart(rows: Collection[Mapping[str, str]]) -> str:
     """A note where the rows are of other real images, which their usual errors hold fixed."""
     if not apart(rows):
         known = variances(*rows) if len(rows) == 2 else None
@@ -166,9 +166,10 @@ def _short(value: str, column: str) -> str:
     return value or "none"
 
 
-def _line(
+def comparison_line(
     metric: str, rows: Mapping[str, Mapping[str, str]], names: Sequence[str]
 ) -> dict[str, float | str]:
+    """A row of `Comparison.table`: of each of `names` its value and error, if it has any."""
     line: dict[str, float | str] = {"metric": metric}
     values = {name: float(row["value"] or "nan") for name, row in rows.items()}
     of_both = apart(rows.values()) and None not in map(redrawn, rows.values())
@@ -180,7 +181,7 @@ def _line(
     for name in names:
         line[name] = values.get(name, math.nan)
         line[f"{name} ±"] = errors.get(name, math.nan)
-    if len(names) == 2:
+    if len(names) == 2 and len(rows) == 2:
         first, second = names
         difference = values[second] - values[first]
         error = stderr_of_difference(rows[first], rows[second]) or math.nan

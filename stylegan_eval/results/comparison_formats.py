@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from stylegan_eval.results.comparison import Comparison, csv_table
-from stylegan_eval.results.formatting import shortest, with_error
+from stylegan_eval.results.formatting import shortest, table_text, with_error
 
 _DIFFERENCE = "difference"
 _IN_ERRORS = "in standard errors"
@@ -19,19 +19,7 @@ def to_text(comparison: Comparison) -> str:
     heads, rows = _cells(comparison)
     if not rows:
         return "nothing to show: all rows were measured under unlike protocols"
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in (heads, *rows)
-    ]
-    if max(map(len, lines)) <= shutil.get_terminal_size().columns:
-        return "\n".join(lines)
-    width = max(map(len, heads[1:]))
-    parts = []
-    for metric, *cells in rows:
-        pairs = [(head, cell) for head, cell in zip(heads[1:], cells, strict=True) if cell]
-        parts += [metric, *(f"  {head:<{width}}  {cell}" for head, cell in pairs)]
-    return "\n".join(parts)
+    return table_text(heads, rows, shutil.get_terminal_size().columns)
 
 
 def to_markdown(comparison: Comparison) -> str:

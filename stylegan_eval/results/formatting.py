@@ -2,14 +2,17 @@
 
 import math
 import re
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 import click
 
 from stylegan_eval.errors import UserError
 
+_JOINT = re.compile(r"(?<!±)( +)(?![ ±\d-])")  # where a line may break: at no number
 _SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:([KMGT])(i?))?B?", re.IGNORECASE)
 
 
@@ -86,13 +89,66 @@ def about(count: float) -> str:
 
 
 def with_error(value: float, error: float | None) -> str:
-    """Value ± error, both to two significant digits of the error."""
+    """Value ± error, both to two significant digits of the error.
+
+    >>> with_error(1.51457, 0.0234), with_error(1.51457, 0.0996), with_error(306.4, 135)
+    ('1.515 ± 0.023', '1.51 ± 0.10', '306 ± 135')
+    """
     if error is None:
         return number(value)
     if error == 0 or not math.isfinite(error):
         return f"{number(value)} ± {error:g}"
-    decimals = max(1 - math.floor(math.log10(error)), 0)
+    rounded = float(f"{error:.1e}")  # 0.0996 is 0.10
+    decimals = max(1 - math.floor(math.log10(rounded)), 0)
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
+
+
+def result_text(value: float, error: float | None) -> str:
+    """A single result: as `with_error` where its error is known, else to four decimals."""
+    return f"{value:.4f}" if error is None else with_error(value, error)
+
+
+def folded(line: str, width: int) -> str:
+    """A line in lines of at most `width`, those after the first indented.
+
+    A number stays with the word before it and with its error; what has no place to break is longer.
+
+    >>> folded("fid2k 12.30 ± 0.12  (num 2000, seed 0, resize tf1)", 32).splitlines()
+    ['fid2k 12.30 ± 0.12  (num 2000,', '    seed 0, resize tf1)']
+    """
+    pieces = _JOINT.split(line)
+    lines = [pieces[0]]
+    for gap, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+        if len(lines[-1]) + len(gap) + len(piece) <= width:
+            lines[-1] += gap + piece
+        else:
+            lines.append(f"    {piece}")
+    return "\n".join(lines)
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """Lines folded to the terminal that `stream` is; as they are for a file or a pipe."""
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(folded(line, width) for line in text.splitlines())
+
+
+def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """A table, its first column to the left; where `width` is too narrow, lines for each row."""
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        for row in (heads, *rows)
+    ]
+    if max(map(len, lines)) <= width:
+        return "\n".join(lines)
+    longest = max(map(len, heads[1:]))
+    parts = []
+    for name, *cells in rows:
+        pairs = [(head, cell) for head, cell in zip(heads[1:], cells, strict=True) if cell]
+        parts += [name, *(f"  {head:<{longest}}  {cell}" for head, cell in pairs)]
+    return "\n".join(parts)
 
 
 def probability(p: float) -> str:

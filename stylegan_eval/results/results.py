@@ -5,6 +5,7 @@ import html
 import io
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from stylegan_eval.engine.files import PACKAGE, atomic_write, check_writable, lo
 from stylegan_eval.engine.names import csv_text, from_csv_text, printable
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.formatting import fitted, result_text
 from stylegan_eval.results.significance import known
 
 # In `details`: the standard error where the real images are redrawn as well.
@@ -156,9 +158,7 @@ def html_table(rows: Sequence[Row]) -> str:
 
 
 def _value(row: Row) -> str:
-    if row.stderr is None:
-        return f"{row.value:.4f}"
-    return f"{row.value:.4f} ± {row.stderr:{'.2g' if row.stderr < 100 else '.0f'}}"
+    return result_text(row.value, row.stderr)
 
 
 def report(
@@ -168,9 +168,10 @@ def report(
     if as_json:
         click.echo(to_json(rows))
     else:
-        say(table(rows) if len(rows) > 2 else "\n".join(map(summary, rows)))
+        lines = table(rows) if len(rows) > 2 else "\n".join(map(summary, rows))
+        say(fitted(lines, sys.stdout))
     for line in note_lines((row.metric, row.note) for row in rows):
-        say(f"note: {line}", err=True)
+        say(fitted(f"note: {line}", sys.stderr), err=True)
     if path is not None:
         append_csv(path, rows, receipt)
 

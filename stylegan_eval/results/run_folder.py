@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from stylegan_eval.results.measured import Measured
 
 SETTINGS, LOG, TEXT_LOG, METRICS_FILE = "run.json", "log.jsonl", "train.log", "metrics.jsonl"
+SHEET = r"fakes-(\d+)(?:_(\d{3}))?\.png"  # pattern of the names of sample sheets
 BEST, BEST_FILE = "best.pt", "best.json"
 ADVICE = "the run's checkpoints are not concerned"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)(?:_(\d{3}))?\.pt")

@@ -96,9 +96,39 @@ def test_the_browser_has_nothing_to_complain_of(opened):
 
 def test_the_browser_shows_every_picture(opened):
     widths = opened.run("[...document.images].map(image => image.naturalWidth)")
-    assert len(widths) == 4  # samples of A and F, distance, losses
+    assert len(widths) == 2  # samples of A and F
     assert min(widths) > 0
     assert opened.run("[...document.images].every(image => image.alt.length > 10)")
+
+
+def test_curves_are_in_the_ink_of_the_page_by_day_and_night(opened):
+    """Distances of both networks, two charts of losses of each; none has its own ground."""
+    assert opened.run("document.querySelectorAll('.chart svg').length") == 1 + 2 * 2
+    for mode in ("light", "dark"):
+        feature = {"name": "prefers-color-scheme", "value": mode}
+        opened.ask("Emulation.setEmulatedMedia", features=[feature])
+        ink, word, grounds = opened.run(
+            "[getComputedStyle(document.body).color,"
+            " getComputedStyle(document.querySelector('.chart text')).fill,"
+            " document.querySelectorAll('.chart [fill=\"#ffffff\"]').length]"
+        )
+        assert (word, grounds) == (ink, 0)
+        assert opened.violations() == []
+    opened.ask("Emulation.setEmulatedMedia", features=[])
+
+
+def test_a_sheet_of_samples_is_enlarged(opened):
+    opened.run("document.querySelector('.samples button').click()")
+    about = "document.querySelector('dialog[open] p')?.textContent"
+    assert opened.run(about) == "16 samples of A in rows of 8, uncurated"
+    opened.press("Escape", 27)
+    assert opened.run(about) is None
+
+
+def test_the_command_tells_nothing_of_the_machine():
+    command = "python -m benchmarks run table1 --data /home/jane/av.zip --out /tmp/x/tables"
+    text = page_of([outcome("A", value=3.0, request=request(command=command))])
+    assert "--data ~/av.zip --out …/tables" in text
 
 
 def test_a_click_on_a_heading_sorts_by_number_and_again_turns_round(opened):

@@ -1,6 +1,7 @@
 """Sentences of a report: 'more than noise' exactly where the corrected test says so."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,13 +12,14 @@ from benchmarks.report.tables import (
     Column,
     cell_troubles,
     cell_value,
+    facts,
     legend,
     published_words,
     sections,
 )
 from stylegan_eval.results.formatting import duration, number, with_error
 from stylegan_eval.results.significance import Comparison
-from tests.bench.report_fakes import cells, outcome
+from tests.bench.report_fakes import cells, outcome, training
 
 FID = Column(metric="fid", condition="")
 RECALL = Column(metric="recall", condition="")
@@ -83,6 +85,31 @@ def test_seeds_nobody_trained_are_said_to_be_unknown():
     [text, *_] = said([outcome("A", value=9.0), outcome("B", value=2.0)])
     assert "the noise is unknown" in text
     assert not any(": more than" in text for text in said([outcome("A", value=9.0)] * 2))
+
+
+def test_a_footnote_has_its_mark():
+    """The star stands beside an error of measuring; without one there is none to explain."""
+    [marked] = sections([outcome("A", value=9.0, stderr=1.0)])
+    [bare] = sections([outcome("A", value=9.0)])
+    for section in (marked, bare):
+        starred = "*" in cell_value(section.lines[0].cells[0])
+        assert any(text.startswith("* ") for text in legend(section)) == starred
+    assert "Without ±: one seed (n = 1), and no standard error of the measurement." in legend(bare)
+
+
+def test_time_is_that_of_as_many_trainings_as_are_done(tmp_path):
+    done = [training("A", tmp_path / "a", seed) for seed in range(2)]
+    begun = replace(training("A", tmp_path / "a", 2), machine="", seconds=30.0)
+    waiting = replace(begun, name="A-s3", seconds=0.0)
+
+    def time(*trainings):
+        made = [outcome("A", at, 1.0, training=each) for at, each in enumerate(trainings)]
+        return dict(facts(sections(made)[0]))["Time"]
+
+    assert time(*done) == "3 min for 2 trainings, with measuring"
+    assert time(*done, begun, waiting) == (
+        "4 min for 2 of 4 trainings that are done and the beginning of 1, with measuring"
+    )
 
 
 def test_few_seeds_are_also_tested_with_one_spread_for_all_lines():

@@ -11,6 +11,7 @@ from stylegan_eval.generators.factories import generator_from
 from stylegan_eval.networks.vgg16 import Vgg16
 from tests.eval import parity
 from tests.eval.kinds import CPU, HEAD
+from tests.eval.report_pages import made
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,15 @@ def inception_weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "random-inception.pth"
     torch.save(random_inception_state(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory):
+    """A report with everything on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("report")
+        patch.setenv("STYLEGAN_CACHE", str(folder / "cache"))
+        return made(folder)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import stylegan_eval.report
 from stylegan_eval.report import charts as module
-from stylegan_eval.report.charts import INK, Curve, Values, bars, curves, histogram
+from stylegan_eval.report.charts import Curve, Values, bars, curves, histogram
+from stylegan_eval.report.svg import INK
 from stylegan_eval.results.plotting import STYLES
 
 CSS = (Path(stylegan_eval.report.__file__).parent / "page.css").read_text()

@@ -1,93 +1,36 @@
 """The page of `stylegan-eval report`, also in a browser: what it shows, escapes and refuses."""
 
-import json
 import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-from click.testing import CliRunner
-from PIL import Image
 
-from stylegan_eval.cli import main
-from stylegan_eval.engine.files import sha256_of
-from stylegan_eval.results.path_length_file import Distances, write_distances
 from stylegan_eval.results.results import append_csv
 from tests import browser
 from tests.bench.report_fakes import untrained
 from tests.elements import Elements
 from tests.eval.report_fakes import row, write_run
-
-LENGTHS = np.array([1.0, 2.0, 4.0, 60.0])
-
-
-def run(*args):
-    return CliRunner().invoke(main, ["report", *map(str, args)])
-
-
-def made(folder):
-    """A report of two trainings of 16x16, B and F: everything that a report can show."""
-    rows = []
-    for at, name in enumerate("BF"):
-        trained = untrained(name, folder / name).folder
-        tree = {"config": {"name": name, "resolution": 16, "loss": {"r1_gamma": 10.0 * at}}}
-        (trained / "run.json").write_text(json.dumps(tree))
-        about = {
-            "generator": str(trained),
-            "generator_digest": sha256_of(trained / "checkpoint-000001.pt"),
-            "description": f"config {name}, 16x16, 1.0 kimg",
-        }
-        rows += [
-            row(name, "fd_x", 9.0 + 100 * at, 1.0, note="few images", **about),
-            row(name, "is_x", 2.0 + at, 0.1, **about),
-            row(name, "ppl_wend[x]", 5.0, 1.0, **about),
-        ]
-        for space in "zw":
-            rows.append(row(name, f"ls_{space}", 3.0, 0.1, **about))
-            rows += [row(name, f"ls_{space}/{a}", 0.4, None, **about) for a in ("hat", "smile")]
-        digest = about["generator_digest"]
-        lengths = {"ppl_wend[x]": LENGTHS * (1 + at)}
-        kept = Distances(lengths=lengths, generator=name, generator_digest=digest, seed=0)
-        write_distances(folder / f"{name}.npz", kept)
-    append_csv(folder / "results.csv", rows)
-    rng = np.random.default_rng(0)
-    (folder / "reals").mkdir()
-    for at in range(9):
-        image = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8))
-        image.save(folder / "reals" / f"{at}.png")
-    out = folder / "report.html"
-    done = run(
-        folder / "results.csv", folder / "B", folder / "F", "--data", folder / "reals",
-        "--samples", 4, "--device", "cpu", "-o", out,
-    )  # fmt: skip
-    assert done.exit_code == 0, done.stderr
-    return out
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("report")
-        patch.setenv("STYLEGAN_CACHE", str(folder / "cache"))
-        return made(folder)
+from tests.eval.report_pages import run
 
 
 def test_every_part_is_there(page):
     found = Elements(page.read_text())
     ids = [attrs["id"] for tag, attrs in found.tags if tag == "h2"]
     assert ids == [
-        *("results", "paper", "training", "attributes", "lengths", "samples", "settings"),
-        "provenance",
+        *("results", "paper", "training", "attributes", "lengths", "samples", "time"),
+        *("influence", "pairs", "settings", "provenance"),
     ]
     links = [attrs["href"] for tag, attrs in found.tags if tag == "a"]
-    assert links == [f"#{at}" for at in ids]
+    assert links[: len(ids)] == [f"#{at}" for at in ids]
+    known = {attrs["id"] for _, attrs in found.tags if "id" in attrs}
+    assert {link[1:] for link in links} <= known
     words = " ".join(found.words)
     assert "loss.r1_gamma" in words  # the configurations differ in it
     assert "few images" in words
     assert "trained" in words  # told by the checkpoint
     assert "score is 2 to the sum over attributes" in words
-    assert len([tag for tag, _ in found.tags if tag == "svg"]) == 1 + 4 + 2 + 1
+    assert len([tag for tag, _ in found.tags if tag == "svg"]) == 1 + 4 + 2 + 1 + 6
 
 
 def test_nothing_is_fetched(page):
@@ -114,7 +57,8 @@ def test_the_browser_has_nothing_to_complain_of(opened):
 
 def test_the_browser_shows_every_picture(opened):
     widths = opened.run("[...document.images].map(image => image.naturalWidth)")
-    assert widths == [16] * 2 * 4 * 2  # of two generators, each with its nearest real image
+    # Of two generators, each with its nearest real image; over time; costly ones and pairs.
+    assert widths == [16] * (2 * 4 * 2 + 3 * 6 + 3 + 2 * 2)
     assert opened.run("[...document.images].every(image => image.alt.length > 5)")
 
 
@@ -306,7 +250,7 @@ def test_a_generator_that_is_not_there_says_what_to_do(tmp_path):
     done = run(tmp_path / "results.csv", "-o", tmp_path / "r.html")
     assert done.exit_code == 0, done.stderr
     text = (tmp_path / "r.html").read_text()
-    assert "No samples: gone.pt is not there: name its checkpoint with --ckpt" in text
+    assert "No samples of gone.pt: gone.pt is not there: name its checkpoint with --ckpt" in text
 
 
 def test_another_network_in_its_place_is_not_taken_for_it(tmp_path):

@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import math
 import subprocess
@@ -8,10 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.comparison import read_results
+from stylegan_eval.results.formatting import fitted, folded, with_error
 from stylegan_eval.results.results import (
     COLUMNS,
     Row,
@@ -136,7 +140,7 @@ def test_many_results_are_a_table_with_parts_below_their_whole():
         replace(ROW, metric="ls_w/beard", value=math.nan, details={"error": "one-class"}),
     ]
     assert table(rows).splitlines() == [
-        "ls_w  12.0000 ± 0.5  (num 2000)",
+        "ls_w  12.00 ± 0.50  (num 2000)",
         "    hat               0.2500  accuracy 0.9, share 0.2",
         "    beard                nan  error one-class",
     ]
@@ -159,8 +163,42 @@ def test_equal_notes_share_a_line(capsys):
     ]
 
 
+def test_a_line_is_folded_on_a_narrow_terminal_and_no_number_is_broken():
+    row = replace(ROW, stderr=1.234, protocol={f"choice{at}": f"value-{at}" for at in range(9)})
+    whole = summary(row)
+    for width in (30, 60, 80, 500):
+        lines = folded(whole, width).splitlines()
+        assert "".join(lines).replace(" ", "") == whole.replace(" ", "")
+        assert max(map(len, lines)) <= max(width, len("fd_efficientnet-lite0 123.5 ± 1.2"))
+        assert "fd_efficientnet-lite0 123.5 ± 1.2" in lines[0]
+    assert folded(whole, 500) == whole
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_pipe_has_whole_lines(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    text = f"{summary(ROW)}\nshort"
+    assert fitted(text, io.StringIO()) == text
+    assert max(map(len, fitted(text, Terminal()).splitlines())) <= 40
+
+
+@pytest.mark.parametrize("error", [0.0996, 0.095, 0.00123, 9.96, 99.7, 12345.0])
+@given(value=st.floats(-1e4, 1e4))
+def test_a_value_ends_where_its_error_does(value, error):
+    """Two digits of the error, or all before the point; the value to the same place."""
+    first, second = with_error(value, error).split(" ± ")
+    assert len(first.partition(".")[2]) == len(second.partition(".")[2])
+    assert float(second) == pytest.approx(error, rel=0.051)
+    assert len(second.replace(".", "").lstrip("0")) >= 2
+    assert abs(float(first) - value) <= 0.51 * 10.0 ** -len(second.partition(".")[2])
+
+
 def test_summary_is_one_line():
-    assert "123.4568 ± 1.2  (num" in summary(replace(ROW, stderr=1.234))
+    assert "123.5 ± 1.2  (num" in summary(replace(ROW, stderr=1.234))
     assert summary(ROW) == (
         "fd_efficientnet-lite0 123.4568  (num 2000, seed 3, resize tf1, mirror no)"
     )

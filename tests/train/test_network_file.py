@@ -143,7 +143,7 @@ def test_info_says_what_is_there(good, checkpoint, tmp_path):
     assert done.exit_code == 0, done.output
     for text in (
         *("stylegan-network/1", "config    F (+ Mixing regularization), 16x16"),
-        *("fid10k 12.5000 ± 0.25", "$ stylegan-eval fid", "ls_w 3.0000\n", "a note"),
+        *("fid10k 12.50 ± 0.25", "$ stylegan-eval fid", "ls_w 3.0000\n", "a note"),
         "command   stylegan-train --config F",
     ):
         assert text in done.stdout
