@@ -131,11 +131,16 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"]["value"] + self.run(_SMALL)
 
-    def press(self, key, code):
+    def press(self, key, code=0, *, shift=False, ctrl=False):
         for kind in ("keyDown", "keyUp"):
             text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
             self.ask(
-                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **text
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                windowsVirtualKeyCode=code,
+                modifiers=2 * ctrl + 8 * shift,
+                **text,
             )
 
     def screenshot(self, path, width, height):

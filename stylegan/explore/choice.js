@@ -11,6 +11,16 @@ export default {
         />
         {{ text }}
       </label>
+      <button
+        v-show="modelValue !== start"
+        type="button"
+        class="reset-one"
+        :aria-label="'Reset ' + label.toLowerCase()"
+        :title="'Reset ' + label.toLowerCase()"
+        @click="reset"
+      >
+        <q-icon name="restart_alt" />
+      </button>
     </div>
   `,
   props: {
@@ -19,4 +29,15 @@ export default {
     modelValue: String,
   },
   emits: ["update:modelValue"],
+  computed: {
+    start() {
+      return Object.keys(this.options)[0];
+    },
+  },
+  methods: {
+    reset() {
+      this.$el.querySelector("input").focus();
+      this.$emit("update:modelValue", this.start);
+    },
+  },
 };

@@ -1,19 +1,18 @@
 """The controls of the page, and the recipe they set."""
 
 import shlex
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from nicegui import ui
 
-from stylegan.explore.widgets import Changed, Choice, Seed, Slider, unbroken
+from stylegan.explore.widgets import Changed, Choice, ClassSelect, Seed, Slider, unbroken
 from stylegan.sample.drawing import OpenedGenerator
-from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Move, Recipe, class_word, layer_word
+from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Move, Recipe, layer_word
 
 PSI = (-1.0, 1.5)
 FARTHEST = 4.0  # standard deviations that a slider moves; a command takes more
-_ANY_CLASS = -1
 _NO_W = (
     "This network has no mapping network, hence no W: there is nothing to truncate, to mix or to"
     " move in."
@@ -45,7 +44,9 @@ class Controls:
     def __init__(self, subject: OpenedGenerator, changed: Callable[[], Awaitable[None]]) -> None:
         self._listener = changed
         self._silent = False
-        self._groups: list[Group] = [LatentControls(subject, self._changed)]
+        latent = LatentControls(subject, self._changed)
+        self.seed = latent.seed
+        self._groups: list[Group] = [latent]
         if not subject.painter.maps:
             ui.label(_NO_W).classes("remark")
         else:
@@ -81,33 +82,21 @@ class LatentControls:
     """Seed, and class of a conditional network."""
 
     def __init__(self, subject: OpenedGenerator, changed: Changed) -> None:
-        self._select: ui.select | None = None
-        self._names: Sequence[str] = ()
+        self._class: ClassSelect | None = None
         with section("Latent"):
-            self._seed = Seed("Seed", changed)
+            self.seed = Seed("Seed", changed)
             if subject.classes:
-                names = self._names = subject.painter.label_names
-                options = {k: str(class_word(k, names)) for k in range(subject.classes)}
-                if subject.painter.label_rows is not None:  # without labels none can be drawn
-                    options = {_ANY_CLASS: "as in the training data"} | options
-                self._first = next(iter(options))
-                self._select = ui.select(
-                    options, label="Class", value=self._first, on_change=lambda _: changed()
-                ).props("outlined dense options-dense")
+                self._class = ClassSelect(subject.painter, changed)
 
     def get(self) -> dict[str, Any]:
         """Seed, and class; None draws it from the latent."""
-        number = _ANY_CLASS if self._select is None else int(self._select.value)
-        word = None if number == _ANY_CLASS else class_word(number, self._names)
-        return {"seed": self._seed.get(), "number": word}
+        return {"seed": self.seed.get(), "number": self._class.get() if self._class else None}
 
     def set(self, recipe: Recipe) -> None:
         """Show seed and class."""
-        self._seed.set(recipe.seed)
-        if self._select is not None:
-            word = recipe.number
-            number = list(self._names).index(word) if isinstance(word, str) else word
-            self._select.set_value(self._first if number is None else number)
+        self.seed.set(recipe.seed)
+        if self._class:
+            self._class.set(recipe.number)
 
 
 class TruncationControls:
@@ -158,7 +147,7 @@ class MixingControls:
         with section("Style mixing"):
             self._on = ui.switch("Mix in another latent", on_change=lambda _: changed())
             with ui.element("div").classes("more").bind_visibility_from(self._on, "value"):
-                self._seed = Seed("Second seed", changed)
+                self._seed = Seed("Second seed", changed, start=1)
                 self._layers = Slider(
                     "From it",
                     ["First layer mixed in", "Last layer mixed in"],
@@ -169,7 +158,6 @@ class MixingControls:
                     texts=[layer_word(layer, layer) for layer in range(last + 1)],
                     changed=changed,
                 )
-        self._seed.set(1)
 
     def get(self) -> dict[str, Any]:
         """The mixed latent."""

@@ -1,6 +1,7 @@
-// What outlives the page: its recipe in the address, where Back, Forward and a link find it, and the
-// kept recipes in the browser's storage. Shows the buttons that undo and redo.
+// What outlives the page: where it is, in the address, where Back, Forward and a link find it. Shows
+// the buttons that undo and redo.
 const REST = 400; // ms: what changes sooner than that is one step of the history
+const written = (query) => String(new URLSearchParams(query));
 export default {
   template: `
     <div class="history">
@@ -8,11 +9,7 @@ export default {
       <q-btn v-bind="look" icon="redo" label="Redo" :disable="place >= last" @click="go(1)" />
     </div>
   `,
-  props: {
-    first: String, // recipe of an address that names none
-    network: String, // kept recipes are of one network
-  },
-  emits: ["recipe", "kept"],
+  emits: ["place"],
   data() {
     const look = { flat: true, noCaps: true, noWrap: true, color: "primary" };
     return { look, place: 0, last: 0, changed: 0 };
@@ -21,22 +18,13 @@ export default {
     this.place = history.state?.place ?? 0;
     this.last = Math.max(Number(sessionStorage.getItem("last") ?? 0), this.place);
     window.addEventListener("popstate", this.moved);
-    let kept = [];
-    try {
-      kept = JSON.parse(localStorage.getItem(this.network) ?? "[]");
-    } catch {
-      // Somebody else's, or no storage.
-    }
-    if (Array.isArray(kept) && kept.length) this.$emit("kept", kept);
   },
   unmounted() {
     window.removeEventListener("popstate", this.moved);
   },
   methods: {
-    shown() {
-      return new URL(location).searchParams.get("recipe") ?? this.first;
-    },
     go(step) {
+      if (step < 0 ? this.place < 1 : this.place >= this.last) return;
       if (this.timer) this.write("replaceState");
       history.go(step);
     },
@@ -44,36 +32,40 @@ export default {
       clearTimeout(this.timer);
       this.wanted = this.timer = null;
       this.place = event.state?.place ?? 0;
-      this.$emit("recipe", this.shown());
+      this.$emit("place", location.search.slice(1));
     },
-    record(recipe) {
-      if (recipe === (this.wanted ?? this.shown())) return;
-      const rested = Date.now() - this.changed > REST;
-      this.changed = Date.now();
-      this.wanted = recipe;
-      if (rested) {
+    // `apart`: a step of its own, however soon it follows.
+    record(query, apart) {
+      query = written(query);
+      const first = !this.begun;
+      this.begun = true;
+      if (query === (this.wanted ?? written(location.search))) return;
+      const rested = apart || Date.now() - this.changed > REST;
+      if (first) {
+        // The page has just come to this address, and says it in its own words.
+        this.wanted = query;
+        this.write("replaceState");
+      } else if (rested) {
+        if (this.timer) this.write("replaceState");
+        this.changed = Date.now();
+        this.wanted = query;
         this.place += 1;
         this.last = this.place;
         sessionStorage.setItem("last", this.last);
         this.write("pushState");
-      } else if (!this.timer) {
+      } else {
+        this.changed = Date.now();
+        this.wanted = query;
         // Browsers let a page do this some 200 times in 30 seconds.
-        this.timer = setTimeout(() => this.write("replaceState"), REST / 2);
+        this.timer ??= setTimeout(() => this.write("replaceState"), REST / 2);
       }
     },
     write(how) {
       clearTimeout(this.timer);
       this.timer = null;
-      const query = new URLSearchParams({ recipe: this.wanted });
-      history[how]({ place: this.place }, "", "?" + query);
+      const where = this.wanted ? "?" + this.wanted : location.pathname;
+      history[how]({ place: this.place }, "", where);
       this.wanted = null;
-    },
-    keep(recipes) {
-      try {
-        localStorage.setItem(this.network, JSON.stringify(recipes));
-      } catch {
-        // Full, or forbidden: the strip lasts as long as the page.
-      }
     },
   },
 };

@@ -4,16 +4,18 @@ import shlex
 import warnings
 from urllib.parse import urlsplit
 
+import click
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from nicegui import ui
 from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stylegan.explore.page import build
+from stylegan.explore.page import Page
 from stylegan.explore.server import Listener
+from stylegan.explore.sheets import Kind, Sheet, content
 from stylegan.explore.studio import Studio, file_name
 from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.options import parse_recipe
@@ -72,15 +74,19 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
             data = await studio.png(parsed)
         except (UserError, ValueError) as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
-        headers = {
-            "Content-Disposition": f'inline; filename="{file_name(parsed)}"',
-            "Cache-Control": "no-store",  # another network may be served here tomorrow
-        }
-        return Response(data, media_type="image/png", headers=headers)
+        return _file(data, "image/png", f'inline; filename="{file_name(parsed)}"')
+
+    @app.get("/grid")
+    async def grid(seeds: str, recipe: str = "") -> Response:
+        return await _sheet("grid", seeds, recipe, studio)
+
+    @app.get("/zip")
+    async def zipped(seeds: str, recipe: str = "") -> Response:
+        return await _sheet("zip", seeds, recipe, studio)
 
     @ui.page("/")
-    def page(recipe: str = "") -> None:
-        build(studio, recipe)
+    def page(request: Request) -> None:
+        Page(studio, request.url.query)
 
     ui.run_with(
         app,
@@ -93,6 +99,22 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
         reconnect_timeout=_ABSENCE,
     )
     return app
+
+
+async def _sheet(kind: Kind, seeds: str, recipe: str, studio: Studio) -> Response:
+    try:
+        sheet = Sheet.parse(seeds, parse_recipe(shlex.split(recipe)), studio.subject)
+        data = await content(kind, sheet, studio)
+    except (UserError, click.UsageError, ValueError) as error:
+        return PlainTextResponse(f"{error}\n", status_code=400)
+    media_type = {"grid": "image/png", "zip": "application/zip"}[kind]
+    return _file(data, media_type, f'attachment; filename="{sheet.file_name(kind)}"')
+
+
+def _file(data: bytes, media_type: str, disposition: str) -> Response:
+    # Another network may be served here tomorrow.
+    headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
+    return Response(data, media_type=media_type, headers=headers)
 
 
 def serve(subject: OpenedGenerator, source: GeneratorSource, listener: Listener) -> None:

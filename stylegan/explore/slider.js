@@ -6,6 +6,16 @@ export default {
       <div class="slider-head">
         <span aria-hidden="true">{{ label }}</span>
         <output aria-hidden="true">{{ said }}</output>
+        <button
+          type="button"
+          class="reset-one"
+          :class="{ needless: !differs }"
+          :aria-label="'Reset ' + label"
+          :title="'Reset ' + label"
+          @click="reset"
+        >
+          <q-icon name="restart_alt" />
+        </button>
       </div>
       <div class="slider-track" :class="{ double: names.length > 1 }" :style="filled">
         <input
@@ -30,6 +40,7 @@ export default {
     max: Number,
     step: Number,
     digits: Number,
+    start: Array, // what its button resets it to
     texts: Array, // of each whole number from 0, where a number alone does not say it
     modelValue: Array,
     loopback: Boolean,
@@ -46,6 +57,9 @@ export default {
   computed: {
     said() {
       return this.text(this.values);
+    },
+    differs() {
+      return this.values.some((value, i) => value.toFixed(this.digits) !== this.start[i].toFixed(this.digits));
     },
     filled() {
       const shares = this.values.map((value) => (value - this.min) / (this.max - this.min || 1));
@@ -66,6 +80,11 @@ export default {
       const ends = [...new Set([this.texts[first], this.texts[last]])].join(" to ");
       if (values.length < this.names.length || this.names.length < 2) return ends;
       return (first < last ? `layers ${first} to ${last}` : `layer ${first}`) + `, ${ends}`;
+    },
+    reset() {
+      this.values = [...this.start];
+      this.$el.querySelector("input").focus();
+      this.$emit("update:modelValue", [...this.values]);
     },
     move(i, input) {
       const value = Number(input.value);

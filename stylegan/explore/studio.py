@@ -1,19 +1,29 @@
-"""Images by recipe: drawn off the event loop, one at a time, the last ones kept."""
+"""Images by recipe and files of many: drawn off the event loop, the last images kept."""
 
-import asyncio
+import math
 import shlex
+import threading
+import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import TypeVar
 from urllib.parse import urlencode
 
+from stylegan.explore.turns import Rank, Turns
 from stylegan.png import png_of
 from stylegan.sample.drawing import OpenedGenerator, draw_recipe
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError, is_out_of_memory
 
-KEPT = 32  # images
+T = TypeVar("T")
+KEPT = 128  # images, if they fit
+ROOM = 64 << 20  # bytes of all that are kept
+QUICK = (
+    0.1  # seconds of an image, up to which others are drawn ahead: somebody may wait for the end
+)
 
 
 def file_name(recipe: Recipe) -> str:
@@ -26,6 +36,34 @@ def address(recipe: Recipe) -> str:
     return "image?" + urlencode({"recipe": shlex.join(recipe.words())})
 
 
+class Shelf:
+    """The last images, by recipe: `KEPT` at most, in `ROOM` bytes, but always the newest."""
+
+    def __init__(self) -> None:
+        self._images: OrderedDict[Recipe, bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def get(self, recipe: Recipe) -> bytes | None:
+        """The image of a recipe, which becomes the newest; None if it is not kept."""
+        with self._lock:
+            data = self._images.get(recipe)
+            if data is not None:
+                self._images.move_to_end(recipe)
+            return data
+
+    def put(self, recipe: Recipe, data: bytes) -> None:
+        """Keep an image that is not kept yet."""
+        with self._lock:
+            self._images[recipe] = data
+            self._bytes += len(data)
+            while len(self._images) > KEPT or (self._bytes > ROOM and len(self._images) > 1):
+                self._bytes -= len(self._images.popitem(last=False)[1])
+
+
 class Studio:
     """Draws for every tab."""
 
@@ -33,35 +71,58 @@ class Studio:
         self.subject = subject
         self.source = source
         self.network = sha256_of(subject.file)
-        self._kept: OrderedDict[Recipe, bytes] = OrderedDict()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="draw")
+        self._kept = Shelf()
+        self._turns = Turns()
+        self._seconds = math.inf  # that the last image took
 
     def command(self, recipe: Recipe) -> str:
         """Command line that writes the same file as a download."""
         return self.source.command(recipe, file_name(recipe))
 
-    async def png(self, recipe: Recipe) -> bytes:
+    async def png(self, recipe: Recipe, rank: Rank = Rank.SHOWN) -> bytes:
         """Image of a recipe as PNG; UserError where the network cannot draw it."""
-        if recipe not in self._kept:
-            loop = asyncio.get_running_loop()
-            self._kept[recipe] = await loop.run_in_executor(self._worker, self._draw, recipe)
-        self._kept.move_to_end(recipe)
-        data = self._kept[recipe]
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return data
+        kept = self._kept.get(recipe)
+        return kept if kept else await self._turns.run(partial(self._draw, recipe), rank)
+
+    async def each(self, items: Iterator[T]) -> list[T]:
+        """All items, none of which is None: one in a turn, so that who looks at one goes first."""
+        done: list[T] = []
+        step = partial(_or_too_large, partial(next, items, None))
+        while (item := await self._turns.run(step, Rank.SHEET)) is not None:
+            done.append(item)
+        return done
+
+    def ahead(self, recipes: Iterable[Recipe]) -> list[Future[bytes]]:
+        """Draw what nobody waits for when nothing else is to be done, if that takes little time."""
+        if self._seconds > QUICK:
+            return []
+        wanted = [recipe for recipe in recipes if self._kept.get(recipe) is None]
+        return [self._turns.submit(partial(self._draw, recipe), Rank.AHEAD) for recipe in wanted]
 
     def close(self) -> None:
         """Finish the current image, and drop the others."""
-        self._worker.shutdown(cancel_futures=True)
+        self._turns.close()
 
     def _draw(self, recipe: Recipe) -> bytes:
-        try:
-            return png_of(draw_recipe(recipe, self.subject), self.command(recipe))
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise UserError("out of memory: end other programs, and change something") from error
+        kept = self._kept.get(recipe)  # somebody else may have asked for it before
+        if kept is not None:
+            return kept
+        begun = time.perf_counter()
+        data = _or_too_large(
+            lambda: png_of(draw_recipe(recipe, self.subject), self.command(recipe))
+        )
+        self._kept.put(recipe, data)
+        self._seconds = time.perf_counter() - begun
+        return data
+
+
+def _or_too_large(draw: Callable[[], T]) -> T:
+    try:
+        return draw()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError("out of memory: end other programs, and change something") from error
 
 
 class Easel:

@@ -1,4 +1,4 @@
-"""Parts of the page that its library lacks: a slider with text, a choice, a seed, a history."""
+"""Parts of views that the library lacks: a slider with text, a choice, a seed, a command."""
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -8,8 +8,12 @@ from typing import Any
 from nicegui import ui
 from nicegui.elements.mixins.value_element import ValueElement
 
+from stylegan.sample.painter import Painter
+from stylegan.sample.recipe import class_word
+
 LAST_SEED = 2**32 - 1  # what a number field holds exactly; a command takes more
 _RANDOM = 10**6  # a seed that can be read aloud
+_ANY_CLASS = -1
 
 Changed = Callable[[], Awaitable[None] | None]  # the library awaits what a listener returns
 
@@ -39,6 +43,7 @@ class Slider(ValueElement[list[float]], component="slider.js"):
         digits = len(f"{step:g}".partition(".")[2])
         self._digits = digits
         given = {"label": label, "names": [*names], "min": low, "max": high, "step": step}
+        given["start"] = [*values]  # what its own button resets it to
         for key, value in (given | {"digits": digits, "texts": texts and [*texts]}).items():
             self.props[key] = value
 
@@ -56,26 +61,35 @@ class Choice(ValueElement[str], component="choice.js"):
 
 
 class Seed:
-    """A number field, with buttons for the one before, the next and any."""
+    """A number field, with buttons for the one before, the next and any; `step` is how far off."""
 
-    def __init__(self, label: str, changed: Changed) -> None:
-        self._seed = 0
+    def __init__(
+        self,
+        label: str,
+        changed: Changed,
+        *,
+        start: int = 0,
+        step: int = 1,
+        last: int = LAST_SEED,
+    ) -> None:
+        self._seed, self._step, self._last = start, step, last
         self._changed = changed
         with ui.element("div").classes("seed"):
             self._field = ui.number(
                 label,
-                value=0,
+                value=start,
                 min=0,
-                max=LAST_SEED,
-                step=1,
+                max=last,
+                step=step,
                 precision=0,
                 on_change=self._typed,
-                validation={f"a whole number from 0 to {LAST_SEED}": self._is_seed},
+                validation={f"a whole number from 0 to {last}": self._is_seed},
             ).props("outlined dense hide-bottom-space inputmode=numeric")
             what = label[0].lower() + label[1:]
-            self._button("chevron_left", f"Previous {what}", lambda: self._seed - 1)
-            self._button("chevron_right", f"Next {what}", lambda: self._seed + 1)
-            self._button("casino", f"Random {what}", lambda: secrets.randbelow(_RANDOM))
+            reset_button(what, self._field, start)
+            self._button("chevron_left", f"Previous {what}", lambda: self.step(-1))
+            self._button("chevron_right", f"Next {what}", lambda: self.step(1))
+            self._button("casino", f"Random {what}", self.draw)
 
     def get(self) -> int:
         """The seed: what the field holds, or held before it held something else."""
@@ -83,16 +97,23 @@ class Seed:
 
     def set(self, seed: int) -> None:
         """Show a seed."""
-        self._field.set_value(min(max(seed, 0), LAST_SEED))
+        self._field.set_value(min(max(seed, 0), self._last))
 
-    def _button(self, icon: str, label: str, seed: Callable[[], int]) -> None:
-        button = ui.button(icon=icon, on_click=lambda: self.set(seed()))
+    def step(self, by: int) -> None:
+        """Go on by so many steps."""
+        self.set(self._seed + by * self._step)
+
+    def draw(self) -> None:
+        """Go to any."""
+        self.set(secrets.randbelow(_RANDOM))
+
+    def _button(self, icon: str, label: str, act: Callable[[], None]) -> None:
+        button = ui.button(icon=icon, on_click=act)
         button.props("flat round dense").props["aria-label"] = label
         button.props["title"] = label
 
-    @staticmethod
-    def _is_seed(value: float | None) -> bool:
-        return value is not None and 0 <= value <= LAST_SEED and value == int(value)
+    def _is_seed(self, value: float | None) -> bool:
+        return value is not None and 0 <= value <= self._last and value == int(value)
 
     def _typed(self) -> Awaitable[None] | None:
         value = self._field.value
@@ -102,34 +123,104 @@ class Seed:
         return self._changed()
 
 
-class History(ui.element, component="history.js"):
-    """Undo and redo; the recipe in the address, and kept ones in the browser's storage.
+class ClassSelect:
+    """The class of a conditional network, by name where it has one."""
 
-    `network` names the storage. `choose` is called with the words of a recipe to go back to,
-    `restore` with the kept ones of an earlier visit. The property `first` is the recipe of an
-    address without one.
-    """
+    def __init__(self, painter: Painter, changed: Changed) -> None:
+        size, names = painter.network.config.label_size, painter.label_names
+        self._names = names
+        options = {k: str(class_word(k, names)) for k in range(size)}
+        if painter.label_rows is not None:  # without labels none can be drawn
+            options = {_ANY_CLASS: "as in the training data"} | options
+        self._first = next(iter(options))
+        with ui.element("div").classes("class"):
+            self._select = ui.select(
+                options, label="Class", value=self._first, on_change=lambda _: changed()
+            ).props("outlined dense options-dense")
+            reset_button("class", self._select, self._first)
 
-    def __init__(
-        self,
-        network: str,
-        choose: Callable[[str], Awaitable[None]],
-        restore: Callable[[list[Any]], None],
-    ) -> None:
+    def get(self) -> int | str | None:
+        """The class; None draws it from the latent."""
+        number = int(self._select.value)
+        return None if number == _ANY_CLASS else class_word(number, self._names)
+
+    def set(self, word: int | str | None) -> None:
+        """Show a class."""
+        number = list(self._names).index(word) if isinstance(word, str) else word
+        self._select.set_value(self._first if number is None else number)
+
+
+def reset_button(what: str, field: ValueElement[Any], start: object) -> None:
+    """A button that puts a field back to its start, there while it holds something else."""
+    button = ui.button(icon="restart_alt", on_click=lambda: field.set_value(start))
+    button.props("flat round dense").classes("reset-one")
+    button.props["aria-label"] = button.props["title"] = f"Reset {what}"
+    button.bind_visibility_from(field, "value", backward=lambda value: value != start)
+
+
+class CommandLine:
+    """A command, and a button that copies it."""
+
+    def __init__(self, what: str = "command") -> None:
+        self._text = ""
+        with ui.element("div").classes("made-by"):
+            self._code = ui.html(tag="code")
+            self._copy = ui.button(icon="content_copy", on_click=self._copied)
+            self._copy.props("flat round dense")
+            self._copy.props["aria-label"] = self._copy.props["title"] = f"Copy the {what}"
+
+    def set(self, text: str) -> None:
+        """Show a command."""
+        self._text = text
+        self._code.set_content(unbroken(text))
+
+    def enable(self, value: bool) -> None:  # noqa: FBT001 - as the library has it
+        """Whether it can be copied."""
+        self._copy.set_enabled(value)
+
+    def _copied(self) -> None:
+        ui.clipboard.write(self._text)
+        ui.notify("Copied", timeout=1000)
+
+
+class DownloadLink:
+    """A link to a file of the server."""
+
+    def __init__(self, text: str) -> None:
+        self._link = ui.element("a").classes("download")
+        with self._link:
+            ui.icon("download").props("aria-hidden=true")
+            ui.html(text, tag="span")
+
+    def set(self, where: str, name: str) -> None:
+        """Lead to a file, saved under a name."""
+        self._link.props["href"], self._link.props["download"] = where, name
+        self._link.props["aria-disabled"] = "false"
+
+    def clear(self) -> None:
+        """Lead nowhere."""
+        self._link.props.pop("href", None)
+        self._link.props["aria-disabled"] = "true"
+
+
+class Kept(ui.element, component="kept.js"):
+    """The recipes that the browser keeps for a network; `restore` gets those of another visit."""
+
+    def __init__(self, network: str, restore: Callable[[list[Any]], None]) -> None:
         super().__init__()
         self.props["network"] = network
-        self.on("recipe", lambda event: choose(str(event.args)))
         self.on("kept", lambda event: restore(list(event.args)))
 
-    def record(self, recipe: str) -> None:
-        """Put a recipe into the address, once no other one follows at once."""
-        self.run_method("record", recipe)
-
     def keep(self, recipes: Sequence[str]) -> None:
-        """Store the kept recipes."""
+        """Store recipes in place of what is stored."""
         self.run_method("keep", [*recipes])
 
 
 def unbroken(command: str) -> str:
     """A command as HTML whose lines break between its words."""
     return " ".join(f"<span>{escape(word)}</span>" for word in command.split(" "))
+
+
+def warn(text: str) -> None:
+    """Tell of what does not go as wished, for a while."""
+    ui.notify(text, type="warning", position="top", timeout=10_000, close_button="Close")

@@ -53,33 +53,29 @@ def grid_command(
     """
     import math
 
-    import numpy as np
-
-    from stylegan.png import image_grid, save_png
+    from stylegan.png import save_png
     from stylegan.sample.canvas import captioned, enlarged
     from stylegan.sample.painter import class_numbers, open_painter
     from stylegan.sample.recipe import class_word
-    from stylegan_eval.engine.sampling import latents
+    from stylegan.sample.sheet import drawn_seeds, laid_out
 
     options.check_classes(classes, source)
     if classes and columns:
         raise click.UsageError("--classes makes a column of each of --seeds: leave --columns out")
     painter = open_painter(source)
-    z, rows, texts = latents(0, seeds, painter.network.z_dim).numpy(), None, list(map(str, seeds))
+    drawn, rows, texts = seeds, None, list(map(str, seeds))
     if classes:
         numbers = class_numbers(classes, painter, source.ckpt)
-        rows = painter.one_hot(np.repeat(numbers, len(seeds)).tolist())
-        z, columns = np.tile(z, (len(numbers), 1)), len(seeds)
+        rows = painter.one_hot([number for number in numbers for _ in seeds])
+        drawn, columns = seeds * len(numbers), len(seeds)
         words = [class_word(number, painter.label_names) for number in numbers]
         texts = [f"{word} {seed}" for word in words for seed in seeds]
-    ws = painter.truncated(painter.ws(z, rows), psi, cutoff)
-    drawn = painter.images(ws, painter.noise(noise))
+    images = drawn_seeds(painter, drawn, rows, psi=psi, cutoff=cutoff, noise=noise)
     cells = [
         captioned(image, text, scale) if labels else enlarged(image, scale)
-        for text, image in zip(texts, drawn, strict=True)
+        for text, image in zip(texts, images, strict=True)
     ]
-    columns = columns or math.ceil(math.sqrt(len(seeds)))
-    sheet = image_grid(np.stack(cells).transpose(0, 3, 1, 2), columns)
+    sheet = laid_out(cells, columns or math.ceil(math.sqrt(len(seeds))))
     save_png(out, sheet, options.command_line())
     click.echo(out)
 

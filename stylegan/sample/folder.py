@@ -1,6 +1,6 @@
 """A PNG for each seed, or for each w of files, in a folder, batch by batch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +51,7 @@ def write_images(
         return command, network
 
     rows = [(file, row) for file in files for row in range(len(painter.read_ws([file])))]
-    wanted: list[tuple[str, Origin]] = [(f"seed{seed:04d}.png", seed) for seed in seeds]
+    wanted: list[tuple[str, Origin]] = [(seed_name(seed), seed) for seed in seeds]
     wanted += [(f"w{number:04d}.png", origin) for number, origin in enumerate(rows)]
     check_writable(out / wanted[0][0])
     there = [_is_there(out / name, texts(name, origin)) for name, origin in wanted]
@@ -67,6 +67,26 @@ def write_images(
                         temporary.write_bytes(data)
             bar.update(len(there[part]))
     return sum(there)
+
+
+def seed_name(seed: int) -> str:
+    """Name of the file of a seed."""
+    return f"seed{seed:04d}.png"
+
+
+def seed_files(
+    subject: OpenedGenerator, source: GeneratorSource, recipe: Recipe, seeds: Sequence[int]
+) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file that `write_images` makes of these seeds, drawn one by one."""
+    check_fits(recipe, subject)
+    network = sha256_of(subject.file)
+    subject.painter.batch = source.batch
+    for start in range(0, len(seeds), source.batch):
+        part = seeds[start : start + source.batch]
+        images = draw_ws(recipe, subject, mapped_seeds(part, recipe, subject))
+        for seed, image in zip(part, images, strict=True):
+            name = seed_name(seed)
+            yield name, png_of(image, source.command(replace(recipe, seed=seed), name), network)
 
 
 def _is_there(path: Path, texts: tuple[str, str]) -> bool:

@@ -220,14 +220,7 @@ class GeneratorSource:
 
         `saved`: File and row of the w that it starts from, in place of the recipe's seed.
         """
-        # `NetworkPath` makes ./NAME absolute: no folder of the machine that was not typed.
-        here = self.ckpt.is_absolute() and self.ckpt.parent == Path.cwd()
-        ckpt = f"./{self.ckpt.name}" if here else str(self.ckpt)
-        words = ["stylegan-sample", "image", "--ckpt", ckpt]
-        if self.directions is not None and recipe.moves:
-            words += ["--directions", str(self.directions)]
-        if self.device != "auto":
-            words += ["--device", self.device]
+        words = self.start("image", moves=bool(recipe.moves))
         options = recipe.words()
         if saved is not None:
             file, row = saved
@@ -235,3 +228,13 @@ class GeneratorSource:
         if scale != 1:
             options += ["--scale", str(scale)]
         return shlex.join([*words, *options, out])
+
+    def start(self, command: str, *, moves: bool = False) -> list[str]:
+        """First words of a `stylegan-sample` command; with the directions, where it `moves`."""
+        # `NetworkPath` makes ./NAME absolute: no folder of the machine that was not typed.
+        here = self.ckpt.is_absolute() and self.ckpt.parent == Path.cwd()
+        ckpt = f"./{self.ckpt.name}" if here else str(self.ckpt)
+        words = ["stylegan-sample", command, "--ckpt", ckpt]
+        if self.directions is not None and moves:
+            words += ["--directions", str(self.directions)]
+        return [*words, "--device", self.device] if self.device != "auto" else words

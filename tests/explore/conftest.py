@@ -4,7 +4,12 @@ import signal
 
 import pytest
 
-from tests.explore.networks import write_attributes, write_conditional, write_network
+from stylegan.explore.studio import Studio
+from stylegan.sample.drawing import open_generator
+from stylegan.sample.recipe import GeneratorSource
+from tests import browser
+from tests.explore.driving import visit
+from tests.explore.networks import CPU, write_attributes, write_conditional, write_network
 from tests.explore.served import serving, stop
 
 
@@ -29,3 +34,29 @@ def served(files):
         assert status == 143
         assert said.splitlines()[-1] == "terminated"
         assert "Traceback" not in said
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """A browser."""
+    if browser.PATH is None:
+        pytest.skip("no chromium or chrome on PATH")
+    made = browser.Browser(tmp_path_factory.mktemp("profile"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(served, opened):
+    """The view of one image, which has just been loaded."""
+    visit(opened, served)
+    return opened
+
+
+@pytest.fixture
+def studio(files):
+    """Draws of F."""
+    subject = open_generator(files["F"], CPU, None)
+    made = Studio(subject, GeneratorSource(ckpt=files["F"], directions=None, device="cpu"))
+    yield made
+    made.close()

@@ -6,21 +6,39 @@ import numpy as np
 
 from stylegan.sample.options import parse_recipe
 
-COMMAND = "document.querySelector('.made-by code')?.textContent"
+COMMAND = "document.querySelector('.stage .made-by code')?.textContent"
 # True once the image of the command is there.
 SETTLED = """(() => {
   const image = document.querySelector('img.picture');
   if (!image?.complete || !image.naturalWidth) return false;
   const words = new URL(image.currentSrc).searchParams.get('recipe');
-  return window.did_handshake && document.querySelector('.made-by code').textContent.includes(
-    ' ' + words + ' ');
+  const command = document.querySelector('.stage .made-by code').textContent;
+  return window.did_handshake && command.includes(' ' + words + ' ');
+})()"""
+
+
+# True once all samples are there.
+DRAWN = """(() => {
+  const tiles = [...document.querySelectorAll('.tile')];
+  return window.did_handshake && tiles.length === 24 && tiles.every((tile) => {
+    const image = tile.querySelector('img');
+    return image?.complete && image.naturalWidth && !tile.classList.contains('waiting');
+  });
 })()"""
 
 
 def visit(opened, url):
+    """Open the view of one image, at the start unless the address names a recipe."""
+    opened.events.clear()
+    opened.open(url if "?" in url else f"{url}?view=image")
+    opened.wait_until(SETTLED)
+
+
+def visit_samples(opened, url):
+    opened.open("about:blank")  # a page whose server has gone asks for it again and again
     opened.events.clear()
     opened.open(url)
-    opened.wait_until(SETTLED)
+    opened.wait_until(DRAWN)
 
 
 def recipe(page):
@@ -37,14 +55,14 @@ def wait_for(page, wanted):
     return pixels(page)
 
 
-def pixels(page):
+def pixels(page, image="img.picture"):
     script = """(() => {
-      const image = document.querySelector('img.picture'), canvas = new OffscreenCanvas(
+      const image = document.querySelector('IMAGE'), canvas = new OffscreenCanvas(
         image.naturalWidth, image.naturalHeight), context = canvas.getContext('2d');
       context.drawImage(image, 0, 0);
       return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
     })()"""
-    shown = np.array(page.run(script), np.uint8).reshape(32, 32, 4)
+    shown = np.array(page.run(script.replace("IMAGE", image)), np.uint8).reshape(32, 32, 4)
     return shown[:, :, :3]
 
 
@@ -71,3 +89,51 @@ def button_of(text):
 
 def press_button(page, text):
     page.run(f"{button_of(text)}.click()")
+
+
+ACTS = ("click", "click", "click", "slide", "slide", "key", "key", "type", "back", "forward")
+KEYS = ("r", "k", "u", "U", "1", "2", "?", "Escape", "ArrowLeft", "ArrowRight", "ArrowDown", " ")
+# What can be clicked, but for copying, which a browser without a window forbids.
+CLICKED = """((k) => {
+  const found = [...document.querySelectorAll('button, [role=option], [role=switch], input')];
+  const open = found.filter(
+    (each) => each.checkVisibility({visibilityProperty: true}) && !each.disabled
+      && !['range', 'number'].includes(each.type) && !/^Copy/.test(each.ariaLabel ?? ''));
+  open[k % open.length].click();
+})"""
+SLID = """((k, share) => {
+  const found = [...document.querySelectorAll('input[type=range]')].filter(
+    (each) => each.checkVisibility());
+  if (!found.length) return;
+  const thumb = found[k % found.length];
+  thumb.value = Number(thumb.min) + share * (thumb.max - thumb.min);
+  thumb.dispatchEvent(new Event('input'));
+})"""
+TYPED = """((k, seed) => {
+  const found = [...document.querySelectorAll('input[type=number]')].filter(
+    (each) => each.checkVisibility());
+  if (!found.length) return;
+  const field = found[k % found.length];
+  field.value = seed;
+  field.dispatchEvent(new Event('input'));
+})"""
+
+
+def act_at_random(page, draws):
+    """Do one thing that a visitor may do, by a `random.Random`; says what."""
+    kind, number = draws.choice(ACTS), draws.randrange(10**6)
+    if kind == "click":
+        page.run(f"{CLICKED}({number})")
+    elif kind == "slide":
+        page.run(f"{SLID}({number}, {draws.random()})")
+    elif kind == "type":
+        page.run(f"{TYPED}({number}, {draws.choice([0, 3, 77, -1, 10**12])})")
+    elif kind == "key":
+        key = draws.choice(KEYS)
+        page.press(key)
+        return f"key {key}"
+    elif kind == "back":  # not out of the page
+        page.run("if ((history.state?.place ?? 0) > 0) history.back()")
+    else:
+        page.run("history.forward()")
+    return f"{kind} {number}"

@@ -17,7 +17,6 @@ from stylegan.sample.cli import main as sample
 from stylegan.sample.drawing import draw_recipe, open_generator
 from stylegan.sample.options import parse_recipe
 from stylegan.sample.recipe import Recipe
-from tests import browser
 from tests.explore.driving import (
     COMMAND,
     SETTLED,
@@ -34,28 +33,11 @@ from tests.explore.driving import (
 from tests.explore.networks import CPU
 from tests.explore.served import serving, stop
 
-if browser.PATH is None:
-    pytest.skip("no chromium or chrome on PATH", allow_module_level=True)
-
 FETCHED = """(async () => {
   const answer = await fetch(document.querySelector('a.download').href);
   const bytes = new Uint8Array(await answer.arrayBuffer());
   return btoa(String.fromCharCode(...bytes));
 })()"""
-
-
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    made = browser.Browser(tmp_path_factory.mktemp("profile"))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def page(served, opened):
-    """A page that has just been loaded."""
-    visit(opened, served)
-    return opened
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,19 @@
 """Who gets which image when: one at a time, the newest wish first, the last ones kept."""
 
 import asyncio
+import threading
 
 import pytest
 import torch
 
-from stylegan.explore.studio import KEPT, Easel, Studio, address
+from stylegan.explore import studio as studio_file
+from stylegan.explore.studio import KEPT, Easel, Shelf, address
+from stylegan.explore.turns import Rank, Turns
 from stylegan.png import png_of
-from stylegan.sample.drawing import draw_recipe, open_generator
+from stylegan.sample.drawing import draw_recipe
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.recipe import GeneratorSource, Mix, Recipe
+from stylegan.sample.recipe import Mix, Recipe
 from stylegan_eval.errors import UserError
-from tests.explore.networks import CPU
 
 
 class Painter:
@@ -81,14 +83,6 @@ def test_an_easel_that_broke_draws_again():
     assert recipe == Recipe(seed=1)
 
 
-@pytest.fixture
-def studio(files):
-    subject = open_generator(files["F"], CPU, None)
-    made = Studio(subject, GeneratorSource(ckpt=files["F"], directions=None, device="cpu"))
-    yield made
-    made.close()
-
-
 def test_images_are_those_of_the_command_whatever_else_is_asked_for(studio):
     recipes = [Recipe(seed=seed, psi=0.5) for seed in range(KEPT + 3)]
 
@@ -120,3 +114,45 @@ def test_the_address_of_an_image_holds_its_recipe():
     recipe = parse_recipe(["--seed", "3", "--mix", "8:2-5", "--move", "a b&c=1.5"])
     (words,) = parse_qs(urlsplit(address(recipe)).query)["recipe"]
     assert parse_recipe(shlex.split(words)) == recipe
+
+
+def test_jobs_have_their_turn_by_rank_and_in_order_of_arrival():
+    turns, gate, done = Turns(), threading.Event(), []
+    first = turns.submit(gate.wait, Rank.AHEAD)
+    wanted = [
+        turns.submit(lambda name=name: done.append(name), rank)
+        for name, rank in [
+            ("ahead", Rank.AHEAD),
+            ("tile 1", Rank.SHEET),
+            ("dropped", Rank.SHOWN),
+            ("tile 2", Rank.SHEET),
+            ("shown", Rank.SHOWN),
+        ]
+    ]
+    assert wanted[2].cancel()
+    gate.set()
+    for job in (first, *wanted[:2], *wanted[3:]):
+        job.result(timeout=60)
+    assert done == ["shown", "tile 1", "tile 2", "ahead"]
+    turns.close()
+
+
+def test_a_job_that_fails_is_told_and_the_next_is_done():
+    turns = Turns()
+
+    async def play():
+        with pytest.raises(ZeroDivisionError):
+            await turns.run(lambda: 1 / 0, Rank.SHOWN)
+        return await turns.run(lambda: 3, Rank.SHOWN)
+
+    assert asyncio.run(play()) == 3
+    turns.close()
+
+
+def test_what_is_kept_has_a_limit_in_bytes(monkeypatch):
+    monkeypatch.setattr(studio_file, "ROOM", 10)
+    shelf = Shelf()
+    for seed, size in [(0, 4), (1, 4), (2, 4), (3, 40)]:
+        shelf.put(Recipe(seed=seed), b"x" * size)
+        kept = [k for k in range(4) if shelf.get(Recipe(seed=k))]
+        assert kept == {0: [0], 1: [0, 1], 2: [1, 2], 3: [3]}[seed]

@@ -1,0 +1,40 @@
+"""The picture of the page in the documents.
+
+``python -m benchmarks.explore.picture docs/explorer/samples.png``: a view at 1280 pixels of width.
+"""
+
+import tempfile
+from pathlib import Path
+
+import click
+
+from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath
+from tests.browser import Browser
+from tests.explore.driving import DRAWN, SETTLED
+from tests.explore.served import serving
+
+
+@click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
+@click.option("--ckpt", type=NetworkPath(), default="demo", metavar="CKPT|demo")
+@click.option("--query", default="", help="Of the address: what is shown.")
+@click.option("--width", type=click.IntRange(min=320), default=1280)
+@click.option("--height", type=click.IntRange(min=320), default=800)
+@click.option("--theme", type=click.Choice(("light", "dark")), default="light")
+@click.argument("out", type=click.Path(path_type=Path))
+def main(ckpt: Path, query: str, width: int, height: int, theme: str, out: Path) -> None:
+    """Write the picture to the PNG file OUT."""
+    with tempfile.TemporaryDirectory() as profile, serving("--ckpt", ckpt) as (_, url):
+        browser = Browser(profile)
+        medium = [{"name": "prefers-color-scheme", "value": theme}]
+        browser.ask("Emulation.setEmulatedMedia", features=medium)
+        browser.screenshot(out, width, height)  # sets the size
+        browser.open(f"{url}?{query}")
+        browser.wait_until(f"({SETTLED}) || ({DRAWN})")
+        browser.wait_until("document.fonts.status === 'loaded'")
+        browser.screenshot(out, width, height)
+        browser.close()
+    click.echo(out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+"""The views of the page, in the order of their tabs: one file a row, with its style sheet."""
+
+from stylegan.explore.view import View
+from stylegan.explore.views.image import ImageView
+from stylegan.explore.views.samples import Samples
+
+VIEWS = (
+    View(name="samples", title="Samples", parameter="sheet", build=Samples),
+    View(name="image", title="Image", parameter="recipe", build=ImageView),
+)

@@ -1,0 +1,154 @@
+"""The view of one image: its command, a strip of kept ones, and the controls."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from nicegui import ui
+
+from stylegan.explore.ahead import Ahead
+from stylegan.explore.controls import Controls
+from stylegan.explore.studio import Easel, Studio, address, file_name
+from stylegan.explore.view import Desk, Shortcut
+from stylegan.explore.widgets import CommandLine, DownloadLink, Kept, warn
+from stylegan.explore.wording import readable, text_of
+from stylegan.sample.recipe import Recipe
+
+NAME = "image"
+MOST_KEPT = 12  # pictures in the strip
+CRISP = 256  # pixels up to which an image is enlarged by whole pixels
+
+
+class ImageView:
+    """An image beside the controls of its recipe, which is the state of the view."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._subject = desk.studio.subject
+        with ui.element("div").classes("panes"):
+            self._stage = Stage(desk.studio, self.show)
+            with ui.element("section").classes("controls").props('aria-label="Recipe"'):
+                self._controls = Controls(self._subject, self._changed)
+        self._start = self._stage.start = self._controls.recipe()
+        seed = self._controls.seed
+        self.shortcuts = (
+            Shortcut(key="r", text="random seed", act=seed.draw),
+            Shortcut(key="ArrowLeft", text="previous seed", act=lambda: seed.step(-1)),
+            Shortcut(key="ArrowRight", text="next seed", act=lambda: seed.step(1)),
+            Shortcut(key="k", text="keep the image", act=self._stage.keep_shown),
+        )
+
+    async def show(self, words: str) -> None:
+        """Go to a recipe; to the start, where there is none."""
+        recipe = readable(words, self._subject) if words else self._start
+        if recipe is None:
+            warn("The recipe of this link is none that this network can draw.")
+        await self._controls.show(self._controls.recipe() if recipe is None else recipe)
+        if recipe is not None and self._controls.recipe() != recipe:
+            warn("The recipe of this link is beyond what the controls reach.")
+
+    async def _changed(self) -> None:
+        recipe = self._controls.recipe()
+        self._desk.record(NAME, text_of(recipe))
+        await self._stage.want(recipe)
+
+
+class Stage:
+    """The image, its command, and a strip of kept ones; `choose` goes to a recipe in words."""
+
+    start: Recipe  # What "Reset" goes back to
+
+    def __init__(self, studio: Studio, choose: Callable[[str], Awaitable[None]]) -> None:
+        self.start = Recipe()
+        self._studio = studio
+        self._choose = choose
+        self._recipe = self.start
+        self._kept: dict[Recipe, ui.element] = {}
+        self._easel = Easel(studio.png, self._show, self._fail)
+        self._ahead = Ahead(studio)
+        with ui.element("div").classes("stage"):
+            self._frame = ui.element("div").classes("frame")
+            with self._frame:
+                self._image = self._picture(studio.subject.painter.network.resolution)
+            self._error = ui.label().props("role=alert").classes("error")
+            with ui.element("div").classes("actions"):
+                self._link = DownloadLink("Download PNG")
+                self._keep_button = ui.button("Keep", icon="push_pin", on_click=self.keep_shown)
+                reset = ui.button("Reset", icon="restart_alt")
+                reset.on_click(lambda: choose(text_of(self.start)))
+                for button in (self._keep_button, reset):
+                    button.props("flat no-caps no-wrap")
+            self._command = CommandLine()
+            self._store = Kept(studio.network, self._restore)
+            self._strip = ui.element("ul").classes("strip").props('aria-label="Kept images"')
+
+    async def want(self, recipe: Recipe) -> None:
+        """Show a recipe's image as soon as it is drawn."""
+        self._frame.classes(add="busy")
+        drawn = True
+        try:
+            drawn = await self._easel.want(recipe)
+        finally:
+            if drawn:
+                self._frame.classes(remove="busy")
+
+    def keep_shown(self) -> None:
+        """Put the image into the strip, if there is one."""
+        if self._keep_button.enabled and self._recipe not in self._kept:
+            self._keep(self._recipe)
+            self._store_kept()
+
+    @staticmethod
+    def _picture(size: int) -> ui.element:
+        image = ui.element("img").classes("picture").props(f"width={size} height={size}")
+        if size <= CRISP:
+            image.classes("crisp").style(f"--pixels: {size}px")
+        return image
+
+    def _show(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        where = address(recipe)
+        self._image.props["src"] = where
+        self._image.props["alt"] = "Image of " + " ".join(recipe.words())
+        self._link.set(where, file_name(recipe))
+        self._command.set(self._studio.command(recipe))
+        self._tell("")
+        self._ahead.go_on(recipe)
+
+    def _fail(self, reason: str) -> None:
+        """Say why there is no image; the last one stays, and nothing acts on it."""
+        self._link.clear()
+        self._tell(reason)
+
+    def _tell(self, error: str) -> None:
+        self._error.set_text(error)
+        self._keep_button.set_enabled(not error)
+        self._command.enable(not error)
+
+    def _store_kept(self) -> None:
+        self._store.keep([text_of(recipe) for recipe in self._kept])
+
+    def _remove(self, recipe: Recipe) -> None:
+        self._kept.pop(recipe).delete()
+        self._store_kept()
+
+    def _keep(self, recipe: Recipe) -> None:
+        name = " ".join(recipe.words())
+        with self._strip, ui.element("li") as item:
+            with ui.element("button").props("type=button") as button:
+                button.on("click", lambda: self._choose(text_of(recipe)))
+                button.props["aria-label"] = f"Back to {name}"
+                ui.element("img").props("alt=''").props["src"] = address(recipe)
+            with ui.element("button").props("type=button").classes("remove") as remove:
+                remove.on("click", lambda: self._remove(recipe))
+                remove.props["aria-label"] = remove.props["title"] = f"Remove {name}"
+                ui.html("&times;", tag="span")
+        self._kept[recipe] = item
+        if len(self._kept) > MOST_KEPT:
+            self._kept.pop(next(iter(self._kept))).delete()
+
+    def _restore(self, kept: Sequence[Any]) -> None:
+        """Show the kept images of an earlier visit, which the browser holds."""
+        for words in kept[-MOST_KEPT:]:
+            recipe = readable(str(words), self._studio.subject)
+            if recipe is not None and recipe not in self._kept:
+                self._keep(recipe)
