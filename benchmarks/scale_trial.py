@@ -115,6 +115,12 @@ TRIALS: Mapping[str, ScaleTrial] = MappingProxyType(
 )
 
 
+def trial_of_length(name: str, part: float) -> ScaleTrial:
+    """A trial of part of its length; `auto` with the values that it has for that length."""
+    kimg = part * TRIALS[name].kimg
+    return _auto(kimg) if name == "auto" else replace(TRIALS[name], kimg=kimg)
+
+
 def _names(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
     names = tuple(word.strip() for word in value.split(",") if word.strip())
     if unknown := [name for name in names if name not in TRIALS]:
@@ -135,7 +141,13 @@ _OUT = click.option("--out", type=click.Path(path_type=Path), required=True, hel
 @_OUT
 @click.option("--trials", callback=_names, default="", metavar="NAMES", help="Only these.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the trainings.")
-def run(data: Path, out: Path, trials: Sequence[str], seed: int) -> None:
+@click.option(
+    "--length",
+    type=click.FloatRange(0.1, 10),
+    default=1.0,
+    help="Part of each trial's length; a folder holds trials of one length.",
+)
+def run(data: Path, out: Path, trials: Sequence[str], seed: int, length: float) -> None:
     """Train every trial that is not finished."""
     for name in trials:
         folder = out / f"{name}-seed{seed}"
@@ -143,7 +155,7 @@ def run(data: Path, out: Path, trials: Sequence[str], seed: int) -> None:
             if claim is None or (folder / _DONE).exists():
                 continue
             click.echo(f"{folder.name}: training")
-            _train(TRIALS[name], folder, data, seed)
+            _train(trial_of_length(name, length), folder, data, seed)
             write_json(folder / _DONE, {"trial": name, "seed": seed})
 
 

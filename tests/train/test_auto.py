@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.scale_trial import TRIALS
+from benchmarks.scale_trial import TRIALS, trial_of_length
 from stylegan.auto import (
     Auto,
     Hardware,
@@ -85,6 +85,8 @@ def test_one_core_has_what_trials_found_and_the_demo_its_scale():
     )
     trial = TRIALS["auto"]
     assert trial.config() == auto(images=None, kimg=trial.kimg).config
+    assert trial_of_length("auto", 0.5).config() == auto(images=None, kimg=trial.kimg / 2).config
+    assert trial_of_length("demo-32", 0.5).kimg == 50.0
 
 
 @given(
