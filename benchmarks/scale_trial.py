@@ -147,7 +147,8 @@ _OUT = click.option("--out", type=click.Path(path_type=Path), required=True, hel
     default=1.0,
     help="Part of each trial's length; a folder holds trials of one length.",
 )
-def run(data: Path, out: Path, trials: Sequence[str], seed: int, length: float) -> None:
+@click.option("-n", "num", type=click.IntRange(min=2), default=5000, help="Images of a distance.")
+def run(data: Path, out: Path, trials: Sequence[str], seed: int, length: float, num: int) -> None:
     """Train every trial that is not finished."""
     for name in trials:
         folder = out / f"{name}-seed{seed}"
@@ -155,16 +156,16 @@ def run(data: Path, out: Path, trials: Sequence[str], seed: int, length: float) 
             if claim is None or (folder / _DONE).exists():
                 continue
             click.echo(f"{folder.name}: training")
-            _train(trial_of_length(name, length), folder, data, seed)
+            _train(trial_of_length(name, length), folder, data, seed, num)
             write_json(folder / _DONE, {"trial": name, "seed": seed})
 
 
-def _train(trial: ScaleTrial, folder: Path, data: Path, seed: int) -> None:
+def _train(trial: ScaleTrial, folder: Path, data: Path, seed: int, num: int) -> None:
     config = folder / "config.json"
     write_json(config, config_to_dict(trial.config()))
     arguments = ["--resume", "auto", "--config", str(config), "--data", str(data)]
     arguments += ["--out", str(folder), "--seed", str(seed), "--precision", trial.precision]
-    arguments += ["--metrics", "fd5000", "--metrics-features", "efficientnet-lite0"]
+    arguments += ["--metrics", f"fd{num}", "--metrics-features", "efficientnet-lite0"]
     arguments += ["--metrics-every", f"{trial.kimg / _POINTS:g}", "--warmup", "0"]
     with _usage_in(folder / _USAGE):
         reason = call("stylegan.train", arguments, folder / "command.log")
