@@ -139,6 +139,42 @@ def _block_e(pooled: Branch) -> list[Branch]:
     ]
 
 
+class Convolution(nn.Conv2d):
+    """A convolution that a CPU computes from packed weights, with the ReLU in the same pass."""
+
+    packed: Tensor | None = None  # Weights as oneDNN's kernels want them
+
+    def pack(self) -> None:
+        """Lay the weights out once, instead of at every call; `weight` is empty then."""
+        how = (self.padding, self.stride, self.dilation, self.groups)
+        self.packed = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *how)
+        self.weight = nn.Parameter(self.weight.new_empty(0), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, C, H, W] -> [N, out_channels, H', W']."""
+        return super().forward(x) if self.packed is None else self._from_packed(x, "none")
+
+    def relu(self, x: Tensor) -> Tensor:
+        """ReLU of the convolution."""
+        if self.packed is None:
+            return F.relu(super().forward(x), inplace=True)
+        return self._from_packed(x, "relu")
+
+    def _from_packed(self, x: Tensor, then: str) -> Tensor:
+        how = (self.padding, self.stride, self.dilation, self.groups)
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, self.packed, self.bias, *how, then, [], ""
+        )
+        return result
+
+
+def can_pack(device: torch.device, precision: Precision) -> bool:
+    """Whether this PyTorch has the kernels: they are not of its public interface."""
+    names = ("_reorder_convolution_weight", "_convolution_pointwise")
+    on_cpu = device.type == "cpu" and precision == "fp32"
+    return on_cpu and all(hasattr(torch.ops.mkldnn, name) for name in names)
+
+
 class MixedBlock(nn.ModuleDict):
     """Branches over one input, concatenated; holds the convolutions under the weights' names."""
 
@@ -160,22 +196,27 @@ class MixedBlock(nn.ModuleDict):
     def _add(self, channels: int, conv: Conv) -> int:
         height, width = conv.kernel
         padding = (height // 2, width // 2) if conv.stride == 1 else (0, 0)
-        self[conv.name] = nn.Conv2d(channels, conv.channels, conv.kernel, conv.stride, padding)
+        self[conv.name] = Convolution(channels, conv.channels, conv.kernel, conv.stride, padding)
         return conv.channels
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, out_channels, H', W']."""
         return torch.cat([self._run(branch, x) for branch in self.branches], dim=1)
 
+    def _conv(self, conv: Conv) -> Convolution:
+        module = self[conv.name]
+        assert isinstance(module, Convolution)
+        return module
+
     def _run(self, branch: Branch, x: Tensor) -> Tensor:
         for step in branch:
             if isinstance(step, Conv):
-                x = F.relu(self[step.name](x), inplace=True)
+                x = self._conv(step).relu(x)
             elif isinstance(step, Fork):
-                x = torch.cat([F.relu(self[conv.name](x), inplace=True) for conv in step], dim=1)
+                x = torch.cat([self._conv(conv).relu(x) for conv in step], dim=1)
             elif isinstance(step, AverageThen):
                 # Averaging and a 1x1 convolution commute; afterwards there are fewer channels.
-                x = self[step.conv.name](x)
+                x = self._conv(step.conv)(x)
                 x = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
                 x = F.relu(x, inplace=True)
             else:
@@ -188,11 +229,11 @@ class InceptionV3(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.Conv2d_1a_3x3 = nn.Conv2d(3, 32, 3, stride=2)
-        self.Conv2d_2a_3x3 = nn.Conv2d(32, 32, 3)
-        self.Conv2d_2b_3x3 = nn.Conv2d(32, 64, 3, padding=1)
-        self.Conv2d_3b_1x1 = nn.Conv2d(64, 80, 1)
-        self.Conv2d_4a_3x3 = nn.Conv2d(80, 192, 3)
+        self.Conv2d_1a_3x3 = Convolution(3, 32, 3, stride=2)
+        self.Conv2d_2a_3x3 = Convolution(32, 32, 3)
+        self.Conv2d_2b_3x3 = Convolution(32, 64, 3, padding=1)
+        self.Conv2d_3b_1x1 = Convolution(64, 80, 1)
+        self.Conv2d_4a_3x3 = Convolution(80, 192, 3)
         channels = 192
         for name, branches in {
             "Mixed_5b": _block_a(32),
@@ -219,11 +260,11 @@ class InceptionV3(nn.Module):
 
     def maps(self, x: Tensor, last: str) -> Tensor:
         """Feature maps [N, C, H, W] after the block named `last`."""
-        x = F.relu(self.Conv2d_1a_3x3(x), inplace=True)  # [N, 32, 149, 149]
-        x = F.relu(self.Conv2d_2a_3x3(x), inplace=True)  # [N, 32, 147, 147]
+        x = self.Conv2d_1a_3x3.relu(x)  # [N, 32, 149, 149]
+        x = self.Conv2d_2a_3x3.relu(x)  # [N, 32, 147, 147]
         # ReLU and max pool commute; after the pool there is a quarter of the values.
         x = F.relu(F.max_pool2d(self.Conv2d_2b_3x3(x), 3, 2), inplace=True)  # [N, 64, 73, 73]
-        x = F.relu(self.Conv2d_3b_1x1(x), inplace=True)  # [N, 80, 73, 73]
+        x = self.Conv2d_3b_1x1.relu(x)  # [N, 80, 73, 73]
         x = F.relu(F.max_pool2d(self.Conv2d_4a_3x3(x), 3, 2), inplace=True)  # [N, 192, 35, 35]
         for name, block in self.named_children():
             if isinstance(block, MixedBlock):
@@ -289,7 +330,7 @@ def load_inception(
         weights_sha256=sha256_of(weights),
         feature_dim=FEATURE_DIM,
         preprocess=INCEPTION_INPUT[resize],
-        network=place(network, device, precision),
+        network=_placed(network, device, precision),
         device=device,
         precision=precision,
         head=head,  # without its bias: that is how the Inception Score is defined
@@ -306,10 +347,19 @@ def load_spatial(
         weights_sha256=sha256_of(weights),
         feature_dim=17 * 17 * SPATIAL_CHANNELS,
         preprocess=INCEPTION_INPUT["tf1"],
-        network=place(_read(SpatialInception, weights), device, precision),
+        network=_placed(_read(SpatialInception, weights), device, precision),
         device=device,
         precision=precision,
     )
+
+
+def _placed(network: InceptionV3, device: torch.device, precision: Precision) -> nn.Module:
+    placed = place(network, device, precision)
+    if can_pack(device, precision):
+        for module in placed.modules():
+            if isinstance(module, Convolution):
+                module.pack()
+    return placed
 
 
 def _read(kind: type[InceptionV3], weights: Path) -> InceptionV3:

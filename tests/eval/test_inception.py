@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.networks import inception
 from stylegan_eval.networks.inception import load_inception
 from stylegan_eval.networks.preprocess import half_pixel_inception_input, tf1_inception_input
 
@@ -121,3 +122,15 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, inception_weights):
         with pytest.raises(UserError, match=name) as caught:
             load_inception(tmp_path / name, "tf1", CPU)
         assert "\n" not in str(caught.value)
+
+
+def test_without_kernels_for_packed_weights_features_are_the_same(inception_weights, monkeypatch):
+    assert inception.can_pack(CPU, "fp32")
+    assert not inception.can_pack(CPU, "bf16")
+    packed = load_inception(inception_weights, "tf1", CPU)
+    monkeypatch.setattr(inception, "can_pack", lambda *_: False)
+    plain = load_inception(inception_weights, "tf1", CPU)
+    assert not packed.network.Conv2d_1a_3x3.weight.numel()
+    assert plain.network.Conv2d_1a_3x3.weight.numel()
+    images = random_images(3, 64)
+    assert_close(packed(images), plain(images))
