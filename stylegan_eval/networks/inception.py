@@ -142,26 +142,26 @@ def _block_e(pooled: Branch) -> list[Branch]:
 class Convolution(nn.Conv2d):
     """A convolution that a CPU computes from packed weights, with the ReLU in the same pass."""
 
-    packed: Tensor | None = None  # Weights as oneDNN's kernels want them
-
-    def pack(self) -> None:
-        """Lay the weights out once, instead of at every call; `weight` is empty then."""
-        how = (self.padding, self.stride, self.dilation, self.groups)
-        self.packed = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *how)
-        self.weight = nn.Parameter(self.weight.new_empty(0), requires_grad=False)
+    packs = False  # Whether the first call packs the weights; `weight` is empty then
+    packed: Tensor | None = None  # Weights as oneDNN's kernels want them, laid out once
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, out_channels, H', W']."""
-        return super().forward(x) if self.packed is None else self._from_packed(x, "none")
+        return self._from_packed(x, "none") if self.packs else super().forward(x)
 
     def relu(self, x: Tensor) -> Tensor:
         """ReLU of the convolution."""
-        if self.packed is None:
-            return F.relu(super().forward(x), inplace=True)
-        return self._from_packed(x, "relu")
+        if self.packs:
+            return self._from_packed(x, "relu")
+        return F.relu(super().forward(x), inplace=True)
 
     def _from_packed(self, x: Tensor, then: str) -> Tensor:
         how = (self.padding, self.stride, self.dilation, self.groups)
+        if self.packed is None:
+            # The best layout depends on the size of the maps, which is the same at every call.
+            pack = torch.ops.mkldnn._reorder_convolution_weight
+            self.packed = pack(self.weight, *how, x.shape)
+            self.weight = nn.Parameter(self.weight.new_empty(0), requires_grad=False)
         result: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x, self.packed, self.bias, *how, then, [], ""
         )
@@ -358,7 +358,7 @@ def _placed(network: InceptionV3, device: torch.device, precision: Precision) ->
     if can_pack(device, precision):
         for module in placed.modules():
             if isinstance(module, Convolution):
-                module.pack()
+                module.packs = True
     return placed
 
 
