@@ -198,6 +198,7 @@ const enlarge = (image) => {
   shown = image;
   large.src = image.src;
   large.alt = image.alt;
+  large.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
   large.classList.toggle("pixels", image.naturalWidth <= 128);
   about.textContent = image.alt;
 };

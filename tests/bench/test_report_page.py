@@ -121,6 +121,8 @@ def test_a_sheet_of_samples_is_enlarged(opened):
     opened.run("document.querySelector('.samples button').click()")
     about = "document.querySelector('dialog[open] p')?.textContent"
     assert opened.run(about) == "16 samples of A in rows of 8, uncurated"
+    width = "document.querySelector('dialog .large').getBoundingClientRect().width"
+    assert opened.run(f"{width} / innerWidth") > 0.8
     opened.press("Escape", 27)
     assert opened.run(about) is None
 
