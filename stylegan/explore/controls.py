@@ -1,31 +1,21 @@
 """The controls of the page, and the recipe they set."""
 
-import shlex
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from nicegui import ui
 
-from stylegan.explore.widgets import Changed, Choice, ClassSelect, Seed, Slider, unbroken
+from stylegan.explore.attributes import AttributeControls
+from stylegan.explore.studio import Studio
+from stylegan.explore.widgets import Changed, Choice, ClassSelect, Seed, Slider, section
 from stylegan.sample.drawing import OpenedGenerator
-from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Move, Recipe, layer_word
+from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Recipe, layer_word
 
 PSI = (-1.0, 1.5)
-FARTHEST = 4.0  # standard deviations that a slider moves; a command takes more
 _NO_W = (
     "This network has no mapping network, hence no W: there is nothing to truncate, to mix or to"
     " move in."
 )
-
-
-@contextmanager
-def section(title: str) -> Iterator[None]:
-    """A group of controls; the style knows it by its title."""
-    with ui.element("fieldset").classes(title.lower().replace(" ", "-")):
-        with ui.element("legend"):
-            ui.html(title, tag="span")
-        yield
 
 
 class Group(Protocol):
@@ -41,7 +31,8 @@ class Group(Protocol):
 class Controls:
     """All controls that a network has a use for; `changed` is called when the recipe changes."""
 
-    def __init__(self, subject: OpenedGenerator, changed: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, studio: Studio, changed: Callable[[], Awaitable[None]]) -> None:
+        subject = studio.subject
         self._listener = changed
         self._silent = False
         latent = LatentControls(subject, self._changed)
@@ -56,7 +47,7 @@ class Controls:
         if subject.has_noise:
             self._groups.append(NoiseControls(self._changed))
         if subject.painter.maps:
-            self._groups.append(AttributeControls(subject, self._changed))
+            self._groups.append(AttributeControls(studio, self._changed))
 
     def recipe(self) -> Recipe:
         """The recipe they set, with defaults for what has no control."""
@@ -79,24 +70,46 @@ class Controls:
 
 
 class LatentControls:
-    """Seed, and class of a conditional network."""
+    """Seed, and class of a conditional network; or a w that takes their place."""
 
     def __init__(self, subject: OpenedGenerator, changed: Changed) -> None:
+        self._changed = changed
         self._class: ClassSelect | None = None
+        self._saved = ""
         with section("Latent"):
-            self.seed = Seed("Seed", changed)
-            if subject.classes:
-                self._class = ClassSelect(subject.painter, changed)
+            self._seeds = ui.element("div").classes("more")
+            with self._seeds:
+                self.seed = Seed("Seed", self._leave_w)
+                if subject.classes:
+                    self._class = ClassSelect(subject.painter, changed)
+            with ui.element("div").classes("more") as self._in_place:
+                self._which = ui.label()
+                back = ui.button("Back to seeds", icon="undo", on_click=self._leave_w)
+                back.props("flat no-caps no-wrap")
+        self._show("")
+
+    def _show(self, saved: str) -> None:
+        self._saved = saved
+        self._which.set_text(f"Starts from the w {saved}, which is held here.")
+        self._in_place.set_visibility(bool(saved))
+        self._seeds.set_visibility(not saved)
+
+    def _leave_w(self) -> Awaitable[None] | None:
+        self._show("")
+        return self._changed()
 
     def get(self) -> dict[str, Any]:
         """Seed, and class; None draws it from the latent."""
+        if self._saved:
+            return {"saved": self._saved}
         return {"seed": self.seed.get(), "number": self._class.get() if self._class else None}
 
     def set(self, recipe: Recipe) -> None:
-        """Show seed and class."""
+        """Show seed and class, or the w."""
         self.seed.set(recipe.seed)
         if self._class:
             self._class.set(recipe.number)
+        self._show(recipe.saved or "")
 
 
 class TruncationControls:
@@ -195,37 +208,3 @@ class NoiseControls:
         """Show them."""
         self._kind.set_value(recipe.noise)
         self._seed.set(recipe.noise_seed)
-
-
-class AttributeControls:
-    """One slider for each direction in W."""
-
-    def __init__(self, subject: OpenedGenerator, changed: Changed) -> None:
-        self._sliders: dict[str, Slider] = {}
-        with section("Attributes"):
-            if not subject.attributes:
-                ui.label("No directions are known for this network. This finds them:").classes(
-                    "remark"
-                )
-                known = shlex.join(["stylegan-eval", "directions", "--ckpt", str(subject.ckpt)])
-                ui.html(unbroken(f"{known} --classifiers C --out FILE"), tag="code")
-                ui.label("Then start again with --directions FILE.").classes("remark")
-                return
-            ui.label("Standard deviations of w along the normal of each.").classes("remark")
-            for name in subject.attributes:
-                label, high = name.replace("_", " "), FARTHEST
-                self._sliders[name] = Slider(
-                    label, [name], [0], low=-high, high=high, step=0.1, changed=changed
-                )
-
-    def get(self) -> dict[str, Any]:
-        """Moves other than 0."""
-        amounts = {name: slider.numbers()[0] for name, slider in self._sliders.items()}
-        moves = (Move(name=name, amount=amount) for name, amount in amounts.items() if amount)
-        return {"moves": tuple(moves)}
-
-    def set(self, recipe: Recipe) -> None:
-        """Show them."""
-        amounts = {move.name: move.amount for move in recipe.moves}
-        for name, slider in self._sliders.items():
-            slider.set_value([amounts.get(name, 0)])

@@ -10,13 +10,15 @@ from fastapi import FastAPI, Request, Response
 from nicegui import ui
 from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from stylegan.explore.held import file_name_of, file_of_ws
 from stylegan.explore.page import Page
 from stylegan.explore.server import Listener
 from stylegan.explore.sheets import Kind, Sheet, content
 from stylegan.explore.studio import Studio, file_name
+from stylegan.explore.uploads import received
 from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.options import parse_recipe
 from stylegan.sample.recipe import GeneratorSource
@@ -83,6 +85,31 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
     @app.get("/zip")
     async def zipped(seeds: str, recipe: str = "") -> Response:
         return await _sheet("zip", seeds, recipe, studio)
+
+    @app.post("/upload")
+    async def upload(request: Request, name: str) -> Response:
+        try:
+            answer = await studio.uploads.take(await received(request.stream()), name)
+        except UserError as error:
+            return PlainTextResponse(f"{error}\n", status_code=400)
+        return JSONResponse(answer)
+
+    @app.get("/target")
+    async def target(key: str) -> Response:
+        try:
+            data = studio.uploads.target(key).png()
+        except UserError as error:
+            return PlainTextResponse(f"{error}\n", status_code=404)
+        return _file(data, "image/png", "inline")
+
+    @app.get("/w")
+    async def w(digest: str) -> Response:
+        try:
+            data = file_of_ws(studio.held.get(digest))
+        except UserError as error:
+            return PlainTextResponse(f"{error}\n", status_code=404)
+        name = file_name_of(digest)
+        return _file(data, "application/octet-stream", f'attachment; filename="{name}"')
 
     @ui.page("/")
     def page(request: Request) -> None:

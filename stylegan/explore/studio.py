@@ -7,13 +7,23 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlencode
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stylegan.explore.held import HeldWs, file_name_of
+from stylegan.explore.projecting import Projector
 from stylegan.explore.turns import Rank, Turns
+from stylegan.explore.uploads import Uploads
 from stylegan.png import png_of
-from stylegan.sample.drawing import OpenedGenerator, draw_recipe
+from stylegan.sample.directions import sample_of
+from stylegan.sample.drawing import OpenedGenerator, check_fits, draw_recipe, draw_ws
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError, is_out_of_memory
@@ -28,7 +38,7 @@ QUICK = (
 
 def file_name(recipe: Recipe) -> str:
     """Name of the file that an image is downloaded as."""
-    return f"seed-{recipe.seed}.png"
+    return f"w-{recipe.saved}.png" if recipe.saved else f"seed-{recipe.seed}.png"
 
 
 def address(recipe: Recipe) -> str:
@@ -65,7 +75,10 @@ class Shelf:
 
 
 class Studio:
-    """Draws for every tab."""
+    """Draws for every tab.
+
+    `subject` gets directions, and `source` their name, when a tab has its components found.
+    """
 
     def __init__(self, subject: OpenedGenerator, source: GeneratorSource) -> None:
         self.subject = subject
@@ -73,11 +86,30 @@ class Studio:
         self.network = sha256_of(subject.file)
         self._kept = Shelf()
         self._turns = Turns()
+        self.held = HeldWs()
+        self.projector = Projector(subject)
+        self.uploads = Uploads(subject, self.held, self.projector)
         self._seconds = math.inf  # that the last image took
 
     def command(self, recipe: Recipe) -> str:
         """Command line that writes the same file as a download."""
-        return self.source.command(recipe, file_name(recipe))
+        saved = (Path(file_name_of(recipe.saved)), 0) if recipe.saved else None
+        return self.source.command(recipe, file_name(recipe), saved=saved)
+
+    @cached_property
+    def sample(self) -> NDArray[np.float32] | None:
+        """W [N, D] of many latents, where there is a W; takes seconds, so `compute` with it."""
+        return sample_of(self.subject.painter)
+
+    async def compute(self, job: Callable[[], T]) -> T:
+        """Do what needs the network when no image is being drawn."""
+        return await self._turns.run(partial(_or_too_large, job), Rank.SHOWN)
+
+    def start_of(self, recipe: Recipe) -> Tensor | None:
+        """The w that a recipe names, [1, L, D]; None of one that starts from a seed."""
+        if not recipe.saved:
+            return None
+        return torch.from_numpy(self.held.get(recipe.saved)).to(self.subject.painter.device)
 
     async def png(self, recipe: Recipe, rank: Rank = Rank.SHOWN) -> bytes:
         """Image of a recipe as PNG; UserError where the network cannot draw it."""
@@ -101,16 +133,23 @@ class Studio:
 
     def close(self) -> None:
         """Finish the current image, and drop the others."""
+        self.projector.close()
         self._turns.close()
+
+    def _image(self, recipe: Recipe) -> NDArray[np.uint8]:
+        """The image of a recipe, [H, W, C]."""
+        start = self.start_of(recipe)
+        if start is None:
+            return draw_recipe(recipe, self.subject)
+        check_fits(recipe, self.subject)
+        return next(draw_ws(recipe, self.subject, start))
 
     def _draw(self, recipe: Recipe) -> bytes:
         kept = self._kept.get(recipe)  # somebody else may have asked for it before
         if kept is not None:
             return kept
         begun = time.perf_counter()
-        data = _or_too_large(
-            lambda: png_of(draw_recipe(recipe, self.subject), self.command(recipe))
-        )
+        data = _or_too_large(lambda: png_of(self._image(recipe), self.command(recipe)))
         self._kept.put(recipe, data)
         self._seconds = time.perf_counter() - begun
         return data

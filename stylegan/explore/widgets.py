@@ -1,7 +1,8 @@
 """Parts of views that the library lacks: a slider with text, a choice, a seed, a command."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
 from typing import Any
 
@@ -16,6 +17,15 @@ _RANDOM = 10**6  # a seed that can be read aloud
 _ANY_CLASS = -1
 
 Changed = Callable[[], Awaitable[None] | None]  # the library awaits what a listener returns
+
+
+@contextmanager
+def section(title: str) -> Iterator[None]:
+    """A group of controls; the style knows it by its title."""
+    with ui.element("fieldset").classes(title.lower().replace(" ", "-")):
+        with ui.element("legend"):
+            ui.html(title, tag="span")
+        yield
 
 
 class Slider(ValueElement[list[float]], component="slider.js"):
@@ -206,7 +216,7 @@ class DownloadLink:
 class Kept(ui.element, component="kept.js"):
     """The recipes that the browser keeps for a network; `restore` gets those of another visit."""
 
-    def __init__(self, network: str, restore: Callable[[list[Any]], None]) -> None:
+    def __init__(self, network: str, restore: Callable[[list[Any]], Awaitable[None]]) -> None:
         super().__init__()
         self.props["network"] = network
         self.on("kept", lambda event: restore(list(event.args)))

@@ -78,6 +78,7 @@ def open_generator(ckpt: Path, device: torch.device, directions: Path | None) ->
 
 def check_fits(recipe: Recipe, subject: OpenedGenerator, *, saved: bool = False) -> None:
     """Refuse what this network cannot do. `saved`: The recipe starts from a w, not its seed."""
+    saved = saved or bool(recipe.saved)
     in_w = {"--psi": recipe.psi != 1, "--mix": recipe.mix is not None, "--move": recipe.moves}
     needs_w = [option for option, given in in_w.items() if given]
     if needs_w and not subject.painter.maps:
@@ -157,6 +158,7 @@ def mapped_seeds(seeds: Sequence[int], recipe: Recipe, subject: OpenedGenerator)
 def draw_recipe(recipe: Recipe, subject: OpenedGenerator) -> NDArray[np.uint8]:
     """Draw one image, uint8 [H, W, C], repeated to full size where the network still grows."""
     check_fits(recipe, subject)
+    assert not recipe.saved  # whoever holds that w draws it
     return next(draw_ws(recipe, subject, mapped_seeds([recipe.seed], recipe, subject)))
 
 

@@ -9,7 +9,14 @@ from typing import Any, Literal, TypeVar, cast, get_args
 import click
 
 from stylegan.sample.layers import parse_layers
-from stylegan.sample.recipe import CLASS, CLASS_HELP, NOISE, GeneratorSource, Recipe
+from stylegan.sample.recipe import (
+    CLASS,
+    CLASS_HELP,
+    NOISE,
+    GeneratorSource,
+    Recipe,
+    parse_digest,
+)
 from stylegan_eval.engine.command import NetworkPath, typed_arguments
 from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, Parsed, options_of
 from stylegan_eval.errors import UserError
@@ -184,7 +191,8 @@ directions_option = click.option(
 
 def parse_recipe(words: Sequence[str]) -> Recipe:
     """Read the words of a recipe, as `Recipe.words` has them."""
-    params = options_of(Recipe)
+    held = click.Option(["--ws", "saved"], type=Parsed("digest", parse_digest))
+    params = [*options_of(Recipe), held]
     command = click.Command("recipe", callback=Recipe, params=params, add_help_option=False)
     try:
         with command.make_context("recipe", list(words)) as context:

@@ -60,7 +60,7 @@ def project_command(
             check_writable(path)
     painter = open_painter(source)
     pixels = projection.read_square(image, painter.network.config.num_channels)
-    size = _drawn_size(painter, settings)
+    size = projection.drawn_size(painter, settings.distance)
     origin = projection.centre(painter)
     distance = load_distance(settings.distance, weights, painter.device)
     if pixels.shape[1] != size:
@@ -85,23 +85,6 @@ def project_command(
     for path in (out, save):
         if path is not None:
             click.echo(path)
-
-
-def _drawn_size(painter: "Painter", settings: ProjectionSettings) -> int:
-    """Height and width of the images at the painter's level of detail."""
-    from stylegan.networks.synthesis import split_lod
-    from stylegan_eval.errors import UserError
-    from stylegan_eval.networks import NETWORKS
-
-    network = painter.network
-    size = network.resolution >> split_lod(painter.lod, network.resolution)[0]
-    smallest = NETWORKS[settings.distance].smallest
-    if size < smallest:
-        raise UserError(
-            f"{settings.distance} compares images of {smallest}x{smallest} pixels and more, and the"
-            f" network draws {size}x{size}: use another --distance, --lod or network"
-        )
-    return size
 
 
 def side_by_side(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stylegan.datasets.resize import resized
 from stylegan.networks.layers import mean_pool
+from stylegan.networks.synthesis import split_lod
 from stylegan.runtime import stream_seed
 from stylegan.sample.painter import Painter
 from stylegan.sample.settings import ProjectionSettings
@@ -22,6 +23,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.generators.variants import CENTRE_LATENTS, CENTRE_SEED
 from stylegan_eval.images.decoding import CHANNELS, decode
 from stylegan_eval.images.files import MAX_FILE_BYTES
+from stylegan_eval.networks import NETWORKS
 from stylegan_eval.networks.lpips import Embedding, squared_norm
 
 # Shares of the steps: rise of the rate, its fall at the end, and how long there is noise.
@@ -197,20 +199,38 @@ def _point(aim: Objective, ws: Tensor) -> tuple[Projected, Tensor]:
 
 def read_square(path: Path, channels: int = 3) -> Pixels:
     """Read an image that is as wide as high, uint8 [channels, S, S]."""
-    if channels not in CHANNELS.values():
-        raise UserError(f"the network draws {channels} channels: images have 1, 3 or 4")
     if not path.is_file():
         raise UserError(f"{path}: no such image: name a file")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise UserError(f"{path}: files of at most 1 GiB are read")
-    pixels = decode(path.read_bytes(), str(path), channels)
+    return square_of(path.read_bytes(), str(path), channels)
+
+
+def square_of(data: bytes, name: str, channels: int = 3) -> Pixels:
+    """Decode the content of an image file that is as wide as high, uint8 [channels, S, S]."""
+    if channels not in CHANNELS.values():
+        raise UserError(f"the network draws {channels} channels: images have 1, 3 or 4")
+    pixels = decode(data, name, channels)
     height, width = pixels.shape[1:]
     if height != width:
         raise UserError(
-            f"{path} is {width}x{height}: expected a square image, framed as those that the network"
+            f"{name} is {width}x{height}: expected a square image, framed as those that the network"
             " was trained on: crop it"
         )
     return pixels
+
+
+def drawn_size(painter: Painter, distance: str) -> int:
+    """Height and width of the images at the painter's level of detail, if `distance` takes them."""
+    network = painter.network
+    size = network.resolution >> split_lod(painter.lod, network.resolution)[0]
+    smallest = NETWORKS[distance].smallest
+    if size < smallest:
+        raise UserError(
+            f"{distance} compares images of {smallest}x{smallest} pixels and more, and the network"
+            f" draws {size}x{size}: use another --distance, --lod or network"
+        )
+    return size
 
 
 def fitted(pixels: Pixels, size: int) -> Pixels:

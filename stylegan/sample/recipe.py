@@ -59,6 +59,13 @@ def class_word(number: int, names: Sequence[str]) -> int | str:
 CLASS = Parsed("class", parse_class)
 
 
+def parse_digest(text: str) -> str:
+    """Read the digest of a w, as `Recipe.saved` has it."""
+    if re.fullmatch(r"[0-9a-f]{16}", text) is None:
+        raise ValueError(f"{text!r:.60} is no digest of a w: expected 16 digits from 0 to f")
+    return text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mix:
     """Another latent, which some layers are drawn from (style mixing, Section 3.1)."""
@@ -150,9 +157,13 @@ class Recipe:
     number: int | str | None = choice(
         None, CLASS_HELP, names=("--class",), type=CLASS, metavar="K|NAME"
     )
+    saved: str | None = None
+    """Digest of the w that it starts from in place of its seed, where a server holds w by digest;
+    commands name a file."""
 
     def __post_init__(self) -> None:
         check_seed("--seed", self.seed)
+        _require(not self.saved or self.seed == 0, "--seed and --ws: give one of them")
         check_seed("--noise-seed", self.noise_seed)
         check_psi(self.psi)
         _require(self.cutoff >= 0, f"--cutoff must be at least 0, not {self.cutoff}")
@@ -171,7 +182,7 @@ class Recipe:
 
     def words(self) -> list[str]:
         """Options of `stylegan-sample image` that draw it, without those at their defaults."""
-        words = ["--seed", str(self.seed)]
+        words = ["--ws", self.saved] if self.saved else ["--seed", str(self.seed)]
         if self.psi != 1:
             words += ["--psi", number_word(self.psi)]
         if self.cutoff != CUTOFF:

@@ -10,8 +10,9 @@ from stylegan.explore.controls import Controls
 from stylegan.explore.studio import Easel, Studio, address, file_name
 from stylegan.explore.view import Desk, Shortcut
 from stylegan.explore.widgets import CommandLine, DownloadLink, Kept, warn
-from stylegan.explore.wording import readable, text_of
+from stylegan.explore.wording import readable, recipe_of, text_of
 from stylegan.sample.recipe import Recipe
+from stylegan_eval.errors import UserError
 
 NAME = "image"
 MOST_KEPT = 12  # pictures in the strip
@@ -23,11 +24,10 @@ class ImageView:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._subject = desk.studio.subject
         with ui.element("div").classes("panes"):
             self._stage = Stage(desk.studio, self.show)
             with ui.element("section").classes("controls").props('aria-label="Recipe"'):
-                self._controls = Controls(self._subject, self._changed)
+                self._controls = Controls(desk.studio, self._changed)
         self._start = self._stage.start = self._controls.recipe()
         seed = self._controls.seed
         self.shortcuts = (
@@ -39,9 +39,13 @@ class ImageView:
 
     async def show(self, words: str) -> None:
         """Go to a recipe; to the start, where there is none."""
-        recipe = readable(words, self._subject) if words else self._start
-        if recipe is None:
-            warn("The recipe of this link is none that this network can draw.")
+        recipe: Recipe | None = self._start
+        if words:
+            try:
+                recipe = await recipe_of(words, self._desk.studio)
+            except UserError as error:
+                recipe = None
+                warn(f"The recipe of this link is none that this network can draw: {error}")
         await self._controls.show(self._controls.recipe() if recipe is None else recipe)
         if recipe is not None and self._controls.recipe() != recipe:
             warn("The recipe of this link is beyond what the controls reach.")
@@ -146,9 +150,9 @@ class Stage:
         if len(self._kept) > MOST_KEPT:
             self._kept.pop(next(iter(self._kept))).delete()
 
-    def _restore(self, kept: Sequence[Any]) -> None:
+    async def _restore(self, kept: Sequence[Any]) -> None:
         """Show the kept images of an earlier visit, which the browser holds."""
         for words in kept[-MOST_KEPT:]:
-            recipe = readable(str(words), self._studio.subject)
+            recipe = await readable(str(words), self._studio)
             if recipe is not None and recipe not in self._kept:
                 self._keep(recipe)

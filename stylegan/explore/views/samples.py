@@ -55,7 +55,7 @@ class Samples:
 
     async def show(self, words: str) -> None:
         """Go to the page of a recipe; to the start, where there is none."""
-        recipe = readable(words, self._desk.studio.subject) if words else self._start
+        recipe = await readable(words, self._desk.studio) if words else self._start
         if recipe is None:
             warn("The samples of this link are none that this network can draw.")
         self._choice.show(recipe or self._start)

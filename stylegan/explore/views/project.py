@@ -1,0 +1,175 @@
+"""The view that starts an image from a photograph, or from the file of a w."""
+
+import math
+import shlex
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from nicegui import ui
+
+from stylegan.explore.held import file_name_of
+from stylegan.explore.projecting import CancelledError, Job
+from stylegan.explore.studio import address
+from stylegan.explore.uploads import LARGEST
+from stylegan.explore.view import Desk, Shortcut
+from stylegan.explore.widgets import Choice, CommandLine, DownloadLink, Slider
+from stylegan.sample.recipe import Recipe
+from stylegan.sample.settings import ProjectionSettings
+from stylegan_eval.errors import UserError
+
+NAME = "project"
+_SPACES = {"w": "W, one w for all layers", "w+": "W+, one for each layer"}
+_PERIOD = 0.25  # seconds between looks at a projection
+_ABOUT = (
+    "A square photograph, framed as those that the network was trained on, is projected: the w is"
+    " sought whose image is nearest to it. A .npy or .npz file of w is taken as it is. Files stay"
+    f" in this server's memory, and are {LARGEST >> 20} MiB at most."
+)
+
+
+class Upload(ui.element, component="upload.js"):
+    """A button for a file; `taken` is called with what the server made of it."""
+
+    def __init__(self, label: str, accept: str, taken: Any) -> None:
+        super().__init__()
+        self.props["label"], self.props["accept"] = label, accept
+        self.props["where"], self.props["most"] = "upload", LARGEST
+        self.on("taken", lambda event: taken(event.args))
+
+
+class Project:
+    """A file, what is done with it, and the w that comes of it."""
+
+    shortcuts: Sequence[Shortcut] = ()
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._studio = desk.studio
+        self._job: Job | None = None
+        if not self._studio.subject.painter.maps:
+            ui.label(
+                "This network has no mapping network, hence no W to project into or to start from."
+            ).classes("remark")
+            return
+        with ui.element("section").classes("choose").props('aria-label="File"'):
+            ui.label(_ABOUT).classes("remark")
+            self._space = Choice("Space", _SPACES, lambda: None)
+            steps = ProjectionSettings.steps
+            self._steps = Slider(
+                "Steps", ["Steps"], [steps], low=50, high=1000, step=50, changed=lambda: None
+            )
+            Upload("Choose a photograph or w", "image/*,.npy,.npz", self._taken)
+        self._error = ui.label().props("role=alert").classes("error")
+        with ui.element("div").classes("progress") as self._progress:
+            self._bar = ui.element("progress")
+            self._bar.props["aria-label"] = "Steps done"
+            self._text = ui.label().classes("remark")
+            cancel = ui.button("Cancel", icon="close", on_click=self._cancel)
+            cancel.props("flat no-caps no-wrap")
+        self._progress.set_visibility(False)
+        with ui.element("div").classes("pair") as self._pair:
+            self._target = self._figure("Photograph")
+            self._found = self._figure("Image of the w")
+        self._pair.set_visibility(False)
+        self._result = Result(desk)
+        ui.timer(_PERIOD, self._look)
+        ui.context.client.on_delete(self._cancel)  # a tab that has gone
+
+    async def show(self, words: str) -> None:
+        """There is no state: what was handed in is as it was left."""
+        del words
+        self._desk.record(NAME, "")
+
+    def _figure(self, text: str) -> ui.element:
+        size = self._studio.subject.painter.network.resolution
+        with ui.element("figure"):
+            image = ui.element("img").classes("picture").props(f"width={size} height={size}")
+            image.props["alt"] = text
+            ui.html(text, tag="figcaption")
+        return image
+
+    async def _taken(self, answer: dict[str, Any]) -> None:
+        self._error.set_text(str(answer.get("error", "")))
+        if "w" in answer:
+            self._pair.set_visibility(False)
+            self._result.show(str(answer["w"]), str(answer["note"]), "")
+        if "target" in answer:
+            await self._project(str(answer["target"]))
+
+    async def _project(self, key: str) -> None:
+        settings = ProjectionSettings(
+            space="w+" if self._space.value == "w+" else "w", steps=int(self._steps.numbers()[0])
+        )
+        job = Job(settings=settings)
+        self._result.clear()
+        try:
+            target = self._studio.uploads.target(key)
+            self._target.props["src"] = "target?" + urlencode({"key": key})
+            self._found.props.pop("src", None)
+            self._pair.set_visibility(True)
+            self._job = job
+            ws = await self._studio.projector.project(target.pixels, job)
+        except CancelledError:
+            self._error.set_text("cancelled: choose a file again")
+            return
+        except UserError as error:
+            self._error.set_text(str(error))
+            return
+        finally:
+            self._job = None
+            self._progress.set_visibility(False)
+        digest = self._studio.held.add(ws)
+        self._found.props["src"] = address(Recipe(saved=digest))
+        space = ["--space", settings.space] if settings.space != ProjectionSettings.space else []
+        steps = ["--steps", str(settings.steps)]
+        words = [*self._studio.source.start("project"), *space]
+        words += steps if settings.steps != ProjectionSettings.steps else []
+        made_by = [*words, "--save", file_name_of(digest), target.name, "projected.png"]
+        self._result.show(digest, target.note, shlex.join(made_by))
+
+    def _look(self) -> None:
+        job = self._job
+        if job is None:
+            return
+        total = job.settings.steps
+        self._progress.set_visibility(True)
+        self._bar.props["value"] = str(job.steps / total)
+        distance = "" if math.isnan(job.distance) else f", distance {job.distance:.4f}"
+        self._text.set_text(f"Step {job.steps} of {total}{distance}")
+
+    def _cancel(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+
+
+class Result:
+    """A w, and what can be done with it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._digest = ""
+        with ui.element("div").classes("more") as self._place:
+            self._note = ui.label().classes("remark")
+            with ui.element("div").classes("actions"):
+                go = ui.button("Continue in Image", icon="tune", on_click=self._open)
+                go.props("flat no-caps no-wrap")
+                self._file = DownloadLink("Download w")
+            self._command = CommandLine()
+        self.clear()
+
+    def show(self, digest: str, note: str, command: str) -> None:
+        """Offer a w; `command` makes its file, where there is one."""
+        self._digest = digest
+        self._note.set_text(note)
+        self._file.set("w?" + urlencode({"digest": digest}), file_name_of(digest))
+        recipe = Recipe(saved=digest)
+        self._command.set(command or self._desk.studio.command(recipe))
+        self._place.set_visibility(True)
+
+    def clear(self) -> None:
+        """Offer nothing."""
+        self._place.set_visibility(False)
+
+    async def _open(self) -> None:
+        await self._desk.open("image", shlex.join(Recipe(saved=self._digest).words()))
