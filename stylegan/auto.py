@@ -15,7 +15,7 @@ from stylegan.presets import Tuning, scaled, sized
 PAPER_RESOLUTION = 1024
 _GROUP = 4  # images of a minibatch standard deviation
 _LONGEST_PHASE = 600.0
-_EPOCHS = 500
+MOST_EPOCHS = 500  # that are planned; of more, a note warns
 _NARROWEST = 8
 _FIELDS = tuple(entry.name for entry in fields(Tuning))
 # Names of values, with the reasons on a CPU and on GPUs.
@@ -85,7 +85,7 @@ def length(resolution: int, hardware: Hardware, images: float = math.inf) -> flo
     whole = 25_000.0
     if hardware.on_cpu:
         whole = min(150.0 * resolution / 32, whole)
-    return min(whole, max(_EPOCHS * images / 1000, whole / 25))
+    return min(whole, max(MOST_EPOCHS * images / 1000, whole / 25))
 
 
 def phase_kimg(total_kimg: float, doublings: int) -> float:
@@ -226,7 +226,6 @@ class Auto:
     def _reason_of_length(self) -> str:
         whole = length(self.resolution, self.hardware)
         if self.images and length(self.resolution, self.hardware, self.images) < whole:
-            return (
-                f"{_EPOCHS} epochs of these images, or a 25th of the usual length if that is more"
-            )
+            longest = f"{MOST_EPOCHS} epochs of these images"
+            return f"{longest}, or a 25th of the usual length if that is more"
         return "150 at 32x32, twice as many a doubling" if self.hardware.on_cpu else "published"

@@ -10,6 +10,7 @@ import click
 
 from stylegan.datasets import Choices
 from stylegan_eval.engine.command import ErrorLineGroup, power_of_two, say
+from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.options import CSV, PNG, options_of
 
 if TYPE_CHECKING:
@@ -290,7 +291,7 @@ def verify(folder: Path | None) -> None:
 
 
 def _echo(name: str, text: str) -> None:
-    say(f"{name + ':':<10}{text}")
+    say(f"{name + ':':<10}{one_line(text)}")
 
 
 def _counts(counts: Mapping[str, int]) -> str:
@@ -317,7 +318,7 @@ def _echo_labels(source: "Source") -> None:
         rows = list(zip(names, labels.mean(axis=0), strict=True))
         _echo("labels", f"{len(rows)} numbers for each image, with their means")
     for name, share in rows[:_MAX_ROWS]:
-        say(f"  {name:<16} {share:.3f}")
+        say(f"  {one_line(name):<16} {share:.3f}")
     if len(rows) > _MAX_ROWS:
         say(f"  and {len(rows) - _MAX_ROWS} more")
     if empty := empty_classes(labels, source.classes):
@@ -325,7 +326,7 @@ def _echo_labels(source: "Source") -> None:
 
 
 def _class_name(number: int, classes: Sequence[str]) -> str:
-    return f"class {number}" + (f" {classes[number]}" if classes else "")
+    return f"class {number}" + (f" {one_line(classes[number])}" if classes else "")
 
 
 if __name__ == "__main__":

@@ -189,6 +189,7 @@ def main(
         resume=resume,
         auto=auto,
         init=init,
+        plans=dry_run,
         **{name: values.pop(name) for name in changes},
         tuning=Tuning(**{entry.name: values.pop(entry.name) for entry in fields(Tuning)}),
         settings=values,

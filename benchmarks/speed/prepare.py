@@ -43,6 +43,14 @@ def write_jpegs(path: Path, count: int, size: int) -> None:
             file.writestr(f"{number:07d}.jpg", encoded[number % len(encoded)])
 
 
+def _unpacked(path: Path) -> Path:
+    """The files of an archive, in a folder in place of those that are there."""
+    folder = path.with_suffix("")
+    with zipfile.ZipFile(path) as file:
+        file.extractall(folder)
+    return folder
+
+
 def _decoded(data: bytes, _size: int) -> None:
     Image.open(io.BytesIO(data)).convert("RGB")
 
@@ -101,7 +109,7 @@ def _one_side(side: str, path: Path, size: int) -> None:
 @click.option("--size", type=click.IntRange(min=16), default=512, help="Pixels; sides are equal.")
 @click.option("--rounds", type=click.IntRange(min=1), default=3)
 @click.option(
-    "--many", type=click.IntRange(min=1), default=20_000, help="Images of 16 pixels, for memory."
+    "--many", type=click.IntRange(min=3), default=60_000, help="Images of 16 pixels, for memory."
 )
 @click.option("--side", type=(str, click.Path(path_type=Path), int), hidden=True)
 def main(
@@ -124,12 +132,17 @@ def main(
             print(f"{ratio:.2f} of the time that Pillow takes to {name} {images} JPEGs of {size}")
         rate = images / statistics.median(taken["prepare"])
         print(f"{rate:.0f} images a second on {os.cpu_count()} cores")
-        peaks = []
-        for count in (many // 4, many):
-            write_jpegs(path, count, 16)
-            peaks.append(run_side("prepare", path, 8)[1])
-        grown = 1024 * (peaks[1] - peaks[0]) / (many - many // 4)
-        print(f"{peaks[0]:.0f} and {peaks[1]:.0f} MiB at most: {grown:.2f} KiB an image more")
+        for kind in ("zip", "folder"):
+            peaks = []
+            for count in (many // 3, many):
+                write_jpegs(path, count, 16)
+                source = path if kind == "zip" else _unpacked(path)
+                peaks.append(run_side("prepare", source, 8)[1])
+            grown = 2**20 * (peaks[1] - peaks[0]) / (many - many // 3)
+            print(
+                f"{peaks[0]:.0f} and {peaks[1]:.0f} MiB at most for {many // 3:,} and {many:,}"
+                f" images of a {kind}: {grown:.0f} bytes an image"
+            )
 
 
 if __name__ == "__main__":

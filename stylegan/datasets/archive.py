@@ -1,32 +1,21 @@
 """Writes images and labels in the layout of stylegan2-ada: a zip, or a folder of the same shape."""
 
-import functools
 import io
+import itertools
 import json
-import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from stylegan.datasets.targets import ImageFolder, ImageZip, Target, image_name
 from stylegan_eval.engine.files import atomic_folder, atomic_write
-from stylegan_eval.images.labels import DATASET_JSON
 
 # A class, a list of numbers, or nothing; the same kind for all images of an archive.
 Label = int | Sequence[float] | None
 
-_EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first date a zip can hold: same images, same bytes
-_IMAGES_PER_FOLDER = 1000
-
-
-def image_name(index: int) -> str:
-    """Name of image `index` in an archive.
-
-    >>> image_name(12345)
-    '00012/img00012345.png'
-    """
-    return f"{index // _IMAGES_PER_FOLDER:05d}/img{index:08d}.png"
+_AT_ONCE = 10_000  # labels
 
 
 def encode_png(image: np.ndarray) -> bytes:
@@ -74,7 +63,7 @@ def write_encoded(
             write_zip(temporary, images, attributes, channels, classes)
     else:
         with atomic_folder(out) as temporary:
-            _fill(functools.partial(add_file, temporary), images, attributes, channels, classes)
+            _fill(ImageFolder(temporary), images, attributes, channels, classes)
 
 
 def write_zip(
@@ -85,60 +74,46 @@ def write_zip(
     classes: Sequence[str] = (),
 ) -> None:
     """Write the zip of `write_encoded` as the file `path` itself, whatever its name."""
-    with zipfile.ZipFile(path, "w") as file:
-        add = functools.partial(_add_entry, file)
-        _fill(add, images, attributes, channels, classes)
-
-
-def _add_entry(file: zipfile.ZipFile, name: str, data: bytes) -> None:
-    file.writestr(zip_entry(name), data)
+    with path.open("wb") as stream:
+        _fill(ImageZip(stream), images, attributes, channels, classes)
 
 
 def _fill(
-    add: Callable[[str, bytes], None],
+    target: Target,
     images: Iterable[tuple[bytes, Label]],
     attributes: Sequence[str],
     channels: int,
     classes: Sequence[str],
 ) -> None:
     labels: list[Label] = []
-    for index, (png, label) in enumerate(images):
-        add(image_name(index), png)
+    for png, label in images:
+        target.add(png)
         labels.append(label)
-    add(DATASET_JSON, dataset_json(labels, attributes, channels, classes))
-
-
-def zip_entry(name: str) -> zipfile.ZipInfo:
-    """An entry that depends on its name alone: neither on the time nor on the system."""
-    info = zipfile.ZipInfo(name, _EARLIEST)
-    info.create_system = 3  # Unix on every system
-    info.external_attr = 0o644 << 16
-    return info
-
-
-def add_file(folder: Path, name: str, data: bytes) -> None:
-    """Write a file below `folder`, and the one folder that it is in."""
-    file = folder / name
-    file.parent.mkdir(exist_ok=True)
-    file.write_bytes(data)
+    target.finish(dataset_json(labels, attributes, channels, classes))
 
 
 def dataset_json(
-    labels: Sequence[Label],
+    labels: Iterable[Label],
     attributes: Sequence[str],
     channels: int = 3,
     classes: Sequence[str] = (),
 ) -> bytes:
     """``dataset.json`` for images in the order of their labels, which are of one kind."""
-    plain = [None if label is None else np.asarray(label).tolist() for label in labels]
-    kinds = {type(label) for label in plain}
+    kinds, parts, count = set[type](), list[str](), 0
+    rest = iter(labels)
+    while block := list(itertools.islice(rest, _AT_ONCE)):
+        plain = [None if label is None else np.asarray(label).tolist() for label in block]
+        kinds |= {type(label) for label in plain}
+        if kinds != {type(None)}:
+            pairs = [(image_name(count + at), label) for at, label in enumerate(plain)]
+            parts.append(json.dumps(pairs)[1:-1])
+        count += len(block)
     if not kinds <= {int} and not kinds <= {list} and not kinds <= {type(None)}:
         raise ValueError("labels must all be int, all lists of numbers, or all None")
-    pairs = [(image_name(index), label) for index, label in enumerate(plain)]
-    given = None if kinds == {type(None)} else pairs
-    content: dict[str, object] = {"labels": given, "attributes": list(attributes)}
+    given = "null" if kinds == {type(None)} else f"[{', '.join(parts)}]"
+    content: dict[str, object] = {"attributes": list(attributes)}
     if channels != 3:  # others' tools look at the PNG files
         content["channels"] = channels
     if classes and kinds == {int}:
         content["class_names"] = list(classes)
-    return json.dumps(content).encode()
+    return f'{{"labels": {given}, {json.dumps(content)[1:]}'.encode()

@@ -1,22 +1,23 @@
 """Dry run of a preparation: decode every image, write nothing, report each file's fault."""
 
 import csv
-import hashlib
-import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from stylegan.datasets import Choices, LabelSource
+from stylegan.datasets.journal import NO_DIGEST, Duplicates, Fate, digest_of
 from stylegan.datasets.resize import fits
 from stylegan.datasets.sources import open_source
-from stylegan.datasets.survey import Plan, make_plan, pick_channels, summary
+from stylegan.datasets.survey import Headers, Plan, make_plan, note_small, pick_channels, summary
 from stylegan_eval.engine.files import atomic_write
-from stylegan_eval.engine.names import csv_text
+from stylegan_eval.engine.names import csv_text, one_line
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import Header
@@ -27,79 +28,76 @@ COLUMNS = ("file", "bytes", "width", "height", "mode", "trouble")
 
 
 @dataclass(frozen=True)
-class CheckedImage:
-    """One image: its name, size in bytes, header if it has one, and trouble or ""."""
+class Checked:
+    """What decoding every image of a source has shown."""
 
-    name: str
-    size: int
-    header: Header | None
-    trouble: str = ""
-    digest: bytes = b""  # of the pixels
+    headers: Headers  # Where it can be read
+    fates: np.ndarray  # uint8 [N], of `Fate`
+    troubles: Mapping[int, str]  # Of those that cannot be read, by number
+    duplicates: Duplicates
+
+    def usable(self, choices: Choices) -> Sequence[int]:
+        """Numbers of the images that can be read, and are not to be dropped as duplicates."""
+        repeated = choices.drop_duplicates & (self.fates == Fate.REPEATED)
+        return numbers_where((self.fates != Fate.DAMAGED) & ~repeated)
 
 
-def decode_all(source: Source, workers: int | None, *, progress: bool) -> list[CheckedImage]:
+def numbers_where(chosen: np.ndarray) -> Sequence[int]:
+    """Numbers of the true values of an array [N]; eight bytes each, or none for all."""
+    if chosen.all():
+        return range(len(chosen))
+    return array("q", np.flatnonzero(chosen).astype(np.int64).tobytes())
+
+
+def decode_all(source: Source, workers: int | None, *, progress: bool) -> Checked:
     """Decode every image."""
     threads = workers or os.cpu_count() or 1
+    headers, duplicates = Headers(len(source)), Duplicates(len(source))
+    fates, troubles = np.full(len(source), Fate.TAKEN, np.uint8), dict[int, str]()
+
+    def look(number: int) -> tuple[Header | None, str, bytes]:
+        header = None
+        try:
+            header = source.header(number)
+            return header, "", digest_of(read_as(source, number, header.channels))
+        except UserError as error:
+            return header, trouble_of(source, number, error), NO_DIGEST
+
     with ThreadPoolExecutor(threads) as pool:
-        decoded = map_ordered(
-            pool, lambda index: _decoded(source, index), range(len(source)), ahead=4 * threads
-        )
-        return list(follow(decoded, "check", len(source), shown=progress))
+        looked = map_ordered(pool, look, range(len(source)), ahead=4 * threads)
+        followed = follow(looked, "check", len(source), shown=progress)
+        for number, (header, trouble, digest) in enumerate(followed):
+            if header is not None:
+                headers[number] = header
+            if trouble:
+                troubles[number], fates[number] = trouble, Fate.DAMAGED
+            elif duplicates.add(number, digest) != number:
+                fates[number] = Fate.REPEATED
+    return Checked(headers, fates, troubles, duplicates)
 
 
-def digest_of(pixels: np.ndarray) -> bytes:
-    """Digest of an image [C, H, W]; equal for equal pixels."""
-    digest = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.digest()
+def trouble_of(source: Source, number: int, error: UserError) -> str:
+    """What is wrong with an image that cannot be read, in one line without its name."""
+    where = f"{source.path}: {one_line(source.names[number])}: "
+    return " ".join(str(error).removeprefix(where).split())
 
 
-def repeated(digests: Iterable[bytes]) -> dict[int, int]:
-    """Numbers of the images that have the pixels of an earlier one, and its number.
-
-    >>> repeated([b"a", b"b", b"a", b"", b"", b"a"])
-    {2: 0, 5: 0}
-    """
-    first: dict[bytes, int] = {}
-    places = ((number, first.setdefault(d, number)) for number, d in enumerate(digests) if d)
-    return {number: place for number, place in places if place != number}
-
-
-def duplicates_line(pairs: Mapping[int, int], names: Sequence[str]) -> str:
-    """Line on images with the pixels of others."""
-    number, place = next(iter(pairs.items()))
-    return f"exact duplicates: {len(pairs)}, {names[number]} of {names[place]} first"
-
-
-def check(
-    source: Source, choices: Choices, *, workers: int | None = None, progress: bool = True
-) -> tuple[list[CheckedImage], Plan | None]:
-    """Decode all images and compare their sizes with what is asked for.
-
-    The plan is that without the images in trouble; None if no image is usable.
-    """
-    images = decode_all(source, workers, progress=progress)
-    usable = {i.name: i.header for i in images if i.header is not None and not i.trouble}
-    if not usable:
-        return images, None
-    overview = summary(tuple(usable), tuple(usable.values()))
-    plan = make_plan(source, overview, replace(choices, skip_small=True))
-    if not choices.skip_small and plan.crop != "lsun-wide":
-        images = [_sized(image, plan) for image in images]
-    return images, plan
-
-
-def write_report(path: Path, images: Sequence[CheckedImage]) -> None:
+def write_report(
+    path: Path, source: Source, headers: Headers, trouble: Callable[[int], str]
+) -> None:
     """Write the images as CSV, with the header `COLUMNS`."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for image in images:
-        header, name = image.header or Header(0, 0, ""), csv_text(image.name)
-        size = header.width, header.height, header.mode
-        writer.writerow((name, image.size, *size, image.trouble))
-    with atomic_write(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", errors="backslashreplace")
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+    ):
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for number, name in enumerate(source.names):
+            try:
+                size = source.size(number)
+            except UserError:
+                size = 0
+            writer.writerow((csv_text(name), size, *headers[number], trouble(number)))
 
 
 def check_set(
@@ -113,59 +111,82 @@ def check_set(
 ) -> list[str]:
     """Check a set of any kind, write the report if asked, and say what would be made, in lines."""
     with open_source(src, folder_classes=labels == "folders") as source:
-        images, plan = check(source, choices, workers=workers, progress=progress)
+        checked = decode_all(source, workers, progress=progress)
+        usable, plan = checked.usable(choices), None
+        if usable:
+            overview = summary(source.names, checked.headers, usable)
+            plan = make_plan(source, overview, replace(choices, skip_small=True))
+            note_small(source, overview, plan, choices)
+        trouble = _Trouble(checked, choices, plan)
         if report is not None:
-            write_report(report, images)
-        damaged = [image for image in images if not image.digest]
-        skips = choices.skip_damaged and plan is not None
-        troubled = [each for each in images if each.trouble and (each.digest or not skips)]
-        if plan is None or troubled:
-            first = troubled[0]
-            more = f"see {report}" if report is not None else "list them with --report FILE.csv"
-            if plan is not None:
-                more = f"--skip-damaged and --skip-small leave such images out, {more}"
-            raise UserError(
-                f"{src}: {len(troubled)} of {len(images)} images cannot be used,"
-                f" {first.name} first: {first.trouble}; {more}"
-            )
-        readable = [number for number, image in enumerate(images) if image.digest]
-        kept = [readable[index] for index in plan.kept]
-        headers = {index: source.header(index) for index in kept}
-        _, reason = pick_channels(source, headers, choices.channels)
+            write_report(report, source, checked.headers, trouble.of)
+        _refuse(src, source.names, trouble, report)
+        assert plan is not None
+        _, reason = pick_channels(source, checked.headers, plan.kept, choices.channels)
     size = f"{plan.resolution}x{plan.resolution}"
     used = choices.resample if plan.filtered else "none"
-    count = f"{len(readable)}" if damaged else f"all {len(images)}"
-    pairs = repeated(image.digest for image in images)
+    damaged, total = checked.troubles, len(source)
+    count = f"{total - len(damaged)}" if damaged else f"all {total}"
     lines = [
         f"{src}: {source.kind}, {count} images can be read",
         f"  would make: {len(plan.kept)} images of {size}, crop {plan.crop}, filter {used}",
     ]
-    lines += [f"  {damaged_line(damaged)}"] if damaged else []
-    lines += [f"  {duplicates_line(pairs, source.names)}"] if pairs else []
+    if damaged:
+        lines.append(f"  {damaged_line(damaged, source.names)}")
+    if checked.duplicates.count:
+        dropped = ": left out" if choices.drop_duplicates else ""
+        lines.append(f"  {checked.duplicates.line(source.names)}{dropped}")
     return [*lines, f"  {reason}"] if reason else lines
 
 
-def damaged_line(troubled: Sequence[CheckedImage]) -> str:
+class _Trouble(NamedTuple):
+    """What stands in the way of using each image."""
+
+    checked: Checked
+    choices: Choices
+    plan: Plan | None  # Of those that can be read
+
+    def of(self, number: int) -> str:
+        """Why an image cannot be used; "" if it can."""
+        checked, plan = self.checked, self.plan
+        if number in checked.troubles:
+            return checked.troubles[number]
+        if plan is None or self.choices.skip_small or plan.crop == "lsun-wide":
+            return ""
+        width, height, _ = checked.headers[number]
+        if fits(plan.crop, width, height, plan.resolution):
+            return ""
+        return f"too small for {plan.resolution}"
+
+    def numbers(self) -> Iterator[int]:
+        """Numbers of the images that are not left out, and cannot be used."""
+        for number in range(len(self.checked.fates)):
+            damaged = number in self.checked.troubles
+            skipped = damaged and self.choices.skip_damaged and self.plan is not None
+            if not skipped and self.of(number):
+                yield number
+
+
+def _refuse(src: Path | str, names: Sequence[str], trouble: _Trouble, report: Path | None) -> None:
+    """Refuse a set with images that cannot be used."""
+    first, count = -1, 0
+    for number in trouble.numbers():
+        first = first if count else number
+        count += 1
+    if not count:
+        return
+    more = f"see {report}" if report is not None else "list them with --report FILE.csv"
+    if trouble.plan is not None:
+        more = f"--skip-damaged and --skip-small leave such images out, {more}"
+    raise UserError(
+        f"{src}: {count} of {len(names)} images cannot be used,"
+        f" {one_line(names[first])} first: {trouble.of(first)}; {more}"
+    )
+
+
+def damaged_line(troubles: Mapping[int, str], names: Sequence[str]) -> str:
     """Line on the images that are left out."""
-    first = troubled[0]
-    return f"left out as damaged: {len(troubled)}, {first.name} first ({first.trouble})"
-
-
-def _decoded(source: Source, index: int) -> CheckedImage:
-    name, size, header, trouble, digest = source.names[index], 0, None, "", b""
-    try:
-        size = source.size(index)
-        header = source.header(index)
-        digest = digest_of(read_as(source, index, header.channels))
-    except UserError as error:
-        trouble = " ".join(str(error).removeprefix(f"{source.path}: {name}: ").split())
-    return CheckedImage(name, size, header, trouble, digest)
-
-
-def _sized(image: CheckedImage, plan: Plan) -> CheckedImage:
-    header = image.header
-    if image.trouble or header is None:
-        return image
-    if fits(plan.crop, header.width, header.height, plan.resolution):
-        return image
-    return replace(image, trouble=f"too small for {plan.resolution}")
+    first = min(troubles)
+    return (
+        f"left out as damaged: {len(troubles)}, {one_line(names[first])} first ({troubles[first]})"
+    )

@@ -1,12 +1,17 @@
 """Read the headers of a data set, and plan its size and crops."""
 
 import contextlib
+import itertools
 import os
+from array import array
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar, overload
+
+import numpy as np
 
 from stylegan.datasets import Channels, Choices, Crop
 from stylegan.datasets.resize import (
@@ -17,14 +22,47 @@ from stylegan.datasets.resize import (
     shrinks,
 )
 from stylegan_eval.engine.command import note
+from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import CHANNELS, Header
 from stylegan_eval.images.parallel import map_ordered
 from stylegan_eval.images.source import Source, read_as
 
+T = TypeVar("T")
+
 MIN_RESOLUTION = 4
 _NAMES = {count: name for name, count in CHANNELS.items()}
+
+
+class Headers(Sequence[Header]):
+    """Headers of N images, nine bytes each; 0x0 where none is known."""
+
+    def __init__(self, count: int) -> None:
+        self._sides = np.zeros((count, 2), np.int32)
+        self._kinds = np.zeros(count, np.uint8)
+        self._modes = [""]  # by their kind
+
+    def __len__(self) -> int:
+        return len(self._sides)
+
+    @overload
+    def __getitem__(self, index: int) -> Header: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Header, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Header | tuple[Header, ...]:
+        if isinstance(index, slice):
+            return tuple(self[each] for each in range(*index.indices(len(self))))
+        width, height = self._sides[index].tolist()
+        return Header(width, height, self._modes[self._kinds[index]])
+
+    def __setitem__(self, index: int, header: Header) -> None:
+        if header.mode not in self._modes:
+            self._modes.append(header.mode)
+        self._sides[index] = header[:2]
+        self._kinds[index] = self._modes.index(header.mode)
 
 
 class HasHeaders(Protocol):
@@ -43,14 +81,15 @@ class HasHeaders(Protocol):
 
 @dataclass(frozen=True)
 class Survey:
-    """Sizes and modes of all images, from their headers."""
+    """Sizes and modes of images, from their headers."""
 
     sizes: Mapping[tuple[int, int], int]  # In pixels, as stored
     modes: Mapping[str, int]  # Pillow's names: RGB, L, P, ...
-    smallest: str  # Name of an image with the shortest side of all
+    smallest: int  # Number of an image with the shortest side of all
     smallest_side: int  # That side in pixels
-    headers: tuple[Header, ...]  # Of each image
-    names: Sequence[str]  # Of each image
+    numbers: Sequence[int]  # Of the images, ascending
+    headers: Headers  # By those numbers
+    names: Sequence[str]  # Likewise
 
     def fault(self) -> str | None:
         """Why training cannot read these images as they are, or None if it can."""
@@ -58,7 +97,7 @@ class Survey:
             (one, another), _ = zip(*Counter(self.sizes).most_common(2), strict=True)
             return (
                 f"images differ in size ({one[0]}x{one[1]}, {another[0]}x{another[1]}, ...;"
-                f" {self.smallest} is the smallest)"
+                f" {one_line(self.names[self.smallest])} is the smallest)"
             )
         width, height = next(iter(self.sizes))
         if width != height:
@@ -70,22 +109,38 @@ class Survey:
 
 def survey(files: HasHeaders, *, progress: bool = False) -> Survey:
     """Read the headers of all images."""
+    headers = Headers(len(files))
+    for number, header in enumerate(read_headers(files, files.header, progress=progress)):
+        headers[number] = header
+    return summary(files.names, headers, range(len(files)))
+
+
+def read_headers(
+    files: HasHeaders, read: Callable[[int], T], *, progress: bool = False
+) -> Iterator[T]:
+    """What `read` gives of each image, whose header it reads, in several threads."""
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        read = map_ordered(pool, files.header, range(len(files)), ahead=16 * threads)
-        headers = follow(read, "headers", len(files), shown=progress)
-        return summary(files.names, tuple(headers))
+        found = map_ordered(pool, read, range(len(files)), ahead=16 * threads)
+        yield from follow(found, "headers", len(files), shown=progress)
 
 
-def summary(names: Sequence[str], headers: tuple[Header, ...]) -> Survey:
-    """Sizes and modes by the headers of one image or more."""
-    sides = [min(header.width, header.height) for header in headers]
-    smallest = min(range(len(headers)), key=sides.__getitem__)
+def summary(names: Sequence[str], headers: Headers, numbers: Sequence[int]) -> Survey:
+    """Sizes and modes by the headers of the images of these numbers, at least one."""
+    chosen = (headers[number] for number in numbers)
+    counts = Counter(chosen)
+    smallest = min(numbers, key=lambda number: min(headers[number][:2]))
+    sizes: Counter[tuple[int, int]] = Counter()
+    modes: Counter[str] = Counter()
+    for header, count in counts.items():
+        sizes[header.width, header.height] += count
+        modes[header.mode] += count
     return Survey(
-        sizes=Counter((header.width, header.height) for header in headers),
-        modes=Counter(header.mode for header in headers),
-        smallest=names[smallest],
-        smallest_side=sides[smallest],
+        sizes=sizes,
+        modes=modes,
+        smallest=smallest,
+        smallest_side=min(headers[smallest][:2]),
+        numbers=numbers,
         headers=headers,
         names=names,
     )
@@ -97,7 +152,7 @@ class Plan:
 
     resolution: int
     crop: Crop
-    kept: tuple[int, ...]  # Numbers of the images that are taken, ascending
+    kept: Sequence[int]  # Numbers of the images that are taken, ascending
     filtered: bool  # Whether an image has to be shrunk
     ground: tuple[int, ...] = ()  # Value of each channel around a padded image
 
@@ -108,28 +163,25 @@ def make_plan(source: Source, overview: Survey, choices: Choices) -> Plan:
     crop: Crop = choices.crop or natural
     skip = choices.skip_small or crop == "lsun-wide"
     resolution = choices.resolution or _default_resolution(crop, overview, skip=skip)
-    kept = tuple(
-        index
-        for index, header in enumerate(overview.headers)
-        if fits(crop, header.width, header.height, resolution)
-    )
-    if not kept or (len(kept) < len(overview.headers) and not skip):
+    fitting = {size for size in overview.sizes if fits(crop, *size, resolution)}
+    kept: Sequence[int] = overview.numbers
+    if len(fitting) < len(overview.sizes):
+        headers = overview.headers
+        kept = array("q", (n for n in overview.numbers if headers[n][:2] in fitting))
+    if not kept or (len(kept) < len(overview.numbers) and not skip):
         raise UserError(_too_small(source, overview, crop, resolution))
-    if choices.resolution is None and crop == "centre":
-        _note_small(source, overview, resolution)
-    shapes = {(overview.headers[index].width, overview.headers[index].height) for index in kept}
-    filtered = any(shrinks(crop, width, height, resolution) for width, height in shapes)
+    filtered = any(shrinks(crop, width, height, resolution) for width, height in fitting)
     return Plan(resolution, crop, kept, filtered)
 
 
 def pick_channels(
-    source: Source, headers: Mapping[int, Header], wanted: Channels
+    source: Source, headers: Headers, numbers: Sequence[int], wanted: Channels
 ) -> tuple[int, str]:
-    """Channels of a preparation of the images with these headers, and a line that says why.
+    """Channels of a preparation of the images of these numbers, and a line that says why.
 
     The line is empty where RGB is made of RGB.
     """
-    counts = Counter(header.channels for header in headers.values())
+    counts = Counter(headers[number].channels for number in numbers)
     kinds = (
         f"{counts[channels]} {what}"
         for channels, what in ((1, "grey"), (3, "in colour"), (4, "with alpha"))
@@ -138,14 +190,14 @@ def pick_channels(
     if wanted != "auto":
         channels = CHANNELS[wanted]
     elif set(counts) == {4}:
-        channels = 4 if _any_clear(source, list(headers)) else 3
+        channels = 4 if _any_clear(source, numbers) else 3
     else:
         channels = 1 if set(counts) == {1} else 3
     if set(counts) == {channels} == {3}:
         return channels, ""
     line = f"channels: {_NAMES[channels]}, of {', '.join(kinds)}"
     changes = {
-        "16 bits become 8": any(header.mode.startswith("I") for header in headers.values()),
+        "16 bits become 8": any(headers[number].mode.startswith("I") for number in numbers),
         "grey becomes three equal channels": counts[1] and channels > 1,
         "colour becomes its luma": channels == 1 and set(counts) > {1},
         "alpha is put over white": counts[4] and channels < 4,
@@ -170,39 +222,57 @@ def _any_clear(source: Source, numbers: Sequence[int]) -> bool:
 def _default_resolution(crop: Crop, overview: Survey, *, skip: bool) -> int:
     if crop == "lsun-wide":
         return WIDE_RESOLUTION
-    sides = [crop_side(crop, header.width, header.height) for header in overview.headers]
+    sides = [crop_side(crop, width, height) for width, height in overview.sizes]
     usable = [side for side in sides if side >= MIN_RESOLUTION or not skip]
     return max(MIN_RESOLUTION, 1 << (min(usable, default=MIN_RESOLUTION).bit_length() - 1))
 
 
-def _note_small(source: Source, overview: Survey, resolution: int) -> None:
+def note_small(source: Source, overview: Survey, plan: Plan, choices: Choices) -> None:
     """Name the image that lowers the resolution below what half of the images allow."""
-    sides = sorted(min(header.width, header.height) for header in overview.headers)
-    usual = 1 << (sides[len(sides) // 2].bit_length() - 1)
+    if choices.resolution is not None or plan.crop != "centre":
+        return
+    resolution = plan.resolution
+    sides = Counter[int]()
+    for size, count in overview.sizes.items():
+        sides[min(size)] += count
+    usual = 1 << (_median(sides).bit_length() - 1)
     if resolution < usual:
-        fewer = sum(side < usual for side in sides)
-        smallest = overview.headers[list(overview.names).index(overview.smallest)]
+        fewer = sum(count for side, count in sides.items() if side < usual)
+        smallest = overview.headers[overview.smallest]
         note(
-            f"{source.path}: {overview.smallest} is {smallest.width}x{smallest.height}, so all"
+            f"{source.path}: {one_line(overview.names[overview.smallest])} is"
+            f" {smallest.width}x{smallest.height}, so all"
             f" images become {resolution}x{resolution}; --resolution {usual} --skip-small leaves"
-            f" out the {fewer} of {len(sides)} that are smaller than {usual}"
+            f" out the {fewer} of {sides.total()} that are smaller than {usual}"
         )
+
+
+def _median(counts: Counter[int]) -> int:
+    """The larger of the two in the middle, where there are two.
+
+    >>> _median(Counter([1, 2, 2, 7]))
+    2
+    """
+    values = sorted(counts)
+    totals = list(itertools.accumulate(counts[value] for value in values))
+    return values[bisect_right(totals, totals[-1] // 2)]
 
 
 def _too_small(source: Source, overview: Survey, crop: Crop, resolution: int) -> str:
     if crop != "centre":
         bad = next(
-            index
-            for index, header in enumerate(overview.headers)
-            if not fits(crop, header.width, header.height, resolution)
+            number
+            for number in overview.numbers
+            if not fits(crop, *overview.headers[number][:2], resolution)
         )
-        header = overview.headers[bad]
+        header, name = overview.headers[bad], one_line(overview.names[bad])
         return (
-            f"{source.path}: {overview.names[bad]} is {header.width}x{header.height}, which the"
-            f" crop {crop} to {resolution} does not fit: choose another --crop or --resolution"
+            f"{source.path}: {name} is {header.width}x{header.height}, which"
+            f" the crop {crop} to {resolution} does not fit: choose another --crop or --resolution"
         )
     side = overview.smallest_side
-    smallest = f"{source.path}: {overview.smallest} is only {side} pixels on its shorter side"
+    name = one_line(overview.names[overview.smallest])
+    smallest = f"{source.path}: {name} is only {side} pixels on its shorter side"
     if side < MIN_RESOLUTION:
         return f"{smallest}; at least {MIN_RESOLUTION} are needed: remove it, or use --skip-small"
     return (

@@ -14,6 +14,7 @@ from stylegan.sample.project_cli import project_command
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan.sample.w_cli import combine_command, inside_command
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
+from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.options import FILE, SeedRange, options_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def grid_command(
         rows = painter.one_hot([number for number in numbers for _ in seeds])
         drawn, columns = seeds * len(numbers), len(seeds)
         words = [class_word(number, painter.label_names) for number in numbers]
-        texts = [f"{word} {seed}" for word in words for seed in seeds]
+        texts = [one_line(f"{word} {seed}") for word in words for seed in seeds]
     images = drawn_seeds(painter, drawn, rows, psi=psi, cutoff=cutoff, noise=noise)
     cells = [
         captioned(image, text, scale) if labels else enlarged(image, scale)
@@ -211,7 +212,7 @@ def info_command(ckpt: Path) -> None:
     from stylegan.opening import open_networks
 
     for label, text in lines(*open_networks(ckpt)):
-        say(f"{label:10s}{text}".rstrip())
+        say(one_line(f"{label:10s}{text}".rstrip()))
 
 
 def lines(path: Path, snapshot: "Snapshot") -> Iterator[tuple[str, str]]:

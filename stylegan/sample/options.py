@@ -1,5 +1,6 @@
 """Option types and options that the sampling commands share."""
 
+import csv
 import functools
 import shlex
 from collections.abc import Callable, Sequence
@@ -145,7 +146,10 @@ class CommaList(click.ParamType[tuple[Any, ...]]):
         """Read them."""
         if not isinstance(value, str):
             return value
-        words = value.split(",")
+        try:  # quoted as in a CSV, so that a word may have a comma
+            words = next(csv.reader([value], skipinitialspace=True, strict=True), [""])
+        except csv.Error as error:
+            self.fail(f"{value!r:.60}: {error}: expected quotes around a whole word", param, ctx)
         if self.count not in (None, len(words)):
             self.fail(f"{value!r} has {len(words)} values: expected {self.count}", param, ctx)
         return tuple(self.item.convert(word.strip(), param, ctx) for word in words)
@@ -155,7 +159,8 @@ classes = click.option(
     "--classes",
     type=CommaList(CLASS),
     metavar="NAME,NAME,...|all",
-    help="Classes of a conditional network, by name or number.",
+    help="Classes of a conditional network, by name or number; a name with a comma in quotes:"
+    """ 'cat,"salt, pepper"'.""",
 )
 
 

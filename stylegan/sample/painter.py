@@ -22,6 +22,7 @@ from stylegan.runtime import Runtime
 from stylegan.sample.recipe import GeneratorSource
 from stylegan.snapshot import load_generator, load_labels
 from stylegan_eval.engine.command import note
+from stylegan_eval.engine.names import as_listed, name_form
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.sampling import noise_maps, to_uint8
 from stylegan_eval.errors import UserError
@@ -184,6 +185,13 @@ def class_number(wanted: int | str, painter: Painter, ckpt: Path) -> int:
         raise UserError(f"{ckpt} is unconditional: leave --class and --classes out")
     if wanted in names:
         return names.index(str(wanted))
+    if isinstance(wanted, str):
+        alike = [k for k, name in enumerate(names) if name_form(name) == name_form(wanted)]
+        if len(alike) == 1:
+            return alike[0]
+        if alike:
+            numbers = " and ".join(map(str, alike))
+            raise UserError(f"{ckpt}: classes {numbers} look the same: give the number of one")
     if isinstance(wanted, int):
         if wanted < size:
             if str(wanted) in names and names[wanted] != str(wanted):
@@ -197,7 +205,8 @@ def class_number(wanted: int | str, painter: Painter, ckpt: Path) -> int:
         )
     folded = {name.casefold(): name for name in names}
     close = [folded[key] for key in get_close_matches(wanted.casefold(), folded)]
-    known = f"do you mean {' or '.join(close)}?" if close else f"it has {shortened(names, 40)}"
+    likely = f"do you mean {' or '.join(map(as_listed, close))}?"
+    known = likely if close else f"it has {shortened(names, 40)}"
     raise UserError(f"{ckpt} has no class {wanted!r:.60}: {known}")
 
 

@@ -46,6 +46,7 @@ class RealSet:
     count: int
     label_size: int
     channels: int
+    label_names: tuple[str, ...]  # of classes or numbers in a label, or none
     empty: tuple[str, ...]  # names or numbers of the classes without images
     digests: tuple[str, ...]  # any of which a checkpoint may know it by
 
@@ -57,6 +58,7 @@ class RealSet:
             resolution=pyramid.resolution,
             count=len(pyramid),
             label_size=label_size(pyramid.labels, pyramid.classes),
+            label_names=pyramid.classes or pyramid.attributes,
             empty=tuple(empty_classes(pyramid.labels, pyramid.classes)),
             channels=pyramid.channels,
             digests=(pyramid.digest, pyramid.earlier_digest),
@@ -76,6 +78,7 @@ def look_at(path: Path, cache: Path | None = None) -> RealSet:
             resolution=overview.smallest_side,
             count=len(files),
             label_size=label_size(files.labels, files.classes),
+            label_names=files.classes or files.attributes,
             empty=tuple(empty_classes(files.labels, files.classes)),
             channels=files.channels,
             digests=(content_digest(files, cache), files.digest),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stylegan.training.status import RunStatus, number_text
-from stylegan_eval.engine.names import printable
+from stylegan_eval.engine.names import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.plotting import (
     STYLES,
@@ -110,7 +110,7 @@ def table_of(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
         cells = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
-        yield printable("  ".join([first.ljust(widths[0]), *cells]))
+        yield one_line("  ".join([first.ljust(widths[0]), *cells]))
 
 
 def _short(text: str) -> str:
@@ -150,7 +150,7 @@ def _curve(
         running_mean(values, window_of(values)),
         style["dashes"],
         color=style["colour"],
-        label=printable(str(status.folder)),
+        label=one_line(str(status.folder)),
         lw=1.3,
         ms=4,
         marker=style.get("marker", "o" if len(values) < 3 else ""),

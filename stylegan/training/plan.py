@@ -17,7 +17,7 @@ from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
 from stylegan.training.cost import Phase, phase_costs, phases_left, process_memory
 from stylegan.training.partition import Execution
-from stylegan.training.schedule import training_points
+from stylegan.training.schedule import growth_left, training_points
 from stylegan.training.settings import WARMUP, RunSettings
 from stylegan.training.speed import measure_phases, trial_steps
 from stylegan_eval.engine.cache import cache_dir
@@ -192,6 +192,8 @@ def describe_plan(
     yield "phases:"
     yield from _table(plan.phases)
     yield ""
+    if warning := growth_left(plan.config):
+        yield f"warning: {warning}"
     yield from summary(plan, files, out)
 
 

@@ -68,6 +68,7 @@ class TrainOptions:
     kimg: float | None
     mirror: bool | None
     tuning: Tuning
+    plans: bool  # whether the plan is printed, and nothing trained
     cond: bool  # whether the networks take the labels of the data
     data: Path | None
     out: Path | None
@@ -138,9 +139,12 @@ class TrainOptions:
             assert not isinstance(self.config, Path)
             return apply_preset(CONFIGS[self.config or "F"], self.preset or DEFAULT_PRESET)
         if self.preset is None:
+            chosen = f"{auto.summary}; --dry-run gives the reasons"
+            if self.plans:
+                chosen = "the values and reasons in the plan"
             note(
-                f"no --preset, so auto: {auto.summary}; --dry-run gives the reasons,"
-                f" --preset {DEFAULT_PRESET} is the published schedule"
+                f"no --preset, so auto: {chosen}; --preset {DEFAULT_PRESET} is the published"
+                " schedule"
             )
         return auto.config
 

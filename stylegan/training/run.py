@@ -5,13 +5,14 @@ through the same.
 """
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from stylegan import __version__
+from stylegan.auto import MOST_EPOCHS
 from stylegan.checkpoint import checkpoints_in, newest_good_checkpoint, read_checkpoint
 from stylegan.configs import Config, diff
 from stylegan.networks.compiled import check_toolchain
@@ -21,7 +22,7 @@ from stylegan.snapshot import Provenance, Snapshot, check_parts
 from stylegan.training.batches import RealSet, open_together
 from stylegan.training.cost import program_memory
 from stylegan.training.hooks import say
-from stylegan.training.schedule import phases, training_point
+from stylegan.training.schedule import longer_kimg, phases, training_point
 from stylegan.training.settings import RunSettings, read_run
 from stylegan.training.state import TrainState, load_initial, load_state
 from stylegan.training.trainer import Trainer
@@ -33,8 +34,6 @@ from stylegan_eval.images.decoding import CHANNELS
 from stylegan_eval.images.files import prepare_command
 from stylegan_eval.images.labels import shortened
 from stylegan_eval.results.run_folder import TEXT_LOG
-
-_MANY_EPOCHS = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +47,7 @@ class Beginning:
     nimg: int = 0
     fixed: bool = False  # the networks are there already: no option can change them
     remark: str = ""  # to be made once nothing is refused
+    label_names: tuple[str, ...] = ()  # that the networks know
 
 
 class Begin(Protocol):
@@ -96,7 +96,8 @@ def initial(
         return fresh_state
 
     provenance = replace(begun.provenance, init=sha256_of(path))
-    return replace(begun, state=state, provenance=provenance, fixed=True)
+    names = snapshot.label_names
+    return replace(begun, state=state, provenance=provenance, fixed=True, label_names=names)
 
 
 def _check_initial(path: Path, trained: Config, config: Config) -> None:
@@ -126,8 +127,8 @@ def _check_initial(path: Path, trained: Config, config: Config) -> None:
         note(f"{path}: networks of {own}x{own} grow to {size}x{size}; {keeps}")
     if conditional:
         note(
-            f"{path}: unconditional networks get labels of {classes} numbers, and begin as if"
-            " they had none"
+            f"{path}: unconditional networks get labels, of {classes} classes or numbers, and"
+            " begin as if they had none"
         )
 
 
@@ -166,6 +167,7 @@ def resumed(
         nimg=nimg,
         fixed=True,
         remark=words_on_length(checkpoint, chosen.out, trained, config, nimg),
+        label_names=snapshot.label_names,
     )
 
 
@@ -181,7 +183,7 @@ def words_on_length(source: Path, out: Path, trained: Config, config: Config, ni
     total, planned = config.schedule.total_kimg, trained.schedule.total_kimg
     kimg, point = nimg / 1000, training_point(nimg, config)
     if kimg >= total:
-        longer = resume_command(source, out, "--kimg", f"{2 * max(total, kimg):g}")
+        longer = resume_command(source, out, "--kimg", longer_kimg(config, nimg))
         return (
             f"this run is finished, at kimg {kimg:g} of {total:g}, and nothing is trained; to train"
             f" on: {longer}"
@@ -221,7 +223,7 @@ def check(begun: Beginning, reals: RealSet, runtime: Runtime) -> None:
     check_precision(settings.execution.precision, runtime.device.type)
     if settings.execution.compile:
         check_toolchain(runtime.device)
-    check_fit(config, reals, fixed=begun.fixed)
+    check_fit(config, reals, fixed=begun.fixed, named=begun.label_names)
     settings.execution.check(config, runtime)
     if begun.provenance.data not in ("", *reals.digests):
         raise UserError(
@@ -294,10 +296,13 @@ def _read(source: Path, runtime: Runtime) -> tuple[Path, Snapshot]:
     return runtime.processes.of_first(path), snapshot
 
 
-def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
+def check_fit(
+    config: Config, reals: RealSet, *, fixed: bool = False, named: Sequence[str] = ()
+) -> None:
     """Refuse a data set that the configuration cannot be trained on; say if it is shrunk.
 
     `fixed`: Whether the networks are there already, so that options cannot change them.
+    `named`: Names of the classes that they know.
     """
     data = reals.path
     check_sizes(config, reals.resolution, data, fixed=fixed)
@@ -309,7 +314,7 @@ def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
             f"{largest}: use more images, or --minibatch {reals.count // 4 * 4 or reals.count}"
         )
     epochs = config.schedule.total_kimg * 1000 / reals.count
-    if epochs > _MANY_EPOCHS:
+    if epochs > MOST_EPOCHS:
         note(
             f"{data}: {config.schedule.total_kimg:g} kimg show each of {reals.count:,} images"
             f" {epochs:,.0f} times (FFHQ in the paper: 357): D may memorize them. What helps:"
@@ -319,14 +324,24 @@ def check_fit(config: Config, reals: RealSet, *, fixed: bool = False) -> None:
     needed, given = config.network.label_size, reals.label_size
     if needed and needed != given:
         raise UserError(
-            f"{data} has labels of {given} numbers, the networks take {needed}: use the data that"
-            " they were made for, or start anew"
+            f"{data} has {_labels_text(given, reals.label_names)}, the networks take"
+            f" {_labels_text(needed, named)}: use data with the labels that they were made for, or"
+            " start anew"
         )
     if needed and reals.empty:
         note(
             f"{data} has no images of the classes {shortened(reals.empty)}: what the networks draw"
             " for them means nothing"
         )
+
+
+def _labels_text(size: int, names: Sequence[str]) -> str:
+    """Labels in words: by name, where their classes or numbers have names."""
+    if size == 0:
+        return "no labels"
+    if len(names) == size:
+        return f"{size} labels ({shortened(names)})"
+    return f"labels of {size} classes or numbers"
 
 
 def check_channels(own: int, given: int, data: Path) -> None:

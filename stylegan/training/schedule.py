@@ -52,6 +52,30 @@ def training_point(nimg: int, config: Config) -> TrainingPoint:
     )
 
 
+def longer_kimg(config: Config, nimg: int) -> str:
+    """A `--kimg` that a run finished at image `nimg` can go on to: twice its length."""
+    return f"{2 * max(config.schedule.total_kimg, nimg / 1000):g}"
+
+
+def growth_left(config: Config, command: str = "") -> str:
+    """Warning that a training ends before it has grown up, with what to type; "" where it has.
+
+    `command` continues the run, but for the option; "" where it has not begun.
+    """
+    schedule = config.schedule
+    last = training_point(math.ceil(schedule.total_kimg * 1000), config)
+    if last.lod == 0:
+        return ""
+    doublings = math.log2(config.resolution) - math.log2(schedule.initial_resolution)
+    grown = doublings * (schedule.training_kimg + schedule.transition_kimg)
+    own, side = config.resolution >> math.ceil(last.lod), config.resolution
+    return (
+        f"the training ends at lod {last.lod:.2f}, at {schedule.total_kimg:g} kimg, before the"
+        f" networks have grown from {own}x{own} to {side}x{side}, at {grown:g}: {command or 'give'}"
+        f" --kimg {grown + schedule.training_kimg:g}"
+    )
+
+
 def training_points(config: Config, nimg: int = 0) -> Iterator[TrainingPoint]:
     """Schedule updates from image `nimg` to `total_kimg`, in order."""
     while nimg < config.schedule.total_kimg * 1000:

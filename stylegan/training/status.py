@@ -15,8 +15,9 @@ from stylegan.checkpoint import checkpoints_in
 from stylegan.configs import Config, config_from_dict
 from stylegan.training.cost import Phase, phase_costs
 from stylegan.training.evaluate import read_best
+from stylegan.training.schedule import longer_kimg
 from stylegan_eval.engine.files import atomic_write, is_held
-from stylegan_eval.engine.names import printable
+from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.processes import PROCESS_ENDED
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
@@ -205,7 +206,7 @@ def status_lines(status: RunStatus) -> Iterator[str]:
     mirror = ", mirrored" if config.mirror else ""
     size = f"{config.resolution}x{config.resolution}"
     yield _line("configuration", f"{config.name} ({config.change}), {size}{mirror}")
-    yield _line("data", f"{printable(str(status.data))}, seed {status.seed}")
+    yield _line("data", f"{one_line(str(status.data))}, seed {status.seed}")
     yield _line("state", _state(status))
     if status.trouble and status.state == "running":
         yield _line("trouble", _style(status.trouble, fg="red"))
@@ -213,7 +214,7 @@ def status_lines(status: RunStatus) -> Iterator[str]:
     if status.rows:
         yield from _last_row(status.rows[-1])
     for name, text in (("metrics", _metrics(status)), ("checkpoints", _checkpoints(status))):
-        yield _line(name, printable(text))
+        yield _line(name, one_line(text))
     if status.unmeasured:
         row = status.unmeasured[-1]
         text = f"{row.get('asked')} at kimg {row['nimg'] / 1000:.1f}: {row['error']}"
@@ -231,7 +232,7 @@ def _line(name: str, text: str) -> str:
 
 
 def _style(text: object, **style: Any) -> str:
-    return click.style(printable(str(text)), **style)
+    return click.style(one_line(str(text)), **style)
 
 
 def _state(status: RunStatus) -> str:
@@ -245,17 +246,17 @@ def _state(status: RunStatus) -> str:
         return f"{name}: a process holds the run{ago}"
     again = f"stylegan-train --resume --out {shlex.quote(str(status.folder))}"
     if status.state == "finished":
-        longer = f"{2 * status.config.schedule.total_kimg:g}"
-        return f"{name}; to train on: {printable(again)} --kimg {longer}"
-    go_on = f"continue with {printable(again)}"
+        longer = longer_kimg(status.config, status.nimg)
+        return f"{name}; to train on: {one_line(again)} --kimg {longer}"
+    go_on = f"continue with {one_line(again)}"
     if not status.trouble:
         return f"{name} without an error message (killed?): {go_on}"
     if status.trouble.startswith("stopped "):
         name = _style(status.trouble, fg=_COLOUR["stopped"])
         return name if "--resume" in status.trouble else f"{name}; {go_on}"
     if status.trouble.startswith("training collapsed"):
-        return f"{name}: {printable(status.trouble)}"  # which says what to do
-    return f"{name}: {printable(status.trouble)}; {go_on}"
+        return f"{name}: {one_line(status.trouble)}"  # which says what to do
+    return f"{name}: {one_line(status.trouble)}; {go_on}"
 
 
 def _progress(status: RunStatus) -> str:

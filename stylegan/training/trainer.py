@@ -1,6 +1,7 @@
 """Train from a given state to the end, or until a signal to stop."""
 
 import logging
+import shlex
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -32,7 +33,7 @@ from stylegan.training.loop import Hook, train
 from stylegan.training.measuring import metrics_batch, words_on_metrics
 from stylegan.training.monitor import Monitor
 from stylegan.training.plan import brief, make_plan, run_files, sheet_columns, summary
-from stylegan.training.schedule import training_point
+from stylegan.training.schedule import growth_left, training_point
 from stylegan.training.settings import RunSettings, write_settings
 from stylegan.training.snapshots import Reports, Snapshots, StopSignals
 from stylegan.training.state import TrainState
@@ -114,7 +115,13 @@ class Trainer:
                 number = stop.number or signal.SIGTERM  # another process was told
                 snapshots.say_stopped(number)
                 raise SystemExit(128 + number)
+            if reports is not None and (warning := growth_left(self._config, self._resume)):
+                reports.progress.say(f"warning: {warning}")
         return existing_checkpoint(settings.out, state.nimg)
+
+    @property
+    def _resume(self) -> str:
+        return shlex.join(["stylegan-train", "--resume", "--out", str(self._settings.out)])
 
     def _open_reports(self, stack: ExitStack, start: int) -> Reports:
         out, settings = self._settings.out, self._settings
@@ -141,6 +148,8 @@ class Trainer:
         changes = changes_of_row(self._config).items()
         changed = (f"{key} {brief(old)} -> {brief(new)}" for key, (old, new) in changes)
         log.line(f"changes of {self._config.name}: {', '.join(changed) or 'none'}")
+        if warning := growth_left(self._config):
+            progress.say(f"warning: {warning}")
         return Reports(log=log, progress=progress, sheet=self._sheet(), boards=boards)
 
     def _estimate(self, log: RunLog) -> list[Phase]:

@@ -31,6 +31,7 @@ _TEMPORARY = re.compile(r"\..*\.stylegan-[0-9a-f]{8}-[0-9a-f]{12}\.tmp")
 _DAY = 86_400  # seconds
 _LONGEST = 48  # characters of a name that are repeated: a name has at most 255 bytes
 _CHUNK = 2**20
+_LARGEST = 2**63 - 1
 _FICLONE = 0x40049409  # of linux/fs.h
 _LOOKS, _PAUSE = 5, 0.05  # at a lock that may be one of `is_held`; seconds
 
@@ -304,8 +305,8 @@ Stamp = tuple[int, int, int, int]
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """Size, times of modification and of change, and inode."""
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    """Size, times of modification and of change, and inode, each below 2^63."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & _LARGEST
 
 
 def lock(file: int | BinaryIO, *, shared: bool = False) -> None:

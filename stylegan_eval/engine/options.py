@@ -16,8 +16,9 @@ from stylegan_eval.settings.common import LARGEST_PSI, SEEDS
 
 FILE = click.Path(path_type=Path)
 MAX_SEEDS = 100_000
+_DIGITS = 19  # of the largest seed
 SEED = click.IntRange(0, SEEDS - 1)
-_SEEDS = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
+_SEEDS = re.compile(r"([0-9]+)(?:-([0-9]+))?")
 
 
 def options_of(settings: type, *, remembered: bool = False) -> list[click.Parameter]:
@@ -153,12 +154,18 @@ class SeedRange(click.ParamType[list[int]]):
             match = _SEEDS.fullmatch(part.strip())
             if match is None:
                 self.fail(f"{value:.60} is not a list of seeds such as 0-15 or 3,7,11", param, ctx)
+            for number in filter(None, match.groups()):
+                if len(number) > _DIGITS or int(number) >= SEEDS:  # int refuses thousands of digits
+                    self.fail(f"{number:.60} is too large: seeds are 0 to {SEEDS - 1}", param, ctx)
             first, last = int(match[1]), int(match[2] or match[1])
-            if last >= SEEDS:
-                self.fail(f"{last} is too large: seeds are 0 to {SEEDS - 1}", param, ctx)
             if last < first:
                 self.fail(f"{part.strip()!r} is no range of seeds: the first is larger", param, ctx)
             if len(seeds) + last - first >= MAX_SEEDS:
-                self.fail(f"{value:.60} are more than {MAX_SEEDS:,} seeds", param, ctx)
+                self.fail(
+                    f"{value:.60} are more than {MAX_SEEDS:,} seeds: give at most so many at a"
+                    " time, one range after the other",
+                    param,
+                    ctx,
+                )
             seeds += range(first, last + 1)
         return seeds

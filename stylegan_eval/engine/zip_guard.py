@@ -4,6 +4,7 @@ import io
 import stat
 import struct
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from stylegan_eval.engine.names import leaves_folder
@@ -23,6 +24,9 @@ _IN_END64 = 2**32 - 1  # what the end record says where the other one counts
 _LOCATOR = struct.Struct("<4sLQL")
 _LOCATOR_SIGNATURE = b"PK\x06\x07"
 _MAX_COMMENT = 2**16
+_RECORD = struct.Struct("<4s24x3H12x")  # of the directory: lengths of name, extra and comment
+_RECORD_SIGNATURE = b"PK\x01\x02"
+_AT_ONCE = 2**18  # bytes of a directory
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
@@ -51,6 +55,63 @@ def check_directory(path: Path) -> None:
             f"{path}: a directory of {declared / 2**20:.0f} MiB; expected at most"
             f" {MAX_DIRECTORY_BYTES >> 20} (some three million files): split the zip"
         )
+
+
+def entries_of(path: Path) -> Iterator[zipfile.ZipInfo]:
+    """Read the directory of a zip; of a long one never more than a part is in memory."""
+    check_directory(path)
+    with parsing(path, "is no zip, or a truncated or damaged one"), path.open("rb") as file:
+        place, size, offset = _directory(path)
+        moved = place - offset  # by what stands before the zip
+        if place < 0:
+            raise zipfile.BadZipFile("Bad offset for central directory")
+        file.seek(place)
+        rest = b""
+        while size or rest:
+            read = file.read(min(size, _AT_ONCE))
+            rest, size = rest + read, size - len(read) if read else 0
+            end = _whole_records(rest)
+            if not end and not size:
+                raise zipfile.BadZipFile("Truncated central directory")
+            for info in _infos(rest[:end]):
+                info.header_offset += moved
+                yield info
+            rest = rest[end:]
+
+
+def _whole_records(data: bytes) -> int:
+    """Where the last whole record of a part of a directory ends."""
+    end = 0
+    while len(data) - end >= _RECORD.size:
+        signature, *lengths = _RECORD.unpack_from(data, end)
+        if signature != _RECORD_SIGNATURE:
+            raise zipfile.BadZipFile("Bad magic number for central directory")
+        if len(data) - end < _RECORD.size + sum(lengths):
+            break
+        end += _RECORD.size + sum(lengths)
+    return end
+
+
+def _infos(records: bytes) -> list[zipfile.ZipInfo]:
+    """What `zipfile` reads of records of a directory."""
+    end = _END.pack(_END_SIGNATURE, 0, 0, 0, 0, len(records), 0, 0)
+    with zipfile.ZipFile(io.BytesIO(records + end)) as file:
+        return file.infolist()
+
+
+def _directory(path: Path) -> tuple[int, int, int]:
+    """Where a directory begins, its bytes, and where it says that it begins."""
+    tail, start = _tail(path)
+    end = tail.rfind(_END_SIGNATURE)
+    if end < 0 or len(tail) - end < _END.size:
+        raise zipfile.BadZipFile("File is not a zip file")
+    *_, size, offset, _ = _END.unpack_from(tail, end)
+    large = end - _LOCATOR.size - _END64.size
+    if large >= 0 and tail[end - _LOCATOR.size :].startswith(_LOCATOR_SIGNATURE):
+        signature, *_, size64, offset64 = _END64.unpack_from(tail, large)
+        if signature == _END64_SIGNATURE:
+            end, size, offset = large, size64, offset64
+    return start + end - size, size, offset
 
 
 def _directory_bytes(path: Path) -> int:

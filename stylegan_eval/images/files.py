@@ -4,20 +4,21 @@ import hashlib
 import os
 import shlex
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stylegan_eval import plugins
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import Stamp
+from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import CONTAINERS, TORCHVISION, container_at
@@ -30,9 +31,10 @@ from stylegan_eval.images.labels import (
     parse_dataset_json,
     unused_labels,
 )
+from stylegan_eval.images.listing import Entry, Names, Sorted, Stamps
 from stylegan_eval.images.parallel import map_ordered, prefetched
 from stylegan_eval.images.source import ImageSet, Source, read_as
-from stylegan_eval.images.storage import STDIN, Entry, Folder, Listing, Zip, holds_images
+from stylegan_eval.images.storage import STDIN, Folder, Listing, Zip, holds_images
 
 MAX_FILE_BYTES = 2**30
 _DECODING_THREADS = 8
@@ -48,14 +50,16 @@ class ImageFiles:
 
     kind: str  # what it is, in words
     path: Path  # the folder, zip or list
-    names: tuple[str, ...]  # relative posix paths, sorted
+    names: Names  # relative posix paths, sorted
     labels: np.ndarray | None  # from ``dataset.json``: int64 [N] classes, or float32 [N, A]
     attributes: tuple[str, ...]  # names of the A columns of `labels`, or none
     digest: str
     """SHA-256 over name, size and CRC-32 (zip) or modification time (folder) of every file.
     ``dataset.json`` is one of them. `content_digest` looks at the content of folders too."""
+    stamps: Mapping[str, Stamp]
+    """What the file system said of each file of a folder when it was listed; none in a zip."""
     _source: Folder | Zip
-    _sizes: Mapping[str, int]  # bytes of each file, unpacked
+    _numbers: NDArray[np.int64]  # [N, K], of each `listing.Entry`
     classes: tuple[str, ...] = ()  # names of the classes
     channels: int = 3  # by ``dataset.json``: 1 (grey), 3 or 4 (RGBA); `read` gives RGB
 
@@ -71,11 +75,6 @@ class ImageFiles:
     def left_out(self) -> str:
         """Files that are no images, by their endings; "" where there are none."""
         return left_out_line(self._source.left_out, companions=True)
-
-    @property
-    def stamps(self) -> Mapping[str, Stamp]:
-        """What the file system said of each file of a folder when it was listed; none in a zip."""
-        return self._source.stamps
 
     def remember(self, digests: Mapping[str, str]) -> None:
         """Take files of a folder for unchanged while they have these SHA-256."""
@@ -97,22 +96,25 @@ class ImageFiles:
 
     def read_as(self, index: int, channels: int) -> np.ndarray:
         """Image number `index` as uint8 [channels, H, W]: 1 (grey), 3 or 4 (RGBA)."""
-        return decode(self.encoded(index), f"{self.path}: {self.names[index]}", channels)
+        return decode(self.encoded(index), f"{self.path}: {one_line(self.names[index])}", channels)
 
     def encoded(self, index: int) -> bytes:
         """The file of image number `index` as it is stored."""
-        name = self.names[index]
-        return _read(self._source, name, self._sizes[name])
+        return _read(self._source, self._entry(index))
 
     def size(self, index: int) -> int:
         """Bytes of the file of image number `index`."""
-        return self._sizes[self.names[index]]
+        return int(self._numbers[index, 0])
 
     def header(self, index: int) -> Header:
         """Size and mode of image number `index`, without decoding it."""
-        where = f"{self.path}: {self.names[index]}"
-        with parsing(where, "cannot be read"), self._source.open(self.names[index]) as stream:
+        entry = self._entry(index)
+        where = f"{self.path}: {one_line(entry.name)}"
+        with parsing(where, "cannot be read"), self._source.open(entry) as stream:
             return read_header(stream, where)
+
+    def _entry(self, index: int) -> Entry:
+        return Entry(self.names[index], tuple(self._numbers[index].tolist()))
 
 
 def open_images(path: Path) -> Source:
@@ -165,45 +167,66 @@ def open_list(path: Path) -> ImageFiles:
 
 def _listed(source: Folder | Zip) -> ImageFiles:
     path = source.path
-    entries = sorted(source.entries())
-    sizes = {entry.name: entry.size for entry in entries}
-    if len(sizes) < len(entries):
-        name, times = Counter(entry.name for entry in entries).most_common(1)[0]
-        raise UserError(f"{path}: {name} is there {times} times; names must be unique")
-    largest = max(entries, key=lambda entry: entry.size, default=None)
-    if largest is not None and largest.size > MAX_FILE_BYTES:
-        size = f"{largest.size / 2**30:.1f} GiB"
-        raise UserError(f"{path}: {largest.name}: {size}; files of at most 1 GiB are read")
-    names = tuple(name for name in sizes if name != DATASET_JSON)
+    entries = Sorted(source.entries())
+    digest, found = _look_through(entries, path)
     left_out = left_out_line(source.left_out)
-    if not names:
+    if not entries.names:
         others = f"; left out: {left_out}" if left_out else ""
         raise UserError(f"{path}: no images; expected PNG, JPEG, WebP, TIFF or the like{others}")
+    source.check(entries.numbers)
     if left_out:
         note(f"{path}: left out: {left_out}")
     labels = Labels()
-    if DATASET_JSON in sizes:
+    if found is not None:
         where = f"{path}: {DATASET_JSON}"
-        check_size(sizes[DATASET_JSON], len(names), where)
-        data = _read(source, DATASET_JSON, sizes[DATASET_JSON])
-        labels = parse_dataset_json(data, names, where)
+        check_size(found.numbers[0], len(entries.names), where)
+        labels = parse_dataset_json(_read(source, found), entries.names, where)
         if labels.unused:
             note(f"{where}: {unused_labels(labels.unused)}")
     elif source.lost_labels:
-        note(f"{path}: {source.lost_labels}: no labels are read from it; expected {DATASET_JSON}")
+        lost = one_line(source.lost_labels)
+        note(f"{path}: {lost}: no labels are read from it; expected {DATASET_JSON}")
     kind = type(source).__name__.lower()
     if labels.values is not None:
         kind = f"stylegan2-ada's {kind}"
+    stamps: Mapping[str, Stamp] = {}
+    if isinstance(source, Folder):
+        others = {} if found is None else {found.name: cast(Stamp, found.numbers)}
+        stamps = Stamps(entries.names, entries.numbers, others)
     return ImageFiles(
-        *(kind, path, names, labels.values, labels.attributes, _digest(entries), source, sizes),
+        *(kind, path, entries.names, labels.values, labels.attributes, digest, stamps, source),
+        entries.numbers,
         classes=labels.classes,
         channels=labels.channels,
     )
 
 
-def _read(source: Folder | Zip, name: str, size: int) -> bytes:
-    with parsing(f"{source.path}: {name}", "cannot be read"):
-        return source.read(name, size)
+def _look_through(entries: Sorted, path: Path) -> tuple[str, Entry | None]:
+    """Digest of name, size and stamp of each file; drops the file of labels, and returns it."""
+    digest, found = hashlib.sha256(), None
+    last, run, most = "", 1, (1, "")
+    for entry in entries:
+        name, (size, stamp, *_) = entry
+        digest.update(f"{name}\0{size}\0{stamp}\n".encode("utf-8", "surrogateescape"))
+        run = run + 1 if name == last else 1
+        most = max(most, (run, name), key=lambda each: each[0])
+        last = name
+        if name == DATASET_JSON:
+            found = entry
+            entries.drop()
+        elif size > MAX_FILE_BYTES:
+            large = f"{size / 2**30:.1f} GiB"
+            raise UserError(f"{path}: {one_line(name)}: {large}; files of at most 1 GiB are read")
+    if most[0] > 1:
+        raise UserError(
+            f"{path}: {one_line(most[1])} is there {most[0]} times; names must be unique"
+        )
+    return digest.hexdigest(), found
+
+
+def _read(source: Folder | Zip, entry: Entry) -> bytes:
+    with parsing(f"{source.path}: {one_line(entry.name)}", "cannot be read"):
+        return source.read(entry)
 
 
 def read_batches(
@@ -249,7 +272,7 @@ def _groups(
 
 def _differs(files: ImageSet, index: int, found: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return (
-        f"{files.path}: image {files.names[index]} is {found[2]}x{found[1]}, others are"
+        f"{files.path}: image {one_line(files.names[index])} is {found[2]}x{found[1]}, others are"
         f" {expected[2]}x{expected[1]}; make them equal with: {prepare_command(files.path)}"
     )
 
@@ -258,10 +281,3 @@ def prepare_command(path: Path | str) -> str:
     """The command that makes a set of images of one size of `path`, as a shell takes it."""
     dash = "./" if str(path).startswith("-") else ""  # or it would be an option
     return f"stylegan-data prepare {shlex.quote(f'{dash}{path}')} OUT.zip"
-
-
-def _digest(entries: Iterable[Entry]) -> str:
-    digest = hashlib.sha256()
-    for name, size, stamp in entries:
-        digest.update(f"{name}\0{size}\0{stamp}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stylegan_eval.engine.names import leaves_folder
+from stylegan_eval.engine.names import as_listed, leaves_folder, name_form, one_line
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 
@@ -90,6 +90,11 @@ def _class_names(names: Any, labels: np.ndarray | None, where: str) -> tuple[str
         classes = checked_names(names)
     except ValueError as error:
         raise UserError(f'{where}: "class_names": {error}') from error
+    if alike := alike_names(classes):
+        raise UserError(
+            f'{where}: "class_names": {alike[0]!a:.60} and {alike[1]!a:.60} are one name in two'
+            " forms of Unicode: rename one"
+        )
     if classes and (labels is None or labels.ndim != 1):
         raise UserError(f'{where}: "class_names" are given, and labels are no classes: remove them')
     if classes and labels is not None and labels.max() >= len(classes):
@@ -108,6 +113,19 @@ def checked_names(names: Any) -> tuple[str, ...]:
     if times > 1:
         raise ValueError(f"{name!r:.60} is there twice")
     return tuple(names)
+
+
+def alike_names(names: Sequence[str]) -> tuple[str, str] | None:
+    """Two names that differ only in their form of Unicode, or in blanks around them.
+
+    >>> alike_names(["caf\xe9", "tea", "cafe\u0301"])
+    ('caf\xe9', 'cafe\u0301')
+    """
+    first: dict[str, str] = {}
+    for name in names:
+        if (other := first.setdefault(name_form(name), name)) is not name:
+            return other, name
+    return None
 
 
 def fitting_names(names: Sequence[str], labels: np.ndarray | None) -> tuple[str, ...]:
@@ -145,7 +163,7 @@ def shortened(names: Sequence[str], most: int = 8) -> str:
     'ape, cat and 1 more'
     """
     more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(map(as_listed, names[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def checked_labels(labels: np.ndarray, count: int, where: str) -> np.ndarray:
@@ -242,7 +260,8 @@ def _label_array(
             "" if unused is None else f"; {unused!r:.200}, say, has a label and is no image here"
         )
         raise UserError(
-            f"{where}: {len(missing)} of {len(names)} images have no label, {missing[0]:.200} first"
+            f"{where}: {len(missing)} of {len(names)} images have no label,"
+            f" {one_line(missing[0]):.200} first"
             f'{named}: add them, or write "labels": null'
         )
     labels = [by_name[key] for key in keys if key is not None]

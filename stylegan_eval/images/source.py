@@ -13,6 +13,7 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 
 from stylegan_eval.engine.files import Stamp, stamp_of
+from stylegan_eval.engine.names import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import Header, decode, in_channels, read_header
 
@@ -142,7 +143,7 @@ class ContainerImages(ABC):
         """Let go of files."""
 
     def _where(self, index: int) -> str:
-        return f"{self.path}: {self.names[index]}"
+        return f"{self.path}: {one_line(self.names[index])}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -210,6 +211,14 @@ class EncodedImages(ContainerImages):
     def encoded(self, index: int) -> bytes:
         """The file of image number `index`."""
         return self.store.fetch(index, self._where(index))
+
+
+@runtime_checkable
+class HasHeader(Protocol):
+    """Images that are stored, not only held."""
+
+    def header(self, index: int) -> Header:
+        """Size and mode of image number `index`."""
 
 
 @runtime_checkable

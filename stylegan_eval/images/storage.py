@@ -4,32 +4,31 @@ import contextlib
 import hashlib
 import os
 import stat
+import struct
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import IO, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stylegan_eval.engine.files import Stamp, stamp_of
 from stylegan_eval.engine.untrusted import parsing
-from stylegan_eval.engine.zip_guard import check_entry, check_name, open_zip
+from stylegan_eval.engine.zip_guard import check_entry, check_name, entries_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.image_kinds import START_BYTES, left_out_as
 from stylegan_eval.images.labels import DATASET_JSON
+from stylegan_eval.images.listing import Entry
 
 CHANGED = "has changed since it was opened: start the command again when nothing writes to it"
 STDIN = Path("-")
 _LONGEST_LIST = 2**28  # bytes
-
-
-class Entry(NamedTuple):
-    """A file that counts."""
-
-    name: str  # relative posix path
-    size: int  # bytes
-    stamp: int  # CRC-32 in a zip, modification time in ns in a folder
+_LOCAL = struct.Struct("<4s22xHH")  # what stands in a zip before the name of an entry
+_LOCAL_SIGNATURE = b"PK\x03\x04"
 
 
 class _Source:
@@ -37,12 +36,11 @@ class _Source:
         self.path = path
         self.left_out: Counter[str] = Counter()  # by their ending
         self.lost_labels = ""  # a file of labels that is not where it should be
-        self.stamps: dict[str, Stamp] = {}  # of the files of a folder, when they were listed
-        self.digests: Mapping[str, str] = {}  # their SHA-256, once they are known
+        self.digests: Mapping[str, str] = {}  # SHA-256 of the files of a folder, once known
 
 
 class Folder(_Source):
-    """A folder and its sub-folders."""
+    """A folder and its sub-folders. The numbers of an entry are its `Stamp`."""
 
     def __init__(self, path: Path, folder: Path | None = None) -> None:
         super().__init__(path)
@@ -51,17 +49,20 @@ class Folder(_Source):
     def entries(self) -> Iterator[Entry]:
         """Every image; the rest is counted in `left_out`."""
         seen: set[tuple[int, int]] = set()
-        for folder, subfolders, names in os.walk(self.path, onerror=_raise, followlinks=True):
-            status = Path(folder).stat()
+        waiting = [""]
+        while waiting:
+            folder = waiting.pop()
+            status = Path(self.path, folder).stat()
             if (status.st_dev, status.st_ino) in seen:  # a link that leads back
-                subfolders.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            for name in names:
-                file = Path(folder, name)
-                relative = file.relative_to(self.path).as_posix()
-                if _is_wanted(relative, self):
-                    yield self._entry(relative)
+            with os.scandir(Path(self.path, folder)) as found:  # without a list of its names
+                for entry in found:
+                    name = f"{folder}{entry.name}"
+                    if _is_folder(entry):
+                        waiting.append(f"{name}/")
+                    elif _is_wanted(name, self, partial(start_of, self.folder / name)):
+                        yield self._entry(name)
 
     def _entry(self, name: str) -> Entry:
         file = self.folder / name
@@ -72,28 +73,32 @@ class Folder(_Source):
             raise UserError(f"{file}: cannot be read ({error.strerror}): {fix}") from error
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would never end
             raise UserError(f"{file}: is no ordinary file: remove it")
-        self.stamps[name] = stamp_of(status)
-        return Entry(name, status.st_size, status.st_mtime_ns)
+        return Entry(name, stamp_of(status))
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, entry: Entry) -> BinaryIO:
         """Open a file to read a part of it."""
-        return (self.folder / name).open("rb")
+        return (self.folder / entry.name).open("rb")
 
-    def read(self, name: str, size: int) -> bytes:
+    def read(self, entry: Entry) -> bytes:
         """Read a file that has not changed since it was listed."""
-        with self.open(name) as stream:
-            data = stream.read(size)
-            same = stamp_of(os.fstat(stream.fileno())) == self.stamps[name]
-        if not same and hashlib.sha256(data).hexdigest() != self.digests.get(name):
-            raise UserError(f"{self.folder / name}: {CHANGED}")
+        with self.open(entry) as stream:
+            data = stream.read(entry.numbers[0])
+            same = stamp_of(os.fstat(stream.fileno())) == entry.numbers
+        if not same and hashlib.sha256(data).hexdigest() != self.digests.get(entry.name):
+            raise UserError(f"{self.folder / entry.name}: {CHANGED}")
         return data
 
-    def start(self, name: str) -> bytes:
-        """The first bytes of a file that may be of any kind."""
-        return start_of(self.folder / name)
+    def check(self, _numbers: NDArray[np.int64]) -> None:
+        """Files lie apart."""
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    with contextlib.suppress(OSError):  # a link that leads to itself is no folder
+        return entry.is_dir()
+    return False
 
 
 class Listing(Folder):
@@ -104,7 +109,7 @@ class Listing(Folder):
 
     def entries(self) -> Iterator[Entry]:
         """Every file of the list, whatever its ending."""
-        for number, line in enumerate(_text_of(self.path).split("\n"), start=1):
+        for number, line in enumerate(_lines(_text_of(self.path)), start=1):
             if (name := line.removesuffix("\r")).strip():
                 if "\0" in name or not (self.folder / name).is_file():
                     raise UserError(
@@ -112,6 +117,15 @@ class Listing(Folder):
                         f" path of an image on each line, from {self.folder.resolve()} on"
                     )
                 yield self._entry(name)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Lines of a text, one after the other: a list of them is several times as large."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 @cache
@@ -137,70 +151,124 @@ def _text_of(path: Path) -> str:
 
 
 class Zip(_Source):
-    """A zip, opened again in each process."""
+    """A zip, opened again in each process.
+
+    The numbers of an entry: bytes, CRC-32, where its local header is, bytes as packed, method.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._file: zipfile.ZipFile | None = None
-        self._owner = 0  # process that opened it: a fork must not share the file position
+        self._file = -1
         self._stamp: Stamp | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_file": None, "_owner": 0}
+        return {**vars(self), "_file": -1}
 
     def entries(self) -> Iterator[Entry]:
         """Every image; the rest is counted in `left_out`."""
         total = self.path.stat().st_size
-        for info in self._opened().infolist():
+        for info in entries_of(self.path):
             where = f"{self.path}: {info.filename}"
             check_name(info.filename, where)  # also of what is passed over
-            if info.is_dir() or not _is_wanted(info.filename, self):
+            if info.is_dir() or not _is_wanted(info.filename, self, partial(self._start, info)):
                 continue
             check_entry(info, total, where)
-            yield Entry(info.filename, info.file_size, info.CRC)
+            numbers = (info.file_size, info.CRC, info.header_offset, info.compress_size)
+            yield Entry(info.filename, (*numbers, info.compress_type))
 
-    def open(self, name: str) -> BinaryIO:
+    def check(self, numbers: NDArray[np.int64]) -> None:
+        """Refuse entries that lie in one another, as a few bytes would make many images so."""
+        places = numbers[np.argsort(numbers[:, 2])]
+        if (places[:-1, 2] + _LOCAL.size + places[:-1, 3] > places[1:, 2]).any():
+            raise UserError(f"{self.path}: entries overlap: damaged, or made to harm")
+
+    def open(self, entry: Entry) -> BinaryIO:
         """Open an entry to read a part of it."""
-        return cast(BinaryIO, self._opened().open(name))
+        info = zipfile.ZipInfo(entry.name)
+        info.file_size, info.CRC, info.header_offset, info.compress_size = entry.numbers[:4]
+        info.compress_type = entry.numbers[4]
+        return self._opened(info)
 
-    def read(self, name: str, size: int) -> bytes:
+    def _opened(self, info: zipfile.ZipInfo) -> BinaryIO:
+        if self._file < 0:
+            self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            stamp = stamp_of(os.fstat(self._file))
+            if self._stamp not in (None, stamp):
+                self.close()
+                raise UserError(f"{self.path}: {CHANGED}")
+            self._stamp = stamp
+        start = self._read_at(_LOCAL.size, info.header_offset)
+        signature, name, extra = _LOCAL.unpack(start.ljust(_LOCAL.size, b"\0"))
+        if signature != _LOCAL_SIGNATURE:
+            raise zipfile.BadZipFile("Bad magic number for file header")
+        place = info.header_offset + _LOCAL.size + name + extra
+        part = _Part(self._read_at, place, info.compress_size)
+        return cast(BinaryIO, zipfile.ZipExtFile(cast(IO[bytes], part), "r", info))
+
+    def read(self, entry: Entry) -> bytes:
         """Read an entry whose CRC-32 is what the directory says."""
-        with self.open(name) as stream:
+        with self.open(entry) as stream:
             # Bounded, so an entry that lies about its size cannot fill the memory.
-            return stream.read(size)
+            return stream.read(entry.numbers[0])
 
-    def start(self, name: str) -> bytes:
+    def _start(self, info: zipfile.ZipInfo) -> bytes:
         """The first bytes of an entry that may be of any kind; none of a link."""
-        info = self._opened().getinfo(name)
-        if stat.S_ISLNK(info.external_attr >> 16):
+        if stat.S_ISLNK(info.external_attr >> 16) or info.flag_bits & 1:
             return b""
-        with contextlib.suppress(UserError), parsing(name), self.open(name) as stream:
+        with contextlib.suppress(UserError), parsing("entry"), self._opened(info) as stream:
             return stream.read(START_BYTES)
         return b""
 
     def close(self) -> None:
         """Close the zip; a later read opens it again."""
-        if self._file is not None and self._owner == os.getpid():
-            self._file.close()
-        self._file = None
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
 
-    def _opened(self) -> zipfile.ZipFile:
-        if self._file is None or self._owner != os.getpid():
-            stamp = stamp_of(self.path.stat())
-            if self._stamp not in (None, stamp):
-                raise UserError(f"{self.path}: {CHANGED}")
-            self._stamp = stamp
-            self._file = open_zip(self.path)
-            self._owner = os.getpid()
-        return self._file
+    def _read_at(self, count: int, place: int) -> bytes:
+        """Read as forked processes and threads may, which share the place in the file."""
+        if sys.platform != "win32":
+            return os.pread(self._file, count, place)
+        with self.path.open("rb") as file:
+            file.seek(place)
+            return file.read(count)
 
 
-def _is_wanted(name: str, source: Folder | Zip) -> bool:
+class _Part:
+    """A stretch of a file, as far as `zipfile.ZipExtFile` needs a file."""
+
+    def __init__(self, read_at: Callable[[int, int], bytes], start: int, size: int) -> None:
+        self._read_at = read_at
+        self._place, self._end = start, start + size
+
+    def read(self, count: int) -> bytes:
+        """Read at most so many bytes."""
+        data = self._read_at(max(min(count, self._end - self._place), 0), self._place)
+        self._place += len(data)
+        return data
+
+    def seekable(self) -> bool:
+        """Whether `seek` works."""
+        return True
+
+    def tell(self) -> int:
+        """The place in the file."""
+        return self._place
+
+    def seek(self, place: int) -> None:
+        """Go to a place in the file."""
+        self._place = place
+
+    def close(self) -> None:
+        """The file stays open."""
+
+
+def _is_wanted(name: str, source: Folder | Zip, start: Callable[[], bytes]) -> bool:
     if name == DATASET_JSON:
         return True
     if any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")):
         return False
-    ending = left_out_as(name, lambda: source.start(name))
+    ending = left_out_as(name, start)
     if ending is not None:
         source.left_out[ending] += 1
         if name.rpartition("/")[2].lower() == DATASET_JSON:
@@ -232,7 +300,3 @@ def has_images(folder: Path) -> bool:
 def holds_images(folder: Path) -> bool:
     """Whether there are images in the folder or below."""
     return has_images(folder) or any(map(has_images, filter(Path.is_dir, folder.rglob("*"))))
-
-
-def _raise(error: OSError) -> None:
-    raise error

@@ -2,14 +2,18 @@
 
 import hashlib
 from collections import Counter
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from stylegan_eval.engine.sampling import SHOWN
 from stylegan_eval.engine.stats_file import StoredStats
+from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import ImageFiles
-from stylegan_eval.images.source import EncodedImages
+from stylegan_eval.images.source import EncodedImages, HasHeader
 from stylegan_eval.metrics.features import ImageFeatures, Size
 from stylegan_eval.metrics.image_pass import FileImages, Images
+from stylegan_eval.results.results import one_note
 
 _ALIKE = 1.1  # times: where sizes within a side differ, medians closer than this are alike
 _ENCODED = (ImageFiles, EncodedImages)
@@ -52,6 +56,18 @@ def in_held_out(
                     f" those of {name}: they are not held out, and copying is hidden; give others"
                 )
     return ""
+
+
+def shown_as_rgb(*sides: Images | StoredStats | None) -> str:
+    """Note that networks of RGB see files of other channels, by the headers of the first ones."""
+    kinds: set[int] = set()
+    for side in sides:
+        if isinstance(side, Images) and isinstance(side.source, FileImages):
+            files, chosen = side.source.files, side.source.indices[:_LOOKED_UP]
+            for number in chosen if isinstance(files, HasHeader) else ():
+                with suppress(UserError):  # told when it is read
+                    kinds.add(files.header(number).channels)
+    return one_note(*(SHOWN[channels] for channels in sorted(kinds) if channels in SHOWN))
 
 
 def unlike_sizes(

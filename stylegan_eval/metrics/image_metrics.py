@@ -18,6 +18,7 @@ from stylegan_eval.metrics.both_sides import (
     content_of,
     in_held_out,
     on_both_sides,
+    shown_as_rgb,
     unlike_sizes,
 )
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
@@ -142,6 +143,7 @@ def evaluate_each(
                 # Of copies that is the value itself.
                 same if metric.real and not isinstance(settings, AuthenticitySettings) else "",
                 in_held_out(held_out, fakes, reals) if "held_out" in metric.inputs else "",
+                shown_as_rgb(fakes, compared),
                 unlike_sizes(fakes, compared, fake[network], real[network]),
                 *(
                     statistics_unused(side)

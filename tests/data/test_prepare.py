@@ -1,6 +1,7 @@
 import csv
 import io
 import zipfile
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,12 +9,13 @@ from click.testing import CliRunner
 from PIL import Image
 
 from stylegan.data import main
-from stylegan.datasets import Choices
+from stylegan.datasets import Choices, check, making
 from stylegan.datasets.prepare import export_ada, prepare
 from stylegan.datasets.resize import area_mean, centre_square, halve, resized
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
 from stylegan_eval.images.labels import label_size
+from stylegan_eval.images.source import read_as
 from tests.data.samples import (
     dataset_json,
     encoded,
@@ -259,6 +261,53 @@ def test_damaged_images_are_told_where_only_duplicates_are_dropped(tmp_path):
         main, ["prepare", str(tmp_path / "bad"), str(tmp_path / "o.zip"), *options]
     )
     assert (done.exit_code, "no image can be read" in done.stderr) == (1, True)
+
+
+def test_each_image_is_decoded_once_whatever_is_left_out(tmp_path, monkeypatch):
+    source, decoded = damaged_and_twice(tmp_path / "src"), Counter()
+
+    def counted(files, index, channels):
+        decoded[files.names[index]] += 1
+        return read_as(files, index, channels)
+
+    monkeypatch.setattr(making, "read_as", counted)
+    monkeypatch.setattr(check, "read_as", counted)
+    choices = Choices(skip_damaged=True, drop_duplicates=True)
+    prepare(source, tmp_path / "out.zip", choices, progress=False)
+    headers_fail = {"text.png"}
+    assert decoded == {p.name: 1 for p in source.iterdir() if p.name not in headers_fail}
+
+
+def test_what_is_left_out_decides_nothing(tmp_path):
+    """The smallest image is damaged, the only one in colour too: as if they were not there."""
+    grey = {f"{n}.png": encoded(noise(16, 16, n)[:, :, 0]) for n in range(3)}
+    small = encoded(noise(4, 9))
+    source = write_folder(tmp_path / "src", grey | {"cut.png": small[:-20], "z.png": grey["1.png"]})
+    choices = Choices(skip_damaged=True, drop_duplicates=True)
+    report = tmp_path / "report.csv"
+    made = prepare(source, tmp_path / "a.zip", choices, report=report, progress=False)
+    assert (made.resolution, made.count, made.channels) == (16, 3, "channels: L, of 3 grey")
+    assert [note.split(":")[0] for note in made.notes] == [
+        "left out as damaged",
+        "exact duplicates",
+    ]
+    clean = write_folder(tmp_path / "clean", grey)
+    prepare(clean, tmp_path / "b.zip", progress=False)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    rows = list(csv.DictReader(report.read_text().splitlines()))
+    assert [row["file"] for row in rows if row["trouble"]] == ["cut.png"]
+
+
+def test_small_images_that_are_damaged_or_twice_count_as_that(tmp_path):
+    files = pngs(3) | {"s.png": encoded(noise(4, 4)), "t.png": encoded(noise(4, 4))}
+    source = write_folder(tmp_path / "src", files | {"u.png": encoded(noise(4, 9, 3))[:-20]})
+    choices = Choices(resolution=8, skip_damaged=True, drop_duplicates=True, skip_small=True)
+    made = prepare(source, tmp_path / "a.zip", choices, progress=False)
+    assert (made.count, made.skipped) == (3, 1)
+    assert [note.split(",")[0] for note in made.notes] == [
+        "left out as damaged: 1",
+        "exact duplicates: 1",
+    ]
 
 
 def test_classes_that_lose_their_images_keep_their_names_and_are_told(tmp_path):

@@ -4,8 +4,10 @@ import tarfile
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from stylegan.data import main
 from stylegan.datasets import Choices
 from stylegan.datasets.prepare import prepare
 from stylegan.datasets.resize import area_mean, cropped, fits
@@ -303,3 +305,28 @@ def test_a_tar_that_changes_while_it_is_read_is_refused(tmp_path):
     write_tar(path, [tar_member(name, pngs(3)["002.png"]) for name in pngs(2)])
     with pytest.raises(UserError, match="has changed since it was opened"):
         source.read(1)
+
+
+# --- names
+
+
+def test_folders_of_one_name_in_two_forms_of_unicode_are_refused(tmp_path):
+    files = {f"{name}/0.png": encoded(noise(8, 8)) for name in ("caf\xe9", "cafe\u0301")}
+    with pytest.raises(UserError, match=r"'cafe\\u0301' and 'caf\\xe9' have one name in two forms"):
+        open_source(write_folder(tmp_path, files), folder_classes=True)
+    labels = dataset_json([["0.png", 0]], class_names=["caf\xe9", "cafe\u0301"])
+    source = write_folder(tmp_path / "b", {"0.png": encoded(noise(8, 8)), "dataset.json": labels})
+    with pytest.raises(UserError, match=r"are one name in two forms of Unicode: rename one"):
+        open_source(source)
+
+
+def test_names_with_ends_of_lines_stay_in_their_lines(tmp_path):
+    files = {"a\nb/1\t.png": encoded(noise(4, 4)), "c/2.png": encoded(noise(8, 8))}
+    source = write_folder(tmp_path / "x", files)
+    choices = Choices(resolution=8)
+    with pytest.raises(UserError, match=r"a\\nb/1\\t.png is only 4 pixels"):
+        prepare(source, tmp_path / "out.zip", choices, progress=False)
+    made = prepare(source, tmp_path / "out.zip", labels="folders", progress=False)
+    assert "  class 0: a\\nb" in made.lines(tmp_path / "out.zip")
+    done = CliRunner().invoke(main, ["inspect", str(tmp_path / "out.zip")])
+    assert "  class 0 a\\nb " in done.stdout

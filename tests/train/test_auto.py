@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from benchmarks.scale_trial import TRIALS, trial_of_length
 from stylegan.auto import (
+    MOST_EPOCHS,
     Auto,
     Hardware,
     gamma_at,
@@ -272,6 +273,10 @@ def test_the_papers_size_and_named_presets_stay_what_they_are(data, tmp_path):
     assert of_data.resolution == 16
     assert "--preset paper-ffhq-1gpu is the published schedule" in note
     assert printed("--preset", "auto", "--data", data) == (of_data, "")
+    planned = run("--config", "F", "--data", data, "--dry-run", "--warmup", 0)
+    told = "note: no --preset, so auto: the values and reasons in the plan; --preset paper-ffhq"
+    assert planned.stderr.startswith(told)
+    assert planned.stdout.startswith("auto, for 300 images")
 
 
 @pytest.fixture(scope="module")
@@ -286,10 +291,10 @@ def few(tmp_path_factory):
 def test_many_epochs_are_told(few, mirror, told):
     words = ["--config", "F", "--preset", "tiny-16", "--resolution", 8, "--data", few]
     words += ["--dry-run", "--warmup", 0, mirror]
-    (note,) = run(*words, "--kimg", 5).stderr.splitlines()
-    assert f"{few}: 5 kimg show each of 10 images 500 times (FFHQ in the paper: 357)" in note
+    (note,) = run(*words, "--kimg", 5.01).stderr.splitlines()
+    assert f"{few}: 5.01 kimg show each of 10 images 501 times (FFHQ in the paper: 357)" in note
     assert ("--mirror" in note) == told
-    assert run(*words, "--kimg", 3.9).stderr == ""
+    assert run(*words, "--kimg", MOST_EPOCHS * 10 / 1000).stderr == ""
 
 
 def test_too_few_images_are_refused_with_a_minibatch_that_works(few):

@@ -125,6 +125,9 @@ def test_metrics_see_rgb_and_rows_say_how(trained, mode):
     again = stylegan_eval.fid(G, data, num=10, features="efficientnet-lite0", device="cpu")
     assert again.value == row["value"]
     assert np.isfinite(row["value"])
+    folders = ["fid", "--images", data, "--data", data, "-n", "10", "--json", "--device", "cpu"]
+    done = call(evaluate, *folders, "--features", "efficientnet-lite0")
+    assert SHOWN[CHANNELS[mode]] in json.loads(done.stdout)["results"][0]["note"]
 
 
 @pytest.mark.parametrize("mode", MODES)

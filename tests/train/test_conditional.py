@@ -243,6 +243,33 @@ def test_a_number_that_is_the_name_of_another_class_is_told(conditional, tmp_pat
         assert done.stderr == (f"note: {told}\n" if told else "")
 
 
+def test_names_with_commas_or_in_another_unicode_form_are_found(conditional, tmp_path):
+    tree = torch.load(newest_checkpoint(conditional), weights_only=True)
+    names = ["salt, pepper", "caf\xe9", "line\nbreak"]
+    torch.save(tree | {"label_names": names}, path := tmp_path / "checkpoint-000001.pt")
+
+    def sheet(words):
+        args = ["--seeds", "3", "--classes", words, tmp_path / "x.png"]
+        done = run(sample, "grid", "--ckpt", path, *args)
+        assert done.exit_code == 0, done.output
+        return np.asarray(Image.open(tmp_path / "x.png"))
+
+    by_number = sheet("1,0,2")
+    np.testing.assert_array_equal(sheet('cafe\u0301, "salt, pepper","line\nbreak"'), by_number)
+    told = run(sample, "info", "--ckpt", path).stdout
+    assert 'classes   3, "salt, pepper", caf\xe9, line\\nbreak\n' in told
+    for words, status, message in (
+        ("salt, pepper", 1, 'do you mean "salt, pepper"?'),
+        ('"salt', 2, "expected quotes around a whole word"),
+    ):
+        done = run(sample, "grid", "--ckpt", path, "--classes", words, tmp_path / "y.png")
+        assert (done.exit_code, message in done.stderr) == (status, True), done.output
+    torch.save(tree | {"label_names": ["cafe\u0301", "caf\xe9", "x"]}, path)
+    for word, message in (("caf\xe9 ", "classes 0 and 1 look the same"), ("caf\xe9", "")):
+        done = run(sample, "grid", "--ckpt", path, "--class", word, tmp_path / "y.png")
+        assert (done.exit_code, message in done.stderr) == (bool(message), True), done.output
+
+
 def test_files_of_versions_without_names_go_by_number(conditional, tmp_path):
     tree = torch.load(newest_checkpoint(conditional), weights_only=True)
     del tree["label_names"]
@@ -296,4 +323,15 @@ def test_bad_input(conditional, finished, cache, tmp_path):
     others = tmp_path / "others.zip"
     write_archive(others, ((np.full((16, 16, 3), k, np.uint8), k % 5) for k in range(20)))
     init = ["--init", conditional, "--data", others, "--out", tmp_path / "s", "--cache", cache]
-    refused("labels of 5 numbers, the networks take 3", train, *init)
+    refused(
+        "has labels of 5 classes or numbers, the networks take 3 labels (red, green, blue): use",
+        *(train, *init),
+    )
+    write_archive(
+        named := tmp_path / "named.zip",
+        ((np.full((16, 16, 3), k, np.uint8), k % 2) for k in range(20)),
+        classes=["salt, pepper", "cat"],
+    )
+    refused(
+        'has 2 labels ("salt, pepper", cat), the networks take 3', train, *init, "--data", named
+    )

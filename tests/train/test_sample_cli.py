@@ -95,6 +95,8 @@ def test_grid(finished, tmp_path):
 BAD = [
     ("grid --ckpt {ckpt} --seeds 3-1 {out}", 2, "seeds"),
     ("grid --ckpt {ckpt} --seeds a {out}", 2, "0-15"),
+    ("grid --ckpt {ckpt} --seeds 0-200000 {out}", 2, "100,000 seeds: give at most so many"),
+    ("grid --ckpt {ckpt} --seeds 99999999999999999999 {out}", 2, "too large: seeds are 0 to 922"),
     ("grid --ckpt {tmp}/no.pt {out}", 1, "does not exist"),
     ("grid --ckpt {broken} {out}", 1, "damaged"),
     ("grid --ckpt {B} --psi 0.7 {out}", 1, "mapping network"),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylegan.configs import CONFIGS
-from stylegan.training.schedule import phases, training_point, training_points
+from stylegan.training.schedule import growth_left, phases, training_point, training_points
 from tests.train.golden import GOLDEN
 
 RUNS = {
@@ -42,6 +42,19 @@ def test_optimizer_resets_and_length(official, run):
     points = list(training_points(RUNS[run]))
     assert len(points) * 4 == expected["loop_iterations"]
     assert points[-1].nimg + 4 * points[-1].minibatch == expected["loop_final_nimg"]
+
+
+def test_a_training_that_does_not_grow_up_is_told_with_a_length_that_does():
+    schedule = replace(CONFIGS["F"].schedule, training_kimg=10, transition_kimg=6, total_kimg=40)
+    config = replace(CONFIGS["F"], resolution=64, schedule=schedule)
+    line = growth_left(config)  # 8x8 to 64x64 are three phases of 16
+    assert line.startswith("the training ends at lod 1.00, at 40 kimg, before the networks have")
+    assert line.endswith(" grown from 32x32 to 64x64, at 48: give --kimg 58")
+    assert growth_left(config, "resume").endswith("at 48: resume --kimg 58")
+    for kimg, told in ((47.9, True), (48, False), (58, False)):
+        longer = replace(config, schedule=replace(schedule, total_kimg=kimg))
+        assert bool(growth_left(longer)) == told
+        assert (training_point(round(1000 * kimg), longer).lod > 0) == told
 
 
 @given(

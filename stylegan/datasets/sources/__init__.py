@@ -10,9 +10,11 @@ import numpy as np
 
 from stylegan.datasets.sources.celeba import attribute_list, open_celeba
 from stylegan.datasets.sources.torchvision_sets import open_torchvision
+from stylegan_eval.engine.names import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import TORCHVISION
 from stylegan_eval.images.files import ImageFiles, open_files, open_images
+from stylegan_eval.images.labels import alike_names
 from stylegan_eval.images.source import Source
 
 _FFHQ_FOLDERS = ("images1024x1024", "thumbnails128x128")  # the first that is there is taken
@@ -58,11 +60,22 @@ def _opened(path: Path) -> Source:
 
 def _with_folder_classes(files: ImageFiles) -> ImageFiles:
     """The same images, each with its first sub-folder as its class, in the order of their names."""
-    folders = [name.split("/", 1)[0] if "/" in name else None for name in files.names]
-    if None in folders:
-        name = files.names[folders.index(None)]
-        raise UserError(f"{files.path}: {name} is in no sub-folder, so it has no class")
-    classes = tuple(sorted({folder for folder in folders if folder is not None}))
-    numbers = {folder: number for number, folder in enumerate(classes)}
-    labels = np.array([numbers[folder] for folder in folders if folder is not None], np.int64)
-    return dataclasses.replace(files, labels=labels, attributes=(), classes=classes)
+    numbers: dict[str, int] = {}  # of each folder, as they come
+    found = np.empty(len(files), np.int64)
+    for at, name in enumerate(files.names):
+        folder, slash, _ = name.partition("/")
+        if not slash:
+            raise UserError(
+                f"{files.path}: {one_line(name)} is in no sub-folder, so it has no class"
+            )
+        found[at] = numbers.setdefault(folder, len(numbers))
+    classes = tuple(sorted(numbers))
+    if alike := alike_names(classes):
+        raise UserError(
+            f"{files.path}: the folders {alike[0]!a} and {alike[1]!a} have one name in two forms of"
+            " Unicode: move their images into one of them"
+        )
+    places = np.empty(len(classes), np.int64)
+    for place, folder in enumerate(classes):
+        places[numbers[folder]] = place
+    return dataclasses.replace(files, labels=places[found], attributes=(), classes=classes)

@@ -1,0 +1,133 @@
+"""Names and numbers of millions of files, sorted by name, in a few dozen bytes each."""
+
+import heapq
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylegan_eval.engine.files import Stamp
+
+_CODING = "utf-8", "surrogatepass"  # any name, and its bytes have the order of its characters
+_BLOCK = 2**16  # names that are sorted in memory
+
+
+class Names(Sequence[str]):
+    """Names in the order of their characters, kept as one run of bytes."""
+
+    def __init__(self, data: bytes, ends: NDArray[np.int64]) -> None:
+        self._data = data
+        self._ends = ends  # of each name
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        if isinstance(index, slice):
+            return tuple(self[each] for each in range(*index.indices(len(self))))
+        at = range(len(self))[index]  # IndexError, and from the end
+        start = self._ends[at - 1] if at else 0
+        return self._data[start : self._ends[at]].decode(*_CODING)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(str.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Names({len(self)}, {self[:3]}...)"
+
+    def place(self, name: str) -> int:
+        """Number of a name; KeyError where there is none."""
+        at = bisect_left(self, name)
+        if at == len(self) or self[at] != name:
+            raise KeyError(name)
+        return at
+
+
+class Stamps(Mapping[str, Stamp]):
+    """What the file system says of files: rows of an array by name, and others."""
+
+    def __init__(self, names: Names, rows: NDArray[np.int64], others: Mapping[str, Stamp]) -> None:
+        self._names, self._rows, self._others = names, rows, others
+
+    def __len__(self) -> int:
+        return len(self._names) + len(self._others)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._others
+        yield from self._names
+
+    def __getitem__(self, name: str) -> Stamp:
+        if name in self._others:
+            return self._others[name]
+        size, modified, changed, inode = self._rows[self._names.place(name)].tolist()
+        return size, modified, changed, inode
+
+
+class Entry(NamedTuple):
+    """A file: its name, and whole numbers of 64 bits that say what it is and where."""
+
+    name: str
+    numbers: tuple[int, ...]
+
+
+class Sorted:
+    """Entries in the order of their names.
+
+    Iterates over them once; `names` and `numbers` are there from then on, without those entries
+    that the reader gave to `drop`.
+    """
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._blocks: list[tuple[Names, NDArray[np.int64]]] = []  # with numbers of their arrival
+        self._numbers, self._columns = array("q"), 1
+        block: list[bytes] = []
+        for name, numbers in entries:
+            block.append(name.encode(*_CODING))
+            self._numbers.extend(numbers)
+            self._columns = len(numbers)
+            if len(block) == _BLOCK:
+                self._keep(block)
+                block = []
+        self._keep(block)
+        self.count = sum(len(names) for names, _ in self._blocks)
+
+    def _keep(self, block: Sequence[bytes]) -> None:
+        if block:
+            order = sorted(range(len(block)), key=block.__getitem__)
+            ends = np.cumsum([len(block[at]) for at in order], dtype=np.int64)
+            first = len(self._numbers) // self._columns - len(block)
+            names = Names(b"".join(block[at] for at in order), ends)
+            self._blocks.append((names, first + np.array(order)))
+
+    def __iter__(self) -> Iterator[Entry]:
+        rows = np.frombuffer(self._numbers, np.int64).reshape(-1, self._columns)
+        taken, self._dropped = np.empty(self.count, np.int64), False
+        data, lengths = bytearray(), array("q")
+        for name, at in heapq.merge(*(zip(*block, strict=True) for block in self._blocks)):
+            yield Entry(name, tuple(rows[at].tolist()))
+            if self._dropped:
+                self._dropped = False
+                continue
+            coded = name.encode(*_CODING)
+            data += coded
+            taken[len(lengths)] = at
+            lengths.append(len(coded))
+        self.names = Names(bytes(data), np.cumsum(lengths, dtype=np.int64))
+        self.numbers = rows[taken[: len(lengths)]]
+
+    def drop(self) -> None:
+        """Leave out the entry that came last."""
+        self._dropped = True
