@@ -32,6 +32,7 @@ from stylegan_eval.images.source import Source, read_as
 T = TypeVar("T")
 
 MIN_RESOLUTION = 4
+MAX_RESOLUTION = 8192  # the largest whose images are read again
 _NAMES = {count: name for name, count in CHANNELS.items()}
 
 
@@ -163,6 +164,11 @@ def make_plan(source: Source, overview: Survey, choices: Choices) -> Plan:
     crop: Crop = choices.crop or natural
     skip = choices.skip_small or crop == "lsun-wide"
     resolution = choices.resolution or _default_resolution(crop, overview, skip=skip)
+    if resolution > MAX_RESOLUTION:
+        raise UserError(
+            f"--resolution {resolution}: images of at most {MAX_RESOLUTION}x{MAX_RESOLUTION} can be"
+            " read again: ask for that, or for less"
+        )
     fitting = {size for size in overview.sizes if fits(crop, *size, resolution)}
     kept: Sequence[int] = overview.numbers
     if len(fitting) < len(overview.sizes):
@@ -224,7 +230,8 @@ def _default_resolution(crop: Crop, overview: Survey, *, skip: bool) -> int:
         return WIDE_RESOLUTION
     sides = [crop_side(crop, width, height) for width, height in overview.sizes]
     usable = [side for side in sides if side >= MIN_RESOLUTION or not skip]
-    return max(MIN_RESOLUTION, 1 << (min(usable, default=MIN_RESOLUTION).bit_length() - 1))
+    largest = 1 << (min(usable, default=MIN_RESOLUTION).bit_length() - 1)
+    return min(max(MIN_RESOLUTION, largest), MAX_RESOLUTION)
 
 
 def note_small(source: Source, overview: Survey, plan: Plan, choices: Choices) -> None:

@@ -25,6 +25,7 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 _VERSION, _VERSION_64 = 20, 45
 _FAR = 2**31 - 1  # as `zipfile`, which keeps clear of readers with signed numbers
+_MANY = 2**16 - 1  # entries that the end of a small zip can count
 _MOST_SHORT, _MOST_LONG = 2**16 - 1, 2**32 - 1
 
 
@@ -180,7 +181,7 @@ class ImageZip:
     def _end_of(self, start: int) -> bytes:
         """The end of a directory that starts there."""
         count, size, large = len(self), self._end - start, b""
-        if count > _MOST_SHORT or start > _FAR or size > _FAR:
+        if count > _MANY or start > _FAR or size > _FAR:
             fields = (44, _VERSION_64, _VERSION_64, 0, 0, count, count, size, start)
             large = _END64.pack(b"PK\x06\x06", *fields) + _LOCATOR.pack(
                 b"PK\x06\x07", 0, self._end, 1

@@ -79,6 +79,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 def check_free(path: Path) -> None:
     """Raise `FolderTakenError` unless `path` is absent or an empty folder."""
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise UserError(f"cannot write {path}: it is no ordinary file: choose another name")
     empty_folder = path.is_dir() and next(path.iterdir(), None) is None
     if path.exists() and not empty_folder:
         raise FolderTakenError(f"{path} is there already: remove it or choose another name")
@@ -248,12 +250,14 @@ def held(path: Path) -> Iterator[None]:
 
 def _hold(path: Path) -> BinaryIO:
     """Open and lock the file that is at `path` when it is locked."""
+    missing: FileNotFoundError | None = None
     for look in range(_LOOKS):
         time.sleep(_PAUSE if look else 0)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("ab")
-        except FileNotFoundError:  # the folder was removed by whoever had made it
+        except FileNotFoundError as error:  # the folder was removed by whoever had made it
+            missing = error
             continue
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
@@ -262,6 +266,9 @@ def _hold(path: Path) -> BinaryIO:
             if _is_at(file, path):
                 return file
         file.close()
+        missing = None
+    if missing is not None:  # a file system where no files are made
+        raise UserError(f"cannot write {path}: {missing.strerror}") from missing
     raise UserError(_in_use(path))
 
 

@@ -26,7 +26,7 @@ _LOCATOR_SIGNATURE = b"PK\x06\x07"
 _MAX_COMMENT = 2**16
 _RECORD = struct.Struct("<4s24x3H12x")  # of the directory: lengths of name, extra and comment
 _RECORD_SIGNATURE = b"PK\x01\x02"
-_AT_ONCE = 2**18  # bytes of a directory
+_AT_ONCE = 2**14  # bytes of a directory
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:

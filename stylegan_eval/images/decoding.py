@@ -176,6 +176,8 @@ def _open(stream: BinaryIO, where: str) -> Image.Image:
 
 def _identified(stream: BinaryIO, where: str) -> Image.Image:
     start = stream.read(START_BYTES)
+    if not start:
+        raise ValueError("the file is empty")
     stream.seek(0)
     plugin = plugin_of(start)
     if plugin is None:

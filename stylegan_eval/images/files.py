@@ -191,8 +191,8 @@ def _listed(source: Folder | Zip) -> ImageFiles:
         kind = f"stylegan2-ada's {kind}"
     stamps: Mapping[str, Stamp] = {}
     if isinstance(source, Folder):
-        others = {} if found is None else {found.name: cast(Stamp, found.numbers)}
-        stamps = Stamps(entries.names, entries.numbers, others)
+        apart = {} if found is None else {found.name: cast(Stamp, found.numbers)}
+        stamps = Stamps(entries.names, entries.numbers, apart)
     return ImageFiles(
         *(kind, path, entries.names, labels.values, labels.attributes, digest, stamps, source),
         entries.numbers,

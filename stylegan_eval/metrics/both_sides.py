@@ -64,9 +64,10 @@ def shown_as_rgb(*sides: Images | StoredStats | None) -> str:
     for side in sides:
         if isinstance(side, Images) and isinstance(side.source, FileImages):
             files, chosen = side.source.files, side.source.indices[:_LOOKED_UP]
-            for number in chosen if isinstance(files, HasHeader) else ():
-                with suppress(UserError):  # told when it is read
-                    kinds.add(files.header(number).channels)
+            if isinstance(files, HasHeader):
+                for number in chosen:
+                    with suppress(UserError):  # told when it is read
+                        kinds.add(files.header(number).channels)
     return one_note(*(SHOWN[channels] for channels in sorted(kinds) if channels in SHOWN))
 
 

@@ -71,10 +71,9 @@ def wrong_crc(data):
     return data
 
 
-def wrong_text(data):
-    """The first entry says that its name is UTF-8, which it is not."""
-    data[7] |= 8
-    data[30] = 0xFF
+def no_header(data):
+    """The first entry is not where the directory says."""
+    data[3] ^= 1
     return data
 
 
@@ -202,7 +201,7 @@ CORPUS = {
     "zip: truncated": (changed_zip(lambda data: data[:-40]), "neither a folder nor a zip"),
     "zip: half": (changed_zip(lambda data: data[len(data) // 2 :]), "cannot be read"),
     "zip: wrong checksum": (changed_zip(wrong_crc), "cannot be read"),
-    "zip: a name that is no text": (changed_zip(wrong_text), "000.png: cannot be read"),
+    "zip: no header of an entry": (changed_zip(no_header), "000.png: cannot be read"),
     "zip: encrypted": (zip_with("b.png", GOOD, lambda e: setattr(e, "flag_bits", 1)), "encrypted"),
     "zip: unusual packing": (zip_with("b.png", GOOD, None, zipfile.ZIP_LZMA), "unusual method"),
     "zip: one name twice": (twice, "is there 2 times"),

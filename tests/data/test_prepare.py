@@ -2,6 +2,7 @@ import csv
 import io
 import zipfile
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from stylegan.data import main
 from stylegan.datasets import Choices, check, making
 from stylegan.datasets.prepare import export_ada, prepare
 from stylegan.datasets.resize import area_mean, centre_square, halve, resized
+from stylegan.datasets.survey import Headers, make_plan, summary
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import Header
 from stylegan_eval.images.files import open_images
 from stylegan_eval.images.labels import label_size
 from stylegan_eval.images.source import read_as
@@ -282,7 +285,7 @@ def test_what_is_left_out_decides_nothing(tmp_path):
     """The smallest image is damaged, the only one in colour too: as if they were not there."""
     grey = {f"{n}.png": encoded(noise(16, 16, n)[:, :, 0]) for n in range(3)}
     small = encoded(noise(4, 9))
-    source = write_folder(tmp_path / "src", grey | {"cut.png": small[:-20], "z.png": grey["1.png"]})
+    source = write_folder(tmp_path / "src", grey | {"cut.png": small[:80], "z.png": grey["1.png"]})
     choices = Choices(skip_damaged=True, drop_duplicates=True)
     report = tmp_path / "report.csv"
     made = prepare(source, tmp_path / "a.zip", choices, report=report, progress=False)
@@ -298,9 +301,19 @@ def test_what_is_left_out_decides_nothing(tmp_path):
     assert [row["file"] for row in rows if row["trouble"]] == ["cut.png"]
 
 
+def test_no_larger_images_are_made_than_can_be_read_again():
+    headers = Headers(1)
+    headers[0] = Header(30000, 20000, "RGB")
+    overview, source = summary(["a.png"], headers, range(1)), SimpleNamespace(kind="folder")
+    for choices in (Choices(), Choices(pad="white")):
+        assert make_plan(source, overview, choices).resolution == 8192
+    with pytest.raises(UserError, match="16384: images of at most 8192x8192 can be read again"):
+        make_plan(source, overview, Choices(resolution=16384))
+
+
 def test_small_images_that_are_damaged_or_twice_count_as_that(tmp_path):
     files = pngs(3) | {"s.png": encoded(noise(4, 4)), "t.png": encoded(noise(4, 4))}
-    source = write_folder(tmp_path / "src", files | {"u.png": encoded(noise(4, 9, 3))[:-20]})
+    source = write_folder(tmp_path / "src", files | {"u.png": encoded(noise(4, 9, 3))[:80]})
     choices = Choices(resolution=8, skip_damaged=True, drop_duplicates=True, skip_small=True)
     made = prepare(source, tmp_path / "a.zip", choices, progress=False)
     assert (made.count, made.skipped) == (3, 1)

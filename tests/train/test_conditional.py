@@ -259,7 +259,7 @@ def test_names_with_commas_or_in_another_unicode_form_are_found(conditional, tmp
     told = run(sample, "info", "--ckpt", path).stdout
     assert 'classes   3, "salt, pepper", caf\xe9, line\\nbreak\n' in told
     for words, status, message in (
-        ("salt, pepper", 1, 'do you mean "salt, pepper"?'),
+        ("salt, pepper", 1, "has no class 'salt': it has \"salt, pepper\", café, line\\nbreak"),
         ('"salt', 2, "expected quotes around a whole word"),
     ):
         done = run(sample, "grid", "--ckpt", path, "--classes", words, tmp_path / "y.png")

@@ -164,10 +164,11 @@ def _rows(rows: Any, columns: _Columns, file: Path) -> Iterator[tuple[bytes, int
             value = image.as_py()
             data = value.get("bytes") if isinstance(value, dict) else value
             where = f"{file}: row {number}"
-            if not data:
+            if not data and isinstance(value, dict) and value.get("path"):
                 raise UserError(
                     f"{where}: has no bytes of an image; images beside the file are not read"
                 )
+            data = data or b""  # told as an empty file, which can be left out
             if len(data) > MAX_FILE_BYTES:
                 raise UserError(f"{where}: images of at most 1 GiB are read")
             yield data, None if label is None else label.as_py()
