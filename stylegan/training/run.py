@@ -85,7 +85,7 @@ def initial(
     trained = snapshot.config
     check_parts(snapshot, ("G", "D", "G_ema"), "training goes on")
     config = revise(trained)
-    _check_initial(path, trained, config)
+    remark = _check_initial(path, snapshot, config)
     grown = trained.resolution >> int(snapshot.lod)
     config = replace(config, schedule=replace(config.schedule, initial_resolution=grown))
     begun = fresh(config, settings)
@@ -96,12 +96,13 @@ def initial(
         return fresh_state
 
     provenance = replace(begun.provenance, init=sha256_of(path))
-    names = snapshot.label_names
-    return replace(begun, state=state, provenance=provenance, fixed=True, label_names=names)
+    begun = replace(begun, state=state, provenance=provenance, fixed=True)
+    return replace(begun, remark=remark, label_names=snapshot.label_names)
 
 
-def _check_initial(path: Path, trained: Config, config: Config) -> None:
-    """Refuse a configuration that networks cannot be made to fit; say how they are changed."""
+def _check_initial(path: Path, snapshot: Snapshot, config: Config) -> str:
+    """Refuse a configuration that networks cannot be made to fit; how they are changed."""
+    trained, remarks = snapshot.config, list[str]()
     changes = diff(trained, config)
     size, own = config.resolution, trained.resolution
     if size < own:
@@ -116,6 +117,12 @@ def _check_initial(path: Path, trained: Config, config: Config) -> None:
         changes.pop("network.label_size")
         if trained.network.mapping_layers == 0:  # w is z beside the embedding
             changes.pop("network.w_dim")
+    elif "network.label_size" in changes:
+        own_labels = _labels_text(trained.network.label_size, snapshot.label_names)
+        raise UserError(
+            f"the networks of {path} take {own_labels}, the data has {classes}: use data with the"
+            " labels that they were made for, or start without --init"
+        )
     for key, (old, new) in changes.items():
         if key.startswith("network."):
             raise UserError(
@@ -124,12 +131,13 @@ def _check_initial(path: Path, trained: Config, config: Config) -> None:
             )
     if size > own:
         keeps = f"--resolution {own} keeps their size"
-        note(f"{path}: networks of {own}x{own} grow to {size}x{size}; {keeps}")
+        remarks.append(f"networks of {own}x{own} grow to {size}x{size}; {keeps}")
     if conditional:
-        note(
-            f"{path}: unconditional networks get labels, of {classes} classes or numbers, and"
-            " begin as if they had none"
+        remarks.append(
+            f"unconditional networks get labels, of {classes} classes or numbers, and begin as if"
+            " they had none"
         )
+    return f"{path}: {'; '.join(remarks)}" if remarks else ""
 
 
 def resumed(
@@ -327,6 +335,11 @@ def check_fit(
             f"{data} has {_labels_text(given, reals.label_names)}, the networks take"
             f" {_labels_text(needed, named)}: use data with the labels that they were made for, or"
             " start anew"
+        )
+    if needed and named and reals.label_names and tuple(named) != reals.label_names:
+        note(
+            f"{data} has the labels {shortened(reals.label_names)}, the networks know"
+            f" {shortened(named)}: they go by their numbers, and are called as in the data"
         )
     if needed and reals.empty:
         note(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Self, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylegan_eval import plugins
 from stylegan_eval.engine.command import note
@@ -31,7 +30,7 @@ from stylegan_eval.images.labels import (
     parse_dataset_json,
     unused_labels,
 )
-from stylegan_eval.images.listing import Entry, Names, Sorted, Stamps
+from stylegan_eval.images.listing import Entry, Names, Numbers, Sorted, Stamps
 from stylegan_eval.images.parallel import map_ordered, prefetched
 from stylegan_eval.images.source import ImageSet, Source, read_as
 from stylegan_eval.images.storage import STDIN, Folder, Listing, Zip, holds_images
@@ -59,7 +58,7 @@ class ImageFiles:
     stamps: Mapping[str, Stamp]
     """What the file system said of each file of a folder when it was listed; none in a zip."""
     _source: Folder | Zip
-    _numbers: NDArray[np.int64]  # [N, K], of each `listing.Entry`
+    _numbers: Numbers  # of each `listing.Entry`
     classes: tuple[str, ...] = ()  # names of the classes
     channels: int = 3  # by ``dataset.json``: 1 (grey), 3 or 4 (RGBA); `read` gives RGB
 
@@ -104,7 +103,7 @@ class ImageFiles:
 
     def size(self, index: int) -> int:
         """Bytes of the file of image number `index`."""
-        return int(self._numbers[index, 0])
+        return self._numbers[index][0]
 
     def header(self, index: int) -> Header:
         """Size and mode of image number `index`, without decoding it."""
@@ -114,7 +113,7 @@ class ImageFiles:
             return read_header(stream, where)
 
     def _entry(self, index: int) -> Entry:
-        return Entry(self.names[index], tuple(self._numbers[index].tolist()))
+        return Entry(self.names[index], self._numbers[index])
 
 
 def open_images(path: Path) -> Source:

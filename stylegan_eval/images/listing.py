@@ -4,7 +4,7 @@ import heapq
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stylegan_eval.engine.files import Stamp
 
 _CODING = "utf-8", "surrogatepass"  # any name, and its bytes have the order of its characters
-_BLOCK = 2**16  # names that are sorted in memory
+_BLOCK = 2**12  # names that are sorted in memory
 
 
 class Names(Sequence[str]):
@@ -56,11 +56,26 @@ class Names(Sequence[str]):
         return at
 
 
-class Stamps(Mapping[str, Stamp]):
-    """What the file system says of files: rows of an array by name, and others."""
+class Numbers:
+    """Whole numbers below 2^63, some for each of N files, in columns that are as narrow as can be."""
 
-    def __init__(self, names: Names, rows: NDArray[np.int64], others: Mapping[str, Stamp]) -> None:
-        self._names, self._rows, self._others = names, rows, others
+    def __init__(self, columns: Iterable[NDArray[np.int64]]) -> None:
+        self.columns = [_narrowed(column) for column in columns]
+
+    def __getitem__(self, index: int) -> tuple[int, ...]:
+        return tuple(int(column[index]) for column in self.columns)
+
+
+def _narrowed(column: NDArray[np.int64]) -> NDArray[Any]:
+    ends = [column.min(), column.max()] if len(column) else [0]
+    return column.astype(np.result_type(*map(np.min_scalar_type, ends)))
+
+
+class Stamps(Mapping[str, Stamp]):
+    """What the file system says of files: numbers by name, and those of others."""
+
+    def __init__(self, names: Names, numbers: Numbers, others: Mapping[str, Stamp]) -> None:
+        self._names, self._numbers, self._others = names, numbers, others
 
     def __len__(self) -> int:
         return len(self._names) + len(self._others)
@@ -72,7 +87,7 @@ class Stamps(Mapping[str, Stamp]):
     def __getitem__(self, name: str) -> Stamp:
         if name in self._others:
             return self._others[name]
-        size, modified, changed, inode = self._rows[self._names.place(name)].tolist()
+        size, modified, changed, inode = self._numbers[self._names.place(name)]
         return size, modified, changed, inode
 
 
@@ -92,32 +107,31 @@ class Sorted:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._blocks: list[tuple[Names, NDArray[np.int64]]] = []  # with numbers of their arrival
-        self._numbers, self._columns = array("q"), 1
+        self._columns: list[array[int]] = []
+        self.count = 0
         block: list[bytes] = []
         for name, numbers in entries:
+            self._columns = self._columns or [array("q") for _ in numbers]
+            for column, number in zip(self._columns, numbers, strict=True):
+                column.append(number)
             block.append(name.encode(*_CODING))
-            self._numbers.extend(numbers)
-            self._columns = len(numbers)
             if len(block) == _BLOCK:
                 self._keep(block)
                 block = []
         self._keep(block)
-        self.count = sum(len(names) for names, _ in self._blocks)
 
     def _keep(self, block: Sequence[bytes]) -> None:
-        if block:
-            order = sorted(range(len(block)), key=block.__getitem__)
-            ends = np.cumsum([len(block[at]) for at in order], dtype=np.int64)
-            first = len(self._numbers) // self._columns - len(block)
-            names = Names(b"".join(block[at] for at in order), ends)
-            self._blocks.append((names, first + np.array(order)))
+        order = sorted(range(len(block)), key=block.__getitem__)
+        ends = np.cumsum([len(block[at]) for at in order], dtype=np.int64)
+        names = Names(b"".join(block[at] for at in order), ends)
+        self._blocks.append((names, self.count + np.array(order, np.int64)))
+        self.count += len(block)
 
     def __iter__(self) -> Iterator[Entry]:
-        rows = np.frombuffer(self._numbers, np.int64).reshape(-1, self._columns)
         taken, self._dropped = np.empty(self.count, np.int64), False
         data, lengths = bytearray(), array("q")
         for name, at in heapq.merge(*(zip(*block, strict=True) for block in self._blocks)):
-            yield Entry(name, tuple(rows[at].tolist()))
+            yield Entry(name, tuple(column[at] for column in self._columns))
             if self._dropped:
                 self._dropped = False
                 continue
@@ -125,8 +139,14 @@ class Sorted:
             data += coded
             taken[len(lengths)] = at
             lengths.append(len(coded))
+        self._blocks.clear()
         self.names = Names(bytes(data), np.cumsum(lengths, dtype=np.int64))
-        self.numbers = rows[taken[: len(lengths)]]
+        self.numbers = Numbers(self._in_order(taken[: len(lengths)]))
+
+    def _in_order(self, taken: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """The columns in the order of the names; each goes when the next one comes."""
+        while self._columns:
+            yield np.frombuffer(self._columns.pop(0), np.int64)[taken]
 
     def drop(self) -> None:
         """Leave out the entry that came last."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stylegan_eval.engine.files import Stamp, stamp_of
 from stylegan_eval.engine.untrusted import parsing
@@ -22,7 +21,7 @@ from stylegan_eval.engine.zip_guard import check_entry, check_name, entries_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.image_kinds import START_BYTES, left_out_as
 from stylegan_eval.images.labels import DATASET_JSON
-from stylegan_eval.images.listing import Entry
+from stylegan_eval.images.listing import Entry, Numbers
 
 CHANGED = "has changed since it was opened: start the command again when nothing writes to it"
 STDIN = Path("-")
@@ -88,7 +87,7 @@ class Folder(_Source):
             raise UserError(f"{self.folder / entry.name}: {CHANGED}")
         return data
 
-    def check(self, _numbers: NDArray[np.int64]) -> None:
+    def check(self, _numbers: Numbers) -> None:
         """Files lie apart."""
 
     def close(self) -> None:
@@ -176,10 +175,11 @@ class Zip(_Source):
             numbers = (info.file_size, info.CRC, info.header_offset, info.compress_size)
             yield Entry(info.filename, (*numbers, info.compress_type))
 
-    def check(self, numbers: NDArray[np.int64]) -> None:
+    def check(self, numbers: Numbers) -> None:
         """Refuse entries that lie in one another, as a few bytes would make many images so."""
-        places = numbers[np.argsort(numbers[:, 2])]
-        if (places[:-1, 2] + _LOCAL.size + places[:-1, 3] > places[1:, 2]).any():
+        starts, sizes = (numbers.columns[k].astype(np.int64) for k in (2, 3))
+        order = np.argsort(starts)
+        if (np.diff(starts[order]) < _LOCAL.size + sizes[order[:-1]]).any():
             raise UserError(f"{self.path}: entries overlap: damaged, or made to harm")
 
     def open(self, entry: Entry) -> BinaryIO:

@@ -27,8 +27,9 @@ def test_entries_come_in_the_order_of_their_names(monkeypatch, block):
     assert [entry.name for entry in entries] == sorted(NAMES)
     assert entries.names == sorted(NAMES)
     assert entries.names[:2] == ("", "a")
-    assert [NAMES[n] for n in entries.numbers[:, 0]] == sorted(NAMES)
-    assert (entries.numbers[:, 1] == -entries.numbers[:, 0]).all()
+    numbers = [entries.numbers[k] for k in range(len(NAMES))]
+    assert [NAMES[n] for n, _ in numbers] == sorted(NAMES)
+    assert all(second == -first for first, second in numbers)
     assert [entries.names.place(name) for name in sorted(NAMES)] == list(range(len(NAMES)))
     with pytest.raises(KeyError):
         entries.names.place("c")
@@ -40,8 +41,16 @@ def test_what_is_dropped_is_not_among_the_names():
         if entry.name == "b":
             entries.drop()
     assert entries.names == ("a", "c")
-    assert entries.numbers.tolist() == [[1], [0]]
-    assert Sorted(iter(())).count == 0
+    assert (entries.numbers[0], entries.numbers[1]) == ((1,), (0,))
+    assert (list(Sorted(iter(()))), Sorted(iter(())).count) == ([], 0)
+
+
+def test_numbers_are_kept_whole_in_narrow_columns():
+    rows = [(0, 2**63 - 1, -(2**63), 255), (2**32 - 1, 0, 5, 0)]
+    entries = Sorted(Entry(str(n), row) for n, row in enumerate(rows))
+    assert len(list(entries)) == 2
+    assert [entries.numbers[k] for k in range(2)] == rows
+    assert [column.itemsize for column in entries.numbers.columns] == [4, 8, 8, 1]
 
 
 def test_names_are_a_sequence():
