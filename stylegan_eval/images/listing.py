@@ -57,7 +57,7 @@ class Names(Sequence[str]):
 
 
 class Numbers:
-    """Whole numbers below 2^63, some for each of N files, in columns that are as narrow as can be."""
+    """Whole numbers below 2^63, some for each of N files, in columns as narrow as can be."""
 
     def __init__(self, columns: Iterable[NDArray[np.int64]]) -> None:
         self.columns = [_narrowed(column) for column in columns]
