@@ -96,8 +96,14 @@ def initial(
         return fresh_state
 
     provenance = replace(begun.provenance, init=sha256_of(path))
-    begun = replace(begun, state=state, provenance=provenance, fixed=True)
-    return replace(begun, remark=remark, label_names=snapshot.label_names)
+    return replace(
+        begun,
+        state=state,
+        provenance=provenance,
+        fixed=True,
+        remark=remark,
+        label_names=snapshot.label_names,
+    )
 
 
 def _check_initial(path: Path, snapshot: Snapshot, config: Config) -> str:

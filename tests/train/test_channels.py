@@ -1,10 +1,13 @@
 """Networks of grey images and of images with alpha, from the data to what is made of them."""
 
+import asyncio
+import io
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -14,10 +17,13 @@ from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.convert import main as convert
 from stylegan.datasets.archive import encode_png, write_encoded
+from stylegan.explore.studio import Studio
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.presets import apply_preset
 from stylegan.sample.cli import main as sample
+from stylegan.sample.drawing import open_generator
+from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan.train import main as train
 from stylegan.training.settings import read_run
 from stylegan_eval.cli import main as evaluate
@@ -112,6 +118,12 @@ def test_pictures_and_films_have_the_channels_of_the_network(tmp_path, trained, 
     assert image.mode == mode
     with Image.open(tmp_path / "image.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), np.asarray(image))
+    source = GeneratorSource(ckpt=trained[mode][1], device="cpu")
+    subject = open_generator(source.ckpt, torch.device("cpu"), None)
+    studio = Studio(subject, source)  # of the explorer
+    with Image.open(io.BytesIO(asyncio.run(studio.png(Recipe(seed=3))))) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(image))
+    studio.close()
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -136,6 +148,8 @@ def test_networks_are_converted_with_their_channels(tmp_path, trained, mode):
     call(convert, trained[mode][1], path)
     G, converted = (stylegan.load(p, device="cpu") for p in (trained[mode][1], path))
     np.testing.assert_array_equal(G.sample([1]), converted.sample([1]))
+    # Which is compared with the network as it is written.
+    call(convert, trained[mode][1], "--to", "pt2", tmp_path / "network.pt2")
 
 
 @pytest.mark.parametrize("channels", [1, 4])
