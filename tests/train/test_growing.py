@@ -142,9 +142,9 @@ def test_a_run_grows_and_goes_on(finished, cache, tmp_path):
     words += ["--kimg", 0.2, "--lrate", 0.002, "--cond"]
     done = run(*words, "--dry-run")
     assert done.exit_code == 0, done.output
-    notes = [line for line in done.stderr.splitlines() if "networks" in line]
-    assert "networks of 16x16 grow to 32x32; --resolution 16 keeps their size" in notes[0]
-    assert "unconditional networks get labels of 2 numbers" in notes[1]
+    (note,) = [line for line in done.stderr.splitlines() if "networks" in line]
+    assert "networks of 16x16 grow to 32x32; --resolution 16 keeps their size; uncond" in note
+    assert "unconditional networks get labels, of 2 classes or numbers, and begin as if" in note
     done = run(*words)
     assert done.exit_code == 0, done.output
     saved = read_checkpoint(newest_checkpoint(out))
