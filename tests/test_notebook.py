@@ -18,6 +18,8 @@ def texts(notebook):
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         for output in cell.get("outputs", []):
             assert output["output_type"] != "error"
+            if output.get("name") == "stderr":  # progress, shown where a cell takes its time
+                continue
             shown = output.get("data", {}).get("text/plain") or output.get("text") or []
             yield "".join(shown)
 
