@@ -19,6 +19,7 @@ import click
 import numpy as np
 import torch
 
+from stylegan.sample.directions import directions_path
 from stylegan.sample.drawing import OpenedGenerator, draw_recipe, open_generator
 from stylegan.sample.options import parse_recipe
 from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath
@@ -86,7 +87,7 @@ def main(ckpt: Path, minutes: float, clients: int, seed: int) -> None:
     draws = random.Random(seed)
     faults: list[str] = []
     sizes: list[tuple[float, float]] = []
-    subject = open_generator(ckpt, torch.device("cpu"), None)
+    subject = open_generator(ckpt, torch.device("cpu"), directions_path(ckpt, None))
     acts = compared = 0
     with tempfile.TemporaryDirectory() as profile, serving("--ckpt", ckpt) as (process, url):
         browser, tabs = Browser(profile), []

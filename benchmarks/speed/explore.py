@@ -5,6 +5,7 @@ to end in two seconds, 60 steps a second; an image counts when the browser has l
 is from the step that asked for it until then.
 """
 
+import math
 import statistics
 import tempfile
 import time
@@ -27,13 +28,14 @@ _DRAG = """((label, seconds) => new Promise((done) => {
   const image = document.querySelector('img.picture');
   const [low, high, step] = [thumb.min, thumb.max, thumb.step].map(Number);
   const begun = performance.now(), moved = new Map(), waits = [];
-  const loaded = () => {
+  const loaded = (event) => {
+    if (event.target !== image) return;
     const words = new URL(image.currentSrc).searchParams.get('recipe');
     const number = words.match(label === 'smiling' ? /smiling=(\\S+)/ : /--psi (\\S+)/)?.[1];
     const since = moved.get(Number(number ?? (label === 'smiling' ? 0 : 1)));
-    waits.push(performance.now() - since);
+    if (since) waits.push(performance.now() - since);
   };
-  image.addEventListener('load', loaded);
+  document.addEventListener('load', loaded, true);  // before the page itself goes on
   const timer = setInterval(() => {
     const now = performance.now(), share = Math.abs((((now - begun) / 2000) % 2) - 1);
     thumb.value = low + step * Math.round((share * (high - low)) / step);
@@ -45,7 +47,7 @@ _DRAG = """((label, seconds) => new Promise((done) => {
       return;
     }
     clearInterval(timer);
-    image.removeEventListener('load', loaded);
+    document.removeEventListener('load', loaded, true);
     done({ waits, seconds: (now - begun) / 1000 });
   }, 1000 / 60);
 }))"""
@@ -60,7 +62,7 @@ def dragged(browser: Browser, label: str, seconds: float) -> tuple[float, float]
         returnByValue=True,
     )["result"]["value"]
     waits = answer["waits"]
-    return len(waits) / answer["seconds"], statistics.median(waits)
+    return len(waits) / answer["seconds"], statistics.median(waits or [math.inf])
 
 
 def drawn(ckpt: Path, count: int) -> float:

@@ -32,7 +32,7 @@ class Slider(ValueElement[list[float]], component="slider.js"):
     """One thumb or two, with names for screen readers.
 
     The whole numbers from 0 to `high` are shown as `texts`, if given. `changed` is called when a
-    thumb has moved, twenty times a second at most.
+    thumb has moved, thirty times a second at most.
     """
 
     LOOPBACK = False  # the browser holds the value while it is dragged
@@ -49,7 +49,7 @@ class Slider(ValueElement[list[float]], component="slider.js"):
         texts: Sequence[str] | None = None,
         changed: Changed,
     ) -> None:
-        super().__init__(value=[*values], on_value_change=lambda _: changed(), throttle=0.05)
+        super().__init__(value=[*values], on_value_change=lambda _: changed(), throttle=0.033)
         digits = len(f"{step:g}".partition(".")[2])
         self._digits = digits
         given = {"label": label, "names": [*names], "min": low, "max": high, "step": step}

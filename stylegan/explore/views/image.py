@@ -56,6 +56,20 @@ class ImageView:
         await self._stage.want(recipe)
 
 
+class Picture(ui.element, component="picture.js"):
+    """A square image, enlarged by whole pixels if it is small."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.props(f"width={size} height={size}")
+        if size <= CRISP:
+            self.classes("crisp").style(f"--pixels: {size}px")
+
+    def show(self, where: str, alt: str) -> None:
+        """Show what is at an address, unless another is asked for before it has come."""
+        self.props["image"] = {"src": where, "alt": alt}
+
+
 class Stage:
     """The image, its command, and a strip of kept ones; `choose` goes to a recipe in words."""
 
@@ -72,7 +86,7 @@ class Stage:
         with ui.element("div").classes("stage"):
             self._frame = ui.element("div").classes("frame")
             with self._frame:
-                self._image = self._picture(studio.subject.painter.network.resolution)
+                self._picture = Picture(studio.subject.painter.network.resolution)
             self._error = ui.label().props("role=alert").classes("error")
             with ui.element("div").classes("actions"):
                 self._link = DownloadLink("Download PNG")
@@ -101,18 +115,10 @@ class Stage:
             self._keep(self._recipe)
             self._store_kept()
 
-    @staticmethod
-    def _picture(size: int) -> ui.element:
-        image = ui.element("img").classes("picture").props(f"width={size} height={size}")
-        if size <= CRISP:
-            image.classes("crisp").style(f"--pixels: {size}px")
-        return image
-
     def _show(self, recipe: Recipe) -> None:
         self._recipe = recipe
         where = address(recipe)
-        self._image.props["src"] = where
-        self._image.props["alt"] = "Image of " + " ".join(recipe.words())
+        self._picture.show(where, "Image of " + " ".join(recipe.words()))
         self._link.set(where, file_name(recipe))
         self._command.set(self._studio.command(recipe))
         self._tell("")
