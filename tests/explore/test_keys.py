@@ -174,3 +174,30 @@ def test_nothing_that_is_done_in_any_order_breaks_the_page(opened, served):
     visit(opened, served)
     assert opened.complaints == []
     assert opened.run("localStorage.clear()") is None
+
+
+# Moves a slider to one new place after another until two images have come, or there is no other
+# place; it is never still for as long as an image takes.
+RESTLESS = """new Promise((done) => {
+  const thumb = document.querySelector('input[aria-label="Truncation psi"]');
+  let loads = 0, k = 0;
+  document.querySelector('img.picture').addEventListener('load', () => (loads += 1));
+  const timer = setInterval(() => {
+    thumb.value = k++ / 20 - 1;
+    thumb.dispatchEvent(new Event('input'));
+    if (loads < 2 && k < 50) return;
+    clearInterval(timer);
+    done(loads);
+  }, 100);
+})"""
+
+
+def test_a_slow_connection_shows_images_while_a_slider_moves(page):
+    limits = {"offline": False, "downloadThroughput": -1, "uploadThroughput": -1}
+    page.ask("Network.emulateNetworkConditions", latency=500, **limits)
+    answer = page.ask(
+        "Runtime.evaluate", expression=RESTLESS, awaitPromise=True, returnByValue=True
+    )
+    page.ask("Network.emulateNetworkConditions", latency=0, **limits)
+    assert answer["result"]["value"] == 2
+    page.wait_until(SETTLED)
