@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+from stylegan.explore.views import VIEWS
 from stylegan.sample.options import parse_recipe
 from stylegan.sample.recipe import Recipe
 from tests.explore.driving import (
@@ -121,9 +122,15 @@ def test_tabs_are_walked_by_arrow_keys(page):
     page.press("ArrowLeft")
     assert page.run(chosen) == "tab-samples"
     page.wait_until(DRAWN)
-    page.press("ArrowLeft")
+    page.press("ArrowRight")
     assert page.run(chosen) == "tab-image"
     wait_for(page, Recipe())
+    page.press("End")
+    assert page.run(chosen) == f"tab-{VIEWS[-1].name}"
+    page.press("ArrowRight")
+    assert page.run(chosen) == "tab-samples"
+    page.press("ArrowLeft")
+    assert page.run(chosen) == f"tab-{VIEWS[-1].name}"
     page.press("Home")
     page.wait_until("location.search.includes('view=samples')")
     panel = "document.getElementById(document.activeElement.getAttribute('aria-controls'))"
