@@ -17,7 +17,7 @@ from stylegan_eval.errors import UserError
 
 LARGEST = 32 << 20  # bytes of a file
 _TARGETS = 8  # photographs that are held
-_NAME = 60  # characters of a file's name that are told
+_NAME = 255  # characters of a file's name: as long as file systems have them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Uploads:
         if PurePath(name).suffix.lower() in ENDINGS:
             ws = await asyncio.to_thread(read_uploaded, data, name, self._subject.painter)
             note = "" if len(ws) == 1 else f"{name} holds {len(ws)} rows: this is the first"
-            return {"w": self._held.add(ws[:1]), "note": note}
+            return {"w": self._held.add(ws[:1].copy()), "note": note}  # a view keeps all rows
         pixels, note = await self._projector.target(data, name)
         key = secrets.token_hex(8)
         self._targets[key] = Target(name=name, pixels=pixels, note=note)

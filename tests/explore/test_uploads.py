@@ -93,9 +93,9 @@ def test_uploads_are_read_by_their_kind(uploads, ws, subject):
     two = np.concatenate([ws, ws + 1])
     answer = asyncio.run(made.take(file_of_ws(two), "C:/somewhere/two.npy"))
     np.testing.assert_array_equal(held.get(answer["w"]), ws)
-    assert (
-        answer["note"] == "two.npy holds 2 rows: this is the first" or "two.npy" in answer["note"]
-    )
+    assert held.get(answer["w"]).base is None  # which would hold the whole file
+    assert answer["note"] == "two.npy holds 2 rows: this is the first"
+    assert "w" in asyncio.run(made.take(file_of_ws(ws), "long" * 30 + ".npy"))
     answer = asyncio.run(made.take(photograph(subject), "photo.png"))
     target = made.target(answer["target"])
     assert target.note == ""
