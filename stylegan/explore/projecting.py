@@ -1,6 +1,7 @@
 """Photographs that pages have projected: one at a time, in a thread of its own, with an end."""
 
 import asyncio
+import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +14,11 @@ from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.projection import Pixels
 from stylegan.sample.settings import ProjectionSettings
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import read_header
 from stylegan_eval.networks.loading import load_distance
+
+LARGEST_SIDE = 6400
+"""Pixels of a photograph each way: decoded, those of a small file may fill the memory."""
 
 
 class CancelledError(Exception):
@@ -63,6 +68,12 @@ class Projector:
         size = projection.drawn_size(painter, ProjectionSettings().distance)
         if not painter.maps:
             raise UserError("there is no W to project into: this network has no mapping network")
+        header = read_header(io.BytesIO(data), name)
+        if max(header.width, header.height) > LARGEST_SIDE:
+            raise UserError(
+                f"{name} is {header.width}x{header.height}: photographs of up to"
+                f" {LARGEST_SIDE}x{LARGEST_SIDE} pixels are taken: make it smaller"
+            )
         pixels = projection.square_of(data, name, painter.network.config.num_channels)
         came = pixels.shape[1]
         if came == size:

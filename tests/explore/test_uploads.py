@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from stylegan.explore.held import MOST, HeldWs, digest_of, file_of_ws, read_uploaded
-from stylegan.explore.projecting import CancelledError, Job, Projector
+from stylegan.explore.projecting import LARGEST_SIDE, CancelledError, Job, Projector
 from stylegan.explore.studio import Studio
 from stylegan.explore.uploads import LARGEST, Uploads, received
 from stylegan.explore.wording import recipe_of
@@ -110,6 +110,7 @@ def test_uploads_are_read_by_their_kind(uploads, ws, subject):
     ("size", "kind", "message"),
     [
         ((8, 6), "PNG", "photo is 8x6: expected a square image"),
+        ((LARGEST_SIDE + 1, 1), "PNG", "photo is 6401x1: photographs of up to 6400x6400 pixels"),
         (None, "", "photo: not an image"),
     ],
 )
