@@ -34,8 +34,10 @@ def following(before: Recipe, now: Recipe) -> Iterator[Recipe]:
                 yield replace(now, **{name: value})
             else:
                 moved = replace(moves[name[1:]], amount=value)
-                rest = [move for move in now.moves if move.name != moved.name]
-                yield replace(now, moves=(*rest, moved) if value else tuple(rest))
+                # In the order of the controls: in another the recipe is another.
+                row = now.moves if name in new else before.moves
+                placed = [moved if move.name == moved.name else move for move in row]
+                yield replace(now, moves=tuple(move for move in placed if move.amount))
         except UserError:  # beyond what there is
             return
 

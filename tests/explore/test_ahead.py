@@ -25,6 +25,12 @@ def parsed(words):
         ("--move b=1 --move a=1", "--move b=1 --move a=3", [
             *("--move b=1 --move a=5", "--move b=1 --move a=7"),
         ]),
+        ("--move a=1 --move b=1", "--move a=3 --move b=1", [
+            *("--move a=5 --move b=1", "--move a=7 --move b=1"),
+        ]),
+        ("--move a=2 --move b=1", "--move b=1", [
+            *("--move a=-2 --move b=1", "--move a=-4 --move b=1"),
+        ]),
         ("--seed 1", "--seed 1", []),
         ("--seed 1 --psi 0.5", "--seed 2", []),
         ("--noise none", "", []),
