@@ -5,10 +5,12 @@ import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stylegan.explore.turns import or_too_large
 from stylegan.sample import projection
 from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.projection import Pixels
@@ -88,7 +90,8 @@ class Projector:
         self._job = job
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._worker, self._project, pixels, job)
+            step = partial(self._project, pixels, job)
+            return await loop.run_in_executor(self._worker, lambda: or_too_large(step))
         finally:
             self._job = None
 

@@ -1,5 +1,6 @@
 """Files of many samples: a grid and a zip, equal to what `stylegan-sample` writes."""
 
+import asyncio
 import io
 import shlex
 from collections.abc import Iterable, Sequence
@@ -9,6 +10,7 @@ from urllib.parse import urlencode
 from zipfile import ZipFile, ZipInfo
 
 from stylegan.explore.studio import Studio
+from stylegan.explore.turns import or_too_large
 from stylegan.png import png_of
 from stylegan.sample.drawing import OpenedGenerator, check_fits
 from stylegan.sample.folder import seed_files
@@ -94,7 +96,8 @@ async def content(kind: Kind, sheet: Sheet, studio: Studio) -> bytes:
     """Bytes of a file; UserError where memory is too small."""
     subject, look = studio.subject, sheet.look
     if kind == "zip":
-        return _zipped(await studio.each(seed_files(subject, studio.source, look, sheet.seeds)))
+        files = await studio.each(seed_files(subject, studio.source, look, sheet.seeds))
+        return await asyncio.to_thread(lambda: or_too_large(lambda: _zipped(files)))
     painter, labels = subject.painter, None
     if look.number is not None:
         number = class_number(look.number, painter, subject.ckpt)
@@ -102,8 +105,13 @@ async def content(kind: Kind, sheet: Sheet, studio: Studio) -> bytes:
     cells = drawn_seeds(
         painter, sheet.seeds, labels, psi=look.psi, cutoff=look.cutoff, noise=look.noise
     )
-    picture = laid_out(await studio.each(cells), sheet.columns)
-    return png_of(picture, sheet.command(kind, studio))
+    drawn, command = await studio.each(cells), sheet.command(kind, studio)
+
+    def picture() -> bytes:
+        return png_of(laid_out(drawn, sheet.columns), command)
+
+    # A large one takes a minute, in which the event loop serves others.
+    return await asyncio.to_thread(lambda: or_too_large(picture))
 
 
 def _zipped(files: Iterable[tuple[str, bytes]]) -> bytes:

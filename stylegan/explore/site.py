@@ -1,5 +1,6 @@
 """The server of the explorer page: its address, and which requests it answers."""
 
+import asyncio
 import shlex
 import warnings
 from urllib.parse import urlsplit
@@ -97,7 +98,7 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
     @app.get("/target")
     async def target(key: str) -> Response:
         try:
-            data = studio.uploads.target(key).png()
+            data = await asyncio.to_thread(studio.uploads.target(key).png)
         except UserError as error:
             return PlainTextResponse(f"{error}\n", status_code=404)
         return _file(data, "image/png", "inline")

@@ -19,21 +19,20 @@ from torch import Tensor
 
 from stylegan.explore.held import HeldWs, file_name_of
 from stylegan.explore.projecting import Projector
-from stylegan.explore.turns import Rank, Turns
+from stylegan.explore.turns import Rank, Turns, or_too_large
 from stylegan.explore.uploads import Uploads
 from stylegan.png import png_of
 from stylegan.sample.directions import sample_of
 from stylegan.sample.drawing import OpenedGenerator, check_fits, draw_recipe, draw_ws
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan_eval.engine.files import sha256_of
-from stylegan_eval.errors import UserError, is_out_of_memory
+from stylegan_eval.errors import UserError
 
 T = TypeVar("T")
 KEPT = 128  # images, if they fit
 ROOM = 64 << 20  # bytes of all that are kept
-QUICK = (
-    0.1  # seconds of an image, up to which others are drawn ahead: somebody may wait for the end
-)
+QUICK = 0.1
+"""Seconds of an image, up to which others are drawn ahead: somebody may wait for the end."""
 
 
 def file_name(recipe: Recipe) -> str:
@@ -103,7 +102,7 @@ class Studio:
 
     async def compute(self, job: Callable[[], T]) -> T:
         """Do what needs the network when no image is being drawn."""
-        return await self._turns.run(partial(_or_too_large, job), Rank.SHOWN)
+        return await self._turns.run(partial(or_too_large, job), Rank.SHOWN)
 
     def start_of(self, recipe: Recipe) -> Tensor | None:
         """The w that a recipe names, [1, L, D]; None of one that starts from a seed."""
@@ -119,7 +118,7 @@ class Studio:
     async def each(self, items: Iterator[T]) -> list[T]:
         """All items, none of which is None: one in a turn, so that who looks at one goes first."""
         done: list[T] = []
-        step = partial(_or_too_large, partial(next, items, None))
+        step = partial(or_too_large, partial(next, items, None))
         while (item := await self._turns.run(step, Rank.SHEET)) is not None:
             done.append(item)
         return done
@@ -149,19 +148,10 @@ class Studio:
         if kept is not None:
             return kept
         begun = time.perf_counter()
-        data = _or_too_large(lambda: png_of(self._image(recipe), self.command(recipe)))
+        data = or_too_large(lambda: png_of(self._image(recipe), self.command(recipe)))
         self._kept.put(recipe, data)
         self._seconds = time.perf_counter() - begun
         return data
-
-
-def _or_too_large(draw: Callable[[], T]) -> T:
-    try:
-        return draw()
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UserError("out of memory: end other programs, and change something") from error
 
 
 class Easel:

@@ -9,6 +9,8 @@ from queue import PriorityQueue
 from threading import Thread
 from typing import Any, TypeVar
 
+from stylegan_eval.errors import UserError, is_out_of_memory
+
 T = TypeVar("T")
 
 
@@ -59,3 +61,13 @@ class Turns:
                 future.set_exception(error)
             if rank is Rank.STOP:
                 return
+
+
+def or_too_large(job: Callable[[], T]) -> T:
+    """Do a job; UserError where memory is too small for it."""
+    try:
+        return job()
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError("out of memory: end other programs, and change something") from error

@@ -6,6 +6,7 @@ import threading
 import pytest
 import torch
 
+from stylegan.explore import sheets
 from stylegan.explore import studio as studio_file
 from stylegan.explore.studio import KEPT, Easel, Shelf, address
 from stylegan.explore.turns import Rank, Turns
@@ -105,6 +106,22 @@ def test_an_image_that_memory_is_too_small_for_is_told(studio):
     network.g.register_forward_pre_hook(lambda *_: torch.empty(2**62, dtype=torch.uint8))
     with pytest.raises(UserError, match="out of memory"):
         asyncio.run(studio.png(Recipe()))
+
+
+@pytest.mark.parametrize(("kind", "step"), [("grid", "laid_out"), ("zip", "_zipped")])
+def test_a_large_file_is_put_together_while_the_page_answers(kind, step, studio, monkeypatch):
+    threads = []
+
+    def too_large(*_):
+        threads.append(threading.current_thread())
+        raise MemoryError
+
+    monkeypatch.setattr(sheets, step, too_large)
+    sheet = sheets.Sheet.parse("0-1", Recipe(), studio.subject)
+    with pytest.raises(UserError, match="out of memory"):
+        asyncio.run(sheets.content(kind, sheet, studio))
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
 
 
 def test_the_address_of_an_image_holds_its_recipe():
