@@ -15,7 +15,7 @@ from stylegan_eval.engine.options import CSV, SAFETENSORS, options_of
 @click.command("combine", cls=ErrorLineCommand)
 @options.ckpt
 @directions_option
-@click.option("--name", required=True, help="Of the new direction.")
+@click.option("--name", required=True, help="Name of the new direction.")
 @options.device
 @click.argument("out", type=SAFETENSORS)
 def combine_command(
@@ -40,9 +40,12 @@ def combine_command(
     from stylegan_eval.engine.files import check_writable
     from stylegan_eval.results.directions_file import write_directions
 
+    if not moves:
+        raise click.UsageError("there is no move to save: give --move NAME=AMOUNT")
     check_writable(out)
     named = directions_path(ckpt, directions)
     subject = open_generator(ckpt, Runtime.choose(device).device, named)
+    # Any class will do: no image is drawn.
     check_fits(Recipe(moves=moves, number=0 if subject.classes else None), subject)
     assert subject.directions is not None
     covariance = covariance_in(sample_of(subject.painter), subject.file)

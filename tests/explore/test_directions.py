@@ -130,7 +130,6 @@ def test_the_command_saves_a_sum_that_images_take(files, tmp_path):
     one = run("image", *network, "--directions", out, "--move", "both=1:0-3", tmp_path / "x.png")
     assert one.exit_code == 0, one.output
     for words, message in (
-        (("--name", "both"), "there is no move"),
         ((*moves, "--name", "smiling"), "already"),
         (("--move", "hat=1", "--name", "both"), "the directions are those of"),
         (("--move", "smiling=1:0-8", "--name", "both"), "layers 0 to 7"),
@@ -138,4 +137,8 @@ def test_the_command_saves_a_sum_that_images_take(files, tmp_path):
         refused = run("combine", *network, *named, *words, tmp_path / "no.safetensors")
         assert (refused.exit_code, refused.stdout) == (1, "")
         assert message in refused.stderr
+    for words in (network, (*network, *named)):
+        refused = run("combine", *words, "--name", "both", tmp_path / "no.safetensors")
+        assert refused.exit_code == 2
+        assert "there is no move to save: give --move" in refused.stderr
     assert not (tmp_path / "no.safetensors").exists()
