@@ -43,6 +43,7 @@ class Samples:
         self._tiles = Tiles(desk.studio, self._open, self._selected)
         self._error = ui.label().props("role=alert").classes("error")
         self._files = SheetFiles(desk.studio)
+        self._chosen: Sequence[int] = ()  # Seeds, which may be those of another page
         self.shortcuts = (
             Shortcut(key="ArrowLeft", text="previous page", act=lambda: self._choice.turn(-1)),
             Shortcut(key="ArrowRight", text="next page", act=lambda: self._choice.turn(1)),
@@ -66,7 +67,7 @@ class Samples:
         self._desk.record(NAME, "" if recipe == self._start else text_of(recipe))
         self._error.set_text("")
         seeds = range(recipe.seed, recipe.seed + COUNT)
-        self._files.show(Sheet(seeds=seeds, look=recipe))
+        self._offer()
         try:
             await self._tiles.show([replace(recipe, seed=seed) for seed in seeds])
         except UserError as error:
@@ -79,9 +80,14 @@ class Samples:
         self._tiles.props["choosing"] = event.value
 
     def _selected(self, seeds: Sequence[int]) -> None:
+        self._chosen = seeds
+        self._offer()
+
+    def _offer(self) -> None:
+        """Offer files of what is selected, which stays so where psi or class change."""
         recipe = self._choice.recipe()
         whole = range(recipe.seed, recipe.seed + COUNT)
-        inside = [seed for seed in seeds if seed in whole]
+        inside = [seed for seed in self._chosen if seed in whole]
         self._files.show(Sheet(seeds=inside or whole, look=recipe), selected=bool(inside))
 
 
