@@ -90,6 +90,9 @@ class Project:
         return image
 
     async def _taken(self, answer: dict[str, Any]) -> None:
+        if self._job is not None:  # its progress and its result have these places
+            self._error.set_text("a photograph is being projected: wait for it, or cancel it")
+            return
         self._error.set_text(str(answer.get("error", "")))
         if "w" in answer:
             self._pair.set_visibility(False)
