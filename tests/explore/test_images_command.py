@@ -132,6 +132,21 @@ def test_a_saved_w_draws_the_image_of_its_seed(options, files, saved, tmp_path):
         assert [program, *args, out] == ["stylegan-sample", "image", *named, "w.png"]
 
 
+def test_a_saved_w_is_moved_as_its_seed_is(files, saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    network = ["--ckpt", files["F"], "--directions", files["directions"]]
+    moved = ["--move", "smiling=2:2-5", "--move", "eyeglasses=-1"]
+    drawn("image", *network, "--ws", saved / "two.npy", "--row", 1, *moved, "w.png")
+    drawn("image", *network, "--seed", 1, *moved, "seed.png")
+    drawn("image", *network, "--seed", 1, "still.png")
+    assert np.array_equal(pixels("w.png"), pixels("seed.png"))
+    assert not np.array_equal(pixels("w.png"), pixels("still.png"))
+    first, command = (tmp_path / "w.png").read_bytes(), texts_of(tmp_path / "w.png")[0]
+    (tmp_path / "w.png").unlink()
+    drawn(*shlex.split(command)[1:])
+    assert (tmp_path / "w.png").read_bytes() == first
+
+
 def test_saved_ws_into_a_folder_through_a_film_and_as_an_array(files, saved, tmp_path):
     named = ["--ws", saved / "two.npy", "--ws", saved / "projected_w.npz"]
     drawn("images", "--ckpt", files["F"], *named, "--batch", 1, "--out", tmp_path / "ws")
