@@ -18,7 +18,7 @@ async def find_components(studio: Studio) -> None:
 
     def find() -> Directions:
         covariance = covariance_in(studio.sample, subject.file)
-        return components_of(covariance, subject.file, subject.description)
+        return components_of(covariance, studio.network, subject.description)
 
     if subject.directions is None:
         found = await studio.compute(find)

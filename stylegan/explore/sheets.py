@@ -96,7 +96,8 @@ async def content(kind: Kind, sheet: Sheet, studio: Studio) -> bytes:
     """Bytes of a file; UserError where memory is too small."""
     subject, look = studio.subject, sheet.look
     if kind == "zip":
-        files = await studio.each(seed_files(subject, studio.source, look, sheet.seeds))
+        each = seed_files(subject, studio.source, look, sheet.seeds, studio.network)
+        files = await studio.each(each)
         return await asyncio.to_thread(lambda: or_too_large(lambda: _zipped(files)))
     painter, labels = subject.painter, None
     if look.number is not None:

@@ -82,7 +82,7 @@ class Studio:
     def __init__(self, subject: OpenedGenerator, source: GeneratorSource) -> None:
         self.subject = subject
         self.source = source
-        self.network = sha256_of(subject.file)
+        self.network = sha256_of(subject.file)  # as opened: a training may have replaced it later
         self._kept = Shelf()
         self._turns = Turns()
         self.held = HeldWs()

@@ -47,7 +47,8 @@ def directions_of(painter: Painter, path: Path, named: Path, description: str) -
             f"{path} has no mapping network, so no W for {named}: leave out --directions"
         )
     if named == COMPONENTS:
-        return components_of(covariance_in(sample_of(painter), path), path, description)
+        covariance = covariance_in(sample_of(painter), path)
+        return components_of(covariance, sha256_of(path), description)
     directions, digest = read_directions(named), sha256_of(path)
     width, w_dim = directions.normals.shape[1], painter.network.config.w_dim
     if width != w_dim:
@@ -97,15 +98,15 @@ def covariance_in(w: NDArray[np.float32] | None, path: Path) -> Floats:
     return covariance_of(w)
 
 
-def components_of(covariance: Floats, path: Path, description: str) -> Directions:
+def components_of(covariance: Floats, digest: str, description: str) -> Directions:
     """The principal components of a network, as `stylegan-eval directions --components` has them.
 
-    Fewer where w has fewer numbers than there are to be.
+    Fewer where w has fewer numbers than there are to be. `digest`: SHA-256 of the network's file.
     """
     count = min(SETTINGS.components, len(covariance))
     found = principal_components(covariance, count)
     settings = replace(SETTINGS, components=count)
-    return as_directions(found, settings, description, sha256_of(path))
+    return as_directions(found, settings, description, digest)
 
 
 def steps_of(directions: Directions, device: torch.device) -> dict[str, Tensor]:

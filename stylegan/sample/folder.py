@@ -75,11 +75,17 @@ def seed_name(seed: int) -> str:
 
 
 def seed_files(
-    subject: OpenedGenerator, source: GeneratorSource, recipe: Recipe, seeds: Sequence[int]
+    subject: OpenedGenerator,
+    source: GeneratorSource,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    network: str,
 ) -> Iterator[tuple[str, bytes]]:
-    """Name and content of each file that `write_images` makes of these seeds, drawn one by one."""
+    """Name and content of each file that `write_images` makes of these seeds, drawn one by one.
+
+    `network`: SHA-256 of the network's file.
+    """
     check_fits(recipe, subject)
-    network = sha256_of(subject.file)
     subject.painter.batch = source.batch
     for start in range(0, len(seeds), source.batch):
         part = seeds[start : start + source.batch]

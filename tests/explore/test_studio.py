@@ -1,20 +1,26 @@
 """Who gets which image when: one at a time, the newest wish first, the last ones kept."""
 
 import asyncio
+import io
+import shutil
 import threading
+import zipfile
 
 import pytest
 import torch
 
 from stylegan.explore import sheets
 from stylegan.explore import studio as studio_file
+from stylegan.explore.findings import find_components
 from stylegan.explore.studio import KEPT, Easel, Shelf, address
 from stylegan.explore.turns import Rank, Turns
-from stylegan.png import png_of
-from stylegan.sample.drawing import draw_recipe
+from stylegan.png import png_of, texts_of
+from stylegan.sample.drawing import draw_recipe, open_generator
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.recipe import Mix, Recipe
+from stylegan.sample.recipe import GeneratorSource, Mix, Recipe
+from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError
+from tests.explore.networks import CPU
 
 
 class Painter:
@@ -122,6 +128,22 @@ def test_a_large_file_is_put_together_while_the_page_answers(kind, step, studio,
         asyncio.run(sheets.content(kind, sheet, studio))
     assert len(threads) == 1
     assert threads[0] is not threading.current_thread()
+
+
+def test_files_name_the_network_that_was_opened_whatever_becomes_of_its_file(files, tmp_path):
+    network = tmp_path / "network.safetensors"
+    shutil.copy(files["F"], network)
+    digest, subject = sha256_of(network), open_generator(network, CPU, None)
+    made = studio_file.Studio(subject, GeneratorSource(ckpt=network, device="cpu"))
+    network.unlink()
+    sheet = sheets.Sheet.parse("3", Recipe(), subject)
+    data = asyncio.run(sheets.content("zip", sheet, made))
+    asyncio.run(find_components(made))
+    made.close()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        archive.extractall(tmp_path)
+    assert texts_of(tmp_path / "seed0003.png")[1] == digest
+    assert made.subject.directions.generator_digest == digest
 
 
 def test_the_address_of_an_image_holds_its_recipe():
