@@ -23,6 +23,7 @@ from stylegan.explore.uploads import received
 from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.options import parse_recipe
 from stylegan.sample.recipe import GeneratorSource
+from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.errors import UserError
 
 ICON = (
@@ -156,7 +157,9 @@ def serve(subject: OpenedGenerator, source: GeneratorSource, listener: Listener)
             headers=[("Content-Security-Policy", POLICY)],
             timeout_graceful_shutdown=_PATIENCE,
         )
-        with warnings.catch_warnings():
+        # Switches of precision are the process's: here they stay, or a thread that leaves its own
+        # block would put TF32 back amid an image or a projection of another thread.
+        with strict_float32(subject.painter.device.type), warnings.catch_warnings():
             # The library looks at all objects there are for its server, some of which complain.
             warnings.filterwarnings("ignore", module=r"nicegui\.ui_run_with")
             uvicorn.Server(config).run(sockets=[listener.socket])
