@@ -54,10 +54,12 @@ class Inside:
         except UserError as error:
             self._error.set_text(str(error))
             self._table.set_content("")
+            self._command.enable(value=False)
             return
         self._image.props["src"] = address(recipe)
         self._table.set_content(table_of(figures))
         self._command.set(inside_command(studio, recipe))
+        self._command.enable(value=True)
 
 
 def table_of(figures: Sequence[LayerFigures]) -> str:
