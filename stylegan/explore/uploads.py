@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+
 from stylegan.explore.held import ENDINGS, HeldWs, read_uploaded
 from stylegan.explore.projecting import Projector
 from stylegan.png import png_of
@@ -36,11 +38,14 @@ class Target:
 async def received(stream: AsyncIterator[bytes]) -> bytes:
     """All bytes of a stream; UserError as soon as they are too many."""
     parts, total = [], 0
-    async for part in stream:
-        total += len(part)
-        if total > LARGEST:
-            raise UserError(f"the file is larger than {LARGEST >> 20} MiB: use a smaller one")
-        parts.append(part)
+    try:
+        async for part in stream:
+            total += len(part)
+            if total > LARGEST:
+                raise UserError(f"the file is larger than {LARGEST >> 20} MiB: use a smaller one")
+            parts.append(part)
+    except ClientDisconnect as error:
+        raise UserError("the page was left before all of the file had come") from error
     return b"".join(parts)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from starlette.requests import ClientDisconnect
 
 from stylegan.explore.held import MOST, HeldWs, digest_of, file_of_ws, read_uploaded
 from stylegan.explore.projecting import LARGEST_SIDE, CancelledError, Job, Projector
@@ -179,6 +180,13 @@ def test_no_more_is_received_than_is_allowed():
     assert asyncio.run(received(stream(3, 5))) == bytes(15)
     with pytest.raises(UserError, match="larger than 32 MiB"):
         asyncio.run(received(stream(3, LARGEST // 2)))
+
+    async def left():
+        yield bytes(5)
+        raise ClientDisconnect
+
+    with pytest.raises(UserError, match="the page was left"):
+        asyncio.run(received(left()))
 
 
 def test_a_link_along_components_has_them_found_and_one_to_a_lost_w_says_so(files, ws):
