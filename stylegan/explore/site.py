@@ -71,6 +71,27 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
     app.add_middleware(OwnPagesOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
 
+    _draw_images(app, studio)
+    _take_uploads(app, studio)
+
+    @ui.page("/")
+    def page(request: Request) -> None:
+        Page(studio, request.url.query)
+
+    ui.run_with(
+        app,
+        title=f"stylegan-explore: {studio.subject.ckpt.name}",
+        favicon=ICON,
+        dark=None,  # as the system
+        tailwind=False,
+        show_welcome_message=False,
+        language="en-US",
+        reconnect_timeout=_ABSENCE,
+    )
+    return app
+
+
+def _draw_images(app: FastAPI, studio: Studio) -> None:
     @app.get("/image")
     async def image(recipe: str) -> Response:
         try:
@@ -88,6 +109,8 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
     async def zipped(seeds: str, recipe: str = "") -> Response:
         return await _sheet("zip", seeds, recipe, studio)
 
+
+def _take_uploads(app: FastAPI, studio: Studio) -> None:
     @app.post("/upload")
     async def upload(request: Request, name: str) -> Response:
         try:
@@ -112,22 +135,6 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
             return PlainTextResponse(f"{error}\n", status_code=404)
         name = file_name_of(digest)
         return _file(data, "application/octet-stream", f'attachment; filename="{name}"')
-
-    @ui.page("/")
-    def page(request: Request) -> None:
-        Page(studio, request.url.query)
-
-    ui.run_with(
-        app,
-        title=f"stylegan-explore: {studio.subject.ckpt.name}",
-        favicon=ICON,
-        dark=None,  # as the system
-        tailwind=False,
-        show_welcome_message=False,
-        language="en-US",
-        reconnect_timeout=_ABSENCE,
-    )
-    return app
 
 
 async def _sheet(kind: Kind, seeds: str, recipe: str, studio: Studio) -> Response:
