@@ -122,7 +122,7 @@ class Move:
             number = float(amount)
         except ValueError as error:
             example = "an attribute and a number such as smiling=1.5 (or smiling=1.5:4-7)"
-            raise ValueError(f"{text!r} is not {example}") from error
+            raise ValueError(f"{text!r:.60} is not {example}") from error
         return cls(name=name, amount=number, layers=parse_range(layers) if colon else None)
 
     def __str__(self) -> str:
