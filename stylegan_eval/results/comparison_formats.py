@@ -6,12 +6,18 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from stylegan_eval.engine.names import one_line
 from stylegan_eval.results.comparison import Comparison, csv_table
 from stylegan_eval.results.formatting import shortest, table_text, with_error
 
 _DIFFERENCE = "difference"
 _IN_ERRORS = "in standard errors"
-_LATEX = str.maketrans({each: f"\\{each}" for each in "&%$#_{}"} | {"~": "$\\sim$", "^": "\\^{}"})
+_LATEX = str.maketrans(
+    {each: f"\\{each}" for each in "&%$#_{}"}
+    | {each: f"${each}$" for each in "<>|"}
+    | {"\\": "$\\backslash$", "~": "$\\sim$", "^": "\\^{}"}
+)
+_MARKDOWN = str.maketrans({each: f"\\{each}" for each in "|<"})
 
 
 def to_text(comparison: Comparison) -> str:
@@ -26,7 +32,7 @@ def to_markdown(comparison: Comparison) -> str:
     """A table of GitHub's Markdown."""
     heads, rows = _cells(comparison)
     ruler = ["---", *["---:"] * (len(heads) - 1)]
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (heads, *rows)]
+    escaped = [[cell.translate(_MARKDOWN) for cell in row] for row in (heads, *rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (escaped[0], ruler, *escaped[1:]))
 
 
@@ -65,7 +71,7 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         for name in columns:
             value = line[name]
             if name == "metric":
-                row.append(str(value))
+                row.append(one_line(str(value)))
             elif math.isnan(value):
                 row.append("")
             elif name == _IN_ERRORS:
@@ -74,4 +80,4 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
                 error = line[f"{name} ±"]
                 row.append(with_error(value, None if math.isnan(error) else error))
         rows.append(row)
-    return [heads.get(name, name) for name in columns], rows
+    return [one_line(heads.get(name, name)) for name in columns], rows

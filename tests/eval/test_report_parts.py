@@ -94,6 +94,19 @@ def test_what_is_copied_is_what_compare_prints(tmp_path):
     assert len(areas) == 3
 
 
+def test_names_act_neither_in_markdown_nor_in_latex(tmp_path):
+    name = "\\input{/x}|<b>\n&"
+    shown = comparison_of(lines(tmp_path, row("A", generator_digest="", generator=name)))
+    [head, *_] = FORMATS["markdown"](shown).splitlines()
+    assert head == "| metric | x}\\|\\<b>\\n& |"
+    name = "\\write18~<>|\n^"
+    shown = comparison_of(lines(tmp_path / "x", row("A", generator_digest="", generator=name)))
+    head = FORMATS["latex"](shown).splitlines()[2]
+    assert head == (
+        r"metric & $\backslash$write18$\sim$$<$$>$$|$$\backslash$n\^{} \\"
+    )
+
+
 def test_what_one_generator_lacks_is_an_empty_cell(tmp_path):
     rows = [row("A"), row("B", value=1.0), row("A", "is_x"), row("A", num=7), row("difference")]
     table = FORMATS["markdown"](comparison_of(lines(tmp_path, *rows))).splitlines()
