@@ -43,10 +43,18 @@ def _errors(lines: Sequence[Line]) -> str:
     if not known:
         return "No standard error is known: how much other images would give is open."
     of_all = "each value" if len(known) == count else f"{len(known)} of {count} values"
-    ratios = {row.metric: (row.stderr or 0.0) / abs(row.value) for row in known if row.value}
+    ratios = {
+        name: (line.any.stderr or 0.0) / abs(line.any.value)
+        for name, line in zip(line_names(lines), lines, strict=True)
+        if line.ranked and line.any.value and line.any.stderr is not None
+    }
     widest = max(ratios, key=lambda name: ratios[name], default="")
-    most = f"; the least certain is {widest}, to {ratios[widest]:.0%}" if widest else ""
+    most = f"; the least certain is {widest}, to {_percent(ratios[widest])}" if widest else ""
     return f"A standard error is known of {of_all}{most}."
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.005 else "less than 1%"
 
 
 def _winners(lines: Sequence[Line], count: int) -> str:
@@ -56,7 +64,8 @@ def _winners(lines: Sequence[Line], count: int) -> str:
     for name, line in zip(line_names(lines), lines, strict=True):
         compared += len(line.ranked) > 1
         if len(line.best) == 1:
-            wins.setdefault(line.best[0], []).append(name)
+            few = "" if len(line.ranked) == count else f" (of {len(line.ranked)} that have it)"
+            wins.setdefault(line.best[0], []).append(f"{name}{few}")
     if not compared:
         return "No metric was measured of two generators in one way: nothing can be compared."
     word = "better" if count == 2 else "best"
@@ -75,6 +84,8 @@ def _open(lines: Sequence[Line]) -> str:
     ties = [f"{name}{_tied(line)}" for name, line in named if len(line.best) > 1]
     unknown = [name for name, line in named if len(line.ranked) > 1 and not line.best]
     alone = [name for name, line in named if len(line.ranked) == 1]
+    if not any(line.ranked for line in lines):
+        return "No generator has a number yet."
     parts = []
     if ties:
         parts.append(f"within the noise of the best: {_listed(ties)}")

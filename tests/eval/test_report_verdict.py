@@ -93,6 +93,26 @@ def test_protocols_and_units_are_not_to_be_mixed(tmp_path):
     assert verdict([]) == []
     assert "nothing can be compared" in said(tmp_path / "x", row("A"), row("B", num=7))[0]
     assert said(tmp_path / "nan", row("A", value=math.nan))[0] == "A has no number yet."
+    none = said(tmp_path / "none", row("A", value=math.nan), row("B", value=math.nan))
+    assert none[:2] == [
+        "No metric was measured of two generators in one way: nothing can be compared.",
+        "No generator has a number yet.",
+    ]
+
+
+def test_the_best_of_a_few_is_not_said_to_be_the_best_of_all(tmp_path):
+    rows = [row(name, value=x) for name, x in zip("ABC", (10.0, 50.0, 99.0), strict=True)]
+    rows += [row("A", "is_x", 2.0), row("B", "is_x", 99.0)]
+    assert said(tmp_path, *rows)[0] == (
+        "By more than the noise of measuring, A is the best in fid50k; B is the best in is_x (of 2"
+        " that have it) (2 of 2 metrics)."
+    )
+
+
+def test_the_least_certain_is_named_with_its_protocol(tmp_path):
+    rows = [row("F", value=10.0, stderr=4.0), row("F", value=10.0, stderr=0.01, num=7)]
+    assert said(tmp_path / "x", *rows)[1].endswith("certain is fid50k (protocol a), to 40%.")
+    assert said(tmp_path / "y", rows[1])[1].endswith("certain is fid50k, to less than 1%.")
 
 
 def test_other_real_images_go_into_the_warning(tmp_path):
