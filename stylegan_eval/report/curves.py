@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from stylegan_eval.metrics import higher_is_better
 from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.report import shell
 from stylegan_eval.report.charts import Curve, Values, curves, histogram, seen
+from stylegan_eval.report.places import place
 from stylegan_eval.report.shell import code
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.formatting import number, with_error
@@ -36,9 +38,8 @@ def length_charts(
     `distances`: a file belongs to the generator whose digest it has.
     """
     found: dict[str, dict[str, Values]] = {}
-    labels = {subject.digest: subject.label for subject in subjects if subject.digest}
     for at, one in enumerate(distances):
-        label = labels.get(one.generator_digest, one.generator)
+        label = _owner(subjects, one)
         for metric, numbers in one.lengths.items():
             style = styles.get(label, len(styles) + at)
             found.setdefault(metric, {})[label] = Values(label=label, style=style, numbers=numbers)
@@ -49,12 +50,17 @@ def length_charts(
     return drawn
 
 
+def _owner(subjects: Sequence[Subject], distances: Distances) -> str:
+    """Label of the generator that path lengths are of; by its file where it is not reported."""
+    labels = {subject.digest: subject.label for subject in subjects if subject.digest}
+    return labels.get(distances.generator_digest) or place(distances.generator, Path())
+
+
 def tails(subjects: Sequence[Subject], distances: Sequence[Distances]) -> str:
     """A table of how much of each sum the longest paths are, as HTML."""
-    labels = {subject.digest: subject.label for subject in subjects if subject.digest}
     rows = []
     for one in distances:
-        label = labels.get(one.generator_digest, one.generator)
+        label = _owner(subjects, one)
         for metric, numbers in one.lengths.items():
             share = float(np.sort(numbers)[-max(len(numbers) // 10, 1) :].sum() / numbers.sum())
             values = (float(np.median(numbers)), trimmed_mean(numbers).mean, float(numbers.mean()))
@@ -107,15 +113,15 @@ def _curve(label: str, style: int, points: Sequence[tuple[float, Measured]]) -> 
 
 
 def best_of(subjects: Sequence[Subject]) -> list[str]:
-    """For each training and metric the best value on its way, in words."""
+    """For each training, metric and protocol the best value on its way, in words."""
     said = []
     for subject in subjects:
-        by_metric: dict[str, list[tuple[float, Measured]]] = {}
+        by_line: dict[_Key, list[tuple[float, Measured]]] = {}
         for row, measured in _measured(subject):
             if math.isfinite(measured.value):
-                points = by_metric.setdefault(measured.metric, [])
+                points = by_line.setdefault((measured.metric, *measured.defining), [])
                 points.append((row["nimg"] / 1000, measured))
-        for metric, points in by_metric.items():
+        for (metric, *_), points in by_line.items():
             sign = -1 if higher_is_better(metric) else 1
             kimg, best = min(points, key=lambda point: sign * point[1].value)
             words = with_error(best.value, best.stderr)

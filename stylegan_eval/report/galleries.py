@@ -55,14 +55,22 @@ class Shown:
         name = f"{shell.text(self.subject.label)}: {shell.code(self.row.metric)}"
         return f'<h3 id="{self.at}">{name} {shell.text(value(self.row))}</h3>'
 
+    @property
+    def _variant(self) -> tuple[str, str]:
+        """How its images were drawn: `mixing` and `psi`."""
+        protocol = dict(pair.partition("=")[::2] for pair in self.row["protocol"].split())
+        return protocol.get("mixing", "1"), protocol.get("psi", "1")
+
+    def key(self, row: ImageInfluence | ImagePair) -> tuple[str, ...]:
+        """What is equal for the same generated image in two tables."""
+        return (self.subject.label, *self._variant, row.seed, row.image)
+
     def fakes(self, names: Sequence[str], seed: str) -> _Images:
         """Generated images: drawn anew, each of seed and number, or read."""
         if not seed:
             return _of_files(self.subject.paths, self.row["generator_digest"], names)
-        protocol = dict(pair.partition("=")[::2] for pair in self.row["protocol"].split())
-        settings = GeneratedSettings(
-            mixing=int(protocol.get("mixing", 1)), psi=float(protocol.get("psi", 1))
-        )
+        mixing, psi = self._variant
+        settings = GeneratedSettings(mixing=int(mixing), psi=float(psi))
         loaded = load_subject(self.subject, self.device)
         generator = vary(loaded, settings, self.device).generator
         images = []
@@ -90,21 +98,20 @@ def shown(
                 yield Shown(option, subject, row, found.images[name], data, device)
 
 
-Drawn = Mapping[tuple[str, str, str], str]
-"""Id of the figure of a generated image, by label of the generator, seed and name."""
+Drawn = Mapping[tuple[str, ...], str]
+"""Id of the figure of a generated image, by `Shown.key`."""
 
 
 def drawn_in(results: Sequence[Shown], count: int) -> Drawn:
     """The generated images that a gallery of these results shows."""
     found = {}
     for result in results:
-        names = [(each.seed, each.image) for each in _generated(result)[:count]]
-        for at, (seed, image) in enumerate(names):
-            found[result.subject.label, seed, image] = f"{result.at}-{at}"
+        for at, row in enumerate(_generated(result)[:count]):
+            found[result.key(row)] = f"{result.at}-{at}"
     return found
 
 
-def _generated(result: Shown) -> list[ImageInfluence] | list[ImagePair]:
+def _generated(result: Shown) -> Sequence[ImageInfluence | ImagePair]:
     if result.option == "pairs":
         return read_table(result.table, ImagePair)
     return [row for row in read_table(result.table, ImageInfluence) if row.side == "generated"]
@@ -144,7 +151,7 @@ def _costly(
     figures = []
     for at, (row, image) in enumerate(zip(rows, images, strict=True)):
         generated = row.side == "generated"
-        other = pairs.get((result.subject.label, row.seed, row.image)) if generated else None
+        other = pairs.get(result.key(row)) if generated else None
         figures.append(
             Figure(
                 pictures=[Picture(image=image, what=f"{row.side} image {row.image}")],
@@ -161,6 +168,8 @@ def pairs_part(results: Sequence[Shown], count: int, costly: Drawn) -> str:
     parts = []
     for result in results:
         rows = read_table(result.table, ImagePair)[:count]
+        if not rows:
+            continue
         parts.append(f"{result.heading}{shell.note(_of_seed(rows[0].seed, 'Generated images'))}")
         try:
             with parsing(result.table, "not of these images"):
@@ -171,7 +180,7 @@ def pairs_part(results: Sequence[Shown], count: int, costly: Drawn) -> str:
             continue
         figures = []
         for at, (row, fake, real) in enumerate(zip(rows, fakes, reals, strict=True)):
-            other = costly.get((result.subject.label, row.seed, row.image))
+            other = costly.get(result.key(row))
             figures.append(
                 Figure(
                     pictures=[

@@ -144,11 +144,13 @@ def settings_part(settings: Mapping[str, Mapping[str, str]], base: Path) -> str:
     """
     if not settings:
         return ""
-    found = compare_settings(
-        {label: {k: sentence(v, base) for k, v in one.items()} for label, one in settings.items()}
-    )
+    found = compare_settings(settings)  # before paths are shortened: others may look the same
+
+    def words(value: str) -> str:
+        return shell.text(sentence(value, base))
+
     equal = "".join(
-        f"<div><dt>{code(each.key)}</dt><dd>{shell.text(next(iter(each.values.values())))}</dd></div>"
+        f"<div><dt>{code(each.key)}</dt><dd>{words(next(iter(each.values.values())))}</dd></div>"
         for each in found.equal
     )
     listed = f'<dl class="settings">{equal}</dl>'
@@ -159,7 +161,7 @@ def settings_part(settings: Mapping[str, Mapping[str, str]], base: Path) -> str:
     rows = [
         [
             shell.row_name(code(each.key), each.key),
-            *(shell.cell(shell.text(each.values.get(label, ""))) for label in settings),
+            *(shell.cell(words(each.values.get(label, ""))) for label in settings),
         ]
         for each in found.different
     ]

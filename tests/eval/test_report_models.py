@@ -1,6 +1,7 @@
 """What a report says: whose results are whose, what differs, what may be compared."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -256,6 +257,15 @@ def test_the_best_of_a_training_is_said(tmp_path):
     run = write_run(tmp_path / "F-0", kimg=(25, 50, 100))
     assert best_of(subjects_of([], [run])) == [
         "F-0: best fd_x 9.0 ± 2.0 at 100 kimg, measured 3 times up to 100 kimg."
+    ]
+
+
+def test_a_value_of_another_protocol_is_not_the_best(tmp_path):
+    run = write_run(tmp_path / "F-0", kimg=(25, 50))
+    fewer = [{**run.metrics[0], "num": 7, "value": 1.0}]
+    assert best_of(subjects_of([], [replace(run, metrics=run.metrics + fewer)])) == [
+        "F-0: best fd_x 18.0 ± 2.0 at 50 kimg, measured 2 times up to 50 kimg.",
+        "F-0: best fd_x 1.0 ± 2.0 at 25 kimg, measured 1 times up to 25 kimg.",
     ]
 
 

@@ -9,16 +9,21 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+import torch
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.report.curves import LOSSES, binned, terms_of
+from stylegan_eval.report.curves import LOSSES, binned, length_charts, tails, terms_of
 from stylegan_eval.report.dots import axis_of, dot_plots
 from stylegan_eval.report.exports import comparison_of, copies
+from stylegan_eval.report.galleries import Shown
 from stylegan_eval.report.over_time import _read, chosen_sheets
 from stylegan_eval.report.places import mailable, place, sentence
+from stylegan_eval.report.provenance import settings_part
 from stylegan_eval.report.tables import lines_of
 from stylegan_eval.results.comparison import compare_tables
 from stylegan_eval.results.comparison_formats import FORMATS
+from stylegan_eval.results.image_tables import ImagePair
+from stylegan_eval.results.path_length_file import Distances
 from stylegan_eval.results.plotting import running_mean
 from stylegan_eval.results.results import append_csv
 from tests.eval.report_fakes import row, subjects, write_run
@@ -102,9 +107,7 @@ def test_names_act_neither_in_markdown_nor_in_latex(tmp_path):
     name = "\\write18~<>|\n^"
     shown = comparison_of(lines(tmp_path / "x", row("A", generator_digest="", generator=name)))
     head = FORMATS["latex"](shown).splitlines()[2]
-    assert head == (
-        r"metric & $\backslash$write18$\sim$$<$$>$$|$$\backslash$n\^{} \\"
-    )
+    assert head == (r"metric & $\backslash$write18$\sim$$<$$>$$|$$\backslash$n\^{} \\")
 
 
 def test_what_one_generator_lacks_is_an_empty_cell(tmp_path):
@@ -134,6 +137,31 @@ def test_names_of_files_tell_nothing_of_the_machine(tmp_path, monkeypatch):
     assert mailable(said) == "cp '~/a.csv' …/b.csv ~/c …/e.html /data/f"
     picture = '<img src="data:image/png;base64,AA/tmp/x/home/joe/">'
     assert mailable(picture) == picture
+
+
+def test_path_lengths_of_what_is_not_reported_name_no_folder_of_the_machine():
+    kept = Distances(lengths={"ppl_x": np.ones(20)}, generator="/data/secret/run/g.pt",
+                     generator_digest="", seed=0)  # fmt: skip
+    for html in (tails([], [kept]), *length_charts([], [kept], {})):
+        assert "…/run/g.pt" in html
+        assert "secret" not in html
+
+
+@pytest.mark.parametrize(("protocol", "same"), [({"psi": 0.5}, False), ({"crop": 1}, True)])
+def test_an_image_drawn_in_another_way_is_another_image(tmp_path, protocol, same):
+    [subject] = subjects(tmp_path, row("A"), row("A", "kid50k", protocol=protocol))
+    cpu = torch.device("cpu")
+    plain, other = (Shown("pairs", subject, r, Path(), None, cpu) for r in subject.results)
+    pair = ImagePair("3", "0", "r.png", 1.0, 2.0)
+    assert (plain.key(pair) == other.key(pair)) == same
+
+
+def test_paths_that_differ_are_settings_that_differ():
+    """However alike they look when they are shortened."""
+    settings = {name: {"data": f'"/{name}/sets/d.zip"'} for name in "ab"}
+    html = settings_part(settings, Path("/page"))
+    assert "Settings that differ" in html
+    assert html.count("…/sets/d.zip") == 2
 
 
 def test_a_smoothed_curve_keeps_the_logged_one():
