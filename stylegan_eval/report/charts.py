@@ -89,7 +89,8 @@ def _line(axes: "Axes", curve: Curve, y: NDArray[np.float64], at: int, label: st
     colour, dashes = _style(curve.style)
     x = seen(curve.x)
     if len(curve.smooth):
-        axes.plot(x, y, "-", color=colour, lw=0.6, alpha=0.3, gid=f"{KIND}raw-{at}")
+        [raw] = axes.plot(x, y, "-", color=colour, lw=0.6, alpha=0.3, gid=f"{KIND}raw-{at}")
+        raw.get_path().should_simplify = False  # the page smooths over a number of its points
         y = seen(curve.smooth)
     marker = "o" if len(x) < 30 else ""
     kind = f"{KIND}{'smooth' if len(curve.smooth) else 'line'}-{at}"

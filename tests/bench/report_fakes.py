@@ -68,7 +68,8 @@ def untrained(network, folder, seed=0):
     provenance = Provenance(seed=seed, data="none", version="0")
     save_checkpoint(checkpoint_path(folder, 1000), state.snapshot(config, provenance))
     terms = {"loss_D": 1.3, "loss_G": 0.9, "score_real": 0.2, "score_fake": -0.1}
-    append_rows(folder / "log.jsonl", [{"nimg": at * 10, **terms} for at in range(1, 101)])
+    rows = [{"nimg": at * 10, **terms, "loss_D": 1.3 + at % 7 / 10} for at in range(1, 101)]
+    append_rows(folder / "log.jsonl", rows)
     distance = {"metric": "fd_efficientnet-lite0", "stderr": 1.0}
     values = [{"nimg": at * 500, "value": 900.0 / at, **distance} for at in (1, 2)]
     append_rows(folder / "metrics.jsonl", values)

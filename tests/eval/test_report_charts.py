@@ -16,7 +16,7 @@ import stylegan_eval.report
 from stylegan_eval.report import charts as module
 from stylegan_eval.report.charts import Curve, Values, bars, curves, histogram
 from stylegan_eval.report.svg import INK
-from stylegan_eval.results.plotting import STYLES
+from stylegan_eval.results.plotting import STYLES, running_mean
 
 CSS = (Path(stylegan_eval.report.__file__).parent / "page.css").read_text()
 NUMBERS = np.array([1.0, 2.0, 3.0, 100.0])
@@ -73,6 +73,16 @@ def test_charts_take_the_ink_of_the_page(charts):
         assert "#ffffff" not in colours  # no ground of its own
         assert svg.attrib["fill"] == "currentColor"
     assert STYLES[6][0] == INK
+
+
+def test_a_curve_that_is_smoothed_keeps_its_points():
+    """The page's slider smooths over a number of them; Matplotlib would leave out flat parts."""
+    x = [float(at) for at in range(300)]
+    y = [float(at > 200 and at % 7) for at in range(300)]
+    curve = Curve(label="x", style=0, x=x, y=y, smooth=running_mean(y, 15))
+    svg = ET.fromstring(curves("a", "Losses", [curve]))[0]
+    [raw] = [group for group in svg.iter("g") if group.get("class") == "raw"]
+    assert len(re.findall("[ML]", raw[0].get("d"))) == 300
 
 
 def test_words_of_charts_stay_words(charts):
