@@ -46,20 +46,25 @@ class Folder(_Source):
         self.folder = folder or path  # where the names begin
 
     def entries(self) -> Iterator[Entry]:
-        """Every image; the rest is counted in `left_out`."""
+        """Every image; the rest is counted in `left_out`.
+
+        A folder that links lead to is read once: under its own name, else the first of theirs.
+        """
         seen: set[tuple[int, int]] = set()
-        waiting = [""]
-        while waiting:
-            folder = waiting.pop()
+        waiting, links = [""], list[str]()
+        while waiting or links:
+            if not waiting:
+                links.sort(reverse=True)
+            folder = (waiting or links).pop()
             status = Path(self.path, folder).stat()
-            if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+            if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(Path(self.path, folder)) as found:  # without a list of its names
                 for entry in found:
                     name = f"{folder}{entry.name}"
                     if _is_folder(entry):
-                        waiting.append(f"{name}/")
+                        (links if entry.is_symlink() else waiting).append(f"{name}/")
                     elif _is_wanted(name, self, partial(start_of, self.folder / name)):
                         yield self._entry(name)
 

@@ -55,6 +55,17 @@ def test_linked_folders_are_read_and_loops_end(tmp_path):
     assert open_images(folder).names == ("link/000.png", "link/001.png", "own.png")
 
 
+def test_a_folder_of_several_names_is_read_under_its_own_else_the_first(tmp_path):
+    """In whatever order the file system lists them."""
+    write_folder(tmp_path / "elsewhere", pngs(1))
+    folder = tmp_path / "set"
+    write_folder(folder / "m", pngs(1))
+    for name, target in [("a", folder / "m"), ("q", tmp_path / "elsewhere"), ("z", folder / "m"),
+                         ("b", tmp_path / "elsewhere"), ("c", tmp_path / "elsewhere")]:  # fmt: skip
+        (folder / name).symlink_to(target)
+    assert open_images(folder).names == ("b/000.png", "m/000.png")
+
+
 # --- pixels
 
 
