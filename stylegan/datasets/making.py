@@ -36,6 +36,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import CHANNELS, Header, in_channels
 from stylegan_eval.images.parallel import map_ordered
 from stylegan_eval.images.source import Source, read_as
+from stylegan_eval.images.storage import CHANGED
 
 _EXACT = 2**24  # whole numbers below are the same in float32
 _FORMAT = 2  # of what is written; a beginning of another is not used
@@ -205,7 +206,7 @@ class Making:
     def _fate(self, number: int, image: _Made) -> Fate:
         if image.trouble:
             if not self._choices.skip_damaged:
-                if self._report is not None:
+                if self._report is not None and not self._checked:
                     raise OtherPlanError  # which makes a report of all images
                 raise self._refusal(number, image.trouble)
             self._troubles[number] = image.trouble
@@ -225,13 +226,17 @@ class Making:
             self._usable = self._numbers(used)
             plan = make_plan(source, summary(source.names, self._headers, self._usable), choices)
         except (UserError, ValueError) as error:  # what is left is too small, or nothing is left
-            raise OtherPlanError from error
+            raise self._other_plan() from error
         channels, self.reason = pick_channels(source, self._headers, plan.kept, choices.channels)
         if (plan.resolution, plan.crop) != (before.resolution, before.crop):
-            raise OtherPlanError
+            raise self._other_plan()
         if channels != self._channels:
-            raise OtherPlanError
+            raise self._other_plan()
         self.plan = replace(plan, ground=before.ground)
+
+    def _other_plan(self) -> Exception:
+        """What to raise for another plan: after decoding everything there is no third one."""
+        return UserError(f"{self._source.path}: {CHANGED}") if self._checked else OtherPlanError()
 
     def _numbers(self, chosen: np.ndarray) -> Sequence[int]:
         """Numbers of the images at some places of the order."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stylegan.datasets.targets import ImageFolder, ImageZip, Target
-from stylegan_eval.engine.files import check_free, check_writable, held
+from stylegan_eval.engine.files import check_free, check_writable, held, is_held
 from stylegan_eval.engine.signals import Terminated
 from stylegan_eval.errors import UserError
 
@@ -45,10 +45,12 @@ def write_resumable(out: Path, work: Work, made_of: Mapping[str, object]) -> int
     partial, note, journal = (
         out.with_name(f".{out.name}.partial{ending}") for ending in ("", ".json", ".rows")
     )
+    if is_held(note):
+        raise UserError(f"{out}: another process is making it: wait for it, or choose another name")
     with held(note):
         try:
             about = json.dumps(made_of, sort_keys=True)
-            if note.read_text(encoding="utf-8") != about:
+            if note.read_text(encoding="utf-8", errors="replace") != about:
                 _remove(partial, journal)
                 note.write_text(about, encoding="utf-8")
             with _target(partial, zipped=_is_zip(out)) as target:

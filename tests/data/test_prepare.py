@@ -281,6 +281,21 @@ def test_each_image_is_decoded_once_whatever_is_left_out(tmp_path, monkeypatch):
     assert decoded == {p.name: 1 for p in source.iterdir() if p.name not in headers_fail}
 
 
+def test_images_that_change_while_they_are_prepared_are_told(tmp_path, monkeypatch):
+    """The smallest can be read as all are checked, and never as it is made."""
+    source = write_folder(tmp_path / "src", pngs(2, 16) | {"a.png": encoded(noise(4, 4))})
+
+    def changed(files, index, channels):
+        if files.names[index] == "a.png":
+            raise UserError("no longer there")
+        return read_as(files, index, channels)
+
+    monkeypatch.setattr(making, "read_as", changed)
+    with pytest.raises(UserError, match="src: has changed since it was opened"):
+        prepare(source, tmp_path / "a.zip", Choices(skip_damaged=True), progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["src"]
+
+
 def test_what_is_left_out_decides_nothing(tmp_path):
     """The smallest image is damaged, the only one in colour too: as if they were not there."""
     grey = {f"{n}.png": encoded(noise(16, 16, n)[:, :, 0]) for n in range(3)}
