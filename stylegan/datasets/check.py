@@ -16,7 +16,7 @@ from stylegan.datasets.journal import NO_DIGEST, Duplicates, Fate, digest_of
 from stylegan.datasets.resize import fits
 from stylegan.datasets.sources import open_source
 from stylegan.datasets.survey import Headers, Plan, make_plan, note_small, pick_channels, summary
-from stylegan_eval.engine.files import atomic_write
+from stylegan_eval.engine.files import atomic_write, check_writable
 from stylegan_eval.engine.names import csv_text, one_line
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
@@ -110,6 +110,8 @@ def check_set(
     progress: bool = True,
 ) -> list[str]:
     """Check a set of any kind, write the report if asked, and say what would be made, in lines."""
+    if report is not None:
+        check_writable(report)
     with open_source(src, folder_classes=labels == "folders") as source:
         checked = decode_all(source, workers, progress=progress)
         usable, plan = checked.usable(choices), None

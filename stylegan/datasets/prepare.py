@@ -17,6 +17,7 @@ from stylegan.datasets.partial import check_target, write_resumable
 from stylegan.datasets.sources import open_source
 from stylegan.datasets.survey import survey
 from stylegan.png import image_grid, save_png
+from stylegan_eval.engine.files import check_writable
 from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
@@ -87,6 +88,8 @@ def prepare(
     """
     choices = choices or Choices()
     check_target(out)
+    if report is not None:
+        check_writable(report)
     with open_source(src, folder_classes=labels == "folders", download=download) as source:
         threads = workers or os.cpu_count() or 1
         making = Making(source, choices, report=report, workers=threads, shown=progress)

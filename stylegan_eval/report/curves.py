@@ -125,9 +125,10 @@ def best_of(subjects: Sequence[Subject]) -> list[str]:
             sign = -1 if higher_is_better(metric) else 1
             kimg, best = min(points, key=lambda point: sign * point[1].value)
             words = with_error(best.value, best.stderr)
+            often = "once" if len(points) == 1 else f"{len(points)} times"
             said.append(
                 f"{subject.label}: best {metric} {words} at {kimg:.5g} kimg, measured"
-                f" {len(points)} times up to {points[-1][0]:.5g} kimg."
+                f" {often} up to {points[-1][0]:.5g} kimg."
             )
     return said
 

@@ -296,6 +296,17 @@ def test_images_that_change_while_they_are_prepared_are_told(tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["src"]
 
 
+def test_a_report_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch):
+    source = write_folder(tmp_path / "src", pngs(2))
+    for module in (making, check):
+        monkeypatch.delattr(module, "read_as")
+    choices = Choices(skip_damaged=True)
+    with pytest.raises(UserError, match="it is a folder: name a file"):
+        prepare(source, tmp_path / "a.zip", choices, report=source, progress=False)
+    with pytest.raises(UserError, match="it is a folder: name a file"):
+        check.check_set(source, choices, report=source, progress=False)
+
+
 def test_what_is_left_out_decides_nothing(tmp_path):
     """The smallest image is damaged, the only one in colour too: as if they were not there."""
     grey = {f"{n}.png": encoded(noise(16, 16, n)[:, :, 0]) for n in range(3)}

@@ -265,7 +265,7 @@ def test_a_value_of_another_protocol_is_not_the_best(tmp_path):
     fewer = [{**run.metrics[0], "num": 7, "value": 1.0}]
     assert best_of(subjects_of([], [replace(run, metrics=run.metrics + fewer)])) == [
         "F-0: best fd_x 18.0 ± 2.0 at 50 kimg, measured 2 times up to 50 kimg.",
-        "F-0: best fd_x 1.0 ± 2.0 at 25 kimg, measured 1 times up to 25 kimg.",
+        "F-0: best fd_x 1.0 ± 2.0 at 25 kimg, measured once up to 25 kimg.",
     ]
 
 
