@@ -147,7 +147,7 @@ def test_path_lengths_of_what_is_not_reported_name_no_folder_of_the_machine():
         assert "secret" not in html
 
 
-@pytest.mark.parametrize(("protocol", "same"), [({"psi": 0.5}, False), ({"crop": 1}, True)])
+@pytest.mark.parametrize(("protocol", "same"), [({"psi": "0.5"}, False), ({"crop": "1"}, True)])
 def test_an_image_drawn_in_another_way_is_another_image(tmp_path, protocol, same):
     [subject] = subjects(tmp_path, row("A"), row("A", "kid50k", protocol=protocol))
     cpu = torch.device("cpu")
