@@ -16,6 +16,7 @@ from stylegan.sample.options import parse_recipe
 from stylegan.sample.recipe import Recipe
 from tests.explore.driving import (
     COMMAND,
+    button_of,
     click,
     drag,
     pixels,
@@ -181,6 +182,13 @@ def test_a_photograph_is_projected_and_shown_beside_its_image(page, subject, tmp
     page.wait_until("document.querySelector('input[type=file]') !== null")
     hand_in(page, tmp_path / "bad.png")
     page.wait_until("document.body.textContent.includes('bad.png: not an image')")
+    drag(page, "Steps", 1000)
+    hand_in(page, photograph)
+    page.wait_until(f"{button_of('Cancel')}?.checkVisibility()")
+    hand_in(page, photograph)
+    page.wait_until("document.body.textContent.includes('is being projected: wait for it')")
+    press_button(page, "Cancel")
+    page.wait_until("document.body.textContent.includes('cancelled: choose a file again')")
     drag(page, "Steps", 50)
     hand_in(page, photograph)
     page.wait_until("document.querySelector('.pair img')?.naturalWidth === 32")

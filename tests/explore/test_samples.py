@@ -104,6 +104,8 @@ def test_samples_are_selected_by_mouse(samples):
     samples.wait_until("!!document.querySelector('.sheet.choosing')")
     press_tile(samples, 7)
     samples.wait_until(f"({COMMANDS})[0].includes('--seeds 0-2,7 ')")
+    drag(samples, "Psi of the samples", 0.5)
+    samples.wait_until(f"({COMMANDS})[0].includes('--seeds 0-2,7 --columns 4 --psi 0.5 ')")
     click(samples, "Next first seed")
     wait_for_seeds(samples, 24)
     assert samples.run(CHOSEN) == []
