@@ -219,4 +219,5 @@ def test_the_page_fits_a_telephone_and_asks_for_nothing(shown, tmp_path):
     assert shown.complaints == []
     assert [url.rsplit("/", 1)[1] for url in shown.requests] == ["index.html"]
     assert shown.run("document.querySelectorAll('section').length") == 1 + len(PARTS)
-    assert shown.run("document.querySelectorAll('#refuted + div tbody tr').length") == 1
+    rows = "document.querySelectorAll('section[aria-labelledby=refuted] tbody tr').length"
+    assert shown.run(rows) == 1

@@ -149,7 +149,9 @@ def test_errors_of_sorted_files_are_those_of_shuffled_ones(sets):
     files = [measured(sets / name, sets / "flat", num=every) for name in ("tree", "flat")]
     for name in ("fd_efficientnet-lite0", "is_efficientnet-lite0"):
         tree, flat = (each[name] for each in files)
-        assert 0.5 < tree.stderr / flat.stderr < 2
+        # The distance of images from themselves has an error of rounding alone.
+        rounding = max(tree.stderr, flat.stderr) < 1e-9 and name.startswith("fd")
+        assert rounding or 0.5 < tree.stderr / flat.stderr < 2
     score = files[0]["is_efficientnet-lite0"].value
     assert score == pytest.approx(files[1]["is_efficientnet-lite0"].value, rel=0.03)
     assert files[0]["fd_efficientnet-lite0"].value == pytest.approx(0, abs=1e-6)  # the same images

@@ -66,7 +66,7 @@ def test_error_is_that_of_repeated_samples_for_any_number_of_splits(splits, spre
 
 def test_a_split_of_one_image_has_no_error():
     assert inception_score(sums_of(logits(2), 2), 2).stderr is None
-    assert inception_score(sums_of(logits(2), 1), 1).stderr > 0
+    assert inception_score(sums_of(logits(3), 1), 1).stderr > 1e-6
 
 
 @given(st.integers(1, 12), st.integers(12, 700))

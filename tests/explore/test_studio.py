@@ -156,8 +156,9 @@ def test_the_address_of_an_image_holds_its_recipe():
 
 
 def test_jobs_have_their_turn_by_rank_and_in_order_of_arrival():
-    turns, gate, done = Turns(), threading.Event(), []
-    first = turns.submit(gate.wait, Rank.AHEAD)
+    turns, begun, gate, done = Turns(), threading.Event(), threading.Event(), []
+    first = turns.submit(lambda: begun.set() or gate.wait(), Rank.AHEAD)
+    assert begun.wait(60)
     wanted = [
         turns.submit(lambda name=name: done.append(name), rank)
         for name, rank in [

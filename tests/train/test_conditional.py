@@ -175,13 +175,14 @@ def test_a_grid_has_a_row_for_each_class(network, tmp_path):
     def sheet(*options):
         done = run(sample, "grid", "--ckpt", network, *options, tmp_path / "x.png")
         assert done.exit_code == 0, done.output
-        return np.asarray(Image.open(tmp_path / "x.png"))
+        return np.asarray(Image.open(tmp_path / "x.png"), dtype=float)
+
+    def check(made, wanted):  # batches of other sizes round otherwise on some processors
+        np.testing.assert_allclose(made, wanted, atol=1)
 
     rows = [sheet("--class", k, "--seeds", "3-5", "--columns", 3) for k in range(3)]
-    np.testing.assert_array_equal(
-        sheet("--classes", "blue,0", "--seeds", "3-5"), np.concatenate([rows[2], rows[0]])
-    )
-    np.testing.assert_array_equal(sheet("--classes", "all", "--seeds", "3-5"), np.concatenate(rows))
+    check(sheet("--classes", "blue,0", "--seeds", "3-5"), np.concatenate([rows[2], rows[0]]))
+    check(sheet("--classes", "all", "--seeds", "3-5"), np.concatenate(rows))
 
 
 def test_a_film_goes_from_class_to_class(network):
