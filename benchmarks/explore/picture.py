@@ -12,7 +12,7 @@ from PIL import Image
 
 from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath
 from tests.browser import Browser
-from tests.explore.driving import DRAWN, SETTLED
+from tests.explore.driving import DRAWN, MIXED, SETTLED
 from tests.explore.served import serving
 
 _LAST_BITS = 3
@@ -33,7 +33,7 @@ def main(ckpt: Path, query: str, width: int, height: int, theme: str, out: Path)
         browser.ask("Emulation.setEmulatedMedia", features=medium)
         browser.screenshot(out, width, height)  # sets the size
         browser.open(f"{url}?{query}")
-        browser.wait_until(f"({SETTLED}) || ({DRAWN})")
+        browser.wait_until(f"({SETTLED}) || ({DRAWN}) || ({MIXED})")
         browser.wait_until("document.fonts.status === 'loaded'")
         browser.screenshot(out, width, height)
         browser.close()

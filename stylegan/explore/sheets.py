@@ -78,10 +78,10 @@ class Sheet:
 
 
 def seed_words(seeds: Sequence[int]) -> str:
-    """Ascending seeds as --seeds takes them.
+    """Seeds as --seeds takes them, in their order.
 
-    >>> seed_words([0, 1, 2, 7, 9, 10])
-    '0-2,7,9-10'
+    >>> seed_words([0, 1, 2, 7, 9, 10]), seed_words([9, 3, 4])
+    ('0-2,7,9-10', '9,3-4')
     """
     runs: list[list[int]] = []
     for seed in seeds:

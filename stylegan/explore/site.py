@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stylegan.explore.held import file_name_of, file_of_ws
+from stylegan.explore.matrix import Matrix, matrix_file
 from stylegan.explore.page import Page
 from stylegan.explore.server import Listener
 from stylegan.explore.sheets import Kind, Sheet, content
@@ -109,6 +110,10 @@ def _draw_images(app: FastAPI, studio: Studio) -> None:
     async def zipped(seeds: str, recipe: str = "") -> Response:
         return await _sheet("zip", seeds, recipe, studio)
 
+    @app.get("/matrix")
+    async def matrix(mixing: str) -> Response:
+        return await _matrix(mixing, studio)
+
 
 def _take_uploads(app: FastAPI, studio: Studio) -> None:
     @app.post("/upload")
@@ -145,6 +150,15 @@ async def _sheet(kind: Kind, seeds: str, recipe: str, studio: Studio) -> Respons
         return PlainTextResponse(f"{error}\n", status_code=400)
     media_type = {"grid": "image/png", "zip": "application/zip"}[kind]
     return _file(data, media_type, f'attachment; filename="{sheet.file_name(kind)}"')
+
+
+async def _matrix(mixing: str, studio: Studio) -> Response:
+    try:
+        matrix = Matrix.parse(shlex.split(mixing), studio.subject)
+        data = await matrix_file(matrix, studio)
+    except (UserError, ValueError) as error:
+        return PlainTextResponse(f"{error}\n", status_code=400)
+    return _file(data, "image/png", f'attachment; filename="{matrix.file_name}"')
 
 
 def _file(data: bytes, media_type: str, disposition: str) -> Response:

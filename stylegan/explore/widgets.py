@@ -13,7 +13,7 @@ from stylegan.sample.painter import Painter
 from stylegan.sample.recipe import class_word
 
 LAST_SEED = 2**32 - 1  # what a number field holds exactly; a command takes more
-_RANDOM = 10**6  # a seed that can be read aloud
+_RANDOM = 10**6
 _ANY_CLASS = -1
 
 Changed = Callable[[], Awaitable[None] | None]  # the library awaits what a listener returns
@@ -97,9 +97,9 @@ class Seed:
             ).props("outlined dense hide-bottom-space inputmode=numeric")
             what = label[0].lower() + label[1:]
             reset_button(what, self._field, start)
-            self._button("chevron_left", f"Previous {what}", lambda: self.step(-1))
-            self._button("chevron_right", f"Next {what}", lambda: self.step(1))
-            self._button("casino", f"Random {what}", self.draw)
+            icon_button("chevron_left", f"Previous {what}", lambda: self.step(-1))
+            icon_button("chevron_right", f"Next {what}", lambda: self.step(1))
+            icon_button("casino", f"Random {what}", self.draw)
 
     def get(self) -> int:
         """The seed: what the field holds, or held before it held something else."""
@@ -115,12 +115,7 @@ class Seed:
 
     def draw(self) -> None:
         """Go to any."""
-        self.set(secrets.randbelow(_RANDOM))
-
-    def _button(self, icon: str, label: str, act: Callable[[], None]) -> None:
-        button = ui.button(icon=icon, on_click=act)
-        button.props("flat round dense").props["aria-label"] = label
-        button.props["title"] = label
+        self.set(random_seed())
 
     def _is_seed(self, value: float | None) -> bool:
         return value is not None and 0 <= value <= self._last and value == int(value)
@@ -158,6 +153,18 @@ class ClassSelect:
         """Show a class."""
         number = list(self._names).index(word) if isinstance(word, str) else word
         self._select.set_value(self._first if number is None else number)
+
+
+def icon_button(icon: str, label: str, act: Callable[[], None]) -> None:
+    """A round button with a name for screen readers, shown as a tip too."""
+    button = ui.button(icon=icon, on_click=act)
+    button.props("flat round dense").props["aria-label"] = label
+    button.props["title"] = label
+
+
+def random_seed() -> int:
+    """Any seed that can be read aloud."""
+    return secrets.randbelow(_RANDOM)
 
 
 def reset_button(what: str, field: ValueElement[Any], start: object) -> None:

@@ -1,6 +1,6 @@
 """The paper's figures 2, 3, 4, 5 and 8 and the mixing matrix, one function each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,33 +77,49 @@ def row_ranges(ranges: Sequence[Layers], rows: int, num_layers: int) -> list[ran
     return [style_layers(layers, num_layers) for layers in each]
 
 
-def draw_mixing(
+def mixing_cells(
     painter: Painter,
     sources: NDArray[np.float32],
     destinations: NDArray[np.float32],
     settings: Mixing,
-) -> Pixels:
-    """Draw a table: sources along the top, destinations down the left side, mixtures between.
+) -> Iterator[Pixels]:
+    """Draw the cells of a table: sources, then destinations, then mixtures row by row.
 
-    Of latents [S, z_dim] and [D, z_dim]: uint8 [H, W, C] of 1 + D rows and 1 + S columns.
+    Of latents [S, z_dim] and [D, z_dim]: S + D + D * S images, uint8 [R, R, C].
     """
     if not painter.network.g.uses_styles:
         raise UserError(
             "mixing needs a w for every layer, and this network has no styles: use one of"
             " configuration C to F"
         )
-    S, D = len(sources), len(destinations)
-    ranges = row_ranges(settings.layers, D, painter.num_layers)
+    ranges = row_ranges(settings.layers, len(destinations), painter.num_layers)
     src, dst = (
         painter.truncated(painter.ws(z), settings.psi, settings.cutoff)  # [S or D, L, w_dim]
         for z in (sources, destinations)
     )
     mixtures = [mix_layers(src, dst[row], layers) for row, layers in enumerate(ranges)]
     noise = painter.noise(settings.noise, settings.noise_seed)
-    images = list(painter.images(torch.cat([src, dst, *mixtures]), noise))
-    top: list[Pixels | None] = [None, *images[:S]]
-    rows = [[images[S + d], *images[S + D + d * S :][:S]] for d in range(D)]
+    yield from painter.images(torch.cat([src, dst, *mixtures]), noise)
+
+
+def mixing_table(cells: Sequence[Pixels], sources: int, settings: Mixing) -> Pixels:
+    """Lay `mixing_cells` out: sources along the top, destinations down the left side."""
+    S = sources
+    D = (len(cells) - S) // (1 + S)
+    top: list[Pixels | None] = [None, *cells[:S]]
+    rows = [[cells[S + d], *cells[S + D + d * S :][:S]] for d in range(D)]
     return table([top, *rows], gap=settings.gap, ground=settings.ground)
+
+
+def draw_mixing(
+    painter: Painter,
+    sources: NDArray[np.float32],
+    destinations: NDArray[np.float32],
+    settings: Mixing,
+) -> Pixels:
+    """Draw a table of latents [S, z_dim] and [D, z_dim], [H, W, C] of 1 + D rows, 1 + S columns."""
+    cells = list(mixing_cells(painter, sources, destinations, settings))
+    return mixing_table(cells, len(sources), settings)
 
 
 def draw_table(painter: Painter, settings: Mixing, seeding: Seeding = "official") -> Pixels:

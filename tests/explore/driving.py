@@ -17,14 +17,19 @@ SETTLED = """(() => {
 })()"""
 
 
-# True once all samples are there.
-DRAWN = """(() => {
-  const tiles = [...document.querySelectorAll('.tile')];
-  return window.did_handshake && tiles.length === 24 && tiles.every((tile) => {
+def drawn_tiles(sheet, count):
+    """A script that is true once so many images are there."""
+    return f"""(() => {{
+  const tiles = [...document.querySelectorAll('{sheet} .tile')];
+  return window.did_handshake && tiles.length === {count} && tiles.every((tile) => {{
     const image = tile.querySelector('img');
     return image?.complete && image.naturalWidth && !tile.classList.contains('waiting');
-  });
-})()"""
+  }});
+}})()"""
+
+
+DRAWN = drawn_tiles(".sheet:not(.matrix)", 24)  # all samples of the view Samples
+MIXED = drawn_tiles(".matrix", 23)  # the matrix that the view Mixing begins with
 
 
 def visit(opened, url):

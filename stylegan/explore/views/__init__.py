@@ -3,12 +3,14 @@
 from stylegan.explore.view import View
 from stylegan.explore.views.image import ImageView
 from stylegan.explore.views.inside import Inside
+from stylegan.explore.views.mixing import MixingView
 from stylegan.explore.views.project import Project
 from stylegan.explore.views.samples import Samples
 
 VIEWS = (
     View(name="samples", title="Samples", parameter="sheet", build=Samples),
     View(name="image", title="Image", parameter="recipe", build=ImageView),
+    View(name="mixing", title="Mixing", parameter="mixing", build=MixingView),
     View(name="inside", title="Inside", parameter="inside", build=Inside),
     View(name="project", title="Project", parameter="project", build=Project),
 )

@@ -1,15 +1,14 @@
 """The view that the page opens with: a sheet of seeds, to open one of or to download."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
 
 from stylegan.explore.sheets import Kind, Sheet
-from stylegan.explore.studio import Studio, address
-from stylegan.explore.turns import Rank
+from stylegan.explore.studio import Studio
+from stylegan.explore.tiles import Tile, Tiles, psi_slider
 from stylegan.explore.view import Desk, Shortcut
 from stylegan.explore.widgets import (
     LAST_SEED,
@@ -27,7 +26,6 @@ from stylegan_eval.errors import UserError
 
 NAME = "samples"
 COUNT = 24  # tiles
-PSI = 0.7
 
 
 class Samples:
@@ -40,7 +38,7 @@ class Samples:
             choosing = ui.switch("Select", on_change=self._select)
             choosing.props["title"] = "A click selects, in place of opening"
         self._start = self._choice.recipe()
-        self._tiles = Tiles(desk.studio, self._open, self._selected)
+        self._tiles = Tiles(desk.studio, "Samples", self._open, self._selected)
         self._error = ui.label().props("role=alert").classes("error")
         self._files = SheetFiles(desk.studio)
         self._chosen: Sequence[int] = ()  # Seeds, which may be those of another page
@@ -69,18 +67,18 @@ class Samples:
         seeds = range(recipe.seed, recipe.seed + COUNT)
         self._offer()
         try:
-            await self._tiles.show([replace(recipe, seed=seed) for seed in seeds])
+            await self._tiles.show([_tile(replace(recipe, seed=seed)) for seed in seeds])
         except UserError as error:
             self._error.set_text(str(error))
 
-    async def _open(self, seed: int) -> None:
-        await self._desk.open("image", text_of(replace(self._choice.recipe(), seed=seed)))
+    async def _open(self, recipe: Recipe) -> None:
+        await self._desk.open("image", text_of(recipe))
 
     def _select(self, event: ValueChangeEventArguments[bool | None]) -> None:
         self._tiles.props["choosing"] = event.value
 
-    def _selected(self, seeds: Sequence[int]) -> None:
-        self._chosen = seeds
+    def _selected(self, keys: Sequence[str]) -> None:
+        self._chosen = [int(key) for key in keys]
         self._offer()
 
     def _offer(self) -> None:
@@ -89,6 +87,10 @@ class Samples:
         whole = range(recipe.seed, recipe.seed + COUNT)
         inside = [seed for seed in self._chosen if seed in whole]
         self._files.show(Sheet(seeds=inside or whole, look=recipe), selected=bool(inside))
+
+
+def _tile(recipe: Recipe) -> Tile:
+    return Tile(key=str(recipe.seed), recipe=recipe, text=str(recipe.seed))
 
 
 class WhichSamples:
@@ -101,15 +103,7 @@ class WhichSamples:
         self._seed = Seed("First seed", self._changed, step=COUNT, last=LAST_SEED - COUNT + 1)
         self._psi: Slider | None = None
         if painter.maps:
-            self._psi = Slider(
-                "ψ (psi)",
-                ["Psi of the samples"],
-                [PSI],
-                low=0,
-                high=1.5,
-                step=0.05,
-                changed=self._changed,
-            )
+            self._psi = psi_slider("Psi of the samples", self._changed)
         conditional = bool(studio.subject.classes)
         self._class = ClassSelect(painter, self._changed) if conditional else None
 
@@ -141,57 +135,6 @@ class WhichSamples:
 
     def _changed(self) -> Awaitable[None] | None:
         return None if self._silent else self._listener()
-
-
-class Tiles(ui.element, component="sheet.js"):
-    """Tiles of recipes; each shows its image once that is drawn, one after another.
-
-    `open_one` is called with the seed that is opened, `selected` with those that are selected.
-    """
-
-    def __init__(
-        self,
-        studio: Studio,
-        open_one: Callable[[int], Awaitable[None]],
-        selected: Callable[[Sequence[int]], None],
-    ) -> None:
-        super().__init__()
-        self._studio = studio
-        self._recipes: Sequence[Recipe] = ()
-        size = studio.subject.painter.network.resolution
-        self.props["label"], self.props["size"], self.props["tiles"] = "Samples", size, []
-        if size <= CRISP:
-            self.classes("crisp").style(f"--tile: {max(1, CRISP // size) * size}px")
-        self.on("open", lambda event: open_one(int(event.args)))
-        self.on("chosen", lambda event: selected([int(seed) for seed in event.args]))
-
-    async def show(self, recipes: Sequence[Recipe]) -> None:
-        """Draw these, unless others are asked for before all are there."""
-        self._recipes = recipes
-        before = {tile["seed"]: tile for tile in self.props["tiles"]}
-        self._fill([before.get(recipe.seed, {}) | _waiting(recipe) for recipe in recipes])
-        for place, recipe in enumerate(recipes):
-            await self._studio.png(recipe, Rank.SHEET)
-            if self._recipes is not recipes or self.is_deleted:
-                return
-            tiles = [*self.props["tiles"]]
-            tiles[place] = _drawn(recipe)
-            self._fill(tiles)
-
-    def _fill(self, tiles: list[dict[str, Any]]) -> None:
-        self.props["tiles"] = tiles
-
-
-CRISP = 128  # pixels up to which a tile is enlarged, by whole pixels
-
-
-def _waiting(recipe: Recipe) -> dict[str, Any]:
-    return {"seed": recipe.seed, "stale": True}
-
-
-def _drawn(recipe: Recipe) -> dict[str, Any]:
-    alt = "Sample of " + " ".join(recipe.words())
-    return {"seed": recipe.seed, "src": address(recipe), "alt": alt, "stale": False}
 
 
 class SheetFiles:

@@ -1,38 +1,41 @@
 // Tiles of samples: a list of which one or several are chosen, by mouse and by keyboard. Enter and a
 // click open one; Space and ctrl-click choose it as well; shift-click and Shift with an arrow choose
-// a range.
+// a range. Where nothing is to be chosen they are buttons, and Space opens one too.
 const TURNS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
 export default {
   template: `
     <div
       class="sheet"
-      role="listbox"
-      aria-multiselectable="true"
+      :role="plain ? 'group' : 'listbox'"
+      :aria-multiselectable="plain ? null : 'true'"
       :class="{ choosing }"
+      :style="columns ? { '--columns': columns } : null"
       :aria-label="label"
       @keydown="pressed"
     >
       <div
         v-for="(tile, i) in tiles"
         class="tile"
-        role="option"
+        :role="plain ? 'button' : 'option'"
         :class="{ waiting: tile.stale }"
-        :key="tile.seed"
-        :aria-selected="String(chosen.includes(tile.seed))"
+        :key="tile.key"
+        :aria-selected="plain ? null : String(chosen.includes(tile.key))"
         :tabindex="i === at ? 0 : -1"
         @click="clicked(i, $event)"
         @focus="at = i"
       >
         <img v-if="tile.src" :src="tile.src" :alt="tile.alt" :width="size" :height="size" />
-        <span v-else class="blank"></span>
-        <span class="number">{{ tile.seed }}</span>
+        <span v-else class="blank" role="img" aria-label="Not drawn yet"></span>
+        <span v-if="tile.text" class="number">{{ tile.text }}</span>
       </div>
     </div>
   `,
   props: {
     label: String,
     size: Number, // of an image, in pixels
-    tiles: Array, // of {seed, src, alt, stale}: without src what is not drawn yet
+    tiles: Array, // of {key, text, src, alt, stale}: without src what is not drawn yet
+    columns: Number, // of a matrix, whose first tile stands in the second column
+    plain: Boolean, // nothing can be chosen
     choosing: Boolean, // a click chooses
   },
   emits: ["open", "chosen"],
@@ -41,59 +44,61 @@ export default {
   },
   watch: {
     tiles(now, before) {
-      if (now[0]?.seed === before[0]?.seed && now.length === before.length) return;
+      if (now[0]?.key === before[0]?.key && now.length === before.length) return;
       this.at = Math.min(this.at, now.length - 1);
       this.from = this.at;
       this.choose([]);
     },
   },
   methods: {
-    choose(seeds) {
-      if (!seeds.length && !this.chosen.length) return;
-      this.chosen = [...seeds].sort((a, b) => a - b);
+    choose(keys) {
+      if (this.plain || (!keys.length && !this.chosen.length)) return;
+      this.chosen = this.tiles.map((tile) => tile.key).filter((key) => keys.includes(key));
       this.$emit("chosen", this.chosen);
     },
     toggle(i) {
-      const { seed } = this.tiles[i];
-      const others = this.chosen.filter((each) => each !== seed);
+      const { key } = this.tiles[i];
+      const others = this.chosen.filter((each) => each !== key);
       this.from = i;
-      this.choose(others.length < this.chosen.length ? others : [...others, seed]);
+      this.choose(others.length < this.chosen.length ? others : [...others, key]);
     },
     range(to) {
       const [first, last] = [Math.min(this.from, to), Math.max(this.from, to)];
-      this.choose(this.tiles.slice(first, last + 1).map((tile) => tile.seed));
+      this.choose(this.tiles.slice(first, last + 1).map((tile) => tile.key));
     },
     focus(i) {
       this.at = i;
       this.$el.children[i].focus();
     },
-    columns() {
+    down() {
+      if (this.columns) return this.columns;
       const tops = [...this.$el.children].map((tile) => tile.offsetTop);
       return tops.filter((top) => top === tops[0]).length;
     },
     clicked(i, event) {
       this.focus(i);
-      if (event.shiftKey) this.range(i);
+      if (this.plain) this.open(i);
+      else if (event.shiftKey) this.range(i);
       else if (event.ctrlKey || event.metaKey || this.choosing) this.toggle(i);
       else this.open(i);
     },
     open(i) {
       this.from = i;
-      this.$emit("open", this.tiles[i].seed);
+      this.$emit("open", this.tiles[i].key);
     },
     turned(key) {
       const last = this.tiles.length - 1;
-      const down = this.columns();
+      const down = this.down();
       const steps = [this.at - 1, this.at + 1, this.at - down, this.at + down, 0, last];
       const to = steps[TURNS.indexOf(key)];
       return to < 0 || to > last ? this.at : to;
     },
     pressed(event) {
       const { key, shiftKey } = event;
-      const whole = (event.ctrlKey || event.metaKey) && key.toLowerCase() === "a";
+      const whole = (event.ctrlKey || event.metaKey) && key.toLowerCase() === "a" && !this.plain;
       if (event.altKey || ((event.ctrlKey || event.metaKey) && !whole)) return;
-      if (whole) this.choose(this.tiles.map((tile) => tile.seed));
-      else if (key === "Enter") this.open(this.at);
+      if (whole) this.choose(this.tiles.map((tile) => tile.key));
+      else if (key === "Enter" || (key === " " && this.plain)) this.open(this.at);
       else if (key === " ") this.toggle(this.at);
       else if (key === "Escape" && this.chosen.length) this.choose([]);
       else if (TURNS.includes(key)) {

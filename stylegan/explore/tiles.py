@@ -1,0 +1,91 @@
+"""Tiles of recipes, drawn one after another, and the psi that views of many samples begin with."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nicegui import ui
+
+from stylegan.explore.studio import Studio, address
+from stylegan.explore.turns import Rank
+from stylegan.explore.widgets import Changed, Slider
+from stylegan.sample.recipe import Recipe
+
+PSI = 0.7
+CRISP = 128  # pixels up to which a tile is enlarged, by whole pixels
+
+
+def psi_slider(name: str, changed: Changed) -> Slider:
+    """Psi of many samples."""
+    return Slider("ψ (psi)", [name], [PSI], low=0, high=1.5, step=0.05, changed=changed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """An image among others."""
+
+    key: str  # Unlike that of any other
+    recipe: Recipe
+    text: str = ""  # Beside the image
+
+
+class Tiles(ui.element, component="sheet.js"):
+    """Tiles of recipes; each shows its image once that is drawn, one after another.
+
+    `open_one` is called with the recipe of the tile that is opened, `selected` with the keys of
+    those that are selected; without it none can be.
+    """
+
+    def __init__(
+        self,
+        studio: Studio,
+        label: str,
+        open_one: Callable[[Recipe], Awaitable[None]],
+        selected: Callable[[Sequence[str]], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._studio = studio
+        self._open_one = open_one
+        self._shown: Sequence[Tile] = ()
+        size = studio.subject.painter.network.resolution
+        self.props["label"], self.props["size"], self.props["tiles"] = label, size, []
+        self.props["plain"] = selected is None
+        if size <= CRISP:
+            self.classes("crisp").style(f"--tile: {max(1, CRISP // size) * size}px")
+        self.on("open", lambda event: self._open(str(event.args)))
+        if selected is not None:
+            self.on("chosen", lambda event: selected([str(key) for key in event.args]))
+
+    async def show(self, shown: Sequence[Tile], *, columns: int = 0) -> None:
+        """Draw these, unless others are asked for before all are there.
+
+        `columns`: Those of a matrix with an empty first corner; 0 are as many as fit.
+        """
+        self._shown = shown
+        self.props["columns"] = columns
+        before = {tile["key"]: tile for tile in self.props["tiles"]}
+        self._fill([before.get(tile.key, {}) | _waiting(tile) for tile in shown])
+        for place, tile in enumerate(shown):
+            await self._studio.png(tile.recipe, Rank.SHEET)
+            if self._shown is not shown or self.is_deleted:
+                return
+            tiles = [*self.props["tiles"]]
+            tiles[place] = _drawn(tile)
+            self._fill(tiles)
+
+    async def _open(self, key: str) -> None:
+        for tile in self._shown:
+            if tile.key == key:
+                await self._open_one(tile.recipe)
+
+    def _fill(self, tiles: list[dict[str, Any]]) -> None:
+        self.props["tiles"] = tiles
+
+
+def _waiting(tile: Tile) -> dict[str, Any]:
+    return {"key": tile.key, "text": tile.text, "stale": True}
+
+
+def _drawn(tile: Tile) -> dict[str, Any]:
+    alt = "Sample of " + " ".join(tile.recipe.words())
+    return _waiting(tile) | {"src": address(tile.recipe), "alt": alt, "stale": False}
