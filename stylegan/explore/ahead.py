@@ -1,4 +1,4 @@
-"""Images that nobody has asked for yet: where a slider goes next, drawn while there is time."""
+"""Images drawn ahead of a slider, while the worker is idle."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future

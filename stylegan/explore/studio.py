@@ -124,7 +124,7 @@ class Studio:
         return done
 
     def ahead(self, recipes: Iterable[Recipe]) -> list[Future[bytes]]:
-        """Draw what nobody waits for when nothing else is to be done, if that takes little time."""
+        """Draw images ahead while the worker is idle, if an image takes little time."""
         if self._seconds > QUICK:
             return []
         wanted = [recipe for recipe in recipes if self._kept.get(recipe) is None]

@@ -20,7 +20,7 @@ class Rank(IntEnum):
     STOP = 0
     SHOWN = 1  # somebody looks at the place where it will be
     SHEET = 2  # one of many
-    AHEAD = 3  # nobody asked for it yet
+    AHEAD = 3  # not requested yet
 
 
 class Turns:
@@ -57,7 +57,7 @@ class Turns:
                 continue
             try:
                 future.set_result(job())
-            except BaseException as error:  # noqa: BLE001 - raised by whoever waits for it
+            except BaseException as error:  # noqa: BLE001 - the future raises it where it is awaited
                 future.set_exception(error)
             if rank is Rank.STOP:
                 return

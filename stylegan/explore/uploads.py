@@ -50,7 +50,7 @@ async def received(stream: AsyncIterator[bytes]) -> bytes:
 
 
 class Uploads:
-    """What was handed in, by names that nobody guesses; the last few are held."""
+    """The last few uploads, by random keys."""
 
     def __init__(self, subject: OpenedGenerator, held: HeldWs, projector: Projector) -> None:
         self._subject, self._held, self._projector = subject, held, projector

@@ -48,7 +48,7 @@ class Folder(_Source):
     def entries(self) -> Iterator[Entry]:
         """Every image; the rest is counted in `left_out`.
 
-        A folder that links lead to is read once: under its own name, else the first of theirs.
+        A linked folder is read once: under its own name, or else under the first link to it.
         """
         seen: set[tuple[int, int]] = set()
         waiting, links = [""], list[str]()

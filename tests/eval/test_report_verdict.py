@@ -43,7 +43,7 @@ def test_of_two_the_better_is_named_where_the_difference_is_beyond_noise(tmp_pat
     assert third.startswith("Another training of the same network may differ by more")
 
 
-def test_within_noise_nobody_wins(tmp_path):
+def test_within_noise_there_is_no_winner(tmp_path):
     first, second, _ = said(tmp_path, row("A", value=10.0), row("B", value=10.5))
     assert first == (
         "No generator is the better by more than the noise of measuring in the one metric compared."
@@ -51,7 +51,7 @@ def test_within_noise_nobody_wins(tmp_path):
     assert second == "Within the noise of the best: fid50k."
 
 
-def test_without_an_error_nobody_wins(tmp_path):
+def test_without_an_error_there_is_no_winner(tmp_path):
     rows = [row("A", value=1.0, stderr=None), row("B", value=99.0), row("A", "is_x", 3.0)]
     first, second, _ = said(tmp_path, *rows)
     assert first.startswith("No generator is the better")
