@@ -1,9 +1,13 @@
 """What all tests share."""
 
+import os
 import signal
 
+# Test processes share the cores; threads that wait for each other are ten times slower. Before
+# PyTorch is imported: later, threads other than the main one would still begin with all cores.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
-import torch
 from hypothesis import settings
 
 # The same examples every time, and no limit on a shared machine's mood.
@@ -16,12 +20,6 @@ def _ctrl_c():
     """A suite in the background of a shell ignores Ctrl-C, and what it starts would do so too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """Test processes share the cores; threads that wait for each other are ten times slower."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -167,7 +167,8 @@ def check_file(page, folder, monkeypatch):
     assert name == args[-1]
     with urllib.request.urlopen(href) as answer:
         assert f'filename="{name}"' in answer.headers["Content-Disposition"]
-        assert answer.read() == (folder / name).read_bytes()
+        same = answer.read() == (folder / name).read_bytes()
+    assert same
 
 
 def test_the_file_is_that_of_the_command(mixing, served, tmp_path, monkeypatch):
