@@ -1,6 +1,6 @@
 """The controls of the page, and the recipe they set."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from nicegui import ui
@@ -9,6 +9,7 @@ from stylegan.explore.attributes import AttributeControls
 from stylegan.explore.studio import Studio
 from stylegan.explore.widgets import Changed, Choice, ClassSelect, Seed, Slider, section
 from stylegan.sample.drawing import OpenedGenerator
+from stylegan.sample.painter import Painter
 from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Recipe, layer_word
 
 PSI = (-1.0, 1.5)
@@ -28,26 +29,20 @@ class Group(Protocol):
         """Show a recipe."""
 
 
-class Controls:
-    """All controls that a network has a use for; `changed` is called when the recipe changes."""
+Built = tuple["LatentControls", Sequence[Group]]  # all groups, that of the seed first
 
-    def __init__(self, studio: Studio, changed: Callable[[], Awaitable[None]]) -> None:
-        subject = studio.subject
+
+class Controls:
+    """What `build` makes; `changed` is called when the recipe changes."""
+
+    def __init__(
+        self, build: Callable[[Changed], Built], changed: Callable[[], Awaitable[None]]
+    ) -> None:
         self._listener = changed
         self._silent = False
-        latent = LatentControls(subject, self._changed)
+        latent, others = build(self._changed)
         self.seed = latent.seed
-        self._groups: list[Group] = [latent]
-        if not subject.painter.maps:
-            ui.label(_NO_W).classes("remark")
-        else:
-            self._groups.append(TruncationControls(subject, self._changed))
-            if subject.num_layers > 1:
-                self._groups.append(MixingControls(subject, self._changed))
-        if subject.has_noise:
-            self._groups.append(NoiseControls(self._changed))
-        if subject.painter.maps:
-            self._groups.append(AttributeControls(studio, self._changed))
+        self._groups: list[Group] = [latent, *others]
 
     def recipe(self) -> Recipe:
         """The recipe they set, with defaults for what has no control."""
@@ -69,10 +64,28 @@ class Controls:
         return None if self._silent else self._listener()
 
 
-class LatentControls:
-    """Seed, and class of a conditional network; or a w that takes their place."""
+def all_controls(studio: Studio, changed: Changed) -> Built:
+    """All controls that a network has a use for."""
+    subject = studio.subject
+    latent = LatentControls(subject.painter if subject.classes else None, changed)
+    others: list[Group] = []
+    if not subject.painter.maps:
+        ui.label(_NO_W).classes("remark")
+    else:
+        others.append(TruncationControls(subject, changed))
+        if subject.num_layers > 1:
+            others.append(MixingControls(subject, changed))
+    if subject.has_noise:
+        others.append(NoiseControls(changed))
+    if subject.painter.maps:
+        others.append(AttributeControls(studio, changed))
+    return latent, others
 
-    def __init__(self, subject: OpenedGenerator, changed: Changed) -> None:
+
+class LatentControls:
+    """Seed, and class where a network has some; or a w that takes their place."""
+
+    def __init__(self, conditional: Painter | None, changed: Changed) -> None:
         self._changed = changed
         self._class: ClassSelect | None = None
         self._saved = ""
@@ -80,8 +93,8 @@ class LatentControls:
             self._seeds = ui.element("div").classes("more")
             with self._seeds:
                 self.seed = Seed("Seed", self._leave_w)
-                if subject.classes:
-                    self._class = ClassSelect(subject.painter, changed)
+                if conditional is not None:
+                    self._class = ClassSelect(conditional, changed)
             with ui.element("div").classes("more") as self._in_place:
                 self._which = ui.label()
                 back = ui.button("Back to seeds", icon="undo", on_click=self._leave_w)

@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 import warnings
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import click
@@ -14,16 +15,16 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from stylegan.explore.comparison import Comparison
 from stylegan.explore.held import file_name_of, file_of_ws
 from stylegan.explore.matrix import Matrix, matrix_file
+from stylegan.explore.networks import Networks, Opened
 from stylegan.explore.page import Page
 from stylegan.explore.server import Listener
 from stylegan.explore.sheets import Kind, Sheet, content
 from stylegan.explore.studio import Studio, file_name
 from stylegan.explore.uploads import received
-from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.recipe import GeneratorSource
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.errors import UserError
 
@@ -66,18 +67,20 @@ def _is_of(origin: str, host: str | None) -> bool:
         return False
 
 
-def application(studio: Studio, hosts: list[str]) -> FastAPI:
-    """Page and images of a studio, for these names in the Host header; "*" is any."""
+def application(networks: Networks, hosts: list[str]) -> FastAPI:
+    """Page and images of networks, for these names in the Host header; "*" is any."""
+    studio = networks.studio
     app = FastAPI(openapi_url=None)
     app.add_middleware(OwnPagesOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
 
-    _draw_images(app, studio)
+    _draw_images(app, networks)
+    _draw_sheets(app, studio)
     _take_uploads(app, studio)
 
     @ui.page("/")
     def page(request: Request) -> None:
-        Page(studio, request.url.query)
+        Page(networks, request.url.query)
 
     ui.run_with(
         app,
@@ -92,16 +95,30 @@ def application(studio: Studio, hosts: list[str]) -> FastAPI:
     return app
 
 
-def _draw_images(app: FastAPI, studio: Studio) -> None:
+def _draw_images(app: FastAPI, networks: Networks) -> None:
     @app.get("/image")
-    async def image(recipe: str) -> Response:
+    async def image(recipe: str, network: str = "") -> Response:
         try:
             parsed = parse_recipe(shlex.split(recipe))
-            data = await studio.png(parsed)
+            data = await networks.png(network, parsed)
         except (UserError, ValueError) as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
-        return _file(data, "image/png", f'inline; filename="{file_name(parsed)}"')
+        return _file(data, "image/png", f'inline; filename="{file_name(parsed, network)}"')
 
+    @app.get("/difference")
+    async def difference(times: str, recipe: str) -> Response:
+        pair = networks.pair
+        if pair is None:
+            return PlainTextResponse("one network is served here, not two\n", status_code=400)
+        try:
+            comparison = Comparison.parse(f"--times {times} {recipe}", pair)
+            data = await comparison.png(pair)
+        except UserError as error:
+            return PlainTextResponse(f"{error}\n", status_code=400)
+        return _file(data, "image/png", f'inline; filename="{comparison.file_name}"')
+
+
+def _draw_sheets(app: FastAPI, studio: Studio) -> None:
     @app.get("/grid")
     async def grid(seeds: str, recipe: str = "") -> Response:
         return await _sheet("grid", seeds, recipe, studio)
@@ -167,12 +184,12 @@ def _file(data: bytes, media_type: str, disposition: str) -> Response:
     return Response(data, media_type=media_type, headers=headers)
 
 
-def serve(subject: OpenedGenerator, source: GeneratorSource, listener: Listener) -> None:
-    """Serve the page until a signal comes: KeyboardInterrupt or Terminated."""
-    studio = Studio(subject, source)
+def serve(opened: Sequence[Opened], listener: Listener) -> None:
+    """Serve the page of one network or two, until KeyboardInterrupt or Terminated comes."""
+    networks = Networks(opened)
     try:
         config = uvicorn.Config(
-            application(studio, listener.hosts),
+            application(networks, listener.hosts),
             log_level="warning",
             access_log=False,
             headers=[("Content-Security-Policy", POLICY)],
@@ -180,9 +197,9 @@ def serve(subject: OpenedGenerator, source: GeneratorSource, listener: Listener)
         )
         # Switches of precision are the process's: here they stay, or a thread that leaves its own
         # block would put TF32 back amid an image or a projection of another thread.
-        with strict_float32(subject.painter.device.type), warnings.catch_warnings():
+        with strict_float32(networks.device.type), warnings.catch_warnings():
             # The library looks at all objects there are for its server, some of which complain.
             warnings.filterwarnings("ignore", module=r"nicegui\.ui_run_with")
             uvicorn.Server(config).run(sockets=[listener.socket])
     finally:
-        studio.close()
+        networks.close()

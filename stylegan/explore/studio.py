@@ -5,11 +5,11 @@ import shlex
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import urlencode
 
 import numpy as np
@@ -35,28 +35,33 @@ QUICK = 0.1
 """Seconds of an image, up to which others are drawn ahead: somebody may wait for the end."""
 
 
-def file_name(recipe: Recipe) -> str:
-    """Name of the file that an image is downloaded as."""
-    return f"w-{recipe.saved}.png" if recipe.saved else f"seed-{recipe.seed}.png"
+def file_name(recipe: Recipe, network: str = "") -> str:
+    """Name of the file that an image is downloaded as; `network` as in `address`."""
+    name = f"w-{recipe.saved}" if recipe.saved else f"seed-{recipe.seed}"
+    return f"{name}-{network}.png" if network else f"{name}.png"
 
 
-def address(recipe: Recipe) -> str:
-    """Address of the image of a recipe."""
-    return "image?" + urlencode({"recipe": shlex.join(recipe.words())})
+def address(recipe: Recipe, network: str = "") -> str:
+    """Address of the image of a recipe; `network`: key of another than the first one."""
+    named = {"network": network} if network else {}
+    return "image?" + urlencode(named | {"recipe": shlex.join(recipe.words())})
 
 
 class Shelf:
-    """The last images, by recipe: `KEPT` at most, in `ROOM` bytes, but always the newest."""
+    """The last images, by recipe: `KEPT` at most, in `ROOM` bytes, but always the newest.
+
+    Of several networks the keys name the network as well.
+    """
 
     def __init__(self) -> None:
-        self._images: OrderedDict[Recipe, bytes] = OrderedDict()
+        self._images: OrderedDict[Hashable, bytes] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._images)
 
-    def get(self, recipe: Recipe) -> bytes | None:
+    def get(self, recipe: Hashable) -> bytes | None:
         """The image of a recipe, which becomes the newest; None if it is not kept."""
         with self._lock:
             data = self._images.get(recipe)
@@ -64,7 +69,7 @@ class Shelf:
                 self._images.move_to_end(recipe)
             return data
 
-    def put(self, recipe: Recipe, data: bytes) -> None:
+    def put(self, recipe: Hashable, data: bytes) -> None:
         """Keep an image that is not kept yet."""
         with self._lock:
             self._images[recipe] = data
@@ -74,10 +79,12 @@ class Shelf:
 
 
 class Studio:
-    """Draws for every tab.
+    """Draws the first network for every tab, and has the thread in which all are drawn.
 
     `subject` gets directions, and `source` their name, when a tab has its components found.
     """
+
+    key = ""  # In addresses and names of files
 
     def __init__(self, subject: OpenedGenerator, source: GeneratorSource) -> None:
         self.subject = subject
@@ -100,9 +107,9 @@ class Studio:
         """W [N, D] of many latents, where there is a W; takes seconds, so `compute` with it."""
         return sample_of(self.subject.painter)
 
-    async def compute(self, job: Callable[[], T]) -> T:
-        """Do what needs the network when no image is being drawn."""
-        return await self._turns.run(partial(or_too_large, job), Rank.SHOWN)
+    async def compute(self, job: Callable[[], T], rank: Rank = Rank.SHOWN) -> T:
+        """Do what needs a network when no image is being drawn."""
+        return await self._turns.run(partial(or_too_large, job), rank)
 
     def start_of(self, recipe: Recipe) -> Tensor | None:
         """The w that a recipe names, [1, L, D]; None of one that starts from a seed."""
@@ -154,23 +161,24 @@ class Studio:
         return data
 
 
-class Easel:
+class Easel(Generic[T]):
     """Queue of one tab: while an image is drawn, only the newest other recipe is kept.
 
-    `show` is called with each recipe whose image is there, `fail` with an error message.
+    `show` is called with each recipe whose image is there, `fail` with an error message. In place
+    of recipes there may be whatever says what is drawn.
     """
 
     def __init__(
         self,
-        draw: Callable[[Recipe], Awaitable[object]],
-        show: Callable[[Recipe], None],
+        draw: Callable[[T], Awaitable[object]],
+        show: Callable[[T], None],
         fail: Callable[[str], object],
     ) -> None:
         self._draw, self._show, self._fail = draw, show, fail
-        self._wanted: Recipe | None = None
+        self._wanted: T | None = None
         self._busy = False
 
-    async def want(self, recipe: Recipe) -> bool:
+    async def want(self, recipe: T) -> bool:
         """Show a recipe's image, unless a newer one is requested before its turn.
 
         True when nothing is left to draw; False at once where an image is being drawn.

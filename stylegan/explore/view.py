@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from stylegan.explore.networks import Networks
 from stylegan.explore.studio import Studio
 
 
@@ -31,7 +32,8 @@ class Shown(Protocol):
 class Desk(Protocol):
     """A page, as its views see it."""
 
-    studio: Studio
+    networks: Networks
+    studio: Studio  # Draws the first of them
 
     def record(self, view: str, words: str) -> None:
         """Put a view's state into the address, where Back, Undo and links find it."""
@@ -43,6 +45,10 @@ class Desk(Protocol):
         """Show a view, in a state or as it was left."""
 
 
+def _always(_networks: Networks) -> bool:
+    return True
+
+
 @dataclass(frozen=True, kw_only=True)
 class View:
     """A row: what is drawn on the panel of a tab."""
@@ -51,3 +57,4 @@ class View:
     title: str  # On its tab
     parameter: str  # Of the address, which holds its state
     build: Callable[[Desk], Shown]  # Fills its panel, when it is opened for the first time
+    offered: Callable[[Networks], bool] = _always  # Whether there is what it shows

@@ -202,6 +202,33 @@ def command_command(file: Path) -> None:
         say(f"sha256 of the network {network}", err=True)
 
 
+@click.command("difference", cls=ErrorLineCommand, context_settings={"show_default": True})
+@click.option("--times", type=click.IntRange(1, 255), default=1, help="Enhance it by this factor.")
+@click.argument("first", type=FILE, metavar="PNG")
+@click.argument("second", type=FILE, metavar="PNG")
+@options.out_png
+def difference_command(times: int, first: Path, second: Path, out: Path) -> None:
+    """Write the absolute difference of two PNGs to the PNG file OUT; black is none.
+
+    \b
+    stylegan-sample image --ckpt runs/a --seed 5 a.png
+    stylegan-sample image --ckpt runs/b --seed 5 b.png
+    stylegan-sample difference --times 4 a.png b.png difference.png
+
+    Its mean and its PSNR are printed. The larger image is averaged over areas to the size of the
+    smaller one; what is transparent counts as black. The view Compare of stylegan-explore shows it.
+    """
+    from stylegan.png import save_png
+    from stylegan.sample.difference import difference, enlarged, in_words, read_png
+    from stylegan_eval.engine.files import check_writable
+
+    check_writable(out)
+    levels = difference(*(read_png(file.read_bytes(), file) for file in (first, second)))
+    save_png(out, enlarged(levels, times), options.command_line())
+    say(in_words(levels))
+    click.echo(out)
+
+
 @click.command("info", cls=ErrorLineCommand)
 @options.ckpt
 def info_command(ckpt: Path) -> None:
@@ -269,7 +296,7 @@ def main() -> None:
 for _command in (
     *(grid_command, image_command, images_command, figure_command, mixing_command),
     *(interpolate_command, export_command, scores_command, info_command, command_command),
-    *(project_command, combine_command, inside_command),
+    *(project_command, combine_command, inside_command, difference_command),
 ):
     main.add_command(_command)
 

@@ -30,6 +30,14 @@ def drawn_tiles(sheet, count):
 
 DRAWN = drawn_tiles(".sheet:not(.matrix)", 24)  # all samples of the view Samples
 MIXED = drawn_tiles(".matrix", 23)  # the matrix that the view Mixing begins with
+# Recipes of the images of the view Compare, once all are there.
+COMPARED = """(() => {
+  const place = document.querySelector('.compared');
+  const images = [...document.querySelectorAll('.compared img.picture')];
+  const ready = window.did_handshake && place?.getAttribute('aria-busy') === 'false'
+    && images.every((image) => image.complete && image.naturalWidth);
+  return ready && images.map((image) => new URL(image.currentSrc).searchParams.get('recipe'));
+})()"""
 
 
 def visit(opened, url):

@@ -59,3 +59,9 @@ def write_attributes(path, network, names=("eyeglasses", "smiling"), width=32):
     )
     write_directions(path, directions)
     return path
+
+
+def write_small(path):
+    """F at 16x16."""
+    config = replace(golden.small_config("F"), resolution=16)
+    return _write(path, config, build_generator(config, seed=2).state_dict(), 0.0, None)

@@ -1,6 +1,7 @@
 """`stylegan-explore`: where it listens, whom it answers, what it refuses."""
 
 import http.client
+import shutil
 import socket
 import subprocess
 import sys
@@ -110,6 +111,8 @@ def test_a_port_in_use_is_told_before_anything_is_read(tmp_path):
         ("--ckpt {F} --device gpu", "--device"),
         ("--ckpt {F} --host a..b", "--host"),
         ("--ckpt {F} --host 192.0.2.1", "--host"),
+        ("--ckpt {F} --ckpt {tmp}/missing.pt", "missing.pt"),
+        ("--ckpt {F} --ckpt {directions}", "directions"),
     ],
 )
 def test_what_cannot_be_shown_is_told_in_one_line(args, message, files, tmp_path):
@@ -120,6 +123,24 @@ def test_what_cannot_be_shown_is_told_in_one_line(args, message, files, tmp_path
     assert result.stderr.startswith("error: ")
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("--ckpt {A} --ckpt {F} --ckpt {growing}", "--ckpt is given 3 times: at most two"),
+        ("--ckpt {F} --ckpt {F}", "is given twice"),
+        ("--ckpt {F} --ckpt {copy}", "are the same network"),
+    ],
+)
+def test_only_two_networks_that_differ_are_compared(args, message, files, tmp_path):
+    copy = shutil.copy(files["F"], tmp_path / "copy.safetensors")
+    words = args.format(**files, copy=copy).split()
+    result = CliRunner().invoke(main, ["--port", "0", *words])
+    assert result.exit_code == 2, result.output
+    *_, line = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert message in line
 
 
 def test_another_host_is_served_with_a_warning():

@@ -1,6 +1,7 @@
 """The views of the page, in the order of their tabs: one file a row, with its style sheet."""
 
 from stylegan.explore.view import View
+from stylegan.explore.views.compare import Compare
 from stylegan.explore.views.image import ImageView
 from stylegan.explore.views.inside import Inside
 from stylegan.explore.views.mixing import MixingView
@@ -13,4 +14,11 @@ VIEWS = (
     View(name="mixing", title="Mixing", parameter="mixing", build=MixingView),
     View(name="inside", title="Inside", parameter="inside", build=Inside),
     View(name="project", title="Project", parameter="project", build=Project),
+    View(
+        name="compare",
+        title="Compare",
+        parameter="compare",
+        build=Compare,
+        offered=lambda networks: networks.pair is not None,
+    ),
 )

@@ -1,12 +1,13 @@
 """The view of one image: its command, a strip of kept ones, and the controls."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from nicegui import ui
 
 from stylegan.explore.ahead import Ahead
-from stylegan.explore.controls import Controls
+from stylegan.explore.controls import Controls, all_controls
 from stylegan.explore.studio import Easel, Studio, address, file_name
 from stylegan.explore.view import Desk, Shortcut
 from stylegan.explore.widgets import CommandLine, DownloadLink, Kept, warn
@@ -27,7 +28,7 @@ class ImageView:
         with ui.element("div").classes("panes"):
             self._stage = Stage(desk.studio, self.show)
             with ui.element("section").classes("controls").props('aria-label="Recipe"'):
-                self._controls = Controls(desk.studio, self._changed)
+                self._controls = Controls(partial(all_controls, desk.studio), self._changed)
         self._start = self._stage.start = self._controls.recipe()
         seed = self._controls.seed
         self.shortcuts = (
