@@ -1,7 +1,9 @@
 """What all tests share."""
 
+import contextlib
 import os
 import signal
+import sys
 
 # Test processes share the cores; threads that wait for each other are ten times slower. Before
 # PyTorch is imported: later, threads other than the main one would still begin with all cores.
@@ -44,3 +46,30 @@ def official(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("official")
     return make
+
+
+@pytest.fixture(scope="session")
+def starting_warm():
+    """Context in which processes of Python are forked as `tests.warm` says, where they can be."""
+    from tests.warm import Server
+
+    if sys.platform != "linux":
+        yield contextlib.nullcontext
+        return
+    server = Server()
+    yield server.used
+    server.close()
+
+
+@pytest.fixture
+def warm(starting_warm):
+    """Processes of Python that the test starts have imported everything."""
+    with starting_warm():
+        yield
+
+
+@pytest.fixture(scope="module")
+def warm_module(starting_warm):
+    """Processes of Python that any test of the file starts have imported everything."""
+    with starting_warm():
+        yield

@@ -28,7 +28,7 @@ F16 = ["--config", "F", "--preset", "tiny-16"]
 
 
 def train(*args):
-    return CliRunner().invoke(main, [*map(str, args), "--device", "cpu"])
+    return CliRunner().invoke(main, ["--warmup", "0", *map(str, args), "--device", "cpu"])
 
 
 def refused(message, *args):
@@ -75,6 +75,7 @@ BEGINNINGS = {
 }
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", BEGINNINGS)
 def test_a_plan_is_of_what_runs(name, finished, data, data64, tiny, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
@@ -201,6 +202,7 @@ def start(*args, processes=1):
     )
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("first", "second", "processes"),
     [

@@ -53,6 +53,7 @@ def assert_same_gradients(found, expected):
         torch.testing.assert_close(found[key], value, rtol=1e-5, atol=limit, msg=key)
 
 
+@pytest.mark.usefixtures("warm")
 def test_two_processes_give_the_gradients_of_one(labelled, cache, runtime, tmp_path):
     """In a fade, with labels, mixing, and one group of the minibatch more than processes."""
     out = tmp_path / "gradients.pt"
@@ -95,10 +96,11 @@ def test_the_order_of_images_does_not_depend_on_the_number_of_processes(world):
 
 def train(*args, processes=1):
     launcher = [*TORCHRUN, str(processes), "-m"] if processes > 1 else [sys.executable, "-m"]
-    command = [*launcher, "stylegan.train", "--device", "cpu", *args]
+    command = [*launcher, "stylegan.train", "--device", "cpu", "--warmup", "0", *args]
     return subprocess.run([str(part) for part in command], env=ENV, capture_output=True, text=True)
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_run_continues_on_another_number_of_processes(data, cache, tmp_path):
     out = tmp_path / "run"
     options = ["--config", "F", "--preset", "tiny-16", "--data", data, "--cache", cache]
@@ -114,6 +116,7 @@ def test_a_run_continues_on_another_number_of_processes(data, cache, tmp_path):
     assert "1 process(es), from kimg 0.1" in log
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
@@ -132,6 +135,7 @@ def test_half_an_environment_of_torchrun_is_refused(environment, message, data, 
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("warm")
 def test_gpus_starts_processes_and_their_failure_is_its_own(data, cache, tmp_path):
     options = ["--config", "F", "--preset", "tiny-16", "--data", data, "--cache", cache]
     good = train(*options, "--out", tmp_path / "a", "--kimg", "0.05", "--gpus", "2")
@@ -207,6 +211,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_leave_signals_to_the_training_and_end_with_it(method, labelled, cache, tmp_path):
     script = tmp_path / "workers.py"

@@ -29,7 +29,7 @@ TRAIN = [sys.executable, "-m", "stylegan.train"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 CONTAINER = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
-TINY = ["--config", "F", "--preset", "tiny-16", "--device", "cpu"]
+TINY = ["--config", "F", "--preset", "tiny-16", "--device", "cpu", "--warmup", "0"]
 
 
 def run(*args):
@@ -40,6 +40,7 @@ def copy_of(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "copy")
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_at_random_moments_it_ends_as_the_run_never_stopped(processes, tmp_path):
     """`python -m benchmarks.kill_trial` does this fifty times."""
@@ -50,6 +51,7 @@ def test_killed_at_random_moments_it_ends_as_the_run_never_stopped(processes, tm
     assert trial.seen["rows compared"] >= 4
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("launcher", "number"),
     [
@@ -90,6 +92,7 @@ def test_a_signal_to_the_launcher_saves_and_leaves(
         assert process.returncode != 0  # its own way to end
 
 
+@pytest.mark.usefixtures("warm")
 def test_when_the_launcher_is_killed_its_processes_save_and_leave(ticking, data, cache, tmp_path):
     out = tmp_path / "run"
     command = [*TORCHRUN, "-m", "stylegan.train", "--config", ticking, "--data", data]
@@ -158,6 +161,7 @@ def test_a_damaged_checkpoint_is_passed_over(finished, cache, tmp_path):
     assert "no checkpoint in" in result.stderr
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_folder_has_one_live_process(finished, data, cache, tmp_path):
     out = tmp_path / "run"
     command = [*TRAIN, *TINY, "--data", data, "--out", out, "--cache", cache, "--kimg", "1000"]
@@ -178,6 +182,7 @@ def test_a_folder_has_one_live_process(finished, data, cache, tmp_path):
     assert run("--resume", "--out", out, "--cache", cache, "--kimg", "0.01").exit_code == 0
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_full_disk_ends_the_run_with_its_old_checkpoint(finished, cache, tmp_path):
     """A real limit on file sizes stands in for the disk."""
     out = copy_of(finished, tmp_path)
@@ -251,7 +256,7 @@ def test_a_diverging_run_stops_with_its_last_good_checkpoint(tiny, data, cache, 
 def test_networks_of_a_finished_run_are_trained_further(finished, data, cache, tmp_path):
     out = tmp_path / "further"
     options = ["--init", finished, "--data", data, "--cache", cache, "--out", out]
-    result = run(*options, "--kimg", "0.1", "--seed", "9")
+    result = run(*options, "--kimg", "0.1", "--seed", "9", "--warmup", "0")
     assert result.exit_code == 0, result.output
     source = read_checkpoint(newest_checkpoint(finished))
     first, last = (

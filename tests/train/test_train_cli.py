@@ -23,7 +23,8 @@ def run(*args):
 
 def start(out, data, cache, *extra):
     command = [*TRAIN, "--config", "F", "--preset", "tiny-16", "--data", data, "--out", out]
-    command += ["--cache", cache, "--snapshot-kimg", "0.1", "--seed", "7", *extra]
+    command += ["--cache", cache, "--snapshot-kimg", "0.1", "--seed", "7"]
+    command += ["--warmup", "0", *extra]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen([str(part) for part in command], env=env, stderr=subprocess.PIPE)
 
@@ -34,6 +35,7 @@ def wait_for_checkpoint(out, process):
         time.sleep(0.05)
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_saves_and_leaves(data, cache, tmp_path, number):
     process = start(tmp_path / "run", data, cache, "--kimg", "1000")
