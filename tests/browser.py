@@ -111,6 +111,19 @@ class Browser:
         self.tab = None
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self._attach(target)
+        return target
+
+    @contextlib.contextmanager
+    def borrowed(self):
+        """Talk to a new tab in the block, as if nothing had been before; yields the browser."""
+        before, target = self.tab, self.new_tab()
+        self.events.clear()
+        try:
+            yield self
+        finally:
+            self.tab = None
+            self.ask("Target.closeTarget", targetId=target)
+            self.tab = before
 
     def use(self, tab):
         """Talk to another tab, which comes to the front."""

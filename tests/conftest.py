@@ -12,6 +12,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 from hypothesis import settings
 
+from tests import browser
+
 # The same examples every time, and no limit on a shared machine's mood.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
@@ -22,6 +24,16 @@ def _ctrl_c():
     """A suite in the background of a shell ignores Ctrl-C, and what it starts would do so too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """A browser, of which a file of tests borrows a tab."""
+    if browser.PATH is None:
+        pytest.skip("no chromium or chrome on PATH")
+    started = browser.Browser(tmp_path_factory.mktemp("profile"))
+    yield started
+    started.close()
 
 
 @pytest.fixture(scope="session")

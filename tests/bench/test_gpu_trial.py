@@ -23,7 +23,6 @@ from benchmarks.gpu_trial.settings import DIGESTS, GpuTrial
 from benchmarks.kill_trial import children_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.plugins import resolve
-from tests import browser
 from tests.elements import Elements
 
 # Parts in which every claim that a CPU can try has a verdict there.
@@ -52,6 +51,7 @@ def findings_of(out, part=None):
     return [row for row in rows if part in (None, row.part)]
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_trial_that_is_stopped_goes_on_and_holds_on_a_cpu(tmp_path):
     stopped = start(tmp_path, "--gpus", "2")
     wait_for(stopped, lambda: findings_of(tmp_path, "numbers"))
@@ -79,6 +79,7 @@ def test_a_trial_that_is_stopped_goes_on_and_holds_on_a_cpu(tmp_path):
     assert "part 9 of 9, processes" in (tmp_path / "trial.log").read_text()
 
 
+@pytest.mark.usefixtures("warm")
 def test_a_wrong_number_and_a_process_that_dies_refute_their_claims(tmp_path):
     cpu = torch.device("cpu")
     digests = {name: digest(draw(cpu)) for name, draw in DRAWS.items()}
@@ -149,6 +150,7 @@ def test_values_that_the_host_reads_are_counted():
     assert reads.count == 2
 
 
+@pytest.mark.usefixtures("warm")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_without_a_gpu_it_says_so_in_one_line_and_leaves_nothing(tmp_path):
     out = tmp_path / "new" / "trial"
@@ -195,10 +197,8 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 
 
 @pytest.fixture
-def shown(tmp_path):
+def shown(tmp_path, chromium):
     """The page of a trial with a verdict of each kind, in a browser."""
-    if browser.PATH is None:
-        pytest.skip("no chromium or chrome on PATH")
     record = Record(tmp_path)
     record.tried_on({"device": "cpu"})
     hostile = "<script>alert(1)</script> " + "long words about a step " * 6
@@ -207,10 +207,9 @@ def shown(tmp_path):
     refuted = Finding(part="speed", claim="slow", bound="at most 1", verdict="refuted")
     record.add(refuted)
     write_page(record, tmp_path)
-    page = browser.Browser(tmp_path / "profile")
-    page.open(tmp_path / "index.html")
-    yield page
-    page.close()
+    with chromium.borrowed() as page:
+        page.open(tmp_path / "index.html")
+        yield page
 
 
 def test_the_page_fits_a_telephone_and_asks_for_nothing(shown, tmp_path):

@@ -7,7 +7,6 @@ import pytest
 from benchmarks.report.pictures import Pictures
 from benchmarks.report.tables import sections
 from benchmarks.report.write import page, write_report
-from tests import browser
 from tests.bench.report_fakes import cells, outcome, request, untrained
 from tests.elements import Elements
 
@@ -66,10 +65,8 @@ def test_a_page_of_nothing_says_so():
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory):
+def opened(tmp_path_factory, chromium):
     """A report in a browser: A is the smallest by text, not by number; B has failed."""
-    if browser.PATH is None:
-        pytest.skip("no chromium or chrome on PATH")
     folder = tmp_path_factory.mktemp("opened")
     trained = {name: untrained(name, folder / name) for name in ("A", "F")}
     made = cells(A=[1000.0], C=[90.0], F=[200.0], published={"A": 8.04, "C": 4.85, "F": 4.4})
@@ -79,10 +76,9 @@ def opened(tmp_path_factory):
     ]
     made.insert(1, outcome("B", state="failed", reason="<b>diverged</b>", published=5.25))
     write_report(made, folder / "report")
-    page = browser.Browser(folder / "profile")
-    page.open(folder / "report" / "index.html")
-    yield page
-    page.close()
+    with chromium.borrowed() as page:
+        page.open(folder / "report" / "index.html")
+        yield page
 
 
 ORDER = "[...document.querySelectorAll('tbody th')].map(cell => cell.textContent).join('')"

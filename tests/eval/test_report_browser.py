@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from stylegan_eval.results.results import append_csv
-from tests import browser
 from tests.eval.report_fakes import row, write_run
 from tests.eval.report_pages import run
 
@@ -16,12 +15,9 @@ KEYS = {"Enter": 13, "Escape": 27, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory):
-    if browser.PATH is None:
-        pytest.skip("no chromium or chrome on PATH")
-    found = browser.Browser(tmp_path_factory.mktemp("profile"))
-    yield found
-    found.close()
+def one(chromium):
+    with chromium.borrowed() as tab:
+        yield tab
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from stylegan_eval.report.parts import summary_part
 from stylegan_eval.report.tables import lines_of
 from stylegan_eval.results.results import append_csv
-from tests import browser
 from tests.bench.report_fakes import untrained
 from tests.elements import Elements
 from tests.eval.report_fakes import row, subjects, write_run
@@ -43,13 +42,10 @@ def test_nothing_is_fetched(page):
 
 
 @pytest.fixture(scope="module")
-def opened(page, tmp_path_factory):
-    if browser.PATH is None:
-        pytest.skip("no chromium or chrome on PATH")
-    one = browser.Browser(tmp_path_factory.mktemp("profile"))
-    one.open(page)
-    yield one
-    one.close()
+def opened(page, chromium):
+    with chromium.borrowed() as one:
+        one.open(page)
+        yield one
 
 
 def test_the_browser_has_nothing_to_complain_of(opened):

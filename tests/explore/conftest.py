@@ -1,5 +1,6 @@
 """Files of networks that several tests open, and a server of one of them."""
 
+import contextlib
 import signal
 
 import pytest
@@ -7,7 +8,6 @@ import pytest
 from stylegan.explore.studio import Studio
 from stylegan.sample.drawing import open_generator
 from stylegan.sample.recipe import GeneratorSource
-from tests import browser
 from tests.explore.driving import visit
 from tests.explore.networks import CPU, write_attributes, write_conditional, write_network
 from tests.explore.served import serving, stop
@@ -25,10 +25,12 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def served(files):
+def served(files, starting_warm):
     """Address of the page of F and its directions, which SIGTERM ends when all is done."""
     args = ("--ckpt", files["F"], "--directions", files["directions"], "--device", "cpu")
-    with serving(*args) as (process, url):
+    with contextlib.ExitStack() as stack:
+        with starting_warm():
+            process, url = stack.enter_context(serving(*args))
         yield url
         status, said = stop(process, signal.SIGTERM)
         assert status == 143
@@ -37,13 +39,10 @@ def served(files):
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory):
-    """A browser."""
-    if browser.PATH is None:
-        pytest.skip("no chromium or chrome on PATH")
-    made = browser.Browser(tmp_path_factory.mktemp("profile"))
-    yield made
-    made.close()
+def opened(chromium, starting_warm):
+    """A browser; servers that a test with it starts have imported everything."""
+    with starting_warm(), chromium.borrowed() as tab:
+        yield tab
 
 
 @pytest.fixture
