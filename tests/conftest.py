@@ -1,9 +1,11 @@
 """What all tests share."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 # Test processes share the cores; threads that wait for each other are ten times slower. Before
 # PyTorch is imported: later, threads other than the main one would still begin with all cores.
@@ -58,6 +60,16 @@ def official(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("official")
     return make
+
+
+@pytest.fixture(scope="session")
+def apart():
+    """Runs a function in a process with a fake GPU, which stays as long as the process."""
+    from tests.train import fake_device
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=fake_device.register) as pool:
+        yield lambda *args: pool.submit(*args).result()
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def test_jobs_that_are_stopped_save_and_others_continue(queue, data, tmp_path):
     """On one node, then on two, then on two machines without a queue, to the end."""
     data(8)
     run = tmp_path / "runs" / "ffhq"
-    length = ["--kimg", "1000"]
+    length = ["--kimg", "1000", "--warmup", "0"]
 
     def ready():
         return run.is_dir() and len(checkpoints_in(run)) > 1

@@ -100,7 +100,7 @@ def test_a_container_that_is_stopped_saves_and_a_pod_continues_it(image, places)
     assert words[words.index("-v") + 1] == "$PWD:/workspace"
     inside = smaller(words[words.index("stylegan") + 1 :])
     mounts = {**places("/cache", "/tmp", "/dev/shm"), "/workspace": volume}
-    with image.start([*inside, "--kimg", "1000"], mounts=mounts) as container:
+    with image.start([*inside, "--kimg", "1000", "--warmup", "0"], mounts=mounts) as container:
         while not (run.is_dir() and len(checkpoints_in(run)) > 1):
             assert container.poll() is None, container.stderr.read()
             time.sleep(0.05)

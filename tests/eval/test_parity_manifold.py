@@ -28,14 +28,17 @@ def network(vgg16_weights):
         )
 
 
-@pytest.fixture(scope="module", params=[32, 256])
-def compared(request, tmp_path_factory, vgg16_weights, network):
-    """Our values by name, and torch-fidelity's features of generated and of real images."""
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory, vgg16_weights, network):
+    """Our values by name, and torch-fidelity's features of generated and of real images.
+
+    Of other sizes `test_vgg16` compares features.
+    """
     from torch_fidelity.utils import extract_featuresdict_from_input_id
 
-    folder = tmp_path_factory.mktemp(f"manifold-{request.param}")
+    folder = tmp_path_factory.mktemp("manifold")
     for kind, first in (("fake", 0), ("real", 1)):
-        write_mixtures(folder / kind, request.param, first)
+        write_mixtures(folder / kind, 32, first)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STYLEGAN_CACHE", str(folder / "cache"))
         options = {

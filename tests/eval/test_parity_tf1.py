@@ -14,7 +14,8 @@ from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import IsSettings
 from tests.eval.parity import COUNT, distance_in_span, read_images, rows_of
 
-pytestmark = pytest.mark.parametrize("case", [32, 64, 128, 256, 1024], indirect=True)
+# Larger and smaller than 299; of other sizes `test_resize` compares what the network is shown.
+pytestmark = pytest.mark.parametrize("case", [32, 1024], indirect=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,5 @@
 """What moves w stays on the network's device: on one that refuses CPU tensors, without a GPU."""
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-
 import numpy as np
 import pytest
 import torch
@@ -12,14 +9,6 @@ from stylegan.sample.figures import mix_layers
 from stylegan.sample.film import LatentPath, positions
 from stylegan.sample.painter import Painter
 from tests.train import fake_device, golden
-
-
-@pytest.fixture(scope="module")
-def apart():
-    """Runs a function in a process of its own: a device that is registered stays."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=fake_device.register) as pool:
-        yield lambda *args: pool.submit(*args).result()
 
 
 def devices(lod):

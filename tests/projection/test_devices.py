@@ -1,7 +1,5 @@
 """A projection stays on the network's device: on one that refuses CPU tensors, without a GPU."""
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,14 +25,6 @@ class PixelEmbedding:
         return [images]
 
 
-@pytest.fixture(scope="module")
-def elsewhere():
-    """Runs a function in a process of its own: a device that is registered stays."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=fake_device.register) as pool:
-        yield lambda *args: pool.submit(*args).result()
-
-
 def devices(space, lod):
     """Where the latents of a projection lie, whose target came from the host."""
     config = golden.small_config("F")
@@ -51,5 +41,5 @@ def devices(space, lod):
 
 
 @pytest.mark.parametrize(("space", "lod"), [("w", 0.0), ("w+", 0.0), ("w+", 1.0)])
-def test_nothing_is_left_on_the_host(space, lod, elsewhere):
-    assert set(elsewhere(devices, space, lod)) == {f"{fake_device.NAME}:0"}
+def test_nothing_is_left_on_the_host(space, lod, apart):
+    assert set(apart(devices, space, lod)) == {f"{fake_device.NAME}:0"}

@@ -50,7 +50,7 @@ def classes(tmp_path_factory):
 def conditional(classes, cache, tmp_path_factory):
     """Folder of a finished conditional run."""
     out = tmp_path_factory.mktemp("run") / "cond"
-    options = ["--config", "F", "--preset", "tiny-16", "--kimg", "0.5", "--cond"]
+    options = ["--config", "F", "--preset", "tiny-16", "--kimg", "0.5", "--cond", "--warmup", "0"]
     result = run(train, *options, "--data", classes, "--cache", cache, "--out", out)
     assert result.exit_code == 0, result.output
     return out
@@ -289,7 +289,7 @@ def test_files_of_versions_without_names_go_by_number(conditional, tmp_path):
 
 @pytest.mark.parametrize("row", ["A", "C"])
 def test_rows_without_a_constant_input_take_labels_too(row, classes, cache, tmp_path):
-    options = ["--config", row, "--preset", "tiny-16", "--kimg", "0.1", "--cond"]
+    options = ["--config", row, "--preset", "tiny-16", "--kimg", "0.1", "--cond", "--warmup", "0"]
     result = run(train, *options, "--data", classes, "--cache", cache, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
 
@@ -314,7 +314,9 @@ def test_bad_input(conditional, finished, cache, tmp_path):
     lacking = tmp_path / "lacking.zip"
     images = [(np.full((16, 16, 3), k, np.uint8), k % 2) for k in range(20)]
     write_archive(lacking, images, classes=["ape", "cat", "dog"])
-    done = run(train, *options, "--data", lacking, "--cond", "--kimg", "0.1", "--dry-run")
+    done = run(
+        train, *options, "--data", lacking, "--cond", "--kimg", "0.1", "--warmup", "0", "--dry-run"
+    )
     assert (done.exit_code, done.stderr.count("has no images of the classes dog")) == (0, 1)
     sparse = tmp_path / "sparse.zip"
     write_archive(sparse, ((np.full((16, 16, 3), k, np.uint8), k * 10**8) for k in range(20)))

@@ -1,8 +1,6 @@
 """A whole training step on a device that refuses CPU tensors and waits: no GPU is needed for it."""
 
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -34,14 +32,6 @@ from stylegan_eval.networks.network import FeatureNetwork
 from stylegan_eval.networks.preprocess import tf1_inception_input
 from stylegan_eval.settings.others import PplSettings
 from tests.train import fake_device
-
-
-@pytest.fixture(scope="module")
-def apart():
-    """Runs a function in a process of its own: a device that is registered stays."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=fake_device.register) as pool:
-        yield lambda *args: pool.submit(*args).result()
 
 
 def fresh(config, device):

@@ -10,7 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from stylegan.checkpoint import checkpoint_path, checkpoints_in, read_checkpoint, save_checkpoint
+from stylegan.checkpoint import (
+    checkpoint_path,
+    checkpoints_in,
+    newest_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+)
 from stylegan.configs import CONFIGS
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
@@ -18,6 +24,7 @@ from stylegan.presets import apply_preset
 from stylegan.runtime import stream_seed
 from stylegan.snapshot import Provenance
 from stylegan.training.loop import draw_cutoff, draw_ws, spread, train
+from stylegan.training.monitor import Monitor
 from stylegan.training.run import resumed, run
 from stylegan.training.schedule import active_levels
 from stylegan.training.settings import RunSettings
@@ -48,9 +55,12 @@ def assert_same(first, second):
 
 
 @pytest.mark.parametrize("row", CONFIGS)
-def test_every_row_trains_through_growth(row, data, cache, runtime):
-    config = short(row)
+def test_every_row_trains_through_growth(row, data, cache, runtime, tmp_path):
+    """Without a word of the monitor, which looks every 0.2 kimg."""
+    ticks = tuple((size, 0.2) for size in (4, 8, 16))
+    config = short(row, total_kimg=0.7, tick_kimg=ticks)
     state = TrainState.fresh(config, runtime, seed=1)
+    monitor = Monitor(state, loss=config.loss, schedule=config.schedule, folder=tmp_path)
     before = weights(state)
     lods, terms_seen = [], []
 
@@ -59,12 +69,14 @@ def test_every_row_trains_through_growth(row, data, cache, runtime):
         terms_seen.append({key: term.item() for key, term in terms.items()})
 
     reals = Reals(open_pyramid(data, cache=cache), seed=1, mirror=True)
-    train(state, reals, config, seed=1, runtime=runtime, hooks=[hook])
+    train(state, reals, config, seed=1, runtime=runtime, hooks=[monitor, hook])
+    monitor.check(state)
+    assert not monitor.reported
     start = 2.0 if row == "A" else 1.0  # ProGAN starts at 4x4
     assert lods[0] == start
     assert lods[-1] < lods[0]
     assert len({active_levels(lod) for lod in lods}) >= 3
-    assert state.nimg >= 600
+    assert state.nimg >= 700
     assert state.skipped_G == state.skipped_D == 0
     expected = {"score_real", "score_fake", "loss_D", "loss_G", "gp" if row == "A" else "r1"}
     expected |= {"grad_norm_D", "grad_norm_G", "fake_spread"}
@@ -93,27 +105,25 @@ def test_optimizers_forget_when_a_layer_comes_or_goes(data, cache, runtime):
     assert len({levels for levels, _ in steps}) == 3
 
 
-def test_stopped_and_resumed_at_any_look_is_the_same_run(data, cache, runtime, tmp_path):
+def test_stopped_and_resumed_at_any_look_is_the_same_run(
+    finished, tiny, data, cache, runtime, tmp_path
+):
     """Also in the middle of a fade."""
-    config = short("F")
-    settings = RunSettings(
-        out=tmp_path / "whole", data=data, seed=3, snapshot_kimg=0.1, keep=100, cache=cache
-    )
-    final = start_run(config, settings, runtime)
-    whole = weights(load_state(read_checkpoint(final), runtime))
-    assert read_checkpoint(final).config == config
+    final = read_checkpoint(newest_checkpoint(finished))
+    whole = weights(load_state(final, runtime))
+    assert final.config == tiny
 
-    state = TrainState.fresh(config, runtime, seed=3)
-    reals = Reals(open_pyramid(data, cache=cache), seed=3, mirror=True)
+    state = TrainState.fresh(tiny, runtime, seed=5)
+    reals = Reals(open_pyramid(data, cache=cache), seed=5, mirror=True)
     looks = iter(range(1000))
     while state.nimg < 600:
         train(
-            state, reals, config, seed=3, runtime=runtime,
+            state, reals, tiny, seed=5, runtime=runtime,
             should_stop=lambda: next(looks) % 3 == 2,
         )  # fmt: skip
         # Through the disk, as a real stop goes.
         path = checkpoint_path(tmp_path / "parts", state.nimg)
-        save_checkpoint(path, state.snapshot(config, Provenance(seed=3, data="", version="")))
+        save_checkpoint(path, state.snapshot(tiny, Provenance(seed=5, data="", version="")))
         state = load_state(read_checkpoint(path), runtime)
     assert_same(weights(state), whole)
 

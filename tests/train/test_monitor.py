@@ -55,15 +55,6 @@ def tiny(row, **schedule):
     return replace(config, schedule=replace(config.schedule, **ticks | schedule))
 
 
-@pytest.mark.parametrize("row", CONFIGS)
-def test_a_healthy_training_of_every_row_stays_silent(row, data, cache, runtime, tmp_path):
-    config = tiny(row)
-    state, monitor = run(config, data, cache, runtime, tmp_path)
-    monitor.check(state)
-    assert state.nimg >= 700
-    assert not monitor.reported
-
-
 @pytest.mark.parametrize(("row", "lrate"), [("F", 1.0), ("F", 10.0), ("A", 1.0)])
 def test_a_huge_learning_rate_ends_in_words(row, lrate, data, cache, runtime, tmp_path):
     config = tiny(row, lrate_base=lrate)
