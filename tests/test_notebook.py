@@ -24,7 +24,6 @@ def texts(notebook):
         yield "".join(shown)
 
 
-@pytest.mark.usefixtures("warm")
 def test_the_tour_gives_what_it_shows(tmp_path):
     notebook = tmp_path / "tour.ipynb"
     content = json.loads((ROOT / "docs/tour.ipynb").read_text(encoding="utf-8"))

@@ -51,7 +51,6 @@ def findings_of(out, part=None):
     return [row for row in rows if part in (None, row.part)]
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_trial_that_is_stopped_goes_on_and_holds_on_a_cpu(tmp_path):
     stopped = start(tmp_path, "--gpus", "2")
     wait_for(stopped, lambda: findings_of(tmp_path, "numbers"))
@@ -79,7 +78,6 @@ def test_a_trial_that_is_stopped_goes_on_and_holds_on_a_cpu(tmp_path):
     assert "part 9 of 9, processes" in (tmp_path / "trial.log").read_text()
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_wrong_number_and_a_process_that_dies_refute_their_claims(tmp_path):
     cpu = torch.device("cpu")
     digests = {name: digest(draw(cpu)) for name, draw in DRAWS.items()}
