@@ -13,7 +13,7 @@ from benchmarks.plan.official import check_line
 from benchmarks.scales import SCALES, training_config
 from benchmarks.tables import NETWORKS, TABLES
 from stylegan.configs import Config
-from stylegan_eval.results.formatting import short_duration, size_text
+from stylegan_eval.results.formatting import short_duration, size_text, with_error
 
 _STATES: tuple[State, ...] = ("done", "running", "failed", "waiting")
 
@@ -104,7 +104,7 @@ def _said(outcome: Outcome) -> str:
         return f"seed {outcome.seed} failed: {outcome.reason}"
     if outcome.value is None:
         return f"seed {outcome.seed} {outcome.state}"
-    return f"{outcome.value:.4g}"
+    return with_error(outcome.value, outcome.stderr)
 
 
 _HEAD = (

@@ -1,6 +1,7 @@
 """A matrix of style mixing (Figure 3): its tiles, and the file of `stylegan-sample mixing`."""
 
 import asyncio
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,15 +17,15 @@ from stylegan.explore.widgets import LAST_SEED
 from stylegan.png import png_of
 from stylegan.sample.drawing import OpenedGenerator, check_fits
 from stylegan.sample.figures import latents_of, mixing_cells, mixing_table
-from stylegan.sample.layers import Layers, range_word, style_layers
-from stylegan.sample.options import LAYERS
+from stylegan.sample.layers import Layers, parse_layers, range_word, style_layers
 from stylegan.sample.painter import Painter, class_number
 from stylegan.sample.recipe import CUTOFF, Mix, Recipe
 from stylegan.sample.settings import Mixing
-from stylegan_eval.engine.options import SeedRange, options_of
+from stylegan_eval.engine.options import Parsed, SeedRange, options_of
 from stylegan_eval.errors import UserError
 
 PARTS = ("coarse", "middle", "fine")
+ROWS = "rows"  # layers that are others in each row: coarse ones above, fine ones below
 MOST_SOURCES, MOST_DESTINATIONS = 8, 10
 _LOOK = ("psi", "number")  # fields of a recipe that all have in common
 
@@ -35,7 +36,7 @@ class Matrix:
 
     sources: tuple[int, ...]
     destinations: tuple[int, ...]
-    layers: Layers  # Whose styles are taken: one of `PARTS`, or numbers
+    layers: Layers  # Whose styles are taken: one of `PARTS`, numbers, or `ROWS`
     look: Recipe  # Psi and class of all; its seed is that of none
 
     @classmethod
@@ -44,7 +45,7 @@ class Matrix:
         params: list[click.Parameter] = [
             click.Option(["--sources"], required=True),
             click.Option(["--destinations"], required=True),
-            click.Option(["--layers"], type=LAYERS, default=PARTS[0]),
+            click.Option(["--layers"], type=Parsed("layers", read_layers), default=PARTS[0]),
             *(option for option in options_of(Recipe) if option.name in _LOOK),
         ]
         command = click.Command("mixing", params=params, add_help_option=False)
@@ -57,7 +58,7 @@ class Matrix:
         matrix = cls(
             sources=read_seeds(given["sources"], MOST_SOURCES),
             destinations=read_seeds(given["destinations"], MOST_DESTINATIONS),
-            layers=layers if layers in PARTS else style_layers(layers, subject.num_layers),
+            layers=layers if layers in (*PARTS, ROWS) else style_layers(layers, subject.num_layers),
             look=Recipe(**{name: given[name] for name in _LOOK}),
         )
         for tile in matrix.tiles(subject.num_layers):
@@ -65,14 +66,20 @@ class Matrix:
         return matrix
 
     def words(self) -> list[str]:
+        """Words that `parse` reads."""
+        return self._options(_word(self.layers))
+
+    def _options(self, layers: str) -> list[str]:
         """Options of `stylegan-sample mixing`, but for the cutoff that recipes have."""
         words = ["--sources", seed_words(self.sources)]
         words += ["--destinations", seed_words(self.destinations)]
-        return [*words, "--layers", self._layers_word, *self.look.words()[2:]]
+        return [*words, "--layers", layers, *self.look.words()[2:]]
 
     @property
-    def _layers_word(self) -> str:
-        return self.layers if isinstance(self.layers, str) else range_word(self.layers)
+    def of_rows(self) -> tuple[Layers, ...]:
+        """Layers of each row."""
+        count = len(self.destinations)
+        return part_rows(count) if self.layers == ROWS else (self.layers,) * count
 
     @property
     def address(self) -> str:
@@ -82,32 +89,62 @@ class Matrix:
     @property
     def file_name(self) -> str:
         """Name of its file."""
-        return f"mixing-{self._layers_word}.png"
+        return f"mixing-{_word(self.layers)}.png"
 
     def command(self, studio: Studio) -> str:
         """Command that writes the same file."""
         cutoff = ["--cutoff", str(CUTOFF)] if self.look.psi != 1 else []
         start = studio.source.start("mixing")
-        return shlex.join([*start, *self.words(), *cutoff, self.file_name])
+        layers = ",".join(map(_word, self.of_rows if self.layers == ROWS else [self.layers]))
+        return shlex.join([*start, *self._options(layers), *cutoff, self.file_name])
 
     def tiles(self, num_layers: int) -> list[Tile]:
         """Its images row by row, the first of which are the sources."""
-        layers = style_layers(self.layers, num_layers)
-        if not layers:
-            raise UserError(f"--layers: expected one or more of layers 0 to {num_layers - 1}")
         sources = [(seed, replace(self.look, seed=seed)) for seed in self.sources]
         tiles = [
             Tile(key=f"column {seed}", recipe=recipe, text=str(seed)) for seed, recipe in sources
         ]
-        for row in self.destinations:
+        for row, part in zip(self.destinations, self.of_rows, strict=True):
+            layers = style_layers(part, num_layers)
+            if not layers:
+                raise UserError(f"--layers: expected one or more of layers 0 to {num_layers - 1}")
             recipe = replace(self.look, seed=row)
-            tiles.append(Tile(key=f"row {row}", recipe=recipe, text=str(row)))
+            text = f"{row} {part}" if self.layers == ROWS else str(row)
+            tiles.append(Tile(key=f"row {row}", recipe=recipe, text=text))
             mixes = [Mix(seed=seed, first=layers[0], last=layers[-1]) for seed in self.sources]
             tiles += [
                 Tile(key=f"row {row}, column {mix.seed}", recipe=replace(recipe, mix=mix))
                 for mix in mixes
             ]
         return tiles
+
+
+def part_rows(count: int) -> tuple[str, ...]:
+    """Parts that each of so many rows takes, in about the shares of Figure 3, which are 3, 2 and 1.
+
+    >>> part_rows(6)
+    ('coarse', 'coarse', 'coarse', 'middle', 'middle', 'fine')
+    >>> part_rows(3), part_rows(1)
+    (('coarse', 'middle', 'fine'), ('coarse',))
+    """
+    if count < len(PARTS):
+        return PARTS[:count]
+    fine, middle = math.ceil(count / 6), round(count / 3)
+    coarse, middle_part, fine_part = PARTS
+    return (
+        *(coarse,) * (count - middle - fine),
+        *(middle_part,) * middle,
+        *(fine_part,) * fine,
+    )
+
+
+def read_layers(text: str) -> Layers:
+    """Read `ROWS`, or layers; ValueError where it is neither."""
+    return text if text == ROWS else parse_layers(text)
+
+
+def _word(layers: Layers) -> str:
+    return layers if isinstance(layers, str) else range_word(layers)
 
 
 def read_seeds(text: str, most: int) -> tuple[int, ...]:
@@ -130,7 +167,7 @@ async def matrix_file(matrix: Matrix, studio: Studio) -> bytes:
         number = class_number(look.number, painter, studio.subject.ckpt)
         rows = painter.one_hot([number])
         painter = Painter(painter.network, lod=painter.lod, label_rows=rows, batch=painter.batch)
-    settings = Mixing(layers=(matrix.layers,), psi=look.psi, cutoff=CUTOFF)
+    settings = Mixing(layers=matrix.of_rows, psi=look.psi, cutoff=CUTOFF)
     sources, destinations = (
         latents_of(seeds, painter.network.z_dim, "grid")
         for seeds in (matrix.sources, matrix.destinations)

@@ -10,7 +10,7 @@ from stylegan.explore.networks import Networks
 from stylegan.explore.place import OPENING, Place
 from stylegan.explore.view import Shortcut, Shown, View
 from stylegan.explore.views import VIEWS
-from stylegan.explore.widgets import warn
+from stylegan.explore.widgets import Kept, warn
 
 _FOLDER = files("stylegan.explore")
 _STYLES = ("page.css", "controls.css", *(f"views/{view.name}.css" for view in VIEWS))
@@ -38,6 +38,7 @@ class Page:
             self._tabs = Tabs(self.open)
             self._history = History(self._go)
             self._shortcuts = Shortcuts()
+        self.kept = Kept(self.studio.network)
         with ui.element("main"):
             self._panels = {name: ui.element("div") for name in self._rows}
         for name, panel in self._panels.items():

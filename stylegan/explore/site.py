@@ -12,10 +12,11 @@ from fastapi import FastAPI, Request, Response
 from nicegui import ui
 from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stylegan.explore.comparison import Comparison
+from stylegan.explore.films import film_of, preview_frame
 from stylegan.explore.held import file_name_of, file_of_ws
 from stylegan.explore.matrix import Matrix, matrix_file
 from stylegan.explore.networks import Networks, Opened
@@ -38,6 +39,7 @@ POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data:; base-uri 'self'; form-action 'none';"
     " frame-ancestors 'none'"
 )
+_FRESH = {"Cache-Control": "no-store"}  # another network may be served here tomorrow
 _ABSENCE = 60  # seconds for which the page of a tab that has gone is kept
 _PATIENCE = 2  # seconds that open connections have to end
 
@@ -77,6 +79,7 @@ def application(networks: Networks, hosts: list[str]) -> FastAPI:
     _draw_images(app, networks)
     _draw_sheets(app, studio)
     _take_uploads(app, studio)
+    _show_films(app, studio)
 
     @ui.page("/")
     def page(request: Request) -> None:
@@ -159,6 +162,24 @@ def _take_uploads(app: FastAPI, studio: Studio) -> None:
         return _file(data, "application/octet-stream", f'attachment; filename="{name}"')
 
 
+def _show_films(app: FastAPI, studio: Studio) -> None:
+    @app.get("/frame")
+    async def frame(film: str, number: int) -> Response:
+        try:
+            data = await preview_frame(await film_of(film, studio), number, studio)
+        except UserError as error:
+            return PlainTextResponse(f"{error}\n", status_code=400)
+        return _file(data, "image/png", "inline")
+
+    @app.get("/film")
+    async def film(key: str) -> Response:
+        try:
+            path = studio.filmer.file(key)
+        except UserError as error:
+            return PlainTextResponse(f"{error}\n", status_code=404)
+        return FileResponse(path, filename=f"film{path.suffix}", headers=_FRESH)
+
+
 async def _sheet(kind: Kind, seeds: str, recipe: str, studio: Studio) -> Response:
     try:
         sheet = Sheet.parse(seeds, parse_recipe(shlex.split(recipe)), studio.subject)
@@ -179,8 +200,7 @@ async def _matrix(mixing: str, studio: Studio) -> Response:
 
 
 def _file(data: bytes, media_type: str, disposition: str) -> Response:
-    # Another network may be served here tomorrow.
-    headers = {"Content-Disposition": disposition, "Cache-Control": "no-store"}
+    headers = {"Content-Disposition": disposition} | _FRESH
     return Response(data, media_type=media_type, headers=headers)
 
 

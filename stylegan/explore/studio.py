@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stylegan.explore.filming import Filmer
 from stylegan.explore.held import HeldWs, file_name_of
 from stylegan.explore.projecting import Projector
 from stylegan.explore.turns import Rank, Turns, or_too_large
@@ -95,6 +96,7 @@ class Studio:
         self.held = HeldWs()
         self.projector = Projector(subject)
         self.uploads = Uploads(subject, self.held, self.projector)
+        self.filmer = Filmer()
         self._seconds = math.inf  # that the last image took
 
     def command(self, recipe: Recipe) -> str:
@@ -130,6 +132,12 @@ class Studio:
             done.append(item)
         return done
 
+    def in_turn(self, items: Iterator[T]) -> Iterator[T]:
+        """As `each`, but as they come: for a thread that is not the event loop's."""
+        step = partial(or_too_large, partial(next, items, None))
+        while (item := self._turns.submit(step, Rank.SHEET).result()) is not None:
+            yield item
+
     def ahead(self, recipes: Iterable[Recipe]) -> list[Future[bytes]]:
         """Draw images ahead while the worker is idle, if an image takes little time."""
         if self._seconds > QUICK:
@@ -140,6 +148,7 @@ class Studio:
     def close(self) -> None:
         """Finish the current image, and drop the others."""
         self.projector.close()
+        self.filmer.close()
         self._turns.close()
 
     def _image(self, recipe: Recipe) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from stylegan.explore.networks import Networks
 from stylegan.explore.studio import Studio
+from stylegan.explore.widgets import Kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class Desk(Protocol):
 
     networks: Networks
     studio: Studio  # Draws the first of them
+    kept: Kept  # Images that the browser keeps
 
     def record(self, view: str, words: str) -> None:
         """Put a view's state into the address, where Back, Undo and links find it."""

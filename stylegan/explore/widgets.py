@@ -221,16 +221,33 @@ class DownloadLink:
 
 
 class Kept(ui.element, component="kept.js"):
-    """The recipes that the browser keeps for a network; `restore` gets those of another visit."""
+    """The recipes that the browser keeps for a network; those of another visit come after a while.
 
-    def __init__(self, network: str, restore: Callable[[list[Any]], Awaitable[None]]) -> None:
+    `words`: the recipes as the address has them, in their order.
+    """
+
+    def __init__(self, network: str) -> None:
         super().__init__()
+        self.words: list[str] = []
+        self._listeners: list[Callable[[], Awaitable[None]]] = []
         self.props["network"] = network
-        self.on("kept", lambda event: restore(list(event.args)))
+        self.on("kept", lambda event: self._came([str(each) for each in event.args]))
+
+    async def listen(self, listener: Callable[[], Awaitable[None]]) -> None:
+        """Call this when they have come: now, if they have."""
+        self._listeners.append(listener)
+        if self.words:
+            await listener()
 
     def keep(self, recipes: Sequence[str]) -> None:
         """Store recipes in place of what is stored."""
-        self.run_method("keep", [*recipes])
+        self.words = [*recipes]
+        self.run_method("keep", self.words)
+
+    async def _came(self, words: list[str]) -> None:
+        self.words = words
+        for listener in self._listeners:
+            await listener()
 
 
 def unbroken(command: str) -> str:

@@ -10,8 +10,16 @@ from stylegan.explore.studio import Studio
 from stylegan.sample.directions import is_component
 from stylegan.sample.drawing import OpenedGenerator, check_fits
 from stylegan.sample.options import parse_recipe
-from stylegan.sample.recipe import Recipe
+from stylegan.sample.recipe import Recipe, class_word
 from stylegan_eval.errors import UserError
+
+
+def opening_recipe(subject: OpenedGenerator) -> Recipe:
+    """The recipe that pages begin with: of the first class, where there are no labels to draw."""
+    painter = subject.painter
+    if not subject.classes or painter.label_rows is not None:
+        return Recipe()
+    return Recipe(number=class_word(0, painter.label_names))
 
 
 def text_of(recipe: Recipe) -> str:

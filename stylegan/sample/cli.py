@@ -8,7 +8,8 @@ import click
 
 from stylegan.sample import options
 from stylegan.sample.arrays_cli import export_command, scores_command
-from stylegan.sample.figures_cli import figure_command, interpolate_command, mixing_command
+from stylegan.sample.figures_cli import figure_command, mixing_command
+from stylegan.sample.film_cli import interpolate_command
 from stylegan.sample.options import directions_option
 from stylegan.sample.project_cli import project_command
 from stylegan.sample.recipe import GeneratorSource, Recipe
@@ -121,7 +122,7 @@ def image_command(
     if len(saved) > 1:
         raise click.UsageError("--ws more than once: `images --ws` draws them into a folder")
     if saved:
-        options.refuse_beside_ws("seed")
+        options.refuse_beside("--ws", "seed")
     check_writable(out)
     needed = directions_path(ckpt, directions) if recipe.moves else None
     subject = open_generator(ckpt, Runtime.choose(device).device, needed)
@@ -171,7 +172,7 @@ def images_command(
     from stylegan.sample.folder import write_images
 
     if saved:
-        options.refuse_beside_ws("seeds")
+        options.refuse_beside("--ws", "seeds")
     recipe = Recipe(**values)
     needed = directions_path(ckpt, directions) if recipe.moves else None
     subject = open_generator(ckpt, Runtime.choose(device).device, needed)

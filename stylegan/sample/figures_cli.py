@@ -1,6 +1,6 @@
-"""The commands figure, mixing and interpolate."""
+"""The commands figure and mixing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from stylegan.sample.layers import Layers
 from stylegan.sample.recipe import NOISE, GeneratorSource, Noise
 from stylegan.sample.settings import (
     LAYOUTS,
-    Film,
     Headings,
     Mixing,
     NoiseComponents,
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from stylegan.sample.canvas import Pixels
     from stylegan.sample.painter import Painter
 
-EXTENSIONS = (".mp4", ".gif", ".apng", ".png")
 FIGURES: dict[str, type[Any]] = {
     "2": Uncurated,
     "3": Mixing,
@@ -99,89 +97,6 @@ def _add_figure(number: str, kind: type[Any]) -> None:
 
 for _number, _kind in FIGURES.items():
     _add_figure(_number, _kind)
-
-
-def check_extension(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
-    """Check that a film's kind is known: the callback of an argument."""
-    if value.suffix.lower() not in EXTENSIONS:
-        message = f"{value} is no film that can be written: expected {', '.join(EXTENSIONS)}"
-        raise click.BadParameter(message, ctx, param)
-    return value
-
-
-def key_frames(strands: Sequence[list[int]], classes: int) -> Sequence[list[int]]:
-    """Seeds of each strand's key frames, as many in all: two or more, or one for each class."""
-    counts = {len(seeds) for seeds in strands}
-    if classes and counts <= {1, classes}:
-        return [seeds * (classes // len(seeds)) for seeds in strands or ([0],)]
-    if classes or len(counts) > 1 or (strands and min(counts) < 2):
-        numbers = ", ".join(str(len(seeds)) for seeds in strands)
-        expected = "two or more, and as many each time"
-        if classes:
-            expected = f"one, or one for each of {classes} classes"
-        raise click.BadParameter(f"{numbers} seeds: expected {expected}", param_hint="--seeds")
-    return strands or (list(range(6)),)
-
-
-@click.command("interpolate", cls=ErrorLineCommand)
-@options.source
-@click.option(
-    "--seeds",
-    "strands",
-    type=SeedRange(),
-    multiple=True,
-    help="Key frames, two or more; with --classes one or as many. Given several times, films run"
-    " side by side.  [default: 0-5; 0 with --classes]",
-)
-@options.ws("Instead of --seeds: key frames from FILE")
-@options.classes
-@click.argument("out", type=click.Path(path_type=Path), callback=check_extension)
-def interpolate_command(
-    source: GeneratorSource,
-    strands: Sequence[list[int]],
-    saved: tuple[Path, ...],
-    classes: tuple[int | str, ...] | None,
-    out: Path,
-    **values: Any,
-) -> None:
-    """Write a film from seed to seed, or from w to w, to OUT: .mp4, .gif, .apng or .png (animated).
-
-    MP4 needs the extra `video`. Alpha of RGBA networks is kept in .apng and .png, and put over
-    white in the others. With --classes the film goes from class to class.
-
-    \b
-    stylegan-sample interpolate --ckpt runs/pets --classes cat,dog,fox --loop pets.gif
-    """
-    from stylegan.sample.film import check_video, film, frame_count, write_video
-    from stylegan.sample.painter import class_numbers, open_painter
-    from stylegan_eval.engine.progress import follow
-    from stylegan_eval.errors import UserError
-
-    settings = Film(**values)
-    if saved:
-        options.refuse_beside_ws("strands", "number", "seeding", "classes")
-        if settings.space == "z":
-            raise click.UsageError("--ws goes through W: leave out --space z")
-    options.check_classes(classes, source)
-    strands = strands if classes else key_frames(strands, 0)
-    check_video(out, settings.fps)
-    painter, numbers = open_painter(source), None
-    if classes:
-        numbers = class_numbers(classes, painter, source.ckpt)
-        if len(numbers) < 2:
-            raise click.BadParameter("expected two classes or more", param_hint="--classes")
-        strands = key_frames(strands, len(numbers))
-    keys = [painter.read_ws(saved)] if saved else strands
-    if len(keys[0]) < 2:
-        raise UserError(f"{saved[0]} holds one w: name two or more key frames, --ws FILE for each")
-    total = frame_count(len(keys[0]), settings.frames, loop=settings.loop)
-    seen = follow(film(painter, keys, settings, numbers), "film", total, unit="frame")
-    command = options.command_line()
-    write_video(out, seen, fps=settings.fps, loop=settings.loop, command=command)
-    click.echo(out)
-
-
-options.add_settings(interpolate_command, Film)
 
 
 @click.command("mixing", cls=ErrorLineCommand)

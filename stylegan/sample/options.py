@@ -23,7 +23,7 @@ from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, Parsed, op
 from stylegan_eval.errors import UserError
 
 F = TypeVar("F", bound=Callable[..., Any])
-_TYPED = click.core.ParameterSource.COMMANDLINE
+TYPED = click.core.ParameterSource.COMMANDLINE
 ckpt = click.option(
     "--ckpt",
     required=True,
@@ -69,12 +69,12 @@ def ws(text: str) -> Callable[[F], F]:
     )
 
 
-def refuse_beside_ws(*names: str) -> None:
-    """Refuse options that say which latents are drawn, where --ws says so."""
+def refuse_beside(option: str, *names: str) -> None:
+    """Refuse other options, by their parameters, that say what this option says."""
     ctx = click.get_current_context()
     for param in ctx.command.params:
-        if param.name in names and ctx.get_parameter_source(param.name) is _TYPED:
-            raise click.UsageError(f"{param.opts[0]} and --ws: give one of them")
+        if param.name in names and ctx.get_parameter_source(param.name) is TYPED:
+            raise click.UsageError(f"{param.opts[0]} and {option}: give one of them")
 
 
 scale = click.option(

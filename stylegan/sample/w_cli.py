@@ -94,7 +94,7 @@ def inside_command(
     if len(saved) > 1:
         raise click.UsageError("--ws more than once: an image is drawn from one w")
     if saved:
-        options.refuse_beside_ws("seed")
+        options.refuse_beside("--ws", "seed")
     if csv is not None:
         check_writable(csv)
     needed = directions_path(ckpt, directions) if recipe.moves else None

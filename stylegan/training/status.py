@@ -21,8 +21,9 @@ from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.processes import PROCESS_ENDED
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.formatting import short_duration
+from stylegan_eval.results.formatting import result_text, short_duration
 from stylegan_eval.results.run_folder import ADVICE, LOG, SETTINGS, TEXT_LOG, is_run, read_run
+from stylegan_eval.results.significance import known
 
 State = Literal["running", "finished", "stopped"]
 # Words of train.log: of a process that begins, and of one that ends before its time.
@@ -301,12 +302,19 @@ def _metrics(status: RunStatus) -> str:
     for row in status.metrics:
         if row["nimg"] == newest:
             first.setdefault(row.get("asked"), row)
-    values = [f"{row.get('metric')} {number_text(row, 'value', '.4f')}" for row in first.values()]
+    values = [f"{row.get('metric')} {_measured(row)}" for row in first.values()]
     text = f"kimg {newest / 1000:.1f}: {', '.join(values)}"
     if status.best is not None:
         best = status.best
-        text += f"; best {best['metric']} {best['value']:.4f} at kimg {best['kimg']:.1f}"
+        text += f"; best {best['metric']} {_measured(best)} at kimg {best['kimg']:.1f}"
     return text
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    value, error = row.get("value"), row.get("stderr")
+    if not isinstance(value, int | float):
+        return "?"
+    return result_text(value, known(error if isinstance(error, int | float) else None, value))
 
 
 def _checkpoints(status: RunStatus) -> str:

@@ -52,8 +52,11 @@ const remember = () => {
   try { localStorage.setItem(memory, JSON.stringify(folded)); } catch { /* no storage here */ }
 };
 for (const part of parts) part.addEventListener("toggle", remember);
+const named = () => {
+  try { return decodeURIComponent(location.hash.slice(1)); } catch { return ""; } // no such name
+};
 const unfold = () => {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.getElementById(named());
   const part = target?.closest("section > details");
   if (part && !part.open) {
     part.open = true;

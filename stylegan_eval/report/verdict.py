@@ -90,7 +90,7 @@ def _open(lines: Sequence[Line]) -> str:
     if ties:
         parts.append(f"within the noise of the best: {_listed(ties)}")
     if unknown:
-        parts.append(f"the noise is unknown, so nobody wins: {_listed(unknown)}")
+        parts.append(f"no generator is ahead where the noise is unknown: {_listed(unknown)}")
     if alone:
         parts.append(f"not compared, as one generator alone has it: {_listed(alone)}")
     text = "; ".join(parts) or "every comparison with the best is beyond that noise"

@@ -13,6 +13,7 @@ from benchmarks.folder import (
     read_training,
     read_value,
 )
+from benchmarks.listing import request_lines
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.results import Row, append_csv
 
@@ -136,6 +137,8 @@ def test_outcomes_tell_how_cells_stand(folder):
     (outcome,) = read_outcomes(folder)
     assert (outcome.state, outcome.value, outcome.stderr) == ("done", 12.5, 0.5)
     assert (outcome.measured_as, outcome.published) == ("fd_x", 8.04)
+    (line,) = request_lines([outcome])
+    assert line.endswith("  12.50 ± 0.50  paper 8.04")
     assert outcome.request.data == "avatars.zip, 64 images"
 
 

@@ -56,8 +56,8 @@ def test_without_an_error_there_is_no_winner(tmp_path):
     first, second, _ = said(tmp_path, *rows)
     assert first.startswith("No generator is the better")
     assert second == (
-        "The noise is unknown, so nobody wins: fid50k; not compared, as one generator alone has it:"
-        " is_x."
+        "No generator is ahead where the noise is unknown: fid50k; not compared, as one generator"
+        " alone has it: is_x."
     )
 
 

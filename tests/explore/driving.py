@@ -105,13 +105,14 @@ def press_button(page, text):
 
 
 ACTS = ("click", "click", "click", "slide", "slide", "key", "key", "type", "back", "forward")
-KEYS = ("r", "k", "u", "U", "1", "2", "?", "Escape", "ArrowLeft", "ArrowRight", "ArrowDown", " ")
-# What can be clicked, but for copying, which a browser without a window forbids.
+ARROWS = ("ArrowLeft", "ArrowRight", "ArrowDown")
+KEYS = ("r", "k", "k", "p", "u", "U", "1", "2", "3", "4", "?", "Escape", *ARROWS, " ")
+# What can be clicked, but for copying and choosing files, which a browser without a window forbids.
 CLICKED = """((k) => {
   const found = [...document.querySelectorAll('button, [role=option], [role=switch], input')];
   const open = found.filter(
     (each) => each.checkVisibility({visibilityProperty: true}) && !each.disabled
-      && !['range', 'number'].includes(each.type) && !/^Copy/.test(each.ariaLabel ?? ''));
+      && !['range', 'number', 'file'].includes(each.type) && !/^Copy/.test(each.ariaLabel ?? ''));
   open[k % open.length].click();
 })"""
 SLID = """((k, share) => {

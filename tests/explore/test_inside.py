@@ -9,6 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from stylegan.explore.wording import opening_recipe
 from stylegan.networks.epilogue import Epilogue
 from stylegan.png import write_npy
 from stylegan.sample.cli import main
@@ -95,6 +96,15 @@ def test_w_is_that_of_each_layer_after_truncation_mixing_and_moves(subject, w):
     expected = relative_distances(ws, subject.painter.network.w_avg.numpy(), w)
     np.testing.assert_allclose(found, expected)
     assert len(set(found)) == 3
+
+
+def test_pages_begin_with_an_image_of_a_network_without_labels_too(files):
+    subject = open_generator(files["conditional"], CPU, None)
+    assert opening_recipe(subject) == Recipe()
+    subject.painter.label_rows = None
+    first = opening_recipe(subject)
+    assert first == Recipe(number="ape")
+    assert len(look_inside(first, subject, sample_of(subject.painter))) == 8
 
 
 def test_what_a_network_lacks_is_left_out(files):

@@ -171,6 +171,23 @@ def check_file(page, folder, monkeypatch):
     assert same
 
 
+def test_rows_have_layers_of_their_own_as_in_figure_3(mixing, served, files, tmp_path, monkeypatch):
+    mixing.run("document.querySelectorAll('.styles input[type=radio]')[3].click()")
+    words = "--sources 0-4 --destinations 5-7 --layers rows --psi 0.7"
+    wait_for_words(mixing, words)
+    mixing.wait_until(f"({TEXTS}).endsWith('5 coarse,6 middle,7 fine')")
+    mixing.wait_until(MIXED)
+    subject = open_generator(files["F"], CPU, None)
+    for place, row, layers in ((6, 5, range(2)), (12, 6, range(2, 4)), (18, 7, range(4, 8))):
+        shown = pixels(mixing, f".matrix .tile:nth-child({place + 1}) img")
+        assert np.array_equal(shown, draw_recipe(mixed(row, 0, layers), subject)), place
+    assert "--layers coarse,middle,fine --psi" in mixing.run(COMMAND)
+    check_file(mixing, tmp_path, monkeypatch)
+    visit_mixing(mixing, served, words)
+    assert mixing.run("document.querySelectorAll('.styles input[type=radio]')[3].checked")
+    assert mixing.complaints == []
+
+
 def test_the_file_is_that_of_the_command(mixing, served, tmp_path, monkeypatch):
     check_file(mixing, tmp_path, monkeypatch)
     for words in (OTHER, "--sources 0-7 --destinations 7-8 --layers fine"):
@@ -206,11 +223,16 @@ def test_a_network_without_w_has_no_matrix(files, opened):
 
 
 def test_words_of_a_matrix_are_read_again(studio):
-    for words in (OTHER, "--sources 5,0-3 --destinations 5 --layers fine"):
+    for words in (
+        OTHER,
+        "--sources 5,0-3 --destinations 5 --layers fine",
+        "--sources 1 --destinations 5-8 --layers rows",
+    ):
         matrix = Matrix.parse(shlex.split(words), studio.subject)
         assert shlex.join(matrix.words()) == words
         keys = [tile.key for tile in matrix.tiles(8)]
-        assert len({*keys}) == len(keys) == 1 + 2 * len(matrix.sources)
+        columns, rows = len(matrix.sources), len(matrix.destinations)
+        assert len({*keys}) == len(keys) == columns + rows * (columns + 1)
 
 
 @pytest.mark.parametrize(

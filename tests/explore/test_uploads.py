@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import shlex
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from click.testing import CliRunner
 from PIL import Image
 from starlette.requests import ClientDisconnect
 
-from stylegan.explore.held import MOST, HeldWs, digest_of, file_of_ws, read_uploaded
+from stylegan.explore.held import MOST, HeldWs, digest_of, file_name_of, file_of_ws, read_uploaded
 from stylegan.explore.projecting import LARGEST_SIDE, CancelledError, Job, Projector
 from stylegan.explore.studio import Studio
 from stylegan.explore.uploads import LARGEST, Uploads, received
+from stylegan.explore.views.project import projecting_command
 from stylegan.explore.wording import recipe_of
 from stylegan.png import png_of
 from stylegan.sample.cli import main
@@ -208,3 +210,18 @@ def test_a_link_along_components_has_them_found_and_one_to_a_lost_w_says_so(file
         assert drawn.partition(b"IDAT")[2] == seeded.partition(b"IDAT")[2]
     finally:
         studio.close()
+
+
+@pytest.mark.parametrize(
+    ("photograph", "file", "out"),
+    [
+        ("photo.jpg", "photo.jpg", "projected.png"),
+        ("-x", "./-x", "projected.png"),
+        ("Projected.PNG", "Projected.PNG", "projected-again.png"),
+    ],
+)
+def test_the_command_of_a_projection_takes_any_name(photograph, file, out, studio):
+    settings = ProjectionSettings(space="w+", steps=50)
+    words = shlex.split(projecting_command(studio, settings, "0" * 16, photograph))
+    assert words[-4:] == ["--save", file_name_of("0" * 16), file, out]
+    assert words[-8:-4] == ["--space", "w+", "--steps", "50"]

@@ -120,6 +120,15 @@ def test_other_sizes_are_resampled_and_that_is_told(networks, picture, tmp_path)
     assert "note" not in project(networks, picture, tmp_path / "out.png").stderr
 
 
+def test_the_photograph_is_not_written_over(networks, picture, tmp_path, monkeypatch):
+    before = picture.read_bytes()
+    monkeypatch.chdir(picture.parent)
+    done = project(networks, picture, "./face.png")
+    assert done.exit_code == 1
+    assert done.stderr == "error: face.png is the photograph itself: write to another file\n"
+    assert picture.read_bytes() == before
+
+
 def test_shrinking_takes_means_and_keeps_the_colour_of_flat_images():
     pixels = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4)
     blocks = pixels.reshape(3, 2, 2, 2, 2).mean(axis=(2, 4))

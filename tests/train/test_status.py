@@ -116,9 +116,10 @@ def test_trouble_is_told_until_a_new_process_begins(run):
 
 
 def test_metrics_and_the_best_checkpoint(run):
-    def row(kimg, asked, metric, value):
+    def row(kimg, asked, metric, value, stderr=None):
         return {
-            "nimg": kimg * 1000, "kimg": kimg, "asked": asked, "metric": metric, "value": value
+            "nimg": kimg * 1000, "kimg": kimg, "asked": asked, "metric": metric, "value": value,
+            "stderr": stderr,
         }  # fmt: skip
 
     append_rows(
@@ -128,13 +129,15 @@ def test_metrics_and_the_best_checkpoint(run):
             row(2, "fid9", "fid9", 9.25),
             row(2, "fid9", "fid9_inf", 9.0),
             row(2, "ppl_wend", "ppl_wend", math.nan),
+            row(2, "kid9", "kid9", 0.12345, 0.0234),
         ],
     )
-    assert lines_of(show(run))["metrics"] == "kimg 2.0: fid9 9.2500, ppl_wend ?"
-    (run / "best.json").write_text(json.dumps(row(1, "fid9", "fid9", 7.5)))
+    expected = "kimg 2.0: fid9 9.2500, ppl_wend ?, kid9 0.123 ± 0.023"
+    assert lines_of(show(run))["metrics"] == expected
+    (run / "best.json").write_text(json.dumps(row(1, "fid9", "fid9", 7.5, 0.31)))
     (run / "best.pt").write_bytes(b"")
     shown = lines_of(show(run))
-    assert shown["metrics"].endswith("; best fid9 7.5000 at kimg 1.0")
+    assert shown["metrics"].endswith("; best fid9 7.50 ± 0.31 at kimg 1.0")
     assert shown["checkpoints"].endswith("best.pt of kimg 1.0")
     (run / "best.json").write_text('{"value": "x"}')
     assert "best" not in lines_of(show(run))["metrics"]

@@ -2,6 +2,7 @@
 
 from stylegan.explore.view import View
 from stylegan.explore.views.compare import Compare
+from stylegan.explore.views.film import FilmView
 from stylegan.explore.views.image import ImageView
 from stylegan.explore.views.inside import Inside
 from stylegan.explore.views.mixing import MixingView
@@ -12,6 +13,7 @@ VIEWS = (
     View(name="samples", title="Samples", parameter="sheet", build=Samples),
     View(name="image", title="Image", parameter="recipe", build=ImageView),
     View(name="mixing", title="Mixing", parameter="mixing", build=MixingView),
+    View(name="film", title="Film", parameter="film", build=FilmView),
     View(name="inside", title="Inside", parameter="inside", build=Inside),
     View(name="project", title="Project", parameter="project", build=Project),
     View(

@@ -1,16 +1,15 @@
 """The view of one image: its command, a strip of kept ones, and the controls."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 from nicegui import ui
 
 from stylegan.explore.ahead import Ahead
 from stylegan.explore.controls import Controls, all_controls
-from stylegan.explore.studio import Easel, Studio, address, file_name
+from stylegan.explore.studio import Easel, address, file_name
 from stylegan.explore.view import Desk, Shortcut
-from stylegan.explore.widgets import CommandLine, DownloadLink, Kept, warn
+from stylegan.explore.widgets import CommandLine, DownloadLink, warn
 from stylegan.explore.wording import readable, recipe_of, text_of
 from stylegan.sample.recipe import Recipe
 from stylegan_eval.errors import UserError
@@ -26,7 +25,7 @@ class ImageView:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         with ui.element("div").classes("panes"):
-            self._stage = Stage(desk.studio, self.show)
+            self._stage = Stage(desk, self.show)
             with ui.element("section").classes("controls").props('aria-label="Recipe"'):
                 self._controls = Controls(partial(all_controls, desk.studio), self._changed)
         self._start = self._stage.start = self._controls.recipe()
@@ -76,9 +75,10 @@ class Stage:
 
     start: Recipe  # What "Reset" goes back to
 
-    def __init__(self, studio: Studio, choose: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, desk: Desk, choose: Callable[[str], Awaitable[None]]) -> None:
         self.start = Recipe()
-        self._studio = studio
+        self._store = desk.kept
+        self._studio = studio = desk.studio
         self._choose = choose
         self._recipe = self.start
         self._kept: dict[Recipe, ui.element] = {}
@@ -97,8 +97,8 @@ class Stage:
                 for button in (self._keep_button, reset):
                     button.props("flat no-caps no-wrap")
             self._command = CommandLine()
-            self._store = Kept(studio.network, self._restore)
             self._strip = ui.element("ul").classes("strip").props('aria-label="Kept images"')
+        ui.timer(0, lambda: desk.kept.listen(self._restore), once=True)
 
     async def want(self, recipe: Recipe) -> None:
         """Show a recipe's image as soon as it is drawn."""
@@ -157,9 +157,9 @@ class Stage:
         if len(self._kept) > MOST_KEPT:
             self._kept.pop(next(iter(self._kept))).delete()
 
-    async def _restore(self, kept: Sequence[Any]) -> None:
+    async def _restore(self) -> None:
         """Show the kept images of an earlier visit, which the browser holds."""
-        for words in kept[-MOST_KEPT:]:
-            recipe = await readable(str(words), self._studio)
+        for words in self._store.words[-MOST_KEPT:]:
+            recipe = await readable(words, self._studio)
             if recipe is not None and recipe not in self._kept:
                 self._keep(recipe)

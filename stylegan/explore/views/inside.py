@@ -9,9 +9,8 @@ from stylegan.explore.findings import inside_command, inside_of
 from stylegan.explore.studio import address
 from stylegan.explore.view import Desk, Shortcut
 from stylegan.explore.widgets import CommandLine
-from stylegan.explore.wording import recipe_of
+from stylegan.explore.wording import opening_recipe, recipe_of
 from stylegan.sample.inside import LayerFigures
-from stylegan.sample.recipe import Recipe
 from stylegan_eval.errors import UserError
 
 NAME = "inside"
@@ -49,7 +48,9 @@ class Inside:
         self._error.set_text("")
         try:
             of_image = self._desk.words("image")
-            recipe = await recipe_of(of_image, studio) if of_image else Recipe()
+            recipe = opening_recipe(studio.subject)
+            if of_image:
+                recipe = await recipe_of(of_image, studio)
             figures = await inside_of(studio, recipe)
         except UserError as error:
             self._error.set_text(str(error))

@@ -9,6 +9,7 @@ from stylegan.explore.matrix import (
     MOST_DESTINATIONS,
     MOST_SOURCES,
     PARTS,
+    ROWS,
     Matrix,
     read_seeds,
 )
@@ -209,7 +210,7 @@ class Seeds:
 
 
 class WhichLayers:
-    """Coarse, middle or fine layers, or a range of them."""
+    """Coarse, middle or fine layers, each in some rows, or a range of them."""
 
     def __init__(self, count: int, changed: Changed) -> None:
         self._count = count
@@ -219,6 +220,8 @@ class WhichLayers:
             for part, layers in parts.items()
             if layers  # of four layers there may be no fine ones
         }
+        if len(texts) == len(PARTS):
+            texts[ROWS] = "By rows, as in Figure 3"
         self._names = [*texts, _OWN]
         with ui.element("div").classes("styles"):
             self._part = Choice("Styles", texts | {_OWN: "A range of layers"}, changed)
@@ -237,7 +240,7 @@ class WhichLayers:
             shown.bind_visibility_from(self._part, "value", backward=lambda part: part == _OWN)
 
     def get(self) -> Layers:
-        """One of `PARTS`, or the layers."""
+        """One of `PARTS`, `ROWS`, or the layers."""
         if self._part.value != _OWN:
             return self._part.value
         first, last = (int(value) for value in self._range.numbers())

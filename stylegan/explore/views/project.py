@@ -10,7 +10,7 @@ from nicegui import ui
 
 from stylegan.explore.held import file_name_of
 from stylegan.explore.projecting import CancelledError, Job
-from stylegan.explore.studio import address
+from stylegan.explore.studio import Studio, address
 from stylegan.explore.uploads import LARGEST
 from stylegan.explore.view import Desk, Shortcut
 from stylegan.explore.widgets import Choice, CommandLine, DownloadLink, Slider
@@ -20,6 +20,7 @@ from stylegan_eval.errors import UserError
 
 NAME = "project"
 _SPACES = {"w": "W, one w for all layers", "w+": "W+, one for each layer"}
+_PICTURES = ("projected.png", "projected-again.png")  # the second where the photograph is the first
 _PERIOD = 0.25  # seconds between looks at a projection
 _ABOUT = (
     "A square photograph, framed as those that the network was trained on, is projected: the w is"
@@ -124,12 +125,9 @@ class Project:
             self._progress.set_visibility(False)
         digest = self._studio.held.add(ws)
         self._found.props["src"] = address(Recipe(saved=digest))
-        space = ["--space", settings.space] if settings.space != ProjectionSettings.space else []
-        steps = ["--steps", str(settings.steps)]
-        words = [*self._studio.source.start("project"), *space]
-        words += steps if settings.steps != ProjectionSettings.steps else []
-        made_by = [*words, "--save", file_name_of(digest), target.name, "projected.png"]
-        self._result.show(digest, target.note, shlex.join(made_by))
+        self._result.show(
+            digest, target.note, projecting_command(self._studio, settings, digest, target.name)
+        )
 
     def _look(self) -> None:
         job = self._job
@@ -144,6 +142,19 @@ class Project:
     def _cancel(self) -> None:
         if self._job is not None:
             self._job.cancel()
+
+
+def projecting_command(
+    studio: Studio, settings: ProjectionSettings, digest: str, photograph: str
+) -> str:
+    """Command that projects a photograph, the name of whose file may be any, and saves the w."""
+    usual = ProjectionSettings()
+    words = [*studio.source.start("project")]
+    words += ["--space", settings.space] if settings.space != usual.space else []
+    words += ["--steps", str(settings.steps)] if settings.steps != usual.steps else []
+    file = f"./{photograph}" if photograph.startswith("-") else photograph
+    out = _PICTURES[photograph.casefold() == _PICTURES[0]]
+    return shlex.join([*words, "--save", file_name_of(digest), file, out])
 
 
 class Result:
