@@ -163,6 +163,7 @@ def test_kept_images_lead_back_to_their_recipes(page):
     wait_for(page, Recipe(seed=1, psi=0.5))
     page.run("document.querySelector('.strip button').click()")
     wait_for(page, Recipe(seed=1))
+    page.wait_until("!location.search.includes('psi')")
     page.ask("Page.reload")
     page.wait_until("document.querySelectorAll('.strip img').length === 1")
     page.wait_until(SETTLED)

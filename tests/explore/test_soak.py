@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from benchmarks.explore.looks import LOOKS, check_shown
+from benchmarks.explore.looks import LOOKS, OPEN, check_shown
 from benchmarks.explore.soak import Soak
 from stylegan.sample.drawing import open_generator
 from tests.explore.driving import visit_samples
@@ -25,6 +25,7 @@ def test_each_view_shows_what_its_recipes_draw(opened, served, subject):
     looked = []
     for name in ("image", "mixing", "inside", "project", "samples"):
         opened.run(f"document.getElementById('tab-{name}').click()")
+        opened.wait_until(f"{OPEN} === '{name}'")
         looked.append(check_shown(opened, draws, subject, served))
     shown = [(name, "") for name in ("image", "mixing", "inside", "", "samples")]
     assert looked == shown
