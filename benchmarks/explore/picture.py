@@ -14,11 +14,15 @@ from PIL import Image
 
 from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath
 from tests.browser import Browser
-from tests.explore.driving import COMPARED, DRAWN, MIXED, SETTLED
+from tests.explore.driving import COMPARED, DRAWN, MIXED, MOMENTS, SETTLED
 from tests.explore.served import serving
 
 _LAST_BITS = 3
-_READY = {"mixing": MIXED, "compare": COMPARED}  # a script, by view, that is true once all is drawn
+_READY = {
+    "mixing": MIXED,
+    "compare": COMPARED,
+    "time": MOMENTS,
+}  # a script, by view, that is true once all is drawn
 
 
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 
 from stylegan.explore.comparison import SECOND, Pair
+from stylegan.explore.run import run_of
 from stylegan.explore.studio import Shelf, Studio, file_name
 from stylegan.explore.turns import Rank
 from stylegan.explore.wording import check_shared
@@ -46,13 +47,14 @@ class Second:
 
 
 class Networks:
-    """One network, or two to compare."""
+    """One network, or two to compare; and the run that the first is the newest checkpoint of."""
 
     def __init__(self, opened: Sequence[Opened]) -> None:
         self.studio = Studio(*opened[0])
         self.pair: Pair | None = None
         if len(opened) > 1:
             self.pair = Pair(self.studio, Second(opened[1], self.studio))
+        self.run = run_of(self.studio)
 
     async def png(self, key: str, recipe: Recipe) -> bytes:
         """Image of a recipe by the network of a key."""
@@ -60,6 +62,8 @@ class Networks:
             return await self.studio.png(recipe)
         if key == SECOND and self.pair is not None:
             return await self.pair.both[1].png(recipe)
+        if key != SECOND and self.run is not None:
+            return await self.run.png(key, recipe)
         raise UserError(f"no network {key!r:.60} is served here")
 
     @property

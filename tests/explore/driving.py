@@ -38,6 +38,21 @@ COMPARED = """(() => {
     && images.every((image) => image.complete && image.naturalWidth);
   return ready && images.map((image) => new URL(image.currentSrc).searchParams.get('recipe'));
 })()"""
+# Checkpoint and recipe of the large image of the view Over time, once it is there.
+MOMENT = """(() => {
+  const image = [...document.querySelectorAll('.stage img.picture')].at(-1);
+  if (!image?.complete || !image.naturalWidth) return false;
+  const at = new URL(image.currentSrc).searchParams;
+  return [at.get('network'), at.get('recipe')];
+})()"""
+# Number of checkpoints that the view Over time shows, once all are drawn.
+MOMENTS = """(() => {
+  const all = [...document.querySelectorAll('.moments button')];
+  return window.did_handshake && all.every((each) => {
+    const image = each.querySelector('img');
+    return image.complete && image.naturalWidth && !each.classList.contains('waiting');
+  }) && all.length;
+})()"""
 
 
 def visit(opened, url):

@@ -5,10 +5,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from stylegan.configs import Config
+from stylegan.checkpoint import checkpoint_path, save_checkpoint
+from stylegan.configs import CONFIGS, Config
 from stylegan.network_file import save_network
 from stylegan.networks.generator import build_generator
+from stylegan.presets import apply_preset, with_options
+from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance, Snapshot
+from stylegan.training.state import TrainState
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.results.directions_file import Directions, write_directions
 from tests.train import golden
@@ -65,3 +69,13 @@ def write_small(path):
     """F at 16x16."""
     config = replace(golden.small_config("F"), resolution=16)
     return _write(path, config, build_generator(config, seed=2).state_dict(), 0.0, None)
+
+
+def write_checkpoint(folder, nimg, lod=0.0):
+    """A checkpoint of a run at 32x32; what it draws is a function of `nimg` and `lod`."""
+    config = with_options(apply_preset(CONFIGS["F"], "tiny-16"), resolution=32)
+    state = TrainState.fresh(config, Runtime.choose("cpu"), seed=nimg)
+    state.nimg, state.lod = nimg, lod
+    path = checkpoint_path(folder, nimg)
+    save_checkpoint(path, state.snapshot(config, NOBODY))
+    return path

@@ -8,6 +8,7 @@ from stylegan.explore.views.inside import Inside
 from stylegan.explore.views.mixing import MixingView
 from stylegan.explore.views.project import Project
 from stylegan.explore.views.samples import Samples
+from stylegan.explore.views.time import OverTime
 
 VIEWS = (
     View(name="samples", title="Samples", parameter="sheet", build=Samples),
@@ -22,5 +23,12 @@ VIEWS = (
         parameter="compare",
         build=Compare,
         offered=lambda networks: networks.pair is not None,
+    ),
+    View(
+        name="time",
+        title="Over time",
+        parameter="time",
+        build=OverTime,
+        offered=lambda networks: networks.run is not None,
     ),
 )

@@ -1,0 +1,113 @@
+"""A slider over the checkpoints of a run, with buttons that step, play and look for more."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from nicegui import ui
+
+from stylegan.explore.widgets import Changed, Slider, icon_button
+
+PERIOD = 0.5  # seconds from one checkpoint to the next, while it plays
+
+
+class Player:
+    """Which of some checkpoints is shown; `changed` is called when that changes.
+
+    `look` looks for other checkpoints, and gives what it found in words.
+    """
+
+    def __init__(
+        self, texts: Sequence[str], changed: Changed, look: Callable[[], Awaitable[str]]
+    ) -> None:
+        self._changed, self._look = changed, look
+        self._silent = False
+        self._last = len(texts) - 1
+        self._slider = Slider(
+            "Checkpoint",
+            ["Checkpoint"],
+            [self._last],
+            low=0,
+            high=self._last,
+            step=1,
+            texts=texts,
+            changed=self._moved,
+        )
+        with ui.element("div").classes("player"):
+            icon_button("skip_previous", "Earlier checkpoint", lambda: self.step(-1))
+            self._button = ui.button("Play", icon="play_arrow", on_click=self._play)
+            self._button.props("flat no-caps no-wrap").classes("play")
+            icon_button("skip_next", "Later checkpoint", lambda: self.step(1))
+            again = ui.button("Look again", icon="refresh", on_click=self._look_again)
+            again.props("flat no-caps no-wrap")
+            again.props["title"] = "Look for checkpoints that were written since"
+            self._found = ui.label().props("role=status").classes("remark")
+        still = "Nothing plays here, for your system asks for less motion: use the arrow keys."
+        ui.label(still).classes("remark still")
+        self._timer: ui.timer | None = None  # while it plays
+
+    @property
+    def place(self) -> int:
+        """Number of the checkpoint, 0 being the oldest."""
+        return int(self._slider.numbers()[0])
+
+    @property
+    def plays(self) -> bool:
+        """Whether it goes on by itself."""
+        return self._timer is not None
+
+    def fill(self, texts: Sequence[str]) -> None:
+        """Take other checkpoints; `show` has to follow."""
+        self._last = len(texts) - 1
+        self._slider.props["texts"], self._slider.props["max"] = [*texts], self._last
+        self._slider.props["start"] = [self._last]
+
+    def show(self, place: int) -> None:
+        """Show a checkpoint, without telling of a change."""
+        self._silent = True
+        self._slider.set_value([place])
+        self._silent = False
+
+    def step(self, by: int) -> None:
+        """Go on by one, to the first or the last at most."""
+        self._slider.set_value([min(max(self.place + by, 0), self._last)])
+
+    def stop(self) -> None:
+        """Stay where it is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._button.set_text("Play")
+        self._button.props["icon"] = "play_arrow"
+
+    def _moved(self) -> Awaitable[None] | None:
+        if self._silent:
+            return None
+        self.stop()
+        return self._changed()
+
+    async def _play(self) -> None:
+        if self.plays:
+            self.stop()
+        else:
+            self._timer = ui.timer(PERIOD, self._tick, immediate=False)
+            self._button.set_text("Pause")
+            self._button.props["icon"] = "pause"
+            if self.place == self._last:
+                self.show(0)
+        await self._tell()
+
+    async def _tick(self) -> None:
+        """Go on; the timer waits until the image is there."""
+        place = min(self.place + 1, self._last)
+        if place == self._last:
+            self.stop()
+        self.show(place)
+        await self._tell()
+
+    async def _tell(self) -> None:
+        result = self._changed()
+        if result is not None:
+            await result
+
+    async def _look_again(self) -> None:
+        self.stop()
+        self._found.set_text(await self._look())

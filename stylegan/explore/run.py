@@ -1,0 +1,116 @@
+"""The checkpoints of a run: opened when they are drawn, the last few networks kept."""
+
+from collections import OrderedDict
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from stylegan.checkpoint import checkpoints_in
+from stylegan.explore.studio import Shelf, Studio, file_name
+from stylegan.explore.turns import Rank
+from stylegan.explore.wording import check_shared
+from stylegan.png import png_of
+from stylegan.sample.drawing import OpenedGenerator, draw_recipe, open_generator
+from stylegan.sample.recipe import Recipe
+from stylegan_eval.errors import UserError
+
+LOADED = 3  # networks in memory, beside the first one of the server
+LEAST = 2  # checkpoints that a view of them needs
+
+
+class Stamp(NamedTuple):
+    """A checkpoint's file as it is now: a training that was resumed may write it again."""
+
+    key: str
+    changed: int  # ns
+    size: int  # bytes
+
+
+def kimg_word(key: str) -> str:
+    """Thousands of images shown, from what names of files call them.
+
+    >>> kimg_word("000036_032"), kimg_word("025000")
+    ('kimg 36.032', 'kimg 25000')
+    """
+    kimg, _, rest = key.partition("_")
+    return f"kimg {int(kimg)}" + f".{rest}".rstrip("0").rstrip(".")
+
+
+class Run:
+    """A run's folder, drawn in the thread of the first network."""
+
+    def __init__(self, folder: Path, studio: Studio) -> None:
+        self.folder = folder
+        self._studio = studio
+        self._networks: OrderedDict[Stamp, OpenedGenerator] = OrderedDict()
+        self._kept = Shelf()
+
+    @property
+    def loaded(self) -> list[str]:
+        """Keys of the networks in memory, the last one drawn last."""
+        return [stamp.key for stamp in self._networks]
+
+    def keys(self) -> list[str]:
+        """Checkpoints that are there now, oldest first, as addresses and file names have them."""
+        try:
+            paths = checkpoints_in(self.folder)
+        except OSError as error:
+            raise UserError(f"{self.folder} cannot be read any more: {error.strerror}") from error
+        return [path.stem.removeprefix("checkpoint-") for path in paths]
+
+    def command(self, key: str, recipe: Recipe) -> str:
+        """Command line that writes the same file as a download."""
+        folder = self.folder
+        if folder.is_absolute() and folder.parent == Path.cwd():
+            folder = Path(folder.name)  # no folder of the machine that was not typed
+        source = replace(self._studio.source, ckpt=folder / _name(key), directions=None)
+        return source.command(recipe, file_name(recipe, key))
+
+    async def png(self, key: str, recipe: Recipe, rank: Rank = Rank.SHOWN) -> bytes:
+        """Image of a recipe by a checkpoint; UserError where it has gone or cannot draw it."""
+        check_shared(recipe)
+        stamp = self._stamp(key)
+        kept = self._kept.get((stamp, recipe))
+        draw = partial(self._draw, stamp, recipe)
+        return kept if kept else await self._studio.compute(draw, rank)
+
+    def _stamp(self, key: str) -> Stamp:
+        if key in self.keys():
+            try:
+                status = (self.folder / _name(key)).stat()
+            except FileNotFoundError:
+                pass
+            else:
+                return Stamp(key, status.st_mtime_ns, status.st_size)
+        raise UserError(f"{_name(key)!s:.60} is not in {self.folder} (any more): look again")
+
+    def _draw(self, stamp: Stamp, recipe: Recipe) -> bytes:
+        kept = self._kept.get((stamp, recipe))  # somebody else may have asked for it before
+        if kept is None:
+            image = draw_recipe(recipe, self._network(stamp))
+            kept = png_of(image, self.command(stamp.key, recipe))
+            self._kept.put((stamp, recipe), kept)
+        return kept
+
+    def _network(self, stamp: Stamp) -> OpenedGenerator:
+        """The network of a checkpoint; called in the one thread that draws."""
+        if stamp not in self._networks:
+            while len(self._networks) >= LOADED:  # before: memory may be short
+                self._networks.popitem(last=False)
+            device = self._studio.subject.painter.device
+            path = self.folder / _name(stamp.key)
+            self._networks[stamp] = open_generator(path, device, None)
+        self._networks.move_to_end(stamp)
+        return self._networks[stamp]
+
+
+def run_of(studio: Studio) -> Run | None:
+    """The run whose folder the first network was named by, if it has several checkpoints."""
+    folder = studio.subject.ckpt
+    several = folder.is_dir() and len(checkpoints_in(folder)) >= LEAST
+    return Run(folder, studio) if several else None
+
+
+def _name(key: str) -> str:
+    return f"checkpoint-{key}.pt"
