@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from stylegan.explore.matrix import Matrix
 from stylegan.explore.views.mixing import DESTINATIONS, SOURCES
 from stylegan.explore.views.samples import COUNT
+from stylegan.explore.wording import leading
 from stylegan.sample.drawing import OpenedGenerator, draw_recipe, draw_ws
 from stylegan.sample.options import parse_recipe
 from stylegan.sample.recipe import Recipe
 from tests.browser import PATIENCE, Browser
 
 Address = Mapping[str, str]  # values of its query
+Networks = Mapping[str, OpenedGenerator]  # by their keys in addresses of images; "" is the first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,8 @@ class Look:
     images: str  # Selector of the images that it shows
     recipes: Callable[[Address, OpenedGenerator], Sequence[Recipe] | None]
     """Recipes of all images, in their order; None where the address does not say."""
+    network: Callable[[Address], str | None] = lambda _: ""
+    """Key of the network that draws them; None where the address does not say."""
 
 
 def _samples(address: Address, _: OpenedGenerator) -> Sequence[Recipe]:
@@ -67,6 +71,20 @@ def _film(address: Address, _: OpenedGenerator) -> Sequence[Recipe] | None:
     return [parse_recipe(shlex.split(text)) for word, text in pairs if word == "--recipe"]
 
 
+def _compare(address: Address, _: OpenedGenerator) -> Sequence[Recipe]:
+    _, words = leading("--times", address.get("compare", ""))
+    return 2 * [parse_recipe(shlex.split(words))]
+
+
+def _over_time(address: Address, _: OpenedGenerator) -> Sequence[Recipe]:
+    _, words = leading("--at", address.get("time", ""))
+    return [parse_recipe(shlex.split(words))]
+
+
+def _checkpoint(address: Address) -> str | None:
+    return leading("--at", address.get("time", ""))[0] or None
+
+
 def _project(_address: Address, _: OpenedGenerator) -> None:
     return None
 
@@ -79,13 +97,20 @@ LOOKS: dict[str, Look] = {
     "film": Look(images=".frames img", recipes=_film),
     "inside": Look(images=".inside img.picture", recipes=_image),
     "project": Look(images=".pair figure:last-child img[src]", recipes=_project),
+    "compare": Look(
+        images=".compared figure:not(:last-child) img.picture",
+        recipes=_compare,
+        network=lambda _: None,
+    ),
+    "time": Look(images=".over-time .stage img.picture", recipes=_over_time, network=_checkpoint),
 }
 OPEN = "document.querySelector('[role=tab][aria-selected=true]').id.slice('tab-'.length)"
 # What a settled view shows: how many images, and of one of them recipe and pixels; null before.
 _SEEN = """((selector, k) => {
   const seen = (image) => image.checkVisibility();
   const images = [...document.querySelectorAll(selector)].filter(seen);
-  const blank = [...document.querySelectorAll('.tile.waiting, .tile .blank, .frame.busy')];
+  const blank = [...document.querySelectorAll(
+    '.tile.waiting, .tile .blank, .frame.busy, [aria-busy=true]')];
   const ready = images.every((image) => image.complete && image.naturalWidth);
   if (blank.some(seen) || !ready) return null;
   const found = {count: images.length, query: location.search.slice(1)};
@@ -95,14 +120,15 @@ _SEEN = """((selector, k) => {
   const context = canvas.getContext('2d');
   context.drawImage(image, 0, 0);
   const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
-  const recipe = new URL(image.currentSrc).searchParams.get('recipe');
+  const asked = new URL(image.currentSrc).searchParams;
+  const recipe = asked.get('recipe'), network = asked.get('network') ?? '';
   const shape = [canvas.height, canvas.width, 4];
-  return {...found, place, recipe, shape, data: btoa(String.fromCharCode(...data))};
+  return {...found, place, recipe, network, shape, data: btoa(String.fromCharCode(...data))};
 })"""
 
 
 def check_shown(
-    browser: Browser, draws: random.Random, subject: OpenedGenerator, url: str
+    browser: Browser, draws: random.Random, networks: Networks, url: str
 ) -> tuple[str, str]:
     """Compare an image of the open view with its recipe once it has settled.
 
@@ -114,27 +140,32 @@ def check_shown(
         if view not in LOOKS:
             return "", f"no row of LOOKS is of the view {view}"
         seen = browser.run(f"{_SEEN}({json.dumps(LOOKS[view].images)}, {number})")
-        if seen and _is_of_address(seen, LOOKS[view], subject):
+        if seen and _is_of_address(seen, LOOKS[view], networks[""]):
             if not seen["count"]:
                 return "", ""
-            return view, _difference(seen, subject, url)
+            return view, _difference(seen, networks, url)
         time.sleep(0.05)
     return "", "does not settle: " + browser.run("location.href")
 
 
 def _is_of_address(seen: Mapping[str, Any], look: Look, subject: OpenedGenerator) -> bool:
     """Whether the images are those that the address says."""
-    recipes = look.recipes(dict(parse_qsl(seen["query"])), subject)
+    address = dict(parse_qsl(seen["query"]))
+    recipes, network = look.recipes(address, subject), look.network(address)
     if recipes is None:
         return True
     if len(recipes) != seen["count"]:
         return False
-    return not recipes or parse_recipe(shlex.split(seen["recipe"])) == recipes[seen["place"]]
+    if not recipes:
+        return True
+    by_it = network is None or seen["network"] == network
+    return by_it and parse_recipe(shlex.split(seen["recipe"])) == recipes[seen["place"]]
 
 
-def _difference(seen: Mapping[str, Any], subject: OpenedGenerator, url: str) -> str:
+def _difference(seen: Mapping[str, Any], networks: Networks, url: str) -> str:
     data = np.frombuffer(base64.b64decode(seen["data"]), np.uint8)
     pixels = data.reshape(seen["shape"])[:, :, :3]
+    subject = networks[seen["network"]]
     expected = drawn(parse_recipe(shlex.split(seen["recipe"])), subject, url)
     return "" if np.array_equal(pixels, expected) else f"another image than {seen['recipe']}"
 

@@ -1,24 +1,28 @@
 """Several visitors of stylegan-explore who do anything for a long time.
 
-``python -m benchmarks.explore.soak --minutes 30 --clients 5``: tabs of one Chromium, each doing
-what `tests.explore.driving.act_at_random` draws. After every ten acts a tab goes to any view, or
-stays, and is left alone until it has settled; then an image that it shows is compared, pixel by
-pixel, with what its recipe draws in this process. Fails where they differ, where a console
-complains, or where the server's memory grows by more than a tenth once a fifth of the time is over.
+``python -m benchmarks.explore.soak --ckpt runs/f32 --ckpt demo --minutes 30``: tabs of one
+Chromium, each doing what `tests.explore.driving.act_at_random` draws. After every ten acts a tab
+goes to any view, or stays, and is left alone until it has settled; then an image that it shows is
+compared, pixel by pixel, with what its recipe draws in this process. Fails where they differ, where
+a console complains, or where the server's memory grows by more than a tenth once a fifth of the
+time is over.
 """
 
 import random
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 import torch
 
-from benchmarks.explore.looks import LOOKS, check_shown, hand_in
+from benchmarks.explore.looks import LOOKS, Networks, check_shown, hand_in
+from stylegan.checkpoint import checkpoints_in
+from stylegan.explore.comparison import SECOND
 from stylegan.sample.directions import directions_path
-from stylegan.sample.drawing import OpenedGenerator, open_generator
+from stylegan.sample.drawing import open_generator
 from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath
 from tests.browser import Browser
 from tests.explore.driving import act_at_random, visit_samples
@@ -38,8 +42,8 @@ def resident(pid: int) -> float:
 class Soak:
     """What was done and found so far."""
 
-    def __init__(self, subject: OpenedGenerator, url: str, seed: int) -> None:
-        self.subject, self.url = subject, url
+    def __init__(self, networks: Networks, url: str, seed: int) -> None:
+        self.networks, self.url = networks, url
         self.draws = random.Random(seed)
         self.faults: list[str] = []
         self.compared: Counter[str] = Counter()  # Images, by view
@@ -55,7 +59,7 @@ class Soak:
             name = self.draws.choice([*LOOKS])
             browser.run(f"document.getElementById('tab-{name}')?.click()")
         hand_in(browser, self.draws)
-        view, wrong = check_shown(browser, self.draws, self.subject, self.url)
+        view, wrong = check_shown(browser, self.draws, self.networks, self.url)
         if wrong:
             self.faults.append(wrong)
         elif view:
@@ -68,23 +72,42 @@ class Soak:
         return f"{self.acts} acts, {self.compared.total()} images compared ({views})"
 
 
+def open_all(ckpts: Sequence[Path]) -> Networks:
+    """What the explorer draws with: one network or two, and the checkpoints of a run's folder."""
+    cpu = torch.device("cpu")
+    networks = {"": open_generator(ckpts[0], cpu, directions_path(ckpts[0], None))}
+    for ckpt in ckpts[1:]:
+        networks[SECOND] = open_generator(ckpt, cpu, None)
+    for path in checkpoints_in(ckpts[0]) if ckpts[0].is_dir() else ():
+        networks[path.stem.removeprefix("checkpoint-")] = open_generator(path, cpu, None)
+    return networks
+
+
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
-@click.option("--ckpt", type=NetworkPath(), default="demo", metavar="CKPT|demo")
+@click.option(
+    "--ckpt",
+    "ckpts",
+    type=NetworkPath(),
+    multiple=True,
+    default=["demo"],
+    metavar="CKPT|demo",
+    help="As of stylegan-explore; a run's folder and a second network add their views.",
+)
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=30.0)
 @click.option("--clients", type=click.IntRange(min=1), default=5)
 @click.option("--seed", type=int, default=0, help="Of what the visitors do.")
-def main(ckpt: Path, minutes: float, clients: int, seed: int) -> None:
+def main(ckpts: tuple[Path, ...], minutes: float, clients: int, seed: int) -> None:
     """Print acts, images compared and memory every minute; status 1 where something is wrong."""
     sizes: list[tuple[float, float]] = []
-    subject = open_generator(ckpt, torch.device("cpu"), directions_path(ckpt, None))
-    with tempfile.TemporaryDirectory() as profile, serving("--ckpt", ckpt) as (process, url):
+    networks, named = open_all(ckpts), [word for ckpt in ckpts for word in ("--ckpt", ckpt)]
+    with tempfile.TemporaryDirectory() as profile, serving(*named) as (process, url):
         browser, tabs = Browser(profile), []
         for number in range(clients):
             if number:
                 browser.new_tab()
             visit_samples(browser, url)
             tabs.append(browser.tab)
-        soak = Soak(subject, url, seed)
+        soak = Soak(networks, url, seed)
         begun = told = time.monotonic()
         while (now := time.monotonic()) < begun + 60 * minutes:
             for browser.tab in tabs:
