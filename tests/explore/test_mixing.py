@@ -275,7 +275,7 @@ def test_everybody_can_use_the_matrix(mode, width, mixing):
         deviceScaleFactor=1,
         mobile=False,
     )
-    mixing.run("document.querySelectorAll('.styles input[type=radio]')[3].click()")
+    mixing.run("document.querySelectorAll('.styles input[type=radio]')[4].click()")
     mixing.wait_until("document.querySelector('.styles .range').checkVisibility()")
     mixing.wait_until("document.getAnimations().length === 0")
     assert mixing.violations() == []
