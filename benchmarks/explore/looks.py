@@ -72,12 +72,12 @@ def _film(address: Address, _: OpenedGenerator) -> Sequence[Recipe] | None:
 
 
 def _compare(address: Address, _: OpenedGenerator) -> Sequence[Recipe]:
-    _, words = leading("--times", address.get("compare", ""))
+    words = leading("--times", address.get("compare", ""))[1]
     return 2 * [parse_recipe(shlex.split(words))]
 
 
 def _over_time(address: Address, _: OpenedGenerator) -> Sequence[Recipe]:
-    _, words = leading("--at", address.get("time", ""))
+    words = leading("--at", address.get("time", ""))[1]
     return [parse_recipe(shlex.split(words))]
 
 
