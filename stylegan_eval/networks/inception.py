@@ -175,6 +175,15 @@ def can_pack(device: torch.device, precision: Precision) -> bool:
     return on_cpu and all(hasattr(torch.ops.mkldnn, name) for name in names)
 
 
+def halving_max_pool(x: Tensor) -> Tensor:
+    """Maxima of 3x3 pixels, two apart, of [N, C, H, W]; not padded."""
+    if x.device.type != "cpu":
+        return F.max_pool2d(x, 3, 2)
+    # Rows, then columns: half the time of PyTorch's own, where channels come last.
+    x = torch.maximum(torch.maximum(x[:, :, :-2:2], x[:, :, 1:-1:2]), x[:, :, 2::2])
+    return torch.maximum(torch.maximum(x[..., :-2:2], x[..., 1:-1:2]), x[..., 2::2])
+
+
 class MixedBlock(nn.ModuleDict):
     """Branches over one input, concatenated; holds the convolutions under the weights' names."""
 
@@ -219,8 +228,10 @@ class MixedBlock(nn.ModuleDict):
                 x = self._conv(step.conv)(x)
                 x = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
                 x = F.relu(x, inplace=True)
+            elif step.stride == 2:
+                x = halving_max_pool(x)
             else:
-                x = F.max_pool2d(x, 3, step.stride, padding=1 if step.stride == 1 else 0)
+                x = F.max_pool2d(x, 3, step.stride, padding=1)
         return x
 
 
@@ -263,9 +274,9 @@ class InceptionV3(nn.Module):
         x = self.Conv2d_1a_3x3.relu(x)  # [N, 32, 149, 149]
         x = self.Conv2d_2a_3x3.relu(x)  # [N, 32, 147, 147]
         # ReLU and max pool commute; after the pool there is a quarter of the values.
-        x = F.relu(F.max_pool2d(self.Conv2d_2b_3x3(x), 3, 2), inplace=True)  # [N, 64, 73, 73]
+        x = F.relu(halving_max_pool(self.Conv2d_2b_3x3(x)), inplace=True)  # [N, 64, 73, 73]
         x = self.Conv2d_3b_1x1.relu(x)  # [N, 80, 73, 73]
-        x = F.relu(F.max_pool2d(self.Conv2d_4a_3x3(x), 3, 2), inplace=True)  # [N, 192, 35, 35]
+        x = F.relu(halving_max_pool(self.Conv2d_4a_3x3(x)), inplace=True)  # [N, 192, 35, 35]
         for name, block in self.named_children():
             if isinstance(block, MixedBlock):
                 x = block(x)

@@ -134,3 +134,12 @@ def test_without_kernels_for_packed_weights_features_are_the_same(inception_weig
     assert_close(packed(images), plain(images))
     assert not packed.network.Conv2d_1a_3x3.weight.numel()
     assert plain.network.Conv2d_1a_3x3.weight.numel()
+
+
+@pytest.mark.parametrize("size", [(3, 8), (4, 5), (17, 71)])
+def test_halving_pools_by_the_maximum(size):
+    x = torch.randn(2, 5, *size, generator=torch.Generator().manual_seed(0))
+    for layout in (torch.contiguous_format, torch.channels_last):
+        expected = torch.nn.functional.max_pool2d(x, 3, 2)
+        found = inception.halving_max_pool(x.contiguous(memory_format=layout))
+        assert torch.equal(found, expected)
