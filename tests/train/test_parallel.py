@@ -160,9 +160,10 @@ def test_images_read_ahead_are_those_read_in_time(labelled, cache, runtime, capl
     for first, second in zip(ahead, in_time, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert {batch.images.shape[-1] for batch in ahead} == {8, 16}  # through a growth
+    others = {*multiprocessing.active_children()}  # of other tests' fixtures
     interrupted = feed(reals, config, 160, Execution(workers=2), runtime)
     left = [next(interrupted)]
-    multiprocessing.active_children()[0].kill()
+    next(each for each in multiprocessing.active_children() if each not in others).kill()
     left += interrupted
     for first, second in zip(left, in_time, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
