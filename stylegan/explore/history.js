@@ -25,12 +25,15 @@ export default {
   methods: {
     go(step) {
       if (step < 0 ? this.place < 1 : this.place >= this.last) return;
+      if (this.going) return; // a second step before the first is made might lead out of the page
+      this.going = true;
       if (this.timer) this.write("replaceState");
       history.go(step);
     },
     moved(event) {
       clearTimeout(this.timer);
       this.wanted = this.timer = null;
+      this.going = false;
       this.place = event.state?.place ?? 0;
       this.$emit("place", location.search.slice(1));
     },
