@@ -1,10 +1,8 @@
 """What all tests share."""
 
-import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 from concurrent.futures import ProcessPoolExecutor
 
 # Test processes share the cores; threads that wait for each other are ten times slower. Before
@@ -70,30 +68,3 @@ def apart():
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, initializer=fake_device.register) as pool:
         yield lambda *args: pool.submit(*args).result()
-
-
-@pytest.fixture(scope="session")
-def starting_warm():
-    """Context in which processes of Python are forked as `tests.warm` says, where they can be."""
-    from tests.warm import Server
-
-    if sys.platform != "linux":
-        yield contextlib.nullcontext
-        return
-    server = Server()
-    yield server.used
-    server.close()
-
-
-@pytest.fixture
-def warm(starting_warm):
-    """Processes of Python that the test starts have imported everything."""
-    with starting_warm():
-        yield
-
-
-@pytest.fixture(scope="module")
-def warm_module(starting_warm):
-    """Processes of Python that any test of the file starts have imported everything."""
-    with starting_warm():
-        yield

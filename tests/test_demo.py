@@ -5,11 +5,9 @@ import subprocess
 import sys
 
 import pandas as pd
-import pytest
 from PIL import Image
 
 
-@pytest.mark.usefixtures("warm")
 def test_demo_from_nothing_to_a_row_and_a_picture(tmp_path):
     out = tmp_path / "demo"
     command = [sys.executable, "-m", "benchmarks.demo.__main__", "--out", str(out)]

@@ -61,7 +61,6 @@ def test_commands_are_those_of_the_toolkit():
     assert all("--seed 0" in line for line in lines)
 
 
-@pytest.mark.usefixtures("warm")
 def test_made_then_checked(tmp_path, monkeypatch):
     """Path lengths alone: other scores go the same way and take longer."""
     made, data = tmp_path / "made.safetensors", tmp_path / "few.zip"

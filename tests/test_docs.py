@@ -5,12 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.usefixtures("warm")
 def test_the_example_of_the_metrics_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path))
     text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -24,7 +21,6 @@ def test_the_example_of_the_metrics_runs(tmp_path, monkeypatch):
     assert float(value) > float(stderr) > 0
 
 
-@pytest.mark.usefixtures("warm")
 def test_the_example_of_the_front_page_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path))
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,7 +30,6 @@ def test_the_example_of_the_front_page_runs(tmp_path, monkeypatch):
     assert done.stdout.startswith("fd_efficientnet-lite0_full ")
 
 
-@pytest.mark.usefixtures("warm")
 def test_the_page_about_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

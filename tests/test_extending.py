@@ -64,7 +64,6 @@ def run(extended, *args, module="stylegan_eval"):
     )
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_configuration_a_preset_and_an_option_of_training(extended, tmp_path):
     config = ["--config", "G", "--preset", "tiny-32"]
     done = run(extended, *config, "--print-config", module="stylegan.train")
@@ -83,7 +82,6 @@ def test_a_configuration_a_preset_and_an_option_of_training(extended, tmp_path):
     assert "--title TEXT" in run(extended, "--help", module="stylegan.train").stdout
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_format_of_data_sets(extended, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
     records = [bytes([number]) + image.tobytes() for number, image in enumerate(pixels)]
@@ -100,7 +98,6 @@ def test_a_format_of_data_sets(extended, tmp_path):
     assert "expected records of 3073 bytes" in done.stderr
 
 
-@pytest.mark.usefixtures("warm")
 def test_an_importer_of_networks(extended, tmp_path):
     network = build_generator(apply_preset(CONFIGS["F"], "demo-32"), seed=0)
     torch.save(network.state_dict(), tmp_path / "bare.pt")

@@ -17,7 +17,6 @@ from tests.formats import official_pickles as pickles
 SLOW = {"status by run.json", "status by the log"}
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", READERS)
 def test_damaged_files_are_read_or_refused_in_a_line(name):
     if name in SLOW:  # they use autograd, which no process may that was forked from its user

@@ -15,7 +15,7 @@ MOST = {"fid": 46, "ppl": 41, "train": 66, "image": 21}
 
 
 @pytest.fixture(scope="module")
-def journeys(tmp_path_factory, warm_module):
+def journeys(tmp_path_factory):
     folder = tmp_path_factory.mktemp("journeys")
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (24, 16, 16, 3), dtype=np.uint8)

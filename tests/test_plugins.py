@@ -85,7 +85,6 @@ def test_pip_installs_the_entry_points(tmp_path):
     assert "in how many directions images differ" in run(tmp_path, "rank", "--help").stdout
 
 
-@pytest.mark.usefixtures("warm")
 def test_its_metric_and_network_are_in_help_and_all_and_in_the_report(site, colours, tmp_path):
     assert "Effective rank: in how many directions" in run(site, "--help").stdout
     assert "thumbnail" in run(site, "fid", "--help").stdout
@@ -101,7 +100,6 @@ def test_its_metric_and_network_are_in_help_and_all_and_in_the_report(site, colo
     assert page.read_text().partition("rank12[thumbnail]")[2].find("higher is better") > 0
 
 
-@pytest.mark.usefixtures("warm")
 def test_python_and_training_know_it(site, colours):
     program = f"""
 import effective_rank, stylegan_eval as se
@@ -118,7 +116,6 @@ assert asked.better(2, 1) and higher_is_better("rank6k[thumbnail]")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.usefixtures("warm")
 def test_its_kind_of_images_is_measured_and_prepared(site, colours, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32), dtype=np.uint8)
     digits = tmp_path / "train-images-idx3-ubyte"
@@ -157,7 +154,6 @@ row = lambda settings=Own, inputs=GENERATED: MetricRow(
 """
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("name", "code", "reason"),
     [
@@ -187,7 +183,6 @@ def test_a_broken_package_is_named_in_one_line_and_nothing_else_is_lost(
     assert set(METRICS) <= set(done.stdout.split())
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_broken_network_or_kind_of_images_is_named(tmp_path, colours):
     kinds = {
         "stylegan_eval.features": {"odd": "broken:A"},
@@ -204,7 +199,6 @@ def test_a_broken_network_or_kind_of_images_is_named(tmp_path, colours):
         assert line in done.stderr
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_function_that_is_not_there_is_one_line(tmp_path, colours):
     entries = {"stylegan_eval.metrics": {"odd": "broken:ROW"}}
     site = install(tmp_path / "site", f"{ROW}ROW = row()", entries, "broken")

@@ -158,19 +158,16 @@ def avatars(tmp_path, name, *more):
     return [*words, "--count", "3", "--resolution", "8", *more]
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_terminal_is_shown_progress_unless_it_is_to_be_quiet(tmp_path):
     assert "3/3" in on_terminal(avatars(tmp_path, "a.zip"))
     assert on_terminal(avatars(tmp_path, "b.zip", "--seed", "1", "--quiet")) == ""
 
 
-@pytest.mark.usefixtures("warm")
 def test_short_work_leaves_no_progress_in_a_log(tmp_path):
     found = subprocess.run(avatars(tmp_path, "a.zip"), capture_output=True, check=True)
     assert found.stderr == b""
 
 
-@pytest.mark.usefixtures("warm")
 def test_errors_are_told_all_the_same(tmp_path):
     arguments = avatars(tmp_path, "", "--quiet")  # a folder
     found = subprocess.run(arguments, capture_output=True, text=True, check=False)

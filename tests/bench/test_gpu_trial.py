@@ -148,7 +148,6 @@ def test_values_that_the_host_reads_are_counted():
     assert reads.count == 2
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_without_a_gpu_it_says_so_in_one_line_and_leaves_nothing(tmp_path):
     out = tmp_path / "new" / "trial"

@@ -26,7 +26,6 @@ from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.data import main as data_main
 from stylegan.datasets.archive import write_archive
 
-pytestmark = pytest.mark.usefixtures("warm_module")
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
 

@@ -20,7 +20,6 @@ from stylegan_eval.engine.signals import Terminated
 from stylegan_eval.errors import UserError
 from tests.data.samples import encoded, everything_below, noise, pngs, write_folder
 
-pytestmark = pytest.mark.usefixtures("warm_module")
 COUNT = 6
 PNGS = [encode_png(noise(8, 8, n)) for n in range(COUNT)]
 LABELS = list(range(COUNT))

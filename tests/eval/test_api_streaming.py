@@ -159,7 +159,6 @@ dist.destroy_process_group()
 """
 
 
-@pytest.mark.usefixtures("warm")
 def test_processes_compute_the_same_bits(tmp_path):
     script, out = tmp_path / "process.py", tmp_path / "out"
     script.write_text(PROCESS)

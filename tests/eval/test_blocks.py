@@ -156,7 +156,6 @@ def test_an_environment_that_is_not_torchruns_is_refused(monkeypatch):
     assert processes_from_environment() == Processes()
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_killed_run_goes_on_with_equal_bits(tmp_path):
     script = tmp_path / "work.py"
     script.write_text(

@@ -126,7 +126,6 @@ main(["work"])
 """
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("stopped", [0, 1])
 def test_a_slow_process_is_waited_for_and_a_stopped_one_is_not(stopped, tmp_path):
     """Without a launcher: process 0 keeps the store, so that with it the store stands still."""

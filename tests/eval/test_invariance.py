@@ -56,7 +56,6 @@ def rows_in(stdout):
     return {row["metric"]: row for row in json.loads(stdout)["results"]}
 
 
-@pytest.mark.usefixtures("warm")
 def test_neither_batch_nor_processes_nor_a_kill_changes_a_number(tmp_path, start, monkeypatch):
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
     inputs = ["--ckpt", str(tmp_path / "linear.ckpt"), "--data", str(tmp_path / "reals")]

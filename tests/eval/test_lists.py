@@ -40,7 +40,6 @@ def test_a_list_of_a_folders_files_is_that_folder(folders, tmp_path):
     assert se.kid(inside, reals, **LITE).value == se.kid(fakes, reals, **LITE).value
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_list_is_read_from_standard_input(folders, tmp_path):
     fakes, reals = folders
     command = [sys.executable, "-m", "stylegan_eval", "kid", "--images", "-", "--data", str(reals)]

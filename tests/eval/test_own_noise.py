@@ -112,7 +112,6 @@ def test_functions_of_the_latent_have_no_note(kind, body):
     assert bits(loaded).dtype == torch.float32
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_block_has_the_same_bits_in_another_process_without_the_others(tmp_path):
     (tmp_path / "kinds.py").write_text(NOISY)
     program = (

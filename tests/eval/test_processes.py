@@ -55,7 +55,6 @@ def start(tmp_path, how):
     )
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("how", ["succeed", "fail"])
 def test_they_end_before_a_thread_of_gloo_can_abort_them(how, tmp_path):
     out, err = start(tmp_path, how).communicate()
@@ -63,7 +62,6 @@ def test_they_end_before_a_thread_of_gloo_can_abort_them(how, tmp_path):
     assert ("error: no such file" in err) == ("exitcode  : 1 " in err) == (how == "fail")
 
 
-@pytest.mark.usefixtures("warm")
 def test_they_end_with_a_killed_launcher(tmp_path):
     launcher = start(tmp_path, "sleep")
     ranks = [int(launcher.stdout.readline()) for _ in range(2)]

@@ -118,7 +118,6 @@ def test_what_is_no_number_is_null_in_json():
     assert result["stderr"] is None
 
 
-@pytest.mark.usefixtures("warm")
 def test_many_processes_append_to_one_table(tmp_path):
     path = tmp_path / "results.csv"
     code = (

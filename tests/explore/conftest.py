@@ -1,6 +1,5 @@
 """Files of networks that several tests open, and a server of one of them."""
 
-import contextlib
 import signal
 
 import pytest
@@ -25,12 +24,10 @@ def files(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def served(files, starting_warm):
+def served(files):
     """Address of the page of F and its directions, which SIGTERM ends when all is done."""
     args = ("--ckpt", files["F"], "--directions", files["directions"], "--device", "cpu")
-    with contextlib.ExitStack() as stack:
-        with starting_warm():
-            process, url = stack.enter_context(serving(*args))
+    with serving(*args) as (process, url):
         yield url
         status, said = stop(process, signal.SIGTERM)
         assert status == 143
@@ -39,9 +36,9 @@ def served(files, starting_warm):
 
 
 @pytest.fixture(scope="module")
-def opened(chromium, starting_warm):
-    """A browser; servers that a test with it starts have imported everything."""
-    with starting_warm(), chromium.borrowed() as tab:
+def opened(chromium):
+    """A browser, as if nothing had been before."""
+    with chromium.borrowed() as tab:
         yield tab
 
 

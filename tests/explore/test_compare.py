@@ -162,7 +162,7 @@ def test_a_difference_that_cannot_be_drawn_is_refused_in_a_line(query, message, 
     assert body.count("\n") == 1
 
 
-def test_one_network_has_nobody_to_be_compared_with(served):
+def test_the_view_is_not_there_for_one_network(served):
     for where in ("difference?times=1&recipe=", "image?network=second&recipe=--seed+1"):
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(served + where)

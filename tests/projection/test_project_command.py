@@ -218,7 +218,6 @@ def test_truncation_of_given_ws_is_that_of_the_ws_of_z(networks, tmp_path):
     np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_terminated_projection_leaves_nothing(networks, picture, tmp_path):
     folder = tmp_path / "work"
     folder.mkdir()

@@ -75,7 +75,6 @@ BEGINNINGS = {
 }
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("name", BEGINNINGS)
 def test_a_plan_is_of_what_runs(name, finished, data, data64, tiny, cache, tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "cache"))
@@ -202,7 +201,6 @@ def start(*args, processes=1):
     )
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("first", "second", "processes"),
     [

@@ -109,7 +109,6 @@ def test_a_growing_generator_draws_what_it_was_trained_to(good):
     assert torch.equal(images, small.repeat_interleave(2, 2).repeat_interleave(2, 3))
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_full_disk_leaves_the_old_checkpoint(good, tmp_path):
     """A real limit on file sizes stands in for the disk."""
     path = tmp_path / "checkpoint-000001.pt"

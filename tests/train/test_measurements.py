@@ -244,7 +244,6 @@ def test_measuring_does_not_change_the_training(saved, data32, runtime):
         assert torch.equal(value, second.G_ema.state_dict()[name])
 
 
-@pytest.mark.usefixtures("warm")
 def test_two_processes_share_the_work_and_one_writes(saved, data32, tmp_path):
     state, checkpoint = saved(1000)
     alone = tmp_path / checkpoint.name

@@ -53,7 +53,6 @@ def assert_same_gradients(found, expected):
         torch.testing.assert_close(found[key], value, rtol=1e-5, atol=limit, msg=key)
 
 
-@pytest.mark.usefixtures("warm")
 def test_two_processes_give_the_gradients_of_one(labelled, cache, runtime, tmp_path):
     """In a fade, with labels, mixing, and one group of the minibatch more than processes."""
     out = tmp_path / "gradients.pt"
@@ -100,7 +99,6 @@ def train(*args, processes=1):
     return subprocess.run([str(part) for part in command], env=ENV, capture_output=True, text=True)
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_run_continues_on_another_number_of_processes(data, cache, tmp_path):
     out = tmp_path / "run"
     options = ["--config", "F", "--preset", "tiny-16", "--data", data, "--cache", cache]
@@ -116,7 +114,6 @@ def test_a_run_continues_on_another_number_of_processes(data, cache, tmp_path):
     assert "1 process(es), from kimg 0.1" in log
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
@@ -135,7 +132,6 @@ def test_half_an_environment_of_torchrun_is_refused(environment, message, data, 
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.usefixtures("warm")
 def test_gpus_starts_processes_and_their_failure_is_its_own(data, cache, tmp_path):
     options = ["--config", "F", "--preset", "tiny-16", "--data", data, "--cache", cache]
     good = train(*options, "--out", tmp_path / "a", "--kimg", "0.05", "--gpus", "2")
@@ -212,7 +208,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_leave_signals_to_the_training_and_end_with_it(method, labelled, cache, tmp_path):
     script = tmp_path / "workers.py"

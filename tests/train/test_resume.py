@@ -40,7 +40,6 @@ def copy_of(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "copy")
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_at_random_moments_it_ends_as_the_run_never_stopped(processes, tmp_path):
     """`python -m benchmarks.kill_trial` does this fifty times."""
@@ -51,7 +50,6 @@ def test_killed_at_random_moments_it_ends_as_the_run_never_stopped(processes, tm
     assert trial.seen["rows compared"] >= 4
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("launcher", "number"),
     [
@@ -92,7 +90,6 @@ def test_a_signal_to_the_launcher_saves_and_leaves(
         assert process.returncode != 0  # its own way to end
 
 
-@pytest.mark.usefixtures("warm")
 def test_when_the_launcher_is_killed_its_processes_save_and_leave(ticking, data, cache, tmp_path):
     out = tmp_path / "run"
     command = [*TORCHRUN, "-m", "stylegan.train", "--config", ticking, "--data", data]
@@ -161,7 +158,6 @@ def test_a_damaged_checkpoint_is_passed_over(finished, cache, tmp_path):
     assert "no checkpoint in" in result.stderr
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_folder_has_one_live_process(finished, data, cache, tmp_path):
     out = tmp_path / "run"
     command = [*TRAIN, *TINY, "--data", data, "--out", out, "--cache", cache, "--kimg", "1000"]
@@ -182,7 +178,6 @@ def test_a_folder_has_one_live_process(finished, data, cache, tmp_path):
     assert run("--resume", "--out", out, "--cache", cache, "--kimg", "0.01").exit_code == 0
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_full_disk_ends_the_run_with_its_old_checkpoint(finished, cache, tmp_path):
     """A real limit on file sizes stands in for the disk."""
     out = copy_of(finished, tmp_path)

@@ -131,7 +131,6 @@ def records(path):
             at += 2**15 - at % 2**15
 
 
-@pytest.mark.usefixtures("warm")
 def test_wandb_gets_rows_and_sheets_of_a_run_and_of_its_continuation(data, cache, tmp_path):
     """Offline; what wandb kept in its files is read."""
     pytest.importorskip("wandb")

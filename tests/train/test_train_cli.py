@@ -35,7 +35,6 @@ def wait_for_checkpoint(out, process):
         time.sleep(0.05)
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP])
 def test_a_signal_saves_and_leaves(data, cache, tmp_path, number):
     process = start(tmp_path / "run", data, cache, "--kimg", "1000")

@@ -80,7 +80,6 @@ def growing(tmp_path):
     return path
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_out_of_memory_says_what_to_do_and_it_helps(processes, growing, data32, cache, tmp_path):
     out = tmp_path / "run"
@@ -135,7 +134,6 @@ main()
 """
 
 
-@pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(
     ("what", "processes", "reason"),
     [("reals", 1, "does not exist"), ("disk", 2, "cannot write")],
@@ -214,7 +212,6 @@ measure(state, checkpoint)
 """
 
 
-@pytest.mark.usefixtures("warm")
 def test_a_measurement_without_memory_is_made_in_smaller_batches(runtime, tmp_path):
     """Batches of 256x256 take more than anything else that is computed."""
     script, data = tmp_path / "smaller.py", tmp_path / "noise256.zip"
@@ -271,7 +268,6 @@ Runtime.join("cpu").processes.exit(0)
 """
 
 
-@pytest.mark.usefixtures("warm")
 def test_what_fails_in_one_process_fails_in_all_wherever_they_wait(tmp_path):
     (tmp_path / "together.py").write_text(TOGETHER)
     done = python(*TORCHRUN, 2, tmp_path / "together.py", tmp_path)
