@@ -220,6 +220,29 @@ class DownloadLink:
         self._link.props["aria-disabled"] = "true"
 
 
+class Progress:
+    """How far something long is, with a button that ends it; hidden while there is nothing."""
+
+    def __init__(self, what: str, cancel: Callable[[], None]) -> None:
+        with ui.element("div").classes("progress") as self._place:
+            self._bar = ui.element("progress")
+            self._bar.props["aria-label"] = what
+            self._text = ui.label().classes("remark")
+            button = ui.button("Cancel", icon="close", on_click=cancel)
+            button.props("flat no-caps no-wrap")
+        self.hide()
+
+    def show(self, share: float, text: str) -> None:
+        """Show a share from 0 to 1, and the same in words."""
+        self._place.set_visibility(True)
+        self._bar.props["value"] = str(share)
+        self._text.set_text(text)
+
+    def hide(self) -> None:
+        """Show nothing."""
+        self._place.set_visibility(False)
+
+
 class Kept(ui.element, component="kept.js"):
     """The recipes that the browser keeps for a network; those of another visit come after a while.
 

@@ -252,7 +252,7 @@ def test_checkpoints_come_and_go(over_time, copied):
     over_time.wait_until(f"{gone}.includes('checkpoint-000003.pt is not in')")
     press_button(over_time, "Look again")
     wait_for_moment(over_time, KEYS[-1], Recipe(seed=1))
-    assert over_time.run(STATUS) == "1 gone"
+    over_time.wait_until(f"{STATUS} === '1 gone'")
     over_time.wait_until(f"{gone} === ''")
 
 

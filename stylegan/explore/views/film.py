@@ -25,7 +25,15 @@ from stylegan.explore.projecting import CancelledError
 from stylegan.explore.studio import address
 from stylegan.explore.tiles import CRISP
 from stylegan.explore.view import Desk, Shortcut
-from stylegan.explore.widgets import Changed, Choice, CommandLine, DownloadLink, Slider, warn
+from stylegan.explore.widgets import (
+    Changed,
+    Choice,
+    CommandLine,
+    DownloadLink,
+    Progress,
+    Slider,
+    warn,
+)
 from stylegan.explore.wording import readable, text_of
 from stylegan.sample.recipe import Recipe
 from stylegan_eval.errors import UserError
@@ -233,15 +241,9 @@ class FilmFile:
                 self._write = ui.button("Write the film", icon="movie", on_click=self._written)
                 self._write.props("flat no-caps no-wrap")
                 self._command = CommandLine()
-            with ui.element("div").classes("progress") as self._progress:
-                self._bar = ui.element("progress")
-                self._bar.props["aria-label"] = "Frames drawn"
-                self._text = ui.label().classes("remark")
-                cancel = ui.button("Cancel", icon="close", on_click=self._cancel)
-                cancel.props("flat no-caps no-wrap")
+            self._progress = Progress("Frames drawn", self._cancel)
             self._link = DownloadLink("Download film")
             self._error = ui.label().props("role=alert").classes("error")
-        self._progress.set_visibility(False)
         self._link.clear()
         ui.timer(_PERIOD, self._look)
         ui.context.client.on_delete(self._cancel)  # a tab that has gone
@@ -281,19 +283,15 @@ class FilmFile:
             error = str(caught)
         finally:
             self._job = None
-            self._progress.set_visibility(False)
+            self._progress.hide()
             self._offer(value=len(self._film.recipes) > 1)
         self._error.set_text(error)
         if key and film == self._film:
             self._link.set("film?" + urlencode({"key": key}), film.file_name)
 
     def _look(self) -> None:
-        job = self._job
-        if job is None:
-            return
-        self._progress.set_visibility(True)
-        self._bar.props["value"] = str(job.done / job.total)
-        self._text.set_text(f"Frame {job.done} of {job.total}")
+        if (job := self._job) is not None:
+            self._progress.show(job.done / job.total, f"Frame {job.done} of {job.total}")
 
     def _cancel(self) -> None:
         if self._job is not None:

@@ -97,7 +97,9 @@ class Stage:
                 for button in (self._keep_button, reset):
                     button.props("flat no-caps no-wrap")
             self._command = CommandLine()
-            self._strip = ui.element("ul").classes("strip").props('aria-label="Kept images"')
+            self._strip = (
+                ui.element("ul").classes("pictures strip").props('aria-label="Kept images"')
+            )
         ui.timer(0, lambda: desk.kept.listen(self._restore), once=True)
 
     async def want(self, recipe: Recipe) -> None:

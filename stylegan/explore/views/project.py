@@ -13,7 +13,7 @@ from stylegan.explore.projecting import CancelledError, Job
 from stylegan.explore.studio import Studio, address
 from stylegan.explore.uploads import LARGEST
 from stylegan.explore.view import Desk, Shortcut
-from stylegan.explore.widgets import Choice, CommandLine, DownloadLink, Slider
+from stylegan.explore.widgets import Choice, CommandLine, DownloadLink, Progress, Slider
 from stylegan.sample.recipe import Recipe
 from stylegan.sample.settings import ProjectionSettings
 from stylegan_eval.errors import UserError
@@ -62,13 +62,7 @@ class Project:
             )
             Upload("Choose a photograph or w", "image/*,.npy,.npz", self._taken)
         self._error = ui.label().props("role=alert").classes("error")
-        with ui.element("div").classes("progress") as self._progress:
-            self._bar = ui.element("progress")
-            self._bar.props["aria-label"] = "Steps done"
-            self._text = ui.label().classes("remark")
-            cancel = ui.button("Cancel", icon="close", on_click=self._cancel)
-            cancel.props("flat no-caps no-wrap")
-        self._progress.set_visibility(False)
+        self._progress = Progress("Steps done", self._cancel)
         with ui.element("div").classes("pair") as self._pair:
             self._target = self._figure("Photograph")
             self._found = self._figure("Image of the w")
@@ -122,7 +116,7 @@ class Project:
             return
         finally:
             self._job = None
-            self._progress.set_visibility(False)
+            self._progress.hide()
         digest = self._studio.held.add(ws)
         self._found.props["src"] = address(Recipe(saved=digest))
         self._result.show(
@@ -134,10 +128,8 @@ class Project:
         if job is None:
             return
         total = job.settings.steps
-        self._progress.set_visibility(True)
-        self._bar.props["value"] = str(job.steps / total)
         distance = "" if math.isnan(job.distance) else f", distance {job.distance:.4f}"
-        self._text.set_text(f"Step {job.steps} of {total}{distance}")
+        self._progress.show(job.steps / total, f"Step {job.steps} of {total}{distance}")
 
     def _cancel(self) -> None:
         if self._job is not None:

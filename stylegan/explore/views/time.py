@@ -169,7 +169,7 @@ class Strip:
         self._images: dict[str, ui.element] = {}
         self._at = ""
         self._note = ui.label().classes("remark")
-        self._list = ui.element("ul").classes("moments").props('aria-label="Checkpoints"')
+        self._list = ui.element("ul").classes("pictures moments").props('aria-label="Checkpoints"')
 
     def mark(self, key: str) -> None:
         """Show which one is chosen."""
