@@ -76,8 +76,9 @@ class Browser:
         if self.tab:
             message["sessionId"] = self.tab
         os.write(self._write, json.dumps(message).encode() + b"\0")
+        deadline = time.monotonic() + PATIENCE
         while True:
-            answer = self._next()
+            answer = self._next(deadline)
             if answer.get("id") == self._count:
                 assert "error" not in answer, answer
                 return answer["result"]
@@ -91,12 +92,13 @@ class Browser:
 
     def wait_for(self, method, known=0):
         """Wait for an event of this kind, the first `known` of all events left aside."""
+        deadline = time.monotonic() + PATIENCE
         while True:
             for event in self.events[known:]:
                 if event.get("method") == method:
                     return event["params"]
             known = len(self.events)
-            self.events.append(self._next())
+            self.events.append(self._next(deadline))
 
     def wait_until(self, script):
         """Wait until a script's value is true, and return that value."""
@@ -184,9 +186,11 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
 
-    def _next(self):
+    def _next(self, deadline):
         while b"\0" not in self._pending:
-            assert select.select([self._read], [], [], PATIENCE)[0], "the browser says nothing"
+            left = deadline - time.monotonic()
+            ready = left > 0 and select.select([self._read], [], [], left)[0]
+            assert ready, "the browser does not answer"
             block = os.read(self._read, 1 << 16)
             if not block:
                 raise EOFError("the browser is gone")
