@@ -90,13 +90,14 @@ class Browser:
         self.ask("Page.navigate", url=where if isinstance(where, str) else where.as_uri())
         self.wait_for("Page.loadEventFired", known)
 
-    def wait_for(self, method, known=0):
-        """Wait for an event of this kind, the first `known` of all events left aside."""
+    def wait_for(self, method, known=0, **wanted):
+        """Wait for an event of this kind with these parameters; the first `known` do not count."""
         deadline = time.monotonic() + PATIENCE
         while True:
             for event in self.events[known:]:
-                if event.get("method") == method:
-                    return event["params"]
+                params = event.get("params", {})
+                if event.get("method") == method and wanted.items() <= params.items():
+                    return params
             known = len(self.events)
             self.events.append(self._next(deadline))
 

@@ -110,6 +110,17 @@ def drag(page, label, value):
     )
 
 
+def download_to(page, folder):
+    """Let what is downloaded from now on come into this folder."""
+    for domain in ("Browser", "Page"):
+        page.ask(f"{domain}.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    page.events.clear()
+
+
+def wait_for_download(page):
+    page.wait_for("Page.downloadProgress", state="completed")
+
+
 def button_of(text):
     found = f".find(button => button.textContent.includes('{text}'))"
     return "[...document.querySelectorAll('button')]" + found

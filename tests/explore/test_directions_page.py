@@ -18,11 +18,13 @@ from tests.explore.driving import (
     COMMAND,
     button_of,
     click,
+    download_to,
     drag,
     pixels,
     press_button,
     visit,
     wait_for,
+    wait_for_download,
 )
 from tests.explore.networks import CPU
 from tests.explore.served import serving
@@ -31,18 +33,6 @@ from tests.explore.served import serving
 @pytest.fixture(scope="module")
 def subject(files):
     return open_generator(files["F"], CPU, files["directions"])
-
-
-def download_to(page, folder):
-    folder.mkdir(exist_ok=True)
-    page.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-    page.ask("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-    page.events.clear()
-
-
-def finished(page):
-    while page.wait_for("Page.downloadProgress")["state"] != "completed":
-        page.events.clear()
 
 
 def type_into(page, label, text):
@@ -85,7 +75,7 @@ def test_moves_are_saved_as_one_direction(page, files, tmp_path):
     type_into(page, "Name", "stern look")
     press_button(page, "Save")
     page.wait_until("document.querySelector('.save code')?.textContent.includes('--directions')")
-    finished(page)
+    wait_for_download(page)
     code = page.run("document.querySelector('.save code').textContent")
     assert code.endswith("--directions stern-look.safetensors")
     args = ["--ckpt", files["F"], "--directions", files["directions"], "--device", "cpu"]

@@ -22,6 +22,7 @@ from tests.explore.driving import (
     SETTLED,
     button_of,
     click,
+    download_to,
     drag,
     focus,
     pixels,
@@ -29,6 +30,7 @@ from tests.explore.driving import (
     recipe,
     visit,
     wait_for,
+    wait_for_download,
 )
 from tests.explore.networks import CPU
 from tests.explore.served import serving, stop
@@ -122,11 +124,9 @@ def test_the_download_is_the_file_that_its_command_writes(page, tmp_path):
     program, *args, name = shlex.split(command)
     assert (program, name) == ("stylegan-sample", "seed-0.png")
     folder = tmp_path / "downloads"
-    page.ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-    page.ask("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    download_to(page, folder)
     page.run("document.querySelector('a.download').click()")
-    while page.wait_for("Page.downloadProgress")["state"] != "completed":
-        page.events.clear()
+    wait_for_download(page)
     assert CliRunner().invoke(sample, [*args, str(tmp_path / name)]).exit_code == 0
     data = (folder / name).read_bytes()
     assert data == (tmp_path / name).read_bytes()
