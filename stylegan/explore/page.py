@@ -31,13 +31,13 @@ class Page:
         for name in _STYLES:
             ui.add_css(_FOLDER.joinpath(name).read_text(encoding="utf-8"))
         with ui.element("header").classes("title"):
-            ui.html("stylegan-explore", tag="h1")
-            subject = self.studio.subject
-            ui.label(f"{subject.ckpt}: {subject.description}")
-        with ui.element("div").classes("bar"):
-            self._tabs = Tabs(self.open)
+            with ui.element("div").classes("named"):
+                ui.html("stylegan-explore", tag="h1")
+                subject = self.studio.subject
+                ui.label(f"{subject.ckpt}: {subject.description}")
             self._history = History(self._go)
             self._shortcuts = Shortcuts()
+        self._tabs = Tabs(self.open)
         self.kept = Kept(self.studio.network)
         with ui.element("main"):
             self._panels = {name: ui.element("div") for name in self._rows}

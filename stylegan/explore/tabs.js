@@ -1,13 +1,22 @@
 // Tabs of the views: one stop of Tab, arrow keys from one to the next, each with its own address.
+// Where they have no room they are a strip that scrolls, with the open one in sight.
 export default {
   template: `
-    <div class="tabs" role="tablist" aria-label="Views" @keydown="step">
+    <div
+      class="tabs"
+      role="tablist"
+      aria-label="Views"
+      :class="{ 'more-before': before, 'more-after': after }"
+      @keydown="step"
+      @scroll.passive="look"
+    >
       <button
         v-for="tab in tabs"
         type="button"
         role="tab"
         :key="tab.name"
         :id="'tab-' + tab.name"
+        :data-title="tab.title"
         :aria-selected="String(tab.name === current)"
         :aria-controls="tab.panel"
         :tabindex="tab.name === current ? 0 : -1"
@@ -22,7 +31,32 @@ export default {
     current: String,
   },
   emits: ["choose"],
+  data() {
+    return { before: false, after: false }; // whether there are more that way
+  },
+  mounted() {
+    this.observer = new ResizeObserver(this.reveal);
+    this.observer.observe(this.$el);
+  },
+  unmounted() {
+    this.observer.disconnect();
+  },
+  updated() {
+    if (this.current !== this.revealed) this.reveal();
+  },
   methods: {
+    reveal() {
+      const tab = this.$el.querySelector("[aria-selected=true]");
+      if (!tab) return;
+      this.revealed = this.current;
+      this.$el.scrollLeft = tab.offsetLeft - (this.$el.clientWidth - tab.offsetWidth) / 2;
+      this.look();
+    },
+    look() {
+      const { scrollLeft, clientWidth, scrollWidth } = this.$el;
+      this.before = scrollLeft > 1;
+      this.after = scrollLeft + clientWidth < scrollWidth - 1;
+    },
     step(event) {
       const all = [...event.currentTarget.children];
       const at = all.indexOf(event.target);

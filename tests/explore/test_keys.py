@@ -137,6 +137,31 @@ def test_tabs_are_walked_by_arrow_keys(page):
     assert page.run("document.querySelectorAll('[role=tab][tabindex=\"0\"]').length") == 1
 
 
+# Whether all tabs stand in one line, and the open one between the ends of the strip.
+IN_SIGHT = """(() => {
+  const strip = document.querySelector('[role=tablist]'), edge = strip.getBoundingClientRect();
+  const open = strip.querySelector('[aria-selected=true]').getBoundingClientRect();
+  const tops = [...strip.children].map((tab) => tab.getBoundingClientRect().top);
+  const inside = edge.left <= open.left && open.right <= edge.right + 1;
+  return new Set(tops).size === 1 && inside && strip.scrollWidth > strip.clientWidth;
+})()"""
+
+
+def test_tabs_without_room_scroll_to_the_open_one(page):
+    size = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
+    page.ask("Emulation.setDeviceMetricsOverride", **size)
+    for name, key in (("project", "End"), ("samples", "Home")):
+        page.run("document.querySelector('[role=tab][tabindex=\"0\"]').focus()")
+        page.press(key)
+        page.wait_until(f"!!document.querySelector('#tab-{name}[aria-selected=true]')")
+        page.wait_until(IN_SIGHT)
+        assert page.run("document.documentElement.scrollWidth") <= 320
+    page.press("6")  # without the focus, which would bring it into sight by itself
+    page.wait_until("!!document.querySelector('#tab-project[aria-selected=true]')")
+    page.wait_until(IN_SIGHT)
+    page.ask("Emulation.clearDeviceMetricsOverride")
+
+
 def test_an_address_of_no_view_says_so_and_opens_the_samples(opened, served):
     visit_samples(opened, f"{served}?view=nothing")
     opened.wait_until("document.body.textContent.includes('there are samples, image')")
