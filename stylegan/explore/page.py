@@ -63,6 +63,10 @@ class Page:
         """State of any view; "" where it was never opened."""
         return self._words.get(view, "")
 
+    def shows(self, view: str) -> bool:
+        """Whether a view is the open one."""
+        return view == self._open
+
     async def open(self, name: str, words: str | None = None) -> None:
         """Show a view, in a state or as it was left."""
         self._turned = name != self._open

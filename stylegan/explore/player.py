@@ -66,6 +66,10 @@ class Player:
         self._slider.set_value([place])
         self._silent = False
 
+    def tell(self, found: str) -> None:
+        """Say what was found."""
+        self._found.set_text(found)
+
     def step(self, by: int) -> None:
         """Go on by one, to the first or the last at most."""
         self._slider.set_value([min(max(self.place + by, 0), self._last)])
@@ -110,4 +114,4 @@ class Player:
 
     async def _look_again(self) -> None:
         self.stop()
-        self._found.set_text(await self._look())
+        self.tell(await self._look())

@@ -1,13 +1,14 @@
 """The checkpoints of a run: opened when they are drawn, the last few networks kept."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from stylegan.checkpoint import checkpoints_in
-from stylegan.explore.studio import Shelf, Studio, file_name
+from stylegan.explore.studio import Shelf, Studio, address, file_name
 from stylegan.explore.turns import Rank
 from stylegan.explore.wording import check_shared
 from stylegan.png import png_of
@@ -37,6 +38,21 @@ def kimg_word(key: str) -> str:
     return f"kimg {int(kimg)}" + f".{rest}".rstrip("0").rstrip(".")
 
 
+def changes(before: Sequence[Stamp], now: Sequence[Stamp]) -> str:
+    """What has become of checkpoints, in words; "" where nothing has.
+
+    >>> changes([Stamp("1", 0, 9), Stamp("2", 0, 9)], [Stamp("2", 5, 9), Stamp("3", 5, 9)])
+    '1 new, 1 gone, 1 written again'
+    """
+    old, new = ({stamp.key: stamp for stamp in stamps} for stamps in (before, now))
+    counts = {
+        "new": len(new.keys() - old.keys()),
+        "gone": len(old.keys() - new.keys()),
+        "written again": sum(old[key] != new[key] for key in old.keys() & new.keys()),
+    }
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
 class Run:
     """A run's folder, drawn in the thread of the first network."""
 
@@ -59,6 +75,15 @@ class Run:
             raise UserError(f"{self.folder} cannot be read any more: {error.strerror}") from error
         return [path.stem.removeprefix("checkpoint-") for path in paths]
 
+    def stamps(self) -> list[Stamp]:
+        """As `keys`, with what tells a checkpoint from an earlier one of the same name."""
+        stamps = map(self._stamp, self.keys())
+        return [stamp for stamp in stamps if stamp is not None]
+
+    def address(self, stamp: Stamp, recipe: Recipe) -> str:
+        """Address of an image, which no browser takes for one of an earlier checkpoint."""
+        return f"{address(recipe, stamp.key)}&written={stamp.changed}"
+
     def command(self, key: str, recipe: Recipe) -> str:
         """Command line that writes the same file as a download."""
         folder = self.folder
@@ -70,20 +95,21 @@ class Run:
     async def png(self, key: str, recipe: Recipe, rank: Rank = Rank.SHOWN) -> bytes:
         """Image of a recipe by a checkpoint; UserError where it has gone or cannot draw it."""
         check_shared(recipe)
-        stamp = self._stamp(key)
+        stamp = self._stamp(key) if key in self.keys() else None
+        if stamp is None:
+            gone = f"{_name(key)!s:.60} is not in {self.folder} (any more): look again"
+            raise UserError(gone)
         kept = self._kept.get((stamp, recipe))
         draw = partial(self._draw, stamp, recipe)
         return kept if kept else await self._studio.compute(draw, rank)
 
-    def _stamp(self, key: str) -> Stamp:
-        if key in self.keys():
-            try:
-                status = (self.folder / _name(key)).stat()
-            except FileNotFoundError:
-                pass
-            else:
-                return Stamp(key, status.st_mtime_ns, status.st_size)
-        raise UserError(f"{_name(key)!s:.60} is not in {self.folder} (any more): look again")
+    def _stamp(self, key: str) -> Stamp | None:
+        """None where the checkpoint has just gone."""
+        try:
+            status = (self.folder / _name(key)).stat()
+        except FileNotFoundError:
+            return None
+        return Stamp(key, status.st_mtime_ns, status.st_size)
 
     def _draw(self, stamp: Stamp, recipe: Recipe) -> bytes:
         kept = self._kept.get((stamp, recipe))  # somebody else may have asked for it before

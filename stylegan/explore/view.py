@@ -43,6 +43,9 @@ class Desk(Protocol):
     def words(self, view: str) -> str:
         """State of any view; "" where it was never opened."""
 
+    def shows(self, view: str) -> bool:
+        """Whether a view is the open one."""
+
     async def open(self, view: str, words: str | None = None) -> None:
         """Show a view, in a state or as it was left."""
 

@@ -1,6 +1,7 @@
 """The view of one run over time: the same recipe drawn by every checkpoint."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,8 +10,8 @@ from nicegui import ui
 from stylegan.explore.controls import Controls
 from stylegan.explore.linked import linked_controls
 from stylegan.explore.player import Player
-from stylegan.explore.run import Run, kimg_word
-from stylegan.explore.studio import Easel, Studio, address, file_name
+from stylegan.explore.run import Run, Stamp, changes, kimg_word
+from stylegan.explore.studio import Easel, Studio, file_name
 from stylegan.explore.turns import Rank
 from stylegan.explore.view import Desk, Shortcut
 from stylegan.explore.views.image import Picture
@@ -23,26 +24,27 @@ from stylegan_eval.errors import UserError
 NAME = "time"
 MOST = 48  # images of the strip
 _AT = "--at"  # of the state, before the recipe
+_PERIOD = 3  # seconds between looks at the folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """State of the view: a checkpoint, by its key, and what it draws."""
+    """State of the view: a checkpoint, and what it draws."""
 
-    at: str
+    at: Stamp
     recipe: Recipe
 
     @classmethod
     def parse(cls, words: str, run: Run, studio: Studio) -> "Moment":
         """Read a state; UserError where the checkpoint has gone, or the newest cannot draw it."""
         at, rest = leading(_AT, words)
-        keys = run.keys()
-        if at not in keys:
+        stamps = {stamp.key: stamp for stamp in run.stamps()}
+        if at not in stamps:
             raise UserError(f"there is no checkpoint {at!r:.40} (any more)")
-        return cls(at=at, recipe=shared_recipe(rest, [studio.subject]))
+        return cls(at=stamps[at], recipe=shared_recipe(rest, [studio.subject]))
 
     def __str__(self) -> str:
-        return f"{_AT} {self.at} {text_of(self.recipe)}"
+        return f"{_AT} {self.at.key} {text_of(self.recipe)}"
 
 
 class OverTime:
@@ -51,7 +53,7 @@ class OverTime:
     def __init__(self, desk: Desk) -> None:
         assert desk.networks.run is not None
         self._desk, self._run = desk, desk.networks.run
-        self._keys = self._run.keys()
+        self._stamps = self._run.stamps()
         self._easel = Easel(self._draw, self._show, self._fail)
         with ui.element("div").classes("panes over-time"):
             with ui.element("div").classes("stage"):
@@ -69,6 +71,7 @@ class OverTime:
                 build = partial(linked_controls, [desk.studio.subject])
                 self._controls = Controls(build, self._changed)
         self._start = self._controls.recipe()
+        ui.timer(_PERIOD, self._follow)
         self.shortcuts: Sequence[Shortcut] = (
             Shortcut(key="r", text="random seed", act=self._controls.seed.draw),
             Shortcut(key="ArrowLeft", text="earlier", act=lambda: self._player.step(-1)),
@@ -78,7 +81,9 @@ class OverTime:
     async def show(self, words: str) -> None:
         """Go to a state; to the start, where there is none."""
         self._player.stop()
-        moment = Moment(at=self._keys[-1], recipe=self._start)
+        with suppress(UserError):  # said when they are drawn
+            self._fill(self._run.stamps() or self._stamps)
+        moment = self._newest()
         if words:
             try:
                 found = Moment.parse(words, self._run, self._desk.studio)
@@ -86,25 +91,35 @@ class OverTime:
                 warn(f"What this link shows is not here: {error}")
             else:
                 moment = found
-                if found.at not in self._keys:  # written since the last look
-                    self._fill(self._run.keys())
-        self._player.show(self._keys.index(moment.at))
+        self._player.show(self._place_of(moment.at.key))
         await self._controls.show(moment.recipe)
         if self._controls.recipe() != moment.recipe:
             warn("The recipe of this link is beyond what the controls reach.")
 
+    def _fill(self, stamps: list[Stamp]) -> None:
+        self._stamps = stamps
+        self._player.fill(self._texts())
+
     def _texts(self) -> list[str]:
-        return [kimg_word(key) for key in self._keys]
+        return [kimg_word(stamp.key) for stamp in self._stamps]
+
+    def _place_of(self, key: str) -> int:
+        """Place of a checkpoint; of the newest, where it has gone."""
+        keys = [stamp.key for stamp in self._stamps]
+        return keys.index(key) if key in keys else len(keys) - 1
+
+    def _newest(self) -> Moment:
+        """What the view begins with."""
+        return Moment(at=self._stamps[-1], recipe=self._start)
 
     def _moment(self) -> Moment:
-        return Moment(at=self._keys[self._player.place], recipe=self._controls.recipe())
+        return Moment(at=self._stamps[self._player.place], recipe=self._controls.recipe())
 
     async def _changed(self) -> None:
         moment = self._moment()
         if not self._player.plays:  # the history has its end alone
-            start = Moment(at=self._keys[-1], recipe=self._start)
-            self._desk.record(NAME, "" if moment == start else str(moment))
-        self._strip.mark(moment.at)
+            self._desk.record(NAME, "" if moment == self._newest() else str(moment))
+        self._strip.mark(moment.at.key)
         self._frame.classes(add="busy")
         drawn = True
         try:
@@ -113,16 +128,17 @@ class OverTime:
             if drawn:
                 self._frame.classes(remove="busy")
         if drawn:
-            await self._strip.show(self._keys, self._controls.recipe())
+            await self._strip.show(self._stamps, self._controls.recipe())
 
     async def _draw(self, moment: Moment) -> None:
-        await self._run.png(moment.at, moment.recipe)
+        await self._run.png(moment.at.key, moment.recipe)
 
     def _show(self, moment: Moment) -> None:
-        where, words = address(moment.recipe, moment.at), " ".join(moment.recipe.words())
-        self._picture.show(where, f"Image of {words} at {kimg_word(moment.at)}")
-        self._link.set(where, file_name(moment.recipe, moment.at))
-        self._command.set(self._run.command(moment.at, moment.recipe))
+        key, recipe = moment.at.key, moment.recipe
+        where, words = self._run.address(moment.at, recipe), " ".join(recipe.words())
+        self._picture.show(where, f"Image of {words} at {kimg_word(key)}")
+        self._link.set(where, file_name(recipe, key))
+        self._command.set(self._run.command(key, recipe))
         self._command.enable(value=True)
         self._error.set_text("")
 
@@ -135,28 +151,38 @@ class OverTime:
 
     async def _choose(self, key: str) -> None:
         self._player.stop()
-        self._player.show(self._keys.index(key))
+        self._player.show(self._place_of(key))
         await self._changed()
 
     async def _look(self) -> str:
-        """Look for checkpoints written or deleted since; what has changed, in words."""
-        before, at = self._keys, self._keys[self._player.place]
+        """Take the checkpoints that are there now; what has changed, in words."""
         try:
-            now = self._run.keys()
+            stamps = self._run.stamps()
         except UserError as error:
             return str(error)
-        if not now:
+        if not stamps:
             return f"There are no checkpoints in {self._run.folder} any more."
-        self._fill(now)
-        self._player.show(now.index(at) if at in now else len(now) - 1)
-        await self._changed()
-        counts = {"new": len({*now} - {*before}), "gone": len({*before} - {*now})}
-        words = [f"{count} {what}" for what, count in counts.items() if count]
-        return ", ".join(words) or "nothing new"
+        found = changes(self._stamps, stamps)
+        if found:
+            await self._take(stamps)
+        return found or "nothing new"
 
-    def _fill(self, keys: list[str]) -> None:
-        self._keys = keys
-        self._player.fill(self._texts())
+    async def _take(self, stamps: list[Stamp]) -> None:
+        """Stay at the checkpoint that is shown, but for the start, which is the newest."""
+        moment = self._moment()
+        at_start = moment == self._newest()
+        self._fill(stamps)
+        self._player.show(len(stamps) - 1 if at_start else self._place_of(moment.at.key))
+        await self._changed()
+
+    async def _follow(self) -> None:
+        """Look by itself, for a training may be running."""
+        if self._player.plays or not self._desk.shows(NAME):
+            return
+        with suppress(UserError):
+            found = changes(self._stamps, self._run.stamps())
+            if found:
+                self._player.tell(await self._look())
 
 
 class Strip:
@@ -164,9 +190,8 @@ class Strip:
 
     def __init__(self, run: Run, choose: Callable[[str], Awaitable[None]]) -> None:
         self._run, self._choose = run, choose
-        self._wanted: tuple[Sequence[str], Recipe] | None = None
-        self._buttons: dict[str, ui.element] = {}
-        self._images: dict[str, ui.element] = {}
+        self._wanted: tuple[Sequence[Stamp], Recipe] | None = None
+        self._items: dict[str, Item] = {}
         self._at = ""
         self._note = ui.label().classes("remark")
         self._list = ui.element("ul").classes("pictures moments").props('aria-label="Checkpoints"')
@@ -174,54 +199,75 @@ class Strip:
     def mark(self, key: str) -> None:
         """Show which one is chosen."""
         self._at = key
-        for each, button in self._buttons.items():
-            button.props["aria-current"] = "true" if each == key else "false"
+        for each, item in self._items.items():
+            item.mark(chosen=each == key)
 
-    async def show(self, keys: Sequence[str], recipe: Recipe) -> None:
+    async def show(self, stamps: Sequence[Stamp], recipe: Recipe) -> None:
         """Draw a recipe by these checkpoints, unless another is asked for before all are there."""
-        wanted = (keys, recipe)
+        wanted = (stamps, recipe)
         if wanted == self._wanted:
             return
         self._wanted = wanted
-        chosen = [keys[place] for place in evenly(len(keys), MOST)]
+        chosen = [stamps[place] for place in evenly(len(stamps), MOST)]
         self._note.set_text(
-            f"{len(chosen)} of {len(keys)} checkpoints" if len(chosen) < len(keys) else ""
+            f"{len(chosen)} of {len(stamps)} checkpoints" if len(chosen) < len(stamps) else ""
         )
-        self._fill(chosen)
-        for key in chosen:
+        self._fill([stamp.key for stamp in chosen])
+        waiting = [each for each in chosen if self._items[each.key].wait(each, recipe)]
+        for stamp in waiting:
             try:
-                await self._run.png(key, recipe, Rank.SHEET)
+                await self._run.png(stamp.key, recipe, Rank.SHEET)
                 failure = ""
             except UserError as error:
                 failure = str(error)
             if self._wanted is not wanted or self._list.is_deleted:
                 return
-            self._drawn(key, recipe, failure)
+            where = "" if failure else self._run.address(stamp, recipe)
+            self._items[stamp.key].show(where, failure)
 
     def _fill(self, keys: Sequence[str]) -> None:
-        if [*self._buttons] != [*keys]:
-            self._list.clear()
-            self._buttons, self._images = {}, {}
-            with self._list:
-                for key in keys:
-                    self._add(key)
-            self.mark(self._at)
-        for button in self._buttons.values():
-            button.classes(add="waiting")
+        """Have an item for each; those that stay keep the focus."""
+        for key in self._items.keys() - {*keys}:
+            self._items.pop(key).place.delete()
+        for place, key in enumerate(keys):
+            if key not in self._items:
+                with self._list:
+                    item = self._items[key] = Item(key, partial(self._choose, key))
+                item.place.move(target_index=place)
+        self.mark(self._at)
 
-    def _add(self, key: str) -> None:
-        with ui.element("li"), ui.element("button").props("type=button") as button:
-            button.on("click", lambda: self._choose(key))
-            self._images[key] = ui.element("img").props("alt=''")
-            ui.label(kimg_word(key).removeprefix("kimg "))
-        button.props["aria-label"] = kimg_word(key)
-        self._buttons[key] = button
 
-    def _drawn(self, key: str, recipe: Recipe, failure: str) -> None:
-        button, image = self._buttons[key], self._images[key]
-        button.classes(remove="waiting")
-        button.props["title"] = failure or kimg_word(key)
+class Item:
+    """A small image of the strip, and which checkpoint and recipe it is of."""
+
+    def __init__(self, key: str, choose: Callable[[], Awaitable[None]]) -> None:
+        self._kimg = kimg_word(key)
+        self._shown: tuple[Stamp, Recipe] | None = None
+        self._wanted: tuple[Stamp, Recipe] | None = None
+        self.place = ui.element("li")
+        with self.place, ui.element("button").props("type=button") as self._button:
+            self._button.on("click", choose)
+            self._image = ui.element("img").props("alt=''")
+            ui.label(self._kimg.removeprefix("kimg "))
+        self._button.props["aria-label"] = self._kimg
+
+    def mark(self, *, chosen: bool) -> None:
+        """Show whether it is the one that is chosen."""
+        self._button.props["aria-current"] = "true" if chosen else "false"
+
+    def wait(self, stamp: Stamp, recipe: Recipe) -> bool:
+        """Wait for the image of a recipe; whether there is another one yet."""
+        self._wanted = (stamp, recipe)
+        waits = self._wanted != self._shown
+        self._button.classes(**{"add" if waits else "remove": "waiting"})
+        return waits
+
+    def show(self, where: str, failure: str) -> None:
+        """Show the image that it waits for; none, and why, where it could not be drawn."""
+        self._button.classes(remove="waiting")
+        self._button.props["title"] = failure or self._kimg
+        self._shown = None if failure else self._wanted
         if failure:
-            image.props.pop("src", None)
+            self._image.props.pop("src", None)
         else:
-            image.props["src"] = address(recipe, key)
+            self._image.props["src"] = where
