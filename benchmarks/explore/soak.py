@@ -21,7 +21,7 @@ import torch
 from benchmarks.explore.looks import LOOKS, Networks, check_shown, hand_in
 from stylegan.checkpoint import checkpoints_in
 from stylegan.explore.comparison import SECOND
-from stylegan.sample.directions import directions_path
+from stylegan.sample.directions import COMPONENTS, directions_path
 from stylegan.sample.drawing import open_generator
 from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath
 from tests.browser import Browser
@@ -75,7 +75,10 @@ class Soak:
 def open_all(ckpts: Sequence[Path]) -> Networks:
     """What the explorer draws with: one network or two, and the checkpoints of a run's folder."""
     cpu = torch.device("cpu")
-    networks = {"": open_generator(ckpts[0], cpu, directions_path(ckpts[0], None))}
+    first = open_generator(ckpts[0], cpu, directions_path(ckpts[0], None))
+    if first.directions is None and first.painter.maps:  # a button of the page finds them
+        first = open_generator(ckpts[0], cpu, COMPONENTS)
+    networks = {"": first}
     for ckpt in ckpts[1:]:
         networks[SECOND] = open_generator(ckpt, cpu, None)
     for path in checkpoints_in(ckpts[0]) if ckpts[0].is_dir() else ():
