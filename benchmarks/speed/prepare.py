@@ -1,4 +1,4 @@
-"""Preparing a data set against the bare work of its decoder, and its memory by number of images.
+"""Preparing a data set against the bare work of its decoder.
 
 ``python -m benchmarks.speed.prepare``: JPEGs of avatars are prepared at half their size by
 `stylegan-data prepare`; decoded alone by Pillow; and decoded, shrunk and encoded by Pillow, each on
@@ -7,7 +7,6 @@ all cores. All take turns in a process of their own each, and ratios are of neig
 
 import io
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,27 +27,27 @@ from stylegan.datasets.prepare import prepare
 from stylegan_eval.engine.command import ErrorLineCommand
 
 
+def some_jpegs(count: int, size: int) -> list[bytes]:
+    """Avatars as JPEG, all different."""
+    encoded = []
+    with tempfile.TemporaryDirectory() as folder:
+        avatars = Path(folder) / "avatars.zip"
+        make_avatars(avatars, count=count, resolution=size)
+        with zipfile.ZipFile(avatars) as file:
+            for name in sorted(n for n in file.namelist() if n.endswith(".png")):
+                buffer = io.BytesIO()
+                image = Image.open(io.BytesIO(file.read(name))).convert("RGB")
+                image.save(buffer, "JPEG", quality=95)
+                encoded.append(buffer.getvalue())
+    return encoded
+
+
 def write_jpegs(path: Path, count: int, size: int) -> None:
     """An archive of avatars as JPEG, 64 different ones again and again."""
-    avatars = path.with_suffix(".png.zip")
-    make_avatars(avatars, count=min(count, 64), resolution=size)
-    encoded = []
-    with zipfile.ZipFile(avatars) as file:
-        for name in sorted(n for n in file.namelist() if n.endswith(".png")):
-            buffer = io.BytesIO()
-            Image.open(io.BytesIO(file.read(name))).convert("RGB").save(buffer, "JPEG", quality=95)
-            encoded.append(buffer.getvalue())
+    encoded = some_jpegs(min(count, 64), size)
     with zipfile.ZipFile(path, "w") as file:
         for number in range(count):
             file.writestr(f"{number:07d}.jpg", encoded[number % len(encoded)])
-
-
-def _unpacked(path: Path) -> Path:
-    """The files of an archive, in a folder in place of those that are there."""
-    folder = path.with_suffix("")
-    with zipfile.ZipFile(path) as file:
-        file.extractall(folder)
-    return folder
 
 
 def _decoded(data: bytes, _size: int) -> None:
@@ -88,46 +87,32 @@ SIDES: Mapping[str, Callable[[Path, Path, int], None]] = MappingProxyType(
 )
 
 
-def run_side(side: str, path: Path, size: int) -> tuple[float, float]:
-    """Seconds of one side in a process of its own, imports aside; its peak memory in MiB."""
-    words = [sys.executable, "-m", "benchmarks.speed.prepare", "--side", side, str(path), str(size)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    seconds, peak = map(float, done.stdout.split())
-    return seconds, peak
+def side_command(side: str, path: Path, size: int) -> list[str]:
+    """What prints the seconds that one side takes, imports aside."""
+    place = "benchmarks.speed.prepare"
+    return [sys.executable, "-m", place, "--side", side, str(path), str(size)]
+
+
+def run_side(side: str, path: Path, size: int) -> float:
+    """Seconds of one side in a process of its own."""
+    words = side_command(side, path, size)
+    return float(subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
 def _one_side(side: str, path: Path, size: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         begun = time.perf_counter()
         SIDES[side](path, Path(folder) / "out.zip", size)
-        seconds = time.perf_counter() - begun
-    print(seconds, _peak())
-
-
-def _peak() -> float:
-    """Most memory of this process so far, in MiB.
-
-    Not by `getrusage` where there is another way: that counts the program that started this one.
-    """
-    status = Path("/proc/self/status")
-    for line in status.read_text().splitlines() if status.exists() else ():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(time.perf_counter() - begun)
 
 
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
 @click.option("--images", type=click.IntRange(min=64), default=500)
 @click.option("--size", type=click.IntRange(min=16), default=512, help="Pixels; sides are equal.")
 @click.option("--rounds", type=click.IntRange(min=1), default=3)
-@click.option(
-    "--many", type=click.IntRange(min=3), default=60_000, help="Images of 16 pixels, for memory."
-)
 @click.option("--side", type=(str, click.Path(path_type=Path), int), hidden=True)
-def main(
-    images: int, size: int, rounds: int, many: int, side: tuple[str, Path, int] | None
-) -> None:
-    """Print the ratios, and the memory that an image more takes."""
+def main(images: int, size: int, rounds: int, side: tuple[str, Path, int] | None) -> None:
+    """Print the ratios."""
     if side is not None:
         _one_side(*side)
         return
@@ -137,24 +122,13 @@ def main(
         taken: dict[str, list[float]] = {name: [] for name in SIDES}
         for _ in range(rounds):
             for name, seconds in taken.items():
-                seconds.append(run_side(name, path, size // 2)[0])
+                seconds.append(run_side(name, path, size // 2))
         for name in list(SIDES)[1:]:
             pairs = zip(taken["prepare"], taken[name], strict=True)
             ratio = statistics.median(mine / other for mine, other in pairs)
             print(f"{ratio:.2f} of the time that Pillow takes to {name} {images} JPEGs of {size}")
         rate = images / statistics.median(taken["prepare"])
         print(f"{rate:.0f} images a second on {os.cpu_count()} cores")
-        for kind in ("zip", "folder"):
-            peaks = []
-            for count in (many // 3, many):
-                write_jpegs(path, count, 16)
-                source = path if kind == "zip" else _unpacked(path)
-                peaks.append(run_side("prepare", source, 8)[1])
-            grown = 2**20 * (peaks[1] - peaks[0]) / (many - many // 3)
-            print(
-                f"{peaks[0]:.0f} and {peaks[1]:.0f} MiB at most for {many // 3:,} and {many:,}"
-                f" images of a {kind}: {grown:.0f} bytes an image"
-            )
 
 
 if __name__ == "__main__":

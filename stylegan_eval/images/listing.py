@@ -1,10 +1,10 @@
-"""Names and numbers of millions of files, sorted by name, in a few dozen bytes each."""
+"""Names and numbers of millions of images, in a few dozen bytes each."""
 
 import heapq
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, overload
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,18 @@ _BLOCK = 2**12  # names that are sorted in memory
 
 
 class Names(Sequence[str]):
-    """Names in the order of their characters, kept as one run of bytes."""
+    """Names, kept as one run of bytes. More can be appended."""
 
-    def __init__(self, data: bytes, ends: NDArray[np.int64]) -> None:
-        self._data = data
-        self._ends = ends  # of each name
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._data = bytearray()
+        self._ends = array("q")  # of each name
+        for name in names:
+            self.append(name)
+
+    def append(self, name: str) -> None:
+        """Keep one more name."""
+        self._data += name.encode(*_CODING)
+        self._ends.append(len(self._data))
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -49,7 +56,7 @@ class Names(Sequence[str]):
         return f"Names({len(self)}, {self[:3]}...)"
 
     def place(self, name: str) -> int:
-        """Number of a name; KeyError where there is none."""
+        """Number of a name, of names in the order of their characters; KeyError without one."""
         at = bisect_left(self, name)
         if at == len(self) or self[at] != name:
             raise KeyError(name)
@@ -87,8 +94,24 @@ class Stamps(Mapping[str, Stamp]):
     def __getitem__(self, name: str) -> Stamp:
         if name in self._others:
             return self._others[name]
-        size, modified, changed, inode = self._numbers[self._names.place(name)]
-        return size, modified, changed, inode
+        return cast(Stamp, self._numbers[self._names.place(name)])
+
+    def items(self) -> "_Items":
+        """Names and numbers; iterating over them looks none of the names up."""
+        return _Items(self)
+
+    def pairs(self) -> Iterator[tuple[str, Stamp]]:
+        """Names and numbers, one after the other."""
+        yield from self._others.items()
+        for at, name in enumerate(self._names):
+            yield name, cast(Stamp, self._numbers[at])
+
+
+class _Items(ItemsView[str, Stamp]):
+    _mapping: Stamps
+
+    def __iter__(self) -> Iterator[tuple[str, Stamp]]:
+        return self._mapping.pairs()
 
 
 class Entry(NamedTuple):
@@ -109,44 +132,41 @@ class Sorted:
         self._blocks: list[tuple[Names, NDArray[np.int64]]] = []  # with numbers of their arrival
         self._columns: list[array[int]] = []
         self.count = 0
-        block: list[bytes] = []
+        block: list[str] = []
         for name, numbers in entries:
             self._columns = self._columns or [array("q") for _ in numbers]
             for column, number in zip(self._columns, numbers, strict=True):
                 column.append(number)
-            block.append(name.encode(*_CODING))
+            block.append(name)
             if len(block) == _BLOCK:
                 self._keep(block)
                 block = []
         self._keep(block)
 
-    def _keep(self, block: Sequence[bytes]) -> None:
+    def _keep(self, block: Sequence[str]) -> None:
         order = sorted(range(len(block)), key=block.__getitem__)
-        ends = np.cumsum([len(block[at]) for at in order], dtype=np.int64)
-        names = Names(b"".join(block[at] for at in order), ends)
+        names = Names(block[at] for at in order)
         self._blocks.append((names, self.count + np.array(order, np.int64)))
         self.count += len(block)
 
     def __iter__(self) -> Iterator[Entry]:
-        taken, self._dropped = np.empty(self.count, np.int64), False
-        data, lengths = bytearray(), array("q")
+        names, taken, self._dropped = Names(), array("q"), False
         for name, at in heapq.merge(*(zip(*block, strict=True) for block in self._blocks)):
             yield Entry(name, tuple(column[at] for column in self._columns))
             if self._dropped:
                 self._dropped = False
                 continue
-            coded = name.encode(*_CODING)
-            data += coded
-            taken[len(lengths)] = at
-            lengths.append(len(coded))
+            names.append(name)
+            taken.append(at)
         self._blocks.clear()
-        self.names = Names(bytes(data), np.cumsum(lengths, dtype=np.int64))
-        self.numbers = Numbers(self._in_order(taken[: len(lengths)]))
+        self.names = names
+        self.numbers = Numbers(self._in_order(taken))
 
-    def _in_order(self, taken: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    def _in_order(self, taken: "array[int]") -> Iterator[NDArray[np.int64]]:
         """The columns in the order of the names; each goes when the next one comes."""
+        order = np.frombuffer(taken, np.int64)
         while self._columns:
-            yield np.frombuffer(self._columns.pop(0), np.int64)[taken]
+            yield np.frombuffer(self._columns.pop(0), np.int64)[order]
 
     def drop(self) -> None:
         """Leave out the entry that came last."""

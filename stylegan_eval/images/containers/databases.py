@@ -7,7 +7,7 @@ then opened: read-only, without a lock file.
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import DATA_FILE
 from stylegan_eval.images.files import MAX_FILE_BYTES, prepare_command
+from stylegan_eval.images.listing import Names
 from stylegan_eval.images.source import (
     MAX_IMAGES,
     EncodedImages,
@@ -36,7 +37,7 @@ _SIZES = tuple(2**k for k in range(13, 1, -1))  # 8192 to 4, the largest first
 class _Values:
     """The values of some keys."""
 
-    keys: Sequence[bytes]
+    keys: Names  # in Latin-1
     database: "lmdb.Environment"
     reading: threading.Lock = field(default_factory=threading.Lock)
 
@@ -58,7 +59,7 @@ class _Values:
             self.reading,
             self.database.begin(buffers=True) as reading,
         ):
-            value: Any = reading.get(self.keys[index])
+            value: Any = reading.get(self.keys[index].encode("latin-1"))
             if value is None:
                 raise UserError(f"{where}: missing from the database")
             yield value
@@ -84,11 +85,12 @@ def open_database(path: Path) -> EncodedImages:
                 kind, keys = "rosinality's LMDB", _numbered(reading, length, entries, data)
             else:
                 kind = "LSUN's LMDB"
-                keys = [bytes(key) for key in reading.cursor().iternext(values=False)]
+                found = reading.cursor().iternext(values=False)
+                keys = Names(bytes(key).decode("latin-1") for key in found)
         return EncodedImages(
             kind=kind,
             path=path,
-            names=tuple(_name(key) for key in keys),
+            names=keys if all(map(_is_name, keys)) else Names(map(_name, keys)),
             stamps=stamps_of([data]),
             store=_Values(keys, database),
         )
@@ -120,7 +122,7 @@ def _opened(data: Path) -> "lmdb.Environment":
     return database
 
 
-def _numbered(reading: Any, length: bytes, entries: int, data: Path) -> list[bytes]:
+def _numbered(reading: Any, length: bytes, entries: int, data: Path) -> Names:
     """Keys of all images of the largest size there is."""
     text = bytes(length[:20]).decode("ascii", "replace")
     if not text.isdecimal() or not 1 <= int(text) <= min(entries, MAX_IMAGES):
@@ -128,12 +130,16 @@ def _numbered(reading: Any, length: bytes, entries: int, data: Path) -> list[byt
     size = next((size for size in _SIZES if reading.get(b"%d-00000" % size) is not None), None)
     if size is None:
         raise UserError(f"{data}: has no key like 256-00000; expected SIZE-NUMBER")
-    keys = [b"%d-%05d" % (size, index) for index in range(int(text))]
+    keys = Names(f"{size}-{index:05d}" for index in range(int(text)))
     for key in keys:
-        if reading.get(key) is None:
-            raise UserError(f"{data}: {key.decode()} is missing, of {len(keys)} images")
+        if reading.get(key.encode()) is None:
+            raise UserError(f"{data}: {key} is missing, of {len(keys)} images")
     return keys
 
 
-def _name(key: bytes) -> str:
-    return key.decode("ascii") if key.isascii() and key.decode("ascii").isprintable() else key.hex()
+def _is_name(key: str) -> bool:
+    return key.isascii() and key.isprintable()
+
+
+def _name(key: str) -> str:
+    return key if _is_name(key) else key.encode("latin-1").hex()

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import PARQUET_SUFFIX
 from stylegan_eval.images.files import MAX_FILE_BYTES
 from stylegan_eval.images.labels import checked_labels, fitting_names
+from stylegan_eval.images.listing import Names
 from stylegan_eval.images.source import (
     EncodedImages,
     check_count,
@@ -75,9 +77,8 @@ def open_parquet(path: Path) -> EncodedImages:
     parquet = needed("pyarrow.parquet", "pyarrow", "parquet")
     files = files_ending_in(path, PARQUET_SUFFIX) if path.is_dir() else [path]
     stamps = stamps_of(files)
-    names: list[str] = []
+    names, ends = Names(), array("q")
     labels: list[int | None] = []
-    ends: list[int] = []
     with ExitStack() as stack:  # closes the copy where reading fails
         spool = stack.enter_context(tempfile.TemporaryFile())
         columns = None

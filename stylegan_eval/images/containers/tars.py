@@ -7,12 +7,15 @@ import json
 import os
 import tarfile
 import tempfile
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 
@@ -25,6 +28,7 @@ from stylegan_eval.images.containers import TAR_SUFFIXES
 from stylegan_eval.images.files import MAX_FILE_BYTES
 from stylegan_eval.images.image_kinds import START_BYTES, left_out_as, left_out_line
 from stylegan_eval.images.labels import unused_labels
+from stylegan_eval.images.listing import Entry, Names, Sorted
 from stylegan_eval.images.source import (
     MAX_IMAGES,
     EncodedImages,
@@ -41,18 +45,42 @@ _BLOCK = tarfile.BLOCKSIZE
 _MAX_HEADER = 2**20  # bytes of a long name or of extended headers
 _MAX_LABEL = 2**20
 _LARGEST_CLASS = 2**31 - 1
+_NONE = -1
 
 
-class _Place(NamedTuple):
-    file: int  # which of the tar files
-    start: int
-    size: int
+class _Samples:
+    """Images of tar files in their order, 24 bytes each beside their names and classes."""
 
+    def __init__(self) -> None:
+        self.names = Names()
+        self.places = array("q")  # which of the files, where in it and how many bytes, in turn
+        self.classes = array("q")  # `_NONE` where there is none
 
-class _Sample(NamedTuple):
-    name: str
-    image: _Place
-    label: int | None
+    def add(self, name: str, *place: int) -> int:
+        """Keep one more; its number."""
+        self.names.append(name)
+        self.places.extend(place)
+        self.classes.append(_NONE)
+        return len(self.names) - 1
+
+    def join(self, path: Path, parts: Iterable[Entry]) -> Iterator[str]:
+        """Give the images of one file their classes, by `_parts`; yields keys without an image."""
+        for key, members in groupby(parts, key=attrgetter("name")):
+            image = label = _NONE
+            for _, (number, value) in members:
+                if _NONE not in (image, number):
+                    first, second = (self.names[n].partition("/")[2] for n in (image, number))
+                    raise UserError(f"{path}: {second}: a second image of one sample ({first})")
+                if value != _NONE and label not in (_NONE, value):
+                    raise UserError(
+                        f"{path}: {key.removeprefix('/')}: two labels of one sample, {label} and"
+                        f" {value}: leave one"
+                    )
+                image, label = max(image, number), max(label, value)
+            if image == _NONE:
+                yield key.removeprefix("/")
+            else:
+                self.classes[image] = label
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +89,11 @@ class _Members:
 
     files: list[Path]
     stamps: Mapping[str, Stamp]  # of the files, when they were listed
-    places: list[_Place]
+    places: "array[int]"  # of `_Samples`
     unpacked: Mapping[int, IO[bytes]]  # temporary copies of those that are packed
 
     def fetch(self, index: int, where: str) -> bytes:
-        file, start, size = self.places[index]
+        file, start, size = self.places[3 * index : 3 * index + 3]
         if file in self.unpacked:
             data = os.pread(self.unpacked[file].fileno(), size, start)
         else:
@@ -79,7 +107,7 @@ class _Members:
         return data
 
     def size(self, index: int) -> int:
-        return self.places[index].size
+        return self.places[3 * index + 2]
 
     def close(self) -> None:
         """Remove the temporary copies."""
@@ -104,19 +132,20 @@ def open_tars(path: Path) -> EncodedImages:
     none has.
     """
     files = files_ending_in(path, *TAR_SUFFIXES) if path.is_dir() else [path]
-    samples: list[_Sample] = []
+    samples = _Samples()
     left_out: Counter[str] = Counter()
     unpacked: dict[int, IO[bytes]] = {}
-    store = _Members(files, stamps_of(files), [], unpacked)
+    store = _Members(files, stamps_of(files), samples.places, unpacked)
     try:
         for number, file in enumerate(files):
             with file.open("rb") as stream:
                 if stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC:
                     unpacked[number] = _unpacked(file)
                 descriptor = unpacked.get(number, stream).fileno()
-                samples += _samples(file, number, descriptor, left_out)
-            check_count(len(samples), file)
-        store.places.extend(sample.image for sample in samples)
+                parts = Sorted(_parts((file, number), descriptor, samples, left_out))
+            if unused := list(samples.join(file, parts)):
+                note(f"{file}: {unused_labels(unused)}")
+            check_count(len(samples.names), file)
         return _labelled(path, samples, left_out, store)
     except BaseException:
         store.close()
@@ -124,23 +153,22 @@ def open_tars(path: Path) -> EncodedImages:
 
 
 def _labelled(
-    path: Path, samples: Sequence[_Sample], left_out: Counter[str], store: _Members
+    path: Path, samples: _Samples, left_out: Counter[str], store: _Members
 ) -> EncodedImages:
     if others := left_out_line(left_out):
         note(f"{path}: left out: {others}")
-    labels = [sample.label for sample in samples if sample.label is not None]
-    if labels and len(labels) < len(samples):
-        name = next(sample.name for sample in samples if sample.label is None)
+    classes = np.array(samples.classes)
+    has_one = classes != _NONE
+    if has_one.any() and not has_one.all():
+        name = samples.names[int(has_one.argmin())]
         raise UserError(f"{path}: {name} has no label, others have one")
-    if len({sample.name for sample in samples}) < len(samples):
-        raise UserError(f"{path}: two samples of one name")
     return EncodedImages(
         kind="WebDataset",
         path=path,
-        names=tuple(sample.name for sample in samples),
+        names=samples.names,
         stamps=store.stamps,
         store=store,
-        labels=np.array(labels, dtype=np.int64) if labels else None,
+        labels=classes if has_one.any() else None,
     )
 
 
@@ -159,9 +187,11 @@ def _unpacked(path: Path) -> IO[bytes]:
         return copy
 
 
-def _samples(path: Path, number: int, descriptor: int, left_out: Counter[str]) -> Iterator[_Sample]:
-    images: dict[str, tuple[str, _Place]] = {}
-    labels: dict[str, int] = {}
+def _parts(
+    file: tuple[Path, int], descriptor: int, samples: _Samples, left_out: Counter[str]
+) -> Iterator[Entry]:
+    """Each image, which is added, and each class: its key, number among the images, and class."""
+    path, labels = file[0], 0
     for name, start, size in _members(path, descriptor):
         folder, _, base = name.rpartition("/")
         key, _, ending = base.partition(".")
@@ -169,28 +199,21 @@ def _samples(path: Path, number: int, descriptor: int, left_out: Counter[str]) -
             continue
         key, ending = f"{folder}/{key}", f".{ending.lower()}"
         where = f"{path}: {name}"
-        if ending not in _LABELS:
-            other = left_out_as(name, functools.partial(os.pread, descriptor, START_BYTES, start))
-            if other is None and "." in ending[1:]:  # a mask or the like, beside the image
-                other = ending
-            if other is not None:
-                left_out[other] += 1
-                continue
-            if key in images:
-                raise UserError(f"{where}: a second image of one sample ({images[key][0]})")
-            images[key] = (name, _Place(number, start, _bounded(size, MAX_FILE_BYTES, where)))
-            check_count(len(images), path)
+        if ending in _LABELS:
+            label = _label(descriptor, start, size, where)
+            if label is not None:
+                check_count(labels := labels + 1, path)
+                yield Entry(key, (_NONE, label))
             continue
-        label = _label(descriptor, start, size, where)
-        if label is not None and labels.setdefault(key, label) != label:
-            raise UserError(
-                f"{where}: two labels of one sample, {labels[key]} and {label}: leave one"
-            )
-        check_count(len(labels) + 1, path)
-    if unused := [key.removeprefix("/") for key in labels if key not in images]:
-        note(f"{path}: {unused_labels(unused)}")
-    for key, (name, place) in images.items():
-        yield _Sample(f"{path.name}/{name}", place, labels.get(key))
+        other = left_out_as(name, functools.partial(os.pread, descriptor, START_BYTES, start))
+        if other is None and "." in ending[1:]:  # a mask or the like, beside the image
+            other = ending
+        if other is not None:
+            left_out[other] += 1
+            continue
+        check_count(len(samples.names) + 1, path)
+        size = _bounded(size, MAX_FILE_BYTES, where)
+        yield Entry(key, (samples.add(f"{path.name}/{name}", file[1], start, size), _NONE))
 
 
 def _members(path: Path, descriptor: int) -> Iterator[tuple[str, int, int]]:

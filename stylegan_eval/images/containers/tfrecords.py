@@ -2,6 +2,7 @@
 
 import os
 import struct
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from stylegan_eval.images.containers import (
 from stylegan_eval.images.containers.example import ExampleError, parse_example
 from stylegan_eval.images.decoding import Header
 from stylegan_eval.images.labels import checked_labels
+from stylegan_eval.images.listing import Names
 from stylegan_eval.images.source import (
     MAX_LABEL_BYTES,
     ContainerImages,
@@ -92,7 +94,7 @@ def open_tfrecords(path: Path) -> TFRecords:
         found = TFRecords(
             kind="TFRecords",
             path=file,
-            names=tuple(f"record {index}" for index in range(len(records))),
+            names=Names(f"record {index}" for index in range(len(records))),
             labels=labels,
             stamps=stamps_of([file]),
             _file=descriptor,
@@ -128,10 +130,9 @@ def _largest(folder: Path) -> Path:
 def _index(descriptor: int, file: Path) -> np.ndarray:
     """Where the data of each record are, int64 [N, 2]; nothing but lengths is read."""
     total = os.fstat(descriptor).st_size
-    records: list[tuple[int, int]] = []
-    place = 0
+    records, place = array("q"), 0
     while place < total:
-        where = f"{file}: record {len(records)}"
+        where = f"{file}: record {len(records) // 2}"
         start = os.pread(descriptor, LENGTH.size, place)
         if len(start) < LENGTH.size:
             raise UserError(f"{where}: truncated: the file ends within its length")
@@ -146,10 +147,10 @@ def _index(descriptor: int, file: Path) -> np.ndarray:
             raise UserError(
                 f"{where}: truncated: {length} bytes declared, {total - place} are left"
             )
-        records.append((place, length))
-        check_count(len(records), file)
+        records.extend((place, length))
+        check_count(len(records) // 2, file)
         place += length + _CRC.size
-    return np.array(records, dtype=np.int64).reshape(-1, 2)
+    return np.array(records).reshape(-1, 2)
 
 
 def _pixels(data: bytes, where: str) -> np.ndarray:
