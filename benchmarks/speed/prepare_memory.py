@@ -24,6 +24,7 @@ from PIL import Image
 from benchmarks.speed.prepare import side_command, some_jpegs
 from stylegan_eval.engine.command import ErrorLineCommand
 from stylegan_eval.images.containers import LENGTH, masked_crc
+from stylegan_eval.images.source import needed
 
 _SIZE = 16  # pixels
 _PAUSE = 0.003  # seconds
@@ -61,7 +62,8 @@ def _folder(path: Path, images: Images) -> Path:
 
 def _tar(path: Path, images: Images) -> Path:
     """A tar, packed where its name says so, with a class beside each image."""
-    with tarfile.open(path, f"w:{path.suffix[1:].removeprefix('tar')}") as file:
+    packed = path.suffix == ".gz"
+    with tarfile.open(path, "w:gz") if packed else tarfile.open(path, "w") as file:
         for number, (name, data) in enumerate(images):
             for member, content in ((name, data), (f"{name[:-4]}.cls", b"%d" % (number % 1000))):
                 info = tarfile.TarInfo(member)
@@ -71,14 +73,10 @@ def _tar(path: Path, images: Images) -> Path:
 
 
 def _parquet(path: Path, images: Images) -> Path:
-    import pyarrow
-    import pyarrow.parquet
-
+    pyarrow, parquet = (needed(f"pyarrow{part}", "pyarrow", "parquet") for part in ("", ".parquet"))
     data = [{"bytes": data, "path": name} for name, data in images]
     labels = [number % 1000 for number in range(len(data))]
-    pyarrow.parquet.write_table(
-        pyarrow.table({"image": data, "label": labels}), path, row_group_size=1000
-    )
+    parquet.write_table(pyarrow.table({"image": data, "label": labels}), path, row_group_size=1000)
     return path
 
 

@@ -78,6 +78,7 @@ class Making:
         self._headers = Headers(len(source))
         self._troubles: dict[int, str] = {}  # of images that cannot be read, by number
         self._checked = False  # whether everything was decoded before
+        self._noted = 0  # resolution whose smallest image was named, if it was
 
     def look(self) -> None:
         """Plan by the headers."""
@@ -131,7 +132,9 @@ class Making:
         source, choices = self._source, self._choices
         overview = summary(source.names, self._headers, self._usable)
         plan = make_plan(source, overview, choices)
-        note_small(source, overview, plan, choices)
+        if plan.resolution != self._noted:
+            note_small(source, overview, plan, choices)
+        self._noted = plan.resolution
         channels, reason = pick_channels(source, self._headers, plan.kept, choices.channels)
         self.plan = replace(plan, ground=_ground(choices.pad, plan.crop, channels))
         self._channels, self.reason = channels, reason

@@ -38,7 +38,7 @@ def content_digest(files: ImageSet, cache: Path | None = None) -> str:
     known_path = _index_path(files.path, cache or cache_dir())
     _, known = _read_index(known_path)
     stamps = files.stamps
-    newest = max(stamp[2] for stamp in stamps.values())
+    newest = max(stamp[2] for _, stamp in stamps.items())
     if 0 <= time.time_ns() - newest < _TICK:
         time.sleep(_TICK / 1e9)  # from now on a change has another time
     index: _Index = {}
@@ -46,8 +46,8 @@ def content_digest(files: ImageSet, cache: Path | None = None) -> str:
     digest = hashlib.sha256()
     shown = len(stamps) >= _MANY
     what = f"digest of {files.path.name}"
-    for name in follow(sorted(stamps), what, len(stamps), unit="file", shown=shown):
-        stamp = stamps[name]
+    in_order = sorted(stamps.items())
+    for name, stamp in follow(in_order, what, len(stamps), unit="file", shown=shown):
         entry = known.get(name)
         if entry is None or entry[:-1] != list(stamp):
             entry = [*stamp, _sha256(folder / name, stamp)]

@@ -78,7 +78,7 @@ def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
     if attributes and columns != len(attributes):
         raise UserError(f"{where}: {len(attributes)} attributes named, {columns} in each label")
     classes = _class_names(content.get("class_names"), labels, where)
-    used = set(keys)
+    used = by_name if keys is names else set(keys)
     unused = tuple(name for name in by_name if name not in used)
     return Labels(labels, tuple(attributes), classes, unused, channels)
 
@@ -206,19 +206,23 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _by_name(pairs: Any, where: str) -> dict[str, Any]:
-    """Each label by the path that it is for."""
-    try:
-        pairs = pairs.items() if isinstance(pairs, dict) else pairs
-        listed = [(name, label) for name, label in pairs]
-        if not all(isinstance(name, str) for name, _ in listed):
-            raise TypeError("a name is no text")
-    except (TypeError, ValueError) as error:
-        raise UserError(f'{where}: "labels" must be null or a list of [name, label]') from error
+    """Each label by the path that it is for; the pairs, which take more memory, go meanwhile."""
+    expected = f'{where}: "labels" must be null or a list of [name, label]'
+    rest = list(pairs.items()) if isinstance(pairs, dict) else pairs
+    if not isinstance(rest, list):
+        raise UserError(expected)
+    rest.reverse()
     by_name: dict[str, Any] = {}
-    for name, label in listed:
+    while rest:
+        try:
+            name, label = rest.pop()
+        except (TypeError, ValueError) as error:
+            raise UserError(expected) from error
+        if not isinstance(name, str):
+            raise UserError(expected)
         if leaves_folder(name):
             raise UserError(f"{where}: names {name!r}, which is outside the set: remove it")
-        path = _path(name)
+        path = name if (path := _path(name)) == name else path  # one text of both
         if by_name.setdefault(path, label) != label:
             raise UserError(
                 f"{where}: two labels of {name!r}, {by_name[path]!r:.40} and {label!r:.40}:"
@@ -231,8 +235,10 @@ def _path(name: str) -> str:
     return posixpath.normpath(name.replace("\\", "/"))
 
 
-def _keys(by_name: Mapping[str, Any], names: Sequence[str]) -> list[str | None]:
-    """Under which name each image has its label; None where there is none."""
+def _keys(by_name: Mapping[str, Any], names: Sequence[str]) -> Sequence[str | None]:
+    """Under which name each image has its label: `names`, if all have their own; or None."""
+    if len(by_name) == len(names) and all(name in by_name for name in names):
+        return names
     keys: list[str | None] = [path if (path := _path(name)) in by_name else None for name in names]
     if None not in keys:
         return keys
