@@ -21,6 +21,7 @@ from stylegan.datasets.check import (
     write_report,
 )
 from stylegan.datasets.journal import NO_DIGEST, Duplicates, Fate, Journal, digest_of
+from stylegan.datasets.partial import OtherPlanError
 from stylegan.datasets.resize import cropped, fits
 from stylegan.datasets.survey import (
     Headers,
@@ -43,10 +44,6 @@ _FORMAT = 2  # of what is written; a beginning of another is not used
 _AT_ONCE = 2**16  # numbers of images
 
 
-class OtherPlanError(Exception):
-    """Without the images that turned out to be left out, size or channels would be others."""
-
-
 class _Made(NamedTuple):
     """What has come of an image."""
 
@@ -60,7 +57,7 @@ class Making:
 
     Which images are damaged or duplicates shows only as they are decoded. The plan is made before,
     of all headers, and compared at the end with that of the images that were used: where it is
-    another one (the smallest image was damaged), everything is decoded first.
+    another one (the smallest image was damaged), they are made again by that.
     """
 
     def __init__(
@@ -75,7 +72,7 @@ class Making:
         self._source, self._choices, self._report = source, choices, report
         self._workers, self._shown = workers, shown
         self._may_leave_out = choices.skip_damaged or choices.drop_duplicates
-        self._headers = Headers(len(source))
+        self._headers, self._fates = Headers(len(source)), np.zeros(len(source), np.uint8)
         self._troubles: dict[int, str] = {}  # of images that cannot be read, by number
         self._checked = False  # whether everything was decoded before
         self._noted = 0  # resolution whose smallest image was named, if it was
@@ -100,13 +97,23 @@ class Making:
                 raise
             self.check()  # what does not fit may be damaged
 
-    def check(self) -> None:
-        """Plan by what can be used, after decoding everything."""
-        checked = decode_all(self._source, self._workers, progress=self._shown)
-        self._headers, self._troubles = checked.headers, dict(checked.troubles)
-        self._usable, self._checked = checked.usable(self._choices), True
-        drops = self._choices.drop_duplicates
-        self._duplicates = checked.duplicates if drops else Duplicates(len(self._source))
+    def check(self, journal: Path | None = None) -> None:
+        """Plan by what can be used, after decoding what has not been decoded.
+
+        `journal` is of an earlier process, which had decoded everything.
+        """
+        if journal is not None:
+            with Journal(journal, self._fates) as earlier:
+                self._recall(earlier, len(self._fates))
+        if self._fates.all():
+            self._usable = self._numbers(self._used)
+        else:
+            checked = decode_all(self._source, self._workers, progress=self._shown)
+            self._headers, self._troubles = checked.headers, dict(checked.troubles)
+            self._usable, self._duplicates = checked.usable(self._choices), checked.duplicates
+        if not self._choices.drop_duplicates:  # they are counted anew
+            self._duplicates = Duplicates(len(self._source))
+        self._checked = True
         self._write_report()
         if self._troubles and not (self._choices.skip_damaged and len(self._usable)):
             first = min(self._troubles)
@@ -166,8 +173,11 @@ class Making:
     def begin(self, journal: Path, whole: int) -> int:
         """Read the journal of an earlier process; how many of its `whole` images are used."""
         self._journal = Journal(journal, self._fates)
+        return self._recall(self._journal, whole)
+
+    def _recall(self, journal: Journal, whole: int) -> int:
         used = 0
-        for place, (fate, digest) in enumerate(self._journal.read(whole)):
+        for place, (fate, digest) in enumerate(journal.read(whole)):
             number = self._order[place]
             used += fate == Fate.TAKEN
             if fate == Fate.DAMAGED:
@@ -222,11 +232,10 @@ class Making:
     def _compare(self) -> None:
         """Refuse the plan if that of the images that were used is another one."""
         source, choices, before = self._source, self._choices, self.plan
-        used = (self._fates == Fate.TAKEN) | (self._fates == Fate.SMALL)
-        if used.all():
+        if self._used.all():
             return
         try:
-            self._usable = self._numbers(used)
+            self._usable = self._numbers(self._used)
             plan = make_plan(source, summary(source.names, self._headers, self._usable), choices)
         except (UserError, ValueError) as error:  # what is left is too small, or nothing is left
             raise self._other_plan() from error
@@ -247,6 +256,10 @@ class Making:
         if len(places) == len(self._order):
             return self._order
         return array("q", (self._order[place] for place in places))
+
+    @property
+    def _used(self) -> np.ndarray:
+        return (self._fates == Fate.TAKEN) | (self._fates == Fate.SMALL)
 
     @property
     def taken(self) -> Sequence[int]:

@@ -2,7 +2,8 @@
 
 Until it is whole, an archive `x.zip` is ``.x.zip.partial``. Beside it are ``.x.zip.partial.json``,
 which says what it is made of, and ``.x.zip.partial.rows``, a `Journal` of what was done. Images are
-written in order, so what is whole is a beginning.
+written in order, so what is whole is a beginning. A journal of all images by which they are made a
+second time, by another plan, is ``.x.zip.partial.first``.
 """
 
 import contextlib
@@ -19,8 +20,15 @@ from stylegan_eval.engine.signals import Terminated
 from stylegan_eval.errors import UserError
 
 
+class OtherPlanError(Exception):
+    """Without the images that turned out to be left out, size or channels would be others."""
+
+
 class Work(Protocol):
     """What makes the content of an archive."""
+
+    def check(self, journal: Path | None = None) -> None:
+        """Make another plan, by what was done or by the journal of an earlier process."""
 
     def begin(self, journal: Path, whole: int) -> int:
         """Read the journal of an earlier process; how many of its `whole` images are used."""
@@ -42,35 +50,48 @@ def write_resumable(out: Path, work: Work, made_of: Mapping[str, object]) -> int
     """
     check_target(out)
     out = out.resolve() if out.is_symlink() else out
-    partial, note, journal = (
-        out.with_name(f".{out.name}.partial{ending}") for ending in ("", ".json", ".rows")
-    )
+    endings = ("", ".json", ".rows", ".first")
+    partial, note, journal, first = (out.with_name(f".{out.name}.partial{e}") for e in endings)
     if is_held(note):
         raise UserError(f"{out}: another process is making it: wait for it, or choose another name")
     with held(note):
         try:
             about = json.dumps(made_of, sort_keys=True)
             if note.read_text(encoding="utf-8", errors="replace") != about:
-                _remove(partial, journal)
+                _remove(partial, journal, first)
                 note.write_text(about, encoding="utf-8")
-            with _target(partial, zipped=_is_zip(out)) as target:
-                done = work.begin(journal, target.read())
-                target.cut(done)
-                for png in work.images():
-                    target.add(png)
-                target.finish(work.dataset_json())
+            if first.exists():
+                work.check(first)
+            try:
+                done = _write(partial, journal, work, zipped=_is_zip(out))
+            except OtherPlanError:
+                _remove(partial)  # before there is a journal to go on by
+                journal.replace(first)
+                work.check()
+                done = _write(partial, journal, work, zipped=_is_zip(out))
             if not _is_zip(out):
                 check_free(out)
             partial.replace(out)
-            _remove(journal)
+            _remove(journal, first)
             note.unlink()
         except (KeyboardInterrupt, Terminated):
             raise
         except BaseException as error:
-            _remove(partial, journal, note)
-            if isinstance(error, OSError) and _is_ours(error, out, partial, note, journal):
+            _remove(partial, journal, first, note)
+            if isinstance(error, OSError) and _is_ours(error, out, partial, note, journal, first):
                 raise UserError(f"cannot write {out}: {error.strerror or error}") from error
             raise
+    return done
+
+
+def _write(partial: Path, journal: Path, work: Work, *, zipped: bool) -> int:
+    """Write the beginning to its end; how many images were there already."""
+    with _target(partial, zipped=zipped) as target:
+        done = work.begin(journal, target.read())
+        target.cut(done)
+        for png in work.images():
+            target.add(png)
+        target.finish(work.dataset_json())
     return done
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from stylegan.datasets import Choices, Crop, LabelSource, Resample
 from stylegan.datasets.archive import encode_png, write_encoded
-from stylegan.datasets.making import Making, OtherPlanError, labels_of
+from stylegan.datasets.making import Making, labels_of
 from stylegan.datasets.partial import check_target, write_resumable
 from stylegan.datasets.sources import open_source
 from stylegan.datasets.survey import survey
@@ -94,11 +94,7 @@ def prepare(
         threads = workers or os.cpu_count() or 1
         making = Making(source, choices, report=report, workers=threads, shown=progress)
         making.look()
-        try:
-            resumed = write_resumable(out, making, making.made_of)
-        except OtherPlanError:
-            making.check()
-            resumed = write_resumable(out, making, making.made_of)
+        resumed = write_resumable(out, making, making.made_of)
         remaining = None if source.labels is None else source.labels[making.taken]
         plan = making.plan
         return Prepared(

@@ -100,12 +100,15 @@ def test_each_image_is_decoded_once_whatever_is_left_out(tmp_path, monkeypatch):
 
 
 def test_images_that_change_while_they_are_prepared_are_told(tmp_path, monkeypatch):
-    """The smallest can be read as all are checked, and never as it is made."""
-    source = write_folder(tmp_path / "src", pngs(2, 16) | {"a.png": encoded(noise(4, 4))})
+    """Without the smallest all are made again; then the next one cannot be read any more."""
+    small = {"a.png": encoded(noise(4, 4)), "b.png": encoded(noise(8, 8))}
+    source = write_folder(tmp_path / "src", pngs(2, 16) | small)
+    seen = ["a.png"]
 
     def changed(files, index, channels):
-        if files.names[index] == "a.png":
+        if (name := files.names[index]) in seen:
             raise UserError("no longer there")
+        seen.extend([name] if name == "b.png" else [])
         return read_as(files, index, channels)
 
     monkeypatch.setattr(making, "read_as", changed)

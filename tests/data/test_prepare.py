@@ -240,6 +240,17 @@ def test_an_image_that_lowers_the_resolution_of_all_is_named(tmp_path, dry):
     assert "6 images of 64x64" in done.stdout
 
 
+def test_the_small_image_is_named_once_where_all_are_made_a_second_time(tmp_path):
+    """Without the damaged one, in colour, all are grey."""
+    grey = {f"{n}.png": encoded(noise(64, 64, n)[:, :, 0]) for n in range(3)}
+    small = {"small.png": encoded(noise(48, 50)[:, :, 0]), "cut.png": encoded(noise(64, 64))[:999]}
+    source = write_folder(tmp_path / "src", grey | small)
+    words = ["prepare", str(source), str(tmp_path / "x.zip"), "--skip-damaged"]
+    done = CliRunner().invoke(main, words)
+    assert "channels: L, of 4 grey" in done.stdout
+    assert done.stderr.count("small.png is 50x48") == 1
+
+
 @pytest.mark.parametrize("sides", [[64] * 5, [64, 70, 127], [64, 64, 64, 300], [64, 80, 130, 140]])
 def test_sizes_that_most_images_share_need_no_note(tmp_path, sides):
     files = {f"{n}.png": encoded(noise(side, side)) for n, side in enumerate(sides)}

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from stylegan.datasets import Choices, targets
+from stylegan.datasets import Choices, making, targets
 from stylegan.datasets.archive import dataset_json, encode_png, write_encoded
 from stylegan.datasets.partial import write_resumable
 from stylegan.datasets.prepare import prepare
@@ -218,6 +218,49 @@ def test_what_was_left_out_before_a_kill_is_told_after_it(tmp_path, name):
     assert replace(made, resumed=0) == whole
     assert len(made.notes) == 2
     assert same(tmp_path / name, tmp_path / f"whole-{name}")
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x"])
+@pytest.mark.parametrize("drop", [True, False])
+def test_a_preparation_that_is_stopped_in_its_second_pass_goes_on_there(
+    tmp_path, monkeypatch, name, drop
+):
+    """The smallest image is damaged: the first pass makes all others by its size."""
+    files = pngs(8, 32) | {"small.png": encoded(noise(16, 16))[:400]}
+    files["twice.png"] = files["002.png"]
+    source = write_folder(tmp_path / "src", files)
+    skips = Choices(skip_damaged=True, drop_duplicates=drop)
+    passes = 9 + (8 if drop else 9)
+    encodings = []
+
+    def prepared(folder, stop):
+        def encode(image):
+            encodings.append(image)
+            if len(encodings) == stop:
+                raise KeyboardInterrupt
+            return encode_png(image)
+
+        encodings.clear()
+        monkeypatch.setattr(making, "encode_png", encode)
+        return prepare(
+            *(source, folder / name, skips),
+            report=tmp_path / f"{folder.name}.csv", workers=1, progress=False,
+        )  # fmt: skip
+
+    for folder in ("whole", "stopped"):
+        (tmp_path / folder).mkdir()
+    whole = prepared(tmp_path / "whole", 0)
+    assert (whole.resolution, len(encodings), len(whole.notes)) == (32, passes, 2)
+    for stop in (9 + 3, 4):
+        with pytest.raises(KeyboardInterrupt):
+            prepared(tmp_path / "stopped", stop)
+    monkeypatch.setattr(making, "decode_all", None)  # everything is known
+    made = prepared(tmp_path / "stopped", 0)
+    assert (made.resumed, len(encodings)) == (5, passes - 9 - 5)
+    assert replace(made, resumed=0) == whole
+    assert same(tmp_path / "stopped" / name, tmp_path / "whole" / name)
+    assert same(tmp_path / "stopped.csv", tmp_path / "whole.csv")
+    assert len(list((tmp_path / "stopped").iterdir())) == 1
 
 
 def test_a_journal_that_ends_early_or_is_damaged_is_used_as_far_as_it_goes(tmp_path):

@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
@@ -63,11 +63,13 @@ class _Samples:
         self.classes.append(_NONE)
         return len(self.names) - 1
 
-    def join(self, path: Path, parts: Iterable[Entry]) -> Iterator[str]:
+    def join(self, path: Path, parts: Sorted) -> Iterator[str]:
         """Give the images of one file their classes, by `_parts`; yields keys without an image."""
         for key, members in groupby(parts, key=attrgetter("name")):
             image = label = _NONE
-            for _, (number, value) in members:
+            for _, (part,) in members:
+                parts.drop()  # its name is not kept
+                number, value = max(part, _NONE), max(~part, _NONE)
                 if _NONE not in (image, number):
                     first, second = (self.names[n].partition("/")[2] for n in (image, number))
                     raise UserError(f"{path}: {second}: a second image of one sample ({first})")
@@ -190,7 +192,7 @@ def _unpacked(path: Path) -> IO[bytes]:
 def _parts(
     file: tuple[Path, int], descriptor: int, samples: _Samples, left_out: Counter[str]
 ) -> Iterator[Entry]:
-    """Each image, which is added, and each class: its key, number among the images, and class."""
+    """Key of each image, which is added, with its number; and of each class c, with ~c."""
     path, labels = file[0], 0
     for name, start, size in _members(path, descriptor):
         folder, _, base = name.rpartition("/")
@@ -203,7 +205,7 @@ def _parts(
             label = _label(descriptor, start, size, where)
             if label is not None:
                 check_count(labels := labels + 1, path)
-                yield Entry(key, (_NONE, label))
+                yield Entry(key, (~label,))
             continue
         other = left_out_as(name, functools.partial(os.pread, descriptor, START_BYTES, start))
         if other is None and "." in ending[1:]:  # a mask or the like, beside the image
@@ -213,7 +215,7 @@ def _parts(
             continue
         check_count(len(samples.names) + 1, path)
         size = _bounded(size, MAX_FILE_BYTES, where)
-        yield Entry(key, (samples.add(f"{path.name}/{name}", file[1], start, size), _NONE))
+        yield Entry(key, (samples.add(f"{path.name}/{name}", file[1], start, size),))
 
 
 def _members(path: Path, descriptor: int) -> Iterator[tuple[str, int, int]]:
