@@ -62,13 +62,7 @@ def write_resumable(out: Path, work: Work, made_of: Mapping[str, object]) -> int
                 note.write_text(about, encoding="utf-8")
             if first.exists():
                 work.check(first)
-            try:
-                done = _write(partial, journal, work, zipped=_is_zip(out))
-            except OtherPlanError:
-                _remove(partial)  # before there is a journal to go on by
-                journal.replace(first)
-                work.check()
-                done = _write(partial, journal, work, zipped=_is_zip(out))
+            done = _write(partial, journal, first, work, zipped=_is_zip(out))
             if not _is_zip(out):
                 check_free(out)
             partial.replace(out)
@@ -84,15 +78,21 @@ def write_resumable(out: Path, work: Work, made_of: Mapping[str, object]) -> int
     return done
 
 
-def _write(partial: Path, journal: Path, work: Work, *, zipped: bool) -> int:
+def _write(partial: Path, journal: Path, first: Path, work: Work, *, zipped: bool) -> int:
     """Write the beginning to its end; how many images were there already."""
-    with _target(partial, zipped=zipped) as target:
-        done = work.begin(journal, target.read())
-        target.cut(done)
-        for png in work.images():
-            target.add(png)
-        target.finish(work.dataset_json())
-    return done
+    try:
+        with _target(partial, zipped=zipped) as target:
+            done = work.begin(journal, target.read())
+            target.cut(done)
+            for png in work.images():
+                target.add(png)
+            target.finish(work.dataset_json())
+        return done
+    except OtherPlanError:
+        _remove(partial)  # before there is a journal to go on by
+        journal.replace(first)
+        work.check()
+        return _write(partial, journal, first, work, zipped=zipped)
 
 
 def check_target(out: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import posixpath
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,7 +78,7 @@ def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
     if attributes and columns != len(attributes):
         raise UserError(f"{where}: {len(attributes)} attributes named, {columns} in each label")
     classes = _class_names(content.get("class_names"), labels, where)
-    used = by_name if keys is names else set(keys)
+    used: Collection[str | None] = by_name if keys is names else set(keys)
     unused = tuple(name for name in by_name if name not in used)
     return Labels(labels, tuple(attributes), classes, unused, channels)
 
