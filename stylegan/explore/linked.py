@@ -63,7 +63,7 @@ def hindrances(subjects: Sequence[OpenedGenerator]) -> Mapping[str, str]:
     if silent:
         reasons["Noise"] = f"{_names(silent)} no noise inputs."
     reasons["Attributes"] = (
-        "Directions are found in one network, and are others in another: move in the view Image."
+        "A direction belongs to the network that it was found in: move in the view Image."
     )
     return reasons
 

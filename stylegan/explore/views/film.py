@@ -32,6 +32,7 @@ from stylegan.explore.widgets import (
     DownloadLink,
     Progress,
     Slider,
+    section,
     warn,
 )
 from stylegan.explore.wording import readable, text_of
@@ -63,8 +64,6 @@ class FilmView:
         if not self._goes:
             ui.label(_NO_W).classes("remark")
             return
-        with ui.element("section").classes("toolbar").props('aria-label="Speed and kind"'):
-            self._speed = Speed(self._turned)
         ui.label(_ABOUT).classes("remark")
         self._keys = KeyFrames(self._ordered, self._open)
         self._none = ui.label(_NONE).props("role=status").classes("remark")
@@ -73,9 +72,14 @@ class FilmView:
             reset = ui.button("Reset", icon="restart_alt", on_click=lambda: self.show(""))
             for button in (add, reset):
                 button.props("flat no-caps no-wrap")
-        self._preview = Preview(desk.studio.subject.painter.network.resolution)
         self._error = ui.label().props("role=alert").classes("error")
-        self._file = FilmFile(desk)
+        with ui.element("div").classes("made") as self._made:
+            with ui.element("div").classes("panes"):
+                self._preview = Preview(desk.studio.subject.painter.network.resolution)
+                controls = ui.element("section").classes("controls")
+                with controls.props('aria-label="Speed and kind"'):
+                    self._speed = Speed(self._turned)
+            self._file = FilmFile(desk)
         self.shortcuts = (Shortcut(key="p", text="play, pause", act=self._preview.turn),)
         ui.timer(0, lambda: desk.kept.listen(self._came), once=True)
 
@@ -106,6 +110,7 @@ class FilmView:
         self._desk.record(NAME, "" if film == self._start else shlex.join(film.words()))
         self._keys.show(film.recipes)
         self._none.set_visibility(not film.recipes)
+        self._made.set_visibility(len(film.recipes) > 1)
         try:
             film.check(self._desk.studio)
         except UserError as error:
@@ -142,26 +147,15 @@ class Speed:
         self._silent = False
         self._listener = changed
         begin = KeptFilm()
-        self._seconds = Slider(
-            "Seconds from image to image",
-            ["Seconds from image to image"],
-            [begin.seconds],
-            low=SECONDS[0],
-            high=SECONDS[1],
-            step=0.1,
-            changed=self._changed,
-        )
-        self._fps = Slider(
-            "Frames per second",
-            ["Frames per second"],
-            [begin.fps],
-            low=FPS[0],
-            high=FPS[1],
-            step=1,
-            changed=self._changed,
-        )
-        self._kind = Choice("File", {kind: kind.upper() for kind in KINDS}, self._changed)
-        self._loop = ui.switch("Back to the first", on_change=lambda _: self._changed())
+        with section("Film"):
+            self._seconds = self._slider("Seconds from image to image", begin.seconds, SECONDS, 0.1)
+            self._fps = self._slider("Frames per second", begin.fps, FPS, 1)
+            self._kind = Choice("File", {kind: kind.upper() for kind in KINDS}, self._changed)
+            self._loop = ui.switch("Back to the first", on_change=lambda _: self._changed())
+
+    def _slider(self, name: str, start: float, ends: tuple[float, float], step: float) -> Slider:
+        low, high = ends
+        return Slider(name, [name], [start], low=low, high=high, step=step, changed=self._changed)
 
     def of(self, film: KeptFilm) -> KeptFilm:
         """A film with what they set."""
@@ -212,7 +206,7 @@ class Preview(ui.element, component="preview.js"):
         super().__init__()
         self.props["size"] = size
         if size <= CRISP:
-            self.classes("crisp")
+            self.classes("crisp").style(f"--pixels: {size}px")
         self.empty()
 
     def show(self, film: KeptFilm) -> None:
@@ -238,8 +232,10 @@ class FilmFile:
         self._job: FilmJob | None = None
         with ui.element("section").classes("files").props('aria-label="Download"'):
             with ui.element("div").classes("file"):
-                self._write = ui.button("Write the film", icon="movie", on_click=self._written)
-                self._write.props("flat no-caps no-wrap")
+                self._write = ui.button(
+                    "Write the film", icon="movie", on_click=self._written, color=None
+                )
+                self._write.props("flat no-caps no-wrap").classes("filled")
                 self._command = CommandLine()
             self._progress = Progress("Frames drawn", self._cancel)
             self._link = DownloadLink("Download film")

@@ -8,6 +8,7 @@ from nicegui import ui
 from stylegan.explore.findings import inside_command, inside_of
 from stylegan.explore.studio import address
 from stylegan.explore.view import Desk, Shortcut
+from stylegan.explore.views.image import Picture
 from stylegan.explore.widgets import CommandLine
 from stylegan.explore.wording import opening_recipe, recipe_of
 from stylegan.sample.inside import LayerFigures
@@ -30,10 +31,7 @@ class Inside:
         self._desk = desk
         with ui.element("div").classes("inside"):
             with ui.element("div").classes("of"):
-                self._image = ui.element("img").classes("picture")
-                size = desk.studio.subject.painter.network.resolution
-                self._image.props(f"width={size} height={size}")
-                self._image.props["alt"] = "The image that the view Image shows"
+                self._picture = Picture(desk.studio.subject.painter.network.resolution)
             with ui.element("div").classes("more"):
                 ui.label(_ABOUT).classes("remark")
                 self._error = ui.label().props("role=alert").classes("error")
@@ -57,7 +55,7 @@ class Inside:
             self._table.set_content("")
             self._command.enable(value=False)
             return
-        self._image.props["src"] = address(recipe)
+        self._picture.show(address(recipe), "The image that the view Image shows")
         self._table.set_content(table_of(figures))
         self._command.set(inside_command(studio, recipe))
         self._command.enable(value=True)

@@ -13,7 +13,8 @@ from stylegan.explore.projecting import CancelledError, Job
 from stylegan.explore.studio import Studio, address
 from stylegan.explore.uploads import LARGEST
 from stylegan.explore.view import Desk, Shortcut
-from stylegan.explore.widgets import Choice, CommandLine, DownloadLink, Progress, Slider
+from stylegan.explore.views.image import CRISP
+from stylegan.explore.widgets import Choice, CommandLine, DownloadLink, Progress, Slider, section
 from stylegan.sample.recipe import Recipe
 from stylegan.sample.settings import ProjectionSettings
 from stylegan_eval.errors import UserError
@@ -53,21 +54,16 @@ class Project:
                 "This network has no mapping network, hence no W to project into or to start from."
             ).classes("remark")
             return
-        with ui.element("section").classes("choose").props('aria-label="File"'):
-            ui.label(_ABOUT).classes("remark")
-            self._space = Choice("Space", _SPACES, lambda: None)
-            steps = ProjectionSettings.steps
-            self._steps = Slider(
-                "Steps", ["Steps"], [steps], low=50, high=1000, step=50, changed=lambda: None
-            )
-            Upload("Choose a photograph or w", "image/*,.npy,.npz", self._taken)
-        self._error = ui.label().props("role=alert").classes("error")
-        self._progress = Progress("Steps done", self._cancel)
-        with ui.element("div").classes("pair") as self._pair:
-            self._target = self._figure("Photograph")
-            self._found = self._figure("Image of the w")
-        self._pair.set_visibility(False)
-        self._result = Result(desk)
+        with ui.element("div").classes("projecting"):
+            with ui.element("section").classes("choose").props('aria-label="File"'):
+                self._choose()
+            with ui.element("div"):
+                self._error = ui.label().props("role=alert").classes("error")
+                with ui.element("div").classes("pair") as self._pair:
+                    self._target = self._figure("Photograph")
+                    self._found = self._figure("Image of the w")
+                self._progress = Progress("Steps done", self._cancel)
+                self._result = Result(desk)
         ui.timer(_PERIOD, self._look)
         ui.context.client.on_delete(self._cancel)  # a tab that has gone
 
@@ -76,11 +72,24 @@ class Project:
         del words
         self._desk.record(NAME, "")
 
+    def _choose(self) -> None:
+        ui.label(_ABOUT).classes("remark")
+        with section("Projection"):
+            self._space = Choice("Space", _SPACES, lambda: None)
+            steps = ProjectionSettings.steps
+            self._steps = Slider(
+                "Steps", ["Steps"], [steps], low=50, high=1000, step=50, changed=lambda: None
+            )
+        Upload("Choose a photograph or w", "image/*,.npy,.npz", self._taken)
+
     def _figure(self, text: str) -> ui.element:
         size = self._studio.subject.painter.network.resolution
         with ui.element("figure"):
-            image = ui.element("img").classes("picture").props(f"width={size} height={size}")
+            with ui.element("div").classes("of"):
+                image = ui.element("img").classes("picture").props(f"width={size} height={size}")
             image.props["alt"] = text
+            if size <= CRISP:
+                image.classes("crisp")
             ui.html(text, tag="figcaption")
         return image
 

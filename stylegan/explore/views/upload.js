@@ -3,7 +3,9 @@ export default {
   template: `
     <div class="upload">
       <label class="plain">
+        <q-icon name="add_photo_alternate" />
         {{ label }}
+        <span class="drop">or drop it here</span>
         <input type="file" :accept="accept" :disabled="busy" @change="send($event.target)" />
       </label>
       <span role="status">{{ status }}</span>
