@@ -14,12 +14,13 @@ from PIL import Image
 
 from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath
 from tests.browser import Browser
-from tests.explore.driving import COMPARED, DRAWN, MIXED, MOMENTS, SETTLED
+from tests.explore.driving import COMPARED, DRAWN, FILMED, MIXED, MOMENTS, SETTLED
 from tests.explore.served import serving
 
 _LAST_BITS = 3
 _READY = {
     "mixing": MIXED,
+    "film": FILMED,
     "compare": COMPARED,
     "time": MOMENTS,
 }  # a script, by view, that is true once all is drawn
@@ -50,6 +51,7 @@ def main(
         browser = Browser(profile)
         medium = [{"name": "prefers-color-scheme", "value": theme}]
         browser.ask("Emulation.setEmulatedMedia", features=medium)
+        browser.ask("Emulation.setScrollbarsHidden", hidden=True)
         browser.screenshot(out, width, height)  # sets the size
         browser.open(f"{url}?{query}")
         browser.wait_until(_READY.get(view, f"({SETTLED}) || ({DRAWN})"))

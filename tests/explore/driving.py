@@ -30,6 +30,13 @@ def drawn_tiles(sheet, count):
 
 DRAWN = drawn_tiles(".sheet:not(.matrix)", 24)  # all samples of the view Samples
 MIXED = drawn_tiles(".matrix", 23)  # the matrix that the view Mixing begins with
+# True once the view Film shows its images, and the first frame of the preview.
+FILMED = """(() => {
+  const screen = document.querySelector('.preview canvas');
+  const images = [...document.querySelectorAll('.frames img')];
+  const ready = images.length && images.every((image) => image.complete && image.naturalWidth);
+  return !!ready && screen.getContext('2d').getImageData(0, 0, 1, 1).data[3] > 0;
+})()"""
 # Recipes of the images of the view Compare, once all are there.
 COMPARED = """(() => {
   const place = document.querySelector('.compared');
