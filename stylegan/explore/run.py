@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -74,6 +75,13 @@ class Run:
         except OSError as error:
             raise UserError(f"{self.folder} cannot be read any more: {error.strerror}") from error
         return [path.stem.removeprefix("checkpoint-") for path in paths]
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a checkpoint is."""
+        with suppress(UserError):
+            return bool(self.stamps())
+        return False
 
     def stamps(self) -> list[Stamp]:
         """As `keys`, with what tells a checkpoint from an earlier one of the same name."""

@@ -16,6 +16,7 @@ from PIL import Image
 
 from stylegan.explore.networks import Networks
 from stylegan.explore.run import LOADED, kimg_word
+from stylegan.explore.views import VIEWS
 from stylegan.sample.cli import main as sample
 from stylegan.sample.drawing import draw_recipe, open_generator
 from stylegan.sample.recipe import GeneratorSource, Recipe
@@ -99,6 +100,13 @@ def test_a_checkpoint_that_is_written_again_or_goes_is_not_the_one_kept(run, tmp
     (folder / f"checkpoint-{KEYS[1]}.pt").write_bytes(b"nothing")
     with pytest.raises(UserError, match=KEYS[1]):
         png(networks, KEYS[1], Recipe())
+    (view,) = (view for view in VIEWS if view.name == "time")
+    assert view.offered(networks)
+    for path in folder.glob("checkpoint-*.pt"):
+        path.unlink()
+    assert not view.offered(networks)  # to the next visitor
+    folder.rmdir()
+    assert not view.offered(networks)
     networks.close()
 
 

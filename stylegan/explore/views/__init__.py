@@ -29,6 +29,6 @@ VIEWS = (
         title="Over time",
         parameter="time",
         build=OverTime,
-        offered=lambda networks: networks.run is not None,
+        offered=lambda networks: networks.run is not None and networks.run.is_there,
     ),
 )
