@@ -108,7 +108,8 @@ class Trial:
 
     def start(self, out: Path, launcher: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start or continue, in a process group of its own."""
-        environment = os.environ | {"OMP_NUM_THREADS": "1", _MARK: str(out)}
+        threads = str(torch.get_num_threads())  # sums of other threads are rounded otherwise
+        environment = os.environ | {"OMP_NUM_THREADS": threads, _MARK: str(out)}
         environment["STYLEGAN_CACHE"] = str(self.folder / "cache")
         with (self.folder / "stderr.txt").open("ab") as stderr:
             return subprocess.Popen(
