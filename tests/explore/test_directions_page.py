@@ -138,6 +138,26 @@ def hand_in(page, path):
     page.ask("DOM.setFileInputFiles", nodeId=found["nodeId"], files=[str(path)])
 
 
+def drop(page, path):
+    """Drop a file on the field of the view Project."""
+    script = """(() => {
+      const at = document.querySelector('.upload label').getBoundingClientRect();
+      return [at.x + at.width / 2, at.y + at.height / 2];
+    })()"""
+    x, y = page.run(script)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        page.ask("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+
+
+def test_a_file_that_is_dropped_is_handed_in(page, tmp_path):
+    (tmp_path / "dropped.png").write_bytes(b"no image")
+    open_view(page, "Project")
+    page.wait_until("document.querySelector('.upload input')?.checkVisibility()")
+    drop(page, tmp_path / "dropped.png")
+    page.wait_until("document.body.textContent.includes('dropped.png: not an image')")
+
+
 def test_a_w_that_is_handed_in_is_where_the_controls_start(page, subject, tmp_path):
     ws = ws_of(Recipe(seed=7), subject)
     (tmp_path / "mine.npy").write_bytes(file_of_ws(ws.numpy()))
