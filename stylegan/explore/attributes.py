@@ -8,7 +8,7 @@ from nicegui import ui
 
 from stylegan.explore.findings import find_components, named_ckpt, sum_of_moves
 from stylegan.explore.studio import Studio
-from stylegan.explore.widgets import Changed, Slider, section, unbroken
+from stylegan.explore.widgets import Changed, Live, Slider, section
 from stylegan.sample.recipe import Move, Recipe, layer_word
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.directions_file import Span, file_of
@@ -114,8 +114,8 @@ class AttributeControls:
         self._find.props("flat no-caps no-wrap")
         self._error = ui.label().props("role=alert").classes("error")
         ui.label("This finds those of attributes:").classes("remark")
-        known = shlex.join(["stylegan-eval", "directions", "--ckpt", named_ckpt(self._studio)])
-        ui.html(unbroken(f"{known} --classifiers C --out FILE"), tag="code")
+        known = ["stylegan-eval", "directions", "--ckpt", shlex.quote(named_ckpt(self._studio))]
+        Live("code").say([*known, "--classifiers", "C", "--out", "FILE"])
         ui.label("Then start again with --directions FILE.").classes("remark")
 
     async def _find_components(self) -> None:
@@ -172,7 +172,7 @@ class AttributeControls:
                 "remark"
             )
             words = ["stylegan-explore", "--ckpt", named_ckpt(self._studio), "--directions", file]
-            ui.html(unbroken(shlex.join(words)), tag="code")
+            Live("code").say([shlex.quote(word) for word in words])
 
     def get(self) -> dict[str, Any]:
         """Moves other than 0."""

@@ -70,9 +70,7 @@ export default {
   },
   methods: {
     given() {
-      // What an event carried comes back inside a list.
-      const given = this.modelValue;
-      return [...(Array.isArray(given[0]) ? given[0] : given)];
+      return [...this.modelValue];
     },
     text(values) {
       if (!this.texts) return values[0].toFixed(this.digits);

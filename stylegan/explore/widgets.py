@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from html import escape
 from typing import Any
 
 from nicegui import ui
@@ -35,7 +34,7 @@ class Slider(ValueElement[list[float]], component="slider.js"):
     thumb has moved, thirty times a second at most.
     """
 
-    LOOPBACK = False  # the browser holds the value while it is dragged
+    LOOPBACK = None  # the browser holds the value while it is dragged
 
     def __init__(
         self,
@@ -175,13 +174,29 @@ def reset_button(what: str, field: ValueElement[Any], start: object) -> None:
     button.bind_visibility_from(field, "value", backward=lambda value: value != start)
 
 
+class Live(ui.element, component="live.js"):
+    """An element whose attributes and words change often."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.props["kind"] = kind
+
+    def set(self, attributes: Mapping[str, str]) -> None:
+        """Give it these attributes in place of the last ones."""
+        self.run_method("set", dict(attributes))
+
+    def say(self, words: Sequence[str]) -> None:
+        """Show words, between which its lines break."""
+        self.run_method("say", [*words])
+
+
 class CommandLine:
     """A command, and a button that copies it."""
 
     def __init__(self, what: str = "command") -> None:
         self._text = ""
         with ui.element("div").classes("made-by"):
-            self._code = ui.html(tag="code")
+            self._code = Live("code")
             self._copy = ui.button(icon="content_copy", on_click=self._copied)
             self._copy.props("flat round dense")
             self._copy.props["aria-label"] = self._copy.props["title"] = f"Copy the {what}"
@@ -189,7 +204,7 @@ class CommandLine:
     def set(self, text: str) -> None:
         """Show a command."""
         self._text = text
-        self._code.set_content(unbroken(text))
+        self._code.say(text.split(" "))
 
     def enable(self, value: bool) -> None:  # noqa: FBT001 - as the library has it
         """Whether it can be copied."""
@@ -204,20 +219,18 @@ class DownloadLink:
     """A link to a file of the server."""
 
     def __init__(self, text: str) -> None:
-        self._link = ui.element("a").classes("download")
+        self._link = Live("a").classes("download")
         with self._link:
             ui.icon("download").props("aria-hidden=true")
             ui.html(text, tag="span")
 
     def set(self, where: str, name: str) -> None:
         """Lead to a file, saved under a name."""
-        self._link.props["href"], self._link.props["download"] = where, name
-        self._link.props["aria-disabled"] = "false"
+        self._link.set({"href": where, "download": name, "aria-disabled": "false"})
 
     def clear(self) -> None:
         """Lead nowhere."""
-        self._link.props.pop("href", None)
-        self._link.props["aria-disabled"] = "true"
+        self._link.set({"aria-disabled": "true"})
 
 
 class Progress:
@@ -271,11 +284,6 @@ class Kept(ui.element, component="kept.js"):
         self.words = words
         for listener in self._listeners:
             await listener()
-
-
-def unbroken(command: str) -> str:
-    """A command as HTML whose lines break between its words."""
-    return " ".join(f"<span>{escape(word)}</span>" for word in command.split(" "))
 
 
 def warn(text: str) -> None:

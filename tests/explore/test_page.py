@@ -68,6 +68,17 @@ def test_a_slider_is_moved_by_keyboard_and_the_image_follows(page, subject):
     assert page.complaints == []
 
 
+def test_a_drag_does_not_make_the_browser_go_through_the_whole_page(page):
+    page.run("window.updates = 0; window.socket.on('update', () => { window.updates += 1 }); 0")
+    for psi in (0.9, 0.8, 0.7, 0.6):
+        drag(page, "Truncation psi", psi)
+        wait_for(page, Recipe(psi=psi))
+    assert page.run("window.updates") == 0
+    click(page, "Next seed")  # whose field the server fills
+    wait_for(page, Recipe(seed=1, psi=0.6))
+    page.wait_until("window.updates > 0")
+
+
 def test_every_control_says_its_part_of_the_recipe_and_reset_takes_it_back(page, subject):
     click(page, "Next seed")
     drag(page, "Truncation psi", 0.5)
@@ -238,7 +249,7 @@ def test_without_an_image_nothing_acts_on_the_last_one(files, opened, seed, told
         opened.wait_until(
             f"document.querySelector('[role=alert].error').textContent.includes('{told}')"
         )
-        opened.wait_until("!document.querySelector('.frame.busy')")
+        opened.wait_until("!document.querySelector('.awaited')")
         assert not opened.run("document.querySelector('a.download').hasAttribute('href')")
         assert opened.run(f"{button_of('Keep')}.disabled")
         assert opened.run("document.querySelector('[aria-label=\"Copy the command\"]').disabled")

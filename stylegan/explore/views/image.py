@@ -67,7 +67,11 @@ class Picture(ui.element, component="picture.js"):
 
     def show(self, where: str, alt: str) -> None:
         """Show what is at an address, unless another is asked for before it has come."""
-        self.props["image"] = {"src": where, "alt": alt}
+        self.run_method("show", where, alt)
+
+    def expect(self, *, another: bool) -> None:
+        """Whether another image is being drawn, which is told when it takes long."""
+        self.run_method("expect", another)
 
 
 class Stage:
@@ -85,8 +89,7 @@ class Stage:
         self._easel = Easel(studio.png, self._show, self._fail)
         self._ahead = Ahead(studio)
         with ui.element("div").classes("stage"):
-            self._frame = ui.element("div").classes("frame")
-            with self._frame:
+            with ui.element("div").classes("frame"):
                 self._picture = Picture(studio.subject.painter.network.resolution)
             self._error = ui.label().props("role=alert").classes("error")
             with ui.element("div").classes("actions"):
@@ -104,13 +107,13 @@ class Stage:
 
     async def want(self, recipe: Recipe) -> None:
         """Show a recipe's image as soon as it is drawn."""
-        self._frame.classes(add="busy")
+        self._picture.expect(another=True)
         drawn = True
         try:
             drawn = await self._easel.want(recipe)
         finally:
             if drawn:
-                self._frame.classes(remove="busy")
+                self._picture.expect(another=False)
 
     def keep_shown(self) -> None:
         """Put the image into the strip, if there is one."""

@@ -1,22 +1,28 @@
 // An image that is replaced often: the next one is asked for when the last has come, and of those
 // that were wanted in between the newest. Else a browser that is slower than the server would show none.
+const PATIENCE = 400; // ms of waiting that are not shown
 export default {
-  template: `<img class="picture" :src="shown?.src" :alt="shown?.alt" @load="next" @error="next" />`,
-  props: {
-    image: Object, // {src, alt}
-  },
+  template: `<img class="picture" :class="{ awaited }" v-bind="shown" @load="next" @error="next" />`,
   data() {
-    return { shown: this.image, loading: !!this.image };
+    return { shown: {}, loading: false, awaited: false };
   },
-  watch: {
-    image() {
-      if (!this.loading) this.next();
-    },
+  unmounted() {
+    clearTimeout(this.timer);
   },
   methods: {
+    show(src, alt) {
+      this.wanted = { src, alt };
+      if (!this.loading) this.next();
+    },
+    // Another image is being drawn, or no more.
+    expect(another) {
+      clearTimeout(this.timer);
+      if (another) this.timer = setTimeout(() => (this.awaited = true), PATIENCE);
+      else this.awaited = false;
+    },
     next() {
-      this.loading = !!this.image && this.image.src !== this.shown?.src;
-      this.shown = this.image;
+      this.loading = this.wanted.src !== this.shown.src;
+      this.shown = this.wanted;
     },
   },
 };

@@ -57,7 +57,7 @@ class OverTime:
         self._easel = Easel(self._draw, self._show, self._fail)
         with ui.element("div").classes("panes over-time"):
             with ui.element("div").classes("stage"):
-                with ui.element("div").classes("frame") as self._frame:
+                with ui.element("div").classes("frame"):
                     self._picture = Picture(desk.studio.subject.painter.network.resolution)
                 self._player = Player(self._texts(), self._changed, self._look)
                 self._error = ui.label().props("role=alert").classes("error")
@@ -120,13 +120,13 @@ class OverTime:
         if not self._player.plays:  # the history has its end alone
             self._desk.record(NAME, "" if moment == self._newest() else str(moment))
         self._strip.mark(moment.at.key)
-        self._frame.classes(add="busy")
+        self._picture.expect(another=True)
         drawn = True
         try:
             drawn = await self._easel.want(moment)
         finally:
             if drawn:
-                self._frame.classes(remove="busy")
+                self._picture.expect(another=False)
         if drawn:
             await self._strip.show(self._stamps, self._controls.recipe())
 

@@ -1,0 +1,23 @@
+// An element whose attributes and words are set by method: an update of the library's own makes the
+// browser go through the whole page, which takes longer than an image.
+export default {
+  template: `
+    <component :is="kind" v-bind="attributes"
+      ><slot /><template v-for="(word, i) in words">{{ i ? " " : "" }}<span>{{ word }}</span></template
+    ></component>
+  `,
+  props: {
+    kind: String, // name of the element
+  },
+  data() {
+    return { attributes: {}, words: [] };
+  },
+  methods: {
+    set(attributes) {
+      this.attributes = attributes;
+    },
+    say(words) {
+      this.words = words;
+    },
+  },
+};
