@@ -105,7 +105,8 @@ class Browser:
         """Wait until a script's value is true, and return that value."""
         deadline = time.monotonic() + PATIENCE
         while not (value := self.run(script)):
-            assert time.monotonic() < deadline, script
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"never true within {PATIENCE} s: {script}")
             time.sleep(0.02)
         return value
 
@@ -191,7 +192,8 @@ class Browser:
         while b"\0" not in self._pending:
             left = deadline - time.monotonic()
             ready = left > 0 and select.select([self._read], [], [], left)[0]
-            assert ready, "the browser does not answer"
+            if not ready:
+                raise TimeoutError(f"the browser gives no answer within {PATIENCE} s")
             block = os.read(self._read, 1 << 16)
             if not block:
                 raise EOFError("the browser is gone")

@@ -8,6 +8,7 @@ a console complains, or where the server's memory grows by more than a tenth onc
 time is over.
 """
 
+import contextlib
 import random
 import tempfile
 import time
@@ -101,7 +102,6 @@ def open_all(ckpts: Sequence[Path]) -> Networks:
 @click.option("--seed", type=int, default=0, help="Of what the visitors do.")
 def main(ckpts: tuple[Path, ...], minutes: float, clients: int, seed: int) -> None:
     """Print acts, images compared and memory every minute; status 1 where something is wrong."""
-    sizes: list[tuple[float, float]] = []
     networks, named = open_all(ckpts), [word for ckpt in ckpts for word in ("--ckpt", ckpt)]
     with tempfile.TemporaryDirectory() as profile, serving(*named) as (process, url):
         browser, tabs = Browser(profile), []
@@ -111,15 +111,21 @@ def main(ckpts: tuple[Path, ...], minutes: float, clients: int, seed: int) -> No
             visit_samples(browser, url)
             tabs.append(browser.tab)
         soak = Soak(networks, url, seed)
+        sizes = [(0.0, resident(process.pid))]
         begun = told = time.monotonic()
         while (now := time.monotonic()) < begun + 60 * minutes:
-            for browser.tab in tabs:
-                soak.turn(browser)
+            try:
+                for browser.tab in tabs:
+                    soak.turn(browser)
+            except TimeoutError as error:
+                soak.faults.append(f"the soak ended: {error}")
+                break
             sizes.append((now - begun, resident(process.pid)))
             if now > told + 60:
                 told = now
                 print(f"{(now - begun) / 60:.0f} min, {soak}, {sizes[-1][1]:.0f} MiB", flush=True)
-        browser.close()
+        with contextlib.suppress(TimeoutError):
+            browser.close()
     settled = [size for when, size in sizes if when >= 60 * minutes / 5] or [sizes[-1][1]]
     print(f"{soak} of {clients} clients, {len(soak.faults)} faults")
     print(f"server's memory {settled[0]:.0f} MiB after a fifth, {settled[-1]:.0f} at the end")

@@ -128,6 +128,22 @@ def wait_for_download(page):
     page.wait_for("Page.downloadProgress", state="completed")
 
 
+def check_access(page):
+    """WCAG AA holds in both themes, and nothing is cut off from a desk's width to 400 % of zoom."""
+    for mode in ("light", "dark"):
+        medium = [{"name": "prefers-color-scheme", "value": mode}]
+        page.ask("Emulation.setEmulatedMedia", features=medium)
+        for width in (1280, 768, 390, 320):
+            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            page.ask("Emulation.setDeviceMetricsOverride", **size)
+            page.wait_until("document.getAnimations().length === 0")
+            assert page.run("document.documentElement.scrollWidth") <= width
+            if width in (1280, 320):
+                assert page.violations() == [], (mode, width)
+    page.ask("Emulation.setEmulatedMedia", features=[])
+    page.ask("Emulation.clearDeviceMetricsOverride")
+
+
 def button_of(text):
     found = f".find(button => button.textContent.includes('{text}'))"
     return "[...document.querySelectorAll('button')]" + found

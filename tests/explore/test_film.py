@@ -21,6 +21,7 @@ from stylegan.sample.recipe import Recipe
 from stylegan_eval.errors import UserError
 from tests.explore.driving import (
     button_of,
+    check_access,
     click,
     drag,
     press_button,
@@ -167,18 +168,9 @@ def test_a_network_without_w_has_no_film(files, opened):
         assert opened.complaints == []
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (320, "dark")])
-def test_everybody_can_use_the_film(opened, served, width, theme):
-    medium = [{"name": "prefers-color-scheme", "value": theme}]
-    opened.ask("Emulation.setEmulatedMedia", features=medium)
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    opened.ask("Emulation.setDeviceMetricsOverride", **size)
+def test_everybody_can_use_the_film(opened, served):
     visit_film(opened, served, more=" --loop")
-    opened.wait_until("document.getAnimations().length === 0")
-    assert opened.violations() == []
-    assert opened.run("document.documentElement.scrollWidth") <= width
-    opened.ask("Emulation.setEmulatedMedia", features=[])
-    opened.ask("Emulation.clearDeviceMetricsOverride")
+    check_access(opened)
 
 
 def test_words_of_a_film_are_read_again(studio):
