@@ -18,7 +18,8 @@ from stylegan_eval.engine.command import ErrorLineCommand
 from stylegan_eval.errors import UserError
 
 _ROOT = Path(__file__).parents[2]
-# Works once for each line that it reads, and answers with the seconds.
+# Works once for each line that it reads, and answers with the processor's seconds, which other
+# work on the machine disturbs less than the clock's.
 _SIDE = """
 import pathlib, sys, tempfile, time
 import torch
@@ -45,9 +46,9 @@ else:
     images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
     work = lambda: network(images).sum().item()
 for _ in sys.stdin:
-    begun = time.perf_counter()
+    begun = time.process_time()
     work()
-    print(time.perf_counter() - begun, flush=True)
+    print(time.process_time() - begun, flush=True)
 """
 # What both trees do: a name for the table, and the words of `_SIDE`.
 TASKS = {
@@ -93,7 +94,7 @@ class Side:
         self._process = process
 
     def seconds(self) -> float:
-        """Work once; how long it took."""
+        """Work once; processor time that it took."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
@@ -107,7 +108,7 @@ class Side:
 def compare(
     older: Path, words: tuple[str | int, ...], rounds: int, threads: int
 ) -> list[tuple[float, float]]:
-    """Seconds of the older tree and of this one, by round; each works twice before."""
+    """Seconds of the older tree and of this one, by round; each works twice before the first."""
     with working(older, words, threads) as first, working(_ROOT, words, threads) as second:
         for side in (first, second, first, second):
             side.seconds()
@@ -124,7 +125,7 @@ def compare(
 @click.option("--rounds", type=click.IntRange(min=2), default=40, help="Of each task.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, help="Of each process.")
 def main(revision: str, rounds: int, threads: int) -> None:
-    """Print the time of this tree over that of REVISION: below 1 it is faster."""
+    """Print processor time of this tree over that of REVISION: below 1 it is faster."""
     with tempfile.TemporaryDirectory() as folder:
         unpack(revision, Path(folder))
         for name, words in TASKS.items():
