@@ -38,9 +38,7 @@ from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.engine.processes import PROCESS_ENDED
 from stylegan_eval.results.run_folder import LOG, METRICS_FILE
 
-_MARK = "STYLEGAN_KILL_TRIAL"  # in the environment of all processes of a training
-
-
+ROOT = Path(__file__).parents[1]
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGKILL)
 # Of the rows: what is measured by the clock, and the folder of the training.
 CLOCKED = {"img_per_s", "seconds", "peak_memory_mib", "date", "processes", "generator"}
@@ -60,6 +58,9 @@ class Trial:
     options: tuple[str, ...] = ()  # Others of `stylegan-train`
     seen: Counter[str] = field(default_factory=Counter)
     _left: list[tuple[signal.Signals, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder = self.folder.resolve()  # for processes that work in another folder
 
     def command(self, out: Path, launcher: Sequence[str]) -> list[str]:
         """Command line that starts or continues the training in `out`."""
@@ -109,12 +110,17 @@ class Trial:
     def start(self, out: Path, launcher: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start or continue, in a process group of its own."""
         threads = str(torch.get_num_threads())  # sums of other threads are rounded otherwise
-        environment = os.environ | {"OMP_NUM_THREADS": threads, _MARK: str(out)}
-        environment["STYLEGAN_CACHE"] = str(self.folder / "cache")
+        paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        environment = os.environ | {"OMP_NUM_THREADS": threads}
+        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, paths)))
+        cache = self.folder / "cache"
+        cache.mkdir(exist_ok=True)
+        environment["STYLEGAN_CACHE"] = str(cache)
         with (self.folder / "stderr.txt").open("ab") as stderr:
             return subprocess.Popen(
                 self.command(out, launcher),
                 env=environment,
+                cwd=cache,  # by which all its processes are found
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 start_new_session=True,
@@ -178,9 +184,8 @@ class Trial:
 
     def _wait_for_all(self, out: Path) -> None:
         """Wait until all processes of the training have ended, or fail after a minute."""
-        mark = f"{_MARK}={out}".encode()
         end = time.monotonic() + 60
-        while left := [pid for pid in _marked(mark) if is_alive(pid)]:
+        while left := [pid for pid in _working_in(self.folder / "cache") if is_alive(pid)]:
             if time.monotonic() > end:
                 raise click.ClickException(f"{out}: processes {left} are left")
             time.sleep(0.02)
@@ -231,11 +236,11 @@ def _send(number: int, victims: Sequence[int]) -> None:
             os.kill(pid, number)
 
 
-def _marked(mark: bytes) -> Iterator[int]:
-    """Processes with this in their environment."""
-    for path in Path("/proc").glob("[0-9]*/environ"):
+def _working_in(folder: Path) -> Iterator[int]:
+    """Processes that were started in a folder, and what they have started."""
+    for path in Path("/proc").glob("[0-9]*/cwd"):
         with contextlib.suppress(OSError):
-            if mark in path.read_bytes().split(b"\0"):
+            if path.readlink() == folder:
                 yield int(path.parent.name)
 
 

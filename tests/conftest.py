@@ -12,7 +12,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 from hypothesis import settings
 
-from tests import browser
+from tests import browser, starting
 
 # The same examples every time, and no limit on a shared machine's mood.
 settings.register_profile("steady", deadline=None, derandomize=True)
@@ -24,6 +24,13 @@ def _ctrl_c():
     """A suite in the background of a shell ignores Ctrl-C, and what it starts would do so too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_of_all():
+    """What a test has started ends with the tests at the latest."""
+    yield
+    starting.end_all()
 
 
 @pytest.fixture(scope="session")

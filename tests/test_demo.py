@@ -1,11 +1,12 @@
 """The demo is the commands of the README, one after another, at a size of seconds."""
 
 import os
-import subprocess
 import sys
 
 import pandas as pd
 from PIL import Image
+
+from tests import starting
 
 
 def test_demo_from_nothing_to_a_row_and_a_picture(tmp_path):
@@ -13,7 +14,7 @@ def test_demo_from_nothing_to_a_row_and_a_picture(tmp_path):
     command = [sys.executable, "-m", "benchmarks.demo.__main__", "--out", str(out)]
     command += ["--count", "128", "--kimg", "0.1", "--num", "64"]
     env = os.environ | {"OMP_NUM_THREADS": "1", "STYLEGAN_CACHE": str(tmp_path / "cache")}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = starting.run(command, env=env, capture_output=True, text=True, nested=True)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(out / "results.csv")
     floor, name = "fd_efficientnet-lite0_floor", "fd_efficientnet-lite0"

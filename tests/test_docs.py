@@ -1,9 +1,10 @@
 """What the documents show in Python runs as it stands."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
+
+from tests import starting
 
 ROOT = Path(__file__).parents[1]
 
@@ -12,7 +13,7 @@ def test_the_example_of_the_metrics_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path))
     text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = starting.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert 6 < float(first) < 10  # |shift|^2 = 8
@@ -25,7 +26,7 @@ def test_the_example_of_the_front_page_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path))
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    done = starting.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("fd_efficientnet-lite0_full ")
 
@@ -37,9 +38,9 @@ def test_the_page_about_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(blocks) == 5
     make = [sys.executable, "-m", "stylegan.data", "avatars", "avatars.zip", "--count", "64"]
-    subprocess.run([*make, "--resolution", "64"], check=True, capture_output=True, cwd=tmp_path)
+    starting.run([*make, "--resolution", "64"], check=True, capture_output=True, cwd=tmp_path)
     program = [sys.executable, "-c", "".join(blocks)]
-    done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path)
+    done = starting.run(program, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     names = ("fd_efficientnet-lite0_full", "kd_efficientnet-lite0", "coverage")
     assert all(name in done.stdout for name in names)

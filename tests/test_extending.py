@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from stylegan.networks.generator import build_generator
 from stylegan.presets import apply_preset
 from stylegan_eval.engine.sampling import latents, to_uint8
 from stylegan_eval.images.files import open_images
+from tests import starting
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"```python\n# (\S+) \((.*)\)\n((?s:.*?))```")
@@ -59,7 +59,7 @@ def with_block(old, where, code):
 def run(extended, *args, module="stylegan_eval"):
     environment = {**os.environ, "PYTHONPATH": str(extended)}
     command = [sys.executable, "-m", module, *map(str, args)]
-    return subprocess.run(
+    return starting.run(
         command, capture_output=True, text=True, cwd=extended, env=environment, check=False
     )
 

@@ -3,7 +3,6 @@
 import faulthandler
 import re
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -12,6 +11,7 @@ from click.testing import CliRunner
 from benchmarks.fuzz.__main__ import copy_of, fuzz, main
 from benchmarks.fuzz.readers import READERS, Reader
 from stylegan_eval.errors import UserError
+from tests import starting
 from tests.formats import official_pickles as pickles
 
 SLOW = {"status by run.json", "status by the log"}
@@ -21,7 +21,7 @@ SLOW = {"status by run.json", "status by the log"}
 def test_damaged_files_are_read_or_refused_in_a_line(name):
     if name in SLOW:  # they use autograd, which no process may that was forked from its user
         command = [sys.executable, "-m", "benchmarks.fuzz", name, "--seed", "1", "--count", "3"]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = starting.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return
     counts, _, failures = fuzz(name, READERS[name], seed=1, count=25)

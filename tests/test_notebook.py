@@ -3,11 +3,12 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests import starting
 
 ROOT = Path(__file__).parents[1]
 NUMBER = re.compile(r"-?\d+\.\d+")
@@ -40,7 +41,9 @@ def test_the_tour_gives_what_it_shows(tmp_path):
     }
     program = "from nbclient.cli import main; main()"
     command = [sys.executable, "-c", program, "--inplace", str(notebook)]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    done = starting.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, nested=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     made, stored = list(texts(notebook)), list(texts(ROOT / "docs/tour.ipynb"))
     assert len(made) == len(stored)

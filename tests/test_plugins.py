@@ -19,6 +19,7 @@ from stylegan_eval.metrics import COMMANDS, METRICS
 from stylegan_eval.networks import DISTANCES, NETWORKS, detectors
 from stylegan_eval.settings.common import FEATURES
 from stylegan_eval.settings.others import DistanceName
+from tests import starting
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "tests/plugin"
@@ -61,7 +62,7 @@ def colours(tmp_path, monkeypatch):
 def run(site, *args, module="stylegan_eval"):
     paths = os.pathsep.join(map(str, (site, ROOT)))
     start = ["-c", args[0]] if module == "-c" else ["-m", module, *map(str, args)]
-    return subprocess.run(
+    return starting.run(
         [sys.executable, *start],
         capture_output=True,
         text=True,

@@ -23,6 +23,7 @@ from benchmarks.gpu_trial.settings import DIGESTS, GpuTrial
 from benchmarks.kill_trial import children_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.plugins import resolve
+from tests import starting
 from tests.elements import Elements
 
 # Parts in which every claim that a CPU can try has a verdict there.
@@ -31,12 +32,13 @@ TRIED = ("discipline", "numbers", "random", "resume", "memory", "processes")
 
 def start(out, *options):
     command = [sys.executable, "-m", "benchmarks.gpu_trial", "--out", out, "--device", "cpu"]
-    return subprocess.Popen(
+    return starting.Popen(
         [*map(str, command), *options],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        nested=True,
     )
 
 
@@ -88,7 +90,7 @@ def test_a_wrong_number_and_a_process_that_dies_refute_their_claims(tmp_path):
     options = ["--only", "discipline", "--only", "random"]
     process = start(out, *options, "--digests", str(tmp_path / "digests.json"))
     wait_for(process, lambda: (out / "results.json").exists() and Record(out).running)
-    (worker,) = children_of(process.pid)
+    (worker,) = starting.without_servers(children_of(process.pid))
     os.kill(worker, signal.SIGKILL)
     output, log = process.communicate()
     assert process.returncode == 1, log

@@ -25,6 +25,7 @@ from benchmarks.tables import TABLES
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.data import main as data_main
 from stylegan.datasets.archive import write_archive
+from tests import starting
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -44,9 +45,9 @@ def command(avatars, out, *options, table="table1"):
 
 
 def finish(avatars, out, *options, table="table1"):
-    return subprocess.run(
+    return starting.run(
         command(avatars, out, *options, table=table),
-        capture_output=True, text=True, check=False, env=ENVIRONMENT,
+        capture_output=True, text=True, env=ENVIRONMENT, nested=True,
     )  # fmt: skip
 
 
@@ -136,11 +137,12 @@ def test_two_runners_share_the_work_and_a_killed_one_is_continued(undisturbed, a
     with contextlib.ExitStack() as stack:
         runners = []
         for _ in range(2):
-            runner = subprocess.Popen(
+            runner = starting.Popen(
                 arguments,
                 stderr=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env=ENVIRONMENT,
+                nested=True,
             )
             stack.callback(runner.wait)
             stack.callback(runner.kill)
@@ -190,9 +192,9 @@ def test_a_failed_row_says_why_and_does_not_stop_the_others(undisturbed, avatars
 
 def test_sigterm_saves_and_leaves(avatars, tmp_path):
     out = tmp_path / "results"
-    with subprocess.Popen(
+    with starting.Popen(
         command(avatars, out, "--rows", "F", "--kimg", "50"),
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=ENVIRONMENT,
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=ENVIRONMENT, nested=True,
     ) as runner:  # fmt: skip
         while not list(out.glob("trainings/*/checkpoint-*.pt")):
             assert runner.poll() is None

@@ -4,13 +4,14 @@ import io
 import json
 import resource
 import struct
-import subprocess
 import sys
 import zipfile
 import zlib
 
 import numpy as np
 from PIL import Image
+
+from tests import starting
 
 
 def noise(height, width, seed=0):
@@ -61,7 +62,7 @@ def run_with_small_disk(script, arguments):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
 
-    return subprocess.run(
+    return starting.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         preexec_fn=limit,
         capture_output=True,

@@ -14,6 +14,7 @@ from stylegan.datasets.avatars import ATTRIBUTES, make_avatars, render, sample_a
 from stylegan.datasets.resize import area_mean
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
+from tests import starting
 from tests.data.samples import everything_below, write_zip
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "avatars_32.npz"
@@ -229,7 +230,7 @@ def test_without_the_extra_the_message_says_what_to_install(tmp_path, cache, mon
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_an_interrupt_ends_quietly_and_leaves_nothing(tmp_path, cache):
     command = ["avatars", str(tmp_path / "a.zip"), "--count", "100000", "--workers", "2"]
-    process = subprocess.Popen(
+    process = starting.Popen(
         [sys.executable, "-c", "from stylegan.data import main; main()", *command],
         env=os.environ | {"STYLEGAN_CACHE": str(cache)},
         stdout=subprocess.PIPE,

@@ -4,7 +4,6 @@ import io
 import json
 import shutil
 import signal
-import subprocess
 import sys
 import zipfile
 from dataclasses import replace
@@ -18,6 +17,7 @@ from stylegan.datasets.prepare import prepare
 from stylegan.datasets.targets import image_name
 from stylegan_eval.engine.signals import Terminated
 from stylegan_eval.errors import UserError
+from tests import starting
 from tests.data.samples import encoded, everything_below, noise, pngs, write_folder
 
 COUNT = 6
@@ -64,7 +64,7 @@ def written(out, work=None, made_of=None):
 
 def kill_a_writer(out):
     text = "\n".join(png.hex() for png in PNGS)
-    done = subprocess.run([sys.executable, "-c", KILLED, str(out)], input=text, text=True)
+    done = starting.run([sys.executable, "-c", KILLED, str(out)], input=text, text=True)
     assert done.returncode == -signal.SIGKILL
 
 
@@ -188,7 +188,7 @@ def stopped_preparation(source, out, **choices):
         "prepare.prepare(sys.argv[1], Path(sys.argv[2]), choices, workers=1, progress=False)\n"
     )
     command = [sys.executable, "-c", script, str(source), str(out), json.dumps(choices)]
-    assert subprocess.run(command).returncode == 7
+    assert starting.run(command).returncode == 7
 
 
 @pytest.mark.parametrize(

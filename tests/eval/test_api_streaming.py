@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 import stylegan_eval as se
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.metrics.image_tables import influence
+from tests import starting
 
 LITE = {"features": "efficientnet-lite0", "device": "cpu"}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -166,7 +166,8 @@ def test_processes_compute_the_same_bits(tmp_path):
     for part in (REALS[:10], REALS[10:]):
         alone.update(part, real=True)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    subprocess.run([*TORCHRUN, script, out], check=True, capture_output=True, env=environment)
+    command = [*TORCHRUN, script, out]
+    starting.run(command, check=True, capture_output=True, env=environment, nested=True)
     values = out.read_text().split()
     assert len(values) == 4
     assert set(values) == {repr(alone.compute().value)}

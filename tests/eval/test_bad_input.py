@@ -18,6 +18,7 @@ from PIL import Image
 from stylegan_eval.cli import main
 from stylegan_eval.engine.signals import STOP_SIGNALS
 from stylegan_eval.results.results import COLUMNS
+from tests import starting
 
 LITE = ["--features", "efficientnet-lite0", "--device", "cpu"]
 
@@ -283,7 +284,7 @@ def test_full_memory_is_told_in_a_line(same, monkeypatch, error):
 
 
 def python(code, **environment):
-    return subprocess.Popen(
+    return starting.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

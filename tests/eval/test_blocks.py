@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stylegan_eval.engine.blocks import Run, load_arrays, save_arrays, split, split_all
 from stylegan_eval.engine.processes import Processes, processes_from_environment
 from stylegan_eval.errors import UserError
+from tests import starting
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
@@ -173,7 +174,7 @@ def test_a_killed_run_goes_on_with_equal_bits(tmp_path):
     )
 
     def start(folder):
-        return subprocess.Popen(
+        return starting.Popen(
             [sys.executable, str(script), str(tmp_path / folder)],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT,
         )  # fmt: skip

@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from stylegan_eval.engine.heartbeat import PATIENCE, Heartbeat, Watch, patience
 from stylegan_eval.errors import ProcessEndedError, UserError
+from tests import starting
 from tests.eval.test_processes import WORK
 
 
@@ -136,7 +137,7 @@ def test_a_slow_process_is_waited_for_and_a_stopped_one_is_not(stopped, tmp_path
         port = str(free.getsockname()[1])
     group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     ranks = [
-        subprocess.Popen(
+        starting.Popen(
             [sys.executable, script, str(stopped)],
             env=os.environ
             | {"PYTHONPATH": str(Path(__file__).parents[2]), PATIENCE: "1"}

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from stylegan_eval.cli import main
+from tests import starting
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
@@ -38,9 +39,10 @@ def start(tmp_path, fake_loader, image_folder):
             "OMP_NUM_THREADS": "1",
         }
         command = [sys.executable, *launcher, "-m", module, "all", *ALL]
-        return subprocess.Popen(
+        return starting.Popen(
             [*command, "--ckpt", str(ckpt), "--data", str(data)],
             env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            nested=bool(launcher),
         )  # fmt: skip
 
     return run

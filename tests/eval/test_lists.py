@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 
 import pytest
@@ -11,6 +10,7 @@ import stylegan_eval as se
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import open_images, open_list
+from tests import starting
 
 LITE = {"features": "efficientnet-lite0", "device": "cpu"}
 
@@ -46,7 +46,7 @@ def test_a_list_is_read_from_standard_input(folders, tmp_path):
     command += ["--json", "--features", "efficientnet-lite0", "--device", "cpu"]
     text = "".join(f"fakes/{path.name}\n" for path in fakes.iterdir())
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as this process: more round otherwise
-    done = subprocess.run(
+    done = starting.run(
         command, input=text, capture_output=True, text=True, cwd=tmp_path, env=one_thread
     )
     assert done.returncode == 0, done.stderr

@@ -2,7 +2,6 @@
 
 import csv
 import random
-import subprocess
 import sys
 
 import numpy as np
@@ -16,6 +15,7 @@ from stylegan_eval.generators.factories import generator_from
 from stylegan_eval.metrics.path_length import measure_pairs, rounding_share
 from stylegan_eval.networks.loading import load_distance
 from stylegan_eval.settings.others import PplSettings
+from tests import starting
 from tests.eval.kinds import CPU, HEAD, LITE, NOISY, PPL, bits, rows
 
 
@@ -127,7 +127,7 @@ def test_a_block_has_the_same_bits_in_another_process_without_the_others(tmp_pat
     )
     last = []
     for blocks in (["0", "10", "20"], ["20"]):
-        subprocess.run([sys.executable, "-c", program, *blocks], cwd=tmp_path, check=True)
+        starting.run([sys.executable, "-c", program, *blocks], cwd=tmp_path, check=True)
         last.append(torch.load(tmp_path / "last.pt", weights_only=True))
     assert torch.equal(*last)
     assert len(last[0].unique(dim=0)) == 10

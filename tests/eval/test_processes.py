@@ -13,6 +13,7 @@ import pytest
 
 from stylegan_eval.engine import processes
 from stylegan_eval.errors import UserError
+from tests import starting
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 # The head of a command that joins the others; its body follows.
@@ -46,12 +47,13 @@ main(["work"])
 def start(tmp_path, how):
     script = tmp_path / "command.py"
     script.write_text(COMMAND)
-    return subprocess.Popen(
+    return starting.Popen(
         [*TORCHRUN, script, how],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         text=True,
+        nested=True,
     )
 
 

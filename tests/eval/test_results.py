@@ -2,7 +2,6 @@ import csv
 import io
 import json
 import math
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -27,6 +26,7 @@ from stylegan_eval.results.results import (
     table,
     to_json,
 )
+from tests import starting
 
 ROW = Row(
     metric="fd_efficientnet-lite0",
@@ -128,7 +128,7 @@ def test_many_processes_append_to_one_table(tmp_path):
         "for _ in range(10):\n"
         "    append_csv(Path(sys.argv[1]), [ROW])\n"
     )
-    started = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(3)]
+    started = [starting.Popen([sys.executable, "-c", code, str(path)]) for _ in range(3)]
     assert [process.wait() for process in started] == [0, 0, 0]
     assert len(read(path)) == 30
 

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+from tests import starting
+
 
 @contextmanager
 def serving(*args, start=("-m", "stylegan.explore.command")):
@@ -12,7 +14,7 @@ def serving(*args, start=("-m", "stylegan.explore.command")):
     `start`: what Python runs.
     """
     command = [sys.executable, *start, "--port", "0", *map(str, args)]
-    process = subprocess.Popen(
+    process = starting.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
     try:

@@ -1,7 +1,6 @@
 """Hostile and broken pickles: refused in a line, within limits, and nothing of them is run."""
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 from stylegan.formats.nvidia import read_nvidia
 from stylegan_eval.errors import UserError
+from tests import starting
 from tests.formats import hostile_pickles as hostile
 from tests.formats import official_pickles as pickles
 
@@ -52,7 +52,7 @@ def told(tmp_path_factory):
     good = folder / "good.pkl"
     good.write_bytes(pickles.dumps(pickles.stylegan("F")))
     program = ["-m", "tests.formats.refuse_all", str(folder / "files"), str(good)]
-    done = subprocess.run([sys.executable, *program], capture_output=True, text=True)
+    done = starting.run([sys.executable, *program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert {line[0] for line in lines} == found.keys()
@@ -104,7 +104,7 @@ def test_the_gadgets_would_work_on_an_unpickler_that_obeys(tmp_path):
     found = hostile.gadgets(marks)
     found = {name: data for name, data in found.items() if not name.startswith("hidden")}
     write_all(tmp_path / "files", found)
-    done = subprocess.run(
+    done = starting.run(
         [sys.executable, "-c", OBEY, str(tmp_path / "files")], capture_output=True, text=True
     )
     missing = found.keys() - {path.name for path in marks.iterdir()}

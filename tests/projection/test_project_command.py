@@ -17,6 +17,7 @@ from stylegan.sample.projection import as_tensor, fitted
 from stylegan.snapshot import Provenance, Snapshot
 from stylegan_eval.engine.sampling import to_uint8
 from stylegan_eval.images.decoding import decode
+from tests import starting
 from tests.train import golden
 
 
@@ -227,7 +228,7 @@ def test_a_terminated_projection_leaves_nothing(networks, picture, tmp_path):
     words += ["--ckpt", str(networks / "F.safetensors"), "--save", str(folder / "w.npy")]
     words += [str(folder / "face.png"), str(folder / "out.png")]
     pipe = subprocess.PIPE
-    with subprocess.Popen(words, stderr=pipe, stdout=pipe, text=True) as process:
+    with starting.Popen(words, stderr=pipe, stdout=pipe, text=True) as process:
         try:
             assert "is shrunk from 48x48" in process.stderr.readline()  # what follows is descent
             process.send_signal(signal.SIGTERM)

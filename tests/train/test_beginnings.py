@@ -21,6 +21,7 @@ from stylegan.training.schedule import phases, training_points
 from stylegan.training.settings import read_settings
 from stylegan_eval.engine.files import held
 from stylegan_eval.engine.json_lines import read_rows
+from tests import starting
 
 TRAIN = [sys.executable, "-m", "stylegan.train"]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -96,7 +97,8 @@ def test_a_plan_is_of_what_runs(name, finished, data, data64, tiny, cache, tmp_p
     assert ({path.name for path in out.iterdir()} if out.exists() else set()) == there
     lines = planned.stdout.splitlines()
     if name == "gpus":  # processes of their own
-        done = subprocess.run([*TRAIN, *options], env=ENV, capture_output=True, text=True)
+        command = [*TRAIN, *options]
+        done = starting.run(command, env=ENV, capture_output=True, text=True, nested=True)
         assert done.returncode == 0, done.stderr
     else:
         done = train(*options)
@@ -196,9 +198,10 @@ def start(*args, processes=1):
     ]
     command = [*launcher, "-m", "stylegan.train"] if processes > 1 else TRAIN
     command = [*command, *map(str, args), "--device", "cpu", "--warmup", "0", "--no-tensorboard"]
-    return subprocess.Popen(
-        command, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return starting.Popen(
+        command, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        nested=processes > 1,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import subprocess
 import sys
 import zipfile
 
@@ -22,6 +21,7 @@ from stylegan.snapshot import load_generator
 from stylegan.training.state import load_state
 from stylegan_eval.engine.sampling import latents, noise_maps
 from stylegan_eval.errors import UserError
+from tests import starting
 
 CPU = torch.device("cpu")
 
@@ -131,7 +131,7 @@ except UserError as error:
     print(error)
     sys.exit(1)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = starting.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith(f"cannot write {path}: ")
     assert len(done.stdout.splitlines()) == 1

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from stylegan.training.state import TrainState
 from stylegan_eval.cli import main as stylegan_eval
 from stylegan_eval.engine.json_lines import append_rows, read_rows
 from stylegan_eval.errors import UserError
+from tests import starting
 
 CPU = torch.device("cpu")
 TWO = """
@@ -252,10 +252,10 @@ def test_two_processes_share_the_work_and_one_writes(saved, data32, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     program = tmp_path / "two.py"
     program.write_text(TWO)
-    done = subprocess.run(
+    done = starting.run(
         [*command, str(program), str(checkpoint), str(data32)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, nested=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (mine,), (shared,) = rows_of(tmp_path), rows_of(checkpoint.parent)

@@ -29,6 +29,7 @@ from stylegan.training.batches import feed, slices
 from stylegan.training.partition import Execution
 from stylegan_eval.engine.processes import Processes
 from stylegan_eval.errors import UserError
+from tests import starting
 from tests.train import two_processes
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
@@ -57,11 +58,12 @@ def test_two_processes_give_the_gradients_of_one(labelled, cache, runtime, tmp_p
     """In a fade, with labels, mixing, and one group of the minibatch more than processes."""
     out = tmp_path / "gradients.pt"
     command = [*TORCHRUN, "2", SCRIPT, labelled, cache, out]
-    done = subprocess.run(
+    done = starting.run(
         [str(part) for part in command],
         env=ENV | {"PYTHONPATH": str(SCRIPT.parents[2])},
         capture_output=True,
         text=True,
+        nested=True,
     )
     assert done.returncode == 0, done.stderr
     found = torch.load(out, weights_only=True)
@@ -96,7 +98,8 @@ def test_the_order_of_images_does_not_depend_on_the_number_of_processes(world):
 def train(*args, processes=1):
     launcher = [*TORCHRUN, str(processes), "-m"] if processes > 1 else [sys.executable, "-m"]
     command = [*launcher, "stylegan.train", "--device", "cpu", "--warmup", "0", *args]
-    return subprocess.run([str(part) for part in command], env=ENV, capture_output=True, text=True)
+    command = [str(part) for part in command]
+    return starting.run(command, env=ENV, capture_output=True, text=True, nested=True)
 
 
 def test_a_run_continues_on_another_number_of_processes(data, cache, tmp_path):
@@ -124,7 +127,7 @@ def test_a_run_continues_on_another_number_of_processes(data, cache, tmp_path):
 def test_half_an_environment_of_torchrun_is_refused(environment, message, data, cache, tmp_path):
     options = ["--config", "F", "--preset", "tiny-16", "--data", data, "--out", tmp_path / "run"]
     command = [sys.executable, "-m", "stylegan.train", *options, "--cache", cache]
-    done = subprocess.run(
+    done = starting.run(
         [str(part) for part in command], env=ENV | environment, capture_output=True, text=True
     )
     assert done.returncode == 1
@@ -212,7 +215,7 @@ if __name__ == "__main__":
 def test_workers_leave_signals_to_the_training_and_end_with_it(method, labelled, cache, tmp_path):
     script = tmp_path / "workers.py"
     script.write_text(WORKERS)
-    training = subprocess.Popen(
+    training = starting.Popen(
         [sys.executable, script, labelled, cache, method],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=ENV | {"PYTHONPATH": str(SCRIPT.parents[2])},
@@ -246,7 +249,7 @@ def test_without_shared_memory_the_training_reads_images_itself(size, labelled, 
     """As in a container that has 64 MB of it: PyTorch would drop batches, and wait for them."""
     script = tmp_path / "workers.py"
     script.write_text(WORKERS)
-    done = subprocess.run(
+    done = starting.run(
         [*(word.format(size) for word in NO_ROOM), sys.executable, script, labelled, cache, "fork"],
         input="\n\n", capture_output=True, text=True,
         env=ENV | {"PYTHONPATH": str(SCRIPT.parents[2])},

@@ -15,6 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from benchmarks import kill_trial
 from benchmarks.kill_trial import Trial, descendants, everything_in, killed_and_compared
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
 from stylegan.datasets.archive import write_archive
@@ -23,6 +24,7 @@ from stylegan.training.monitor import CollapseError
 from stylegan.training.settings import RunSettings, read_settings
 from stylegan.training.state import load_state
 from stylegan_eval.engine.files import is_held
+from tests import starting
 from tests.fresh import start_run
 
 TRAIN = [sys.executable, "-m", "stylegan.train"]
@@ -41,8 +43,15 @@ def copy_of(finished, tmp_path):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_killed_at_random_moments_it_ends_as_the_run_never_stopped(processes, tmp_path):
+def test_killed_at_random_moments_it_ends_as_the_run_never_stopped(
+    processes, tmp_path, monkeypatch
+):
     """`python -m benchmarks.kill_trial` does this fifty times."""
+    starting.fork_all_of(monkeypatch)
+    children = kill_trial.children_of
+    monkeypatch.setattr(
+        kill_trial, "children_of", lambda pid: starting.without_servers(children(pid))
+    )
     trial = Trial(tmp_path, processes=processes, workers=2, kimg=0.4)
     assert killed_and_compared(trial, 2, random.Random()) == 0
     assert trial.seen["kills"] == 2
@@ -74,7 +83,7 @@ def test_a_signal_to_the_launcher_saves_and_leaves(
     command = [*launcher, "--config", ticking, "--data", data, "--out", out, "--cache", cache]
     command += ["--device", "cpu", "--kimg", "1000", "--snapshot-kimg", "500", "--warmup", "0"]
     command = [str(part) for part in command]
-    process = subprocess.Popen(command, env=ENV, stderr=subprocess.PIPE)
+    process = starting.Popen(command, env=ENV, stderr=subprocess.PIPE, nested=True)
     while not (out / "log.jsonl").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
@@ -95,7 +104,8 @@ def test_when_the_launcher_is_killed_its_processes_save_and_leave(ticking, data,
     command = [*TORCHRUN, "-m", "stylegan.train", "--config", ticking, "--data", data]
     command += ["--device", "cpu", "--out", out, "--cache", cache]
     command += ["--kimg", "1000", "--snapshot-kimg", "500", "--warmup", "0"]
-    process = subprocess.Popen([str(part) for part in command], env=ENV, stderr=subprocess.DEVNULL)
+    command = [str(part) for part in command]
+    process = starting.Popen(command, env=ENV, stderr=subprocess.DEVNULL, nested=True)
     while not (out / "log.jsonl").exists():
         assert process.poll() is None
         time.sleep(0.05)
@@ -161,7 +171,7 @@ def test_a_damaged_checkpoint_is_passed_over(finished, cache, tmp_path):
 def test_a_folder_has_one_live_process(finished, data, cache, tmp_path):
     out = tmp_path / "run"
     command = [*TRAIN, *TINY, "--data", data, "--out", out, "--cache", cache, "--kimg", "1000"]
-    process = subprocess.Popen([str(part) for part in command], env=ENV, stderr=subprocess.DEVNULL)
+    process = starting.Popen([str(part) for part in command], env=ENV, stderr=subprocess.DEVNULL)
     try:
         while not (out.is_dir() and checkpoints_in(out)):
             assert process.poll() is None
@@ -190,7 +200,7 @@ def test_a_full_disk_ends_the_run_with_its_old_checkpoint(finished, cache, tmp_p
     )
     args = ["--resume", "--out", out, "--cache", cache, "--kimg", "0.8", "--device", "cpu"]
     command = [sys.executable, "-c", program, *args, "--no-tensorboard", "--snapshot-kimg", "0.1"]
-    done = subprocess.run([str(part) for part in command], env=ENV, capture_output=True, text=True)
+    done = starting.run([str(part) for part in command], env=ENV, capture_output=True, text=True)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith("error: cannot write ")

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import struct
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -30,6 +29,7 @@ from stylegan.training.loop import train
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
+from tests import starting
 
 
 def events(folder):
@@ -141,7 +141,7 @@ def test_wandb_gets_rows_and_sheets_of_a_run_and_of_its_continuation(data, cache
     begun = ["--config", "F", "--preset", "tiny-16", "--kimg", 0.1, "--wandb", *common]
     command = [sys.executable, "-c", TWICE, *begun, "--resume", "--kimg", 0.2, *common]
     environment = os.environ | {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
-    done = subprocess.run(
+    done = starting.run(
         [str(word) for word in command], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
 from stylegan.datasets.archive import write_archive
 from stylegan.train import main
+from tests import starting
 
 TRAIN = [sys.executable, "-m", "stylegan.train"]
 
@@ -26,7 +27,7 @@ def start(out, data, cache, *extra):
     command += ["--cache", cache, "--snapshot-kimg", "0.1", "--seed", "7"]
     command += ["--warmup", "0", *extra]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([str(part) for part in command], env=env, stderr=subprocess.PIPE)
+    return starting.Popen([str(part) for part in command], env=env, stderr=subprocess.PIPE)
 
 
 def wait_for_checkpoint(out, process):

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from stylegan.training.status import read_status, status_lines
 from stylegan.training.trainer import Trainer
 from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
+from tests import starting
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
@@ -55,7 +55,8 @@ main()
 def python(*words, **environment):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | environment
     command = [sys.executable, *map(str, words)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    several = words[: len(TORCHRUN)] == tuple(TORCHRUN)
+    return starting.run(command, env=environment, capture_output=True, text=True, nested=several)
 
 
 @pytest.fixture(scope="module")

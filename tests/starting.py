@@ -1,0 +1,232 @@
+"""Starts of Python in a moment: `run` and `Popen` of subprocess, from a process with PyTorch.
+
+A start that imports PyTorch and its optimizers takes five processor seconds; a fork of a process
+that has imported them, a tenth of that. What is started is a child of who starts it, and has a
+process id, arguments, environment, working directory, streams and signals of its own, as after a
+true start; that its modules are there already is the difference. So a test starts Python truly
+(`subprocess`) where imports, the start itself, limits, threads or PID 1 are what it looks at.
+Whatever is not this Python, or has options that a fork could not honour, is started truly too.
+
+The hash of a string is the same in all that are started so, and /proc shows the arguments and the
+environment of `tests.start_server`, which does the forking.
+"""
+
+import array
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SERVER = "start_server"  # what /proc calls it
+_PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
+# Variables that Python or a library reads when it starts. Its process has read them.
+_READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "MKL_", "MPL", "TQDM_", "CXX")
+_READ_AT_START += ("TORCH_LOGS", "TORCHDYNAMO", "TORCHINDUCTOR")
+_HONOURED = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
+
+
+class _NotForkedError(Exception):
+    """What only a true start does."""
+
+
+class Server:
+    """The process that forks, as its parent sees it."""
+
+    def __init__(self, connection, environment, process=None):
+        self._process = process
+        self._connection = connection
+        self._environment = environment
+        self._lock = threading.Lock()
+
+    @classmethod
+    def started(cls):
+        """Start one. It takes 10 seconds to be ready, and whoever asks earlier waits."""
+        ours, its = socket.socketpair()
+        with its:
+            environment = dict(os.environ)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.start_server", str(its.fileno())],
+                cwd=ROOT,
+                pass_fds=[its.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        return cls(ours, environment, process)
+
+    def close(self):
+        """Let it end."""
+        self._connection.close()
+        if self._process is not None:
+            self._process.wait()
+
+    def check(self, environment):
+        """Refuse an environment with which a library would have started otherwise."""
+        for name, _ in {*environment.items()} ^ {*self._environment.items()}:
+            if name.startswith(_READ_AT_START) and name not in _HONOURED:
+                raise _NotForkedError(f"{name} is read at the start")
+
+    def start(self, request, streams):
+        """Process id of a child that does what is requested."""
+        message = json.dumps(request).encode()
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))
+        with self._lock, _taking_orphans():
+            self._connection.sendmsg([len(message).to_bytes(8, "little")], [rights])
+            self._connection.sendall(message)
+            answer = int.from_bytes(self._connection.recv(8), "little", signed=True)
+        if answer < 0:
+            raise OSError(-answer, os.strerror(-answer), request["cwd"])
+        assert answer, "the process that forks has ended"
+        return answer
+
+
+@contextlib.contextmanager
+def _taking_orphans():
+    """Become the parent of grandchildren whose parent ends in the block."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, 0)
+
+
+def program_of(words):
+    """What `words` let Python run: the kind of program and its arguments."""
+    if not words or words[0] != sys.executable:
+        raise _NotForkedError(f"not this Python: {words[:1]}")
+    rest = words[1:]
+    unbuffered = rest[:1] == ["-u"]
+    rest = rest[unbuffered:]
+    if not rest or (rest[0].startswith("-") and rest[0] not in ("-c", "-m")):
+        raise _NotForkedError(f"an option of Python: {rest[:1]}")
+    if rest[0] in ("-c", "-m"):
+        return {"kind": rest[0], "argv": rest[1:], "unbuffered": unbuffered}
+    return {"kind": "script", "argv": rest, "unbuffered": unbuffered}
+
+
+# One for what this process starts, from the first start on.
+_servers = []
+_start_child = subprocess.Popen._execute_child
+
+
+def _server():
+    if not _servers:
+        _servers.append(Server.started())
+    return _servers[0]
+
+
+def _request(args, environment, cwd, *, nested, session):
+    words = [os.fsdecode(word) for word in args] if not isinstance(args, str | bytes) else []
+    known = set(signal.valid_signals()) - {signal.SIGPIPE, signal.SIGXFSZ}
+    environment = {os.fsdecode(k): os.fsdecode(v) for k, v in environment.items()}
+    return {
+        **program_of(words),
+        "environment": environment,
+        "cwd": os.fsdecode(cwd) if cwd is not None else str(Path.cwd()),
+        "ignored": [int(each) for each in known if signal.getsignal(each) is signal.SIG_IGN],
+        "session": session,
+        "nested": nested,
+    }
+
+
+def _fork_child(
+    process, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, info, flags, shell, *rest
+):
+    """Stand in for `Popen._execute_child`, whose arguments these are."""
+    p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, _, *whose, session, group = rest
+    if executable or preexec_fn or not close_fds or pass_fds or shell:
+        raise _NotForkedError("an option of Popen")
+    if any(each not in (None, -1) for each in (*whose, group)):
+        raise _NotForkedError("another user or group")
+    nested = getattr(process, "nested", False)
+    environment = os.environ if env is None else env
+    request = _request(args, environment, cwd, nested=nested, session=session)
+    streams = [p2cread, c2pwrite, errwrite]
+    streams = [number if number != -1 else usual for usual, number in enumerate(streams)]
+    server = _server()
+    server.check(request["environment"])
+    try:
+        process.pid = server.start(request, streams)
+        process._child_created = True
+    finally:
+        process._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)
+
+
+def _execute_child(process, *arguments):
+    """Fork, or start what cannot be forked."""
+    try:
+        _fork_child(process, *arguments)
+    except _NotForkedError:
+        _start_child(process, *arguments)
+
+
+def fork_all(connection):
+    """From here on, let this process fork where it starts this Python: what `nested` means."""
+    _servers[:] = [Server(connection, dict(os.environ))]
+    subprocess.Popen._execute_child = _execute_child
+
+
+def fork_all_of(monkeypatch):
+    """Until the end of a test, fork what functions of the project start by subprocess."""
+
+    def execute(process, *arguments):
+        process.nested = True
+        _execute_child(process, *arguments)
+
+    if sys.platform == "linux":
+        monkeypatch.setattr(subprocess.Popen, "_execute_child", execute)
+
+
+def without_servers(pids):
+    """Processes other than those that fork for a `nested` one, which are its children too."""
+    return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text().strip() != SERVER]
+
+
+class Popen(subprocess.Popen):
+    """As subprocess.Popen, but where its block fails the process is killed, not waited for."""
+
+    def __init__(self, args, *, nested=False, **options):
+        """`nested`: what it starts itself by subprocess is forked too, as by a launcher."""
+        self.nested = nested
+        super().__init__(args, **options)
+        _started.append(self)
+
+    _execute_child = _execute_child if sys.platform == "linux" else _start_child
+
+    def __exit__(self, kind, *error):
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *error)
+
+
+_started = []
+
+
+def end_all():
+    """Kill what is still there of what was started, and end what forks."""
+    for process in _started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    while _servers:
+        _servers.pop().close()
+
+
+def run(args, *, input=None, capture_output=False, check=False, timeout=None, **options):  # noqa: A002
+    """As subprocess.run."""
+    if capture_output:
+        options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    if input is not None:
+        options["stdin"] = subprocess.PIPE
+    with Popen(args, **options) as process:
+        stdout, stderr = process.communicate(input, timeout)
+    done = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    if check:
+        done.check_returncode()
+    return done
