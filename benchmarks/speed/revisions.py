@@ -53,7 +53,7 @@ for _ in sys.stdin:
 # What both trees do: a name for the table, and the words of `_SIDE`.
 TASKS = {
     "step, width 64, 16 images of 32x32": ("step", 64, 32, 16),
-    "step, width 512, 4 images of 32x32": ("step", 512, 32, 4),
+    "step, width 512, 4 images of 16x16": ("step", 512, 16, 4),
     "Inception, 16 images of 256x256": ("features", 16, 256),
 }
 
