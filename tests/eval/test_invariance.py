@@ -16,7 +16,7 @@ from tests import starting
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-ALL = [
+ALL = [  # 320 images are the fewest that are cut into ten blocks
     *("--metrics", "fid,kid,is,prdc,ppl", "-n", "320", "--subset-size", "100"),
     *("--features", "efficientnet-lite0", "--pairs", "320", "--distance", "st-lpips-alex"),
     *("--device", "cpu", "--json"),
@@ -74,12 +74,11 @@ def test_neither_batch_nor_processes_nor_a_kill_changes_a_number(tmp_path, start
     )
 
     # Other batches round differently: path lengths divide that by epsilon squared.
-    for batch in ("7", "64"):
-        other = here("--batch", batch)
-        assert other.keys() == whole.keys()
-        for name, row in other.items():
-            bound = 2e-3 if name.startswith("ppl") else 2e-5
-            assert row["value"] == pytest.approx(whole[name]["value"], rel=bound), name
+    other = here("--batch", "7")
+    assert other.keys() == whole.keys()
+    for name, row in other.items():
+        bound = 2e-3 if name.startswith("ppl") else 2e-5
+        assert row["value"] == pytest.approx(whole[name]["value"], rel=bound), name
 
     # The same blocks, whoever computes them: the same bits.
     two = results(start("two", launcher=TORCHRUN))
@@ -102,7 +101,7 @@ def test_neither_batch_nor_processes_nor_a_kill_changes_a_number(tmp_path, start
     work = tmp_path / "killed" / "work"
     while len(list(work.glob("*/*.npz"))) < 14 and killed.poll() is None:  # reals: 10 blocks
         time.sleep(0.05)
-    os.kill(killed.pid, signal.SIGKILL)
+    killed.kill()
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
     again = results(start("killed"))
