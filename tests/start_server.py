@@ -212,7 +212,7 @@ def main_of(request):
     nest = _nest() if request["nested"] else None
     _as_started(request)
     if nest:
-        nest[0].fork_all(nest[1])
+        nest[0].fork_all(nest[1], request["nested"] - 1)
     try:
         _run(request)
     except SystemExit:

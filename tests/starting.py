@@ -144,7 +144,7 @@ def _fork_child(
         raise _NotForkedError("an option of Popen")
     if any(each not in (None, -1) for each in (*whose, group)):
         raise _NotForkedError("another user or group")
-    nested = getattr(process, "nested", False)
+    nested = int(getattr(process, "nested", 0))
     environment = os.environ if env is None else env
     request = _request(args, environment, cwd, nested=nested, session=session)
     streams = [p2cread, c2pwrite, errwrite]
@@ -166,8 +166,9 @@ def _execute_child(process, *arguments):
         _start_child(process, *arguments)
 
 
-def fork_all(connection):
+def fork_all(connection, nested):
     """From here on, let this process fork where it starts this Python: what `nested` means."""
+    subprocess.Popen.nested = nested
     _servers[:] = [Server(connection, dict(os.environ))]
     subprocess.Popen._execute_child = _execute_child
 
@@ -191,8 +192,8 @@ def without_servers(pids):
 class Popen(subprocess.Popen):
     """As subprocess.Popen, but where its block fails the process is killed, not waited for."""
 
-    def __init__(self, args, *, nested=False, **options):
-        """`nested`: what it starts itself by subprocess is forked too, as by a launcher."""
+    def __init__(self, args, *, nested=0, **options):
+        """`nested`: what it starts itself by subprocess is forked too; so many levels down."""
         self.nested = nested
         super().__init__(args, **options)
         _started.append(self)

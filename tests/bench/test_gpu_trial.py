@@ -38,7 +38,7 @@ def start(out, *options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        nested=True,
+        nested=3,  # parts, launchers of processes, and these
     )
 
 
