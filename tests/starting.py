@@ -75,14 +75,19 @@ class Server:
         """Process id of a child that does what is requested."""
         message = json.dumps(request).encode()
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))
-        with self._lock, _taking_orphans():
-            self._connection.sendmsg([len(message).to_bytes(8, "little")], [rights])
-            self._connection.sendall(message)
-            answer = int.from_bytes(self._connection.recv(8), "little", signed=True)
-        if answer < 0:
-            raise OSError(-answer, os.strerror(-answer), request["cwd"])
-        assert answer, "the process that forks has ended"
-        return answer
+        try:
+            with self._lock, _taking_orphans():
+                self._connection.sendmsg([len(message).to_bytes(8, "little")], [rights])
+                self._connection.sendall(message)
+                answer = self._connection.recv(8)
+        except (BrokenPipeError, ConnectionResetError):
+            answer = b""
+        if not answer:
+            raise _NotForkedError("the process that forks has ended")
+        number = int.from_bytes(answer, "little", signed=True)
+        if number < 0:
+            raise OSError(-number, os.strerror(-number), request["cwd"])
+        return number
 
 
 @contextlib.contextmanager
@@ -151,11 +156,14 @@ def _fork_child(
     streams = [number if number != -1 else usual for usual, number in enumerate(streams)]
     server = _server()
     server.check(request["environment"])
+    pipes = (p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)
     try:
         process.pid = server.start(request, streams)
-        process._child_created = True
-    finally:
-        process._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)
+    except OSError:
+        process._close_pipe_fds(*pipes)
+        raise
+    process._child_created = True
+    process._close_pipe_fds(*pipes)
 
 
 def _execute_child(process, *arguments):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -109,6 +110,18 @@ def test_who_starts_it_is_its_parent_and_ends_it_where_a_block_fails():
 )
 def test_what_cannot_be_forked_is_started_truly(words):
     assert starting.run(words).returncode == 3
+
+
+@linux
+def test_without_the_process_that_forks_every_start_is_a_true_one(monkeypatch):
+    ours, its = socket.socketpair()
+    its.close()
+    server = starting.Server(ours, dict(os.environ))
+    monkeypatch.setattr(starting, "_servers", [server])
+    program = [sys.executable, "-c", "import sys; print('torch' in sys.modules); sys.exit(3)"]
+    done = starting.run(program, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, "False\n")
+    server.close()
 
 
 @linux
