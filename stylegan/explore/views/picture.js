@@ -16,9 +16,13 @@ export default {
     },
     // Another image is being drawn, or no more.
     expect(another) {
+      if (another) {
+        this.timer ??= setTimeout(() => (this.awaited = true), PATIENCE);
+        return;
+      }
       clearTimeout(this.timer);
-      if (another) this.timer = setTimeout(() => (this.awaited = true), PATIENCE);
-      else this.awaited = false;
+      this.timer = null;
+      this.awaited = false;
     },
     next() {
       this.loading = this.wanted.src !== this.shown.src;
