@@ -8,7 +8,14 @@ from functools import cache, partial
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func, min_cut_rematerialization_partition
+from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.testing import CompileCounterWithBackend
+from torch._guards import detect_fake_mode
+from torch._inductor.debug import DebugContext
+from torch._inductor.decomposition import select_decomp_table
+from torch._inductor.graph import GraphLowering
+from torch._inductor.virtualized import V
 from torch.autograd import gradcheck, gradgradcheck
 
 from benchmarks.speed import train_side
@@ -154,6 +161,52 @@ def test_a_layer_passes_over_its_map_so_often(dtype, layout, forward, backward):
     assert found == pytest.approx((forward, backward), rel=0.03)  # the noise comes on top
     before = passes("cpu", dtype, layout)
     assert all(now < once for now, once in zip(found, before, strict=True))
+
+
+def fused_passes(dtype, layout):
+    """The same of a compiled layer: what PyTorch's compiler fuses is counted, not built."""
+    counts = []
+
+    def count(module, examples):
+        graph = GraphLowering(module)
+        mode = detect_fake_mode(examples)
+        with V.set_graph_handler(graph), V.set_debug_handler(DebugContext()), V.set_fake_mode(mode):
+            graph.run(*examples)
+            graph.init_wrapper_code()
+            graph._update_scheduler()
+            counts.append(graph.count_bytes()[0])
+        return make_boxed_func(module.forward)
+
+    counting = aot_autograd(
+        fw_compiler=count,
+        bw_compiler=count,
+        decompositions=select_decomp_table,
+        partition_fn=partial(min_cut_rematerialization_partition, compiler="inductor"),
+    )
+    values = inputs((4, 16, 256, 256), dtype, layout)
+    torch._dynamo.reset()
+    with playing("cuda"):
+        whole = partial(layer, noise_bias_lrelu, adain)
+        y = torch.compile(whole, backend=counting, dynamic=False, fullgraph=True)(*values[:-1])
+        torch.autograd.grad(y, [v for v in values if v.requires_grad], values[-1])
+    torch._dynamo.reset()
+    one = 4 * values[0].numel()
+    return tuple(each / one for each in counts)
+
+
+# The first set-up of PyTorch's compiler warns about its own parts.
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("dtype", "layout", "forward", "backward"),
+    [
+        # Read for the statistics, and read and written again: nothing between them is kept.
+        (torch.float32, torch.contiguous_format, 3, 5),
+        (torch.bfloat16, torch.channels_last, 3 / 2, 11 / 2),
+    ],
+)
+def test_a_compiled_layer_passes_over_its_map_three_times(dtype, layout, forward, backward):
+    found = fused_passes(dtype, layout)
+    assert found == pytest.approx((forward, backward), abs=0.2)  # the noise comes on top
 
 
 @cache
