@@ -147,6 +147,8 @@ def test_gpus_starts_processes_and_their_failure_is_its_own(data, cache, tmp_pat
     assert not (tmp_path / "b").exists()
 
 
+# PyTorch warns of more workers than cores.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_images_read_ahead_are_those_read_in_time(labelled, cache, runtime, caplog):
     """Also when a worker is killed, as the system does where memory is short."""
     config = apply_preset(CONFIGS["F"], "tiny-16")
@@ -169,6 +171,8 @@ def test_images_read_ahead_are_those_read_in_time(labelled, cache, runtime, capl
     assert "ended by SIGKILL (out of memory?); from here on the training process" in caplog.text
 
 
+# PyTorch warns of more workers than cores.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_damaged_image_is_one_line_also_from_a_worker(labelled, tmp_path, runtime, workers):
     config = apply_preset(CONFIGS["F"], "tiny-16")
