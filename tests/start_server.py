@@ -1,4 +1,4 @@
-"""The process that has imported PyTorch and forks: see `tests.starting`, which asks it."""
+"""The warm process that forks for `tests.starting`."""
 
 import ctypes
 import gc
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.starting import ROOT, SERVER
 
-# What the commands import. Nothing that starts a thread, which a fork would lack.
+# Imports of the commands. None may start a thread: a fork has only one.
 _LIBRARIES = (
     "torch",
     "torch.utils.data",
@@ -29,7 +29,7 @@ _LIBRARIES = (
     "sklearn.svm",
     "PIL.Image",
     "torch.utils.tensorboard",
-    # Of NiceGUI, which itself looks at the working folder.
+    # Imports of NiceGUI. NiceGUI itself depends on the working folder.
     "fastapi",
     "socketio",
     "uvicorn",
@@ -40,13 +40,13 @@ _OURS = (
     "stylegan.sample.cli",
     "stylegan.data",
 )
-# By the server itself, which a signal to all of its group is not meant for.
+# Ignored by the server: signals to its process group are meant for its children.
 _IGNORED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGTSTP", "SIGQUIT")
 _PROJECT = ("stylegan", "stylegan_eval", "benchmarks", "tests")
 
 
 def _read(connection):
-    """A request and its streams; nothing when the other side has ended."""
+    """A request and its streams; (None, []) once the connection is closed."""
     head, streams, _, _ = socket.recv_fds(connection, 8, 3)
     if not head:
         return None, []
@@ -59,7 +59,7 @@ def _read(connection):
 
 
 def serve(connection):
-    """Fork for each request; return in a process that is to do one, with it."""
+    """Fork for each request; return the request in the child."""
     _call_this_process(SERVER)
     for name in _IGNORED:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -72,7 +72,7 @@ def serve(connection):
             middle = os.getpid()
             if os.fork():
                 os._exit(0)
-            while os.getppid() == middle:  # until who asked is the parent
+            while os.getppid() == middle:  # until the caller has adopted this process
                 time.sleep(0.0005)
             _answer(connection, request, streams)
             connection.close()
@@ -84,12 +84,12 @@ def serve(connection):
 
 
 def _call_this_process(name):
-    """In /proc, where who lists children tells a server from them."""
+    """Set the name in /proc, which tells servers from their children."""
     ctypes.CDLL(None).prctl(15, name.encode())  # PR_SET_NAME of linux/prctl.h
 
 
 def _answer(connection, request, streams):
-    """Take over streams and folder, and tell the process id, or what failed."""
+    """Take over streams and working folder; answer with the process id, or minus the errno."""
     for number, stream in enumerate(streams):
         streams[number] = os.dup(stream) if stream < 3 else stream
     for number, stream in enumerate(streams):
@@ -107,7 +107,7 @@ def _answer(connection, request, streams):
 
 
 def _as_started(request):
-    """Make of this fork what a start of Python with this request is."""
+    """Give this fork the state of a new interpreter for the request."""
     for name in _IGNORED:
         number = getattr(signal, name)
         usual = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
@@ -148,7 +148,7 @@ def _open_streams(*, unbuffered):
 
 
 def _set_path(request, before):
-    """Let sys.path begin as Python's does; forget modules of the project that lie elsewhere now."""
+    """Build sys.path as Python does; drop the project's modules where another copy comes first."""
     own = [part for part in before.split(os.pathsep) if part]
     installed = [part for part in sys.path[1:] if part not in own]
     given = os.environ.get("PYTHONPATH", "")
@@ -173,7 +173,7 @@ def _foreign(paths):
 
 
 def _nest():
-    """Fork a server that has what this process has, for what it starts."""
+    """Fork a server for the subprocesses of this process."""
     from tests import starting
 
     ours, its = socket.socketpair()
@@ -204,11 +204,12 @@ def _run(request):
     text, name = (argv[0], "<string>") if kind == "-c" else (Path(argv[0]).read_bytes(), argv[0])
     if kind == "script":
         main.__file__ = name
+    # A test's own program, as `python -c` and `python FILE` run it; exceptions end the process.
     exec(compile(text, name, "exec"), main.__dict__)
 
 
 def main_of(request):
-    """Do what is requested, to the end of the process."""
+    """Run the request; then this process ends."""
     nest = _nest() if request["nested"] else None
     _as_started(request)
     if nest:
@@ -232,8 +233,8 @@ def main():
     for name in (*_LIBRARIES, *_OURS):
         importlib.import_module(name)
     names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-    if any(name != "jemalloc_bg_thd" for name in names[1:]):  # which knows what to do at a fork
-        sys.exit(f"a library has started a thread, which a fork would lack: {names}")
+    if any(name != "jemalloc_bg_thd" for name in names[1:]):  # that one survives a fork
+        sys.exit(f"an import started a thread, which forks would lack: {names}")
     gc.collect()
     gc.freeze()
     main_of(serve(connection))

@@ -1,14 +1,14 @@
-"""Starts of Python in a moment: `run` and `Popen` of subprocess, from a process with PyTorch.
+"""Fast Python processes for tests: `run` and `Popen` as in subprocess, forked from a warm process.
 
-A start that imports PyTorch and its optimizers takes five processor seconds; a fork of a process
-that has imported them, a tenth of that. What is started is a child of who starts it, and has a
-process id, arguments, environment, working directory, streams and signals of its own, as after a
-true start; that its modules are there already is the difference. So a test starts Python truly
-(`subprocess`) where imports, the start itself, limits, threads or PID 1 are what it looks at.
-Whatever is not this Python, or has options that a fork could not honour, is started truly too.
+A new interpreter that imports PyTorch and its optimizers takes five seconds of processor time; a
+fork of a process that has imported them takes half a second. The fork is a child of the caller,
+with its own process id, arguments, environment, working directory, streams and signal handlers; the
+difference is that its modules are imported already. Tests of imports, start-up, resource limits,
+threads or PID 1 use `subprocess` itself. Other programs, and options that a fork cannot honour,
+get a new interpreter automatically.
 
-The hash of a string is the same in all that are started so, and /proc shows the arguments and the
-environment of `tests.start_server`, which does the forking.
+All forks share one seed of string hashes, and /proc shows the arguments and the environment of
+`tests.start_server`, the process that forks.
 """
 
 import array
@@ -26,18 +26,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SERVER = "start_server"  # what /proc calls it
 _PR_SET_CHILD_SUBREAPER = 36  # of linux/prctl.h
-# Variables that Python or a library reads when it starts. Its process has read them.
+# Variables that Python or a library reads at start-up, so a fork would miss a change.
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_", "MALLOC_", "MKL_", "MPL", "TQDM_", "CXX")
 _READ_AT_START += ("TORCH_LOGS", "TORCHDYNAMO", "TORCHINDUCTOR")
 _HONOURED = ("PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
 
 
 class _NotForkedError(Exception):
-    """What only a true start does."""
+    """A new interpreter is needed."""
 
 
 class Server:
-    """The process that forks, as its parent sees it."""
+    """Connection to the process that forks."""
 
     def __init__(self, connection, environment, process=None):
         self._process = process
@@ -47,7 +47,7 @@ class Server:
 
     @classmethod
     def started(cls):
-        """Start one. It takes 10 seconds to be ready, and whoever asks earlier waits."""
+        """Start the process. It is ready after 10 seconds; earlier requests wait."""
         ours, its = socket.socketpair()
         with its:
             environment = dict(os.environ)
@@ -60,19 +60,19 @@ class Server:
         return cls(ours, environment, process)
 
     def close(self):
-        """Let it end."""
+        """End the process."""
         self._connection.close()
         if self._process is not None:
             self._process.wait()
 
     def check(self, environment):
-        """Refuse an environment with which a library would have started otherwise."""
+        """Refuse an environment that Python or a library reads at start-up."""
         for name, _ in {*environment.items()} ^ {*self._environment.items()}:
             if name.startswith(_READ_AT_START) and name not in _HONOURED:
                 raise _NotForkedError(f"{name} is read at the start")
 
     def start(self, request, streams):
-        """Process id of a child that does what is requested."""
+        """Fork a child for a request; its process id."""
         message = json.dumps(request).encode()
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", streams))
         try:
@@ -92,7 +92,7 @@ class Server:
 
 @contextlib.contextmanager
 def _taking_orphans():
-    """Become the parent of grandchildren whose parent ends in the block."""
+    """Adopt orphaned grandchildren inside the block: so a fork becomes a child of this process."""
     prctl = ctypes.CDLL(None).prctl
     prctl(_PR_SET_CHILD_SUBREAPER, 1)
     try:
@@ -102,7 +102,7 @@ def _taking_orphans():
 
 
 def program_of(words):
-    """What `words` let Python run: the kind of program and its arguments."""
+    """Kind of program in a command line of Python (-c, -m or a script), and its arguments."""
     if not words or words[0] != sys.executable:
         raise _NotForkedError(f"not this Python: {words[:1]}")
     rest = words[1:]
@@ -115,7 +115,7 @@ def program_of(words):
     return {"kind": "script", "argv": rest, "unbuffered": unbuffered}
 
 
-# One for what this process starts, from the first start on.
+# The server of this process, started on first use; a list, so that it can be replaced.
 _servers = []
 _start_child = subprocess.Popen._execute_child
 
@@ -143,7 +143,7 @@ def _request(args, environment, cwd, *, nested, session):
 def _fork_child(
     process, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, info, flags, shell, *rest
 ):
-    """Stand in for `Popen._execute_child`, whose arguments these are."""
+    """Replacement for `Popen._execute_child`, with its arguments."""
     p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, _, *whose, session, group = rest
     if executable or preexec_fn or not close_fds or pass_fds or shell:
         raise _NotForkedError("an option of Popen")
@@ -167,7 +167,7 @@ def _fork_child(
 
 
 def _execute_child(process, *arguments):
-    """Fork, or start what cannot be forked."""
+    """Fork, or start a new interpreter where a fork will not do."""
     try:
         _fork_child(process, *arguments)
     except _NotForkedError:
@@ -175,14 +175,14 @@ def _execute_child(process, *arguments):
 
 
 def fork_all(connection, nested):
-    """From here on, let this process fork where it starts this Python: what `nested` means."""
+    """Let this process fork the Python processes that it starts, `nested` levels down."""
     subprocess.Popen.nested = nested
     _servers[:] = [Server(connection, dict(os.environ))]
     subprocess.Popen._execute_child = _execute_child
 
 
 def fork_all_of(monkeypatch):
-    """Until the end of a test, fork what functions of the project start by subprocess."""
+    """Until the end of the test, fork the processes that the project starts through subprocess."""
 
     def execute(process, *arguments):
         process.nested = True
@@ -193,15 +193,15 @@ def fork_all_of(monkeypatch):
 
 
 def without_servers(pids):
-    """Processes other than those that fork for a `nested` one, which are its children too."""
+    """Leave out fork servers, which are children of a `nested` process too."""
     return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text().strip() != SERVER]
 
 
 class Popen(subprocess.Popen):
-    """As subprocess.Popen, but where its block fails the process is killed, not waited for."""
+    """As subprocess.Popen, but an exception in the with block kills the process."""
 
     def __init__(self, args, *, nested=0, **options):
-        """`nested`: what it starts itself by subprocess is forked too; so many levels down."""
+        """`nested`: levels of its own subprocesses that are forked too."""
         self.nested = nested
         super().__init__(args, **options)
         _started.append(self)
@@ -218,7 +218,7 @@ _started = []
 
 
 def end_all():
-    """Kill what is still there of what was started, and end what forks."""
+    """Kill the processes that are still running, and end the server."""
     for process in _started:
         if process.poll() is None:
             process.kill()
@@ -227,14 +227,15 @@ def end_all():
         _servers.pop().close()
 
 
-def run(args, *, input=None, capture_output=False, check=False, timeout=None, **options):  # noqa: A002
+def run(args, *, capture_output=False, check=False, timeout=None, **options):
     """As subprocess.run."""
+    text = options.pop("input", None)
     if capture_output:
         options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    if input is not None:
+    if text is not None:
         options["stdin"] = subprocess.PIPE
     with Popen(args, **options) as process:
-        stdout, stderr = process.communicate(input, timeout)
+        stdout, stderr = process.communicate(text, timeout)
     done = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
     if check:
         done.check_returncode()

@@ -1,4 +1,4 @@
-"""What is forked by `starting` does as what is truly started: the same program, both ways."""
+"""A fork behaves as a new interpreter: the same programs run both ways."""
 
 import os
 import signal
@@ -49,12 +49,15 @@ PROGRAMS = {
     "script": ["FOLDER/script.py", "a"],
     "group": ["-c", "import os, signal; os.killpg(0, signal.SIGTERM)"],
 }
-linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every start is a true one")
+linux = pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="forks are for Linux alone: elsewhere tests start new interpreters",
+)
 
 
 @linux
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_it_ends_as_after_a_true_start(name, tmp_path):
+def test_it_ends_as_a_new_interpreter_does(name, tmp_path):
     (tmp_path / "script.py").write_text(PROCESSES)
     words = [sys.executable, *(word.replace("FOLDER", str(tmp_path)) for word in PROGRAMS[name])]
     environment = os.environ | {"OF_ITS": "OWN"}
@@ -96,11 +99,11 @@ def test_a_launcher_forks_what_it_starts_too():
 
 
 @linux
-def test_who_starts_it_is_its_parent_and_ends_it_where_a_block_fails():
-    words = [sys.executable, "-c", "import time; time.sleep(600)"]
-    with pytest.raises(ZeroDivisionError), starting.Popen(words) as process:  # noqa: PT012
-        assert process.pid in children_of(os.getpid())
-        _ = 1 / 0
+def test_it_is_a_child_of_the_caller_and_is_killed_where_the_block_fails():
+    process = starting.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    assert process.pid in children_of(os.getpid())
+    with pytest.raises(ZeroDivisionError), process:
+        raise ZeroDivisionError
     assert process.returncode == -signal.SIGKILL
 
 
@@ -108,12 +111,12 @@ def test_who_starts_it_is_its_parent_and_ends_it_where_a_block_fails():
 @pytest.mark.parametrize(
     "words", [["sh", "-c", "exit 3"], [sys.executable, "-I", "-c", "raise SystemExit(3)"]]
 )
-def test_what_cannot_be_forked_is_started_truly(words):
+def test_what_cannot_be_forked_gets_a_new_interpreter(words):
     assert starting.run(words).returncode == 3
 
 
 @linux
-def test_without_the_process_that_forks_every_start_is_a_true_one(monkeypatch):
+def test_without_the_server_new_interpreters_are_started(monkeypatch):
     ours, its = socket.socketpair()
     its.close()
     server = starting.Server(ours, dict(os.environ))

@@ -4,6 +4,7 @@
 ``--ckpt A --ckpt B --query view=compare``: another one.
 """
 
+import subprocess
 import tempfile
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -47,7 +48,8 @@ def main(
     """Write the picture to the PNG file OUT."""
     view = dict(parse_qsl(query)).get("view", "")
     named = [word for ckpt in ckpts for word in ("--ckpt", ckpt)]
-    with tempfile.TemporaryDirectory() as profile, serving(*named) as (_, url):
+    served = serving(*named, popen=subprocess.Popen)
+    with tempfile.TemporaryDirectory() as profile, served as (_, url):
         browser = Browser(profile)
         medium = [{"name": "prefers-color-scheme", "value": theme}]
         browser.ask("Emulation.setEmulatedMedia", features=medium)

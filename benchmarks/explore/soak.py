@@ -10,6 +10,7 @@ time is over.
 
 import contextlib
 import random
+import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -103,7 +104,8 @@ def open_all(ckpts: Sequence[Path]) -> Networks:
 def main(ckpts: tuple[Path, ...], minutes: float, clients: int, seed: int) -> None:
     """Print acts, images compared and memory every minute; status 1 where something is wrong."""
     networks, named = open_all(ckpts), [word for ckpt in ckpts for word in ("--ckpt", ckpt)]
-    with tempfile.TemporaryDirectory() as profile, serving(*named) as (process, url):
+    served = serving(*named, popen=subprocess.Popen)
+    with tempfile.TemporaryDirectory() as profile, served as (process, url):
         browser, tabs = Browser(profile), []
         for number in range(clients):
             if number:

@@ -7,6 +7,7 @@ is from the step that asked for it until then.
 
 import math
 import statistics
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -83,7 +84,8 @@ def drawn(ckpt: Path, count: int) -> float:
 def main(ckpt: Path, seconds: float, rounds: int) -> None:
     """Print images a second for each slider, and of drawing alone."""
     print(f"{drawn(ckpt, 50):.1f} images/s are drawn alone, one after another, without a page")
-    with tempfile.TemporaryDirectory() as profile, serving("--ckpt", ckpt) as (_, url):
+    served = serving("--ckpt", ckpt, popen=subprocess.Popen)
+    with tempfile.TemporaryDirectory() as profile, served as (_, url):
         browser = Browser(profile)
         visit(browser, url)
         for label in _SLIDERS:

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from stylegan_eval.engine.command import ErrorLineCommand
 from stylegan_eval.errors import UserError
 
 _ROOT = Path(__file__).parents[2]
-# Works once for each line that it reads, and answers with the processor's seconds, which other
-# work on the machine disturbs less than the clock's.
+# Runs the task once for each line on its input and prints the processor time in seconds, which
+# other programs disturb less than wall time.
 _SIDE = """
 import pathlib, sys, tempfile, time
 import torch
@@ -60,18 +60,23 @@ TASKS = {
 
 def unpack(revision: str, folder: Path) -> None:
     """Write the files of a revision into a folder; UserError where there is none."""
-    made = subprocess.run(
+    archive = subprocess.run(
         ["git", "archive", "--format=tar", revision], cwd=_ROOT, capture_output=True, check=False
     )
-    if made.returncode:
-        told = made.stderr.decode(errors="replace").strip()
-        raise UserError(f"{revision} is not to be had from git ({told}): name a commit of git log")
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=made.stdout, check=True)
+    if archive.returncode:
+        message = archive.stderr.decode(errors="replace").strip()
+        raise UserError(f"git cannot read {revision} ({message}): choose a commit from git log")
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
 
 
 @contextmanager
-def working(tree: Path, words: tuple[str | int, ...], threads: int) -> Iterator["Side"]:
-    """A process that does a task with the modules of a tree."""
+def working(
+    tree: Path, words: tuple[str | int, ...], threads: int
+) -> Iterator[Callable[[], float]]:
+    """A process that does a task with the modules of a tree; each call runs it once.
+
+    A call returns the seconds of processor time that the task took.
+    """
     kind, *numbers = map(str, words)
     process = subprocess.Popen(
         [sys.executable, "-c", _SIDE, kind, str(threads), *numbers],
@@ -80,42 +85,36 @@ def working(tree: Path, words: tuple[str | int, ...], threads: int) -> Iterator[
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    to_it, from_it = process.stdin, process.stdout
+
+    def once() -> float:
+        to_it.write("\n")
+        to_it.flush()
+        line = from_it.readline()
+        if not line:  # its traceback is on the terminal
+            raise UserError("that tree cannot run this task: choose a later revision")
+        return float(line)
+
     try:
-        yield Side(process)
+        yield once
     finally:
         process.kill()
         process.communicate()
 
 
-class Side:
-    """One of the two processes."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-
-    def seconds(self) -> float:
-        """Work once; processor time that it took."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:  # it has said why
-            raise UserError("that tree cannot do this task: choose a later revision")
-        return float(line)
-
-
 def compare(
     older: Path, words: tuple[str | int, ...], rounds: int, threads: int
 ) -> list[tuple[float, float]]:
-    """Seconds of the older tree and of this one, by round; each works twice before the first."""
+    """Seconds of the older tree and of this one in each round, after two rounds of warm-up."""
     with working(older, words, threads) as first, working(_ROOT, words, threads) as second:
-        for side in (first, second, first, second):
-            side.seconds()
-        # Who begins changes, or one would always come after the other's heat.
+        for once in (first, second, first, second):
+            once()
+        # They take turns at going first: the second one of a round meets a warmer processor.
         pairs = []
         for k in range(rounds):
-            taken = {side: side.seconds() for side in ((first, second), (second, first))[k % 2]}
+            taken = {once: once() for once in ((first, second), (second, first))[k % 2]}
             pairs.append((taken[first], taken[second]))
         return pairs
 

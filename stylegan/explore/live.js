@@ -1,5 +1,5 @@
-// An element whose attributes and words are set by method: an update of the library's own makes the
-// browser go through the whole page, which takes longer than an image.
+// An element whose attributes and words are set by methods. NiceGUI's own updates make the browser
+// render the whole page again, which takes longer than drawing an image.
 export default {
   template: `
     <component :is="kind" v-bind="attributes"

@@ -8,13 +8,13 @@ from tests import starting
 
 
 @contextmanager
-def serving(*args, start=("-m", "stylegan.explore.command")):
+def serving(*args, start=("-m", "stylegan.explore.command"), popen=starting.Popen):
     """Yield the process and the address of its page; what it says goes to `process.said`.
 
-    `start`: what Python runs.
+    `start`: what Python runs. `popen`: subprocess.Popen for a new interpreter.
     """
     command = [sys.executable, *start, "--port", "0", *map(str, args)]
-    process = starting.Popen(
+    process = popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
     try:

@@ -69,7 +69,7 @@ def test_a_slider_is_moved_by_keyboard_and_the_image_follows(page, subject):
     assert page.complaints == []
 
 
-def test_a_drag_does_not_make_the_browser_go_through_the_whole_page(page):
+def test_a_drag_does_not_render_the_whole_page_again(page):
     page.run("window.updates = 0; window.socket.on('update', () => { window.updates += 1 }); 0")
     for psi in (0.9, 0.8, 0.7, 0.6):
         drag(page, "Truncation psi", psi)

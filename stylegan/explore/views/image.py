@@ -66,11 +66,11 @@ class Picture(ui.element, component="picture.js"):
             self.classes("crisp").style(f"--pixels: {size}px")
 
     def show(self, where: str, alt: str) -> None:
-        """Show what is at an address, unless another is asked for before it has come."""
+        """Show the image at an address, once the one before has loaded; the newest one wins."""
         self.run_method("show", where, alt)
 
     def expect(self, *, another: bool) -> None:
-        """Whether another image is being drawn, which is told when it takes long."""
+        """Say whether another image is being drawn; a spinner shows it after 0.4 seconds."""
         self.run_method("expect", another)
 
 

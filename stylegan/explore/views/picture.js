@@ -1,6 +1,6 @@
 // An image that is replaced often: the next one is asked for when the last has come, and of those
 // that were wanted in between the newest. Else a browser that is slower than the server would show none.
-const PATIENCE = 400; // ms of waiting that are not shown
+const PATIENCE = 400; // ms until the spinner appears
 export default {
   template: `<img class="picture" :class="{ awaited }" v-bind="shown" @load="next" @error="next" />`,
   data() {
@@ -14,7 +14,7 @@ export default {
       this.wanted = { src, alt };
       if (!this.loading) this.next();
     },
-    // Another image is being drawn, or no more.
+    // Whether the server is drawing another image.
     expect(another) {
       if (another) {
         this.timer ??= setTimeout(() => (this.awaited = true), PATIENCE);
