@@ -103,6 +103,14 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
                 protocol=_OFFLINE,
             ),
             Scale(
+                name="table-32",
+                description="an hour on a CPU core for each row: 32x32, rates of the trials",
+                resolution=32,
+                preset="table-32",
+                kimg=120.0,
+                protocol=_OFFLINE,
+            ),
+            Scale(
                 name="demo-64",
                 description="hours on a CPU core for each row: 64x64, width 64",
                 resolution=64,
