@@ -29,9 +29,11 @@ def noise_bias_lrelu(
     x: Tensor, noise: Tensor | None, noise_weight: Tensor | None, bias: Tensor
 ) -> Tensor:
     """Leaky ReLU of x [N, C, H, W] + noise_weight [C] * noise [N or 1, 1, H, W] + bias [C]."""
-    if plain_operations():  # a compiler fuses by itself
+    compiled = torch.compiler.is_compiling()
+    if plain_operations() and not compiled:
         return _noise_bias_lrelu(x, noise, noise_weight, bias)
-    y: Tensor = _NoiseBiasLReLU.apply(x, noise, noise_weight, bias, _kept_type(x, bias))
+    function = _FusableNoiseBiasLReLU if compiled else _NoiseBiasLReLU
+    y: Tensor = function.apply(x, noise, noise_weight, bias, _kept_type(x, bias))
     return y
 
 
@@ -69,7 +71,9 @@ def _noise_bias_lrelu(
     return F.leaky_relu(y, LRELU_SLOPE).to(x.dtype)
 
 
-class _NoiseBiasLReLU(Function):
+class _FusableNoiseBiasLReLU(Function):
+    """What PyTorch's compiler takes: it knows no functions with a derivative in forward mode."""
+
     @staticmethod
     def forward(
         x: Tensor,
@@ -87,7 +91,6 @@ class _NoiseBiasLReLU(Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         _, noise, noise_weight, bias, ctx.kept = inputs
         ctx.save_for_backward(output, noise, noise_weight)
-        ctx.save_for_forward(output, noise, noise_weight)
         ctx.own = bias.dtype
 
     @staticmethod
@@ -103,6 +106,13 @@ class _NoiseBiasLReLU(Function):
             g.sum(dim=(0, 2, 3), dtype=own) if by_bias else None,
             None,
         )
+
+
+class _NoiseBiasLReLU(_FusableNoiseBiasLReLU):
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _FusableNoiseBiasLReLU.setup_context(ctx, inputs, output)
+        ctx.save_for_forward(output, *inputs[1:3])
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Any:

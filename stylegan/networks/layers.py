@@ -219,20 +219,32 @@ class Blur(Constant):
 
 
 def _blur(x: Tensor, kernel: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():
+        return _FusableBlur.apply(x, kernel)
     return _smoothed(x, kernel) if plain_operations() else _Blur.apply(x, kernel)
 
 
 def _smoothed(x: Tensor, kernel: Tensor) -> Tensor:
-    last = memory_format_of(x) == torch.channels_last
-    if device_type(x) != "cpu" and (last or plain_operations()):
-        # Two means of 2x2, [1, 1] * [1, 1] = [1, 2, 1]: twice the passes of a convolution, but no
-        # convolution of single channels with channels last, and a compiler fuses them.
-        return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1, padding=1), 2, stride=1)
+    if device_type(x) != "cpu":
+        if torch.compiler.is_compiling():  # one kernel that reads each pixel's neighbours
+            return _smoothed_along(_smoothed_along(x, 2), 3)
+        if plain_operations() or memory_format_of(x) == torch.channels_last:
+            # Two means of 2x2, [1, 1] * [1, 1] = [1, 2, 1]: twice the passes of a convolution, but
+            # no convolution of single channels with channels last.
+            return F.avg_pool2d(F.avg_pool2d(x, 2, stride=1, padding=1), 2, stride=1)
     # The kernel is exact in every type.
     return F.conv2d(x, kernel.to(x.dtype), padding=1, groups=x.shape[1])
 
 
-class _Blur(torch.autograd.Function):
+def _smoothed_along(x: Tensor, dim: int) -> Tensor:
+    """[1, 2, 1] / 4 along a dimension."""
+    size = x.shape[dim]
+    padded = F.pad(x, (0, 0, 1, 1) if dim == 2 else (1, 1))
+    before, at, after = (padded.narrow(dim, i, size) for i in range(3))
+    return (before + 2 * at + after) / 4
+
+
+class _FusableBlur(torch.autograd.Function):
     """The blur is linear and equal to its own transpose, so it is its own derivative.
 
     Saying so spares autograd the slow backward pass of a depthwise convolution, at every order.
@@ -253,6 +265,8 @@ class _Blur(torch.autograd.Function):
         (grad,) = grad_outputs
         return None if grad is None else _blur(grad, ctx.kernel), None
 
+
+class _Blur(_FusableBlur):
     @staticmethod
     def jvp(ctx: Any, *tangents: Any) -> Tensor:
         return _blur(tangents[0], ctx.kernel)

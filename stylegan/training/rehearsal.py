@@ -29,8 +29,13 @@ _META = torch.device("meta")
 _ATEN = torch.ops.aten
 _CONVOLUTION = _ATEN.convolution.default
 _BACKWARD = _ATEN.convolution_backward.default
-# Nothing is computed, though they are no views.
-_IDLE = (_ATEN._unsafe_view.default, _ATEN.empty.memory_format)
+# Nothing is computed and no memory is touched, though they are no views.
+_IDLE = (
+    _ATEN._unsafe_view.default,
+    _ATEN.empty.memory_format,
+    _ATEN.empty_like.default,
+    _ATEN.new_empty.default,
+)
 # These read all that they are given a first time for the statistics.
 _READING_TWICE = (_ATEN.native_batch_norm.default, _ATEN.native_batch_norm_backward.default)
 # The library that computes a convolution works on copies of what it reads and writes.
@@ -66,11 +71,11 @@ class Meter(TorchDispatchMode):
         tensors = [t for t in (out if isinstance(out, (tuple, list)) else [out]) if _is_tensor(t)]
         for tensor in tensors:
             self._note(tensor.untyped_storage())
-        if not func.is_view and func is not _ATEN.empty_like.default:
+        if not func.is_view and func not in _IDLE:
             size = _bytes(args) * (2 if func in _READING_TWICE else 1) + _bytes(tensors)
             self.moved += size
             self.dense += size if _is_dense(func, args) else 0
-            self.launches += len(tensors) if func is _BACKWARD else func not in _IDLE
+            self.launches += len(tensors) if func is _BACKWARD else 1
         if func in (_CONVOLUTION, _BACKWARD):
             work = sum(t.numel() * t.element_size() for t in (*args[:2], *tensors))
             self.peak = max(self.peak, self.live + self.copies * work)
