@@ -66,6 +66,16 @@ class TableLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What the paper concludes from a table: some lines are better than others, on average."""
+
+    better: tuple[str, ...]
+    worse: tuple[str, ...]
+    """better, worse: Keys of the lines."""
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PaperTable:
     """A table of the paper."""
 
@@ -76,6 +86,7 @@ class PaperTable:
     quantities: tuple[Quantity, ...]  # Of every line
     datasets: tuple[Dataset, ...] = ("ffhq",)
     """Those that the paper has numbers for; the first is the default."""
+    claim: Claim | None = None
 
 
 # Names of the data sets in ``published.csv``.
@@ -107,6 +118,11 @@ TABLES: Mapping[str, PaperTable] = MappingProxyType(
             ),
             quantities=_FID,
             datasets=("ffhq", "celebahq"),
+            claim=Claim(
+                better=("C", "D", "E", "F"),
+                worse=("A", "B"),
+                text="style-based generators (C to F) are better than traditional ones (A, B)",
+            ),
         ),
         "table2": PaperTable(
             name="table2",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.report.tables import Column, Section
+from benchmarks.tables import TABLES
 from stylegan_eval.results.formatting import number, probability, with_error
 from stylegan_eval.results.significance import (
     LEVEL,
@@ -14,6 +15,7 @@ from stylegan_eval.results.significance import (
     Sample,
     agreement,
     all_pairs,
+    compare_groups,
     holm,
     order_words,
     pooled_pairs,
@@ -97,7 +99,8 @@ def _of_column(
     keys = [line.key for line in section.lines if line.key in samples]
     for end in (keys[0], keys[-1]):
         chosen += [frozenset((key, end)) for key in keys if key != end]
-    sentences = [sentence(by_pair[both], column) for both in dict.fromkeys(chosen)]
+    sentences = _of_claim(section, samples, column)
+    sentences += [sentence(by_pair[both], column) for both in dict.fromkeys(chosen)]
     sentences += _with_one_spread(samples, pooled, column)
     sentences += _agreement(agreement(means, section.published(at)), by_pair)
     order = order_words(
@@ -106,6 +109,32 @@ def _of_column(
         higher_is_better=column.higher_is_better,
     )
     return Findings(heading=column.heading, order=order, sentences=tuple(sentences))
+
+
+def _of_claim(section: Section, samples: Mapping[str, Sample], column: Column) -> list[str]:
+    """Whether the seeds support the paper's claim."""
+    claim = TABLES[section.request.table].claim
+    if claim is None or not samples.keys() >= {*claim.better, *claim.worse}:
+        return []
+    worse, better = (
+        (", ".join(keys), [samples[key] for key in keys]) for keys in (claim.worse, claim.better)
+    )
+    pair = compare_groups(worse, better)
+    if pair is None or pair.p is None:
+        return []
+    size = f"{with_error(abs(pair.difference), pair.stderr)}, {probability(pair.p)}"
+    holds = (pair.difference > 0) == column.higher_is_better
+    found = (
+        f"no difference beyond noise ({size})"
+        if not pair.real
+        else f"{'so it is' if holds else 'the other way round'}, by more than noise ({size})"
+    )
+    return [
+        (
+            f"The paper's claim that {claim.text}: {found}. Means of the groups' lines, one test,"
+            " not corrected."
+        )
+    ]
 
 
 def _with_one_spread(

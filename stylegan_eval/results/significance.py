@@ -187,6 +187,41 @@ def all_pairs(samples: Mapping[str, Sample]) -> list[Comparison]:
     return [compare(a, b) for a, b in itertools.combinations(samples.items(), 2)]
 
 
+def compare_groups(
+    a: tuple[str, Sequence[Sample]], b: tuple[str, Sequence[Sample]]
+) -> Comparison | None:
+    """Compare the means of two groups of lines, each with its name; lines have the same weight.
+
+    Not corrected: for a claim that was there before the data. None where a line has one seed, or
+    where all seeds of each line agree.
+    """
+    (name_a, first), (name_b, second) = a, b
+    parts = []  # variance of each line's share of the difference, and its degrees of freedom
+    for group in (first, second):
+        for sample in group:
+            if sample.std is None:
+                return None
+            n = len(sample.values)
+            parts.append((sample.std**2 / n / len(group) ** 2, n - 1))
+    means = [math.fsum(sample.mean for sample in group) / len(group) for group in (first, second)]
+    total = math.fsum(variance for variance, _ in parts)
+    stderr = known(math.sqrt(total), max(map(abs, means)))
+    if stderr is None:
+        return None
+    freedom = total**2 / math.fsum(variance**2 / count for variance, count in parts)
+    p = _two_sided(means[1] - means[0], stderr, freedom)
+    return Comparison(
+        a=name_a,
+        b=name_b,
+        difference=means[1] - means[0],
+        stderr=stderr,
+        p=p,
+        corrected=p,
+        basis="seeds",
+        freedom=freedom,
+    )
+
+
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Correct the p-values of a family of comparisons by Holm's step-down rule.
 

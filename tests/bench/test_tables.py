@@ -1,5 +1,8 @@
 """The paper's tables as data."""
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
 from benchmarks.jobs import ask, cells_of
@@ -8,6 +11,9 @@ from benchmarks.tables import NETWORKS, TABLES, chosen_lines, published
 from stylegan.configs import CONFIGS, diff
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.published import published_values
+from stylegan_eval.results.significance import Sample, compare_groups
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def test_every_published_number_has_its_cell():
@@ -142,3 +148,15 @@ def test_rows_are_chosen_by_key_or_network():
     assert chosen_lines(table, ()) == table.lines
     with pytest.raises(UserError, match="table4 has no row 'G'; there are: traditional-0, "):
         chosen_lines(table, ("G",))
+
+
+def test_the_results_state_the_test_of_the_claim_by_their_numbers():
+    rows = pd.read_csv(RESULTS / "demo-32" / "results.csv").query("table == 'table1'")
+    samples = {
+        line: Sample(values=tuple(cells.value), stderrs=tuple(cells.stderr))
+        for line, cells in rows.groupby("line")
+    }
+    worse, better = ([samples[key] for key in keys] for keys in ("AB", "CDEF"))
+    found = compare_groups(("A, B", worse), ("C to F", better))
+    stated = f"by {-found.difference:.0f} ± {found.stderr:.0f} (p = {found.p:.2g}, one"
+    assert stated in (RESULTS / "README.md").read_text()

@@ -15,6 +15,7 @@ from stylegan_eval.results.significance import (
     agreement,
     all_pairs,
     compare,
+    compare_groups,
     holm,
     known,
     pooled_pairs,
@@ -161,6 +162,37 @@ def test_one_spread_for_all_lines_is_the_residual_of_an_analysis_of_variance():
 def test_lines_of_one_seed_have_no_spread_to_pool():
     assert pooled_spread({"a": sample(1.0), "b": sample(2.0)}) is None
     assert pooled_pairs({"a": sample(1.0), "b": sample(2.0)}) == []
+
+
+@given(seeds, seeds)
+def test_groups_of_one_line_are_compared_by_welchs_t(a, b):
+    assume(min(np.std(a), np.std(b)) > 1e-2)
+    found = compare_groups(("a", [sample(*a)]), ("b", [sample(*b)]))
+    expected = compare(("a", sample(*a)), ("b", sample(*b)))
+    assert found.p == pytest.approx(expected.p, rel=1e-9, abs=1e-12)
+    assert (found.difference, found.stderr, found.freedom) == (
+        pytest.approx(expected.difference, abs=1e-9),
+        pytest.approx(expected.stderr),
+        pytest.approx(expected.freedom),
+    )
+
+
+def test_groups_without_a_difference_are_told_apart_once_in_twenty_times():
+    """Lines differ from each other, and have seeds of unequal spread."""
+    rng = np.random.default_rng(0)
+    means, spreads = np.array([5.0, 1.0, 4.0, 3.0, 2.0, 3.0]), np.array([1, 2, 1, 3, 1, 2.0])
+    draws = rng.normal(means[:, None], spreads[:, None], (2000, 6, 3))
+    wrong = 0
+    for lines in draws:
+        samples = [sample(*values) for values in lines]
+        wrong += compare_groups(("a", samples[:2]), ("b", samples[2:])).real
+    assert 0.03 < wrong / 2000 < 0.06
+
+
+def test_groups_with_a_line_of_one_seed_are_not_compared():
+    two, one = sample(1.0, 2.0), sample(3.0)
+    assert compare_groups(("a", [two, one]), ("b", [two])) is None
+    assert compare_groups(("a", [sample(1.0, 1.0)]), ("b", [sample(2.0, 2.0)])) is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=7))
