@@ -8,9 +8,8 @@ from textwrap import indent
 from typing import TYPE_CHECKING
 
 from benchmarks.folder import Outcome
-from benchmarks.report.charts import distance_chart, loss_charts
 from benchmarks.report.findings import family, findings
-from benchmarks.report.pictures import Pictures, draw_pictures, slugs
+from benchmarks.report.pictures import Pictures, distance_chart, draw_pictures, loss_charts, slugs
 from benchmarks.report.tables import (
     Cell,
     Column,

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 import click
 
 from stylegan.explore.filming import FilmJob
-from stylegan.explore.held import file_name_of
 from stylegan.explore.studio import Studio
 from stylegan.explore.turns import Rank
+from stylegan.explore.uploads import file_name_of
 from stylegan.explore.wording import recipe_of, text_of
 from stylegan.png import png_of
 from stylegan.sample.drawing import OpenedGenerator

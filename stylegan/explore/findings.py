@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stylegan.explore.held import file_name_of
 from stylegan.explore.studio import Studio
+from stylegan.explore.uploads import file_name_of
 from stylegan.sample.directions import COMPONENTS, combined, components_of, covariance_in
 from stylegan.sample.inside import LayerFigures, look_inside
 from stylegan.sample.recipe import Move, Recipe

@@ -1,16 +1,115 @@
-"""The page of one tab of the browser: its views, of which one is open, and its address."""
+"""The page of one tab of the browser: its views, of which one is open, tabs, history, address."""
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from nicegui import ui
 
-from stylegan.explore.frame import History, Shortcuts, Tabs
 from stylegan.explore.networks import Networks
-from stylegan.explore.place import OPENING, Place
 from stylegan.explore.view import Shortcut, Shown, View
 from stylegan.explore.views import VIEWS
 from stylegan.explore.widgets import Kept, warn
+
+Listener = Callable[[str], Awaitable[None] | None]
+
+
+class Tabs(ui.element, component="tabs.js"):
+    """Tabs of the views; `choose` is called with the name of the one that is chosen."""
+
+    def __init__(self, choose: Listener) -> None:
+        super().__init__()
+        self.on("choose", lambda event: choose(str(event.args)))
+
+    def fill(self, views: Sequence[View], panels: Sequence[ui.element]) -> None:
+        """Lead to the panels of views."""
+        self.props["tabs"] = [
+            {"name": view.name, "title": view.title, "panel": panel.html_id}
+            for view, panel in zip(views, panels, strict=True)
+        ]
+
+    def choose(self, name: str) -> None:
+        """Show that a view is open."""
+        self.props["current"] = name
+
+
+class History(ui.element, component="history.js"):
+    """Undo and redo, and the address, whose query `go` is called with when it has changed."""
+
+    def __init__(self, go: Listener) -> None:
+        super().__init__()
+        self.on("place", lambda event: go(str(event.args)))
+
+    def record(self, query: str, *, apart: bool) -> None:
+        """Put a query into the address, once no other one follows at once; `apart`: now."""
+        self.run_method("record", query, apart)
+
+    def step(self, by: int) -> None:
+        """Undo (-1) or redo (1)."""
+        self.run_method("go", by)
+
+
+class Shortcuts(ui.element, component="shortcuts.js"):
+    """Keys that act anywhere but in fields, and the help that lists them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._acts: dict[str, Callable[[], Awaitable[None] | None]] = {}
+        self.on("key", lambda event: self._pressed(event.args))
+
+    def fill(self, groups: Sequence[tuple[str, Sequence[Shortcut]]]) -> None:
+        """Listen to these, listed under titles."""
+        rows = [row for _, shortcuts in groups for row in shortcuts]
+        self._acts = {row.key: row.act for row in rows if row.act is not None}
+        self.props["groups"] = [
+            {
+                "title": title,
+                "rows": [
+                    {"key": row.key, "text": row.text, "own": row.act is None} for row in shortcuts
+                ],
+            }
+            for title, shortcuts in groups
+        ]
+
+    def _pressed(self, key: Any) -> Awaitable[None] | None:
+        act = self._acts.get(str(key))
+        return None if act is None else act()
+
+
+OPENING = "samples"  # the view of an address that names none
+_LINKED = "image"  # ... unless it has this one's state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A view, and the states of all views that have one."""
+
+    view: str
+    words: Mapping[str, str]  # By the view's name
+
+    @classmethod
+    def parse(cls, query: str, views: Sequence[View]) -> "Place":
+        """Read the query of an address; a view that is none is "" (and what is not known, left)."""
+        pairs = dict(parse_qsl(query))
+        words = {view.name: pairs[view.parameter] for view in views if view.parameter in pairs}
+        named = pairs.get("view", _implied(words))
+        return cls(view=named if named in {view.name for view in views} else "", words=words)
+
+    def query(self, views: Sequence[View]) -> str:
+        """Query of the address; the view is left out where it is the one without."""
+        stated = {
+            view.parameter: self.words[view.name] for view in views if self.words.get(view.name)
+        }
+        named = {} if self.view == _implied(self.words) else {"view": self.view}
+        return urlencode(named | stated)
+
+
+def _implied(words: Mapping[str, str]) -> str:
+    return _LINKED if words.get(_LINKED) else OPENING
+
 
 _FOLDER = files("stylegan.explore")
 _STYLES = ("page.css", "controls.css", *(f"views/{view.name}.css" for view in VIEWS))

@@ -17,14 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stylegan.explore.comparison import Comparison
 from stylegan.explore.films import film_of, preview_frame
-from stylegan.explore.held import file_name_of, file_of_ws
 from stylegan.explore.matrix import Matrix, matrix_file
 from stylegan.explore.networks import Networks, Opened
 from stylegan.explore.page import Page
 from stylegan.explore.server import Listener
 from stylegan.explore.sheets import Kind, Sheet, content
 from stylegan.explore.studio import Studio, file_name
-from stylegan.explore.uploads import received
+from stylegan.explore.uploads import file_name_of, file_of_ws, received
 from stylegan.sample.options import parse_recipe
 from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.errors import UserError

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylegan.explore.filming import Filmer
-from stylegan.explore.held import HeldWs, file_name_of
 from stylegan.explore.projecting import Projector
 from stylegan.explore.turns import Rank, Turns, or_too_large
-from stylegan.explore.uploads import Uploads
+from stylegan.explore.uploads import HeldWs, Uploads, file_name_of
 from stylegan.png import png_of
 from stylegan.sample.directions import sample_of
 from stylegan.sample.drawing import OpenedGenerator, check_fits, draw_recipe, draw_ws

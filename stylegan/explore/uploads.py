@@ -1,21 +1,87 @@
-"""Files that visitors of the page hand in: photographs to project, and w to start from."""
+"""Files that visitors of the page hand in, and the w that a server holds for its pages."""
 
 import asyncio
+import hashlib
+import io
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
-from stylegan.explore.held import ENDINGS, HeldWs, read_uploaded
 from stylegan.explore.projecting import Projector
-from stylegan.png import png_of
+from stylegan.png import png_of, read_ws
 from stylegan.sample.drawing import OpenedGenerator
+from stylegan.sample.painter import Painter
 from stylegan.sample.projection import Pixels
 from stylegan_eval.errors import UserError
+
+MOST = 64  # w that are held
+ENDINGS = (".npy", ".npz")  # of files of w
+
+Ws = NDArray[np.float32]
+
+
+def file_of_ws(ws: Ws) -> bytes:
+    """What a .npy file of ws holds."""
+    buffer = io.BytesIO()
+    np.save(buffer, ws)
+    return buffer.getvalue()
+
+
+def digest_of(ws: Ws) -> str:
+    """Digest of ws, as `Recipe.saved` has it: of the .npy file, whatever file they came from."""
+    return hashlib.sha256(file_of_ws(ws)).hexdigest()[:16]
+
+
+def file_name_of(digest: str) -> str:
+    """Name that the file of a w is downloaded by, and that commands have."""
+    return f"w-{digest}.npy"
+
+
+class HeldWs:
+    """The last w of all tabs; who holds a digest finds its w, until it is forgotten."""
+
+    def __init__(self) -> None:
+        self._ws: OrderedDict[str, Ws] = OrderedDict()
+
+    def add(self, ws: Ws) -> str:
+        """Hold ws [1, L, D]; their digest."""
+        digest = digest_of(ws)
+        self._ws[digest] = ws
+        self._ws.move_to_end(digest)
+        while len(self._ws) > MOST:
+            self._ws.popitem(last=False)
+        return digest
+
+    def get(self, digest: str) -> Ws:
+        """Ws [1, L, D] of a digest."""
+        if digest not in self._ws:
+            raise UserError(
+                f"the w {digest} is not held here (any more): give its file again,"
+                f" {file_name_of(digest)}, in the view Project"
+            )
+        return self._ws[digest]
+
+
+def read_uploaded(data: bytes, name: str, painter: Painter) -> Ws:
+    """Ws [N, L, D] of the content of a .npy or .npz file; a path may be long, so it is not told."""
+    network = painter.network
+    ending = PurePath(name).suffix.lower()
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"w{ending}"
+        path.write_bytes(data)
+        try:
+            return read_ws(path, network.num_ws, network.config.w_dim)
+        except UserError as error:
+            raise UserError(str(error).replace(str(path), name[:60])) from error
+
 
 LARGEST = 32 << 20  # bytes of a file
 _TARGETS = 8  # photographs that are held

@@ -7,10 +7,9 @@ from typing import Any
 import click
 
 from stylegan_eval.cli.commands import cache, classifiers, report, stats
-from stylegan_eval.cli.comparing import compare
+from stylegan_eval.cli.comparing import compare, plan_samples
 from stylegan_eval.cli.directions import directions
 from stylegan_eval.cli.inputs import INPUTS
-from stylegan_eval.cli.planning import plan_samples
 from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.engine.options import CSV, options_of
 from stylegan_eval.errors import UserError

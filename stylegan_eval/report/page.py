@@ -206,7 +206,7 @@ def _of_images(
 def _over_time(subjects: Sequence[Subject], settings: ReportSettings) -> str:
     if settings.samples == 0:
         return ""
-    from stylegan_eval.report.over_time import over_time_parts
+    from stylegan_eval.report.samples import over_time_parts
 
     parts = over_time_parts(subjects)
     text = "The same latents from the sheets that each training wrote on its way."

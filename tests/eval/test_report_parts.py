@@ -16,9 +16,9 @@ from stylegan_eval.report.curves import LOSSES, binned, length_charts, tails, te
 from stylegan_eval.report.dots import axis_of, dot_plots
 from stylegan_eval.report.exports import comparison_of, copies
 from stylegan_eval.report.galleries import Shown
-from stylegan_eval.report.over_time import _read, chosen_sheets
 from stylegan_eval.report.places import mailable, place, sentence
 from stylegan_eval.report.provenance import settings_part
+from stylegan_eval.report.samples import _read, chosen_sheets
 from stylegan_eval.report.tables import lines_of
 from stylegan_eval.results.comparison import compare_tables
 from stylegan_eval.results.comparison_formats import FORMATS

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from stylegan.explore.ahead import following
+from stylegan.explore.views.image import following
 from stylegan.sample.options import parse_recipe
 
 

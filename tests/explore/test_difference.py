@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from stylegan.explore.linked import hindrances
+from stylegan.explore.controls import hindrances
 from stylegan.explore.networks import Networks
 from stylegan.png import png_of
 from stylegan.sample.cli import main

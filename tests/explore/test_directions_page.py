@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from stylegan.explore.held import digest_of, file_of_ws
+from stylegan.explore.uploads import digest_of, file_of_ws
 from stylegan.png import png_of
 from stylegan.sample.cli import main as sample
 from stylegan.sample.directions import COMPONENTS, sample_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stylegan.explore.place import Place
+from stylegan.explore.page import Place
 from stylegan.explore.views import VIEWS
 
 

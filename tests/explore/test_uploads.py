@@ -10,10 +10,19 @@ from click.testing import CliRunner
 from PIL import Image
 from starlette.requests import ClientDisconnect
 
-from stylegan.explore.held import MOST, HeldWs, digest_of, file_name_of, file_of_ws, read_uploaded
 from stylegan.explore.projecting import LARGEST_SIDE, CancelledError, Job, Projector
 from stylegan.explore.studio import Studio
-from stylegan.explore.uploads import LARGEST, Uploads, received
+from stylegan.explore.uploads import (
+    LARGEST,
+    MOST,
+    HeldWs,
+    Uploads,
+    digest_of,
+    file_name_of,
+    file_of_ws,
+    read_uploaded,
+    received,
+)
 from stylegan.explore.views.project import projecting_command
 from stylegan.explore.wording import recipe_of
 from stylegan.png import png_of

@@ -6,8 +6,7 @@ from functools import partial
 from nicegui import ui
 
 from stylegan.explore.comparison import TIMES, Comparison, Draws, Pair
-from stylegan.explore.controls import Controls
-from stylegan.explore.linked import linked_controls
+from stylegan.explore.controls import Controls, linked_controls
 from stylegan.explore.studio import Easel, address, file_name
 from stylegan.explore.view import Desk, Shortcut
 from stylegan.explore.views.image import Picture

@@ -8,10 +8,9 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from stylegan.explore.held import file_name_of
 from stylegan.explore.projecting import CancelledError, Job
 from stylegan.explore.studio import Studio, address
-from stylegan.explore.uploads import LARGEST
+from stylegan.explore.uploads import LARGEST, file_name_of
 from stylegan.explore.view import Desk, Shortcut
 from stylegan.explore.views.image import CRISP
 from stylegan.explore.widgets import Choice, CommandLine, DownloadLink, Progress, Slider, section

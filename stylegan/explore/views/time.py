@@ -7,8 +7,7 @@ from functools import partial
 
 from nicegui import ui
 
-from stylegan.explore.controls import Controls
-from stylegan.explore.linked import linked_controls
+from stylegan.explore.controls import Controls, linked_controls
 from stylegan.explore.player import Player
 from stylegan.explore.run import Run, Stamp, changes, kimg_word
 from stylegan.explore.studio import Easel, Studio, file_name
