@@ -1,4 +1,4 @@
-"""The official implementation's numbers on this device, both layouts, and rough precisions."""
+"""The official implementation's numbers on this device, layouts, rough precisions, compiled."""
 
 import importlib.util
 import math
@@ -14,13 +14,18 @@ from torch import Tensor
 
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
 from benchmarks.gpu_trial.settings import GpuTrial
+from stylegan.networks.compiled import compiled_discriminator, compiled_synthesis
 from stylegan.networks.layers import mean_pool, upsample_nearest
+from stylegan.training import losses
+from stylegan_eval.engine.layout import best_format
+from stylegan_eval.engine.precision import network_dtype
 from stylegan_eval.settings.common import Precision
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 # Of the bounds that the tests hold bfloat16 to, which has 7 bits of mantissa; these have 10 and 23.
 _SHARES: Mapping[Precision, float] = {"bf16": 1.0, "tf32": 1 / 4, "fp32": 1 / 256}
 _KEPT = Bound(most=1.0, unit="times the tolerance")
+_COMPILED = {"A", "F"}  # Rows, in fp32 and bf16 alone: a program takes long to compile
 
 
 def checks(trial: GpuTrial) -> Iterator[Check]:
@@ -51,6 +56,13 @@ def checks(trial: GpuTrial) -> Iterator[Check]:
                 bound=_KEPT,
                 measure=partial(_precision, trial, row, precision),
             )
+            if row in _COMPILED and precision != "tf32":
+                yield Check(
+                    claim=f"{row}: compiled, G's step in {precision} is near the one in float64"
+                    " on the CPU",
+                    bound=_KEPT,
+                    measure=partial(_compiled, trial, row, precision),
+                )
 
 
 def official(trial: GpuTrial) -> Any:
@@ -140,13 +152,47 @@ def _layouts(trial: GpuTrial, row: str) -> float:
 
 def _precision(trial: GpuTrial, row: str, precision: Precision) -> float:
     """Largest relative difference of what a step gives, as a multiple of its bound."""
-    golden, exact = official(trial), torch.float64
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    golden, dtype = official(trial), network_dtype(precision)
+    layout = best_format(trial.runtime.device, precision)
     with trial.computing(precision):
-        found = golden.step_outputs(row, 0.5, dtype, device=trial.device)
+        found = golden.step_outputs(row, 0.5, dtype, device=trial.device, layout=layout)
+    return _of_bound(golden, row, precision, found)
+
+
+def _compiled(trial: GpuTrial, row: str, precision: Precision) -> float:
+    """As `_precision`, of what is compiled: images, and their gradient through D."""
+    if not trial.on_gpu:
+        raise NotTriedError("compiling for a CPU takes longer than all else")
+    trial.needs_compiler()
+    golden = official(trial)
+    with trial.computing(precision):
+        found = compiled_step(golden, row, precision, trial.runtime.device)
+    return _of_bound(golden, row, precision, found)
+
+
+def compiled_step(
+    golden: Any, row: str, precision: Precision, device: torch.device
+) -> dict[str, Tensor]:
+    """Images of compiled G at lod 0.5 and the gradient of its loss through compiled D."""
+    dtype, placed = network_dtype(precision), (device, best_format(device, precision))
+    G, D = (
+        build(row, torch.float32, *placed) for build in (golden.generator, golden.discriminator)
+    )
+    draw = compiled_synthesis(G.g, dtype)
+    score = compiled_discriminator(D.requires_grad_(requires_grad=False), dtype)
+    noise, fade = G.g.noise_maps(G.g.fixed_noise(0.5), 0.5), torch.tensor(0.5, device=device)
+    images = draw(G.mapping(golden.tensor(row, "latents", device=device)), noise, 0, fade)
+    losses.g_logistic_nonsaturating(score(images, 0, fade)).mean().backward()
+    grads = [p.grad.flatten() for p in G.parameters() if p.grad is not None]
+    return {"images": images.detach().cpu(), "grad_G": torch.cat(grads).cpu()}
+
+
+def _of_bound(golden: Any, row: str, precision: Precision, found: Mapping[str, Tensor]) -> float:
+    """Largest relative difference from the step in float64, as a multiple of its bound."""
+    exact = torch.float64
     reference: Mapping[str, Tensor] = golden.step_outputs(row, 0.5, exact, exact)
     return max(
-        float((found[key].double() - value).norm() / value.norm())
+        float((value.double() - reference[key]).norm() / reference[key].norm())
         / (golden.BFLOAT16_BOUNDS[key] * _SHARES[precision])
-        for key, value in reference.items()
+        for key, value in found.items()
     )

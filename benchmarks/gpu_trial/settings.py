@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks.gpu_trial.claims import NotTriedError
 from stylegan.configs import CONFIGS, Config
+from stylegan.networks.compiled import check_toolchain
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan_eval.engine.precision import check_precision, computing_in
@@ -56,6 +57,13 @@ class GpuTrial:
         except UserError as error:
             raise NotTriedError(str(error)) from error
         return computing_in(precision, device_type)
+
+    def needs_compiler(self) -> None:
+        """NotTriedError where nothing can compile for the device."""
+        try:
+            check_toolchain(self.runtime.device)
+        except UserError as error:
+            raise NotTriedError(str(error)) from error
 
     def scratch(self, name: str) -> Path:
         """A folder for what a part writes and leaves."""

@@ -118,6 +118,8 @@ def _step(trial: GpuTrial, size: int, precision: Precision, way: Way) -> Callabl
     point = replace(training_point(0, config), lod=0.0, resolution=size)
     minibatch = _minibatch(trial.config, size)
     execution = Execution(precision=precision, compile=way == "compiled")
+    if execution.compile:
+        trial.needs_compiler()
     if way == "other layout":
         own = execution.layout_on(trial.runtime.device.type)
         other: Layout = "contiguous" if own == "channels_last" else "channels_last"
@@ -191,11 +193,12 @@ def _of_float32(trial: GpuTrial, size: int) -> tuple[float, str]:
 
 
 def _of_copy(trial: GpuTrial, size: int, dtype: torch.dtype) -> tuple[float, str]:
-    """Time of a blur over that of a copy, which moves the same bytes."""
+    """Time of a blur over that of a copy, which moves the same bytes, in the layout of the type."""
     channels = trial.config.network.fmaps(size)
     shape = (_minibatch(trial.config, size), channels, size, size)
     x = torch.ones(shape, dtype=dtype, device=trial.runtime.device)
-    x = x.contiguous(memory_format=best_format(trial.runtime.device))
+    precision: Precision = "bf16" if dtype == torch.bfloat16 else "fp32"
+    x = x.contiguous(memory_format=best_format(trial.runtime.device, precision))
     with torch.no_grad():
         blur = Blur(x.shape[1]).to(x.device)
         own, copy = seconds_of(trial, lambda: blur(x)), seconds_of(trial, x.clone)

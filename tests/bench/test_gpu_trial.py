@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
 
-from benchmarks.gpu_trial import PARTS
+from benchmarks.gpu_trial import PARTS, numbers, speed
 from benchmarks.gpu_trial.claims import Bound, Check, Finding, NotTriedError, judge
 from benchmarks.gpu_trial.discipline import Reads
 from benchmarks.gpu_trial.numbers import official
@@ -21,6 +22,8 @@ from benchmarks.gpu_trial.random_numbers import DRAWS, digest
 from benchmarks.gpu_trial.record import Record
 from benchmarks.gpu_trial.settings import DIGESTS, GpuTrial
 from benchmarks.kill_trial import children_of
+from stylegan.networks.devices import playing
+from stylegan_eval.engine.layout import LAYOUTS, memory_format
 from stylegan_eval.errors import UserError
 from stylegan_eval.plugins import resolve
 from tests import starting
@@ -173,6 +176,51 @@ def test_claims_about_a_gpu_are_told_apart_and_cover_sizes_and_precisions(tmp_pa
             assert sum(claim.startswith(step) for claim in claims["speed"]) >= 3
         assert any(f" in {precision} wait " in claim for claim in claims["discipline"])
         assert any(f" in {precision} is near " in claim for claim in claims["numbers"])
+    compiled = [claim for claim in claims["numbers"] if "compiled" in claim]
+    assert {claim.split(" is near ")[0] for claim in compiled} == {
+        f"{row}: compiled, G's step in {precision}"
+        for row in "AF"
+        for precision in ("fp32", "bf16")
+    }
+
+
+@pytest.fixture
+def layouts(monkeypatch):
+    """Have the CPU choose layouts as CUDA does; those that were chosen."""
+    chosen = []
+
+    def choose(device, precision="fp32"):
+        chosen.append(LAYOUTS["cuda", precision])
+        return memory_format(chosen[-1])
+
+    for module in (numbers, speed):
+        monkeypatch.setattr(module, "best_format", choose)
+    return chosen
+
+
+def test_steps_and_blurs_are_tried_in_the_layout_that_trains_so(tmp_path, layouts):
+    trial = GpuTrial(out=tmp_path, device="cpu")
+    with playing("cuda"):
+        assert 0 < numbers._precision(trial, "F", "bf16") < 1
+        for dtype in (torch.bfloat16, torch.float32):
+            speed._of_copy(trial, 4, dtype)
+    assert layouts == ["channels_last", "channels_last", "contiguous"]
+
+
+# The first set-up of PyTorch's compiler warns about its own parts.
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_numbers_are_held_against_those_in_float64(tmp_path, monkeypatch, layouts):
+    """Traced and differentiated as compiled code is, without a compiler."""
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    golden, cpu = official(GpuTrial(out=tmp_path, device="cpu")), torch.device("cpu")
+    with playing("cuda"):
+        found = numbers.compiled_step(golden, "A", "bf16", cpu)
+    torch._dynamo.reset()
+    assert layouts == ["channels_last"]
+    assert 0 < numbers._of_bound(golden, "A", "bf16", found) < 1
+    wrong = found | {"grad_G": found["grad_G"] * 2}
+    assert numbers._of_bound(golden, "A", "bf16", wrong) > 1
 
 
 def test_the_trial_needs_a_checkout(tmp_path):
