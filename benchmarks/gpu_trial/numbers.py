@@ -153,8 +153,8 @@ def _layouts(trial: GpuTrial, row: str) -> float:
 def _precision(trial: GpuTrial, row: str, precision: Precision) -> float:
     """Largest relative difference of what a step gives, as a multiple of its bound."""
     golden, dtype = official(trial), network_dtype(precision)
-    layout = best_format(trial.runtime.device, precision)
     with trial.computing(precision):
+        layout = best_format(trial.runtime.device, precision)
         found = golden.step_outputs(row, 0.5, dtype, device=trial.device, layout=layout)
     return _of_bound(golden, row, precision, found)
 

@@ -207,6 +207,11 @@ def test_steps_and_blurs_are_tried_in_the_layout_that_trains_so(tmp_path, layout
     assert layouts == ["channels_last", "channels_last", "contiguous"]
 
 
+def test_a_precision_that_the_device_lacks_is_not_tried(tmp_path):
+    with pytest.raises(NotTriedError, match="tf32 needs CUDA"):
+        numbers._precision(GpuTrial(out=tmp_path, device="cpu"), "F", "tf32")
+
+
 # The first set-up of PyTorch's compiler warns about its own parts.
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_numbers_are_held_against_those_in_float64(tmp_path, monkeypatch, layouts):
