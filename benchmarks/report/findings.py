@@ -122,17 +122,17 @@ def _of_claim(section: Section, samples: Mapping[str, Sample], column: Column) -
     pair = compare_groups(worse, better)
     if pair is None or pair.p is None:
         return []
-    size = f"{with_error(abs(pair.difference), pair.stderr)}, {probability(pair.p)}"
-    holds = (pair.difference > 0) == column.higher_is_better
+    size = with_error(abs(pair.difference), pair.stderr)
+    better_here = (pair.difference > 0) == column.higher_is_better
     found = (
-        f"no difference beyond noise ({size})"
-        if not pair.real
-        else f"{'so it is' if holds else 'the other way round'}, by more than noise ({size})"
+        f"{'better' if better_here else 'worse'} by {size} ({probability(pair.p)}): more than noise"
+        if pair.real
+        else f"no different beyond noise ({size}, {probability(pair.p)})"
     )
     return [
         (
-            f"The paper's claim that {claim.text}: {found}. Means of the groups' lines, one test,"
-            " not corrected."
+            f"The paper claims that {claim.text}. Here they are {found}. The test is one of the"
+            " means of both groups' lines, not corrected."
         )
     ]
 
