@@ -30,10 +30,10 @@ def noise_bias_lrelu(
 ) -> Tensor:
     """Leaky ReLU of x [N, C, H, W] + noise_weight [C] * noise [N or 1, 1, H, W] + bias [C]."""
     compiled = torch.compiler.is_compiling()
-    if plain_operations() and not compiled:
+    if not compiled and plain_operations():
         return _noise_bias_lrelu(x, noise, noise_weight, bias)
-    function = _FusableNoiseBiasLReLU if compiled else _NoiseBiasLReLU
-    y: Tensor = function.apply(x, noise, noise_weight, bias, _kept_type(x, bias))
+    layer = _FusableNoiseBiasLReLU if compiled else _NoiseBiasLReLU
+    y: Tensor = layer.apply(x, noise, noise_weight, bias, _kept_type(x, bias))
     return y
 
 
@@ -72,7 +72,7 @@ def _noise_bias_lrelu(
 
 
 class _FusableNoiseBiasLReLU(Function):
-    """What PyTorch's compiler takes: it knows no functions with a derivative in forward mode."""
+    """For PyTorch's compiler, which accepts no function that has a `jvp`."""
 
     @staticmethod
     def forward(

@@ -219,7 +219,7 @@ class Blur(Constant):
 
 
 def _blur(x: Tensor, kernel: Tensor) -> Tensor:
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling():  # the compiler accepts no function that has a `jvp`
         return _FusableBlur.apply(x, kernel)
     return _smoothed(x, kernel) if plain_operations() else _Blur.apply(x, kernel)
 
