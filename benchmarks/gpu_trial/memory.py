@@ -38,10 +38,9 @@ _WORDS = (
 def checks(trial: GpuTrial) -> Iterator[Check]:
     """Phases in two precisions, small cards, one training without enough memory."""
     precisions: tuple[Precision, ...] = ("fp32", "bf16") if trial.on_gpu else ("fp32",)
-    points = phases(trial.config)  # which takes seconds: every step of a long schedule
     for precision in precisions:
         execution = Execution(precision=precision)
-        for number, point in enumerate(points):
+        for number, point in enumerate(phases(trial.config)):
             if precision != "fp32" and point.lod % 1:
                 continue
             fading = " fading" if point.lod % 1 else ""

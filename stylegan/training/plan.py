@@ -17,7 +17,7 @@ from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
 from stylegan.training.cost import Phase, phase_costs, phases_left, process_memory
 from stylegan.training.partition import Execution
-from stylegan.training.schedule import growth_left, training_points
+from stylegan.training.schedule import growth_left, phase_steps
 from stylegan.training.settings import WARMUP, RunSettings
 from stylegan.training.speed import measure_phases, trial_steps
 from stylegan_eval.engine.cache import cache_dir
@@ -89,11 +89,15 @@ def run_files(config: Config, settings: RunSettings, nimg: int = 0) -> list[Writ
 
 
 def _ticks(config: Config, nimg: int) -> int:
-    ticks, since = 1, 0.0
-    for point in training_points(config, nimg):
-        since += point.minibatch * config.schedule.minibatch_repeats / 1000
-        if since >= point.tick_kimg:
-            ticks, since = ticks + 1, 0.0
+    ticks, since = 1, 0.0  # A tick ends with the first step that has shown its images
+    for point, steps in phase_steps(config, nimg):
+        kimg = point.minibatch * config.schedule.minibatch_repeats / 1000
+        first = max(math.ceil((point.tick_kimg - since) / kimg), 1)
+        if first > steps:
+            since += steps * kimg
+            continue
+        more, rest = divmod(steps - first, max(math.ceil(point.tick_kimg / kimg), 1))
+        ticks, since = ticks + 1 + more, rest * kimg
     return ticks
 
 
@@ -221,7 +225,7 @@ def summary(
         )
     if plan.measuring:
         yield f"metrics: {plan.measuring}"
-    steps = sum(1 for _ in training_points(config, plan.nimg))
+    steps = sum(points for _, points in phase_steps(config, plan.nimg))
     steps *= config.schedule.minibatch_repeats
     kimg = config.schedule.total_kimg - plan.nimg / 1000
     timed = sum(phase.measured for phase in plan.phases)

@@ -1,6 +1,7 @@
 """The official training schedule as a pure function of the images shown."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -81,14 +82,35 @@ def training_points(config: Config, nimg: int = 0) -> Iterator[TrainingPoint]:
     while nimg < config.schedule.total_kimg * 1000:
         point = training_point(nimg, config)
         yield point
-        nimg += point.minibatch * config.schedule.minibatch_repeats
+        nimg += _images_per_point(point, config)
 
 
-@lru_cache(maxsize=16)  # at the paper's length it takes seconds
+def _images_per_point(point: TrainingPoint, config: Config) -> int:
+    return point.minibatch * config.schedule.minibatch_repeats
+
+
+def phase_steps(config: Config, nimg: int = 0) -> Iterator[tuple[TrainingPoint, int]]:
+    """First point of each phase from image `nimg` on, and how many points the phase has."""
+    while nimg < config.schedule.total_kimg * 1000:
+        point = training_point(nimg, config)
+        steps = _points_in_phase(point, config)
+        yield point, steps
+        nimg += steps * _images_per_point(point, config)
+
+
+def _points_in_phase(first: TrainingPoint, config: Config) -> int:
+    """Found by bisection: within a phase only `nimg` and `lod` change, and `lod` never rises."""
+    images = _images_per_point(first, config)
+
+    def is_over(steps: int) -> bool:
+        lod = training_point(first.nimg + steps * images, config).lod
+        return active_levels(lod) != active_levels(first.lod)
+
+    left = math.ceil((config.schedule.total_kimg * 1000 - first.nimg) / images)
+    return bisect_left(range(left), True, key=is_over)
+
+
+@lru_cache(maxsize=16)
 def phases(config: Config) -> tuple[TrainingPoint, ...]:
     """The first point of each phase: where optimizers forget and layers come or go."""
-    firsts: list[TrainingPoint] = []
-    for point in training_points(config):
-        if not firsts or active_levels(point.lod) != active_levels(firsts[-1].lod):
-            firsts.append(point)
-    return tuple(firsts)
+    return tuple(point for point, _ in phase_steps(config))

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -9,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylegan.configs import CONFIGS
-from stylegan.training.schedule import growth_left, phases, training_point, training_points
+from stylegan.training.schedule import (
+    active_levels,
+    growth_left,
+    phase_steps,
+    phases,
+    training_point,
+    training_points,
+)
 from tests.train.golden import GOLDEN
 
 RUNS = {
@@ -70,3 +78,25 @@ def test_lod_never_rises(nimg, step, resolution, training, transition):
     before, after = training_point(nimg, config), training_point(nimg + step, config)
     assert after.lod <= before.lod
     assert before.resolution <= after.resolution <= resolution
+
+
+@given(
+    nimg=st.integers(0, 40_000),
+    kimg=st.sampled_from([0.4, 3.0, 37.77, 40.0]),
+    resolution=st.sampled_from([8, 64]),
+    training=st.sampled_from([0.0, 0.3, 10.0]),
+    transition=st.sampled_from([0.0, 0.7, 7.5]),
+    repeats=st.sampled_from([1, 4]),
+)
+def test_phases_are_those_of_every_step(nimg, kimg, resolution, training, transition, repeats):
+    schedule = replace(
+        CONFIGS["F"].schedule,
+        training_kimg=training,
+        transition_kimg=transition,
+        total_kimg=kimg,
+        minibatch_repeats=repeats,
+    )
+    config = replace(CONFIGS["F"], resolution=resolution, schedule=schedule)
+    points = training_points(config, nimg)
+    walked = [list(group) for _, group in groupby(points, lambda point: active_levels(point.lod))]
+    assert list(phase_steps(config, nimg)) == [(group[0], len(group)) for group in walked]
