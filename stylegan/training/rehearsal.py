@@ -2,10 +2,10 @@
 
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor
@@ -62,10 +62,11 @@ class Meter(TorchDispatchMode):
         self.copies, self.lays_out = copies, lays_out
         self.flop = self.moved = self.dense = self.launches = self.live = self.peak = 0
         self._storages: dict[int, weakref.ref[Any]] = {}
+        self._results = _Results()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = self._results.of(func, args, kwargs)
         if self.lays_out and func in (_CONVOLUTION, _BACKWARD):
             out = _laid_out(out, args[:2] if func is _CONVOLUTION else args[1:3])
         tensors = [t for t in (out if isinstance(out, (tuple, list)) else [out]) if _is_tensor(t)]
@@ -95,6 +96,68 @@ class Meter(TorchDispatchMode):
     def _forget(self, key: int, size: int, _reference: object) -> None:
         del self._storages[key]
         self.live -= size
+
+
+class _Form(NamedTuple):
+    """What tells a tensor without data from others."""
+
+    shape: torch.Size
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> Self:
+        return cls(tensor.shape, tensor.stride(), tensor.dtype)
+
+    def tensor(self) -> Tensor:
+        return torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device=_META)
+
+
+class _Results:
+    """Results of operations on meta tensors, by the forms of what they are given.
+
+    PyTorch finds the form of most results in Python, in 0.3 ms, and a step has thousands that are
+    alike. Views, what writes in place, and tensors with data are left to PyTorch.
+    """
+
+    def __init__(self) -> None:
+        self._forms: dict[Hashable, _Form | tuple[_Form | None, ...]] = {}
+
+    def of(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """What `func` returns."""
+        if func.is_view or func._schema.is_mutable:
+            return func(*args, **kwargs)
+        key = (func, _key(args), *((name, _key(value)) for name, value in kwargs.items()))
+        form = self._forms.get(key)
+        if isinstance(form, _Form):
+            return form.tensor()
+        if form is not None:
+            return tuple(each and each.tensor() for each in form)
+        out = func(*args, **kwargs)
+        if _is_tensor(out) and _is_new(out, args):
+            self._forms[key] = _Form.of(out)
+        elif type(out) is tuple and all(each is None or _is_new(each, args) for each in out):
+            self._forms[key] = tuple(each if each is None else _Form.of(each) for each in out)
+        return out
+
+
+def _key(value: Any) -> Hashable:
+    """Equal for values with which an operation has results of equal form."""
+    if _is_tensor(value):
+        return (_Form.of(value), value.device)
+    if isinstance(value, (list, tuple)):
+        return tuple(_key(each) for each in value)
+    return (type(value), value)
+
+
+def _is_new(out: Any, args: Sequence[Any]) -> bool:
+    """Whether `out` is a meta tensor that fills a storage which none of `args` has."""
+    if not _is_tensor(out) or not out.is_meta:
+        return False
+    storage, form = out.untyped_storage(), _Form.of(out)
+    filled = form.tensor().untyped_storage().nbytes()
+    own = all(storage._cdata != each.untyped_storage()._cdata for each in args if _is_tensor(each))
+    return own and storage.nbytes() == filled
 
 
 def _is_dense(func: Any, args: Sequence[Any]) -> bool:
