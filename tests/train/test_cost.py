@@ -17,7 +17,7 @@ from stylegan.runtime import Runtime
 from stylegan.training.cost import micro_batches, phase_costs, seconds_left, step_cost
 from stylegan.training.loop import MicroBatch, Steps
 from stylegan.training.partition import Execution, shares
-from stylegan.training.rehearsal import Meter, Rehearsal
+from stylegan.training.rehearsal import Meter, Rehearsal, _Results
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 from stylegan_eval.errors import UserError
@@ -125,6 +125,34 @@ def test_what_a_step_does_is_linear_in_its_images():
         assert most == pytest.approx(least + 7 * (next_least - least), rel=1e-3)
     assert four[0] == rehearsal.step(0.0, 4, 4)[0] * 4
     assert four.launches == pytest.approx(more.launches, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("row", "precision", "device_type"), [("A", "bf16", "cuda"), ("F", "fp32", "cpu")]
+)
+def test_what_is_remembered_of_operations_changes_no_count(
+    row, precision, device_type, monkeypatch
+):
+    def counted():
+        rehearsal = Rehearsal(narrow(row), Execution(precision=precision), device_type)
+        return [(rehearsal.step(lod, 8, 4), rehearsal.work(lod, 4)) for lod in (0.0, 0.5)]
+
+    remembered = counted()
+    monkeypatch.setattr(_Results, "of", lambda _, func, args, kwargs: func(*args, **kwargs))
+    assert counted() == remembered
+
+
+def test_results_that_depend_on_more_than_forms_are_not_remembered():
+    flat = torch.empty(6, device="meta")
+    with Meter() as meter:
+        for _ in range(2):
+            flat.add_(1)  # in place
+            same = torch.ops.aten._unsafe_view(flat, [2, 3])  # of the same storage
+            assert same.untyped_storage()._cdata == flat.untyped_storage()._cdata
+            assert (flat * 2).dtype == torch.float32
+            assert (flat * 2.0).shape == (6,)
+            assert (torch.ones(6) + 1).sum().item() == 12  # with data
+    assert meter.launches == 2 * 7
 
 
 def test_a_view_takes_no_memory():
