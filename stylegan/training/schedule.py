@@ -107,7 +107,7 @@ def _points_in_phase(first: TrainingPoint, config: Config) -> int:
         return active_levels(lod) != active_levels(first.lod)
 
     left = math.ceil((config.schedule.total_kimg * 1000 - first.nimg) / images)
-    return bisect_left(range(left), True, key=is_over)
+    return bisect_left(range(left), x=True, key=is_over)
 
 
 @lru_cache(maxsize=16)
