@@ -25,10 +25,9 @@ from typing import Any, Literal
 from benchmarks.processes import is_claimed
 from stylegan import __version__
 from stylegan_eval.engine.files import atomic_write, locked
-from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.results import COLUMNS
-from stylegan_eval.results.run_folder import LOG
+from stylegan_eval.results.run_folder import LOG, read_rows
 from stylegan_eval.results.significance import known
 
 FORMAT = "stylegan-bench-results/1"

@@ -34,9 +34,8 @@ from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoi
 from stylegan.configs import CONFIGS, config_text
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import apply_preset, with_options
-from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.engine.processes import PROCESS_ENDED
-from stylegan_eval.results.run_folder import LOG, METRICS_FILE
+from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
 
 ROOT = Path(__file__).parents[1]
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP, signal.SIGKILL)

@@ -26,8 +26,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.path_length import measure_pairs
 from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.networks import DISTANCES
-from stylegan_eval.networks.loading import load_distance
-from stylegan_eval.networks.lpips import PerceptualDistance
+from stylegan_eval.networks.lpips import PerceptualDistance, load_distance
 from stylegan_eval.settings.others import PplSettings
 
 EPSILONS = (1e-3, 1e-4, 1e-5)

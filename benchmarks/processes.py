@@ -15,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-from stylegan_eval.engine.command import is_quiet
-from stylegan_eval.engine.signals import Terminated, end_with_parent, handling
+from stylegan_eval.engine.command import Terminated, handling, is_quiet
+from stylegan_eval.engine.heartbeat import end_with_parent
 from stylegan_eval.errors import UserError
 
 FRESH_EVERY = 30.0

@@ -28,10 +28,10 @@ from stylegan.training.metric_names import MetricSettings
 from stylegan.training.partition import Execution
 from stylegan.training.run import check_fit
 from stylegan_eval.engine.command import tell
+from stylegan_eval.engine.device import pick_device
 from stylegan_eval.engine.files import is_held, locked, sha256_of
 from stylegan_eval.engine.processes import Processes
 from stylegan_eval.errors import UserError
-from stylegan_eval.generators.loading import pick_device
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import open_images
 from stylegan_eval.results.run_folder import TEXT_LOG

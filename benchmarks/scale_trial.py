@@ -25,9 +25,8 @@ from stylegan.auto import Auto, Hardware
 from stylegan.configs import CONFIGS, Config, config_from_dict, config_to_dict
 from stylegan.presets import Tuning, apply_preset
 from stylegan_eval.engine.command import ErrorLineGroup
-from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.run_folder import METRICS_FILE
+from stylegan_eval.results.run_folder import METRICS_FILE, read_rows
 
 _POINTS = 4  # distances along a run
 _USAGE, _DONE = "usage.json", "done.json"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath, say
+from stylegan_eval.engine.command import ErrorLineCommand, say
+from stylegan_eval.engine.options import NetworkPath
 
 if TYPE_CHECKING:
     from stylegan.snapshot import Snapshot

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from stylegan.datasets import Choices
-from stylegan_eval.engine.command import ErrorLineGroup, power_of_two, say
-from stylegan_eval.engine.names import one_line
-from stylegan_eval.engine.options import CSV, PNG, options_of
+from stylegan_eval.engine.command import ErrorLineGroup, say
+from stylegan_eval.engine.options import CSV, PNG, options_of, power_of_two
+from stylegan_eval.engine.untrusted import one_line
 
 if TYPE_CHECKING:
     from stylegan_eval.images.source import Source

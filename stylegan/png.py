@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from stylegan_eval.engine import npy
+from stylegan_eval.engine import safe_files
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
@@ -22,7 +22,7 @@ PROJECTED = "w"  # array of the projected_w.npz that NVIDIA's projector writes
 def read_npy(path: Path, shape: tuple[int | None, ...], what: str) -> NDArray[np.float32]:
     """Read finite floats of a known shape (None is any length), at least one, as float32."""
     try:
-        values = npy.read_npy(path)
+        values = safe_files.read_npy(path)
     except UserError as error:
         raise UserError(f"cannot read {what} from {path}: not a .npy file of numbers") from error
     return _checked(values, path, shape, what)
@@ -35,7 +35,7 @@ def read_ws(path: Path, num_ws: int, w_dim: int) -> NDArray[np.float32]:
         return read_npy(path, shape, "ws")
     if not path.is_file():
         raise UserError(f"cannot read ws from {path}: no such file")
-    arrays = npy.read_npz(path, {PROJECTED})
+    arrays = safe_files.read_npz(path, {PROJECTED})
     if PROJECTED not in arrays:
         raise UserError(
             f"{path} holds no array named {PROJECTED}, as NVIDIA's projected_w.npz does: expected"

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylegan_eval.engine.device import device_of_process, pick_device
 from stylegan_eval.engine.processes import Processes, processes_from_environment
-from stylegan_eval.generators.loading import device_of_process, pick_device
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stylegan.configs import Config, NetworkConfig
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
-from stylegan_eval.engine.layout import best_format
+from stylegan_eval.engine.device import best_format
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.labels import checked_names
 

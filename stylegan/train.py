@@ -11,14 +11,16 @@ import click
 
 from stylegan.presets import Tuning
 from stylegan.training.settings import RunSettings
-from stylegan_eval.engine.command import (
-    ErrorLineCommand,
-    ErrorLineGroup,
+from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, typed_arguments
+from stylegan_eval.engine.options import (
+    CSV,
+    PNG,
     NetworkPath,
+    Number,
+    OutFile,
+    options_of,
     power_of_two,
-    typed_arguments,
 )
-from stylegan_eval.engine.options import CSV, PNG, Number, OutFile, options_of
 
 if TYPE_CHECKING:
     from stylegan.runtime import Runtime

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from stylegan_eval.engine.blocks import Run
-from stylegan_eval.engine.precision import check_precision
+from stylegan_eval.engine.device import check_precision, device_name, device_of_process
 from stylegan_eval.engine.processes import Processes
 from stylegan_eval.errors import UserError
-from stylegan_eval.generators.loading import device_name, device_of_process
 from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics.image_pass import FileImages, collect
 

@@ -13,7 +13,8 @@ import click
 import numpy as np
 from PIL import Image
 
-from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath
+from stylegan_eval.engine.command import ErrorLineCommand
+from stylegan_eval.engine.options import NetworkPath
 from tests.browser import Browser
 from tests.explore.driving import COMPARED, DRAWN, FILMED, MIXED, MOMENTS, SETTLED
 from tests.explore.served import serving

@@ -25,7 +25,8 @@ from stylegan.checkpoint import checkpoints_in
 from stylegan.explore.comparison import SECOND
 from stylegan.sample.directions import COMPONENTS, directions_path
 from stylegan.sample.drawing import open_generator
-from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath
+from stylegan_eval.engine.command import ErrorLineCommand
+from stylegan_eval.engine.options import NetworkPath
 from tests.browser import Browser
 from tests.explore.driving import act_at_random, visit_samples
 from tests.explore.served import serving

@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.fuzz import mutants
 from benchmarks.fuzz.readers import READERS, Reader
-from stylegan_eval.engine.names import printable
+from stylegan_eval.engine.untrusted import printable
 from stylegan_eval.errors import UserError
 
 SECONDS = 10.0  # Computing time of a copy; the valid files take some milliseconds

@@ -31,23 +31,19 @@ from stylegan.training.evaluate import read_best
 from stylegan.training.settings import RunSettings, read_settings, write_settings
 from stylegan.training.state import TrainState, load_state
 from stylegan.training.status import read_status, status_lines
-from stylegan_eval.classifiers.classifier import (
-    AttributeRecord,
-    ClassifierRecord,
-)
+from stylegan_eval.classifiers.classifier import AttributeRecord, ClassifierRecord
 from stylegan_eval.classifiers.network import build_network
 from stylegan_eval.classifiers.storage import load_classifier, save_classifier
-from stylegan_eval.engine.json_lines import append_rows, read_rows
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.engine.stats_file import read_stats, write_stats
 from stylegan_eval.images.decoding import decode
 from stylegan_eval.networks.weights import read_weights
-from stylegan_eval.report.data import find
+from stylegan_eval.report.subjects import find
 from stylegan_eval.results.directions_file import Directions, read_directions, write_directions
 from stylegan_eval.results.paired import PROJECTED, projected
 from stylegan_eval.results.path_length_file import Distances, read_distances, write_distances
 from stylegan_eval.results.results import Row, append_csv
-from stylegan_eval.results.run_folder import read_run
+from stylegan_eval.results.run_folder import append_rows, read_rows, read_run
 
 CPU = torch.device("cpu")
 

@@ -14,9 +14,8 @@ from benchmarks.gpu_trial import PARTS
 from benchmarks.gpu_trial.page import PAGE, write_page
 from benchmarks.gpu_trial.record import Record, summary
 from benchmarks.processes import call
-from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineCommand
+from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineCommand, terminable
 from stylegan_eval.engine.files import held
-from stylegan_eval.engine.signals import terminable
 
 _LOG = "trial.log"
 

@@ -17,8 +17,7 @@ from benchmarks.gpu_trial.settings import GpuTrial
 from stylegan.networks.compiled import compiled_discriminator, compiled_synthesis
 from stylegan.networks.layers import mean_pool, upsample_nearest
 from stylegan.training import losses
-from stylegan_eval.engine.layout import best_format
-from stylegan_eval.engine.precision import network_dtype
+from stylegan_eval.engine.device import best_format, network_dtype
 from stylegan_eval.settings.common import Precision
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}

@@ -16,8 +16,7 @@ from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
 from benchmarks.gpu_trial.settings import GpuTrial
 from stylegan.training.partition import shares
 from stylegan.training.randomness import Purpose, StepRandom
-from stylegan_eval.engine import splitmix
-from stylegan_eval.engine.sampling import latents, noise_maps
+from stylegan_eval.engine.sampling import latents, noise_maps, splitmix64
 
 _SEED, _NIMG, _MINIBATCH, _GROUP = 3, 5_000_000, 8, 4
 _MARKED = 4096  # Numbers in a digest: of millions some would lie next to a limit
@@ -54,7 +53,7 @@ def _step_uniforms(device: torch.device) -> Tensor:
 
 def _integers(device: torch.device) -> Tensor:
     rows = torch.arange(_MINIBATCH, device=device)
-    return splitmix.splitmix64(_SEED, rows, 0, _SIZE**2)
+    return splitmix64(_SEED, rows, 0, _SIZE**2)
 
 
 def _noise(device: torch.device) -> Tensor:

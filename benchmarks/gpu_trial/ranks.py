@@ -22,8 +22,8 @@ from stylegan.training.partition import Execution
 from stylegan.training.schedule import TrainingPoint, training_point
 from stylegan.training.speed import random_batch
 from stylegan.training.state import TrainState
+from stylegan_eval.engine.device import computing_in
 from stylegan_eval.engine.files import atomic_write
-from stylegan_eval.engine.precision import computing_in
 
 _TIMED = 10  # steps
 SIZES = {"small": "tiny-16", "large": "paper-ffhq-2gpu"}  # Presets

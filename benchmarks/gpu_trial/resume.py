@@ -15,7 +15,7 @@ from benchmarks.gpu_trial.settings import GpuTrial
 from benchmarks.kill_trial import Trial, everything_in
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint
 from stylegan.train import main as train_command
-from stylegan_eval.engine.signals import Terminated
+from stylegan_eval.engine.command import Terminated
 from stylegan_eval.errors import UserError
 
 _KIMG, _SNAPSHOT_KIMG = 0.16, 0.06

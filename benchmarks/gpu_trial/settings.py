@@ -9,7 +9,7 @@ from stylegan.configs import CONFIGS, Config
 from stylegan.networks.compiled import check_toolchain
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
-from stylegan_eval.engine.precision import check_precision, computing_in
+from stylegan_eval.engine.device import check_precision, computing_in
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Precision
 

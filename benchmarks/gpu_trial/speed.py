@@ -18,8 +18,7 @@ from stylegan.networks.layers import Blur
 from stylegan.training.partition import Execution
 from stylegan.training.rehearsal import Rehearsal
 from stylegan.training.schedule import training_point
-from stylegan_eval.engine.layout import Layout, best_format
-from stylegan_eval.engine.precision import PRECISIONS
+from stylegan_eval.engine.device import PRECISIONS, Layout, best_format
 from stylegan_eval.settings.common import Precision
 
 Way = Literal["eager", "other layout", "compiled", "captured"]

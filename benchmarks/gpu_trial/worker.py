@@ -17,7 +17,7 @@ from benchmarks.gpu_trial.record import Record
 from benchmarks.gpu_trial.settings import DIGESTS, GpuTrial
 from stylegan import __version__
 from stylegan_eval.engine.command import tell
-from stylegan_eval.generators.loading import device_name, pick_device
+from stylegan_eval.engine.device import device_name, pick_device
 from stylegan_eval.plugins import resolve
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.folder import Outcome, TrainingState
 from benchmarks.report.tables import Section
-from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
 from stylegan_eval.report.charts import Curve, curves
 from stylegan_eval.report.curves import LOSSES, SCORES, terms_of
@@ -23,7 +22,7 @@ from stylegan_eval.results.plotting import (
     title_and_grid,
     window_of,
 )
-from stylegan_eval.results.run_folder import LOG, METRICS_FILE
+from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,13 +22,12 @@ from benchmarks.report.tables import (
     published_words,
     sections,
 )
+from stylegan_eval.engine.device import pick_device
 from stylegan_eval.engine.files import atomic_write
-from stylegan_eval.engine.names import csv_text
-from stylegan_eval.generators.loading import pick_device
+from stylegan_eval.engine.untrusted import csv_text
 from stylegan_eval.report import shell
 from stylegan_eval.report.curves import SMOOTHED
-from stylegan_eval.report.parts import charts
-from stylegan_eval.report.places import mailable
+from stylegan_eval.report.shell import charts, mailable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,8 @@ import torch
 
 from stylegan.sample.drawing import draw_recipe, open_generator
 from stylegan.sample.recipe import Recipe
-from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath
+from stylegan_eval.engine.command import ErrorLineCommand
+from stylegan_eval.engine.options import NetworkPath
 from tests.browser import Browser
 from tests.explore.driving import visit
 from tests.explore.served import serving

@@ -20,7 +20,7 @@ from stylegan_eval.engine.command import ErrorLineCommand
 from stylegan_eval.engine.files import Stamp
 from stylegan_eval.images.files import open_images, read_groups
 from stylegan_eval.images.source import ImageSet
-from stylegan_eval.networks.loading import load_detector
+from stylegan_eval.networks.network import load_detector
 
 _BATCH = 32
 _NETWORK, _DECODER = 0.001, 0.006  # seconds an image, simulated

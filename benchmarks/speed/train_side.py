@@ -27,7 +27,7 @@ from stylegan.training.randomness import Purpose
 from stylegan.training.schedule import TrainingPoint, training_point
 from stylegan.training.speed import random_batch
 from stylegan.training.state import TrainState
-from stylegan_eval.engine.precision import computing_in
+from stylegan_eval.engine.device import computing_in
 
 
 def upsample_conv(x: Tensor, weight: Tensor, shifts: layers.FourShifts) -> Tensor:

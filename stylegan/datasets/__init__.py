@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from stylegan_eval.engine.command import power_of_two
+from stylegan_eval.engine.options import power_of_two
 from stylegan_eval.settings.common import choice
 
 Resample = Literal["box", "lanczos"]

@@ -22,10 +22,11 @@ from PIL import Image
 from stylegan.datasets.archive import Label, encode_png, write_zip
 from stylegan.datasets.avatar_recipe import ATTRIBUTES, PART_JITTER, RECIPE_VERSION, draw_face
 from stylegan_eval.engine.cache import cache_dir, fetch_file, keep_file
+from stylegan_eval.engine.command import work_for_parent
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.parallel import map_ordered, work_for_parent
+from stylegan_eval.images.files import map_ordered
 
 _PACKAGES = ("dicebear-core", "dicebear-styles", "resvg-py")
 _CHUNK = 25  # images in one task of a worker

@@ -17,11 +17,11 @@ from stylegan.datasets.resize import fits
 from stylegan.datasets.sources import open_source
 from stylegan.datasets.survey import Headers, Plan, make_plan, note_small, pick_channels, summary
 from stylegan_eval.engine.files import atomic_write, check_writable
-from stylegan_eval.engine.names import csv_text, one_line
 from stylegan_eval.engine.progress import follow
+from stylegan_eval.engine.untrusted import csv_text, one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import Header
-from stylegan_eval.images.parallel import map_ordered
+from stylegan_eval.images.files import map_ordered
 from stylegan_eval.images.source import Source, read_as
 
 COLUMNS = ("file", "bytes", "width", "height", "mode", "trouble")

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from stylegan_eval.engine.names import one_line
+from stylegan_eval.engine.untrusted import one_line
 
 _DIGEST_BYTES = 16
 _ROW = struct.Struct(f"<B{_DIGEST_BYTES}sL")  # what became of it, digest, CRC-32 of both

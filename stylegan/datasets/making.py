@@ -31,11 +31,11 @@ from stylegan.datasets.survey import (
     read_headers,
     summary,
 )
-from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.progress import follow
+from stylegan_eval.engine.untrusted import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import CHANNELS, Header, in_channels
-from stylegan_eval.images.parallel import map_ordered
+from stylegan_eval.images.files import map_ordered
 from stylegan_eval.images.source import Source, read_as
 from stylegan_eval.images.storage import CHANGED
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Protocol
 
 from stylegan.datasets.targets import ImageFolder, ImageZip, Target
+from stylegan_eval.engine.command import Terminated
 from stylegan_eval.engine.files import check_free, check_writable, held, is_held
-from stylegan_eval.engine.signals import Terminated
 from stylegan_eval.errors import UserError
 
 

@@ -18,13 +18,12 @@ from stylegan.datasets.sources import open_source
 from stylegan.datasets.survey import survey
 from stylegan.png import image_grid, save_png
 from stylegan_eval.engine.files import check_writable
-from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.progress import follow
+from stylegan_eval.engine.untrusted import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import CHANNELS
-from stylegan_eval.images.files import ImageFiles, prepare_command
+from stylegan_eval.images.files import ImageFiles, map_ordered, prepare_command
 from stylegan_eval.images.labels import empty_classes, shortened
-from stylegan_eval.images.parallel import map_ordered
 from stylegan_eval.images.source import Source, read_as
 
 _SHEET = 8  # rows and columns of a sheet

@@ -14,19 +14,13 @@ from typing import Protocol, TypeVar, overload
 import numpy as np
 
 from stylegan.datasets import Channels, Choices, Crop
-from stylegan.datasets.resize import (
-    WIDE_RESOLUTION,
-    crop_side,
-    fits,
-    natural_crop,
-    shrinks,
-)
+from stylegan.datasets.resize import WIDE_RESOLUTION, crop_side, fits, natural_crop, shrinks
 from stylegan_eval.engine.command import note
-from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.progress import follow
+from stylegan_eval.engine.untrusted import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import CHANNELS, Header
-from stylegan_eval.images.parallel import map_ordered
+from stylegan_eval.images.files import map_ordered
 from stylegan_eval.images.source import Source, read_as
 
 T = TypeVar("T")

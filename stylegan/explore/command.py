@@ -10,8 +10,8 @@ import click
 
 from stylegan.sample import options
 from stylegan.sample.options import directions_option
-from stylegan_eval.engine.command import ErrorLineCommand, NetworkPath, print_anything, say
-from stylegan_eval.engine.signals import terminable
+from stylegan_eval.engine.command import ErrorLineCommand, print_anything, say, terminable
+from stylegan_eval.engine.options import NetworkPath
 
 if TYPE_CHECKING:
     from stylegan.explore.networks import Opened

@@ -17,7 +17,7 @@ from stylegan.sample.projection import Pixels
 from stylegan.sample.settings import ProjectionSettings
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import read_header
-from stylegan_eval.networks.loading import load_distance
+from stylegan_eval.networks.lpips import load_distance
 
 LARGEST_SIDE = 6400
 """Pixels of a photograph each way: decoded, those of a small file may fill the memory."""

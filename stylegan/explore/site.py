@@ -25,7 +25,7 @@ from stylegan.explore.sheets import Kind, Sheet, content
 from stylegan.explore.studio import Studio, file_name
 from stylegan.explore.uploads import file_name_of, file_of_ws, received
 from stylegan.sample.options import parse_recipe
-from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.device import strict_float32
 from stylegan_eval.errors import UserError
 
 ICON = (

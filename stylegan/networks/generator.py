@@ -15,7 +15,7 @@ from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.layers import initialise, upsample_nearest
 from stylegan.networks.mapping import Mapping
 from stylegan.networks.synthesis import Synthesis, split_lod
-from stylegan_eval.engine.layout import best_format
+from stylegan_eval.engine.device import best_format
 from stylegan_eval.engine.sampling import on_device
 
 

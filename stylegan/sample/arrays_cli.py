@@ -98,7 +98,7 @@ def scores_command(
     from stylegan.png import read_npy, write_npy
     from stylegan.runtime import Runtime
     from stylegan.snapshot import load_discriminator
-    from stylegan_eval.engine.precision import strict_float32
+    from stylegan_eval.engine.device import strict_float32
     from stylegan_eval.errors import UserError
 
     runtime = Runtime.choose(device)

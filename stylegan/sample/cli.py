@@ -15,8 +15,8 @@ from stylegan.sample.project_cli import project_command
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan.sample.w_cli import combine_command, inside_command
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
-from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.options import FILE, SeedRange, options_of
+from stylegan_eval.engine.untrusted import one_line
 
 if TYPE_CHECKING:
     from stylegan.snapshot import Snapshot

@@ -10,16 +10,18 @@ from typing import Any, Literal, TypeVar, cast, get_args
 import click
 
 from stylegan.sample.layers import parse_layers
-from stylegan.sample.recipe import (
-    CLASS,
-    CLASS_HELP,
-    NOISE,
-    GeneratorSource,
-    Recipe,
-    parse_digest,
+from stylegan.sample.recipe import CLASS, CLASS_HELP, NOISE, GeneratorSource, Recipe, parse_digest
+from stylegan_eval.engine.command import typed_arguments
+from stylegan_eval.engine.options import (
+    NPY,
+    PNG,
+    PSI,
+    SEED,
+    NetworkPath,
+    Number,
+    Parsed,
+    options_of,
 )
-from stylegan_eval.engine.command import NetworkPath, typed_arguments
-from stylegan_eval.engine.options import NPY, PNG, PSI, SEED, Number, Parsed, options_of
 from stylegan_eval.errors import UserError
 
 F = TypeVar("F", bound=Callable[..., Any])

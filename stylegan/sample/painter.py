@@ -22,9 +22,9 @@ from stylegan.runtime import Runtime
 from stylegan.sample.recipe import GeneratorSource
 from stylegan.snapshot import load_generator, load_labels
 from stylegan_eval.engine.command import note
-from stylegan_eval.engine.names import as_listed, name_form
-from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.device import strict_float32
 from stylegan_eval.engine.sampling import noise_maps, to_uint8
+from stylegan_eval.engine.untrusted import as_listed, name_form
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.labels import shortened
 

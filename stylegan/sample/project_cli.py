@@ -50,7 +50,7 @@ def project_command(
     from stylegan_eval.engine.files import check_writable
     from stylegan_eval.engine.progress import progress_bar
     from stylegan_eval.errors import UserError
-    from stylegan_eval.networks.loading import load_distance
+    from stylegan_eval.networks.lpips import load_distance
 
     source = GeneratorSource(
         **{key: values.pop(key) for key in ("ckpt", "number", "lod", "device")}

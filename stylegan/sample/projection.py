@@ -17,7 +17,7 @@ from stylegan.networks.synthesis import split_lod
 from stylegan.runtime import stream_seed
 from stylegan.sample.painter import Painter
 from stylegan.sample.settings import ProjectionSettings
-from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.device import strict_float32
 from stylegan_eval.engine.sampling import Stream, as_rgb, latents
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.variants import CENTRE_LATENTS, CENTRE_SEED

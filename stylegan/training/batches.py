@@ -27,12 +27,11 @@ from stylegan.runtime import Runtime
 from stylegan.training.partition import Execution
 from stylegan.training.schedule import training_points
 from stylegan_eval.engine.cache import cache_dir
-from stylegan_eval.engine.signals import STOP_SIGNALS
+from stylegan_eval.engine.command import STOP_SIGNALS, work_for_parent
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import open_images
 from stylegan_eval.images.labels import empty_classes, label_size
-from stylegan_eval.images.parallel import work_for_parent
 
 _FULL = "/dev/shm is full, docker run --shm-size 1g gives a container more"
 

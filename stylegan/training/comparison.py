@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stylegan.training.status import RunStatus, number_text
-from stylegan_eval.engine.names import one_line
+from stylegan_eval.engine.untrusted import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.plotting import (
     STYLES,

@@ -17,7 +17,6 @@ from stylegan.training.state import TrainState
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.cache import check_cache
 from stylegan_eval.engine.files import atomic_write, copy_file
-from stylegan_eval.engine.json_lines import append_rows, drop_rows_after, read_rows
 from stylegan_eval.engine.processes import (
     FailedTogetherError,
     Processes,
@@ -31,10 +30,17 @@ from stylegan_eval.metrics.image_metrics import evaluate_each
 from stylegan_eval.metrics.measure import measure
 from stylegan_eval.metrics.ppl import load_chosen
 from stylegan_eval.metrics.sources import check_size
-from stylegan_eval.networks.loading import load_detector
+from stylegan_eval.networks.network import load_detector
 from stylegan_eval.results.formatting import result_text
 from stylegan_eval.results.results import Row
-from stylegan_eval.results.run_folder import BEST, BEST_FILE, METRICS_FILE
+from stylegan_eval.results.run_folder import (
+    BEST,
+    BEST_FILE,
+    METRICS_FILE,
+    append_rows,
+    drop_rows_after,
+    read_rows,
+)
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import FeatureSettings, GeneratedSettings, RealSettings
 from stylegan_eval.settings.others import PplSettings

@@ -27,14 +27,12 @@ from stylegan.training.schedule import TrainingPoint
 from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.files import atomic_write
-from stylegan_eval.engine.json_lines import append_rows, drop_rows_after
-from stylegan_eval.engine.names import printable
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.engine.sampling import to_uint8
-from stylegan_eval.engine.untrusted import reason
+from stylegan_eval.engine.untrusted import printable, reason
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import short_duration
-from stylegan_eval.results.run_folder import LOG, TEXT_LOG
+from stylegan_eval.results.run_folder import LOG, TEXT_LOG, append_rows, drop_rows_after
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

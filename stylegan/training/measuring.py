@@ -12,14 +12,13 @@ from stylegan.training.rehearsal import Meter, Rehearsal
 from stylegan.training.schedule import phases
 from stylegan.training.settings import RunSettings
 from stylegan_eval.engine.blocks import Run, split
-from stylegan_eval.engine.npy import MAPPED
+from stylegan_eval.engine.safe_files import MAPPED
 from stylegan_eval.engine.sampling import as_rgb, quantised
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import metric_of
 from stylegan_eval.metrics.path_length import crop_and_shrink
 from stylegan_eval.metrics.ppl import load_chosen
-from stylegan_eval.networks.loading import load_detector
-from stylegan_eval.networks.network import CPU_IMAGES
+from stylegan_eval.networks.network import CPU_IMAGES, load_detector
 from stylegan_eval.results.formatting import size_text
 from stylegan_eval.settings.image_metrics import FeatureSettings
 from stylegan_eval.settings.others import PplSettings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from stylegan.configs import Config, IntTable, at_resolution
 from stylegan.training.schedule import TrainingPoint, phases
-from stylegan_eval.engine.layout import Layout, layout_for, memory_format
+from stylegan_eval.engine.device import Layout, layout_for, memory_format
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Precision, choice
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from stylegan.runtime import Runtime
-    from stylegan_eval.engine.precision import Algorithms
+    from stylegan_eval.engine.device import Algorithms
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Execution:
     @property
     def dtype(self) -> torch.dtype:
         """Type of activations and of weights as applied."""
-        from stylegan_eval.engine.precision import network_dtype  # with PyTorch
+        from stylegan_eval.engine.device import network_dtype  # with PyTorch
 
         return network_dtype(self.precision)
 

@@ -21,7 +21,7 @@ from stylegan.training.schedule import growth_left, phase_steps
 from stylegan.training.settings import WARMUP, RunSettings
 from stylegan.training.speed import measure_phases, trial_steps
 from stylegan_eval.engine.cache import cache_dir
-from stylegan_eval.engine.layout import best_format
+from stylegan_eval.engine.device import best_format
 from stylegan_eval.images.files import open_images, read_batches
 from stylegan_eval.results.formatting import short_duration, size_text
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stylegan.runtime import stream_seed
 from stylegan.training.partition import Share
-from stylegan_eval.engine import splitmix
+from stylegan_eval.engine.sampling import keyed_normal, keyed_uniform
 
 # Last element of each stream's key.
 _FAKES, _HOST, _PENALTY = range(3)
@@ -52,14 +52,14 @@ class StepRandom:
             return self._waiting.pop(share)
         rows = self._rows(share) * len(Purpose)
         if purpose == Purpose.G or self._waiting:  # what waits takes memory
-            return splitmix.normal(self._fakes, rows + purpose, count)
+            return keyed_normal(self._fakes, rows + purpose, count)
         both = torch.cat([rows + each for each in Purpose])  # half the operations
-        for_D, self._waiting[share] = splitmix.normal(self._fakes, both, count).chunk(2)
+        for_D, self._waiting[share] = keyed_normal(self._fakes, both, count).chunk(2)
         return for_D
 
     def penalty(self, share: Share) -> Tensor:
         """Numbers [share.size] in [0, 1): where WGAN-GP looks between real and fake."""
-        return splitmix.uniform(self._penalty, self._rows(share), 1)[:, 0]
+        return keyed_uniform(self._penalty, self._rows(share), 1)[:, 0]
 
     def _rows(self, share: Share) -> Tensor:
         """Numbers of the share's images among all that training shows, int64 [share.size]."""

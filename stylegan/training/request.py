@@ -45,12 +45,11 @@ from stylegan.training.run import (
     run,
 )
 from stylegan.training.settings import WARMUP, RunSettings, changed, read_settings
-from stylegan_eval.engine.command import note
+from stylegan_eval.engine.command import STOP_SIGNALS, note
+from stylegan_eval.engine.device import pick_device
 from stylegan_eval.engine.files import check_not_held, check_writable
 from stylegan_eval.engine.processes import Processes
-from stylegan_eval.engine.signals import STOP_SIGNALS
 from stylegan_eval.errors import UserError
-from stylegan_eval.generators.loading import pick_device
 from stylegan_eval.results.run_folder import SETTINGS, TEXT_LOG
 
 _MOST_CLASSES = 2**16

@@ -27,8 +27,8 @@ from stylegan.training.settings import RunSettings, read_run
 from stylegan.training.state import TrainState, load_initial, load_state
 from stylegan.training.trainer import Trainer
 from stylegan_eval.engine.command import note
+from stylegan_eval.engine.device import check_precision
 from stylegan_eval.engine.files import held, sha256_of
-from stylegan_eval.engine.precision import check_precision
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import CHANNELS
 from stylegan_eval.images.files import prepare_command

@@ -26,7 +26,7 @@ from stylegan.training.monitor import Monitor
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
-from stylegan_eval.engine.signals import Terminated
+from stylegan_eval.engine.command import Terminated
 from stylegan_eval.errors import UserError
 
 

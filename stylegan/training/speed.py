@@ -18,7 +18,7 @@ from stylegan.training.partition import Execution
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.settings import WARMUP
 from stylegan.training.state import TrainState
-from stylegan_eval.engine.precision import choosing_algorithms, computing_in
+from stylegan_eval.engine.device import choosing_algorithms, computing_in
 from stylegan_eval.errors import UserError, is_out_of_memory
 
 MOST_TIMED = 3

@@ -17,9 +17,8 @@ from stylegan.training.cost import Phase, phase_costs
 from stylegan.training.evaluate import read_best
 from stylegan.training.schedule import longer_kimg
 from stylegan_eval.engine.files import atomic_write, is_held
-from stylegan_eval.engine.names import one_line
 from stylegan_eval.engine.processes import PROCESS_ENDED
-from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.engine.untrusted import one_line, parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import result_text, short_duration
 from stylegan_eval.results.run_folder import ADVICE, LOG, SETTINGS, TEXT_LOG, is_run, read_run

@@ -20,15 +20,7 @@ from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.cost import Phase, phase_costs
 from stylegan.training.evaluate import Measurements, check_metrics
-from stylegan.training.hooks import (
-    Every,
-    Progress,
-    RunLog,
-    SampleSheet,
-    add_line,
-    open_boards,
-    say,
-)
+from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet, add_line, open_boards, say
 from stylegan.training.loop import Hook, train
 from stylegan.training.measuring import metrics_batch, words_on_metrics
 from stylegan.training.monitor import Monitor
@@ -37,11 +29,11 @@ from stylegan.training.schedule import growth_left, training_point
 from stylegan.training.settings import RunSettings, write_settings
 from stylegan.training.snapshots import Reports, Snapshots, StopSignals
 from stylegan.training.state import TrainState
+from stylegan_eval.engine.command import handling
+from stylegan_eval.engine.device import choosing_algorithms, computing_in
 from stylegan_eval.engine.files import sweep
-from stylegan_eval.engine.precision import choosing_algorithms, computing_in
 from stylegan_eval.engine.progress import lasting_stderr
 from stylegan_eval.engine.sampling import latents, random_choice
-from stylegan_eval.engine.signals import handling
 from stylegan_eval.errors import UserError, is_out_of_memory
 from stylegan_eval.results.run_folder import TEXT_LOG
 

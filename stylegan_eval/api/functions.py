@@ -13,9 +13,9 @@ from stylegan_eval.api.results import Results
 from stylegan_eval.api.sides import as_it_was, fake_side, in_python, real_side
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.cache import check_cache
+from stylegan_eval.engine.device import pick_device
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
-from stylegan_eval.generators.loading import pick_device
 from stylegan_eval.images.memory import Range
 from stylegan_eval.metrics import METRICS, MetricRow
 from stylegan_eval.metrics.everything import ALL

@@ -20,9 +20,9 @@ from stylegan_eval.api.results import Results
 from stylegan_eval.api.sides import in_python, real_side
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.cache import check_cache
+from stylegan_eval.engine.device import pick_device
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
-from stylegan_eval.generators.loading import pick_device
 from stylegan_eval.images.memory import Range, batches_of
 from stylegan_eval.metrics import METRICS
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, features_of
@@ -30,8 +30,7 @@ from stylegan_eval.metrics.given import is_statistics, only_moments, opened, sta
 from stylegan_eval.metrics.image_metrics import files_features, stored_features
 from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals
-from stylegan_eval.networks.loading import load_detector
-from stylegan_eval.networks.network import FeatureNetwork
+from stylegan_eval.networks.network import FeatureNetwork, load_detector
 from stylegan_eval.plugins import resolve
 from stylegan_eval.settings.common import Sampling
 from stylegan_eval.settings.image_metrics import GeneratedSettings, IsSettings

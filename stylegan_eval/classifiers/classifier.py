@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from stylegan_eval.classifiers.network import ClassifierNetwork, shrink
-from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.device import strict_float32
 
 
 @dataclass(frozen=True, kw_only=True)

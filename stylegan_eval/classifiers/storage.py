@@ -21,8 +21,8 @@ from stylegan_eval.classifiers.classifier import (
 from stylegan_eval.classifiers.dataset import MOST_ATTRIBUTES
 from stylegan_eval.classifiers.network import ClassifierNetwork, build_network
 from stylegan_eval.classifiers.official import are_official, load_official
+from stylegan_eval.engine.device import best_format
 from stylegan_eval.engine.files import atomic_write, sha256_of
-from stylegan_eval.engine.layout import best_format
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 

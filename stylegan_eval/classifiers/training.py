@@ -9,15 +9,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan_eval.classifiers.classifier import (
-    AttributeRecord,
-    ClassifierRecord,
-)
+from stylegan_eval.classifiers.classifier import AttributeRecord, ClassifierRecord
 from stylegan_eval.classifiers.dataset import LabelledImages, read_labelled, to_float
 from stylegan_eval.classifiers.network import ClassifierNetwork, build_network
+from stylegan_eval.engine.device import best_format, strict_float32
 from stylegan_eval.engine.files import PACKAGE
-from stylegan_eval.engine.layout import best_format
-from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.source import Source

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from stylegan_eval.cli.inputs import INPUTS
-from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, NetworkPath, say, tell
+from stylegan_eval.cli.metrics import INPUTS
+from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say, tell
 from stylegan_eval.engine.files import check_writable
-from stylegan_eval.engine.options import FILE, SAFETENSORS, OutFile, options_of
+from stylegan_eval.engine.options import FILE, SAFETENSORS, NetworkPath, OutFile, options_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Features, Inputs
 from stylegan_eval.settings.image_metrics import StatsSettings
@@ -134,7 +134,7 @@ def _train(data: Path, out: Path, device: str, **values: Any) -> None:
     check_writable(out)
 
     from stylegan_eval.classifiers import classifier, storage, training
-    from stylegan_eval.generators.loading import pick_device
+    from stylegan_eval.engine.device import pick_device
     from stylegan_eval.images.files import open_images
 
     where = pick_device(device)

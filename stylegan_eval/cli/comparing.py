@@ -37,8 +37,7 @@ def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None, 
     """
     from stylegan_eval.engine.files import check_writable
     from stylegan_eval.errors import UserError
-    from stylegan_eval.results.comparison import compare_tables, write_comparison
-    from stylegan_eval.results.comparison_formats import FORMATS
+    from stylegan_eval.results.comparison import FORMATS, compare_tables, write_comparison
 
     if out is not None:
         if out.resolve() in [table.resolve() for table in tables]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylegan_eval.cli.inputs import INPUTS
+from stylegan_eval.cli.metrics import INPUTS
 from stylegan_eval.engine.command import ErrorLineCommand, say
 from stylegan_eval.engine.files import check_writable
 from stylegan_eval.engine.options import CSV, SAFETENSORS, options_of
@@ -68,7 +68,7 @@ def _find_components(ctx: click.Context, out: Path, count: int) -> None:
                 f"{param.opts[0]} is for attributes, not for --components: leave it out"
             )
 
-    from stylegan_eval.generators.loading import pick_device
+    from stylegan_eval.engine.device import pick_device
     from stylegan_eval.metrics.flip import find_components
     from stylegan_eval.results.directions_file import write_directions
 

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from stylegan_eval.engine.cache import cache_dir
 from stylegan_eval.engine.files import PACKAGE, atomic_write, check_writable
-from stylegan_eval.engine.npy import read_npz
 from stylegan_eval.engine.processes import Processes
 from stylegan_eval.engine.progress import progress_bar
+from stylegan_eval.engine.safe_files import read_npz
 from stylegan_eval.errors import UserError
 
 Arrays = Mapping[str, NDArray[Any]]

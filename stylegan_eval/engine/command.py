@@ -1,19 +1,22 @@
-"""Shared behaviour of command lines: one-line errors, exit statuses, resolutions."""
+"""Shared behaviour of command lines: one-line errors, exit statuses, signals."""
 
 import contextlib
 import errno
 import io
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any
 
 import click
 
-from stylegan_eval.engine.names import printable
-from stylegan_eval.engine.signals import Terminated, terminable
+from stylegan_eval.engine.files import PACKAGE
+from stylegan_eval.engine.untrusted import printable
 from stylegan_eval.errors import UserError, is_out_of_memory
 
 EXIT_ERROR = 1
@@ -114,35 +117,21 @@ def note(line: str) -> None:
         say(f"note: {' '.join(line.splitlines())}", err=True)
 
 
-def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001
-    if value:
-        from importlib.metadata import version
-
-        click.echo(f"{ctx.find_root().info_name} {version('stylegan-bench')}")
-        ctx.exit()
-
-
 def _add_common(command: click.Command) -> None:
     """Give a command ``--quiet``, ``--version`` and ``-h``, unless it has them."""
     command.context_settings.setdefault("help_option_names", ["-h", "--help"])
     if any("--quiet" in param.opts for param in command.params):
         return
-    quiet = click.Option(
-        ["-q", "--quiet"],
+    quiet = click.option(
+        "-q",
+        "--quiet",
         is_flag=True,
         expose_value=False,
         callback=_set_quiet,
         help="No progress; results, notes and errors only.",
     )
-    version = click.Option(
-        ["--version"],
-        is_flag=True,
-        expose_value=False,
-        is_eager=True,
-        callback=_show_version,
-        help="Show the version and exit.",
-    )
-    command.params += [quiet, version]
+    version = click.version_option(package_name=PACKAGE, message="%(prog)s %(version)s")
+    version(quiet(command))
 
 
 # What other tools of the field call an option.
@@ -244,23 +233,76 @@ class ErrorLineGroup(click.Group):
             return super().invoke(ctx)
 
 
-class NetworkPath(click.ParamType[Path]):
-    """A path, or the name of a network that a package carries; ./NAME is always a path."""
-
-    name = "path"
-
-    def convert(
-        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Path:
-        """Make ./NAME absolute, since a `Path` forgets how it was written."""
-        del param, ctx
-        path = Path(value)
-        return path.absolute() if path.name == str(path) != str(value) else path
+# What asks a process to leave: a person, systemd, a container, a queue (Slurm's --signal, LSF,
+# PBS), a terminal that is gone. A process that leaves for one has status 128 + its number.
+STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    if hasattr(signal, name)
+)
 
 
-def power_of_two(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
-    """Check that a resolution is None or a power of two from 4 on: the callback of an option."""
-    if value is not None and (value < 4 or value & (value - 1)):
-        message = f"{value} is not a power of two: expected 4, 8, 16, 32, ..."
-        raise click.BadParameter(message, ctx, param)
-    return value
+class Terminated(BaseException):
+    """A signal to stop came: leave as after Ctrl-C, and leave nothing half-written behind."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Raise `Terminated` in the block when a signal to stop comes; a second one kills as usual.
+
+    Not among processes of torchrun: one that waits for the others would not see it. Ctrl-C is
+    Python's own.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated(number)
+
+    with handling(leave, [each for each in STOP_SIGNALS if each != signal.SIGINT]):
+        yield
+
+
+@contextlib.contextmanager
+def handling(
+    handler: Callable[[int, FrameType | None], None], numbers: Sequence[int] = STOP_SIGNALS
+) -> Iterator[None]:
+    """Call `handler` in the block when a signal comes, in the main thread.
+
+    A signal that is ignored (SIGHUP under nohup, Ctrl-C in a background job) stays so.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.getsignal(number) for number in numbers}
+    taken = [number for number, was in before.items() if was != signal.SIG_IGN]
+    try:
+        for number in taken:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, before[number] or signal.SIG_DFL)
+
+
+def work_for_parent() -> None:
+    """Leave signals to the parent of this worker process, and end when it does.
+
+    A signal may come to all processes at once (systemd, Slurm, a terminal); the parent decides what
+    becomes of the work. Whatever ends the parent ends the worker, also where a server forked it.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,24 +1,30 @@
-"""Signs of life of processes that work together, by which a waiting one finds who has stopped."""
+"""Signs of life between processes: one that waits finds who has stopped."""
 
 import atexit
 import contextlib
+import ctypes
 import json
 import os
+import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-
-from torch.distributed import Store  # type: ignore[attr-defined]  # its stubs lack it
+from typing import TYPE_CHECKING
 
 from stylegan_eval.errors import ProcessEndedError, UserError
+
+if TYPE_CHECKING:
+    from torch.distributed import Store  # type: ignore[attr-defined]  # its stubs lack it
 
 PATIENCE = "STYLEGAN_PATIENCE"  # environment variable, in seconds
 _PATIENCE = 600.0
 _MOST_BETWEEN = 10.0  # seconds between two beats
 # A step may take another process so many times as long before it counts as hung.
 _SLOWER = 10.0
+_PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 _ADVICE = "end it and start the command again, a training with --resume"
 
 
@@ -55,7 +61,7 @@ class Heartbeat:
     (prepare images, measure a block, write a checkpoint) may take hours, as long as it lives.
     """
 
-    def __init__(self, store: Store, rank: int, world: int, patience: float) -> None:
+    def __init__(self, store: "Store", rank: int, world: int, patience: float) -> None:
         self.store, self.rank, self.world, self.patience = store, rank, world, patience
         self.interval = min(_MOST_BETWEEN, patience / 20)
         self._state = Beat(host=socket.gethostname())  # written by the main thread alone
@@ -186,3 +192,17 @@ def _news(beat: Beat) -> tuple[int, bool, bool]:
 
 def _long(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+
+
+def end_with_parent(parent: int | None = None) -> None:
+    """Let Linux send SIGTERM when the parent of this process dies, even if killed.
+
+    It cannot tell then, and its children would work on, or wait for each other, for ever.
+
+    `parent` is its process id, where it is known. Number 1 may be a launcher (in a container) as
+    well as who took over the children of one that has died.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent is not None and os.getppid() != parent:
+        raise UserError("the launcher of this process has ended")

@@ -169,3 +169,25 @@ class SeedRange(click.ParamType[list[int]]):
                 )
             seeds += range(first, last + 1)
         return seeds
+
+
+class NetworkPath(click.ParamType[Path]):
+    """A path, or the name of a network that a package carries; ./NAME is always a path."""
+
+    name = "path"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Make ./NAME absolute, since a `Path` forgets how it was written."""
+        del param, ctx
+        path = Path(value)
+        return path.absolute() if path.name == str(path) != str(value) else path
+
+
+def power_of_two(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    """Check that a resolution is None or a power of two from 4 on: the callback of an option."""
+    if value is not None and (value < 4 or value & (value - 1)):
+        message = f"{value} is not a power of two: expected 4, 8, 16, 32, ..."
+        raise click.BadParameter(message, ctx, param)
+    return value

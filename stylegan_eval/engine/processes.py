@@ -23,8 +23,7 @@ from torch.distributed import (  # type: ignore[attr-defined]  # its stubs lack 
 from torch.distributed.rendezvous import rendezvous
 
 from stylegan_eval.engine.files import atomic_write
-from stylegan_eval.engine.heartbeat import Heartbeat, patience
-from stylegan_eval.engine.signals import end_with_parent
+from stylegan_eval.engine.heartbeat import Heartbeat, end_with_parent, patience
 from stylegan_eval.errors import ProcessEndedError, UserError
 
 Item = TypeVar("Item")
@@ -118,10 +117,6 @@ class Processes:
             elif self.rank == owner:
                 with all_alive():
                     _send(path.read_bytes() if path.exists() else b"")
-
-    def agree(self, *, answer: bool) -> bool:
-        """Value of the first process."""
-        return self.of_first(answer)
 
     def of_first(self, value: Item) -> Item:
         """The value that the first process has."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stylegan_eval.engine.blocks import Key, load_arrays, save_arrays
 from stylegan_eval.engine.files import check_writable, sha256_of
-from stylegan_eval.engine.npy import names_in_npz
+from stylegan_eval.engine.safe_files import names_in_npz
 from stylegan_eval.engine.statistics import FeatureStats, StatsAccumulator
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError

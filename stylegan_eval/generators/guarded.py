@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.device import strict_float32
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.engine.sampling import SHOWN, check_shape, latents, noise_maps, to_uint8
 from stylegan_eval.errors import UserError

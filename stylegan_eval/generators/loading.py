@@ -5,57 +5,11 @@ from pathlib import Path
 
 import torch
 
-from stylegan_eval.engine.processes import Processes
 from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.errors import UserError
 
 LOADERS = "stylegan_eval.loaders"
 NETWORKS = "stylegan_eval.networks"
-
-
-def pick_device(name: str) -> torch.device:
-    """Device of this name; ``auto`` is CUDA when present, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got {name}") from error
-    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
-        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got {name}")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(
-            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices:"
-            " use --device cpu"
-        )
-    return device
-
-
-def device_of_process(name: str, processes: Processes) -> torch.device:
-    """Device of one of several processes: each takes the GPU of its number on its machine."""
-    device = pick_device(name)
-    if device.type == "cpu":
-        return device
-    if processes.world > 1:
-        if device.index is not None:
-            raise UserError(
-                f"--device {name} is one GPU for {processes.world} processes: use --device cuda,"
-                " and each takes the GPU of its number"
-            )
-        if processes.local_rank >= torch.cuda.device_count():
-            raise UserError(
-                f"process {processes.local_rank} of this machine has no GPU: start"
-                f" {torch.cuda.device_count()} here (--nproc-per-node), or use --device cpu"
-            )
-        device = torch.device("cuda", processes.local_rank)
-    if device.index is not None:
-        torch.cuda.set_device(device)  # what allocates without naming a device takes this one
-    return device
-
-
-def device_name(device: torch.device) -> str:
-    """The processor's kind; of a GPU its model, on which its random numbers depend."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def carried_networks() -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from stylegan_eval.engine.precision import check_precision, network_dtype, strict_float32
+from stylegan_eval.engine.device import check_precision, network_dtype, strict_float32
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.engine.sampling import Stream, latents
 from stylegan_eval.errors import UserError

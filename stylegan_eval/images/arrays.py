@@ -3,8 +3,6 @@
 import hashlib
 import math
 import os
-import struct
-import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -18,10 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_eval.engine.files import Stamp, stamp_of
-from stylegan_eval.engine.npy import read_header, read_npz
+from stylegan_eval.engine.safe_files import (
+    check_entry,
+    open_zip,
+    read_at,
+    read_header,
+    read_npz,
+    start_of,
+)
 from stylegan_eval.engine.stats_file import IMAGES as MEMBER
 from stylegan_eval.engine.untrusted import parsing
-from stylegan_eval.engine.zip_guard import check_entry, open_zip
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import Header, in_channels, is_channels_first
 from stylegan_eval.images.labels import checked_labels
@@ -32,8 +36,6 @@ _COLOURS = (1, 3, 4)  # channels: grey, RGB, RGBA
 _EXPECTED = "expected images, uint8 [N, H, W, 3] or [N, 3, H, W]"
 _OF_FLOATS = "; of floats x from 0 to 1 save (x * 255).round().astype('uint8')"
 _AT_ONCE = 2**24  # bytes
-_LOCAL = struct.Struct("<4s22xHH")  # what stands in a zip before the name of an entry
-_LOCAL_SIGNATURE = b"PK\x03\x04"
 
 
 class ArrayImages:
@@ -85,10 +87,7 @@ class ArrayImages:
         if info.compress_type != zipfile.ZIP_STORED:
             self._packed = info
             return
-        signature, name, extra = _LOCAL.unpack(self._read_at(info.header_offset, _LOCAL.size))
-        if signature != _LOCAL_SIGNATURE:
-            raise UserError(f"{MEMBER} is not where the zip says")
-        self._start = info.header_offset + _LOCAL.size + name + extra + self._header_bytes
+        self._start = start_of(info, self._read_at) + self._header_bytes
         self._crc = info.CRC
 
     def _check_labels(self, archive: zipfile.ZipFile) -> None:
@@ -206,18 +205,13 @@ class ArrayImages:
         return images
 
     def _bytes(self, place: int, count: int) -> bytes:
-        data = self._read_at(place, count)
+        data = self._read_at(count, place)
         if len(data) != count or stamp_of(os.fstat(self._file)) != self._stamp:
             raise UserError(f"{self.path}: {CHANGED}")
         return data
 
-    def _read_at(self, place: int, count: int) -> bytes:
-        """Read as forked processes and threads may, which share the place in the file."""
-        if sys.platform != "win32":
-            return os.pread(self._file, count, place)
-        with self._lock:  # Windows knows neither forks nor pread
-            os.lseek(self._file, place, os.SEEK_SET)
-            return os.read(self._file, count)
+    def _read_at(self, count: int, place: int) -> bytes:
+        return read_at(self._file, self.path, count, place)
 
     @property
     def _unpacked(self) -> NDArray[np.uint8]:

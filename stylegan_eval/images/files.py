@@ -4,21 +4,21 @@ import hashlib
 import os
 import shlex
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
 import numpy as np
 
 from stylegan_eval import plugins
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import Stamp
-from stylegan_eval.engine.names import one_line
-from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.engine.untrusted import one_line, parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import CONTAINERS, TORCHVISION, container_at
 from stylegan_eval.images.decoding import Header, decode, read_header
@@ -31,7 +31,6 @@ from stylegan_eval.images.labels import (
     unused_labels,
 )
 from stylegan_eval.images.listing import Entry, Names, Numbers, Sorted, Stamps
-from stylegan_eval.images.parallel import map_ordered, prefetched
 from stylegan_eval.images.source import ImageSet, Source, read_as
 from stylegan_eval.images.storage import STDIN, Folder, Listing, Zip, holds_images
 
@@ -280,3 +279,45 @@ def prepare_command(path: Path | str) -> str:
     """The command that makes a set of images of one size of `path`, as a shell takes it."""
     dash = "./" if str(path).startswith("-") else ""  # or it would be an option
     return f"stylegan-data prepare {shlex.quote(f'{dash}{path}')} OUT.zip"
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_ordered(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
+) -> Iterator[Result]:
+    """Yield ``function(item)`` in the order of `items`, computed by `pool`.
+
+    Unlike `Executor.map`, at most `ahead` results exist at a time, so a slow reader does not
+    fill the memory; what has not started is cancelled when the reader stops or an item fails.
+
+    `ahead`: items submitted and not yet yielded, at least 1.
+    """
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+            pending.append(pool.submit(function, item))
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def prefetched(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield `items`, of which a thread makes the next while the reader works on one."""
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        coming: Future[Item | object] = thread.submit(next, items, end)
+        try:
+            while (item := coming.result()) is not end:
+                coming = thread.submit(next, items, end)
+                yield cast(Item, item)
+        finally:
+            coming.cancel() or wait([coming])
+            if isinstance(items, Generator):
+                items.close()

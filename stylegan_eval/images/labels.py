@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stylegan_eval.engine.names import as_listed, leaves_folder, name_form, one_line
-from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.engine.untrusted import as_listed, leaves_folder, name_form, one_line, parsing
 from stylegan_eval.errors import UserError
 
 DATASET_JSON = "dataset.json"
@@ -271,7 +270,7 @@ def _label_array(
             f'{named}: add them, or write "labels": null'
         )
     labels = [by_name[key] for key in keys if key is not None]
-    if all(_is_class(label) for label in labels):
+    if all(is_class(label) for label in labels):
         return np.array(labels, dtype=np.int64)  # [N]
     if all(_is_vector(label) for label in labels) and len({len(label) for label in labels}) == 1:
         return np.array(labels, dtype=np.float32)  # [N, A]
@@ -284,12 +283,13 @@ def _label_array(
 
 
 def _is_like(label: Any, first: Any) -> bool:
-    if _is_class(first):
-        return _is_class(label)
+    if is_class(first):
+        return is_class(label)
     return _is_vector(label) and _is_vector(first) and len(label) == len(first)
 
 
-def _is_class(label: Any) -> bool:
+def is_class(label: Any) -> bool:
+    """Whether a label from an untrusted file is a class: a whole number from 0 on."""
     return isinstance(label, int) and not isinstance(label, bool) and 0 <= label <= _LARGEST_CLASS
 
 

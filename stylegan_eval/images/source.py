@@ -13,7 +13,7 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 
 from stylegan_eval.engine.files import Stamp, stamp_of
-from stylegan_eval.engine.names import one_line
+from stylegan_eval.engine.untrusted import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import Header, decode, in_channels, read_header
 

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import stat
-import struct
 import sys
 import zipfile
 from collections import Counter
@@ -16,8 +15,15 @@ from typing import IO, BinaryIO, cast
 import numpy as np
 
 from stylegan_eval.engine.files import Stamp, stamp_of
+from stylegan_eval.engine.safe_files import (
+    LOCAL,
+    check_entry,
+    check_name,
+    entries_of,
+    read_at,
+    start_of,
+)
 from stylegan_eval.engine.untrusted import parsing
-from stylegan_eval.engine.zip_guard import check_entry, check_name, entries_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.image_kinds import START_BYTES, left_out_as
 from stylegan_eval.images.labels import DATASET_JSON
@@ -26,8 +32,6 @@ from stylegan_eval.images.listing import Entry, Numbers
 CHANGED = "has changed since it was opened: start the command again when nothing writes to it"
 STDIN = Path("-")
 _LONGEST_LIST = 2**28  # bytes
-_LOCAL = struct.Struct("<4s22xHH")  # what stands in a zip before the name of an entry
-_LOCAL_SIGNATURE = b"PK\x03\x04"
 
 
 class _Source:
@@ -65,7 +69,7 @@ class Folder(_Source):
                     name = f"{folder}{entry.name}"
                     if _is_folder(entry):
                         (links if entry.is_symlink() else waiting).append(f"{name}/")
-                    elif _is_wanted(name, self, partial(start_of, self.folder / name)):
+                    elif _is_wanted(name, self, partial(first_bytes, self.folder / name)):
                         yield self._entry(name)
 
     def _entry(self, name: str) -> Entry:
@@ -184,7 +188,7 @@ class Zip(_Source):
         """Refuse entries that lie in one another, as a few bytes would make many images so."""
         starts, sizes = (numbers.columns[k].astype(np.int64) for k in (2, 3))
         order = np.argsort(starts)
-        if (np.diff(starts[order]) < _LOCAL.size + sizes[order[:-1]]).any():
+        if (np.diff(starts[order]) < LOCAL.size + sizes[order[:-1]]).any():
             raise UserError(f"{self.path}: entries overlap: damaged, or made to harm")
 
     def open(self, entry: Entry) -> BinaryIO:
@@ -202,12 +206,8 @@ class Zip(_Source):
                 self.close()
                 raise UserError(f"{self.path}: {CHANGED}")
             self._stamp = stamp
-        start = self._read_at(_LOCAL.size, info.header_offset)
-        signature, name, extra = _LOCAL.unpack(start.ljust(_LOCAL.size, b"\0"))
-        if signature != _LOCAL_SIGNATURE:
-            raise zipfile.BadZipFile("Bad magic number for file header")
-        place = info.header_offset + _LOCAL.size + name + extra
-        part = _Part(self._read_at, place, info.compress_size)
+        read = partial(read_at, self._file, self.path)
+        part = _Part(read, start_of(info, read), info.compress_size)
         return cast(BinaryIO, zipfile.ZipExtFile(cast(IO[bytes], part), "r", info))
 
     def read(self, entry: Entry) -> bytes:
@@ -229,14 +229,6 @@ class Zip(_Source):
         if self._file >= 0:
             os.close(self._file)
         self._file = -1
-
-    def _read_at(self, count: int, place: int) -> bytes:
-        """Read as forked processes and threads may, which share the place in the file."""
-        if sys.platform != "win32":
-            return os.pread(self._file, count, place)
-        with self.path.open("rb") as file:
-            file.seek(place)
-            return file.read(count)
 
 
 class _Part:
@@ -281,7 +273,7 @@ def _is_wanted(name: str, source: Folder | Zip, start: Callable[[], bytes]) -> b
     return ending is None
 
 
-def start_of(path: Path) -> bytes:
+def first_bytes(path: Path) -> bytes:
     """The first bytes of an ordinary file that can be read, else none."""
     try:
         if not path.is_file():  # reading a pipe would never end
@@ -297,7 +289,7 @@ def has_images(folder: Path) -> bool:
     return any(
         not path.name.startswith(".")
         and path.is_file()
-        and left_out_as(path.name, partial(start_of, path)) is None
+        and left_out_as(path.name, partial(first_bytes, path)) is None
         for path in folder.iterdir()
     )
 

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stylegan_eval.engine.device import strict_float32
 from stylegan_eval.engine.files import PACKAGE
-from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.sampling import latents, on_device
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.directions_file import Directions

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylegan_eval.classifiers.classifier import AttributeClassifier
-from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.device import strict_float32
 from stylegan_eval.engine.progress import follow, progress_bar
 from stylegan_eval.engine.protocols import ImageGenerator
 from stylegan_eval.engine.sampling import draw, latents, noise_maps

@@ -25,8 +25,8 @@ from stylegan_eval.engine.blocks import (
     split,
 )
 from stylegan_eval.engine.cache import cache_dir
-from stylegan_eval.engine.npy import room
 from stylegan_eval.engine.protocols import Detector
+from stylegan_eval.engine.safe_files import room
 from stylegan_eval.engine.sampling import on_device, random_choice
 from stylegan_eval.engine.statistics import (
     ClassAccumulator,

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from stylegan_eval.engine.npy import names_in_npz
+from stylegan_eval.engine.safe_files import names_in_npz
 from stylegan_eval.engine.stats_file import IMAGES, StoredStats, read_stats
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.functions import ImageFunction

@@ -8,11 +8,11 @@ from typing import Any, Literal, Protocol
 import torch
 
 from stylegan_eval.engine.blocks import Arrays, Blocks, Key, Run
+from stylegan_eval.engine.device import device_name
 from stylegan_eval.engine.files import check_writable
 from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
-from stylegan_eval.generators.loading import device_name
 from stylegan_eval.metrics import Kind, features, metric_of
 from stylegan_eval.metrics.both_sides import (
     content_of,
@@ -27,7 +27,7 @@ from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, coll
 from stylegan_eval.metrics.image_tables import write_tables
 from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals, open_held_out, open_pair
-from stylegan_eval.networks.loading import load_detector
+from stylegan_eval.networks.network import load_detector
 from stylegan_eval.plugins import resolve
 from stylegan_eval.results.image_tables import TABLES
 from stylegan_eval.results.results import Row, one_note
@@ -236,7 +236,7 @@ def _real_features(
     collector = replace(collector, kinds=kinds, num=reals.num)
     seen = files_features(reals, collector, run)
     wanted = "moments" in kinds and reals.num > collector.detector.feature_dim
-    if not run.processes.agree(answer=wanted and seen.sample is None):
+    if not run.processes.of_first(wanted and seen.sample is None):
         return seen
     return _with_sample(seen, reals, replace(collector, kinds=("moments",)), run)
 
@@ -262,7 +262,7 @@ def files_features(reals: Images, collector: FeatureCollector, run: Run) -> Imag
     """From the cache, or by looking at the images and into the cache."""
     cached = features.find(reals.key, collector) if run.processes.is_first else None
     work_key = {**reals.key, "batch": reals.source.batch, "device": device_name(run.device)}
-    if run.processes.agree(answer=cached is not None):
+    if run.processes.of_first(cached is not None):
         run.supersede(pass_key(work_key, [collector]))  # of a run that was killed
         return cached or ImageFeatures(detector=collector.detector)
     parts = collect(reals.source, [collector], work_key, run, "real images")

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan_eval.engine.precision import strict_float32
+from stylegan_eval.engine.device import strict_float32
 from stylegan_eval.engine.sampling import Stream, random_stream
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.features import ImageFeatures

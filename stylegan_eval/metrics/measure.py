@@ -3,9 +3,9 @@
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.cache import check_cache
 from stylegan_eval.engine.command import say
+from stylegan_eval.engine.device import device_of_process
 from stylegan_eval.engine.processes import processes_from_environment
 from stylegan_eval.errors import UndefinedMetricError, UserError
-from stylegan_eval.generators.loading import device_of_process
 from stylegan_eval.metrics import METRICS, MetricRow, image_metrics, ppl
 from stylegan_eval.metrics.everything import AllSettings
 from stylegan_eval.metrics.image_metrics import evaluate

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.device import device_name
 from stylegan_eval.engine.protocols import Detector
-from stylegan_eval.generators.loading import device_name
 from stylegan_eval.networks import NETWORKS
 from stylegan_eval.results.paired import PROJECTED
 from stylegan_eval.results.results import REDRAWN, Row, one_note

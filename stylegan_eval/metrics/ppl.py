@@ -19,8 +19,13 @@ from stylegan_eval.metrics.naming import where
 from stylegan_eval.metrics.path_length import measure_pairs, perceptual_size, rounding_share
 from stylegan_eval.metrics.sources import about_generator, generator_key, load_pure_generator
 from stylegan_eval.metrics.trimmed_mean import TrimmedMean, trimmed_mean
-from stylegan_eval.networks.loading import check_image_size, load_distance
-from stylegan_eval.networks.lpips import Embedding, PerceptualDistance, why_not_lpips
+from stylegan_eval.networks.lpips import (
+    Embedding,
+    PerceptualDistance,
+    check_image_size,
+    load_distance,
+    why_not_lpips,
+)
 from stylegan_eval.results.path_length_file import Distances, check_distances_path, write_distances
 from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs
@@ -188,7 +193,7 @@ def choose_distance(settings: PplSettings, weights: Path | None, run: Run) -> tu
     if settings.distance != "auto":
         return settings.distance, ""
     reason = why_not_lpips(weights) if run.processes.is_first else ""
-    if run.processes.agree(answer=not reason):
+    if run.processes.of_first(not reason):
         return "lpips-vgg", ""
     return "st-lpips-vgg", f"st-lpips-vgg instead of lpips-vgg: {reason}"
 

@@ -8,33 +8,25 @@ from dataclasses import replace
 import torch
 
 from stylegan_eval.engine.blocks import Key, Run
+from stylegan_eval.engine.device import device_name
 from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.engine.sampling import Stream, random_choice, random_stream
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UndefinedMetricError, UserError
 from stylegan_eval.generators.factories import generator_from
 from stylegan_eval.generators.functions import ImageFunction
-from stylegan_eval.generators.loading import device_name, load_generator
+from stylegan_eval.generators.loading import load_generator
 from stylegan_eval.generators.variants import vary
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.images.files import prepare_command
 from stylegan_eval.images.memory import MemoryImages
 from stylegan_eval.images.source import ImageSet
 from stylegan_eval.metrics import metric_of
-from stylegan_eval.metrics.given import (
-    is_statistics,
-    only_moments,
-    opened,
-    statistics_of,
-)
+from stylegan_eval.metrics.given import is_statistics, only_moments, opened, statistics_of
 from stylegan_eval.metrics.image_pass import FileImages, FunctionImages, GeneratedImages, Images
 from stylegan_eval.results.results import one_note
 from stylegan_eval.settings.common import Inputs, Sampling
-from stylegan_eval.settings.image_metrics import (
-    FidSettings,
-    GeneratedSettings,
-    RealSettings,
-)
+from stylegan_eval.settings.image_metrics import FidSettings, GeneratedSettings, RealSettings
 
 
 @contextlib.contextmanager

@@ -11,15 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylegan_eval.engine.device import best_format, strict_float32
 from stylegan_eval.engine.files import sha256_of
-from stylegan_eval.engine.layout import best_format
-from stylegan_eval.engine.precision import strict_float32
 from stylegan_eval.engine.sampling import on_device
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.networks import NETWORKS
 from stylegan_eval.networks.vgg16 import CHANNELS, STAGES, VggTrunk
 from stylegan_eval.networks.weights import checkpoints_folder, packaged_file, read_weights
+from stylegan_eval.plugins import resolve
 
 # Added to the norm of a pixel's channels, outside the root: x / (|x| + 1e-10).
 NORM_EPS = 1e-10
@@ -279,3 +279,27 @@ def load_stlpips(name: str, device: torch.device) -> PerceptualDistance:
 
 load_st_lpips_vgg = partial(load_stlpips, VGG)
 load_st_lpips_alex = partial(load_stlpips, ALEX)
+
+
+def check_image_size(name: str, height: int, width: int) -> None:
+    """Check that the distance of this name takes images of this size."""
+    smallest = NETWORKS[name].smallest
+    if min(height, width) < smallest:
+        raise UserError(
+            f"{name} takes images of {smallest}x{smallest} pixels and more, but gets"
+            f" {height}x{width}: use a generator of higher resolution (or --crop none, if they are"
+            " crops)"
+        )
+
+
+def load_distance(name: str, weights: Path | None, device: torch.device) -> PerceptualDistance:
+    """Build the perceptual distance of this name, one of `DISTANCES`, on `device`.
+
+    `weights`: VGG16 of torchvision for ``lpips-vgg``; None for the official file. The others bring
+    their own.
+    """
+    row = NETWORKS[name]
+    load = resolve(row.place)
+    if weights is not None and not row.url:
+        raise UserError(f"--weights applies to --distance lpips-vgg; {name} brings its own")
+    return load(weights, device) if row.url else load(device)

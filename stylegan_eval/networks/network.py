@@ -2,13 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from stylegan_eval.engine.layout import best_format
-from stylegan_eval.engine.precision import computing_in, network_dtype, strict_float32
+from stylegan_eval.engine.device import (
+    best_format,
+    check_precision,
+    computing_in,
+    network_dtype,
+    strict_float32,
+)
 from stylegan_eval.engine.sampling import on_device
+from stylegan_eval.errors import UserError
+from stylegan_eval.networks import NETWORKS, detectors
+from stylegan_eval.plugins import resolve
 from stylegan_eval.settings.common import Precision
 
 # On a CPU, activations of more images than this no longer fit what the allocator keeps between
@@ -73,3 +82,34 @@ class FeatureNetwork:
         with torch.inference_mode(), strict_float32(self.device.type):
             logits = features.to(self.device, torch.float32) @ self.head.T
             return logits if self.head_bias is None else logits + self.head_bias
+
+
+def load_detector(
+    features: str,
+    resize: str,
+    weights: Path | None,
+    device: torch.device,
+    precision: Precision = "fp32",
+) -> FeatureNetwork:
+    """Build the feature network of this name on `device`.
+
+    Parameters
+    ----------
+    features : str
+        One of `detectors`.
+    resize : {"tf1", "pytorch-fid", "clean"}
+        How images reach Inception's input size; the other networks have one rule each.
+    weights : Path or None
+        Weights file; None for the official one.
+    """
+    check_precision(precision, device.type)
+    if features not in detectors():
+        raise UserError(f"no features {features}: choose one of {', '.join(detectors())}")
+    row = NETWORKS[features]
+    load = resolve(row.place)
+    if not row.url:
+        if weights is not None:
+            raise UserError(f"--weights does not apply to --features {features}: it brings its own")
+        return load(device, precision)
+    path = weights or row.official_weights()
+    return load(path, *([resize] if row.has_resizes else []), device, precision)

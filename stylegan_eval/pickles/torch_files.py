@@ -9,14 +9,15 @@ import re
 import struct
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 from torch import Tensor
 
+from stylegan_eval.engine.safe_files import check_entry, check_locator, open_zip, read_at, start_of
 from stylegan_eval.engine.untrusted import parsing
-from stylegan_eval.engine.zip_guard import check_entry, check_locator, open_zip
 from stylegan_eval.errors import UserError
 from stylegan_eval.pickles.machine import ForeignNamesError, interpret
 from stylegan_eval.pickles.source import ByteSource
@@ -34,7 +35,6 @@ _DANGEROUS = {
 }
 _CHUNK = 2**18
 _COUNT = struct.Struct("<q")
-_HEADER = struct.Struct("<4s22xHH")  # of a zip's entry
 
 
 def is_torch_zip(path: Path) -> bool:
@@ -127,7 +127,7 @@ def _read_zip(path: Path) -> Any:
                 if info is None:
                     raise UserError(f"lacks the numbers data/{key}")
                 storages[key] = torch.empty(info.file_size, dtype=torch.uint8)
-                file.seek(_start_of(info, file))
+                file.seek(start_of(info, partial(read_at, file.fileno(), path)))
                 if _fill(storages[key], file) != info.CRC:
                     raise UserError(f"data/{key} has another checksum: damaged")
             return storages[key]
@@ -138,15 +138,6 @@ def _read_zip(path: Path) -> Any:
                 while entry.read(_CHUNK):
                     pass
     return made
-
-
-def _start_of(info: zipfile.ZipInfo, file: IO[bytes]) -> int:
-    """Offset of a stored entry's bytes: behind its own header, a name and a padding."""
-    file.seek(info.header_offset)
-    signature, name, extra = _HEADER.unpack(file.read(_HEADER.size))
-    if signature != b"PK\3\4":
-        raise UserError(f"{info.filename} is not where the directory says: damaged")
-    return info.header_offset + _HEADER.size + int(name) + int(extra)
 
 
 def _read_legacy(path: Path) -> Any:

@@ -11,8 +11,7 @@ from stylegan_eval.metrics import higher_is_better
 from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.report import shell
 from stylegan_eval.report.charts import Curve, Values, curves, histogram, seen
-from stylegan_eval.report.places import place
-from stylegan_eval.report.shell import code
+from stylegan_eval.report.shell import code, place
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.formatting import number, with_error
 from stylegan_eval.results.measured import Measured, from_log

@@ -15,15 +15,14 @@ from stylegan_eval.generators.variants import vary
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.metrics.given import opened
 from stylegan_eval.report import shell
-from stylegan_eval.report.data import Found
 from stylegan_eval.report.matrix import Figure, Picture, gallery
-from stylegan_eval.report.places import sentence
 from stylegan_eval.report.samples import load_subject
-from stylegan_eval.report.subjects import Subject
+from stylegan_eval.report.subjects import Found, Subject
 from stylegan_eval.report.tables import gallery_id, value
 from stylegan_eval.results.formatting import number
 from stylegan_eval.results.image_tables import SIDES, ImageInfluence, ImagePair, read_table
 from stylegan_eval.results.measured import Measured
+from stylegan_eval.results.results import words_of
 from stylegan_eval.settings.image_metrics import GeneratedSettings
 
 _HEADS = {
@@ -58,7 +57,7 @@ class Shown:
     @property
     def _variant(self) -> tuple[str, str]:
         """How its images were drawn: `mixing` and `psi`."""
-        protocol = dict(pair.partition("=")[::2] for pair in self.row["protocol"].split())
+        protocol = words_of(self.row["protocol"])
         return protocol.get("mixing", "1"), protocol.get("psi", "1")
 
     def key(self, row: ImageInfluence | ImagePair) -> tuple[str, ...]:
@@ -134,7 +133,7 @@ def influence_part(results: Sequence[Shown], count: int, pairs: Drawn) -> str:
                     real = side == "real"
                     images = result.reals(names) if real else result.fakes(names, of_side[0].seed)
             except UserError as error:
-                parts.append(_trouble(error))
+                parts.append(shell.failed(f"No images: {error}"))
                 continue
             parts.append(gallery(_costly(result, of_side, images, pairs)))
     text = (
@@ -176,7 +175,7 @@ def pairs_part(results: Sequence[Shown], count: int, costly: Drawn) -> str:
                 fakes = result.fakes([row.image for row in rows], rows[0].seed)
                 reals = result.reals([row.real for row in rows])
         except UserError as error:
-            parts.append(_trouble(error))
+            parts.append(shell.failed(f"No images: {error}"))
             continue
         figures = []
         for at, (row, fake, real) in enumerate(zip(rows, fakes, reals, strict=True)):
@@ -204,10 +203,6 @@ def pairs_part(results: Sequence[Shown], count: int, costly: Drawn) -> str:
 
 def _of_seed(seed: str, what: str = "") -> str:
     return f"{what}, by number, of seed {shell.text(seed)}" if seed else ""
-
-
-def _trouble(error: UserError) -> str:
-    return f'<p class="failed">No images: {shell.text(sentence(str(error), Path()))}</p>'
 
 
 def _of_files(places: Sequence[Path], digest: str, wanted: Sequence[str]) -> _Images:

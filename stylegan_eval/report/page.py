@@ -1,26 +1,21 @@
 """Assemble and write the report page."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylegan_eval.engine.files import atomic_write, check_writable
 from stylegan_eval.errors import UserError
 from stylegan_eval.report import shell
+from stylegan_eval.report.attributes import attributes_part
 from stylegan_eval.report.curves import SMOOTHED, best_of, loss_charts, metric_charts
-from stylegan_eval.report.data import Found, find
-from stylegan_eval.report.parts import (
-    attributes_part,
-    charts,
-    paper_part,
-    summary_part,
-    verdict_part,
-)
-from stylegan_eval.report.places import mailable
+from stylegan_eval.report.paper import paper_part
+from stylegan_eval.report.parts import summary_part
 from stylegan_eval.report.provenance import provenance_part, settings_part
-from stylegan_eval.report.subjects import Named, Subject, subjects_of
+from stylegan_eval.report.shell import charts, mailable
+from stylegan_eval.report.subjects import Found, Named, Subject, find, subjects_of
 from stylegan_eval.report.tables import lines_of
+from stylegan_eval.report.verdict import verdict_part
 from stylegan_eval.results.image_tables import TABLES
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.others import ReportSettings
@@ -70,60 +65,53 @@ def write_report(
         raise UserError("--data finds the nearest real images of samples: ask for some (--samples)")
     found = find(paths)
     subjects = subjects_of(found.measured, found.runs, _named(ckpts, inputs.device))
-    opened, samples = _samples(subjects, inputs, settings, out.resolve().parent, tell)
+    base = out.resolve().parent
+    opened, samples = _samples(subjects, inputs, settings, base, tell)
     galleries = {
         "samples": ("Samples", samples),
         "time": ("Samples over time", _over_time(subjects, settings)),
         **_of_images(found, subjects, inputs, settings, tell),
     }
     tell("drawing charts")
-    page = _Page(found, subjects, settings.title, command, out.resolve().parent)
-    text = page.html(opened, galleries)
+    text = _html(found, subjects, opened, galleries, settings.title, command, base)
     with atomic_write(out) as temporary:
         # A path may hold bytes that are no text.
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-@dataclass(frozen=True)
-class _Page:
-    """What is reported, and where the page lies."""
-
-    found: Found
-    subjects: Sequence[Subject]
-    title: str
-    command: str
-    base: Path  # Folder of the page
-
-    def html(self, opened: "Mapping[str, Opened]", galleries: Mapping[str, tuple[str, str]]) -> str:
-        """The whole page; `galleries`: heading and HTML by place."""
-        styles = {subject.label: at for at, subject in enumerate(self.subjects)}
-        lines = lines_of(self.subjects)
-        shown = self.found.images if "influence" in galleries or "pairs" in galleries else ()
-        configurations = {s.label: _settings(s, opened.get(s.label)) for s in self.subjects}
-        origins = {label: one.origin for label, one in opened.items()}
-        parts = {
-            "results": ("Results", summary_part(self.subjects, lines, styles, shown)),
-            "paper": ("Beside the paper", paper_part(self.subjects)),
-            "training": ("Training", _training(self.subjects, styles)),
-            "attributes": ("Attributes", attributes_part(self.subjects, styles)),
-            "lengths": ("Path lengths", _lengths(self.subjects, self.found, styles)),
-            **galleries,
-            "settings": (
-                "Configuration",
-                settings_part({at: rows for at, rows in configurations.items() if rows}, self.base),
-            ),
-            "provenance": (
-                "Provenance",
-                provenance_part(self.subjects, origins, self.command, self.base),
-            ),
-        }
-        links = [(at, heading) for at, (heading, html) in parts.items() if html]
-        return shell.page(
-            self.title,
-            intro=mailable(verdict_part(lines, self.base) + shell.contents("Parts", links)),
-            main=mailable("\n".join(html for _, html in parts.values() if html)),
-            footer=_FOOTER,
-        )
+def _html(
+    found: Found,
+    subjects: Sequence[Subject],
+    opened: "Mapping[str, Opened]",
+    galleries: Mapping[str, tuple[str, str]],
+    title: str,
+    command: str,
+    base: Path,
+) -> str:
+    """The whole page; `galleries`: heading and HTML by place; `base`: folder of the page."""
+    styles = {subject.label: at for at, subject in enumerate(subjects)}
+    lines = lines_of(subjects)
+    shown = found.images if "influence" in galleries or "pairs" in galleries else ()
+    configurations = {s.label: _settings(s, opened.get(s.label)) for s in subjects}
+    configurations = {label: rows for label, rows in configurations.items() if rows}
+    origins = {label: one.origin for label, one in opened.items()}
+    parts = {
+        "results": ("Results", summary_part(subjects, lines, styles, shown)),
+        "paper": ("Beside the paper", paper_part(subjects)),
+        "training": ("Training", _training(subjects, styles)),
+        "attributes": ("Attributes", attributes_part(subjects, styles)),
+        "lengths": ("Path lengths", _lengths(subjects, found, styles)),
+        **galleries,
+        "settings": ("Configuration", settings_part(configurations, base)),
+        "provenance": ("Provenance", provenance_part(subjects, origins, command, base)),
+    }
+    links = [(at, heading) for at, (heading, html) in parts.items() if html]
+    return shell.page(
+        title,
+        intro=mailable(verdict_part(lines, base) + shell.contents("Parts", links)),
+        main=mailable("\n".join(html for _, html in parts.values() if html)),
+        footer=_FOOTER,
+    )
 
 
 def _settings(subject: Subject, opened: "Opened | None") -> dict[str, str]:
@@ -135,7 +123,8 @@ def _settings(subject: Subject, opened: "Opened | None") -> dict[str, str]:
 def _named(ckpts: Sequence[Path], device: str) -> list[Named]:
     if not ckpts:
         return []
-    from stylegan_eval.generators.loading import load_generator, pick_device
+    from stylegan_eval.engine.device import pick_device
+    from stylegan_eval.generators.loading import load_generator
 
     named = []
     for path in ckpts:
@@ -154,7 +143,7 @@ def _samples(
     """What the checkpoints give, by label, and the part of the page that shows samples."""
     if settings.samples == 0:
         return {}, ""
-    from stylegan_eval.generators.loading import pick_device
+    from stylegan_eval.engine.device import pick_device
     from stylegan_eval.report.samples import open_neighbourhood, open_subject, samples_part
 
     device = pick_device(inputs.device)
@@ -187,7 +176,7 @@ def _of_images(
     """Parts of the page that show single images: heading and HTML by place."""
     if not found.images or settings.samples == 0:
         return {}
-    from stylegan_eval.generators.loading import pick_device
+    from stylegan_eval.engine.device import pick_device
     from stylegan_eval.report.galleries import drawn_in, influence_part, pairs_part, shown
 
     tell("looking for the images that cost most, and for copies")

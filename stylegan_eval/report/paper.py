@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from stylegan_eval.report.places import place
+from stylegan_eval.report import shell
+from stylegan_eval.report.shell import code, place
 from stylegan_eval.report.subjects import Subject
+from stylegan_eval.report.tables import value
 from stylegan_eval.results.measured import Measured
 from stylegan_eval.results.published import Place, Published, has_published_unit, published_numbers
 
@@ -120,3 +122,43 @@ def _same(metric: str, row: Measured) -> bool:
     if metric == "separability" and row["detector"] != _OFFICIAL:
         return False
     return has_published_unit(metric, row.metric)
+
+
+def paper_part(subjects: Sequence[Subject]) -> str:
+    """Results beside the paper's."""
+    found = beside(subjects)
+    if not found:
+        return ""
+    heads = [
+        shell.head("generator", "text"),
+        shell.head("quantity", "text"),
+        shell.head("here", "number", "number"),
+        shell.head("the paper", "number", "number"),
+        shell.head("may they be compared?", "text"),
+    ]
+    rows = [
+        [
+            shell.row_name(shell.text(each.subject), each.subject),
+            shell.cell(
+                f"{shell.text(each.quantity)}<br>{code(each.result.metric)}", each.quantity, "how"
+            ),
+            shell.cell(shell.text(value(each.result)), repr(each.result.value), "number"),
+            shell.cell(
+                f"{shell.text(each.published.printed)}<br><span>{shell.text(each.where)}</span>",
+                each.published.printed,
+                "number how" if each.same else "number how published",
+            ),
+            shell.cell(shell.text(each.remark), each.remark, "how"),
+        ]
+        for each in found
+    ]
+    return shell.section(
+        "paper",
+        "Beside the paper",
+        shell.note(
+            "Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial"
+            " Networks, CVPR 2019, and the official README; numbers of the same configuration. A"
+            " number in another unit is shown to remind of what the paper measured, no more."
+        ),
+        shell.table("Results beside the paper's", heads, rows),
+    )

@@ -1,24 +1,19 @@
-"""The parts of a report as HTML: what was measured, and what it may be compared with."""
+"""The results of a report: their table, copies of it, and dot plots with error bars as inline SVG.
+
+In a plot lengths across are shares of the width, so that words keep their size on any page.
+"""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from stylegan_eval.metrics import higher_is_better
 from stylegan_eval.report import shell
-from stylegan_eval.report.dots import dot_plots
-from stylegan_eval.report.exports import copies
-from stylegan_eval.report.paper import beside
-from stylegan_eval.report.places import sentence
-from stylegan_eval.report.shell import code
+from stylegan_eval.report.shell import code, text
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.report.tables import (
-    Attributes,
     Line,
     apart_note,
-    attributes_of,
-    charts_of,
     gallery_id,
     letters,
     line_names,
@@ -28,35 +23,12 @@ from stylegan_eval.report.tables import (
     unlike,
     value,
 )
-from stylegan_eval.report.verdict import verdict
+from stylegan_eval.results.comparison import FORMATS, Comparison, comparison_line
 from stylegan_eval.results.measured import Measured
+from stylegan_eval.results.plotting import STYLES
 from stylegan_eval.results.significance import LEVEL, SIGNS
 
-
-def subject_heads(subjects: Sequence[Subject], *, moves: bool = False) -> list[str]:
-    """Headings of the columns of generators."""
-    return [
-        shell.head(
-            f"<b>{shell.text(subject.label)}</b><br><span>{shell.text(subject.description)}</span>",
-            kind="number",
-            moves=moves,
-        )
-        for subject in subjects
-    ]
-
-
-def charts(drawn: Sequence[str]) -> str:
-    """Figures side by side where there is room."""
-    return f'<div class="charts">{"".join(drawn)}</div>' if drawn else ""
-
-
 _MOST_COLUMNS = 4  # generators that stand side by side
-
-
-def verdict_part(lines: Sequence[Line], base: Path) -> str:
-    """What stands on top of the page."""
-    sentences = "".join(f"<p>{shell.text(sentence(words, base))}</p>" for words in verdict(lines))
-    return f'<div class="verdict" role="note">{sentences}</div>' if sentences else ""
 
 
 def summary_part(
@@ -102,7 +74,7 @@ class _Cells:
         row = line.cells.get(subject.label)
         if row is None:
             return shell.cell("", "", "number")
-        said = f'<span class="value">{shell.text(value(row))}</span>'
+        said = f'<span class="value">{text(value(row))}</span>'
         said = f"<b>{said}</b>" if subject.label in line.best else said
         key = repr(row.value) if subject.label in line.ranked else ""
         return shell.cell(said + place + self._links(row), key, "number")
@@ -123,17 +95,20 @@ def _dots(lines: Sequence[Line], styles: Mapping[str, int]) -> str:
     drawn = dot_plots(lines, styles)
     if not drawn:
         return ""
-    text = (
+    reading = (
         "A dot is a value, its bar one standard error to either side; the best stands on top. A"
         " hollow dot is beyond noise of the best. The tests of the table decide, not whether bars"
         " touch."
     )
-    return f'<h3>Side by side</h3>{shell.note(text)}<div class="plots">{"".join(drawn)}</div>'
+    return f'<h3>Side by side</h3>{shell.note(reading)}<div class="plots">{"".join(drawn)}</div>'
 
 
 def _by_metric(lines: Sequence[Line], cells: _Cells, known: Mapping[tuple[str, ...], str]) -> str:
     several = len(cells.subjects) > 1
-    heads = [shell.head("metric", "text"), *subject_heads(cells.subjects, moves=several)]
+    heads = [shell.head("metric", "text")]
+    for subject in cells.subjects:
+        words = f"<b>{text(subject.label)}</b><br><span>{text(subject.description)}</span>"
+        heads.append(shell.head(words, kind="number", moves=several))
     if several:
         heads.append(shell.head("order, the best first", "text"))
     heads.append(shell.head("protocol", "text"))
@@ -153,7 +128,7 @@ def _by_generator(
     ranks = [{label: at for at, label in enumerate(line.ranked, 1)} for line in lines]
     rows = []
     for subject in cells.subjects:
-        said = f"{shell.text(subject.label)}<br><span>{shell.text(subject.description)}</span>"
+        said = f"{text(subject.label)}<br><span>{text(subject.description)}</span>"
         row = [shell.row_name(said, subject.label)]
         for line, rank in zip(lines, ranks, strict=True):
             place = f" <span>{rank[subject.label]}.</span>" if subject.label in rank else ""
@@ -164,10 +139,10 @@ def _by_generator(
 
 def _one_of_each(subjects: Sequence[Subject]) -> list[Measured]:
     """One result of each protocol, in the order of their letters."""
-    rows = [row for subject in subjects for row in subject.results]
     found: dict[tuple[str, ...], Measured] = {}
-    for row in rows:
-        found.setdefault(row.defining, row)
+    for subject in subjects:
+        for row in subject.results:
+            found.setdefault(row.defining, row)
     return list(found.values())
 
 
@@ -197,7 +172,7 @@ def _line(line: Line, cells: _Cells, known: Mapping[tuple[str, ...], str]) -> li
     row += [cells.cell(line, subject) for subject in cells.subjects]
     if len(cells.subjects) > 1:
         words = order(line)
-        row.append(shell.cell(shell.text(words), words, "order"))
+        row.append(shell.cell(text(words), words, "order"))
     letter = known[line.any.defining]
     row.append(shell.cell(letter, letter))
     return row
@@ -241,96 +216,137 @@ def _notes(lines: Sequence[Line]) -> str:
     return f"<h3>Before you quote a number</h3>{shell.items(said)}" if labels else ""
 
 
-def paper_part(subjects: Sequence[Subject]) -> str:
-    """Results beside the paper's."""
-    found = beside(subjects)
-    if not found:
-        return ""
-    heads = [
-        shell.head("generator", "text"),
-        shell.head("quantity", "text"),
-        shell.head("here", "number", "number"),
-        shell.head("the paper", "number", "number"),
-        shell.head("may they be compared?", "text"),
-    ]
-    rows = [
-        [
-            shell.row_name(shell.text(each.subject), each.subject),
-            shell.cell(
-                f"{shell.text(each.quantity)}<br>{code(each.result.metric)}", each.quantity, "how"
-            ),
-            shell.cell(shell.text(value(each.result)), repr(each.result.value), "number"),
-            shell.cell(
-                f"{shell.text(each.published.printed)}<br><span>{shell.text(each.where)}</span>",
-                each.published.printed,
-                "number how" if each.same else "number how published",
-            ),
-            shell.cell(shell.text(each.remark), each.remark, "how"),
-        ]
-        for each in found
-    ]
-    return shell.section(
-        "paper",
-        "Beside the paper",
-        shell.note(
-            "Karras, Laine, Aila: A Style-Based Generator Architecture for Generative Adversarial"
-            " Networks, CVPR 2019, and the official README; numbers of the same configuration. A"
-            " number in another unit is shown to remind of what the paper measured, no more."
-        ),
-        shell.table("Results beside the paper's", heads, rows),
-    )
+_NAMES = {"markdown": "Markdown", "latex": "LaTeX", "csv": "CSV"}
+_TAKEN = ("metric", "difference", "in standard errors")  # columns of a comparison
 
 
-def attributes_part(subjects: Sequence[Subject], styles: Mapping[str, int]) -> str:
-    """Separability by attribute."""
-    groups = attributes_of(subjects)
-    if not groups:
-        return ""
-    shown = []
-    for at, group in enumerate(groups):
-        if len(groups) > 1:
-            shown.append(f"<h3>{shell.text(', '.join(group.labels))}</h3>")
-        shown.append(shell.note(protocol(group.protocol)))
-        shown.append(charts(charts_of(group, f"attributes-{at}", styles)))
-        shown.append(_attribute_table(group))
-        if group.troubles:
-            shown.append(shell.note(f"No number: {'; '.join(group.troubles)}."))
-    apart = (
-        "Groups were measured by unlike classifiers or protocols and are not compared."
-        if len(groups) > 1
-        else ""
-    )
-    return shell.section(
-        "attributes",
-        "Separability by attribute",
-        shell.note(
-            "Bits that remain unknown of the classifier's verdict when one knows on which side of a"
-            " hyperplane the latent lies: 0 is perfectly separable, a cross is no number. A space's"
-            " score is 2 to the sum over attributes."
-        ),
-        shell.note(apart),
-        *shown,
-    )
+def comparison_of(lines: Sequence[Line]) -> Comparison:
+    """The lines of a report as a comparison, a column for each generator."""
+    import pandas as pd
 
-
-def _attribute_table(group: Attributes) -> str:
-    columns = [(label, space) for label in group.labels for space in group.spaces]
-    heads = [shell.head("attribute", "text")]
-    heads += [
-        shell.head(f"<b>{shell.text(label)}</b><br><span>in {space}</span>", "number", "number")
-        for label, space in columns
-    ]
+    labels = list(dict.fromkeys(label for line in lines for label in line.cells))
+    columns = {
+        label: f"{label} (generator)" if label in _TAKEN or label.endswith(" ±") else label
+        for label in labels
+    }
     rows = []
-    for name in group.names:
-        cells = [shell.row_name(shell.text(name), name)]
-        for label, space in columns:
-            row = group.results.get((label, space, name))
-            if row is None or not math.isfinite(row.value):
-                cells.append(shell.cell("none" if row else "", "", "number"))
-                continue
-            accuracy = row.details.get("accuracy", "")
-            said = f"{row.value:.3f} <span>({shell.text(accuracy)})</span>"
-            cells.append(shell.cell(said, repr(row.value), "number"))
-        rows.append(cells)
-    caption = "Bits, and in brackets the accuracy of the hyperplane."
-    return shell.note(caption) + shell.table("Separability by attribute", heads, rows)
+    for name, line in zip(line_names(lines), lines, strict=True):
+        cells = {columns[label]: row.cells for label, row in line.cells.items()}
+        rows.append(comparison_line(name, cells, list(columns.values())))
+    return Comparison(table=pd.DataFrame(rows), refused=())
+
+
+def copies(lines: Sequence[Line]) -> str:
+    """Buttons that copy the table, and the texts that they copy, as HTML.
+
+    A browser that does not let a page write to the clipboard shows the text, selected.
+    """
+    if not lines:
+        return ""
+    comparison = comparison_of(lines)
+    parts = []
+    for name, words in _NAMES.items():
+        content = FORMATS[name](comparison)
+        rows = min(content.count("\n") + 1, 12)
+        parts.append(
+            f'<label>{words} <textarea readonly rows="{rows}" cols="60" data-copies="{words}"'
+            f' spellcheck="false">{text(content)}</textarea></label>'
+        )
+    return (
+        '<details class="copies"><summary>Copy as Markdown, LaTeX or CSV</summary>'
+        f"{''.join(parts)}</details>"
+    )
+
+
+_ROW, _TOP, _BOTTOM = 36, 6, 24  # pixels: of a generator, above all, of the axis
+_INSET = 4.0  # percent of the width left free at either side
+_LONGEST = 26  # letters of a name
+_TICKS = 4
+
+
+def dot_plots(lines: Sequence[Line], styles: Mapping[str, int]) -> list[str]:
+    """A figure, as HTML, for each line that two generators or more have a number in."""
+    return [
+        _plot(f"dots-{at}", name, line, styles)
+        for at, (name, line) in enumerate(zip(line_names(lines), lines, strict=True))
+        if len(line.ranked) > 1
+    ]
+
+
+def _plot(at: str, name: str, line: Line, styles: Mapping[str, int]) -> str:
+    ranked = line.ranked
+    low, high, ticks = axis_of([line.cells[label] for label in ranked])
+    height = _TOP + _ROW * len(ranked) + _BOTTOM
+    better = "higher" if higher_is_better(line.metric) else "lower"
+    words = [f"{label} {value(line.cells[label])}" for label in ranked]
+    drawn = [_axis(ticks, low, high, height)]
+    for row, label in enumerate(ranked):
+        drawn.append(_row(label, line, styles[label], (low, high), _TOP + _ROW * row))
+    return (
+        f'<figure class="dots"><figcaption>{text(name)} <span>{better} is better</span>'
+        f'</figcaption><svg role="img" aria-labelledby="{at}-title {at}-desc" width="100%"'
+        f' height="{height}" fill="currentColor"><title id="{at}-title">{text(name)},'
+        f' {better} is better</title><desc id="{at}-desc">From the best: {text("; ".join(words))}.'
+        f"</desc>{''.join(drawn)}</svg></figure>"
+    )
+
+
+def axis_of(rows: Sequence[Measured]) -> tuple[float, float, list[float]]:
+    """Ends of an axis that holds all values with their errors, and its ticks."""
+    errors = [row.stderr or 0.0 for row in rows]
+    low = min(row.value - error for row, error in zip(rows, errors, strict=True))
+    high = max(row.value + error for row, error in zip(rows, errors, strict=True))
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        wide = abs(high) * 0.01 or 1.0
+        low, high = low - wide, high + wide
+    rough = (high - low) / _TICKS
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * k for k in (1, 2, 5, 10) if unit * k >= rough)
+    first, last = math.ceil(low / step), math.floor(high / step)
+    return low, high, [k * step for k in range(first, last + 1)]
+
+
+def _x(number: float, low: float, high: float) -> str:
+    share = (number - low) / (high - low)
+    return f"{_INSET + share * (100 - 2 * _INSET):.2f}%"
+
+
+def _axis(ticks: Sequence[float], low: float, high: float, height: int) -> str:
+    end = height - _BOTTOM + 4
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
+    decimals = min(max(-math.floor(math.log10(step) + 1e-9), 0), 12)
+    marks = []
+    for tick in ticks:
+        x, words = _x(tick, low, high), f"{tick:.{decimals}f}"
+        words = words if len(words) < 10 else f"{tick:.3g}"
+        marks.append(
+            f'<line class="grid" x1="{x}" x2="{x}" y1="{_TOP}" y2="{end}"/>'
+            f'<text class="tick" x="{x}" y="{height - 6}" text-anchor="middle">{words}</text>'
+        )
+    return "".join(marks)
+
+
+def _row(label: str, line: Line, style: int, ends: tuple[float, float], y: int) -> str:
+    """Name and value, and below them the dot: full where it is the best or may be."""
+    row, colour = line.cells[label], STYLES[style % len(STYLES)][0]
+    ink = "currentColor" if colour == "#000000" else colour
+    error, middle = row.stderr or 0.0, y + 26
+    x = _x(row.value, *ends)
+    may_be_best = label in line.best or not line.best
+    shown = label if len(label) <= _LONGEST else f"…{label[1 - _LONGEST :]}"
+    weight = ' font-weight="bold"' if label in line.best else ""
+    bar, hollow = "", ' class="hollow"'
+    if error:
+        x1, x2 = _x(row.value - error, *ends), _x(row.value + error, *ends)
+        bar = f'<line x1="{x1}" x2="{x2}" y1="{middle}" y2="{middle}" stroke-width="2"/>'
+        bar += "".join(
+            f'<line x1="{at}" x2="{at}" y1="{middle - 4}" y2="{middle + 4}" stroke-width="2"/>'
+            for at in (x1, x2)
+        )
+    return (
+        f'<g class="mark"><title>{text(f"{label}: {value(row)}")}</title>'
+        f'<text x="0" y="{y + 14}"{weight}>{text(shown)}</text>'
+        f'<text x="100%" y="{y + 14}" text-anchor="end"{weight}>{text(value(row))}</text>'
+        f'<g stroke="{ink}">{bar}<circle cx="{x}" cy="{middle}" r="5" fill="{ink}"'
+        f'{"" if may_be_best else hollow} stroke-width="2"/></g></g>'
+    )

@@ -3,12 +3,10 @@
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from stylegan_eval.report import shell
-from stylegan_eval.report.places import place, sentence
-from stylegan_eval.report.shell import code
+from stylegan_eval.report.shell import code, place, sentence
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.report.tables import letters
 from stylegan_eval.results.formatting import duration
@@ -18,35 +16,23 @@ from stylegan_eval.results.measured import Measured
 _NAMES = ("name", "change")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """A setting that differs."""
-
-    key: str  # ``loss.r1_gamma``
-    values: Mapping[str, str]  # By label of the generator, in words; not there where unknown
+# By name of a setting (``loss.r1_gamma``), its value in words by label; not there where unknown.
+Settings = dict[str, dict[str, str]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Configurations side by side."""
-
-    different: tuple[Difference, ...]  # What differs
-    equal: tuple[Difference, ...]  # What is equal in all that tell it
-
-
-def compare_settings(settings: Mapping[str, Mapping[str, str]]) -> Settings:
-    """Lay configurations side by side.
+def compare_settings(settings: Mapping[str, Mapping[str, str]]) -> tuple[Settings, Settings]:
+    """Settings that differ, and those that are equal in all that tell them.
 
     `settings`: by label, the configuration: name and JSON.
     """
     keys = dict.fromkeys(key for one in settings.values() for key in one if key not in _NAMES)
-    different: list[Difference] = []
-    equal: list[Difference] = []
+    different: Settings = {}
+    equal: Settings = {}
     for key in keys:
         values = {label: one[key] for label, one in settings.items() if key in one}
-        words = Difference(key=key, values={label: _plain(v) for label, v in values.items()})
-        (different if len(set(values.values())) > 1 else equal).append(words)
-    return Settings(different=tuple(different), equal=tuple(equal))
+        found = different if len(set(values.values())) > 1 else equal
+        found[key] = {label: _plain(value) for label, value in values.items()}
+    return different, equal
 
 
 def _plain(value: str) -> str:
@@ -62,43 +48,36 @@ def _plain(value: str) -> str:
     return "none" if found in (None, []) else value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Results that were measured on one machine with one seed."""
-
-    metrics: tuple[str, ...]  # Their names; parts of a metric by the metric
-    protocols: tuple[tuple[str, ...], ...]  # `Measured.defining` of each
-    seed: str  # Of all that was random
-    where: tuple[str, ...]  # Machine, versions, dates, seconds
-
-
 _TOGETHER = ("seed", "device", "processes", "torch", "version")
 
 
-def batches_of(subject: Subject) -> list[Batch]:
-    """Results of a generator by where they were measured."""
+def batches_of(subject: Subject) -> list[list[Measured]]:
+    """Results of a generator that were measured on one machine with one seed, by these."""
     groups: dict[tuple[str, ...], list[Measured]] = {}
     for row in subject.results:
         groups.setdefault(tuple(row[column] for column in _TOGETHER), []).append(row)
-    return [_batch(rows) for rows in groups.values()]
+    return list(groups.values())
 
 
-def _batch(rows: Sequence[Measured]) -> Batch:
+def _batch(rows: Sequence[Measured], known: Mapping[tuple[str, ...], str]) -> list[str]:
+    """Cells of such results: metrics, letters of their protocols, seed, and where and when."""
     one = rows[0]
     days = sorted(row["date"][:16].replace("T", " ") for row in rows)  # to the minute
     longest = max(_number(row["seconds"]) for row in rows)
     plural = "" if one["processes"] == "1" else "es"
-    return Batch(
-        metrics=tuple(dict.fromkeys(row.part_of or row.metric for row in rows)),
-        protocols=tuple(dict.fromkeys(row.defining for row in rows)),
-        seed=one["seed"],
-        where=(
-            f"{one['device']}, {one['processes']} process{plural}",
-            f"PyTorch {one['torch']}, stylegan-bench {one['version']}",
-            f"{days[0]} UTC" if days[0] == days[-1] else f"{days[0]} to {days[-1]} UTC",
-            f"up to {duration(longest)} for one command",
-        ),
+    where = (
+        f"{one['device']}, {one['processes']} process{plural}",
+        f"PyTorch {one['torch']}, stylegan-bench {one['version']}",
+        f"{days[0]} UTC" if days[0] == days[-1] else f"{days[0]} to {days[-1]} UTC",
+        f"up to {duration(longest)} for one command",
     )
+    metrics = dict.fromkeys(row.part_of or row.metric for row in rows)
+    return [
+        shell.cell(", ".join(map(code, metrics)), kind="names"),
+        shell.cell(", ".join(dict.fromkeys(known[row.defining] for row in rows))),
+        shell.cell(shell.text(one["seed"])),
+        shell.cell("<br>".join(map(shell.text, where)), kind="how"),
+    ]
 
 
 def files_of(subjects: Sequence[Subject]) -> list[tuple[str, str]]:
@@ -144,14 +123,15 @@ def settings_part(settings: Mapping[str, Mapping[str, str]], base: Path) -> str:
     """
     if not settings:
         return ""
-    found = compare_settings(settings)  # before paths are shortened: others may look the same
+    # Before paths are shortened: others may look the same.
+    different, same = compare_settings(settings)
 
     def words(value: str) -> str:
         return shell.text(sentence(value, base))
 
     equal = "".join(
-        f"<div><dt>{code(each.key)}</dt><dd>{words(next(iter(each.values.values())))}</dd></div>"
-        for each in found.equal
+        f"<div><dt>{code(key)}</dt><dd>{words(next(iter(values.values())))}</dd></div>"
+        for key, values in same.items()
     )
     listed = f'<dl class="settings">{equal}</dl>'
     if len(settings) == 1:
@@ -160,15 +140,15 @@ def settings_part(settings: Mapping[str, Mapping[str, str]], base: Path) -> str:
     heads += [shell.head(f"<b>{shell.text(label)}</b>") for label in settings]
     rows = [
         [
-            shell.row_name(code(each.key), each.key),
-            *(shell.cell(words(each.values.get(label, ""))) for label in settings),
+            shell.row_name(code(key), key),
+            *(shell.cell(words(values.get(label, ""))) for label in settings),
         ]
-        for each in found.different
+        for key, values in different.items()
     ]
     differing = (
         shell.table("Settings that differ", heads, rows) if rows else "<p>No setting differs.</p>"
     )
-    equal_part = f"<h3>Equal in all that tell it</h3>{listed}" if found.equal else ""
+    equal_part = f"<h3>Equal in all that tell it</h3>{listed}" if same else ""
     return shell.section("settings", "Configurations that differ", differing, equal_part)
 
 
@@ -203,15 +183,7 @@ def provenance_part(
 def _of_subject(
     subject: Subject, facts: Sequence[tuple[str, str]], known: Mapping[tuple[str, ...], str]
 ) -> list[str]:
-    rows = [
-        [
-            shell.cell(", ".join(map(code, batch.metrics)), kind="names"),
-            shell.cell(", ".join(dict.fromkeys(known[each] for each in batch.protocols))),
-            shell.cell(shell.text(batch.seed)),
-            shell.cell("<br>".join(map(shell.text, batch.where)), kind="how"),
-        ]
-        for batch in batches_of(subject)
-    ]
+    rows = [_batch(batch, known) for batch in batches_of(subject)]
     heads = [shell.head(words) for words in ("metrics", "protocols", "seed", "measured")]
     return [
         f"<h3>{shell.text(subject.label)}</h3>",

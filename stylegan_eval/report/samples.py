@@ -25,10 +25,10 @@ from stylegan_eval.metrics.features import FeatureCollector
 from stylegan_eval.metrics.image_metrics import files_features
 from stylegan_eval.metrics.precision_recall import nearest_of
 from stylegan_eval.metrics.sources import pick_reals
-from stylegan_eval.networks.loading import load_detector
+from stylegan_eval.networks.network import load_detector
 from stylegan_eval.report import shell
 from stylegan_eval.report.matrix import Picture, matrix
-from stylegan_eval.report.places import place, sentence
+from stylegan_eval.report.shell import place
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.formatting import number
 from stylegan_eval.results.run_folder import SHEET, TrainingRun
@@ -127,7 +127,7 @@ def open_subject(
         loaded = load_subject(subject, device)
         images = _drawn(loaded, count, seed, device)
     except UserError as error:
-        return Opened(trouble=sentence(str(error), Path()))
+        return Opened(trouble=str(error))
     near = () if reals is None else tuple(reals.nearest(torch.from_numpy(images)))
     return Opened(
         images=images,
@@ -249,8 +249,7 @@ def _remarks(opened: Mapping[str, Opened]) -> list[str]:
     found = []
     for label, one in opened.items():
         if one.images is None:
-            trouble = shell.text(f"No samples of {label}: {one.trouble}")
-            found.append(f'<p class="failed">{trouble}</p>')
+            found.append(shell.failed(f"No samples of {label}: {one.trouble}"))
         elif one.near:
             distances = sorted(near.distance for near in one.near)
             text = f"{label}: median distance {number(distances[len(distances) // 2])}."
@@ -280,8 +279,7 @@ def over_time_parts(subjects: Sequence[Subject]) -> list[str]:
                 for kimg, path in chosen_sheets(subject.run.folder)
             ]
         except UserError as error:
-            trouble = shell.text(sentence(str(error), Path()))
-            parts.append(f'<p class="failed">No images over time: {trouble}</p>')
+            parts.append(shell.failed(f"No images over time: {error}"))
             continue
         if rows:
             columns = [f"sample {number}" for number in range(len(rows[0][1]))]

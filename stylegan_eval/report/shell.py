@@ -6,9 +6,12 @@ What is called `html` here is finished HTML; all else is plain text, which is es
 import base64
 import hashlib
 import html
+import re
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from string import Template
 from typing import Literal
 
@@ -118,6 +121,11 @@ def note(words: str) -> str:
     return f'<p class="note">{text(words)}</p>' if words else ""
 
 
+def failed(words: str) -> str:
+    """Why something is not there."""
+    return f'<p class="failed">{text(sentence(words, Path()))}</p>'
+
+
 def terms(pairs: Iterable[tuple[str, str]]) -> str:
     """Words and what they stand for."""
     inner = "".join(f"<dt>{text(word)}</dt><dd>{text(content)}</dd>" for word, content in pairs)
@@ -199,3 +207,69 @@ def figure(picture: Picture, kind: str) -> str:
 def code(name: str) -> str:
     """A name of a metric or a setting, which may be broken where it has joints."""
     return f"<code>{text(name).translate(_BREAKS)}</code>"
+
+
+_HOME = r"(?:/home|/Users|/var/home)/[^/\s'\"<>&;]+|/root(?![\w.-])"
+_TEMPORARY = r"/tmp|/var/tmp|/dev/shm|/(?:private/)?var/folders/[^/\s]+/[^/\s]+/T"
+_REST = r"(?:/[^\s'\"<>&;,:)]*)?"
+_PATH = re.compile(r"(?<![\w.~…/:-])/(?:[^\s/'\",;]+/)+[^\s/'\",;:)]+")
+# Pictures are within the page, and may hold any letters.
+_PICTURE = r"data:image/[^\"]*"
+
+
+def place(path: Path | str, base: Path) -> str:
+    """A path as a page in the folder `base` names it.
+
+    What is written from the folder where a command ran stays; what lies in `base` is named from
+    there; of anything else the last two parts.
+
+    >>> place("runs/F", Path("/a")), place("/a/runs/F", Path("/a")), place("/b/c/d.csv", Path("/a"))
+    ('runs/F', 'runs/F', '…/c/d.csv')
+    """
+    path = Path(path)
+    if not path.is_absolute() and ".." not in path.parts:
+        return str(path)
+    if path.is_relative_to(base):
+        return str(path.relative_to(base))
+    names = [part for part in path.parts if part not in ("/", "..")]
+    return "/".join(["…", *names[-2:]])
+
+
+def sentence(words: str, base: Path) -> str:
+    """A sentence whose absolute paths are named as by `place`.
+
+    >>> sentence("/a/b/c.pt is not there: name it", Path("/x"))
+    '…/b/c.pt is not there: name it'
+    """
+    return _PATH.sub(lambda match: place(match[0], base), words)
+
+
+def mailable(words: str) -> str:
+    """A text or a page without the home folder, which becomes ~, and without temporary folders.
+
+    Of a file in a temporary folder its name is left. The rest of a command stays as it was typed.
+
+    >>> mailable("stylegan-eval report /home/me/a.csv -o /tmp/x1/b.html --data /data/c.zip")
+    'stylegan-eval report ~/a.csv -o …/b.html --data /data/c.zip'
+    """
+    home, temporary = (
+        re.escape(folder) + r"(?![\w.-])" if len(folder) > 1 else r"(?!)"
+        for folder in (str(Path.home()), tempfile.gettempdir())
+    )
+    pattern = re.compile(
+        rf"({_PICTURE})|(?<![\w.~-])((?:{temporary}|{_TEMPORARY})(?![\w.-]){_REST})"
+        rf"|(?<![\w.~-])(?:{home}|{_HOME})"
+    )
+    return pattern.sub(_shorter, words)
+
+
+def _shorter(match: re.Match[str]) -> str:
+    picture, temporary = match.groups()
+    if picture:
+        return picture
+    return f"…/{Path(temporary).name}" if temporary else "~"
+
+
+def charts(drawn: Sequence[str]) -> str:
+    """Figures side by side where there is room."""
+    return f'<div class="charts">{"".join(drawn)}</div>' if drawn else ""

@@ -1,4 +1,4 @@
-"""Summary, attributes and the paper's numbers as tables of a report."""
+"""Lines of a report: the results of one metric and protocol, ranked and tested."""
 
 import itertools
 import math
@@ -8,10 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_lowercase
 
-import numpy as np
-
 from stylegan_eval.metrics import higher_is_better
-from stylegan_eval.report.charts import Values, bars, seen
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.comparison import chosen_apart
 from stylegan_eval.results.formatting import number, with_error
@@ -28,102 +25,6 @@ from stylegan_eval.results.significance import (
     order_words,
     with_stderr,
 )
-
-_SPACE = re.compile(r"ls_([zw])")
-SPACES = ("z", "w")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attributes:
-    """Attributes measured under one protocol."""
-
-    protocol: Measured  # One of the results
-    names: tuple[str, ...]  # The attributes, those least separable in w first
-    results: Mapping[tuple[str, str, str], Measured]
-    """By label of the generator, space and attribute."""
-
-    @property
-    def labels(self) -> list[str]:
-        """The generators."""
-        return list(dict.fromkeys(label for label, _, _ in self.results))
-
-    @property
-    def spaces(self) -> list[str]:
-        """Which of z and w were measured."""
-        measured = {space for _, space, _ in self.results}
-        return [space for space in SPACES if space in measured]
-
-    def entropy(self, label: str, space: str, name: str) -> float:
-        """Conditional entropy in bits, [0, 1]; NaN where there is none."""
-        row = self.results.get((label, space, name))
-        return math.nan if row is None else row.value
-
-    @property
-    def troubles(self) -> list[str]:
-        """Why some have no number."""
-        said: dict[str, None] = {}
-        for (label, space, name), row in self.results.items():
-            if not math.isfinite(row.value):
-                why = row.details.get("error", "not known").replace("-", " ")
-                said[f"{name} in {space} of {label}: {why}"] = None
-        return list(said)
-
-
-def attributes_of(subjects: Sequence[Subject]) -> list[Attributes]:
-    """Results of single attributes, one group for each protocol."""
-    groups: dict[tuple[str, ...], dict[tuple[str, str, str], Measured]] = {}
-    for subject in subjects:
-        for row in subject.results:
-            match = _SPACE.match(row.part_of)
-            if match is not None:
-                key = (row.part_of[match.end() :], *row.defining)
-                groups.setdefault(key, {})[subject.label, match[1], row.part] = row
-    return [_group(results) for results in groups.values()]
-
-
-def _group(results: Mapping[tuple[str, str, str], Measured]) -> Attributes:
-    names = list(dict.fromkeys(name for _, _, name in results))
-    last = "w" if any(space == "w" for _, space, _ in results) else "z"
-
-    def uncertainty(name: str) -> float:
-        values = [
-            row.value
-            for (_, space, other), row in results.items()
-            if (space, other) == (last, name) and math.isfinite(row.value)
-        ]
-        return -math.fsum(values) / len(values) if values else math.inf
-
-    return Attributes(
-        protocol=next(iter(results.values())),
-        names=tuple(sorted(names, key=uncertainty)),
-        results=results,
-    )
-
-
-def charts_of(group: Attributes, name: str, styles: Mapping[str, int]) -> list[str]:
-    """Bars of each space, as HTML, with the same attributes and the same axis.
-
-    `name`: begins the ids in the figures.
-    """
-    known = seen([row.value for row in group.results.values()])
-    largest = float(max(np.nanmax(known, initial=0.0), 0.0)) or 1.0
-    return [
-        bars(
-            f"{name}-{space}",
-            f"Attributes in {space}",
-            group.names,
-            [
-                Values(
-                    label=label,
-                    style=styles[label],
-                    numbers=np.array([group.entropy(label, space, each) for each in group.names]),
-                )
-                for label in group.labels
-            ],
-            largest * 1.03,
-        )
-        for space in group.spaces
-    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,27 +72,23 @@ def lines_of(subjects: Sequence[Subject]) -> list[Line]:
                 cells.setdefault((row.metric, *row.defining), {})[subject.label] = row
     names = list(dict.fromkeys(key[0] for key in cells))
     keys = sorted(cells, key=lambda key: names.index(key[0]))  # lines of a metric side by side
-    found = [Line(metric=key[0], cells=cells[key]) for key in keys]
-    corrected = iter(holm([pair for line in found for pair in _pairs(line)]))
+    pairs = [_pairs(cells[key]) for key in keys]
+    corrected = iter(holm(list(itertools.chain.from_iterable(pairs))))
     return [
-        Line(
-            metric=line.metric,
-            cells=line.cells,
-            pairs=tuple(itertools.islice(corrected, len(_pairs(line)))),
-        )
-        for line in found
+        Line(metric=key[0], cells=cells[key], pairs=tuple(itertools.islice(corrected, len(own))))
+        for key, own in zip(keys, pairs, strict=True)
     ]
 
 
-def _pairs(line: Line) -> list[Comparison]:
+def _pairs(rows: Mapping[str, Measured]) -> list[Comparison]:
     samples = {
         key: Sample(values=(row.value,), stderrs=(row.stderr,))
-        for key, row in line.cells.items()
+        for key, row in rows.items()
         if math.isfinite(row.value)
     }
     pairs = []
     for pair in all_pairs(samples):
-        error = stderr_of_difference(line.cells[pair.a].cells, line.cells[pair.b].cells)
+        error = stderr_of_difference(rows[pair.a].cells, rows[pair.b].cells)
         known = error is not None and pair.basis == "measurement"
         pairs.append(with_stderr(pair, error) if known and error else pair)
     return pairs

@@ -1,8 +1,11 @@
 """What a report says first: who is better in what, what is open, and what may not be quoted."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from stylegan_eval.report import shell
 from stylegan_eval.report.paper import quantity_of
+from stylegan_eval.report.shell import sentence
 from stylegan_eval.report.tables import Line, apart_note, line_names, value
 from stylegan_eval.results.published import has_published_unit
 
@@ -137,3 +140,9 @@ def _listed(names: Sequence[str], between: str = ", ") -> str:
     more = len(names) - _MOST
     shown = between.join(names if more <= 1 else names[:_MOST])
     return shown if more <= 1 else f"{shown} and {more} more"
+
+
+def verdict_part(lines: Sequence[Line], base: Path) -> str:
+    """What stands on top of the page."""
+    sentences = "".join(f"<p>{shell.text(sentence(words, base))}</p>" for words in verdict(lines))
+    return f'<div class="verdict" role="note">{sentences}</div>' if sentences else ""

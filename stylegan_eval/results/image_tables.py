@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from stylegan_eval.engine.files import atomic_write, sha256_of
-from stylegan_eval.engine.names import csv_text, from_csv_text
-from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.engine.untrusted import csv_text, from_csv_text, parsing
 
 Side = Literal["generated", "real"]
 SIDES: tuple[Side, ...] = ("generated", "real")

@@ -9,7 +9,7 @@ from typing import Any
 
 from stylegan_eval.results.comparison import read_results
 from stylegan_eval.results.paired import check_errors
-from stylegan_eval.results.results import COLUMNS, DEFINING
+from stylegan_eval.results.results import COLUMNS, DEFINING, words_of
 from stylegan_eval.results.significance import known
 
 LARGEST = 1e30  # what is beyond is no measurement but the trace of a broken run or file
@@ -45,8 +45,7 @@ class Measured:
     @property
     def details(self) -> dict[str, str]:
         """What else was measured."""
-        pairs = (pair.partition("=") for pair in self.cells["details"].split())
-        return {key: value for key, _, value in pairs}
+        return words_of(self.cells["details"])
 
     @cached_property
     def defining(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stylegan_eval.results.results import REDRAWN
+from stylegan_eval.results.results import REDRAWN, words_of
 from stylegan_eval.results.significance import known
 
 # In `details`: scale, noise and the projections.
@@ -61,20 +61,26 @@ def of_shared(a: str, b: str) -> float:
     return max(float(np.square(first - second).mean()) - first_noise - second_noise, 0.0)
 
 
-def _details(row: Cells) -> dict[str, str]:
-    return dict(part.partition("=")[::2] for part in row["details"].split())
-
-
 def check_errors(row: Cells) -> None:
     """Raise ValueError where the errors of a row of a table cannot be read."""
     redrawn(row)
-    if text := _details(row).get(PROJECTED):
+    if text := words_of(row["details"]).get(PROJECTED):
         _sums(text)
+
+
+def stderr_of(row: Cells) -> float | None:
+    """Standard error of a row with the real images held fixed, where it has one."""
+    return known(float(row["stderr"] or "nan"), float(row["value"] or "nan"))
+
+
+def generator_of(row: Cells) -> str:
+    """What a row is of: a generator, or the real images in the place of one."""
+    return row["generator"] or "real images"
 
 
 def redrawn(row: Cells) -> float | None:
     """Standard error that holds the choice of real images, where the row has it."""
-    found = _details(row).get(REDRAWN)
+    found = words_of(row["details"]).get(REDRAWN)
     return None if found is None else float(found)
 
 
@@ -87,8 +93,7 @@ def reals(row: Cells) -> tuple[str, str, str] | None:
 
 def reals_rule(row: Cells) -> str:
     """How the real images were chosen; "" where there are none."""
-    found = dict(part.partition("=")[::2] for part in row["protocol"].split())
-    return found.get("reals", "")
+    return words_of(row["protocol"]).get("reals", "")
 
 
 def apart(rows: Collection[Cells]) -> bool:
@@ -101,11 +106,11 @@ def variances(a: Cells, b: Cells) -> tuple[float, float | None] | None:
 
     None where the errors are not known; of the real ones, where these are held fixed.
     """
-    errors = [known(float(r["stderr"] or "nan"), float(r["value"] or "nan")) for r in (a, b)]
+    errors = [stderr_of(row) for row in (a, b)]
     if None in errors:
         return None
     of_fakes = sum(error**2 for error in errors if error is not None)
-    texts = [_details(row).get(PROJECTED) for row in (a, b)]
+    texts = [words_of(row["details"]).get(PROJECTED) for row in (a, b)]
     if apart((a, b)):
         both = [error for error in map(redrawn, (a, b)) if error is not None]
         of_both = sum(error**2 for error in both) if len(both) == 2 else None

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_eval.engine.files import check_writable
+from stylegan_eval.engine.safe_files import open_zip
 from stylegan_eval.engine.untrusted import parsing
-from stylegan_eval.engine.zip_guard import open_zip
 from stylegan_eval.errors import UserError
 
 FORMAT = "stylegan-eval-distances/1"

@@ -5,9 +5,16 @@ import math
 from collections.abc import Iterator, Sequence
 
 from stylegan_eval.results.formatting import about, number, number_plain, with_error
-from stylegan_eval.results.paired import Cells, reals_rule, redrawn, variances
-from stylegan_eval.results.results import DEFINING
-from stylegan_eval.results.significance import LEVEL, difference_error, known
+from stylegan_eval.results.paired import (
+    Cells,
+    generator_of,
+    reals_rule,
+    redrawn,
+    stderr_of,
+    variances,
+)
+from stylegan_eval.results.results import DEFINING, words_of
+from stylegan_eval.results.significance import LEVEL, difference_error
 
 _FEWEST = 2  # images that any metric needs
 _GROW = ("random", "first", "disjoint-halves")  # rules by which more images take more real ones
@@ -33,8 +40,7 @@ def _images(row: Cells, stderr: float, of_fakes: float, of_reals: float) -> floa
 def _in_words(num: float, row: Cells) -> str:
     if math.isinf(num):
         return "more real images"
-    found = dict(part.partition("=")[::2] for part in row["protocol"].split())
-    subsets, _, size = found.get("subsets", "").partition("x")
+    subsets, _, size = words_of(row["protocol"]).get("subsets", "").partition("x")
     more = (
         f", --subsets {about(max(1.0, int(subsets) * num / int(row['num'])))}"
         if size and subsets.isdecimal()
@@ -77,7 +83,7 @@ def for_error(rows: Sequence[Cells], stderr: float) -> list[dict[str, str]]:
     """
     lines = []
     for row in _newest(rows):
-        own = known(float(row["stderr"] or "nan"), float(row["value"] or "nan"))
+        own = stderr_of(row)
         if own is None:
             continue
         both = redrawn(row)
@@ -85,7 +91,7 @@ def for_error(rows: Sequence[Cells], stderr: float) -> list[dict[str, str]]:
         lines.append(
             {
                 "metric": row["metric"],
-                "of": row["generator"] or "real images",
+                "of": generator_of(row),
                 "measured": f"{with_error(float(row['value']), own)} ({int(row['num']):,})",
                 f"images for ± {number_plain(stderr)}": _in_words(
                     _images(row, stderr, own**2, 0.0), row
@@ -109,7 +115,7 @@ def for_difference(rows: Sequence[Cells], difference: float) -> list[dict[str, s
             continue
         error = math.sqrt(found[0] + (found[1] or 0.0))
         num = _images(a, difference_error(difference), found[0], found[1] or 0.0)
-        names = dict.fromkeys(row["generator"] or "real images" for row in (a, b))
+        names = dict.fromkeys(map(generator_of, (a, b)))
         measured = with_error(float(b["value"]) - float(a["value"]), error) if a is not b else ""
         lines.append(
             {

@@ -17,8 +17,7 @@ import click
 
 from stylegan_eval.engine.command import say
 from stylegan_eval.engine.files import PACKAGE, atomic_write, check_writable, locked
-from stylegan_eval.engine.names import csv_text, from_csv_text, printable
-from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.engine.untrusted import csv_text, from_csv_text, parsing, printable
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import fitted, result_text
 from stylegan_eval.results.significance import known
@@ -194,6 +193,12 @@ def _cells(row: Row) -> dict[str, Any]:
     }
     cells = asdict(row) | said | {"stderr": "" if row.stderr is None else row.stderr}
     return {name: csv_text(cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
+
+
+def words_of(cell: str) -> dict[str, str]:
+    """Read a cell of `protocol` or `details`, "key=value key=value"."""
+    pairs = (pair.partition("=") for pair in cell.split())
+    return {key: value for key, _, value in pairs}
 
 
 def cells(row: Row) -> dict[str, str]:

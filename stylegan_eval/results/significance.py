@@ -68,9 +68,10 @@ class Comparison:
     b: str
     """a, b: Keys of the lines."""
     difference: float  # Mean of b minus mean of a
-    stderr: float | None  # Standard error of the difference; None where unknown
-    p: float | None  # Two-sided, of no difference
-    corrected: float | None  # p after Holm's correction; equal to `p` until `holm` was asked
+    stderr: float | None = None  # Standard error of the difference; None where unknown
+    p: float | None = None  # Two-sided, of no difference
+    corrected: float | None = None
+    """p after Holm's correction; equal to `p` until `holm` was asked."""
     basis: Basis  # What noise the standard error knows of
     freedom: float | None = None  # Degrees of freedom of Welch's t
 
@@ -94,17 +95,8 @@ def compare(a: tuple[str, Sample], b: tuple[str, Sample]) -> Comparison:
     (name_a, first), (name_b, second) = a, b
     difference = second.mean - first.mean
     stderr, freedom, basis = _error(first, second)
-    p = None if stderr is None else _two_sided(difference, stderr, freedom)
-    return Comparison(
-        a=name_a,
-        b=name_b,
-        difference=difference,
-        stderr=stderr,
-        p=p,
-        corrected=p,
-        basis=basis,
-        freedom=freedom,
-    )
+    pair = Comparison(a=name_a, b=name_b, difference=difference, basis=basis)
+    return pair if stderr is None else with_stderr(pair, stderr, freedom)
 
 
 def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
@@ -209,17 +201,8 @@ def compare_groups(
     if stderr is None:
         return None
     freedom = total**2 / math.fsum(variance**2 / count for variance, count in parts)
-    p = _two_sided(means[1] - means[0], stderr, freedom)
-    return Comparison(
-        a=name_a,
-        b=name_b,
-        difference=means[1] - means[0],
-        stderr=stderr,
-        p=p,
-        corrected=p,
-        basis="seeds",
-        freedom=freedom,
-    )
+    pair = Comparison(a=name_a, b=name_b, difference=means[1] - means[0], basis="seeds")
+    return with_stderr(pair, stderr, freedom)
 
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:

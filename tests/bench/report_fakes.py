@@ -9,7 +9,7 @@ from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.state import TrainState
-from stylegan_eval.engine.json_lines import append_rows
+from stylegan_eval.results.run_folder import append_rows
 
 
 def request(**changed):

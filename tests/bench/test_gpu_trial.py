@@ -23,7 +23,7 @@ from benchmarks.gpu_trial.record import Record
 from benchmarks.gpu_trial.settings import DIGESTS, GpuTrial
 from benchmarks.kill_trial import children_of
 from stylegan.networks.devices import playing
-from stylegan_eval.engine.layout import LAYOUTS, memory_format
+from stylegan_eval.engine.device import LAYOUTS, memory_format
 from stylegan_eval.errors import UserError
 from stylegan_eval.plugins import resolve
 from tests import starting

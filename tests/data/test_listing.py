@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.speed.prepare_memory import KINDS
 from stylegan.datasets.prepare import prepare
-from stylegan_eval.engine import zip_guard
+from stylegan_eval.engine import safe_files
 from stylegan_eval.errors import UserError
 from stylegan_eval.images import listing
 from stylegan_eval.images.files import open_images
@@ -77,7 +77,7 @@ def test_the_numbers_of_all_files_come_without_looking_their_names_up(monkeypatc
 @pytest.mark.parametrize("at_once", [2**18, 300])
 @pytest.mark.parametrize("before", [b"", b"#!/bin/sh\n"])
 def test_a_directory_in_parts_is_what_zipfile_reads(tmp_path, monkeypatch, at_once, before):
-    monkeypatch.setattr(zip_guard, "_AT_ONCE", at_once)
+    monkeypatch.setattr(safe_files, "_AT_ONCE", at_once)
     path = tmp_path / "x.zip"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
@@ -90,7 +90,7 @@ def test_a_directory_in_parts_is_what_zipfile_reads(tmp_path, monkeypatch, at_on
     with zipfile.ZipFile(path) as file:
         expected = [(i.filename, i.CRC, i.header_offset, i.compress_size) for i in file.infolist()]
     found = [
-        (i.filename, i.CRC, i.header_offset, i.compress_size) for i in zip_guard.entries_of(path)
+        (i.filename, i.CRC, i.header_offset, i.compress_size) for i in safe_files.entries_of(path)
     ]
     assert found == expected
 

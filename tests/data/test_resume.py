@@ -15,7 +15,7 @@ from stylegan.datasets.archive import dataset_json, encode_png, write_encoded
 from stylegan.datasets.partial import write_resumable
 from stylegan.datasets.prepare import prepare
 from stylegan.datasets.targets import image_name
-from stylegan_eval.engine.signals import Terminated
+from stylegan_eval.engine.command import Terminated
 from stylegan_eval.errors import UserError
 from tests import starting
 from tests.data.samples import encoded, everything_below, noise, pngs, write_folder

@@ -10,8 +10,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from stylegan.datasets.prepare import prepare
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.containers.example import ExampleError, parse_example
-from stylegan_eval.images.containers.tfrecords import open_tfrecords
+from stylegan_eval.images.containers.tfrecords import ExampleError, open_tfrecords, parse_example
 from stylegan_eval.images.files import open_images
 from tests.data import tfrecord_writer as writer
 from tests.data.samples import noise

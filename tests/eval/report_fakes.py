@@ -4,11 +4,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from stylegan_eval.engine.json_lines import append_rows
 from stylegan_eval.report.subjects import subjects_of
 from stylegan_eval.results.measured import Measured, from_table
 from stylegan_eval.results.results import append_csv
-from stylegan_eval.results.run_folder import read_run
+from stylegan_eval.results.run_folder import append_rows, read_run
 from tests.eval.test_results import ROW
 
 DIGESTS = {name: f"{at:x}" * 64 for at, name in enumerate("ABCDEFGH", start=1)}

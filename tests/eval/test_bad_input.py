@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from stylegan_eval.cli import main
-from stylegan_eval.engine.signals import STOP_SIGNALS
+from stylegan_eval.engine.command import STOP_SIGNALS
 from stylegan_eval.results.results import COLUMNS
 from tests import starting
 

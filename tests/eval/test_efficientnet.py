@@ -5,7 +5,7 @@ import torch
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.networks.efficientnet import load_efficientnet
-from stylegan_eval.networks.loading import load_detector
+from stylegan_eval.networks.network import load_detector
 from stylegan_eval.networks.preprocess import efficientnet_input
 
 CPU = torch.device("cpu")

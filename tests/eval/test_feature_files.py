@@ -11,7 +11,7 @@ import stylegan_eval as se
 from stylegan_eval.cli import main
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
-from stylegan_eval.networks.loading import load_detector
+from stylegan_eval.networks.network import load_detector
 
 LITE = {"features": "efficientnet-lite0", "device": "cpu"}
 METRICS = ["fid", "kid", "pr", "prdc", "vendi"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan_eval.engine.json_lines import append_rows, drop_rows_after, read_rows
+from stylegan_eval.results.run_folder import append_rows, drop_rows_after, read_rows
 
 ROWS = st.lists(
     st.fixed_dictionaries(
@@ -61,7 +61,7 @@ def test_rows_that_belong_together_are_there_together(tmp_path):
     rows = [{"nimg": 16, "metric": f"{k}", "note": "x" * 3000} for k in range(4)]
     program = (
         "import json, resource, signal, sys; from pathlib import Path;"
-        "from stylegan_eval.engine.json_lines import append_rows;"
+        "from stylegan_eval.results.run_folder import append_rows;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000));"
         "append_rows(Path(sys.argv[1]), json.loads(sys.argv[2]))"

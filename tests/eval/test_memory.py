@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan_eval.engine import npy
+from stylegan_eval.engine import safe_files
 from stylegan_eval.engine.blocks import Blocks, split
 from stylegan_eval.metrics import METRICS, features
 from stylegan_eval.metrics.features import FeatureCollector, gathered
@@ -59,7 +59,7 @@ def test_of_vectors_it_is_four_bytes_of_a_feature():
 def in_files(tmp_path, monkeypatch):
     """Arrays of more than 1000 bytes lie in files."""
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path))
-    monkeypatch.setattr(npy, "MAPPED", 1000)
+    monkeypatch.setattr(safe_files, "MAPPED", 1000)
     return tmp_path
 
 
@@ -71,9 +71,9 @@ def test_vectors_in_a_file_are_those_of_memory_and_leave_none(in_files, monkeypa
     seen = seen_of("vectors", 700)
     assert is_in_a_file(seen.vectors)
     assert list((in_files / "work").iterdir()) == []  # gone with the array
-    monkeypatch.setattr(npy, "MAPPED", 2**27)
+    monkeypatch.setattr(safe_files, "MAPPED", 2**27)
     assert np.array_equal(seen.vectors, seen_of("vectors", 700).vectors)
-    monkeypatch.setattr(npy, "MAPPED", 0)
+    monkeypatch.setattr(safe_files, "MAPPED", 0)
     values = {
         kid(KidSettings(num=700, features="vgg16", subsets=5, subset_size=50), seen, seen)[0].value
         for seen in (seen, replace(seen, vectors=np.array(seen.vectors)))

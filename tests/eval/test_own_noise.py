@@ -13,7 +13,7 @@ from stylegan_eval.cli import main
 from stylegan_eval.engine.sampling import draw
 from stylegan_eval.generators.factories import generator_from
 from stylegan_eval.metrics.path_length import measure_pairs, rounding_share
-from stylegan_eval.networks.loading import load_distance
+from stylegan_eval.networks.lpips import load_distance
 from stylegan_eval.settings.others import PplSettings
 from tests import starting
 from tests.eval.kinds import CPU, HEAD, LITE, NOISY, PPL, bits, rows

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from stylegan_eval.images.parallel import prefetched
+from stylegan_eval.images.files import prefetched
 
 
 def test_the_next_item_is_made_while_the_reader_works():

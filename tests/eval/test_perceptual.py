@@ -10,10 +10,11 @@ import torch
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.forward_mode import derivative
 from stylegan_eval.networks import NETWORKS
-from stylegan_eval.networks.loading import check_image_size, load_distance
 from stylegan_eval.networks.lpips import (
     BACKBONE,
+    check_image_size,
     head_roots,
+    load_distance,
     squared_norm,
     unit_channels,
     why_not_lpips,

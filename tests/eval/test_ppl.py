@@ -15,15 +15,9 @@ from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.sampling import latents, noise_maps, path_positions
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.path_length import measure_pairs, slerp
-from stylegan_eval.metrics.ppl import (
-    choose_distance,
-    load_chosen,
-    measure,
-    metric_name,
-    summarise,
-)
+from stylegan_eval.metrics.ppl import choose_distance, load_chosen, measure, metric_name, summarise
 from stylegan_eval.networks import lpips as lpips_module
-from stylegan_eval.networks.loading import load_distance
+from stylegan_eval.networks.lpips import load_distance
 from stylegan_eval.settings.others import PplSettings
 from tests.eval.fakes import LinearGenerator
 

@@ -3,11 +3,10 @@ import os
 import pytest
 import torch
 
-from stylegan_eval.engine.precision import choosing_algorithms, computing_in, strict_float32
+from stylegan_eval.engine.device import choosing_algorithms, computing_in, strict_float32
 from stylegan_eval.errors import UserError
 from stylegan_eval.networks.inception import load_inception
-from stylegan_eval.networks.loading import load_detector
-from stylegan_eval.networks.network import CPU_IMAGES
+from stylegan_eval.networks.network import CPU_IMAGES, load_detector
 
 CPU = torch.device("cpu")
 

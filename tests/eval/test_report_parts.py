@@ -13,15 +13,13 @@ import torch
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.report.curves import LOSSES, binned, length_charts, tails, terms_of
-from stylegan_eval.report.dots import axis_of, dot_plots
-from stylegan_eval.report.exports import comparison_of, copies
 from stylegan_eval.report.galleries import Shown
-from stylegan_eval.report.places import mailable, place, sentence
+from stylegan_eval.report.parts import axis_of, comparison_of, copies, dot_plots
 from stylegan_eval.report.provenance import settings_part
 from stylegan_eval.report.samples import _read, chosen_sheets
+from stylegan_eval.report.shell import mailable, place, sentence
 from stylegan_eval.report.tables import lines_of
-from stylegan_eval.results.comparison import compare_tables
-from stylegan_eval.results.comparison_formats import FORMATS
+from stylegan_eval.results.comparison import FORMATS, compare_tables
 from stylegan_eval.results.image_tables import ImagePair
 from stylegan_eval.results.path_length_file import Distances
 from stylegan_eval.results.plotting import running_mean

@@ -13,7 +13,7 @@ from stylegan_eval.images.files import open_images, read_batches, read_groups
 from stylegan_eval.metrics.features import FeatureCollector
 from stylegan_eval.metrics.image_metrics import files_features
 from stylegan_eval.metrics.sources import choose_reals
-from stylegan_eval.networks.loading import load_detector
+from stylegan_eval.networks.network import load_detector
 from stylegan_eval.settings.common import Sampling
 from tests.eval.fakes import PixelDetector
 from tests.eval.parity import write_images

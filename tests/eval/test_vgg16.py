@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.networks.loading import load_detector
+from stylegan_eval.networks.network import load_detector
 from stylegan_eval.networks.vgg16 import load_vgg16
 
 CPU = torch.device("cpu")

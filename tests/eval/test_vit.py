@@ -10,8 +10,7 @@ from safetensors.torch import save_file
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.networks.clip import Normed, build_clip, clip_input, read_clip
-from stylegan_eval.networks.loading import load_detector
-from stylegan_eval.networks.network import place
+from stylegan_eval.networks.network import load_detector, place
 from stylegan_eval.networks.preprocess import pillow_bicubic
 from stylegan_eval.networks.vit import build_dinov2, dinov2_input, resample_positions
 

@@ -11,7 +11,7 @@ from stylegan.sample.projection import Centre, Objective, centre, project, seen
 from stylegan.sample.settings import ProjectionSettings
 from stylegan_eval.engine.sampling import Stream, latents
 from stylegan_eval.errors import UserError
-from stylegan_eval.networks.loading import load_distance
+from stylegan_eval.networks.lpips import load_distance
 from tests.train import golden
 
 CPU = torch.device("cpu")

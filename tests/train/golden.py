@@ -16,7 +16,7 @@ from stylegan.formats.official import discriminator_state, generator_state
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.training import losses
-from stylegan_eval.engine.layout import best_format
+from stylegan_eval.engine.device import best_format
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ROWS = tuple(CONFIGS)

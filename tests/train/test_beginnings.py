@@ -20,7 +20,7 @@ from stylegan.train import main
 from stylegan.training.schedule import phases, training_points
 from stylegan.training.settings import read_settings
 from stylegan_eval.engine.files import held
-from stylegan_eval.engine.json_lines import read_rows
+from stylegan_eval.results.run_folder import read_rows
 from tests import starting
 
 TRAIN = [sys.executable, "-m", "stylegan.train"]

@@ -16,7 +16,7 @@ from stylegan.training.cost import phase_costs
 from stylegan.training.hooks import Every, Progress, RunLog
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState, load_state
-from stylegan_eval.engine.json_lines import read_rows
+from stylegan_eval.results.run_folder import read_rows
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from stylegan.training.partition import Execution, shares
 from stylegan.training.rehearsal import Rehearsal
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState, load_state
-from stylegan_eval.engine.layout import LAYOUTS, Layout, layout_for, memory_format
+from stylegan_eval.engine.device import LAYOUTS, Layout, layout_for, memory_format
 from stylegan_eval.settings.common import Precision
 from tests.train import golden
 

@@ -23,8 +23,8 @@ from stylegan.training.loop import train
 from stylegan.training.metric_names import MetricSettings, parse_metric
 from stylegan.training.state import TrainState
 from stylegan_eval.cli import main as stylegan_eval
-from stylegan_eval.engine.json_lines import append_rows, read_rows
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.run_folder import append_rows, read_rows
 from tests import starting
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from PIL import Image, ImageSequence
 from stylegan.png import texts_of
 from stylegan.train import main
 from stylegan.training.sheets import ROWS, evenly, sheets_in
-from stylegan_eval.engine.json_lines import append_rows, read_rows
+from stylegan_eval.results.run_folder import append_rows, read_rows
 
 
 def show(*args):

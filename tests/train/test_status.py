@@ -22,7 +22,7 @@ from stylegan.training.cost import Phase
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.status import last_trouble, phase_times, read_status
 from stylegan_eval.engine.files import held, is_held
-from stylegan_eval.engine.json_lines import append_rows, read_rows
+from stylegan_eval.results.run_folder import append_rows, read_rows
 
 
 def show(*args, **options):

@@ -27,8 +27,8 @@ from stylegan.training.settings import RunSettings
 from stylegan.training.state import TrainState
 from stylegan.training.status import read_status, status_lines
 from stylegan.training.trainer import Trainer
-from stylegan_eval.engine.json_lines import read_rows
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.run_folder import read_rows
 from tests import starting
 
 ROOT = Path(__file__).parents[2]

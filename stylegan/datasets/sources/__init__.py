@@ -10,7 +10,7 @@ import numpy as np
 
 from stylegan.datasets.sources.celeba import attribute_list, open_celeba
 from stylegan.datasets.sources.torchvision_sets import open_torchvision
-from stylegan_eval.engine.names import one_line
+from stylegan_eval.engine.untrusted import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import TORCHVISION
 from stylegan_eval.images.files import ImageFiles, open_files, open_images

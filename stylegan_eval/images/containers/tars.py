@@ -21,13 +21,13 @@ import numpy as np
 
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import Stamp, stamp_of
+from stylegan_eval.engine.safe_files import MAX_EXPANSION, check_name
 from stylegan_eval.engine.untrusted import parsing
-from stylegan_eval.engine.zip_guard import MAX_EXPANSION, check_name
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import TAR_SUFFIXES
 from stylegan_eval.images.files import MAX_FILE_BYTES
 from stylegan_eval.images.image_kinds import START_BYTES, left_out_as, left_out_line
-from stylegan_eval.images.labels import unused_labels
+from stylegan_eval.images.labels import is_class, unused_labels
 from stylegan_eval.images.listing import Entry, Names, Sorted
 from stylegan_eval.images.source import (
     MAX_IMAGES,
@@ -44,7 +44,6 @@ _AT_ONCE = 2**20  # bytes
 _BLOCK = tarfile.BLOCKSIZE
 _MAX_HEADER = 2**20  # bytes of a long name or of extended headers
 _MAX_LABEL = 2**20
-_LARGEST_CLASS = 2**31 - 1
 _NONE = -1
 
 
@@ -267,6 +266,6 @@ def _label(descriptor: int, start: int, size: int, where: str) -> int | None:
         if "label" not in value:
             return None
         value = value["label"]
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_CLASS:
+    if not is_class(value):
         raise UserError(f"{where}: a class must be a whole number from 0 on")
-    return value
+    return int(value)

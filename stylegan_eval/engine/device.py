@@ -1,13 +1,15 @@
-"""Precision of a block of code, whatever the process-wide switches of PyTorch say."""
+"""Where and how to compute: device, precision whatever PyTorch's switches say, memory format."""
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import torch
 
+from stylegan_eval.engine.processes import Processes
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Precision
 
@@ -16,6 +18,51 @@ _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 _WORKSPACES = (":4096:8", ":16:8")
 _AMPERE = 8  # the first with tensor cores for both formats
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def pick_device(name: str) -> torch.device:
+    """Device of this name; ``auto`` is CUDA when present, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got {name}") from error
+    if device.type not in ("cpu", "cuda") or (device.type == "cpu" and device.index):
+        raise UserError(f"--device must be auto, cpu, cuda or cuda:N, got {name}")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices:"
+            " use --device cpu"
+        )
+    return device
+
+
+def device_of_process(name: str, processes: Processes) -> torch.device:
+    """Device of one of several processes: each takes the GPU of its number on its machine."""
+    device = pick_device(name)
+    if device.type == "cpu":
+        return device
+    if processes.world > 1:
+        if device.index is not None:
+            raise UserError(
+                f"--device {name} is one GPU for {processes.world} processes: use --device cuda,"
+                " and each takes the GPU of its number"
+            )
+        if processes.local_rank >= torch.cuda.device_count():
+            raise UserError(
+                f"process {processes.local_rank} of this machine has no GPU: start"
+                f" {torch.cuda.device_count()} here (--nproc-per-node), or use --device cpu"
+            )
+        device = torch.device("cuda", processes.local_rank)
+    if device.index is not None:
+        torch.cuda.set_device(device)  # what allocates without naming a device takes this one
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """The processor's kind; of a GPU its model, on which its random numbers depend."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def check_precision(precision: Precision, device_type: str) -> None:
@@ -130,3 +177,34 @@ def _products(rule: Literal["ieee", "tf32"], device_type: str) -> Iterator[None]
         backends.cudnn.allow_tf32 = cudnn
         for switch, precision in zip(switches, before, strict=True):
             switch.fp32_precision = precision
+
+
+Layout = Literal["channels_last", "contiguous"]  # PyTorch's names
+
+# The CPU's was measured (docs/performance.md). CUDA's was not: there cuDNN's float32 kernels take
+# contiguous maps, tensor cores take channels last, and each would have the other's transposed
+# before and after. Other devices are taken to be like CUDA.
+LAYOUTS: Mapping[tuple[str, Precision], Layout] = MappingProxyType(
+    {
+        ("cpu", "fp32"): "channels_last",
+        ("cpu", "bf16"): "channels_last",
+        ("cuda", "fp32"): "contiguous",
+        ("cuda", "tf32"): "channels_last",
+        ("cuda", "bf16"): "channels_last",
+    }
+)
+
+
+def layout_for(device_type: str, precision: Precision) -> Layout:
+    """The best layout known."""
+    return LAYOUTS["cpu" if device_type == "cpu" else "cuda", precision]
+
+
+def best_format(device: torch.device, precision: Precision = "fp32") -> torch.memory_format:
+    """PyTorch's object for `layout_for`."""
+    return memory_format(layout_for(device.type, precision))
+
+
+def memory_format(layout: Layout) -> torch.memory_format:
+    """PyTorch's object of this name."""
+    return torch.channels_last if layout == "channels_last" else torch.contiguous_format
