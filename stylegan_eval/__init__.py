@@ -47,27 +47,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "functions": (
-        *("fid", "kid", "inception_score", "precision_recall", "prdc", "cmmd", "ppl"),
-        *(
-            "sfid",
-            "mifid",
-            "vendi",
-            "authenticity",
-            "ct",
-            "linear_separability",
-            "evaluate",
-            "influence",
-            "pairs",
-            "statistics",
-            "load_statistics",
-        ),
+        "fid", "sfid", "mifid", "kid", "cmmd", "inception_score", "precision_recall", "prdc",
+        "vendi", "authenticity", "ct", "ppl", "linear_separability", "evaluate", "influence",
+        "pairs", "statistics", "load_statistics",
     ),
     "results": ("Results", "frame", "plan_samples"),
     "streaming": (
-        *("FID", "KID", "InceptionScore", "PrecisionRecall", "PRDC"),
-        *("SFID", "MIFID", "Authenticity", "Vendi"),
+        "FID", "SFID", "MIFID", "KID", "InceptionScore", "PrecisionRecall", "PRDC",
+        "Authenticity", "Vendi",
     ),
-}
+}  # fmt: skip
 _PUBLIC = {name: f"stylegan_eval.api.{home}" for home, names in _HOMES.items() for name in names}
 __all__ = [*_PUBLIC, "Result", "UserError"]
 

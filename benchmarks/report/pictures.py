@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.folder import Outcome, TrainingState
 from benchmarks.report.tables import Section
 from stylegan_eval.errors import UserError
+from stylegan_eval.report import shell
 from stylegan_eval.report.charts import Curve, curves
 from stylegan_eval.report.curves import LOSSES, SCORES, terms_of
-from stylegan_eval.report.shell import Picture
 from stylegan_eval.results.plotting import (
     STYLES,
     empty_figure,
@@ -39,6 +39,27 @@ SEED = 0
 IMAGES = 16
 COLUMNS = 8
 _SIDES = (128, 64, 32)  # pixels of an image on a sheet: the first whose sheet is a small file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture, or the reason that there is none."""
+
+    name: str  # Its file: letters, digits, '.', '_' and '-'
+    caption: str
+    alt: str
+    """caption, alt: What people read above it and instead of it."""
+    png: bytes | None  # None where it could not be drawn; then `alt` says why
+
+    def html(self, kind: str) -> str:
+        """The picture under its caption, or why there is none."""
+        caption = f"<figcaption>{shell.text(self.caption)}</figcaption>"
+        if self.png is None:
+            inner = f'<p class="failed">{shell.text(self.alt)}</p>'
+        else:
+            uri = shell.data_uri(self.png)
+            inner = f'<img src="{uri}" alt="{shell.text(self.alt)}" data-zoom>'
+        return f'<figure class="{kind}">{caption}{inner}</figure>'
 
 
 def by_network(trainings: Sequence[TrainingState]) -> dict[str, list[TrainingState]]:

@@ -264,7 +264,7 @@ def _findings(section: Section) -> str:
 def _samples(pictures: Pictures) -> str:
     if not pictures.samples:
         return ""
-    shown = "\n".join(shell.figure(picture, "samples") for picture in pictures.samples)
+    shown = "\n".join(picture.html("samples") for picture in pictures.samples)
     text = "The same latents for each network, not truncated (psi 1), uncurated."
     return f'<h3>Samples</h3>\n{shell.note(text)}\n<div class="sheets">{shown}</div>'
 

@@ -26,6 +26,8 @@ def cache() -> None:
 @cache.command("list")
 def list_command() -> None:
     """List what is kept: size, date and what it was computed from."""
+    from datetime import UTC, datetime
+
     from stylegan_eval.engine.cache import cache_dir
     from stylegan_eval.metrics.features import cached_files, read_entry
 
@@ -41,8 +43,10 @@ def list_command() -> None:
         lines.append((path, text if entry[0].whole else f"damaged: {text}"))
     unfinished = _unfinished()
     for path, text in lines:
-        size, date = _size_and_date(path)
-        say(f"{path.stem[:8]}  {size:>9}  {date}  {text}")
+        status = path.stat()
+        date = datetime.fromtimestamp(status.st_mtime, UTC)
+        size = _megabytes(status.st_size)
+        say(f"{path.stem[:8]}  {size:>9}  {date:%Y-%m-%d %H:%M}  {text}")
     for folder in unfinished:
         files = list(folder.glob("*.npz"))
         total = sum(file.stat().st_size for file in files)
@@ -103,14 +107,6 @@ def _unfinished() -> list[Path]:
 
     folder = cache_dir() / "work"
     return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-
-
-def _size_and_date(path: Path) -> tuple[str, str]:
-    from datetime import UTC, datetime
-
-    status = path.stat()
-    date = datetime.fromtimestamp(status.st_mtime, UTC)
-    return _megabytes(status.st_size), date.strftime("%Y-%m-%d %H:%M")
 
 
 def _megabytes(size: int) -> str:

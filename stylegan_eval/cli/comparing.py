@@ -36,7 +36,6 @@ def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None, 
     what differs.
     """
     from stylegan_eval.engine.files import check_writable
-    from stylegan_eval.errors import UserError
     from stylegan_eval.results.comparison import FORMATS, compare_tables, write_comparison
 
     if out is not None:

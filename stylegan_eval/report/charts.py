@@ -18,7 +18,6 @@ from stylegan_eval.results.significance import known
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
 
 
 _WIDTH, _HEIGHT = 4.4, 2.7  # inches; a narrow page shows one of them, a wide one two in a row
@@ -66,23 +65,20 @@ def curves(name: str, title: str, given: Sequence[Curve], *, log: bool = False) 
     log : bool
         Whether the upright axis shall be logarithmic, if all numbers allow it.
     """
-    labels = list(dict.fromkeys(curve.label for curve in given))
-    title = _whose(title, labels)
-    figure, axes = _empty(title, _HEIGHT)
+    chart = _Chart(title, given)
+    axes = chart.axes
     heights = [seen(curve.y) for curve in given]
     finite = np.concatenate([y[np.isfinite(y)] for y in heights])
     log = bool(log and len(finite) and finite.min() > 1 / LARGEST)
-    marks = _Marks(axes)
     for at, (curve, y) in enumerate(zip(given, heights, strict=True)):
         first = curve.label not in [other.label for other in given[:at]]
         _line(axes, curve, y, at, drawable(curve.label) if first else "_")
-        _mark_curve(marks, curve, y)
+        _mark_curve(chart, curve, y)
     axes.set_xlabel("kimg", fontsize=_SMALL)
     if log:
         axes.set_yscale("log")
         _plain_ticks(axes.yaxis)
-    _legend(figure, axes)
-    return _html(figure, name, title, f"Curves of {', '.join(labels)}", marks.words)
+    return chart.html(name, "Curves")
 
 
 def _line(axes: "Axes", curve: Curve, y: NDArray[np.float64], at: int, label: str) -> None:
@@ -99,7 +95,7 @@ def _line(axes: "Axes", curve: Curve, y: NDArray[np.float64], at: int, label: st
         axes.errorbar(x, y, seen(curve.error), fmt="none", ecolor=colour, elinewidth=1)
 
 
-def _mark_curve(marks: "_Marks", curve: Curve, y: NDArray[np.float64]) -> None:
+def _mark_curve(chart: "_Chart", curve: Curve, y: NDArray[np.float64]) -> None:
     """Some points of a curve tell their values."""
     errors = curve.error or [math.nan] * len(y)
     chosen = np.unique(np.linspace(0, len(y) - 1, min(len(y), _MOST_MARKS)).round().astype(int))
@@ -107,7 +103,7 @@ def _mark_curve(marks: "_Marks", curve: Curve, y: NDArray[np.float64]) -> None:
         f"{curve.label}: {with_error(y[at], known(errors[at], y[at]))} at {curve.x[at]:.5g} kimg"
         for at in chosen
     ]
-    marks.add(seen(curve.x)[chosen], y[chosen], said)
+    chart.mark(seen(curve.x)[chosen], y[chosen], said)
 
 
 def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], end: float) -> str:
@@ -122,9 +118,8 @@ def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], en
     """
     thick = 0.8 / len(given)
     high = len(rows) * (0.12 + 0.08 * len(given))
-    title = _whose(title, [values.label for values in given])
-    figure, axes = _empty(title, 0.9 + high)
-    marks = _Marks(axes)
+    chart = _Chart(title, given, 0.9 + high)
+    axes = chart.axes
     for at, values in enumerate(given):
         colour, _ = _style(values.style)
         numbers = seen(values.numbers)
@@ -135,15 +130,13 @@ def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], en
         said = [
             f"{values.label}, {row}: {number(x)} bits" for row, x in zip(rows, numbers, strict=True)
         ]
-        marks.add(numbers, y, said)
+        chart.mark(numbers, y, said)
     axes.set_yticks(range(len(rows)), list(map(drawable, rows)), fontsize=7.5)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, end)
     axes.set_xlabel("conditional entropy in bits; 0 is perfectly separable", fontsize=_SMALL)
     axes.grid(visible=False, axis="y")
-    _legend(figure, axes)
-    labels = ", ".join(values.label for values in given)
-    return _html(figure, name, title, f"Bars of {labels}", marks.words)
+    return chart.html(name, "Bars")
 
 
 def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str, float]) -> str:
@@ -156,8 +149,8 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
     marks : mapping
         By label, where to draw an upright line.
     """
-    title = _whose(title, [values.label for values in given])
-    figure, axes = _empty(title, _HEIGHT)
+    chart = _Chart(title, given)
+    axes = chart.axes
     visible = [seen(values.numbers) for values in given]
     shown = [numbers[numbers > 1 / LARGEST] for numbers in visible]
     every = np.concatenate(shown) if shown else np.ones(1)
@@ -166,7 +159,6 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
     fewest = min((len(numbers) for numbers in shown), default=0)
     bins = min(max(math.ceil(2 * fewest ** (1 / 3)), _FEWEST_BINS), _MOST_BINS)
     edges = np.geomspace(low * 0.99, high * 1.01, bins + 1)
-    told = _Marks(axes)
     for values, numbers in zip(given, shown, strict=True):
         colour, dashes = _style(values.style)
         heights = np.histogram(numbers, edges)[0] / max(len(values.numbers), 1)
@@ -175,7 +167,7 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
             f"{values.label}: {share:.1%} from {number(left)} to {number(right)}"
             for share, (left, right) in zip(heights, itertools.pairwise(edges), strict=True)
         ]
-        told.add(np.sqrt(edges[1:] * edges[:-1]), heights, said)
+        chart.mark(np.sqrt(edges[1:] * edges[:-1]), heights, said)
         if math.isfinite(mark := marks.get(values.label, math.nan)):
             axes.axvline(mark, color=colour, ls=dashes, lw=0.8)
     axes.set_xscale("log")
@@ -183,39 +175,50 @@ def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str
     axes.set_ylim(bottom=0)
     axes.set_xlabel("length of a pair's path", fontsize=_SMALL)
     axes.set_ylabel("share of pairs", fontsize=_SMALL)
-    _legend(figure, axes)
-    labels = ", ".join(values.label for values in given)
-    return _html(figure, name, title, f"Histograms of {labels}", told.words)
+    return chart.html(name, "Histograms")
 
 
-class _Marks:
-    """Points of a chart that tell their values; not drawn."""
+class _Chart:
+    """A figure, and points in it that tell their values but are not drawn."""
 
-    def __init__(self, axes: "Axes") -> None:
-        self.axes = axes
+    def __init__(
+        self, title: str, given: Sequence[Curve | Values], height: float = _HEIGHT
+    ) -> None:
+        self.labels = list(dict.fromkeys(each.label for each in given))
+        # One by itself has no legend.
+        alone = len(self.labels) == 1 and self.labels[0] not in title
+        self.title = f"{title}, {self.labels[0]}" if alone else title
         self.words: dict[str, list[str]] = {}  # By the id of a line of markers
+        self.figure = empty_figure(_WIDTH, height)
+        self.axes = self.figure.subplots()
+        self.axes.set_title(drawable(self.title), fontsize=9)
+        self.axes.tick_params(labelsize=_SMALL)
+        self.axes.grid(visible=True, lw=0.4, color="#7f7f7f", alpha=0.45)
+        self.axes.set_axisbelow(True)
+        for side in ("top", "right"):
+            self.axes.spines[side].set_visible(False)
 
-    def add(self, x: NDArray[np.float64], y: NDArray[np.float64], words: Sequence[str]) -> None:
+    def mark(self, x: NDArray[np.float64], y: NDArray[np.float64], words: Sequence[str]) -> None:
         """Let the points (x, y) say `words`; what is not finite has no place."""
         at, shown = f"marks-{len(self.words)}", np.isfinite(x) & np.isfinite(y)
         self.axes.plot(x[shown], y[shown], "o", ms=3, label="_", gid=at)
         self.words[at] = [word for word, here in zip(words, shown, strict=True) if here]
 
+    def html(self, name: str, kind: str) -> str:
+        """The figure with its legend; `name` as in `svg.inline_svg`."""
+        handles, labels = self.axes.get_legend_handles_labels()
+        if len(handles) > 1:
+            self.figure.legend(
+                handles, labels, loc="outside lower center", ncols=min(len(handles), 3),
+                fontsize=_SMALL, frameon=False,
+            )  # fmt: skip
+        label = f"{self.title}. {kind} of {', '.join(self.labels)}"
+        drawn = inline_svg(self.figure, name, label, self.words)
+        return f'<figure class="chart">{drawn}</figure>'
+
 
 def _style(number: int) -> tuple[str, str]:
     return STYLES[number % len(STYLES)]
-
-
-def _empty(title: str, height: float) -> "tuple[Figure, Axes]":
-    figure = empty_figure(_WIDTH, height)
-    axes = figure.subplots()
-    axes.set_title(drawable(title), fontsize=9)
-    axes.tick_params(labelsize=_SMALL)
-    axes.grid(visible=True, lw=0.4, color="#7f7f7f", alpha=0.45)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    return figure, axes
 
 
 def _plain_ticks(axis: "Axis") -> None:
@@ -231,25 +234,3 @@ def _plain_ticks(axis: "Axis") -> None:
     )
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
-
-
-def _legend(figure: "Figure", axes: "Axes") -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    if len(handles) > 1:  # one by itself stands in the title
-        columns = min(len(handles), 3)
-        figure.legend(
-            handles, labels, loc="outside lower center", ncols=columns, fontsize=_SMALL,
-            frameon=False,
-        )  # fmt: skip
-
-
-def _whose(title: str, labels: Sequence[str]) -> str:
-    """The title, with the only label where there is no legend."""
-    return title if len(labels) > 1 or labels[0] in title else f"{title}, {labels[0]}"
-
-
-def _html(
-    figure: "Figure", name: str, title: str, label: str, marks: Mapping[str, Sequence[str]]
-) -> str:
-    drawn = inline_svg(figure, name, f"{title}. {label}", marks)
-    return f'<figure class="chart">{drawn}</figure>'

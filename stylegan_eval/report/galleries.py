@@ -15,8 +15,8 @@ from stylegan_eval.generators.variants import vary
 from stylegan_eval.images.content import content_digest
 from stylegan_eval.metrics.given import opened
 from stylegan_eval.report import shell
-from stylegan_eval.report.matrix import Figure, Picture, gallery
 from stylegan_eval.report.samples import load_subject
+from stylegan_eval.report.shell import Figure, Picture, gallery
 from stylegan_eval.report.subjects import Found, Subject
 from stylegan_eval.report.tables import gallery_id, value
 from stylegan_eval.results.formatting import number

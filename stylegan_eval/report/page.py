@@ -14,7 +14,7 @@ from stylegan_eval.report.parts import summary_part
 from stylegan_eval.report.provenance import provenance_part, settings_part
 from stylegan_eval.report.shell import charts, mailable
 from stylegan_eval.report.subjects import Found, Named, Subject, find, subjects_of
-from stylegan_eval.report.tables import lines_of
+from stylegan_eval.report.tables import letters, lines_of
 from stylegan_eval.report.verdict import verdict_part
 from stylegan_eval.results.image_tables import TABLES
 from stylegan_eval.settings.common import Inputs
@@ -94,6 +94,7 @@ def _html(
     shown = found.images if "influence" in galleries or "pairs" in galleries else ()
     configurations = {s.label: _settings(s, opened.get(s.label)) for s in subjects}
     configurations = {label: rows for label, rows in configurations.items() if rows}
+    known = letters(subjects, lines)
     origins = {label: one.origin for label, one in opened.items()}
     parts = {
         "results": ("Results", summary_part(subjects, lines, styles, shown)),
@@ -103,7 +104,7 @@ def _html(
         "lengths": ("Path lengths", _lengths(subjects, found, styles)),
         **galleries,
         "settings": ("Configuration", settings_part(configurations, base)),
-        "provenance": ("Provenance", provenance_part(subjects, origins, command, base)),
+        "provenance": ("Provenance", provenance_part(subjects, known, origins, command, base)),
     }
     links = [(at, heading) for at, (heading, html) in parts.items() if html]
     return shell.page(

@@ -16,7 +16,7 @@ from stylegan_eval.report.tables import (
     apart_note,
     gallery_id,
     letters,
-    line_names,
+    named,
     order,
     protocol,
     undecided,
@@ -44,7 +44,7 @@ def summary_part(
     if not lines:
         return ""
     measured = [subject for subject in subjects if subject.results]
-    known = letters(subjects)
+    known = letters(subjects, lines)
     many = len(measured) > _MOST_COLUMNS
     cells = _Cells(measured, frozenset(galleries))
     return shell.section(
@@ -204,7 +204,7 @@ def _undecided(lines: Sequence[Line]) -> str:
 
 def _notes(lines: Sequence[Line]) -> str:
     labels: dict[tuple[str, str], list[str]] = {}
-    for name, line in zip(line_names(lines), lines, strict=True):
+    for name, line in named(lines):
         for label, row in line.cells.items():
             if row["note"]:
                 labels.setdefault((name, row["note"]), []).append(label)
@@ -230,7 +230,7 @@ def comparison_of(lines: Sequence[Line]) -> Comparison:
         for label in labels
     }
     rows = []
-    for name, line in zip(line_names(lines), lines, strict=True):
+    for name, line in named(lines):
         cells = {columns[label]: row.cells for label, row in line.cells.items()}
         rows.append(comparison_line(name, cells, list(columns.values())))
     return Comparison(table=pd.DataFrame(rows), refused=())
@@ -268,7 +268,7 @@ def dot_plots(lines: Sequence[Line], styles: Mapping[str, int]) -> list[str]:
     """A figure, as HTML, for each line that two generators or more have a number in."""
     return [
         _plot(f"dots-{at}", name, line, styles)
-        for at, (name, line) in enumerate(zip(line_names(lines), lines, strict=True))
+        for at, (name, line) in enumerate(named(lines))
         if len(line.ranked) > 1
     ]
 

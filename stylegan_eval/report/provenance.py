@@ -8,7 +8,6 @@ from pathlib import Path
 from stylegan_eval.report import shell
 from stylegan_eval.report.shell import code, place, sentence
 from stylegan_eval.report.subjects import Subject
-from stylegan_eval.report.tables import letters
 from stylegan_eval.results.formatting import duration
 from stylegan_eval.results.measured import Measured
 
@@ -154,14 +153,15 @@ def settings_part(settings: Mapping[str, Mapping[str, str]], base: Path) -> str:
 
 def provenance_part(
     subjects: Sequence[Subject],
+    known: Mapping[tuple[str, ...], str],
     origins: Mapping[str, Mapping[str, str]],
     command: str,
     base: Path,
 ) -> str:
     """Who measured what, with what, where and when.
 
-    `origins`: by label, what the file of a generator says of its making; `base`: folder of the
-    page.
+    `known`: letters of the protocols; `origins`: by label, what the file of a generator says of its
+    making; `base`: folder of the page.
     """
     made = f"<p>This page:</p>{shell.command(command)}" if command else ""
     return shell.section(
@@ -171,7 +171,7 @@ def provenance_part(
             _of_subject(
                 subject,
                 facts_of(subject, origins.get(subject.label, {}), base),
-                letters(subjects),
+                known,
             )
             for subject in subjects
         ),

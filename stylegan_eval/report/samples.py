@@ -27,8 +27,7 @@ from stylegan_eval.metrics.precision_recall import nearest_of
 from stylegan_eval.metrics.sources import pick_reals
 from stylegan_eval.networks.network import load_detector
 from stylegan_eval.report import shell
-from stylegan_eval.report.matrix import Picture, matrix
-from stylegan_eval.report.shell import place
+from stylegan_eval.report.shell import Picture, matrix, place
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.formatting import number
 from stylegan_eval.results.run_folder import SHEET, TrainingRun

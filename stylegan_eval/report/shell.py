@@ -1,4 +1,4 @@
-"""Building blocks of HTML pages: frame with its security policy, tables, terms and figures.
+"""Building blocks of HTML pages: frame with its security policy, tables and terms.
 
 What is called `html` here is finished HTML; all else is plain text, which is escaped on its way.
 """
@@ -6,6 +6,7 @@ What is called `html` here is finished HTML; all else is plain text, which is es
 import base64
 import hashlib
 import html
+import io
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,9 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 _BREAKS = str.maketrans({"[": "<wbr>[", ",": ",<wbr>", "/": "/<wbr>"})
 
@@ -46,23 +50,6 @@ $main
 </body>
 </html>
 """)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """One picture, or the reason that there is none."""
-
-    name: str  # Its file: letters, digits, '.', '_' and '-'
-    caption: str
-    alt: str
-    """caption, alt: What people read above it and instead of it."""
-    png: bytes | None  # None where it could not be drawn; then `alt` says why
-
-    @property
-    def uri(self) -> str:
-        """The picture as a data URI."""
-        assert self.png is not None
-        return data_uri(self.png)
 
 
 def data_uri(content: bytes, kind: str = "png") -> str:
@@ -194,16 +181,6 @@ def command(line: str) -> str:
     return f'<pre tabindex="0"><code>{text(line)}</code></pre>'
 
 
-def figure(picture: Picture, kind: str) -> str:
-    """A picture under its caption, or why there is none."""
-    caption = f"<figcaption>{text(picture.caption)}</figcaption>"
-    if picture.png is None:
-        inner = f'<p class="failed">{text(picture.alt)}</p>'
-    else:
-        inner = f'<img src="{picture.uri}" alt="{text(picture.alt)}" data-zoom>'
-    return f'<figure class="{kind}">{caption}{inner}</figure>'
-
-
 def code(name: str) -> str:
     """A name of a metric or a setting, which may be broken where it has joints."""
     return f"<code>{text(name).translate(_BREAKS)}</code>"
@@ -273,3 +250,95 @@ def _shorter(match: re.Match[str]) -> str:
 def charts(drawn: Sequence[str]) -> str:
     """Figures side by side where there is room."""
     return f'<div class="charts">{"".join(drawn)}</div>' if drawn else ""
+
+
+_SIDE = 256  # pixels of an image within the page, at most
+_EXACT = 128  # up to here as PNG, all pixels; above as JPEG
+_QUALITY = 90
+_SMALL = 64  # up to here pixels are shown as squares
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image on the page."""
+
+    image: NDArray[np.uint8]  # uint8 [3, H, W]
+    what: str  # What it shows, for people who do not see it and above the enlarged one
+    caption: str = ""  # Below it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Pictures one below the other, and what is said below them."""
+
+    pictures: Sequence[Picture]
+    lines: Sequence[str]
+    at: str = ""  # Id within the page
+    link: tuple[str, str] | None = None  # Id of another place of the page, and words for it
+
+
+def gallery(figures: Sequence[Figure]) -> str:
+    """Figures side by side, as HTML."""
+    cells = []
+    for figure in figures:
+        lines = [*map(text, figure.lines)]
+        if figure.link is not None:
+            place, words = figure.link
+            lines.append(f'<a href="#{place}">{text(words)}</a>')
+        caption = f"<figcaption>{'<br>'.join(lines)}</figcaption>" if lines else ""
+        name = f' id="{figure.at}"' if figure.at else ""
+        cells.append(f"<figure{name}>{''.join(map(shown, figure.pictures))}{caption}</figure>")
+    return f'<div class="gallery">{"".join(cells)}</div>'
+
+
+def image_uri(image: NDArray[np.uint8]) -> str:
+    """One image [3, H, W] as a data URI; smaller where it is larger than a page needs."""
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+    file = io.BytesIO()
+    if max(picture.size) <= _EXACT:
+        picture.save(file, "PNG", optimize=True)
+        return data_uri(file.getvalue())
+    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
+    picture.save(file, "JPEG", quality=_QUALITY, subsampling=0)
+    return data_uri(file.getvalue(), "jpeg")
+
+
+def shown(picture: Picture) -> str:
+    """The image with its caption, as HTML."""
+    kind = ' class="pixels"' if picture.image.shape[-1] <= _SMALL else ""
+    caption = f"<span>{text(picture.caption)}</span>" if picture.caption else ""
+    return (
+        f'<img{kind} src="{image_uri(picture.image)}" alt="{text(picture.what)}"'
+        f" data-zoom>{caption}"
+    )
+
+
+def matrix(
+    at: str,
+    label: str,
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[Sequence[Picture]]]],
+) -> str:
+    """A table of images, as HTML.
+
+    Parameters
+    ----------
+    at, label : str
+        Id of the table, and what people read instead.
+    rows : sequence of (str, sequence)
+        Name of each row, and for each column its images, one below the other.
+    """
+    heads = "".join(f'<th scope="col">{text(name)}</th>' for name in columns)
+    body = "\n".join(
+        f'<tr><th scope="row">{text(name)}</th>'
+        + "".join(f"<td>{''.join(map(shown, pictures))}</td>" for pictures in cells)
+        + "</tr>"
+        for name, cells in rows
+    )
+    return (
+        f'<div class="scroll tall" role="region" aria-label="{text(label)}" tabindex="0">'
+        f'<table class="matrix" id="{at}"><thead><tr><td></td>{heads}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )

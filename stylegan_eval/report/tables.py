@@ -139,22 +139,25 @@ def gallery_id(option: str, digest: str) -> str:
     return f"{option}-{re.sub(r'[^0-9a-f]', '', digest)}"
 
 
-def line_names(lines: Sequence[Line]) -> list[str]:
-    """The metric of each line, with the letter of its protocol where several lines have it."""
+def named(lines: Sequence[Line]) -> list[tuple[str, Line]]:
+    """Lines by their metric, with the letter of the protocol where several are of one."""
     again = Counter(line.metric for line in lines)
     known = _letters(line.any.defining for line in lines)
     return [
-        line.metric
-        if again[line.metric] == 1
-        else f"{line.metric} (protocol {known[line.any.defining]})"
+        (
+            line.metric
+            if again[line.metric] == 1
+            else f"{line.metric} (protocol {known[line.any.defining]})",
+            line,
+        )
         for line in lines
     ]
 
 
-def letters(subjects: Sequence[Subject]) -> dict[tuple[str, ...], str]:
-    """A letter for each set of values of `results.DEFINING`, in the order of `lines_of`."""
+def letters(subjects: Sequence[Subject], lines: Sequence[Line]) -> dict[tuple[str, ...], str]:
+    """A letter for each set of values of `results.DEFINING`, in the order of the lines."""
     parts = [row.defining for subject in subjects for row in subject.results]
-    return _letters([line.any.defining for line in lines_of(subjects)] + parts)
+    return _letters([line.any.defining for line in lines] + parts)
 
 
 def _letters(protocols: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from stylegan_eval.report import shell
 from stylegan_eval.report.paper import quantity_of
 from stylegan_eval.report.shell import sentence
-from stylegan_eval.report.tables import Line, apart_note, line_names, value
+from stylegan_eval.report.tables import Line, apart_note, named, value
 from stylegan_eval.results.published import has_published_unit
 
 _MOST = 3  # names in a row
@@ -30,10 +30,7 @@ def verdict(lines: Sequence[Line]) -> list[str]:
 def _measured(lines: Sequence[Line]) -> str:
     """Of a single generator: what its metrics gave."""
     [label] = {label for line in lines for label in line.cells}
-    names = line_names(lines)
-    values = [
-        f"{name} {value(line.any)}" for name, line in zip(names, lines, strict=True) if line.ranked
-    ]
+    values = [f"{name} {value(line.any)}" for name, line in named(lines) if line.ranked]
     if not values:
         return f"{label} has no number yet."
     return f"{label} alone was measured, so nothing here is a comparison: {_listed(values)}."
@@ -48,7 +45,7 @@ def _errors(lines: Sequence[Line]) -> str:
     of_all = "each value" if len(known) == count else f"{len(known)} of {count} values"
     ratios = {
         name: (line.any.stderr or 0.0) / abs(line.any.value)
-        for name, line in zip(line_names(lines), lines, strict=True)
+        for name, line in named(lines)
         if line.ranked and line.any.value and line.any.stderr is not None
     }
     widest = max(ratios, key=lambda name: ratios[name], default="")
@@ -64,7 +61,7 @@ def _winners(lines: Sequence[Line], count: int) -> str:
     """Who is the best beyond noise, and in what."""
     wins: dict[str, list[str]] = {}
     compared = 0
-    for name, line in zip(line_names(lines), lines, strict=True):
+    for name, line in named(lines):
         compared += len(line.ranked) > 1
         if len(line.best) == 1:
             few = "" if len(line.ranked) == count else f" (of {len(line.ranked)} that have it)"
@@ -83,10 +80,9 @@ def _winners(lines: Sequence[Line], count: int) -> str:
 
 def _open(lines: Sequence[Line]) -> str:
     """Where several may be the best, and where the noise is unknown."""
-    named = list(zip(line_names(lines), lines, strict=True))
-    ties = [f"{name}{_tied(line)}" for name, line in named if len(line.best) > 1]
-    unknown = [name for name, line in named if len(line.ranked) > 1 and not line.best]
-    alone = [name for name, line in named if len(line.ranked) == 1]
+    ties = [f"{name}{_tied(line)}" for name, line in named(lines) if len(line.best) > 1]
+    unknown = [name for name, line in named(lines) if len(line.ranked) > 1 and not line.best]
+    alone = [name for name, line in named(lines) if len(line.ranked) == 1]
     if not any(line.ranked for line in lines):
         return "No generator has a number yet."
     parts = []
@@ -109,10 +105,9 @@ def _tied(line: Line) -> str:
 
 
 def _not_to_be_quoted(lines: Sequence[Line]) -> str:
-    named = list(zip(line_names(lines), lines, strict=True))
     noted = [
         name
-        for name, line in named
+        for name, line in named(lines)
         if any(row["note"] for row in line.cells.values()) or apart_note(line)
     ]
     names = [line.metric for line in lines]

@@ -124,8 +124,7 @@ def note_lines(noted: Iterable[tuple[str, str]]) -> list[str]:
 
 def summary(row: Row) -> str:
     """The result as one line for people."""
-    protocol = ", ".join(f"{key} {value}" for key, value in row.protocol.items())
-    return f"{row.metric} {_value(row)}  (num {row.num}, seed {row.seed}, {protocol})"
+    return f"{row.metric} {_value(row)}  (num {row.num}, seed {row.seed}, {_protocol(row)})"
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -149,8 +148,7 @@ def html_table(rows: Sequence[Row]) -> str:
     head = "".join(f"<th>{name}</th>" for name in ("metric", "value", "num", "protocol", "note"))
     lines = []
     for row in rows:
-        protocol = ", ".join(f"{key} {value}" for key, value in row.protocol.items())
-        cells = (row.metric, _value(row), str(row.num), protocol, row.note)
+        cells = (row.metric, _value(row), str(row.num), _protocol(row), row.note)
         lines.append("".join(f"<td>{html.escape(printable(cell))}</td>" for cell in cells))
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -158,6 +156,10 @@ def html_table(rows: Sequence[Row]) -> str:
 
 def _value(row: Row) -> str:
     return result_text(row.value, row.stderr)
+
+
+def _protocol(row: Row) -> str:
+    return ", ".join(f"{key} {value}" for key, value in row.protocol.items())
 
 
 def report(

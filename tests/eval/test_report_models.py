@@ -160,7 +160,7 @@ def test_every_protocol_has_its_letter(tmp_path_factory, count):
     folder = tmp_path_factory.mktemp("letters")
     rows = [row("A", num=at) for at in range(1, count + 1)]
     found = subjects(folder, *rows)
-    known = list(letters(found).values())
+    known = list(letters(found, lines_of(found)).values())
     assert len(set(known)) == count
     assert known[:26] == list("abcdefghijklmnopqrstuvwxyz")[:count]
     assert known[26:28] == ["aa", "ab"][: max(count - 26, 0)]
