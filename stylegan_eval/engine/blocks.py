@@ -139,14 +139,8 @@ class Run:
 
         Must be called by all processes alike; each computes its share and waits for the others.
         Returns the arrays of each block, to be read before `finish`; none in all processes but the
-        first.
-
-        Parameters
-        ----------
-        key : mapping
-            Everything the blocks depend on: equal keys, equal blocks.
-        compute : callable
-            ``(block, tick) -> arrays``; calls ``tick(n)`` after every n images.
+        first. `key` holds everything the blocks depend on: equal keys, equal blocks. `compute` is
+        ``(block, tick) -> arrays``, and calls ``tick(n)`` after every n images.
         """
         store = self._open(key)
         paths = [store / f"{block.start:09d}-{block.stop:09d}.npz" for block in blocks]

@@ -316,10 +316,10 @@ def stamp_of(status: os.stat_result) -> Stamp:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino & _LARGEST
 
 
-def lock(file: int | BinaryIO, *, shared: bool = False) -> None:
+def lock(file: int | BinaryIO) -> None:
     """Wait for the lock of an open file; closing it lets the lock go."""
     if HAS_LOCKS:
-        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def try_lock(file: int | BinaryIO, *, shared: bool = False) -> None:

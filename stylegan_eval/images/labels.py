@@ -47,17 +47,10 @@ def parse_dataset_json(data: bytes, names: Sequence[str], where: str) -> Labels:
     Names are compared as paths: ``a\\b.png`` and ``./a/b.png`` are ``a/b.png``; and where a name
     has no label so, in any case and Unicode form that leaves no doubt.
 
-    Parameters
-    ----------
-    data : bytes
-        JSON object with ``"labels"``: null or a list of ``[name, label]``, a label being a class
-        (whole number from 0) or a list of numbers; and optionally ``"attributes"``: a list with
-        one name for each number; or ``"class_names"``: the name of class 0, of class 1, and so on;
-        and ``"channels"``: 1, 3 or 4, of the images.
-    names : sequence of str
-        The images, N of them.
-    where : str
-        The file, for messages.
+    `data` is a JSON object with ``"labels"``: null or a list of ``[name, label]``, a label being a
+    class (whole number from 0) or a list of numbers; and optionally ``"attributes"``: a list with
+    one name for each number; or ``"class_names"``: the name of class 0, of class 1, and so on; and
+    ``"channels"``: 1, 3 or 4, of the images. `where` names the file in messages.
     """
     with parsing(where, "not valid JSON"):
         content = json.loads(data, object_pairs_hook=_once)

@@ -85,16 +85,12 @@ class MemoryImages:
 
 
 def batches_of(images: Any, what: str, value_range: Range | None) -> Iterator[NDArray[np.uint8]]:
-    """Turn what a program holds into batches uint8 [n, 3, H, W].
+    """Turn an array, tensor or PIL image, or an iterable of them, into batches uint8 [n, 3, H, W].
 
-    Parameters
-    ----------
-    images : array, tensor, PIL image, or an iterable of them
-        [N, C, H, W] or [N, H, W, C] with 1, 3 or 4 channels, single images [C, H, W] or [H, W, C];
-        grey becomes three equal channels, alpha is put over white;
-        batches may be tuples (images, labels), or mappings with a key such as "image".
-    value_range : (float, float), optional
-        Black and white of floats; uint8 has its own.
+    They are [N, C, H, W] or [N, H, W, C] with 1, 3 or 4 channels, or single images [C, H, W] or
+    [H, W, C]; grey becomes three equal channels, alpha is put over white. Batches may be tuples
+    (images, labels), or mappings with a key such as "image". `value_range`: black and white of
+    floats; uint8 has its own.
     """
     if isinstance(images, Mapping):
         key = next((key for key in _KEYS if key in images), None)

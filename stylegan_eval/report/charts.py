@@ -58,12 +58,7 @@ def seen(numbers: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
 def curves(name: str, title: str, given: Sequence[Curve], *, log: bool = False) -> str:
     """A figure of curves over kimg, as HTML; of equal labels the legend names one.
 
-    Parameters
-    ----------
-    name, title : str
-        `name` as in `svg.inline_svg`.
-    log : bool
-        Whether the upright axis shall be logarithmic, if all numbers allow it.
+    `name` as in `svg.inline_svg`; `log`: a logarithmic upright axis, if all numbers allow it.
     """
     chart = _Chart(title, given)
     axes = chart.axes
@@ -109,12 +104,7 @@ def _mark_curve(chart: "_Chart", curve: Curve, y: NDArray[np.float64]) -> None:
 def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], end: float) -> str:
     """A figure of horizontal bars, a group of them for each of `rows`, from the top.
 
-    Parameters
-    ----------
-    given : sequence of Values
-        One number for each group, NaN for no bar.
-    end : float
-        Where the axis ends.
+    `given`: one number for each group, NaN for no bar; `end`: where the axis ends.
     """
     thick = 0.8 / len(given)
     high = len(rows) * (0.12 + 0.08 * len(given))
@@ -140,14 +130,9 @@ def bars(name: str, title: str, rows: Sequence[str], given: Sequence[Values], en
 
 
 def histogram(name: str, title: str, given: Sequence[Values], marks: Mapping[str, float]) -> str:
-    """A figure of histograms over a logarithmic axis.
+    """A figure of histograms over a logarithmic axis, where only numbers above 0 have a place.
 
-    Parameters
-    ----------
-    given : sequence of Values
-        Numbers; those that are not above 0 have no place on the axis.
-    marks : mapping
-        By label, where to draw an upright line.
+    `marks`: by label, where to draw an upright line.
     """
     chart = _Chart(title, given)
     axes = chart.axes

@@ -45,18 +45,9 @@ def write_report(
 ) -> None:
     """Write the report of results as one HTML page, whole or not at all.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        See `data.find`.
-    ckpts : sequence of Path
-        Checkpoints to show, also of results whose generator has moved.
-    inputs : Inputs
-        Real images, for nearest neighbours; weights of the feature network; device.
-    command : str
-        The command line, to be shown.
-    tell : callable
-        Takes a line for each step.
+    `paths`: see `subjects.find`; `ckpts`: checkpoints to show, also of results whose generator has
+    moved; `inputs`: real images for nearest neighbours, weights of the feature network, device;
+    `command`: the command line, to be shown; `tell` takes a line for each step.
     """
     check_writable(out)
     if out.resolve() in [path.resolve() for path in paths]:

@@ -115,12 +115,8 @@ def open_subject(
 ) -> Opened:
     """Open the checkpoint of a generator, if it is where it was, and draw from it.
 
-    Parameters
-    ----------
-    seed : int
-        Image i depends on (seed, i) alone: generators of one `z_dim` get the same latents.
-    reals : Neighbourhood or None
-        Where to look for the nearest real image.
+    Image i depends on (`seed`, i) alone: generators of one `z_dim` get the same latents. `reals`:
+    where to look for the nearest real image of each.
     """
     try:
         loaded = load_subject(subject, device)
@@ -172,14 +168,7 @@ def samples_part(
 ) -> str:
     """Samples of each generator: a column for each, a row for each sample.
 
-    Parameters
-    ----------
-    opened : mapping
-        By label; those that could not be opened say why.
-    reals : Neighbourhood or None
-        Where the nearest real images were looked for.
-    base : Path
-        Folder of the page.
+    `opened`: by label, also those that could not be opened; `base`: folder of the page.
     """
     if not opened:
         return ""

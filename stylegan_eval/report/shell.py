@@ -127,14 +127,8 @@ def items(sentences: Iterable[str]) -> str:
 def head(html_words: str, order: Order = "", kind: str = "", *, moves: bool = False) -> str:
     """Heading of a column.
 
-    Parameters
-    ----------
-    order : {"", "text", "number"}
-        How a press on it orders the rows; not at all by default.
-    kind : str
-        Classes of the style.
-    moves : bool
-        Whether the column is among those that a press on a row's name orders.
+    `order`: how a press on it orders the rows; `kind`: classes of the style; `moves`: whether the
+    column is among those that a press on a row's name orders.
     """
     marks = f' class="{kind}"' if kind else ""
     marks += f' data-order="{order}"' if order else ""
@@ -142,15 +136,7 @@ def head(html_words: str, order: Order = "", kind: str = "", *, moves: bool = Fa
 
 
 def row_name(html_words: str, key: str | None = None, *, orders: bool = False) -> str:
-    """Name of a row.
-
-    Parameters
-    ----------
-    key : str, optional
-        What it is ordered by.
-    orders : bool
-        Whether a press on it orders the columns that move by this row's cells.
-    """
+    """Name of a row, ordered by `key`; `orders`: a press on it orders the columns that move."""
     return f'<th scope="row"{_key(key)}{" data-orders" if orders else ""}>{html_words}</th>'
 
 
@@ -323,12 +309,8 @@ def matrix(
 ) -> str:
     """A table of images, as HTML.
 
-    Parameters
-    ----------
-    at, label : str
-        Id of the table, and what people read instead.
-    rows : sequence of (str, sequence)
-        Name of each row, and for each column its images, one below the other.
+    `at`: its id; `label`: what people read instead; `rows`: the name of each, and for each column
+    its images, one below the other.
     """
     heads = "".join(f'<th scope="col">{text(name)}</th>' for name in columns)
     body = "\n".join(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import shortest
-from stylegan_eval.results.image_tables import TABLES, is_image_table, table_digest
+from stylegan_eval.results.image_tables import TABLES, begins_with, is_image_table, table_digest
 from stylegan_eval.results.measured import Measured, from_table
 from stylegan_eval.results.path_length_file import (
     SUFFIX,
@@ -85,12 +85,8 @@ def subjects_of(
     Two results are of one generator where the digests of its file are equal, whatever it was
     called; where there is none, where it was called the same.
 
-    Parameters
-    ----------
-    runs : sequence of TrainingRun
-        Trainings; each is the generator that it measured last, or its newest checkpoint.
-    named : sequence of Named
-        Generators that the user names; those of no result come last.
+    A training is the generator that it measured last, or its newest checkpoint. Generators that the
+    user names and that have no result come last.
     """
     found: dict[str, _Gathered] = {}
     for row in measured:
@@ -233,16 +229,7 @@ def _inside(folder: Path) -> Iterator[Path]:
             yield here
         for name in sorted(names):
             path = here / name
-            if (path.suffix == ".csv" and (_is_table(path) or is_image_table(path))) or (
+            if (path.suffix == ".csv" and (begins_with(path, COLUMNS) or is_image_table(path))) or (
                 path.suffix == SUFFIX and looks_like_distances(path)
             ):
                 yield path
-
-
-def _is_table(path: Path) -> bool:
-    """Whether a file begins as tables of results do; others are no concern of a report."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return file.readline(2**14).strip() == ",".join(COLUMNS)
-    except OSError:
-        return False

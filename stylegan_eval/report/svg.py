@@ -30,17 +30,9 @@ def inline_svg(
     Styles become attributes, since the policy allows no others; black becomes the page's ink; words
     stay words; ids are the page's own.
 
-    Parameters
-    ----------
-    figure : Figure
-        Its ground is not drawn.
-    name : str
-        Begins each id in it: letters, digits and '-', different from other figures'.
-    label : str
-        What people read instead.
-    marks : mapping
-        For the id (`gid`) of a line drawn with markers alone, what each marker says: they become
-        circles that are not seen and tell it.
+    `name` begins each id in it: letters, digits and '-', different from other figures'; `label` is
+    what people read instead. `marks`: for the id (`gid`) of a line drawn with markers alone, what
+    each marker says; they become circles that are not seen and tell it.
     """
     import matplotlib as mpl
 

@@ -49,14 +49,9 @@ class Comparison:
 
 
 def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparison:
-    """Compare the newest row of each metric in each table.
+    """Compare the newest row of each metric in each of several tables, or of one's generators.
 
-    Parameters
-    ----------
-    paths : sequence of Path
-        Tables that `results.append_csv` wrote; two or more, or one with several generators.
-    allow : sequence of str
-        Columns of `DEFINING` that may differ.
+    `allow`: columns of `DEFINING` that may differ.
     """
     unknown = sorted(set(allow) - set(DEFINING))
     if unknown:

@@ -106,13 +106,7 @@ def file_of(directions: Directions) -> bytes:
 
 
 def check(directions: Directions) -> None:
-    """Check that directions are what their attributes say.
-
-    Raises
-    ------
-    ValueError
-        They are not.
-    """
+    """Raise ValueError unless directions are what their attributes say."""
     names, count = directions.names, len(directions.names)
     words = (*names, *directions.about, directions.generator_digest, directions.description)
     if not all(isinstance(word, str) and word.isprintable() for word in words):

@@ -6,7 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -21,8 +21,6 @@ def parse_size(text: str) -> int:
 
     With an i units are powers of 1024, without one of 1000.
 
-    Examples
-    --------
     >>> parse_size("10GiB") == 10 * 2**30
     True
     >>> parse_size("500 MB")
@@ -50,8 +48,6 @@ def size_option(_ctx: click.Context, param: click.Parameter, value: str | None) 
 def size_text(count: float) -> str:
     """'512 B', '3.4 MiB', '12 GiB': two digits or more.
 
-    Examples
-    --------
     >>> size_text(3.4 * 2**20), size_text(12 * 2**30)
     ('3.4 MiB', '12 GiB')
     """
@@ -149,6 +145,11 @@ def table_text(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
         pairs = [(head, cell) for head, cell in zip(heads[1:], cells, strict=True) if cell]
         parts += [name, *(f"  {head:<{longest}}  {cell}" for head, cell in pairs)]
     return "\n".join(parts)
+
+
+def json_value(value: Any) -> Any:
+    """A value for JSON, which has no word for what is infinite or not a number: null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def probability(p: float) -> str:

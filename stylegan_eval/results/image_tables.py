@@ -1,7 +1,7 @@
 """Tables of single images that a measurement writes beside its results."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -58,14 +58,19 @@ def table_digest(path: Path) -> str:
     return sha256_of(path)[:16]
 
 
-def is_image_table(path: Path) -> bool:
-    """Whether a file begins as these tables do."""
+def begins_with(path: Path, *headers: Sequence[str]) -> bool:
+    """Whether a file begins with the columns of one of these tables."""
     try:
-        with path.open("rb") as file:
-            header = file.readline(2**10).strip()
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            first = file.readline(2**14).strip()
     except OSError:
         return False
-    return header in [",".join(kind._fields).encode() for kind in TABLES.values()]
+    return first in map(",".join, headers)
+
+
+def is_image_table(path: Path) -> bool:
+    """Whether a file begins as these tables do."""
+    return begins_with(path, *(kind._fields for kind in TABLES.values()))
 
 
 def read_table(path: Path, kind: type[Row]) -> list[Row]:

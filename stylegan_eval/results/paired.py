@@ -26,14 +26,9 @@ Cells = Mapping[str, str]
 def projected(influence: NDArray[np.float64], count: int, noise: float) -> str:
     """Text that a result keeps of how its value moves with single real images.
 
-    Parameters
-    ----------
-    influence : NDArray
-        IF(y) [n], up to a constant, of real images chosen without regard to the generator.
-    count : int
-        All real images.
-    noise : float
-        Part of the variance of `influence` that is of the generated images: their error holds it.
+    `influence`: IF(y) [n], up to a constant, of real images chosen without regard to the generator;
+    `count`: all real images; `noise`: the part of the variance of `influence` that is of the
+    generated images, whose error holds it.
     """
     bits = np.random.Philox(key=0).random_raw(math.ceil(len(influence) * _COUNT / 64))
     signs = np.unpackbits(bits.astype("<u8").view(np.uint8))[: len(influence) * _COUNT] * 2.0 - 1

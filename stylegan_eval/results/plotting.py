@@ -21,12 +21,9 @@ _SMOOTHED_OVER = 40  # a curve's windows: one is its length over this
 
 
 def empty_figure(width: float, height: float) -> "Figure":
-    """A figure of this size in inches that draws without a window, wherever this runs.
+    """A figure of this size in inches that draws without a window.
 
-    Raises
-    ------
-    ImportError
-        Matplotlib is not installed.
+    ImportError where Matplotlib is not installed.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -48,10 +45,7 @@ def window_of(values: Sized) -> int:
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:
-    """Centred mean over `window` (odd) values, over fewer at the ends; NaN takes no part.
-
-    `window`: odd; 1 changes nothing.
-    """
+    """Centred mean over `window` (odd) values, over fewer at the ends; NaN takes no part."""
     array = np.asarray(values, np.float64)
     known = np.isfinite(array)
     ones = np.ones(window)

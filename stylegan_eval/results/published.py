@@ -53,14 +53,9 @@ _AS_PUBLISHED: Mapping[str, re.Pattern[str]] = MappingProxyType(
 
 
 def has_published_unit(metric: str, name: str) -> bool:
-    """Whether a result of this name is a number as the paper measured it.
+    """Whether a result, by its name, is a number as the paper measured it.
 
-    Parameters
-    ----------
-    metric : str
-        As in `Place`; what the paper does not print has no unit to differ from.
-    name : str
-        Of the metric of `stylegan-eval`.
+    `metric` as in `Place`: what the paper does not print has no unit to differ from.
     """
     pattern = _AS_PUBLISHED.get(metric)
     return pattern is None or pattern.fullmatch(name) is not None

@@ -4,7 +4,6 @@ import csv
 import html
 import io
 import json
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -19,7 +18,7 @@ from stylegan_eval.engine.command import say
 from stylegan_eval.engine.files import PACKAGE, atomic_write, check_writable, locked
 from stylegan_eval.engine.untrusted import csv_text, from_csv_text, parsing, printable
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.formatting import fitted, result_text
+from stylegan_eval.results.formatting import fitted, json_value, result_text
 from stylegan_eval.results.significance import known
 
 # In `details`: the standard error where the real images are redrawn as well.
@@ -89,7 +88,7 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Every column by name, for JSON or a table; not a number is None."""
-        return {name: _json(value) for name, value in asdict(self).items()}
+        return {name: json_value(value) for name, value in asdict(self).items()}
 
     def _repr_html_(self) -> str:
         return html_table([self])
@@ -181,11 +180,6 @@ def to_json(rows: Sequence[Row]) -> str:
     """The results as a JSON object with the key ``results``: one object per row."""
     results = [row.to_dict() for row in rows]
     return json.dumps({"results": results}, indent=2, allow_nan=False)
-
-
-def _json(value: Any) -> Any:
-    """Not a number is null: JSON has no word for it."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cells(row: Row) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.formatting import json_value
 
 if TYPE_CHECKING:
     from stylegan_eval.results.measured import Measured
@@ -97,11 +97,12 @@ def flat(tree: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]
 
 
 def append_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append all rows or none; what is infinite or not a number is null: JSON has no word for it.
+    """Append all rows or none, their values as `json_value`.
 
     A row that a kill cuts is none; several are not cut between two.
     """
-    text = "".join(json.dumps(_plain(row), allow_nan=False) + "\n" for row in rows)
+    plain = ({key: json_value(value) for key, value in row.items()} for row in rows)
+    text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in plain)
     if len(rows) > 1:
         before = path.read_bytes() if path.exists() else b""
         with atomic_write(path) as temporary:
@@ -144,10 +145,3 @@ def _row_of(line: str) -> dict[str, Any] | None:
     if not isinstance(row, dict) or not isinstance(row.get("nimg"), int | float):
         return None
     return row if 0 <= row["nimg"] < 2**63 else None  # nor NaN
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in row.items()
-    }

@@ -208,8 +208,6 @@ def compare_groups(
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Correct the p-values of a family of comparisons by Holm's step-down rule.
 
-    References
-    ----------
     Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 1979.
     """
     known = sorted(

@@ -216,12 +216,8 @@ class Feature:
 def parse_example(data: bytes) -> dict[str, Feature]:
     """Features by name; of two with one name the last counts, as in any reader of the format.
 
-    `data`: The message; nothing large is copied from it.
-
-    Raises
-    ------
-    ExampleError
-        The bytes end early, are of another shape, or have more than `MAX_FIELDS` fields.
+    Nothing large is copied from `data`. ExampleError where they end early, are of another shape, or
+    have more than `MAX_FIELDS` fields.
     """
     return _Parser().example(memoryview(data))
 
