@@ -163,7 +163,10 @@ class Run:
                 # Damaged, or removed by a run of the same work that has finished meanwhile.
                 _save_block(path, compute(block, lambda _: None))
                 arrays = _load_block(path)
-            return self._there(path, arrays)
+            if arrays is None:
+                path.unlink(missing_ok=True)
+                raise UserError(f"{path}: a block is missing or damaged: start the command again")
+            return arrays
 
         return Blocks(len(blocks) if self.processes.is_first else 0, read)
 
@@ -201,9 +204,3 @@ class Run:
             with atomic_write(store / "key.json") as temporary:
                 temporary.write_text(json.dumps(key, indent=2, sort_keys=True), encoding="utf-8")
         return store
-
-    def _there(self, path: Path, arrays: dict[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]]:
-        if arrays is None:
-            path.unlink(missing_ok=True)
-            raise UserError(f"{path}: a block is missing or damaged: start the command again")
-        return arrays

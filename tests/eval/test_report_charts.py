@@ -179,7 +179,8 @@ def test_lines_of_equal_dashes_have_unlike_colours():
 @pytest.mark.parametrize("low", [0.0123, 1.0, 37.0])
 @pytest.mark.parametrize("ratio", [1.05, 1.5, 4.0, 9.0, 60.0, 900.0, 1e5, 1e9])
 def test_numbers_of_a_logarithmic_axis_do_not_overprint(which, low, ratio):
-    figure, axes = module._empty("", 2.6)
+    chart = module._Chart("", [], 2.6)
+    figure, axes = chart.figure, chart.axes
     ends = [low, low * ratio]
     axes.plot(*(ends, [0, 1]) if which == "x" else ([0, 1], ends))
     getattr(axes, f"set_{which}scale")("log")
