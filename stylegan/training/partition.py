@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from stylegan.configs import Config, IntTable, at_resolution
 from stylegan.training.schedule import TrainingPoint, phases
-from stylegan_eval.engine.device import Layout, layout_for, memory_format
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Precision, choice
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from stylegan.runtime import Runtime
-    from stylegan_eval.engine.device import Algorithms
+    from stylegan_eval.engine.device import Algorithms, Layout
 
 
 @dataclass(frozen=True)
@@ -111,10 +110,14 @@ class Execution:
 
     def layout_on(self, device_type: str) -> Layout:
         """Memory format of weights and activations on a device."""
+        from stylegan_eval.engine.device import layout_for  # with PyTorch
+
         return layout_for(device_type, self.precision) if self.layout == "auto" else self.layout
 
     def memory_format(self, device_type: str) -> torch.memory_format:
         """PyTorch's object for `layout_on`."""
+        from stylegan_eval.engine.device import memory_format  # with PyTorch
+
         return memory_format(self.layout_on(device_type))
 
     @property

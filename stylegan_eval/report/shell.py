@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _BREAKS = str.maketrans({"[": "<wbr>[", ",": ",<wbr>", "/": "/<wbr>"})
 
@@ -248,7 +249,7 @@ _SMALL = 64  # up to here pixels are shown as squares
 class Picture:
     """An image on the page."""
 
-    image: NDArray[np.uint8]  # uint8 [3, H, W]
+    image: "NDArray[np.uint8]"  # uint8 [3, H, W]
     what: str  # What it shows, for people who do not see it and above the enlarged one
     caption: str = ""  # Below it
 
@@ -277,8 +278,9 @@ def gallery(figures: Sequence[Figure]) -> str:
     return f'<div class="gallery">{"".join(cells)}</div>'
 
 
-def image_uri(image: NDArray[np.uint8]) -> str:
+def image_uri(image: "NDArray[np.uint8]") -> str:
     """One image [3, H, W] as a data URI; smaller where it is larger than a page needs."""
+    import numpy as np
     from PIL import Image
 
     picture = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
