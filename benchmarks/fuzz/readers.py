@@ -40,6 +40,7 @@ from stylegan_eval.images.decoding import decode
 from stylegan_eval.networks.weights import read_weights
 from stylegan_eval.report.subjects import find
 from stylegan_eval.results.directions_file import Directions, read_directions, write_directions
+from stylegan_eval.results.measured import newest_of
 from stylegan_eval.results.paired import PROJECTED, projected
 from stylegan_eval.results.path_length_file import Distances, read_distances, write_distances
 from stylegan_eval.results.results import Row, append_csv
@@ -171,7 +172,7 @@ def _beside(name: str) -> Callable[[Path], Path]:
 def _read_run(path: Path) -> object:
     read_settings(path.parent)
     read_best(path.parent)
-    return read_run(path.parent).newest
+    return newest_of(read_run(path.parent))
 
 
 def _read_status(path: Path) -> object:

@@ -1,18 +1,17 @@
-"""Commands beside the metrics: stats, cache, report, classifiers."""
+"""Commands on results and on what is kept: compare, plan-samples, report, cache."""
 
+import shutil
+import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from stylegan_eval.cli.metrics import INPUTS
-from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say, tell
+from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, note, say, tell
 from stylegan_eval.engine.files import check_writable
-from stylegan_eval.engine.options import FILE, SAFETENSORS, NetworkPath, OutFile, options_of
+from stylegan_eval.engine.options import CSV, FILE, NetworkPath, Number, OutFile, options_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Features, Inputs
-from stylegan_eval.settings.image_metrics import StatsSettings
-from stylegan_eval.settings.others import ReportSettings, TrainSettings
+from stylegan_eval.settings.others import ReportSettings
 
 _SHOWN = ("num", "content", "which", "kind", "flips", "network")
 TABLE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -81,8 +80,6 @@ def verify() -> None:
 @click.option("--unfinished", is_flag=True, help="Only unfinished work.")
 def clear(names: tuple[str, ...], unfinished: bool) -> None:
     """Remove all entries, or those beginning with NAMES (as `list` shows them)."""
-    import shutil
-
     from stylegan_eval.metrics.features import cached_files, reals_folder
 
     statistics = [] if unfinished else [p for p in cached_files() if _named(p.stem, names)]
@@ -111,69 +108,6 @@ def _unfinished() -> list[Path]:
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
-
-
-@click.group(cls=ErrorLineGroup)
-def classifiers() -> None:
-    """Attribute classifiers, which linear separability needs.
-
-    \b
-    stylegan-data avatars avatars.zip --count 8000 --resolution 32
-    stylegan-eval classifiers train --data avatars.zip --out attributes.safetensors
-    """
-
-
-def _train(data: Path, out: Path, device: str, **values: Any) -> None:
-    settings = TrainSettings(**values)
-    if out.exists() and out.resolve() == data.resolve():
-        raise UserError(f"--out {out} would overwrite the images: name another file")
-    check_writable(out)
-
-    from stylegan_eval.classifiers import classifier, storage, training
-    from stylegan_eval.engine.device import pick_device
-    from stylegan_eval.images.files import open_images
-
-    where = pick_device(device)
-    with open_images(data) as files:
-        record, network = training.train(files, settings, where)
-    storage.save_classifier(out, record, network)
-    say(classifier.table(record))
-
-
-classifiers.add_command(
-    ErrorLineCommand(
-        "train",
-        callback=_train,
-        help="Train a classifier of all attributes; a tenth of the images is held out to test it."
-        " Prints the same table as show.",
-        params=[
-            click.Option(
-                ["--data"], type=FILE, required=True,
-                help="Images with a dataset.json of 0/1 attributes.",
-            ),
-            click.Option(
-                ["--out"], type=SAFETENSORS, required=True, help="File to write (.safetensors)."
-            ),
-            *options_of(TrainSettings),
-            INPUTS["device"],
-        ],
-    )
-)  # fmt: skip
-
-
-@classifiers.command()
-@click.argument("file", type=FILE)
-def show(file: Path) -> None:
-    """Print what a file of classifiers holds, and how well each attribute is read.
-
-    Accuracies are of held-out images: overall, and balanced (0.5 is chance).
-    """
-    import torch
-
-    from stylegan_eval.classifiers import classifier, storage
-
-    loaded = storage.load_classifier(file, torch.device("cpu"))
-    say(f"{classifier.table(loaded.record)}\n\nsha256 {loaded.sha256}")
 
 
 @click.command(cls=ErrorLineCommand)
@@ -218,7 +152,6 @@ def report(
     Files of `ppl --distances` beside a table are found automatically.
     """
     import shlex
-    import sys
 
     from stylegan_eval.report.page import write_report
 
@@ -239,30 +172,82 @@ def report(
 report.params += options_of(ReportSettings)
 
 
-def _write(out: Path, **values: Any) -> None:
-    from stylegan_eval.engine.stats_file import check_new, write_stats
-    from stylegan_eval.metrics.image_metrics import moments_of
-    from stylegan_eval.metrics.measure import open_run
-
-    inputs = Inputs(**{key: values.pop(key) for key in ("data", "weights", "device")})
-    run = open_run(inputs.device)
-    check_new(out)
-    features, about = moments_of(inputs, StatsSettings(**values), run)
-    if run.processes.is_first:
-        write_stats(out, features.moments, about)
-        network = features.detector
-        count = features.moments.count
-        say(f"{out}: {count} images, {network.feature_dim} features of {network.identity}")
-    run.finish()
-
-
-stats = ErrorLineCommand(
-    "stats",
-    callback=_write,
-    help="Write mu and sigma of the features of images to OUT.npz, for fid --data OUT.npz.",
-    params=[
-        click.Argument(["out"], type=FILE, metavar="OUT.npz"),
-        *(INPUTS[key] for key in ("data", "weights", "device")),
-        *options_of(StatsSettings),
-    ],
+@click.command(cls=ErrorLineCommand)
+@click.argument("tables", type=TABLE, nargs=-1, required=True, metavar="A.csv B.csv ...")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="COLUMN",
+    help="Compare rows even if they differ in this column (precision, num, ...).",
 )
+@click.option("--csv", "out", type=CSV, help="Write the comparison here.")
+@click.option(
+    "--format",
+    "shown",
+    type=click.Choice(["text", "markdown", "latex", "csv"]),
+    default="text",
+    show_default=True,
+    help="How it is printed; csv has all digits.",
+)
+def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None, shown: str) -> None:
+    """Compare results of the same metrics side by side, using the newest row of each table.
+
+    Rows are refused (status 1) where they were measured under unlike protocols: the message says
+    what differs.
+    """
+    from stylegan_eval.results.comparison import FORMATS, compare_tables, write_comparison
+
+    if out is not None:
+        if out.resolve() in [table.resolve() for table in tables]:
+            raise UserError(f"--csv {out} would overwrite the results in it: name another file")
+        check_writable(out)
+    comparison = compare_tables(tables, allow)
+    say(FORMATS[shown](comparison))
+    if out is not None:
+        write_comparison(out, comparison)
+    for text in comparison.notes:
+        click.echo(f"note: {text}", err=True)
+    for problem in comparison.refused:
+        say(f"refused: {problem}", err=True)
+    if comparison.refused:
+        click.get_current_context().exit(1)
+
+
+_POSITIVE = Number(0, min_open=True)
+
+
+@click.command("plan-samples", cls=ErrorLineCommand)
+@click.argument("tables", type=TABLE, nargs=-1, required=True, metavar="A.csv B.csv ...")
+@click.option("--error", type=_POSITIVE, help="Target standard error.")
+@click.option(
+    "--difference", type=_POSITIVE, help="Difference between two results that should be detected."
+)
+def plan_samples(tables: tuple[Path, ...], error: float | None, difference: float | None) -> None:
+    """Estimate how many images a standard error or a difference needs, from measured errors.
+
+    A quick sample will do:
+
+    \b
+    stylegan-eval fid -n 5000 --ckpt runs/f32 --data avatars.zip --csv quick.csv
+    stylegan-eval plan-samples quick.csv --error 0.1
+
+    A difference is found (p < 0.05) in eight of ten repetitions. The newest results count.
+    """
+    if (error is None) == (difference is None):
+        raise click.UsageError("give one of --error and --difference: what is wished")
+    from stylegan_eval.results.comparison import read_results
+    from stylegan_eval.results.formatting import table_text
+    from stylegan_eval.results.planning import for_difference, for_error
+
+    rows = [row for table in tables for row in read_results(table)]
+    lines = for_error(rows, error) if error is not None else for_difference(rows, difference or 0)
+    if not lines:
+        raise UserError(
+            f"no standard error in {', '.join(map(str, tables))}: measure more images (fid has one"
+            " from more images than features on)"
+        )
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    say(table_text(list(lines[0]), [list(line.values()) for line in lines], width))
+    told = {line["metric"] for line in lines}
+    if missing := sorted({row["metric"] for row in rows} - told):
+        note(f"{', '.join(missing)}: no standard error is known, so nothing is said of them")

@@ -1,4 +1,4 @@
-"""Load the generator and choose the device of a command line."""
+"""Load generators: of checkpoints, and of the networks that packages carry."""
 
 from importlib.metadata import entry_points
 from pathlib import Path

@@ -14,10 +14,9 @@ from stylegan_eval.report.charts import Curve, Values, curves, histogram, seen
 from stylegan_eval.report.shell import code, place
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.formatting import number, with_error
-from stylegan_eval.results.measured import Measured, from_log
+from stylegan_eval.results.measured import Measured, from_run
 from stylegan_eval.results.path_length_file import Distances
 from stylegan_eval.results.plotting import number_in, running_mean, window_of
-from stylegan_eval.results.run_folder import METRICS_FILE
 
 LOSSES = ("loss_D", "loss_G", "r1", "gp")
 SCORES = ("score_real", "score_fake")
@@ -81,9 +80,9 @@ def metric_charts(subjects: Sequence[Subject], styles: Mapping[str, int]) -> lis
     """A chart for each metric and protocol that trainings measured, a line for each, as HTML."""
     found: dict[_Key, dict[str, list[tuple[float, Measured]]]] = {}
     for subject in subjects:
-        for row, measured in _measured(subject):
+        for kimg, measured in _measured(subject):
             lines = found.setdefault((measured.metric, *measured.defining), {})
-            lines.setdefault(subject.label, []).append((row["nimg"] / 1000, measured))
+            lines.setdefault(subject.label, []).append((kimg, measured))
     drawn = []
     for at, ((metric, *_), lines) in enumerate(found.items()):
         given = [_curve(label, styles[label], points) for label, points in lines.items()]
@@ -92,12 +91,10 @@ def metric_charts(subjects: Sequence[Subject], styles: Mapping[str, int]) -> lis
     return drawn
 
 
-def _measured(subject: Subject) -> list[tuple[Mapping[str, Any], Measured]]:
-    if subject.run is None:
-        return []
-    source = subject.run.folder / METRICS_FILE
-    rows = [(row, from_log(row, source)) for row in subject.run.metrics]
-    return [(row, result) for row, result in rows if result is not None and not result.part_of]
+def _measured(subject: Subject) -> list[tuple[float, Measured]]:
+    """What a training measured, each at its kimg, but for parts of metrics."""
+    found = [] if subject.run is None else from_run(subject.run)
+    return [(nimg / 1000, result) for nimg, result in found if not result.part_of]
 
 
 def _curve(label: str, style: int, points: Sequence[tuple[float, Measured]]) -> Curve:
@@ -116,10 +113,10 @@ def best_of(subjects: Sequence[Subject]) -> list[str]:
     said = []
     for subject in subjects:
         by_line: dict[_Key, list[tuple[float, Measured]]] = {}
-        for row, measured in _measured(subject):
+        for kimg, measured in _measured(subject):
             if math.isfinite(measured.value):
                 points = by_line.setdefault((measured.metric, *measured.defining), [])
-                points.append((row["nimg"] / 1000, measured))
+                points.append((kimg, measured))
         for (metric, *_), points in by_line.items():
             sign = -1 if higher_is_better(metric) else 1
             kimg, best = min(points, key=lambda point: sign * point[1].value)

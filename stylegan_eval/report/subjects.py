@@ -9,7 +9,7 @@ from pathlib import Path
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import shortest
 from stylegan_eval.results.image_tables import TABLES, begins_with, is_image_table, table_digest
-from stylegan_eval.results.measured import Measured, from_table
+from stylegan_eval.results.measured import Measured, from_table, newest_of
 from stylegan_eval.results.path_length_file import (
     SUFFIX,
     Distances,
@@ -100,7 +100,7 @@ def subjects_of(
         one = _of_run(found, run)
         one.run = run
         one.names.insert(0, str(run.folder.absolute()))
-        for row in run.newest:
+        for row in newest_of(run):
             if row["generator"]:  # by folder and file
                 one.find_at(run.folder / Path(row["generator"]).name)
             one.add(row)
@@ -114,7 +114,9 @@ def subjects_of(
 
 def _of_run(found: dict[str, _Gathered], run: TrainingRun) -> _Gathered:
     """A training: known by the digest that it measured last, else by its place."""
-    digest = next((row["generator_digest"] for row in run.newest if row["generator_digest"]), "")
+    digest = next(
+        (row["generator_digest"] for row in newest_of(run) if row["generator_digest"]), ""
+    )
     if digest:
         return found.setdefault(digest, _Gathered(digest=digest))
     places = {run.folder.resolve()}

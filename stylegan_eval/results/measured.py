@@ -10,6 +10,7 @@ from typing import Any
 from stylegan_eval.results.comparison import read_results
 from stylegan_eval.results.paired import check_errors
 from stylegan_eval.results.results import COLUMNS, DEFINING, words_of
+from stylegan_eval.results.run_folder import METRICS_FILE, TrainingRun
 from stylegan_eval.results.significance import known
 
 LARGEST = 1e30  # what is beyond is no measurement but the trace of a broken run or file
@@ -69,7 +70,19 @@ def from_table(path: Path) -> list[Measured]:
     return [Measured(cells=row, source=path) for row in read_results(path)]
 
 
-def from_log(row: Mapping[str, Any], source: Path) -> Measured | None:
+def from_run(run: TrainingRun) -> list[tuple[float, Measured]]:
+    """What a training measured, each at its `nimg`; rows that are no results are left out."""
+    found = [(row["nimg"], _from_log(row, run.folder / METRICS_FILE)) for row in run.metrics]
+    return [(nimg, result) for nimg, result in found if result is not None]
+
+
+def newest_of(run: TrainingRun) -> list[Measured]:
+    """What was measured of the checkpoint that was measured last."""
+    last = max((row["nimg"] for row in run.metrics), default=0)
+    return [result for nimg, result in from_run(run) if nimg == last]
+
+
+def _from_log(row: Mapping[str, Any], source: Path) -> Measured | None:
     """A row of the metrics of a training; None where it is no result."""
     cells = {column: _text(row.get(column)) for column in COLUMNS}
     try:

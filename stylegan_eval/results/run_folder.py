@@ -6,15 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import json_value
-
-if TYPE_CHECKING:
-    from stylegan_eval.results.measured import Measured
 
 SETTINGS, LOG, TEXT_LOG, METRICS_FILE = "run.json", "log.jsonl", "train.log", "metrics.jsonl"
 SHEET = r"fakes-(\d+)(?:_(\d{3}))?\.png"  # pattern of the names of sample sheets
@@ -47,16 +44,6 @@ class TrainingRun:
         names = [(_CHECKPOINT.fullmatch(path.name), path) for path in self.folder.iterdir()]
         found = [(int(m[1]), int(m[2] or 0), path) for m, path in names if m is not None]
         return max(found)[2] if found else None
-
-    @property
-    def newest(self) -> "list[Measured]":
-        """What was measured of the checkpoint that was measured last."""
-        from stylegan_eval.results.measured import from_log  # not at the start of every command
-
-        last = max((row["nimg"] for row in self.metrics), default=0)
-        source = self.folder / METRICS_FILE
-        rows = (from_log(row, source) for row in self.metrics if row["nimg"] == last)
-        return [row for row in rows if row is not None]
 
 
 def is_run(folder: Path) -> bool:

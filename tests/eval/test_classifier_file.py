@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from stylegan_eval.classifiers.classifier import table
 from stylegan_eval.classifiers.storage import ENTRY, load_classifier, save_classifier
 from stylegan_eval.classifiers.training import train
-from stylegan_eval.cli.commands import classifiers
+from stylegan_eval.cli.making import classifiers
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
 from stylegan_eval.settings.others import TrainSettings
@@ -204,7 +204,7 @@ def test_command_errors_are_one_line_and_leave_no_file(folder, tmp_path, option,
 
 
 def test_command_imports_nothing_heavy():
-    program = "import sys, stylegan_eval.cli.commands, stylegan_eval.settings.others\n"
+    program = "import sys, stylegan_eval.cli.making, stylegan_eval.settings.others\n"
     program += "assert not {'torch', 'numpy', 'sklearn', 'PIL'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from stylegan_eval.cli.comparing import compare
+from stylegan_eval.cli.commands import compare
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.comparison import compare_tables
 from stylegan_eval.results.results import DEFINING, append_csv

@@ -1,4 +1,4 @@
-"""The command `stylegan-eval directions`: attributes or principal components of W, to a file."""
+"""Commands that make files for others: statistics, attribute classifiers, directions in W."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylegan_eval.cli.metrics import INPUTS
-from stylegan_eval.engine.command import ErrorLineCommand, say
+from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
 from stylegan_eval.engine.files import check_writable
-from stylegan_eval.engine.options import CSV, SAFETENSORS, options_of
+from stylegan_eval.engine.options import CSV, FILE, SAFETENSORS, options_of
+from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Inputs
-from stylegan_eval.settings.others import ComponentsSettings, DirectionsSettings
+from stylegan_eval.settings.image_metrics import StatsSettings
+from stylegan_eval.settings.others import ComponentsSettings, DirectionsSettings, TrainSettings
 
 if TYPE_CHECKING:
     from stylegan_eval.metrics.components import Components
@@ -152,5 +154,97 @@ directions = ErrorLineCommand(
         *options_of(DirectionsSettings),
         click.Option(["--csv"], type=CSV, help="Append the shares to this table."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print the shares as JSON."),
+    ],
+)
+
+
+@click.group(cls=ErrorLineGroup)
+def classifiers() -> None:
+    """Attribute classifiers, which linear separability needs.
+
+    \b
+    stylegan-data avatars avatars.zip --count 8000 --resolution 32
+    stylegan-eval classifiers train --data avatars.zip --out attributes.safetensors
+    """
+
+
+def _train(data: Path, out: Path, device: str, **values: Any) -> None:
+    settings = TrainSettings(**values)
+    if out.exists() and out.resolve() == data.resolve():
+        raise UserError(f"--out {out} would overwrite the images: name another file")
+    check_writable(out)
+
+    from stylegan_eval.classifiers import classifier, storage, training
+    from stylegan_eval.engine.device import pick_device
+    from stylegan_eval.images.files import open_images
+
+    where = pick_device(device)
+    with open_images(data) as files:
+        record, network = training.train(files, settings, where)
+    storage.save_classifier(out, record, network)
+    say(classifier.table(record))
+
+
+classifiers.add_command(
+    ErrorLineCommand(
+        "train",
+        callback=_train,
+        help="Train a classifier of all attributes; a tenth of the images is held out to test it."
+        " Prints the same table as show.",
+        params=[
+            click.Option(
+                ["--data"], type=FILE, required=True,
+                help="Images with a dataset.json of 0/1 attributes.",
+            ),
+            click.Option(
+                ["--out"], type=SAFETENSORS, required=True, help="File to write (.safetensors)."
+            ),
+            *options_of(TrainSettings),
+            INPUTS["device"],
+        ],
+    )
+)  # fmt: skip
+
+
+@classifiers.command()
+@click.argument("file", type=FILE)
+def show(file: Path) -> None:
+    """Print what a file of classifiers holds, and how well each attribute is read.
+
+    Accuracies are of held-out images: overall, and balanced (0.5 is chance).
+    """
+    import torch
+
+    from stylegan_eval.classifiers import classifier, storage
+
+    loaded = storage.load_classifier(file, torch.device("cpu"))
+    say(f"{classifier.table(loaded.record)}\n\nsha256 {loaded.sha256}")
+
+
+def _write(out: Path, **values: Any) -> None:
+    from stylegan_eval.engine.stats_file import check_new, write_stats
+    from stylegan_eval.metrics.image_metrics import moments_of
+    from stylegan_eval.metrics.measure import open_run
+
+    inputs = Inputs(**{key: values.pop(key) for key in ("data", "weights", "device")})
+    run = open_run(inputs.device)
+    check_new(out)
+    features, about = moments_of(inputs, StatsSettings(**values), run)
+    if run.processes.is_first:
+        write_stats(out, features.moments, about)
+        network = features.detector
+        count = features.moments.count
+        say(f"{out}: {count} images, {network.feature_dim} features of {network.identity}")
+    run.finish()
+
+
+stats = ErrorLineCommand(
+    "stats",
+    callback=_write,
+    help="Write mu and sigma of the features of images to OUT.npz, for fid --data OUT.npz.",
+    params=[
+        click.Argument(["out"], type=FILE, metavar="OUT.npz"),
+        *(INPUTS[key] for key in ("data", "weights", "device")),
+        *options_of(StatsSettings),
     ],
 )
