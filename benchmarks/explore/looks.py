@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from stylegan.explore.matrix import Matrix
+from stylegan.explore.studio import leading
 from stylegan.explore.views.mixing import DESTINATIONS, SOURCES
 from stylegan.explore.views.samples import COUNT
-from stylegan.explore.wording import leading
 from stylegan.sample.drawing import OpenedGenerator, draw_recipe, draw_ws
 from stylegan.sample.options import parse_recipe
 from stylegan.sample.recipe import Recipe

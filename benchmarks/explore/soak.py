@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.explore.looks import LOOKS, Networks, check_shown, hand_in
 from stylegan.checkpoint import checkpoints_in
-from stylegan.explore.comparison import SECOND
+from stylegan.explore.networks import SECOND
 from stylegan.sample.directions import COMPONENTS, directions_path
 from stylegan.sample.drawing import open_generator
 from stylegan_eval.engine.command import ErrorLineCommand

@@ -6,12 +6,20 @@ from typing import Any
 
 from nicegui import ui
 
-from stylegan.explore.findings import find_components, named_ckpt, sum_of_moves
 from stylegan.explore.studio import Studio
-from stylegan.explore.widgets import Changed, Live, Slider, section
-from stylegan.sample.recipe import Move, Recipe, layer_word
+from stylegan.explore.widgets import (
+    Changed,
+    Live,
+    Slider,
+    error_label,
+    flat_button,
+    layers_slider,
+    section,
+)
+from stylegan.sample.directions import combined, covariance_in
+from stylegan.sample.recipe import Move, Recipe
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.directions_file import Span, file_of
+from stylegan_eval.results.directions_file import Directions, Span, file_of
 
 FARTHEST = 4.0  # standard deviations that a slider moves; a command takes more
 
@@ -38,40 +46,22 @@ class Attribute:
 
     def _add_layers(self, num_layers: int) -> None:
         with ui.element("button").props("type=button").classes("reset-one") as self._button:
-            self._button.on("click", self._turn)
             ui.icon("layers").props("aria-hidden=true")
-        self._shown = ui.element("div").classes("layers")
-        self._shown.set_visibility(False)
-        with self._shown:
-            self._layers = Slider(
-                "Layers",
-                [f"First layer of {self.name}", f"Last layer of {self.name}"],
-                self._own,
-                low=0,
-                high=num_layers - 1,
-                step=1,
-                texts=[layer_word(layer, layer) for layer in range(num_layers)],
-                changed=self._changed,
-            )
+        with ui.element("div").classes("layers") as self._shown:
+            names = [f"First layer of {self.name}", f"Last layer of {self.name}"]
+            self._layers = layers_slider("Layers", names, self._own, num_layers, self._changed)
         self._button.props["aria-label"] = self._button.props["title"] = f"Layers of {self.name}"
-        self._button.props["aria-expanded"] = "false"
-
-    def _turn(self) -> None:
-        self._open(value=not self._shown.visible)
+        self._button.on("click", lambda: self._open(value=not self._shown.visible))
+        self._open(value=False)
 
     def _open(self, *, value: bool) -> None:
         self._shown.set_visibility(value)
         self._button.props["aria-expanded"] = "true" if value else "false"
 
-    def _span(self) -> Span:
-        if self._layers is None:
-            return self._own
-        first, last = (int(value) for value in self._layers.numbers())
-        return first, last
-
     def move(self) -> Move | None:
         """The move that is set; None of 0."""
-        amount, (first, last) = self._amount.numbers()[0], self._span()
+        amount = self._amount.numbers()[0]
+        first, last = self._own if self._layers is None else self._layers.ends()
         layers = None if (first, last) == self._own else range(first, last + 1)
         return Move(name=self.name, amount=amount, layers=layers) if amount else None
 
@@ -110,18 +100,17 @@ class AttributeControls:
             "No directions are known for this network. Those in which w varies most are found in"
             " seconds, without labels:"
         ).classes("remark")
-        self._find = ui.button("Find components", icon="explore", on_click=self._find_components)
-        self._find.props("flat no-caps no-wrap")
-        self._error = ui.label().props("role=alert").classes("error")
+        self._find = flat_button("Find components", "explore", self._find_components)
+        self._error = error_label()
         ui.label("This finds those of attributes:").classes("remark")
-        known = ["stylegan-eval", "directions", "--ckpt", shlex.quote(named_ckpt(self._studio))]
+        known = ["stylegan-eval", "directions", "--ckpt", shlex.quote(self._studio.source.name)]
         Live("code").say([*known, "--classifiers", "C", "--out", "FILE"])
         ui.label("Then start again with --directions FILE.").classes("remark")
 
     async def _find_components(self) -> None:
         self._find.set_enabled(False)
         try:
-            await find_components(self._studio)
+            await self._studio.find_components()
         except UserError as error:
             self._error.set_text(str(error))
             self._find.set_enabled(True)
@@ -151,17 +140,23 @@ class AttributeControls:
                 ).classes("remark")
                 with ui.element("div").classes("seed"):
                     self._name = ui.input("Name").props("outlined dense hide-bottom-space")
-                    save = ui.button("Save", icon="save", on_click=self._save)
-                    save.props("flat no-caps no-wrap")
-                self._error = ui.label().props("role=alert").classes("error")
+                    flat_button("Save", "save", self._save)
+                self._error = error_label()
                 self._use = ui.element("div").classes("more").props("role=status")
 
     async def _save(self) -> None:
-        name = self._name.value.strip()
+        name, studio = self._name.value.strip(), self._studio
+        moves, directions = self.get()["moves"], studio.subject.directions
+        assert directions is not None
         self._use.clear()
         self._error.set_text("")
+
+        def combine() -> tuple[Directions, Move]:
+            covariance = covariance_in(studio.sample, studio.subject.file)
+            return combined(moves, directions, name, covariance)
+
         try:
-            made, move = await sum_of_moves(self._studio, self.get()["moves"], name)
+            made, move = await studio.compute(combine)
         except UserError as error:
             self._error.set_text(str(error))
             return
@@ -171,7 +166,7 @@ class AttributeControls:
             ui.label(f"{name} {move.amount:.3g} is what the sliders show. Use it with:").classes(
                 "remark"
             )
-            words = ["stylegan-explore", "--ckpt", named_ckpt(self._studio), "--directions", file]
+            words = ["stylegan-explore", "--ckpt", studio.source.name, "--directions", file]
             Live("code").say([shlex.quote(word) for word in words])
 
     def get(self) -> dict[str, Any]:

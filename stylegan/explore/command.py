@@ -82,18 +82,15 @@ def _check_named(ckpts: Sequence[Path]) -> None:
 
 def _open(ckpts: Sequence[Path], directions: Path | None, device: str) -> list[Opened]:
     """Open the networks; the directions are those of the first."""
-    from stylegan.runtime import Runtime
-    from stylegan.sample.directions import directions_path
-    from stylegan.sample.drawing import open_generator
+    from stylegan.sample.drawing import open_source
     from stylegan.sample.recipe import GeneratorSource
     from stylegan_eval.engine.files import sha256_of
 
-    where, opened = Runtime.choose(device).device, []
+    opened = []
     for place, ckpt in enumerate(ckpts):
         named = directions if place == 0 else None
-        file = directions_path(ckpt, named) if place == 0 else None
         source = GeneratorSource(ckpt=ckpt, directions=named, device=device)
-        opened.append((open_generator(ckpt, where, file), source))
+        opened.append((open_source(source, moves=place == 0), source))
     if len({sha256_of(subject.file) for subject, _ in opened}) < len(opened):
         raise click.UsageError(
             f"{' and '.join(map(str, ckpts))} are the same network: name another one, or one alone"

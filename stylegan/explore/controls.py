@@ -7,7 +7,17 @@ from nicegui import ui
 
 from stylegan.explore.attributes import AttributeControls
 from stylegan.explore.studio import Studio
-from stylegan.explore.widgets import Changed, Choice, ClassSelect, Seed, Slider, section
+from stylegan.explore.widgets import (
+    Changed,
+    Choice,
+    ClassSelect,
+    Seed,
+    Signal,
+    Slider,
+    flat_button,
+    layers_slider,
+    section,
+)
 from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.painter import Painter
 from stylegan.sample.recipe import CUTOFF, NOISE, Mix, Recipe, layer_word
@@ -38,9 +48,8 @@ class Controls:
     def __init__(
         self, build: Callable[[Changed], Built], changed: Callable[[], Awaitable[None]]
     ) -> None:
-        self._listener = changed
-        self._silent = False
-        latent, others = build(self._changed)
+        self._changed, self._signal = changed, Signal(changed)
+        latent, others = build(self._signal)
         self.seed = latent.seed
         self._groups: list[Group] = [latent, *others]
 
@@ -53,15 +62,10 @@ class Controls:
 
     async def show(self, recipe: Recipe) -> None:
         """Set all controls to a recipe."""
-        self._silent = True
-        for group in self._groups:
-            group.set(recipe)
-        self._silent = False
-        await self._listener()
-
-    def _changed(self) -> Awaitable[None] | None:
-        # Asked at once, not when the awaitable has its turn.
-        return None if self._silent else self._listener()
+        with self._signal.silent():
+            for group in self._groups:
+                group.set(recipe)
+        await self._changed()
 
 
 def all_controls(studio: Studio, changed: Changed) -> Built:
@@ -97,8 +101,7 @@ class LatentControls:
                     self._class = ClassSelect(conditional, changed)
             with ui.element("div").classes("more") as self._in_place:
                 self._which = ui.label()
-                back = ui.button("Back to seeds", icon="undo", on_click=self._leave_w)
-                back.props("flat no-caps no-wrap")
+                flat_button("Back to seeds", "undo", self._leave_w)
         self._show("")
 
     def _show(self, saved: str) -> None:
@@ -169,27 +172,19 @@ class MixingControls:
 
     def __init__(self, subject: OpenedGenerator, changed: Changed) -> None:
         last = subject.num_layers - 1
-        self._default = (min(2, last), last)
         with section("Style mixing"):
             self._on = ui.switch("Mix in another latent", on_change=lambda _: changed())
             with ui.element("div").classes("more").bind_visibility_from(self._on, "value"):
                 self._seed = Seed("Second seed", changed, start=1)
-                self._layers = Slider(
-                    "From it",
-                    ["First layer mixed in", "Last layer mixed in"],
-                    self._default,
-                    low=0,
-                    high=last,
-                    step=1,
-                    texts=[layer_word(layer, layer) for layer in range(last + 1)],
-                    changed=changed,
-                )
+                names = ["First layer mixed in", "Last layer mixed in"]
+                default = (min(2, last), last)
+                self._layers = layers_slider("From it", names, default, last + 1, changed)
 
     def get(self) -> dict[str, Any]:
         """The mixed latent."""
         if not self._on.value:
             return {}
-        first, last = (int(value) for value in self._layers.numbers())
+        first, last = self._layers.ends()
         return {"mix": Mix(seed=self._seed.get(), first=first, last=last)}
 
     def set(self, recipe: Recipe) -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,22 +10,19 @@ from urllib.parse import urlencode
 
 import click
 
-from stylegan.explore.filming import FilmJob
+from stylegan.explore.jobs import Job, Rank
 from stylegan.explore.studio import Studio
-from stylegan.explore.turns import Rank
-from stylegan.explore.uploads import file_name_of
-from stylegan.explore.wording import recipe_of, text_of
+from stylegan.explore.uploads import typed_words
 from stylegan.png import png_of
-from stylegan.sample.drawing import OpenedGenerator
+from stylegan.sample.drawing import OpenedGenerator, noise_of
 from stylegan.sample.film import LinePath, Position, frame_count, positions, write_video
 from stylegan.sample.key_frames import (
     KeyFrame,
     check_recipes,
     frames_along,
-    noise_of,
     path_through,
 )
-from stylegan.sample.painter import Painter
+from stylegan.sample.options import read_words
 from stylegan.sample.recipe import GeneratorSource, Recipe, number_word
 from stylegan.sample.settings import Film
 from stylegan_eval.engine.options import Number
@@ -51,7 +49,7 @@ class KeptFilm:
 
     def words(self) -> list[str]:
         """Words that `film_of` reads."""
-        words = [word for recipe in self.recipes for word in ("--recipe", text_of(recipe))]
+        words = [word for recipe in self.recipes for word in ("--recipe", str(recipe))]
         words += ["--seconds", number_word(self.seconds), "--fps", str(self.fps)]
         return [*words, *(["--loop"] if self.loop else []), "--kind", self.kind]
 
@@ -79,10 +77,7 @@ class KeptFilm:
         """Command that writes the same file."""
         words = studio.source.start("interpolate", moves=any(each.moves for each in self.recipes))
         for recipe in self.recipes:
-            options = recipe.words()
-            if recipe.saved:
-                options[1] = file_name_of(recipe.saved)
-            words += ["--recipe", shlex.join(options)]
+            words += ["--recipe", shlex.join(typed_words(recipe))]
         words += ["--frames", str(self.frames), "--fps", str(self.fps)]
         words += ["--loop"] if self.loop else []
         batch = batch_of(studio.subject)
@@ -105,43 +100,24 @@ class KeptFilm:
 
 async def film_of(words: str, studio: Studio) -> KeptFilm:
     """The film of an address; UserError where it cannot be drawn."""
-    params: list[click.Parameter] = [
+    params = [
         click.Option(["--recipe"], multiple=True),
         click.Option(["--seconds"], type=Number(*SECONDS), default=KeptFilm.seconds),
         click.Option(["--fps"], type=click.IntRange(*FPS), default=KeptFilm.fps),
         click.Option(["--loop"], is_flag=True),
         click.Option(["--kind"], type=click.Choice(KINDS), default=KINDS[0]),
     ]
-    command = click.Command("film", params=params, add_help_option=False)
-    try:
-        with command.make_context("film", shlex.split(words)) as context:
-            given = context.params
-    except (click.UsageError, ValueError) as error:
-        text = error.format_message() if isinstance(error, click.UsageError) else str(error)
-        raise UserError(text) from error
+    given = read_words("film", words, params).params
     recipes = given.pop("recipe")
     if len(recipes) > MOST:
         raise UserError(f"{len(recipes)} images: a film has {MOST} at most")
-    read = [await recipe_of(each, studio) for each in recipes]
+    read = [await studio.recipe_of(each) for each in recipes]
     return KeptFilm(recipes=tuple(dict.fromkeys(read)), **given)
 
 
 def batch_of(subject: OpenedGenerator) -> int:
     """Frames that are drawn in one turn."""
     return max(1, min(GeneratorSource.batch, _BATCH // subject.painter.network.resolution**2))
-
-
-def own_subject(studio: Studio, batch: int) -> OpenedGenerator:
-    """The network, drawn in batches of this size."""
-    painter = studio.subject.painter
-    own = Painter(
-        painter.network,
-        lod=painter.lod,
-        label_rows=painter.label_rows,
-        label_names=painter.label_names,
-        batch=batch,
-    )
-    return replace(studio.subject, painter=own)
 
 
 def _path(recipes: Sequence[Recipe], studio: Studio) -> LinePath:
@@ -177,10 +153,12 @@ async def preview_frame(film: KeptFilm, number: int, studio: Studio) -> bytes:
     return await studio.compute(draw, Rank.SHEET)
 
 
-async def write_film(film: KeptFilm, studio: Studio, job: FilmJob) -> str:
+async def write_film(film: KeptFilm, studio: Studio, job: Job) -> str:
     """Key of a film's file; CancelledError, or UserError where it cannot be written."""
     film.check(studio)
-    subject = own_subject(studio, batch_of(studio.subject))
+    painter = copy(studio.subject.painter)
+    painter.batch = batch_of(studio.subject)
+    subject = replace(studio.subject, painter=painter)
     path = await studio.compute(partial(_path, film.recipes, studio))
     places = positions(len(film.recipes), film.frames, loop=film.loop)
     frames = frames_along(path, places, noise_of(film.recipes[0], subject), subject, 1)

@@ -9,19 +9,19 @@ from urllib.parse import urlencode
 
 import click
 
-from stylegan.explore.sheets import seed_words
+from stylegan.explore.jobs import or_too_large
+from stylegan.explore.sheets import parse_seeds, seed_words
 from stylegan.explore.studio import Studio
 from stylegan.explore.tiles import Tile
-from stylegan.explore.turns import or_too_large
 from stylegan.explore.widgets import LAST_SEED
 from stylegan.png import png_of
 from stylegan.sample.drawing import OpenedGenerator, check_fits
 from stylegan.sample.figures import latents_of, mixing_cells, mixing_table
 from stylegan.sample.layers import Layers, parse_layers, range_word, style_layers
-from stylegan.sample.painter import Painter, class_number
+from stylegan.sample.options import read_words
 from stylegan.sample.recipe import CUTOFF, Mix, Recipe
 from stylegan.sample.settings import Mixing
-from stylegan_eval.engine.options import Parsed, SeedRange, options_of
+from stylegan_eval.engine.options import Parsed, options_of
 from stylegan_eval.errors import UserError
 
 PARTS = ("coarse", "middle", "fine")
@@ -40,20 +40,15 @@ class Matrix:
     look: Recipe  # Psi and class of all; its seed is that of none
 
     @classmethod
-    def parse(cls, words: Sequence[str], subject: OpenedGenerator) -> "Matrix":
+    def parse(cls, words: str | Sequence[str], subject: OpenedGenerator) -> "Matrix":
         """Read what `words` gives; UserError for what cannot be drawn."""
-        params: list[click.Parameter] = [
+        params = [
             click.Option(["--sources"], required=True),
             click.Option(["--destinations"], required=True),
             click.Option(["--layers"], type=Parsed("layers", read_layers), default=PARTS[0]),
             *(option for option in options_of(Recipe) if option.name in _LOOK),
         ]
-        command = click.Command("mixing", params=params, add_help_option=False)
-        try:
-            with command.make_context("mixing", list(words)) as context:
-                given = context.params
-        except click.UsageError as error:
-            raise UserError(error.format_message()) from error
+        given = read_words("matrix", words, params).params
         layers = given["layers"]
         matrix = cls(
             sources=read_seeds(given["sources"], MOST_SOURCES),
@@ -149,10 +144,7 @@ def _word(layers: Layers) -> str:
 
 def read_seeds(text: str, most: int) -> tuple[int, ...]:
     """Read seeds such as 0-4 or 9,3,7, each once; UserError where they are none or too many."""
-    try:
-        seeds = tuple(dict.fromkeys(SeedRange().convert(text, None, None)))
-    except click.UsageError as error:
-        raise UserError(error.message) from error
+    seeds = tuple(dict.fromkeys(parse_seeds(text)))
     if len(seeds) > most:
         raise UserError(f"{len(seeds)} seeds: expected {most} at most")
     if max(seeds) > LAST_SEED:
@@ -162,11 +154,7 @@ def read_seeds(text: str, most: int) -> tuple[int, ...]:
 
 async def matrix_file(matrix: Matrix, studio: Studio) -> bytes:
     """Bytes of its file; UserError where memory is too small."""
-    painter, look = studio.subject.painter, matrix.look
-    if look.number is not None:
-        number = class_number(look.number, painter, studio.subject.ckpt)
-        rows = painter.one_hot([number])
-        painter = Painter(painter.network, lod=painter.lod, label_rows=rows, batch=painter.batch)
+    painter, look = studio.painter_of(matrix.look), matrix.look
     settings = Mixing(layers=matrix.of_rows, psi=look.psi, cutoff=CUTOFF)
     sources, destinations = (
         latents_of(seeds, painter.network.z_dim, "grid")
@@ -179,4 +167,4 @@ async def matrix_file(matrix: Matrix, studio: Studio) -> bytes:
         return png_of(mixing_table(cells, len(sources), settings), command)
 
     # As a large grid: off the event loop.
-    return await asyncio.to_thread(lambda: or_too_large(picture))
+    return await asyncio.to_thread(or_too_large, picture)

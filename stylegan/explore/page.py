@@ -1,20 +1,53 @@
-"""The page of one tab of the browser: its views, of which one is open, tabs, history, address."""
+"""The page of one tab of the browser: views, of which one is open, tabs, history, address.
+
+A view is a row of the table in `views`, and is built with its page.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 from nicegui import ui
 
 from stylegan.explore.networks import Networks
-from stylegan.explore.view import Shortcut, Shown, View
-from stylegan.explore.views import VIEWS
 from stylegan.explore.widgets import Kept, warn
 
 Listener = Callable[[str], Awaitable[None] | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shortcut:
+    """A key of a view."""
+
+    key: str  # As KeyboardEvent.key has it
+    text: str  # What it does, for the help
+    act: Callable[[], Awaitable[None] | None] | None = None
+    """None where a part of the view listens itself, and the help alone is to tell."""
+
+
+class Shown(Protocol):
+    """A view on a page."""
+
+    @property
+    def shortcuts(self) -> Sequence[Shortcut]:
+        """Its keys, beside those of the page."""
+
+    async def show(self, words: str) -> None:
+        """Go to a state, "" being the start, and `record` what was gone to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A row: what is drawn on the panel of a tab."""
+
+    name: str  # In the address (?view=NAME), and of its style sheet in the folder `views`
+    title: str  # On its tab
+    parameter: str  # Of the address, which holds its state
+    build: Callable[["Page"], Shown]  # Fills its panel, when it is opened for the first time
+    offered: Callable[[Networks], bool] | None = None  # Whether there is what it shows
 
 
 class Tabs(ui.element, component="tabs.js"):
@@ -112,22 +145,23 @@ def _implied(words: Mapping[str, str]) -> str:
 
 
 _FOLDER = files("stylegan.explore")
-_STYLES = ("page.css", "controls.css", *(f"views/{view.name}.css" for view in VIEWS))
+_STYLES = ("page.css", "controls.css")
 
 
 class Page:
     """What a tab of the browser shows; it knows nothing of the others."""
 
-    def __init__(self, networks: Networks, query: str) -> None:
+    def __init__(self, networks: Networks, views: Sequence[View], query: str) -> None:
         self.networks = networks
-        self.studio = networks.studio
-        self._rows = {view.name: view for view in VIEWS if view.offered(networks)}
+        self.studio = networks.studio  # Draws the first of them
+        offered = [view for view in views if view.offered is None or view.offered(networks)]
+        self._rows = {view.name: view for view in offered}
         self._shown: dict[str, Shown] = {}
         self._words: dict[str, str] = {}
         self._open = ""
         self._turned = False
         ui.colors(primary="#2f5d8a")
-        for name in _STYLES:
+        for name in (*_STYLES, *(f"views/{view.name}.css" for view in views)):
             ui.add_css(_FOLDER.joinpath(name).read_text(encoding="utf-8"))
         with ui.element("header").classes("title"):
             with ui.element("div").classes("named"):
@@ -137,7 +171,7 @@ class Page:
             self._history = History(self._go)
             self._shortcuts = Shortcuts()
         self._tabs = Tabs(self.open)
-        self.kept = Kept(self.studio.network)
+        self.kept = Kept(self.studio.network)  # Images that the browser keeps
         with ui.element("main"):
             self._panels = {name: ui.element("div") for name in self._rows}
         for name, panel in self._panels.items():

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from nicegui import ui
 
-from stylegan.explore.widgets import Changed, Slider, icon_button
+from stylegan.explore.widgets import Changed, Signal, Slider, flat_button, icon_button
 
 PERIOD = 0.5  # seconds from one checkpoint to the next, while it plays
 
@@ -19,7 +19,7 @@ class Player:
         self, texts: Sequence[str], changed: Changed, look: Callable[[], Awaitable[str]]
     ) -> None:
         self._changed, self._look = changed, look
-        self._silent = False
+        self._signal = Signal(self._moved)
         self._last = len(texts) - 1
         self._slider = Slider(
             "Checkpoint",
@@ -29,15 +29,14 @@ class Player:
             high=self._last,
             step=1,
             texts=texts,
-            changed=self._moved,
+            changed=self._signal,
         )
         with ui.element("div").classes("player"):
             icon_button("skip_previous", "Earlier checkpoint", lambda: self.step(-1))
-            self._button = ui.button("Play", icon="play_arrow", on_click=self._play)
-            self._button.props("flat no-caps no-wrap").classes("play")
+            self._button = flat_button("Play", "play_arrow", self._play)
+            self._button.classes("play")
             icon_button("skip_next", "Later checkpoint", lambda: self.step(1))
-            again = ui.button("Look again", icon="refresh", on_click=self._look_again)
-            again.props("flat no-caps no-wrap")
+            again = flat_button("Look again", "refresh", self._look_again)
             again.props["title"] = "Look for checkpoints that were written since"
             self._found = ui.label().props("role=status").classes("remark")
         still = "Nothing plays here, for your system asks for less motion: use the arrow keys."
@@ -62,9 +61,8 @@ class Player:
 
     def show(self, place: int) -> None:
         """Show a checkpoint, without telling of a change."""
-        self._silent = True
-        self._slider.set_value([place])
-        self._silent = False
+        with self._signal.silent():
+            self._slider.set_value([place])
 
     def tell(self, found: str) -> None:
         """Say what was found."""
@@ -83,8 +81,6 @@ class Player:
         self._button.props["icon"] = "play_arrow"
 
     def _moved(self) -> Awaitable[None] | None:
-        if self._silent:
-            return None
         self.stop()
         return self._changed()
 

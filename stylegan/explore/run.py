@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stylegan.checkpoint import checkpoints_in
-from stylegan.explore.studio import Shelf, Studio, address, file_name
-from stylegan.explore.turns import Rank
-from stylegan.explore.wording import check_shared
+from stylegan.explore.jobs import Rank
+from stylegan.explore.studio import Shelf, Studio, address, check_shared, file_name
 from stylegan.png import png_of
 from stylegan.sample.drawing import OpenedGenerator, draw_recipe, open_generator
 from stylegan.sample.recipe import Recipe
@@ -107,9 +106,8 @@ class Run:
         if stamp is None:
             gone = f"{_name(key)!s:.60} is not in {self.folder} (any more): look again"
             raise UserError(gone)
-        kept = self._kept.get((stamp, recipe))
         draw = partial(self._draw, stamp, recipe)
-        return kept if kept else await self._studio.compute(draw, rank)
+        return await self._studio.shelved(self._kept, (stamp, recipe), draw, rank)
 
     def _stamp(self, key: str) -> Stamp | None:
         """None where the checkpoint has just gone."""
@@ -120,12 +118,8 @@ class Run:
         return Stamp(key, status.st_mtime_ns, status.st_size)
 
     def _draw(self, stamp: Stamp, recipe: Recipe) -> bytes:
-        kept = self._kept.get((stamp, recipe))  # somebody else may have asked for it before
-        if kept is None:
-            image = draw_recipe(recipe, self._network(stamp))
-            kept = png_of(image, self.command(stamp.key, recipe))
-            self._kept.put((stamp, recipe), kept)
-        return kept
+        image = draw_recipe(recipe, self._network(stamp))
+        return png_of(image, self.command(stamp.key, recipe))
 
     def _network(self, stamp: Stamp) -> OpenedGenerator:
         """The network of a checkpoint; called in the one thread that draws."""

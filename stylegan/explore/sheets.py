@@ -5,18 +5,19 @@ import io
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 from urllib.parse import urlencode
 from zipfile import ZipFile, ZipInfo
 
+import click
+
+from stylegan.explore.jobs import or_too_large
 from stylegan.explore.studio import Studio
-from stylegan.explore.turns import or_too_large
 from stylegan.png import png_of
 from stylegan.sample.drawing import OpenedGenerator, check_fits
-from stylegan.sample.folder import seed_files
-from stylegan.sample.painter import class_number
+from stylegan.sample.folder import drawn_seeds, laid_out, seed_files
 from stylegan.sample.recipe import Recipe
-from stylegan.sample.sheet import drawn_seeds, laid_out
 from stylegan_eval.engine.options import SeedRange
 from stylegan_eval.errors import UserError
 
@@ -36,7 +37,7 @@ class Sheet:
     @classmethod
     def parse(cls, seeds: str, look: Recipe, subject: OpenedGenerator) -> "Sheet":
         """Read seeds such as 0-3,7; UserError for what cannot be drawn."""
-        numbers = sorted(set(SeedRange().convert(seeds, None, None)))
+        numbers = sorted(set(parse_seeds(seeds)))
         if len(numbers) > MOST:
             raise UserError(f"{len(numbers)} images: a sheet holds {MOST} at most")
         plain = Recipe(seed=look.seed, psi=look.psi, number=look.number)
@@ -77,6 +78,14 @@ class Sheet:
         return shlex.join([*start, *seeds, *columns, *look, self.file_name(kind)])
 
 
+def parse_seeds(text: str) -> list[int]:
+    """Read seeds such as 0-4 or 9,3,7."""
+    try:
+        return SeedRange().convert(text, None, None)
+    except click.UsageError as error:
+        raise UserError(error.message) from error
+
+
 def seed_words(seeds: Sequence[int]) -> str:
     """Seeds as --seeds takes them, in their order.
 
@@ -94,25 +103,20 @@ def seed_words(seeds: Sequence[int]) -> str:
 
 async def content(kind: Kind, sheet: Sheet, studio: Studio) -> bytes:
     """Bytes of a file; UserError where memory is too small."""
-    subject, look = studio.subject, sheet.look
+    look = sheet.look
     if kind == "zip":
-        each = seed_files(subject, studio.source, look, sheet.seeds, studio.network)
+        each = seed_files(studio.subject, studio.source, look, sheet.seeds, studio.network)
         files = await studio.each(each)
-        return await asyncio.to_thread(lambda: or_too_large(lambda: _zipped(files)))
-    painter, labels = subject.painter, None
-    if look.number is not None:
-        number = class_number(look.number, painter, subject.ckpt)
-        labels = painter.one_hot([number] * len(sheet.seeds))
-    cells = drawn_seeds(
-        painter, sheet.seeds, labels, psi=look.psi, cutoff=look.cutoff, noise=look.noise
-    )
+        return await asyncio.to_thread(or_too_large, partial(_zipped, files))
+    painter = studio.painter_of(look)
+    cells = drawn_seeds(painter, sheet.seeds, psi=look.psi, cutoff=look.cutoff, noise=look.noise)
     drawn, command = await studio.each(cells), sheet.command(kind, studio)
 
     def picture() -> bytes:
         return png_of(laid_out(drawn, sheet.columns), command)
 
     # A large one takes a minute, in which the event loop serves others.
-    return await asyncio.to_thread(lambda: or_too_large(picture))
+    return await asyncio.to_thread(or_too_large, picture)
 
 
 def _zipped(files: Iterable[tuple[str, bytes]]) -> bytes:

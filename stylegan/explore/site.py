@@ -1,12 +1,11 @@
 """The server of the explorer page: its address, and which requests it answers."""
 
 import asyncio
-import shlex
 import warnings
 from collections.abc import Sequence
+from pathlib import PurePath
 from urllib.parse import urlsplit
 
-import click
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from nicegui import ui
@@ -15,15 +14,15 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stylegan.explore.comparison import Comparison
 from stylegan.explore.films import film_of, preview_frame
 from stylegan.explore.matrix import Matrix, matrix_file
-from stylegan.explore.networks import Networks, Opened
+from stylegan.explore.networks import Comparison, Networks, Opened
 from stylegan.explore.page import Page
 from stylegan.explore.server import Listener
 from stylegan.explore.sheets import Kind, Sheet, content
 from stylegan.explore.studio import Studio, file_name
 from stylegan.explore.uploads import file_name_of, file_of_ws, received
+from stylegan.explore.views import VIEWS
 from stylegan.sample.options import parse_recipe
 from stylegan_eval.engine.device import strict_float32
 from stylegan_eval.errors import UserError
@@ -38,6 +37,8 @@ POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data:; base-uri 'self'; form-action 'none';"
     " frame-ancestors 'none'"
 )
+MEDIA_TYPES = {".png": "image/png", ".zip": "application/zip", ".npy": "application/octet-stream"}
+_BY_KEY = ("/target", "/w", "/film")  # addresses of what is held for a while
 _FRESH = {"Cache-Control": "no-store"}  # another network may be served here tomorrow
 _ABSENCE = 60  # seconds for which the page of a tab that has gone is kept
 _PATIENCE = 2  # seconds that open connections have to end
@@ -75,14 +76,17 @@ def application(networks: Networks, hosts: list[str]) -> FastAPI:
     app.add_middleware(OwnPagesOnly)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
 
+    app.add_exception_handler(UserError, _refuse)
     _draw_images(app, networks)
-    _draw_sheets(app, studio)
-    _take_uploads(app, studio)
-    _show_films(app, studio)
+    _offer_files(app, studio)
+
+    @app.post("/upload")
+    async def upload(request: Request, name: str) -> Response:
+        return JSONResponse(await studio.uploads.take(await received(request.stream()), name))
 
     @ui.page("/")
     def page(request: Request) -> None:
-        Page(networks, request.url.query)
+        Page(networks, VIEWS, request.url.query)
 
     ui.run_with(
         app,
@@ -98,114 +102,80 @@ def application(networks: Networks, hosts: list[str]) -> FastAPI:
 
 
 def _draw_images(app: FastAPI, networks: Networks) -> None:
+    studio = networks.studio
+
     @app.get("/image")
     async def image(recipe: str, network: str = "") -> Response:
-        try:
-            parsed = parse_recipe(shlex.split(recipe))
-            data = await networks.png(network, parsed)
-        except (UserError, ValueError) as error:
-            return PlainTextResponse(f"{error}\n", status_code=400)
-        return _file(data, "image/png", f'inline; filename="{file_name(parsed, network)}"')
+        parsed = parse_recipe(recipe)
+        return _shown(await networks.png(network, parsed), file_name(parsed, network))
 
     @app.get("/difference")
     async def difference(times: str, recipe: str) -> Response:
         pair = networks.pair
         if pair is None:
-            return PlainTextResponse("one network is served here, not two\n", status_code=400)
-        try:
-            comparison = Comparison.parse(f"--times {times} {recipe}", pair)
-            data = await comparison.png(pair)
-        except UserError as error:
-            return PlainTextResponse(f"{error}\n", status_code=400)
-        return _file(data, "image/png", f'inline; filename="{comparison.file_name}"')
+            raise UserError("one network is served here, not two")
+        comparison = Comparison.parse(f"--times {times} {recipe}", pair)
+        return _shown(await comparison.png(pair), comparison.file_name)
 
-
-def _draw_sheets(app: FastAPI, studio: Studio) -> None:
-    @app.get("/grid")
-    async def grid(seeds: str, recipe: str = "") -> Response:
-        return await _sheet("grid", seeds, recipe, studio)
-
-    @app.get("/zip")
-    async def zipped(seeds: str, recipe: str = "") -> Response:
-        return await _sheet("zip", seeds, recipe, studio)
-
-    @app.get("/matrix")
-    async def matrix(mixing: str) -> Response:
-        return await _matrix(mixing, studio)
-
-
-def _take_uploads(app: FastAPI, studio: Studio) -> None:
-    @app.post("/upload")
-    async def upload(request: Request, name: str) -> Response:
-        try:
-            answer = await studio.uploads.take(await received(request.stream()), name)
-        except UserError as error:
-            return PlainTextResponse(f"{error}\n", status_code=400)
-        return JSONResponse(answer)
+    @app.get("/frame")
+    async def frame(film: str, number: int) -> Response:
+        return _shown(await preview_frame(await film_of(film, studio), number, studio))
 
     @app.get("/target")
     async def target(key: str) -> Response:
-        try:
-            data = await asyncio.to_thread(studio.uploads.target(key).png)
-        except UserError as error:
-            return PlainTextResponse(f"{error}\n", status_code=404)
-        return _file(data, "image/png", "inline")
+        return _shown(await asyncio.to_thread(studio.uploads.target(key).png))
+
+
+def _offer_files(app: FastAPI, studio: Studio) -> None:
+    async def sheet_of(kind: Kind, seeds: str, recipe: str) -> Response:
+        sheet = Sheet.parse(seeds, parse_recipe(recipe), studio.subject)
+        return _saved(await content(kind, sheet, studio), sheet.file_name(kind))
+
+    @app.get("/grid")
+    async def grid(seeds: str, recipe: str = "") -> Response:
+        return await sheet_of("grid", seeds, recipe)
+
+    @app.get("/zip")
+    async def zipped(seeds: str, recipe: str = "") -> Response:
+        return await sheet_of("zip", seeds, recipe)
+
+    @app.get("/matrix")
+    async def matrix(mixing: str) -> Response:
+        parsed = Matrix.parse(mixing, studio.subject)
+        return _saved(await matrix_file(parsed, studio), parsed.file_name)
 
     @app.get("/w")
     async def w(digest: str) -> Response:
-        try:
-            data = file_of_ws(studio.held.get(digest))
-        except UserError as error:
-            return PlainTextResponse(f"{error}\n", status_code=404)
-        name = file_name_of(digest)
-        return _file(data, "application/octet-stream", f'attachment; filename="{name}"')
-
-
-def _show_films(app: FastAPI, studio: Studio) -> None:
-    @app.get("/frame")
-    async def frame(film: str, number: int) -> Response:
-        try:
-            data = await preview_frame(await film_of(film, studio), number, studio)
-        except UserError as error:
-            return PlainTextResponse(f"{error}\n", status_code=400)
-        return _file(data, "image/png", "inline")
+        return _saved(file_of_ws(studio.held.get(digest)), file_name_of(digest))
 
     @app.get("/film")
     async def film(key: str) -> Response:
-        try:
-            path = studio.filmer.file(key)
-        except UserError as error:
-            return PlainTextResponse(f"{error}\n", status_code=404)
+        path = studio.filmer.file(key)
         return FileResponse(path, filename=f"film{path.suffix}", headers=_FRESH)
 
 
-async def _sheet(kind: Kind, seeds: str, recipe: str, studio: Studio) -> Response:
-    try:
-        sheet = Sheet.parse(seeds, parse_recipe(shlex.split(recipe)), studio.subject)
-        data = await content(kind, sheet, studio)
-    except (UserError, click.UsageError, ValueError) as error:
-        return PlainTextResponse(f"{error}\n", status_code=400)
-    media_type = {"grid": "image/png", "zip": "application/zip"}[kind]
-    return _file(data, media_type, f'attachment; filename="{sheet.file_name(kind)}"')
+def _shown(png: bytes, name: str = "") -> Response:
+    """A picture of the page, saved under a name if it is saved."""
+    where = f'inline; filename="{name}"' if name else "inline"
+    return Response(png, media_type="image/png", headers={"Content-Disposition": where} | _FRESH)
 
 
-async def _matrix(mixing: str, studio: Studio) -> Response:
-    try:
-        matrix = Matrix.parse(shlex.split(mixing), studio.subject)
-        data = await matrix_file(matrix, studio)
-    except (UserError, ValueError) as error:
-        return PlainTextResponse(f"{error}\n", status_code=400)
-    return _file(data, "image/png", f'attachment; filename="{matrix.file_name}"')
+def _saved(data: bytes, name: str) -> Response:
+    """A file to save under a name."""
+    where = f'attachment; filename="{name}"'
+    media_type = MEDIA_TYPES[PurePath(name).suffix]
+    return Response(data, media_type=media_type, headers={"Content-Disposition": where} | _FRESH)
 
 
-def _file(data: bytes, media_type: str, disposition: str) -> Response:
-    headers = {"Content-Disposition": disposition} | _FRESH
-    return Response(data, media_type=media_type, headers=headers)
+async def _refuse(request: Request, error: Exception) -> Response:
+    status = 404 if request.url.path in _BY_KEY else 400
+    return PlainTextResponse(f"{error}\n", status_code=status)
 
 
 def serve(opened: Sequence[Opened], listener: Listener) -> None:
     """Serve the page of one network or two, until KeyboardInterrupt or Terminated comes."""
     networks = Networks(opened)
+    studio = networks.studio
     try:
         config = uvicorn.Config(
             application(networks, listener.hosts),
@@ -216,9 +186,9 @@ def serve(opened: Sequence[Opened], listener: Listener) -> None:
         )
         # Switches of precision are the process's: here they stay, or a thread that leaves its own
         # block would put TF32 back amid an image or a projection of another thread.
-        with strict_float32(networks.device.type), warnings.catch_warnings():
+        with strict_float32(studio.subject.painter.device.type), warnings.catch_warnings():
             # The library looks at all objects there are for its server, some of which complain.
             warnings.filterwarnings("ignore", module=r"nicegui\.ui_run_with")
             uvicorn.Server(config).run(sockets=[listener.socket])
     finally:
-        networks.close()
+        studio.close()

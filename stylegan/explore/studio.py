@@ -1,12 +1,15 @@
-"""Images by recipe and files of many: drawn off the event loop, the last images kept."""
+"""Recipes of addresses and their images: drawn off the event loop, the last images kept."""
 
 import math
-import shlex
+import re
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
+from copy import copy
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -17,16 +20,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylegan.explore.filming import Filmer
-from stylegan.explore.projecting import Projector
-from stylegan.explore.turns import Rank, Turns, or_too_large
+from stylegan.explore.jobs import Filmer, Projector, Rank, Turns, or_too_large
 from stylegan.explore.uploads import HeldWs, Uploads, file_name_of
 from stylegan.png import png_of
-from stylegan.sample.directions import sample_of
-from stylegan.sample.drawing import OpenedGenerator, check_fits, draw_recipe, draw_ws
+from stylegan.sample.directions import (
+    COMPONENTS,
+    components_of,
+    covariance_in,
+    is_component,
+    sample_of,
+)
+from stylegan.sample.drawing import OpenedGenerator, check_fits, draw_recipe
+from stylegan.sample.options import parse_recipe
+from stylegan.sample.painter import Painter, class_number
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.directions_file import Directions
 
 T = TypeVar("T")
 KEPT = 128  # images, if they fit
@@ -44,7 +54,34 @@ def file_name(recipe: Recipe, network: str = "") -> str:
 def address(recipe: Recipe, network: str = "") -> str:
     """Address of the image of a recipe; `network`: key of another than the first one."""
     named = {"network": network} if network else {}
-    return "image?" + urlencode(named | {"recipe": shlex.join(recipe.words())})
+    return "image?" + urlencode(named | {"recipe": str(recipe)})
+
+
+def leading(option: str, words: str) -> tuple[str, str]:
+    """Value of an option that may stand before a recipe, "" where it does not; and the rest.
+
+    >>> leading("--times", "--times 4 --seed 1"), leading("--times", "--seed 1")
+    (('4', '--seed 1'), ('', '--seed 1'))
+    """
+    found = re.fullmatch(rf"{option} (\S+) ?(.*)", words)
+    return (found[1], found[2]) if found else ("", words)
+
+
+def shared_recipe(words: str, subjects: Iterable[OpenedGenerator]) -> Recipe:
+    """The recipe of an address that all of some networks draw; UserError where one cannot."""
+    recipe = parse_recipe(words)
+    check_shared(recipe)
+    for subject in subjects:
+        check_fits(recipe, subject)
+    return recipe
+
+
+def check_shared(recipe: Recipe) -> None:
+    """Refuse what is of one network alone, and is something else in another."""
+    if recipe.moves:
+        raise UserError("directions are of one network: leave --move out for several")
+    if recipe.saved:
+        raise UserError("a w is of one network: leave --ws out for several")
 
 
 class Shelf:
@@ -68,6 +105,14 @@ class Shelf:
             if data is not None:
                 self._images.move_to_end(recipe)
             return data
+
+    def drawn(self, recipe: Hashable, draw: Callable[[], bytes]) -> bytes:
+        """The image of a recipe, drawn unless somebody else has asked for it before."""
+        data = self.get(recipe)
+        if data is None:
+            data = draw()
+            self.put(recipe, data)
+        return data
 
     def put(self, recipe: Hashable, data: bytes) -> None:
         """Keep an image that is not kept yet."""
@@ -93,10 +138,29 @@ class Studio:
         self._kept = Shelf()
         self._turns = Turns()
         self.held = HeldWs()
-        self.projector = Projector(subject)
-        self.uploads = Uploads(subject, self.held, self.projector)
+        self.projector = Projector(subject.painter)
+        self.uploads = Uploads(subject.painter, self.held)
         self.filmer = Filmer()
         self._seconds = math.inf  # that the last image took
+
+    async def recipe_of(self, words: str) -> Recipe:
+        """The recipe of an address or of the browser's storage; UserError where it cannot be drawn.
+
+        One that moves along components has them found, as after a new start of the server.
+        """
+        recipe = parse_recipe(words)
+        if any(is_component(move.name) for move in recipe.moves) and self.subject.painter.maps:
+            await self.find_components()
+        check_fits(recipe, self.subject)
+        if recipe.saved:
+            self.held.get(recipe.saved)
+        return recipe
+
+    async def readable(self, words: str) -> Recipe | None:
+        """As `recipe_of`; None where it cannot be drawn."""
+        with suppress(UserError):
+            return await self.recipe_of(words)
+        return None
 
     def command(self, recipe: Recipe) -> str:
         """Command line that writes the same file as a download."""
@@ -112,6 +176,27 @@ class Studio:
         """Do what needs a network when no image is being drawn."""
         return await self._turns.run(partial(or_too_large, job), rank)
 
+    async def find_components(self) -> None:
+        """Give a network without directions its principal components, for all pages."""
+        subject = self.subject
+
+        def find() -> Directions:
+            covariance = covariance_in(self.sample, subject.file)
+            return components_of(covariance, self.network, subject.description)
+
+        if subject.directions is None:
+            found = await self.compute(find)
+            self.subject = replace(subject, directions=found)
+            self.source = replace(self.source, directions=COMPONENTS)
+
+    def painter_of(self, look: Recipe) -> Painter:
+        """What draws many samples, of the class that a recipe names if it names one."""
+        painter = copy(self.subject.painter)
+        if look.number is not None:
+            number = class_number(look.number, painter, self.subject.ckpt)
+            painter.label_rows = painter.one_hot([number])
+        return painter
+
     def start_of(self, recipe: Recipe) -> Tensor | None:
         """The w that a recipe names, [1, L, D]; None of one that starts from a seed."""
         if not recipe.saved:
@@ -120,8 +205,14 @@ class Studio:
 
     async def png(self, recipe: Recipe, rank: Rank = Rank.SHOWN) -> bytes:
         """Image of a recipe as PNG; UserError where the network cannot draw it."""
-        kept = self._kept.get(recipe)
-        return kept if kept else await self._turns.run(partial(self._draw, recipe), rank)
+        return await self.shelved(self._kept, recipe, partial(self._draw, recipe), rank)
+
+    async def shelved(
+        self, shelf: Shelf, key: Hashable, draw: Callable[[], bytes], rank: Rank
+    ) -> bytes:
+        """What a shelf holds by a key, or is drawn for it."""
+        kept = shelf.get(key)
+        return kept if kept else await self.compute(partial(shelf.drawn, key, draw), rank)
 
     async def each(self, items: Iterator[T]) -> list[T]:
         """All items, none of which is None: one in a turn, so that who looks at one goes first."""
@@ -141,8 +232,12 @@ class Studio:
         """Draw images ahead while the worker is idle, if an image takes little time."""
         if self._seconds > QUICK:
             return []
-        wanted = [recipe for recipe in recipes if self._kept.get(recipe) is None]
-        return [self._turns.submit(partial(self._draw, recipe), Rank.AHEAD) for recipe in wanted]
+        jobs = [
+            partial(self._kept.drawn, recipe, partial(self._draw, recipe))
+            for recipe in recipes
+            if self._kept.get(recipe) is None
+        ]
+        return [self._turns.submit(job, Rank.AHEAD) for job in jobs]
 
     def close(self) -> None:
         """Finish the current image, and drop the others."""
@@ -150,21 +245,10 @@ class Studio:
         self.filmer.close()
         self._turns.close()
 
-    def _image(self, recipe: Recipe) -> NDArray[np.uint8]:
-        """The image of a recipe, [H, W, C]."""
-        start = self.start_of(recipe)
-        if start is None:
-            return draw_recipe(recipe, self.subject)
-        check_fits(recipe, self.subject)
-        return next(draw_ws(recipe, self.subject, start))
-
     def _draw(self, recipe: Recipe) -> bytes:
-        kept = self._kept.get(recipe)  # somebody else may have asked for it before
-        if kept is not None:
-            return kept
         begun = time.perf_counter()
-        data = or_too_large(lambda: png_of(self._image(recipe), self.command(recipe)))
-        self._kept.put(recipe, data)
+        image = draw_recipe(recipe, self.subject, self.start_of(recipe))
+        data = png_of(image, self.command(recipe))
         self._seconds = time.perf_counter() - begun
         return data
 
@@ -172,8 +256,9 @@ class Studio:
 class Easel(Generic[T]):
     """Queue of one tab: while an image is drawn, only the newest other recipe is kept.
 
-    `show` is called with each recipe whose image is there, `fail` with an error message. In place
-    of recipes there may be whatever says what is drawn.
+    `show` is called with each recipe whose image is there, `fail` with an error message, and
+    `wait` with whether an image is awaited. In place of recipes there may be whatever says what is
+    drawn.
     """
 
     def __init__(
@@ -181,8 +266,9 @@ class Easel(Generic[T]):
         draw: Callable[[T], Awaitable[object]],
         show: Callable[[T], None],
         fail: Callable[[str], object],
+        wait: Callable[[bool], None],
     ) -> None:
-        self._draw, self._show, self._fail = draw, show, fail
+        self._draw, self._show, self._fail, self._wait = draw, show, fail, wait
         self._wanted: T | None = None
         self._busy = False
 
@@ -195,6 +281,7 @@ class Easel(Generic[T]):
         if self._busy:
             return False
         self._busy = True
+        self._wait(self._busy)
         try:
             while self._wanted is not None:
                 recipe, self._wanted = self._wanted, None
@@ -209,4 +296,5 @@ class Easel(Generic[T]):
                     self._show(recipe)
         finally:
             self._busy = False
+            self._wait(self._busy)
         return True

@@ -1,4 +1,4 @@
-"""Tiles of recipes, drawn one after another, and the psi that views of many samples begin with."""
+"""Tiles of recipes, drawn one after another, and the controls of what they have in common."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -6,18 +6,41 @@ from typing import Any
 
 from nicegui import ui
 
+from stylegan.explore.jobs import Rank
 from stylegan.explore.studio import Studio, address
-from stylegan.explore.turns import Rank
-from stylegan.explore.widgets import Changed, Slider
+from stylegan.explore.widgets import Changed, ClassSelect, Slider
+from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.recipe import Recipe
 
 PSI = 0.7
 CRISP = 128  # pixels up to which a tile is enlarged, by whole pixels
 
 
-def psi_slider(name: str, changed: Changed) -> Slider:
-    """Psi of many samples."""
-    return Slider("ψ (psi)", [name], [PSI], low=0, high=1.5, step=0.05, changed=changed)
+class Look:
+    """Psi and class of many samples, of networks that have them."""
+
+    def __init__(self, name: str, subject: OpenedGenerator, changed: Changed) -> None:
+        self._psi: Slider | None = None
+        if subject.painter.maps:
+            self._psi = Slider(
+                "ψ (psi)", [name], [PSI], low=0, high=1.5, step=0.05, changed=changed
+            )
+        self._class = ClassSelect(subject.painter, changed) if subject.classes else None
+
+    def get(self, seed: int = 0) -> Recipe:
+        """Recipe of a sample."""
+        return Recipe(
+            seed=seed,
+            psi=self._psi.numbers()[0] if self._psi else 1.0,
+            number=self._class.get() if self._class else None,
+        )
+
+    def set(self, recipe: Recipe) -> None:
+        """Show those of a recipe."""
+        if self._psi:
+            self._psi.set_value([recipe.psi])
+        if self._class:
+            self._class.set(recipe.number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,5 +110,5 @@ def _waiting(tile: Tile) -> dict[str, Any]:
 
 
 def _drawn(tile: Tile) -> dict[str, Any]:
-    alt = "Sample of " + " ".join(tile.recipe.words())
+    alt = f"Sample of {tile.recipe}"
     return _waiting(tile) | {"src": address(tile.recipe), "alt": alt, "stale": False}

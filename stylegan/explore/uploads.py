@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
-from stylegan.explore.projecting import Projector
 from stylegan.png import png_of, read_ws
-from stylegan.sample.drawing import OpenedGenerator
+from stylegan.sample import projection
 from stylegan.sample.painter import Painter
-from stylegan.sample.projection import Pixels
+from stylegan.sample.recipe import Recipe
+from stylegan.sample.settings import ProjectionSettings
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.decoding import read_header
 
 MOST = 64  # w that are held
 ENDINGS = (".npy", ".npz")  # of files of w
@@ -43,6 +44,14 @@ def digest_of(ws: Ws) -> str:
 def file_name_of(digest: str) -> str:
     """Name that the file of a w is downloaded by, and that commands have."""
     return f"w-{digest}.npy"
+
+
+def typed_words(recipe: Recipe) -> list[str]:
+    """Words of a recipe for a command, which names the file of a w."""
+    words = recipe.words()
+    if recipe.saved:
+        words[1] = file_name_of(recipe.saved)
+    return words
 
 
 class HeldWs:
@@ -84,6 +93,8 @@ def read_uploaded(data: bytes, name: str, painter: Painter) -> Ws:
 
 
 LARGEST = 32 << 20  # bytes of a file
+LARGEST_SIDE = 6400
+"""Pixels of a photograph each way: decoded, those of a small file may fill the memory."""
 _TARGETS = 8  # photographs that are held
 _NAME = 255  # characters of a file's name: as long as file systems have them
 
@@ -93,7 +104,7 @@ class Target:
     """A photograph in the size of the network's images."""
 
     name: str  # Of its file
-    pixels: Pixels  # [C, S, S]
+    pixels: projection.Pixels  # [C, S, S]
     note: str  # What was done to fit it; empty where nothing was
 
     def png(self) -> bytes:
@@ -115,23 +126,39 @@ async def received(stream: AsyncIterator[bytes]) -> bytes:
     return b"".join(parts)
 
 
+def photograph(data: bytes, name: str, painter: Painter) -> Target:
+    """The content of an image file as the target of a projection."""
+    size = projection.drawn_size(painter, ProjectionSettings().distance)
+    if not painter.maps:
+        raise UserError("there is no W to project into: this network has no mapping network")
+    header = read_header(io.BytesIO(data), name)
+    if max(header.width, header.height) > LARGEST_SIDE:
+        raise UserError(
+            f"{name} is {header.width}x{header.height}: photographs of up to"
+            f" {LARGEST_SIDE}x{LARGEST_SIDE} pixels are taken: make it smaller"
+        )
+    pixels = projection.square_of(data, name, painter.network.config.num_channels)
+    note = projection.fit_note(pixels, size)
+    return Target(name=name, pixels=projection.fitted(pixels, size), note=note)
+
+
 class Uploads:
     """The last few uploads, by random keys."""
 
-    def __init__(self, subject: OpenedGenerator, held: HeldWs, projector: Projector) -> None:
-        self._subject, self._held, self._projector = subject, held, projector
+    def __init__(self, painter: Painter, held: HeldWs) -> None:
+        self._painter, self._held = painter, held
         self._targets: OrderedDict[str, Target] = OrderedDict()
 
     async def take(self, data: bytes, name: str) -> dict[str, Any]:
         """Read a file; what the page is told of it: `w`, a digest, or `target`, a photograph."""
         name = PurePath(name).name[:_NAME] or "the file"
         if PurePath(name).suffix.lower() in ENDINGS:
-            ws = await asyncio.to_thread(read_uploaded, data, name, self._subject.painter)
+            ws = await asyncio.to_thread(read_uploaded, data, name, self._painter)
             note = "" if len(ws) == 1 else f"{name} holds {len(ws)} rows: this is the first"
             return {"w": self._held.add(ws[:1].copy()), "note": note}  # a view keeps all rows
-        pixels, note = await self._projector.target(data, name)
+        target = await asyncio.to_thread(photograph, data, name, self._painter)
         key = secrets.token_hex(8)
-        self._targets[key] = Target(name=name, pixels=pixels, note=note)
+        self._targets[key] = target
         while len(self._targets) > _TARGETS:
             self._targets.popitem(last=False)
         return {"target": key}

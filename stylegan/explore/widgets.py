@@ -3,17 +3,20 @@
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from nicegui import ui
 from nicegui.elements.mixins.value_element import ValueElement
 
+from stylegan.explore.jobs import Job
 from stylegan.sample.painter import Painter
-from stylegan.sample.recipe import class_word
+from stylegan.sample.recipe import class_word, layer_word
 
+T = TypeVar("T")
 LAST_SEED = 2**32 - 1  # what a number field holds exactly; a command takes more
 _RANDOM = 10**6
 _ANY_CLASS = -1
+_PERIOD = 0.25  # seconds between looks at a job
 
 Changed = Callable[[], Awaitable[None] | None]  # the library awaits what a listener returns
 
@@ -25,6 +28,38 @@ def section(title: str) -> Iterator[None]:
         with ui.element("legend"):
             ui.html(title, tag="span")
         yield
+
+
+def region(style: str, label: str) -> ui.element:
+    """A part of a view, with a name for screen readers."""
+    return ui.element("section").classes(style).props(f'aria-label="{label}"')
+
+
+def error_label() -> ui.label:
+    """Where a view says what went wrong."""
+    return ui.label().props("role=alert").classes("error")
+
+
+class Signal:
+    """Calls `changed` when a control changes, but not inside of its block `silent`."""
+
+    def __init__(self, changed: Changed) -> None:
+        self._changed = changed
+        self._silent = False
+
+    def __call__(self) -> Awaitable[None] | None:
+        """Tell of a change."""
+        # Asked at once, not when the awaitable has its turn.
+        return None if self._silent else self._changed()
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """Show something in controls, without telling of a change."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
 
 
 class Slider(ValueElement[list[float]], component="slider.js"):
@@ -59,6 +94,19 @@ class Slider(ValueElement[list[float]], component="slider.js"):
     def numbers(self) -> list[float]:
         """Values of the thumbs, without the noise of binary fractions."""
         return [round(float(value), self._digits) for value in self.value]
+
+    def ends(self) -> tuple[int, int]:
+        """Values of two thumbs, which are whole numbers."""
+        first, last = (int(value) for value in self.numbers())
+        return first, last
+
+
+def layers_slider(
+    label: str, names: Sequence[str], values: Sequence[int], count: int, changed: Changed
+) -> Slider:
+    """A slider with two thumbs, for the first and the last of so many layers."""
+    texts = [layer_word(layer, layer) for layer in range(count)]
+    return Slider(label, names, values, low=0, high=count - 1, step=1, texts=texts, changed=changed)
 
 
 class Choice(ValueElement[str], component="choice.js"):
@@ -154,6 +202,13 @@ class ClassSelect:
         self._select.set_value(self._first if number is None else number)
 
 
+def flat_button(text: str, icon: str, act: Callable[[], Any]) -> ui.button:
+    """A button with a text, without a border."""
+    button = ui.button(text, icon=icon, on_click=act)
+    button.props("flat no-caps no-wrap")
+    return button
+
+
 def icon_button(icon: str, label: str, act: Callable[[], None]) -> None:
     """A round button with a name for screen readers, shown as a tip too."""
     button = ui.button(icon=icon, on_click=act)
@@ -233,27 +288,69 @@ class DownloadLink:
         self._link.set({"aria-disabled": "true"})
 
 
-class Progress:
-    """How far something long is, with a button that ends it; hidden while there is nothing."""
+class FileOffer:
+    """A link to a file of the server, and the command that makes the same file."""
 
-    def __init__(self, what: str, cancel: Callable[[], None]) -> None:
+    def __init__(self, text: str, what: str = "command") -> None:
+        with ui.element("div").classes("file"):
+            self._link = DownloadLink(text)
+            self._command = CommandLine(what)
+
+    def set(self, where: str, name: str, command: str) -> None:
+        """Offer a file, saved under a name."""
+        self._link.set(where, name)
+        self._command.set(command)
+        self._command.enable(value=True)
+
+    def clear(self) -> None:
+        """Offer nothing; the last command stays to be seen."""
+        self._link.clear()
+        self._command.enable(value=False)
+
+
+class Progress:
+    """How far a job of the tab is, with a button that ends it; hidden while there is none.
+
+    `part`: what a job has many of, such as "Frame".
+    """
+
+    def __init__(self, name: str, part: str) -> None:
+        self._part = part
+        self._job: Job | None = None
         with ui.element("div").classes("progress") as self._place:
             self._bar = ui.element("progress")
-            self._bar.props["aria-label"] = what
+            self._bar.props["aria-label"] = name
             self._text = ui.label().classes("remark")
-            button = ui.button("Cancel", icon="close", on_click=cancel)
-            button.props("flat no-caps no-wrap")
-        self.hide()
-
-    def show(self, share: float, text: str) -> None:
-        """Show a share from 0 to 1, and the same in words."""
-        self._place.set_visibility(True)
-        self._bar.props["value"] = str(share)
-        self._text.set_text(text)
-
-    def hide(self) -> None:
-        """Show nothing."""
+            flat_button("Cancel", "close", self._cancel)
         self._place.set_visibility(False)
+        ui.timer(_PERIOD, self._look)
+        ui.context.client.on_delete(self._cancel)  # a tab that has gone
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is on its way."""
+        return self._job is not None
+
+    async def follow(self, job: Job, work: Awaitable[T]) -> T:
+        """What the work of a job gives; CancelledError where the button ended it."""
+        self._job = job
+        try:
+            return await work
+        finally:
+            self._job = None
+            self._place.set_visibility(False)
+
+    def _look(self) -> None:
+        if (job := self._job) is None:
+            return
+        self._place.set_visibility(True)
+        self._bar.props["value"] = str(job.done / job.total)
+        distance = "" if job.distance is None else f", distance {job.distance:.4f}"
+        self._text.set_text(f"{self._part} {job.done} of {job.total}{distance}")
+
+    def _cancel(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
 
 
 class Kept(ui.element, component="kept.js"):

@@ -11,9 +11,8 @@ from stylegan.sample.arrays_cli import export_command, scores_command
 from stylegan.sample.figures_cli import figure_command, mixing_command
 from stylegan.sample.film_cli import interpolate_command
 from stylegan.sample.options import directions_option
-from stylegan.sample.project_cli import project_command
 from stylegan.sample.recipe import GeneratorSource, Recipe
-from stylegan.sample.w_cli import combine_command, inside_command
+from stylegan.sample.w_cli import combine_command, inside_command, project_command
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
 from stylegan_eval.engine.options import FILE, SeedRange, options_of
 from stylegan_eval.engine.untrusted import one_line
@@ -57,9 +56,9 @@ def grid_command(
 
     from stylegan.png import save_png
     from stylegan.sample.canvas import captioned, enlarged
+    from stylegan.sample.folder import drawn_seeds, laid_out
     from stylegan.sample.painter import class_numbers, open_painter
     from stylegan.sample.recipe import class_word
-    from stylegan.sample.sheet import drawn_seeds, laid_out
 
     options.check_classes(classes, source)
     if classes and columns:
@@ -112,10 +111,8 @@ def image_command(
     whatever psi. The page of stylegan-explore shows such commands.
     """
     from stylegan.png import save_png
-    from stylegan.runtime import Runtime
     from stylegan.sample.canvas import enlarged
-    from stylegan.sample.directions import directions_path
-    from stylegan.sample.drawing import draw_recipe, draw_saved, open_generator
+    from stylegan.sample.drawing import draw_recipe, open_source, saved_ws
     from stylegan_eval.engine.files import check_writable
 
     recipe = Recipe(**values)
@@ -124,11 +121,10 @@ def image_command(
     if saved:
         options.refuse_beside("--ws", "seed")
     check_writable(out)
-    needed = directions_path(ckpt, directions) if recipe.moves else None
-    subject = open_generator(ckpt, Runtime.choose(device).device, needed)
-    origin = (saved[0], row) if saved else None
-    image = draw_saved(recipe, subject, *origin) if origin else draw_recipe(recipe, subject)
     source = GeneratorSource(ckpt=ckpt, directions=directions, device=device)
+    subject = open_source(source, moves=bool(recipe.moves))
+    origin = (saved[0], row) if saved else None
+    image = draw_recipe(recipe, subject, saved_ws(subject, *origin) if origin else None)
     command = source.command(recipe, out.name, saved=origin, scale=scale)
     save_png(out, enlarged(image, scale), command)
     click.echo(out)
@@ -166,17 +162,14 @@ def images_command(
     Each file is what `stylegan-sample image` draws, and says by which command (`--batch 1` gives
     the same bits). If it is stopped, the same command goes on; files of another one are refused.
     """
-    from stylegan.runtime import Runtime
-    from stylegan.sample.directions import directions_path
-    from stylegan.sample.drawing import open_generator
+    from stylegan.sample.drawing import open_source
     from stylegan.sample.folder import write_images
 
     if saved:
         options.refuse_beside("--ws", "seeds")
     recipe = Recipe(**values)
-    needed = directions_path(ckpt, directions) if recipe.moves else None
-    subject = open_generator(ckpt, Runtime.choose(device).device, needed)
     source = GeneratorSource(ckpt=ckpt, directions=directions, device=device, batch=batch)
+    subject = open_source(source, moves=bool(recipe.moves))
     kept = write_images(subject, source, recipe, saved or seeds, out, scale=scale)
     if kept:
         say(f"{kept} of the images were there already", err=True)

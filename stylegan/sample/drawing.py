@@ -14,9 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylegan.opening import open_networks
-from stylegan.sample.directions import COMPONENTS, directions_of, span_of, steps_of
-from stylegan.sample.painter import Painter, class_number
-from stylegan.sample.recipe import Recipe
+from stylegan.runtime import Runtime
+from stylegan.sample.directions import (
+    COMPONENTS,
+    directions_of,
+    directions_path,
+    span_of,
+    steps_of,
+)
+from stylegan.sample.painter import Noise, Painter, class_number
+from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan.snapshot import load_generator, load_labels
 from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
@@ -48,11 +55,6 @@ class OpenedGenerator:
         """Length of a label; 0 where it is not conditional."""
         return self.painter.network.config.label_size
 
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        """Names of its directions."""
-        return () if self.directions is None else self.directions.names
-
     @cached_property
     def steps(self) -> dict[str, Tensor]:
         """A move of 1 along each direction, [D]: one standard deviation of w."""
@@ -76,6 +78,12 @@ def open_generator(ckpt: Path, device: torch.device, directions: Path | None) ->
     )
 
 
+def open_source(source: GeneratorSource, *, moves: bool) -> OpenedGenerator:
+    """Load the generator of a command, with directions where it moves along some."""
+    directions = directions_path(source.ckpt, source.directions) if moves else None
+    return open_generator(source.ckpt, Runtime.choose(source.device).device, directions)
+
+
 def check_fits(recipe: Recipe, subject: OpenedGenerator, *, saved: bool = False) -> None:
     """Refuse what this network cannot do. `saved`: The recipe starts from a w, not its seed."""
     saved = saved or bool(recipe.saved)
@@ -95,8 +103,8 @@ def check_fits(recipe: Recipe, subject: OpenedGenerator, *, saved: bool = False)
                 f"--move {move.name} needs --directions FILE: stylegan-eval directions makes one"
                 f" (or --directions {COMPONENTS}, for pc1, pc2, ...)"
             )
-        if move.name not in subject.attributes:
-            known = ", ".join(subject.attributes)
+        if move.name not in subject.directions.names:
+            known = ", ".join(subject.directions.names)
             raise UserError(f"--move {move.name}: the directions are those of {known}")
         if move.layers is not None and move.layers.stop > subject.num_layers:
             raise UserError(
@@ -155,17 +163,16 @@ def mapped_seeds(seeds: Sequence[int], recipe: Recipe, subject: OpenedGenerator)
     return painter.mapped(z, labels)
 
 
-def draw_recipe(recipe: Recipe, subject: OpenedGenerator) -> NDArray[np.uint8]:
-    """Draw one image, uint8 [H, W, C], repeated to full size where the network still grows."""
-    check_fits(recipe, subject)
-    assert not recipe.saved  # whoever holds that w draws it
-    return next(draw_ws(recipe, subject, mapped_seeds([recipe.seed], recipe, subject)))
+def draw_recipe(
+    recipe: Recipe, subject: OpenedGenerator, start: Tensor | None = None
+) -> NDArray[np.uint8]:
+    """Draw one image, uint8 [H, W, C], repeated to full size where the network still grows.
 
-
-def draw_saved(recipe: Recipe, subject: OpenedGenerator, file: Path, row: int) -> NDArray[np.uint8]:
-    """Draw one image, [H, W, C], from a row of a file of w."""
-    check_fits(recipe, subject, saved=True)
-    return next(draw_ws(recipe, subject, saved_ws(subject, file, row)))
+    `start` [1, L, D] is the w that takes the place of its seed, if any does.
+    """
+    check_fits(recipe, subject, saved=start is not None)
+    assert start is not None or not recipe.saved  # whoever holds that w gives it
+    return next(draw_ws(recipe, subject, start))
 
 
 def saved_ws(subject: OpenedGenerator, file: Path, row: int) -> Tensor:
@@ -176,11 +183,17 @@ def saved_ws(subject: OpenedGenerator, file: Path, row: int) -> Tensor:
     return ws[row : row + 1]
 
 
-def draw_ws(recipe: Recipe, subject: OpenedGenerator, ws: Tensor) -> Iterator[NDArray[np.uint8]]:
+def draw_ws(
+    recipe: Recipe, subject: OpenedGenerator, ws: Tensor | None
+) -> Iterator[NDArray[np.uint8]]:
     """Draw the images of a recipe whose seed is replaced by ws [N, L, D], one by one.
 
     All have the same noise: maps of a noise seed s are those of the first image of a batch of it.
     """
-    painter = subject.painter
-    noise = painter.noise(recipe.noise, recipe.noise_seed)
-    return painter.images(ws_of(recipe, subject, ws), lambda _indices: noise([0]))
+    return subject.painter.images(ws_of(recipe, subject, ws), noise_of(recipe, subject))
+
+
+def noise_of(recipe: Recipe, subject: OpenedGenerator) -> Noise:
+    """The noise maps of a recipe's image, for each of many."""
+    noise = subject.painter.noise(recipe.noise, recipe.noise_seed)
+    return lambda _indices: noise([0])

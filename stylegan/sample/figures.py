@@ -60,6 +60,11 @@ def latents_of(seeds: Sequence[int], z_dim: int, seeding: Seeding) -> NDArray[np
     return latents(0, seeds, z_dim).numpy()
 
 
+def official_ws(painter: Painter, seeds: Sequence[int], psi: float = 1.0) -> Tensor:
+    """Ws [N, L, w_dim] of official seeds, truncated in all layers."""
+    return painter.truncated(painter.ws(official_latents(seeds, painter.network.z_dim)), psi)
+
+
 def mix_layers(source: Tensor, destination: Tensor, layers: range) -> Tensor:
     """Rows `layers` of the source's ws, the others of the destination's: [..., L, w_dim]."""
     index = torch.arange(destination.shape[-2], device=destination.device)[:, None]  # [L, 1]
@@ -111,24 +116,14 @@ def mixing_table(cells: Sequence[Pixels], sources: int, settings: Mixing) -> Pix
     return table([top, *rows], gap=settings.gap, ground=settings.ground)
 
 
-def draw_mixing(
-    painter: Painter,
-    sources: NDArray[np.float32],
-    destinations: NDArray[np.float32],
-    settings: Mixing,
-) -> Pixels:
-    """Draw a table of latents [S, z_dim] and [D, z_dim], [H, W, C] of 1 + D rows, 1 + S columns."""
-    cells = list(mixing_cells(painter, sources, destinations, settings))
-    return mixing_table(cells, len(sources), settings)
-
-
 def draw_table(painter: Painter, settings: Mixing, seeding: Seeding = "official") -> Pixels:
     """Draw Figure 3, or the same of latents by other seeds."""
     z_dim = painter.network.z_dim
     sources, destinations = (
         latents_of(seeds, z_dim, seeding) for seeds in (settings.sources, settings.destinations)
     )
-    return draw_mixing(painter, sources, destinations, settings)
+    cells = [*mixing_cells(painter, sources, destinations, settings)]
+    return mixing_table(cells, len(sources), settings)
 
 
 class Deviation:
@@ -179,25 +174,23 @@ def draw_noise_detail(painter: Painter, settings: NoiseDetail) -> Pixels:
     size, channels = painter.network.resolution, painter.network.config.num_channels
     box = settings.crop or scaled_box(OFFICIAL_DETAIL, OFFICIAL_RESOLUTION, size)
     check_box(box, size)
-    ws = painter.ws(official_latents(settings.seeds, painter.network.z_dim))
-    ws = painter.truncated(ws, settings.psi)
+    ws = official_ws(painter, settings.seeds, settings.psi)
     noise = painter.fresh_noise(settings.noise_seed)
-    canvas = empty(len(settings.seeds) * size, 3 * size, channels)
+    rows = []
     half = size // 2
     for row, w in enumerate(ws):  # [L, w_dim]
-        top = row * size
         deviation = Deviation(size, size, channels)
+        shown: list[Pixels] = []
         repeated = w.expand(settings.count, -1, -1)
         for i, image in enumerate(painter.images(repeated, noise, row * settings.count)):
             deviation.add(image)
             if i == 0:
-                paste(canvas, image, top, 0)
+                shown.append(image)
             elif i <= DETAILS:
-                detail = resize(crop(image, box), half, half, Image.Resampling.NEAREST)
-                down, right = divmod(i - 1, 2)
-                paste(canvas, detail, top + down * half, size + right * half)
-        paste(canvas, deviation.picture(), top, 2 * size)
-    return canvas
+                shown.append(resize(crop(image, box), half, half, Image.Resampling.NEAREST))
+        details = table([shown[1:3], shown[3:]])
+        rows.append(np.concatenate([shown[0], details, deviation.picture()], axis=1))
+    return np.concatenate(rows)
 
 
 def draw_noise_components(painter: Painter, settings: NoiseComponents) -> Pixels:
@@ -213,19 +206,16 @@ def draw_noise_components(painter: Painter, settings: NoiseComponents) -> Pixels
         )
     size = painter.network.resolution
     ranges = [noise_layers(layers, painter.num_layers) for layers in settings.layers]
-    ws = painter.ws(official_latents(settings.seeds, painter.network.z_dim))
-    ws = painter.truncated(ws, settings.psi)
-    columns = len(settings.seeds)
-    canvas = empty(2 * size, columns * size, painter.network.config.num_channels)
+    ws = official_ws(painter, settings.seeds, settings.psi)
+    cells: list[list[Pixels | None]] = [[None] * (2 * len(settings.seeds)) for _ in range(2)]
     half = size // 2
     for panel, layers in enumerate(ranges):
         down, right = divmod(panel, 2)
         images = painter.images(ws, painter.stored_noise(layers))
         for column, (seed, image) in enumerate(zip(settings.seeds, images, strict=True)):
             seen = image[:, ::-1] if seed in settings.mirrored else image
-            part = seen[:, right * half : (right + 1) * half]
-            paste(canvas, part, down * size, column * size + right * half)
-    return canvas
+            cells[down][2 * column + right] = seen[:, right * half : (right + 1) * half]
+    return table(cells)
 
 
 def draw_truncation(painter: Painter, settings: Truncation) -> Pixels:
@@ -235,7 +225,7 @@ def draw_truncation(painter: Painter, settings: Truncation) -> Pixels:
             "this figure moves w towards its average, which needs a mapping network: this network"
             " has none"
         )
-    ws = painter.ws(official_latents(settings.seeds, painter.network.z_dim))
+    ws = official_ws(painter, settings.seeds)
     columns = [painter.truncated(ws, psi) for psi in settings.psis]  # [seeds, L, w_dim] each
     moved = torch.stack(columns, dim=1).flatten(0, 1)  # row by row
     images = list(painter.images(moved, painter.stored_noise()))

@@ -12,7 +12,6 @@ from typing import IO, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -83,55 +82,47 @@ class LinePath:
     def __init__(self, ws: Tensor) -> None:
         self.ws = ws
 
-    def at(self, places: list[Position]) -> Tensor:
+    def at(self, places: Sequence[Position]) -> Tensor:
         """Ws [N, num_ws, w_dim] at these positions."""
-        start, end = torch.tensor([place[:2] for place in places]).T.to(self.ws.device)
-        t = torch.tensor([[place.t] for place in places]).to(self.ws.device)  # [N, 1]
+        start, end, t = _ends(places, self.ws.device)
         return lerp(self.ws[start], self.ws[end], t[:, :, None])
 
 
-class LatentPath:
-    """Path through latents z [K, z_dim]: great circles of Z, labels blended; or lines of W.
+class ArcPath:
+    """Path through latents z [K, z_dim], along great circles of Z, labels blended."""
 
-    `numbers`: the class of each, if not drawn as in the training data.
-    """
+    def __init__(self, painter: Painter, z: Tensor, labels: Tensor | None) -> None:
+        self.painter, self.z, self.labels = painter, z, labels
 
-    def __init__(
-        self,
-        painter: Painter,
-        z: NDArray[np.float32],
-        space: str,
-        numbers: Sequence[int] | None = None,
-    ) -> None:
-        if space == "w" and not painter.maps:
-            raise UserError(
-                "--space w needs a mapping network, and this network has none: use --space z"
-            )
-        self.painter = painter
-        self.space = space
-        self.z = torch.from_numpy(z).to(painter.device)
-        self.labels = painter.labels(self.z) if numbers is None else painter.one_hot(numbers)
-        self.ws = painter.ws(z, self.labels)
-
-    def at(self, places: list[Position]) -> Tensor:
+    def at(self, places: Sequence[Position]) -> Tensor:
         """Ws [N, num_ws, w_dim] at these positions."""
-        device = self.painter.device
-        if self.space == "w":
-            return LinePath(self.ws).at(places)
-        start, end = torch.tensor([place[:2] for place in places]).T.to(device)  # [N] each
-        t = torch.tensor([[place.t] for place in places]).to(device)  # [N, 1]
+        start, end, t = _ends(places, self.z.device)
         labels = None if self.labels is None else lerp(self.labels[start], self.labels[end], t)
         return self.painter.mapped(arc(self.z[start], self.z[end], t), labels)
 
 
+def _ends(places: Sequence[Position], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Key frames before and after each position, [N] each, and its share t, [N, 1]."""
+    start, end = torch.tensor([place[:2] for place in places]).T.to(device)
+    return start, end, torch.tensor([[place.t] for place in places]).to(device)
+
+
 def path_of(
     painter: Painter, strand: Strand, settings: Film, numbers: Sequence[int] | None = None
-) -> LatentPath | LinePath:
+) -> ArcPath | LinePath:
     """Path through the key frames of one strand."""
     if isinstance(strand, Tensor):
         return LinePath(strand)
-    z = latents_of(strand, painter.network.z_dim, settings.seeding)
-    return LatentPath(painter, z, settings.space, numbers)
+    if settings.space == "w" and not painter.maps:
+        raise UserError(
+            "--space w needs a mapping network, and this network has none: use --space z"
+        )
+    seeded = latents_of(strand, painter.network.z_dim, settings.seeding)
+    z = torch.from_numpy(seeded).to(painter.device)
+    labels = painter.labels(z) if numbers is None else painter.one_hot(numbers)
+    if settings.space == "w":
+        return LinePath(painter.ws(seeded, labels))
+    return ArcPath(painter, z, labels)
 
 
 def film(

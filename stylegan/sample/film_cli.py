@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,17 +35,14 @@ class RecipeOption:
         """Read '--seed 5 --psi 0.7' or '--ws FILE --row 2'; ValueError where it is neither."""
         file = click.Option(["--ws", "file"], type=click.Path(path_type=Path))
         row = click.Option(["--row"], type=click.IntRange(min=0), default=0)
-        params = [*options_of(Recipe), file, row]
-        command = click.Command("recipe", params=params, add_help_option=False)
         try:
-            with command.make_context("recipe", shlex.split(text)) as context:
-                values = context.params
+            words = shlex.split(text)
+            context = options.read_words("recipe", words, [*options_of(Recipe), file, row])
+            values = context.params
             origin, row_number = values.pop("file"), values.pop("row")
             if origin and context.get_parameter_source("seed") is options.TYPED:
                 raise ValueError("--seed and --ws: give one of them")
             recipe = Recipe(**values)
-        except click.UsageError as error:
-            raise ValueError(f"{text!r:.100}: {error.format_message()}") from error
         except (UserError, ValueError) as error:
             raise ValueError(f"{text!r:.100}: {error}") from error
         return cls(recipe=recipe, origin=(origin, row_number) if origin else None)
@@ -186,22 +183,18 @@ def of_recipes(
     settings: Film,
 ) -> "tuple[int, Iterator[Pixels]]":
     """How many frames there are between recipes, and these frames."""
-    from stylegan.runtime import Runtime
-    from stylegan.sample.directions import directions_path
-    from stylegan.sample.drawing import open_generator, saved_ws
+    from stylegan.sample.drawing import noise_of, open_source, saved_ws
     from stylegan.sample.film import positions
     from stylegan.sample.key_frames import (
         KeyFrame,
         check_recipes,
         frames_along,
-        noise_of,
         path_through,
     )
 
     check_recipes([each.recipe for each in recipes])
     moves = any(each.recipe.moves for each in recipes)
-    needed = directions_path(source.ckpt, directions) if moves else None
-    subject = open_generator(source.ckpt, Runtime.choose(source.device).device, needed)
+    subject = open_source(replace(source, directions=directions), moves=moves)
     subject.painter.batch = source.batch
     if source.lod is not None:
         subject.painter.lod = source.lod

@@ -1,16 +1,21 @@
-"""A PNG for each seed, or for each w of files, in a folder, batch by batch."""
+"""Images of many seeds: a PNG each in a folder, batch by batch, or cells of a sheet."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from stylegan.png import png_of, texts_of
-from stylegan.sample.canvas import enlarged
+import numpy as np
+from torch import Tensor
+
+from stylegan.png import image_grid, png_of, texts_of
+from stylegan.sample.canvas import Pixels, enlarged
 from stylegan.sample.drawing import OpenedGenerator, check_fits, draw_ws, mapped_seeds
+from stylegan.sample.painter import Painter
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan_eval.engine.files import atomic_write, check_writable, sha256_of
 from stylegan_eval.engine.progress import progress_bar
+from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
 
 Origin = int | tuple[Path, int]  # a seed, or a file and its row
@@ -106,3 +111,25 @@ def _is_there(path: Path, texts: tuple[str, str]) -> bool:
         f"{path} is there and was made by another command or network: name another folder with"
         " --out"
     )
+
+
+def drawn_seeds(
+    painter: Painter,
+    seeds: Sequence[int],
+    labels: Tensor | None = None,
+    *,
+    psi: float,
+    cutoff: int,
+    noise: str,
+) -> Iterator[Pixels]:
+    """Draw images [H, W, C] of seeds one by one, each with its own noise.
+
+    `labels` [N, label_size] in place of the painter's own.
+    """
+    ws = painter.ws(latents(0, seeds, painter.network.z_dim).numpy(), labels)
+    yield from painter.images(painter.truncated(ws, psi, cutoff), painter.noise(noise))
+
+
+def laid_out(cells: Sequence[Pixels], columns: int) -> Pixels:
+    """Cells [H, W, C] of one size in rows; what is left of the last row is 0."""
+    return image_grid(np.stack(cells).transpose(0, 3, 1, 2), columns)

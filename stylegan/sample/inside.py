@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from stylegan.networks.epilogue import Epilogue
 from stylegan.networks.generator import Generator
-from stylegan.sample.drawing import OpenedGenerator, check_fits, draw_ws, mapped_seeds, ws_of
+from stylegan.sample.drawing import OpenedGenerator, check_fits, draw_ws, ws_of
 from stylegan.sample.recipe import Recipe
 from stylegan_eval.engine.files import atomic_write
 
@@ -87,11 +87,10 @@ def look_inside(
     """
     check_fits(recipe, subject, saved=saved is not None)
     network = subject.painter.network
-    start = mapped_seeds([recipe.seed], recipe, subject) if saved is None else saved
-    ws = ws_of(recipe, subject, start)[0].cpu().numpy()  # [L, D]
+    ws = ws_of(recipe, subject, saved)[0].cpu().numpy()  # [L, D]
     seen: list[tuple[int, float, float | None]] = []
     with _watched(network, seen):
-        next(draw_ws(recipe, subject, start))
+        next(draw_ws(recipe, subject, saved))
     distances: Sequence[float | None] = [None] * len(seen)
     if w is not None:
         rows = ws if len(ws) > 1 else ws.repeat(len(seen), axis=0)

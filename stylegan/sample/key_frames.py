@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stylegan.sample.canvas import Pixels, enlarged
-from stylegan.sample.drawing import OpenedGenerator, check_fits, mapped_seeds, ws_of
+from stylegan.sample.drawing import OpenedGenerator, check_fits, ws_of
 from stylegan.sample.film import LinePath, Position
 from stylegan.sample.painter import Noise
 from stylegan.sample.recipe import Recipe
@@ -53,15 +53,8 @@ def path_through(keys: Sequence[KeyFrame], subject: OpenedGenerator) -> LinePath
     rows = []
     for recipe, start in ((key.recipe, key.start) for key in keys):
         check_fits(recipe, subject, saved=start is not None)
-        ws = mapped_seeds([recipe.seed], recipe, subject) if start is None else start
-        rows.append(ws_of(recipe, subject, ws))
+        rows.append(ws_of(recipe, subject, start))
     return LinePath(torch.cat(rows))  # [K, L, D]
-
-
-def noise_of(recipe: Recipe, subject: OpenedGenerator) -> Noise:
-    """The noise maps of a recipe's image, for each frame."""
-    noise = subject.painter.noise(recipe.noise, recipe.noise_seed)
-    return lambda _indices: noise([0])
 
 
 def frames_along(
@@ -70,6 +63,6 @@ def frames_along(
     """Frames, uint8 [scale R, scale R, C], drawn batch by batch."""
     batch = subject.painter.batch
     for first in range(0, len(places), batch):
-        ws = path.at([*places[first : first + batch]])
+        ws = path.at(places[first : first + batch])
         for image in subject.painter.images(ws, noise):
             yield enlarged(image, scale)

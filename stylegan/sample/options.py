@@ -5,7 +5,7 @@ import functools
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import click
 
@@ -196,13 +196,22 @@ directions_option = click.option(
 )
 
 
-def parse_recipe(words: Sequence[str]) -> Recipe:
-    """Read the words of a recipe, as `Recipe.words` has them."""
-    held = click.Option(["--ws", "saved"], type=Parsed("digest", parse_digest))
-    params = [*options_of(Recipe), held]
-    command = click.Command("recipe", callback=Recipe, params=params, add_help_option=False)
+def read_words(
+    what: str, words: str | Sequence[str], params: Sequence[click.Parameter]
+) -> click.Context:
+    """Read options outside of a command line; `what` they make is named in errors."""
     try:
-        with command.make_context("recipe", list(words)) as context:
-            return cast(Recipe, command.invoke(context))
+        split = shlex.split(words) if isinstance(words, str) else [*words]
+    except ValueError as error:  # quotes that do not end
+        raise UserError(f"{words!r:.60} is no {what}: {error}") from error
+    command = click.Command(what, params=[*params], add_help_option=False)
+    try:
+        return command.make_context(what, split)
     except click.UsageError as error:
         raise UserError(error.format_message()) from error
+
+
+def parse_recipe(words: str | Sequence[str]) -> Recipe:
+    """Read the words of a recipe, as `Recipe.words` has them."""
+    held = click.Option(["--ws", "saved"], type=Parsed("digest", parse_digest))
+    return Recipe(**read_words("recipe", words, [*options_of(Recipe), held]).params)

@@ -24,7 +24,7 @@ from stylegan_eval.generators.variants import CENTRE_LATENTS, CENTRE_SEED
 from stylegan_eval.images.decoding import CHANNELS, decode
 from stylegan_eval.images.files import MAX_FILE_BYTES
 from stylegan_eval.networks import NETWORKS
-from stylegan_eval.networks.lpips import Embedding, squared_norm
+from stylegan_eval.networks.lpips import Embedding, load_distance, squared_norm
 
 # Shares of the steps: rise of the rate, its fall at the end, and how long there is noise.
 WARM_UP, RAMP_DOWN, PERTURBED = 0.05, 0.25, 0.75
@@ -117,6 +117,14 @@ class Objective:
         return perceived + self.weight * pixels
 
 
+def aim_at(
+    pixels: Pixels, painter: Painter, settings: ProjectionSettings, weights: Path | None = None
+) -> Objective:
+    """Distance from an image [C, S, S]; `weights` of its network, None for the official ones."""
+    distance = load_distance(settings.distance, weights, painter.device)
+    return Objective(painter, distance, as_tensor(pixels, painter.device), settings.pixels)
+
+
 def seen(images: Tensor) -> Tensor:
     """Images as the perceptual network gets them: RGB; of more than 256 pixels, means of blocks."""
     return mean_pool(as_rgb(images), max(images.shape[-1] // SEEN, 1))
@@ -197,7 +205,7 @@ def _point(aim: Objective, ws: Tensor) -> tuple[Projected, Tensor]:
     return place, loss
 
 
-def read_square(path: Path, channels: int = 3) -> Pixels:
+def read_square(path: Path, channels: int) -> Pixels:
     """Read an image that is as wide as high, uint8 [channels, S, S]."""
     if not path.is_file():
         raise UserError(f"{path}: no such image: name a file")
@@ -206,7 +214,7 @@ def read_square(path: Path, channels: int = 3) -> Pixels:
     return square_of(path.read_bytes(), str(path), channels)
 
 
-def square_of(data: bytes, name: str, channels: int = 3) -> Pixels:
+def square_of(data: bytes, name: str, channels: int) -> Pixels:
     """Decode the content of an image file that is as wide as high, uint8 [channels, S, S]."""
     if channels not in CHANNELS.values():
         raise UserError(f"the network draws {channels} channels: images have 1, 3 or 4")
@@ -233,9 +241,20 @@ def drawn_size(painter: Painter, distance: str) -> int:
     return size
 
 
+def fit_note(pixels: Pixels, size: int) -> str:
+    """What `fitted` does to an image [C, S, S], in words; "" where it does nothing."""
+    came = pixels.shape[1]
+    if came == size:
+        return ""
+    how = "shrunk" if came > size else "enlarged, and so blurred,"
+    return f"{how} from {came}x{came} to {size}x{size}"
+
+
 def fitted(pixels: Pixels, size: int) -> Pixels:
     """Resample an image [C, S, S] to `size` pixels: area means down, bicubic up."""
-    if pixels.shape[1] >= size:
+    if pixels.shape[1] == size:
+        return pixels
+    if pixels.shape[1] > size:
         return resized(pixels, size, size, "box")
     planes = (Image.fromarray(np.ascontiguousarray(plane)) for plane in pixels)
     larger = [plane.resize((size, size), Image.Resampling.BICUBIC) for plane in planes]

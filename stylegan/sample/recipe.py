@@ -199,6 +199,9 @@ class Recipe:
             words += ["--class", str(self.number)]
         return words
 
+    def __str__(self) -> str:
+        return shlex.join(self.words())
+
 
 def number_word(value: float) -> str:
     """Shortest text that reads as this number: 1, 0.7, -1.5."""
@@ -240,12 +243,16 @@ class GeneratorSource:
             options += ["--scale", str(scale)]
         return shlex.join([*words, *options, out])
 
-    def start(self, command: str, *, moves: bool = False) -> list[str]:
-        """First words of a `stylegan-sample` command; with the directions, where it `moves`."""
+    @property
+    def name(self) -> str:
+        """The network as commands name it."""
         # `NetworkPath` makes ./NAME absolute: no folder of the machine that was not typed.
         here = self.ckpt.is_absolute() and self.ckpt.parent == Path.cwd()
-        ckpt = f"./{self.ckpt.name}" if here else str(self.ckpt)
-        words = ["stylegan-sample", command, "--ckpt", ckpt]
+        return f"./{self.ckpt.name}" if here else str(self.ckpt)
+
+    def start(self, command: str, *, moves: bool = False) -> list[str]:
+        """First words of a `stylegan-sample` command; with the directions, where it `moves`."""
+        words = ["stylegan-sample", command, "--ckpt", self.name]
         if self.directions is not None and moves:
             words += ["--directions", str(self.directions)]
         return [*words, "--device", self.device] if self.device != "auto" else words

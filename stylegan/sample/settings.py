@@ -198,7 +198,7 @@ class Film:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectionSettings:
-    """Choices of `descent.project`."""
+    """Choices of `projection.project`."""
 
     space: Space = choice("w", "One w for all layers, or one for each (w+).")
     steps: int = choice(500, "Steps of gradient descent.")

@@ -104,7 +104,7 @@ def test_networks_of_two_sizes_are_compared_at_the_smaller_one(files, tmp_path):
             asyncio.run(networks.png("second", wrong))
     with pytest.raises(UserError, match="no network 'third'"):
         asyncio.run(networks.png("third", recipe))
-    networks.close()
+    networks.studio.close()
 
 
 def test_controls_are_those_that_both_networks_have(files, tmp_path):

@@ -65,7 +65,7 @@ def test_the_spread_of_a_component_is_the_deviation_of_w_along_it(files):
 
 def test_a_network_with_classes_takes_the_w_of_its_labels(files):
     opened = open_generator(files["conditional"], CPU, COMPONENTS)
-    assert opened.attributes[:2] == ("pc1", "pc2")
+    assert opened.directions.names[:2] == ("pc1", "pc2")
     with pytest.raises(UserError, match="no labels to draw from"):
         covariance_in(sample_of(Painter(opened.painter.network)), opened.file)
 

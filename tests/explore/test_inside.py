@@ -9,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from stylegan.explore.wording import opening_recipe
+from stylegan.explore.views.inside import opening_recipe
 from stylegan.networks.epilogue import Epilogue
 from stylegan.png import write_npy
 from stylegan.sample.cli import main

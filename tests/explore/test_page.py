@@ -231,10 +231,10 @@ from stylegan.explore.command import main
 
 draw = studio.draw_recipe
 
-def broken(recipe, subject):
+def broken(recipe, subject, start):
     if recipe.seed:
         raise MemoryError if recipe.seed == 1 else ArithmeticError("no such number")
-    return draw(recipe, subject)
+    return draw(recipe, subject, start)
 
 studio.draw_recipe = broken
 main()

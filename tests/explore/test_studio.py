@@ -11,9 +11,8 @@ import torch
 
 from stylegan.explore import sheets
 from stylegan.explore import studio as studio_file
-from stylegan.explore.findings import find_components
+from stylegan.explore.jobs import Rank, Turns
 from stylegan.explore.studio import KEPT, Easel, Shelf, address
-from stylegan.explore.turns import Rank, Turns
 from stylegan.png import png_of, texts_of
 from stylegan.sample.drawing import draw_recipe, open_generator
 from stylegan.sample.options import parse_recipe
@@ -27,7 +26,7 @@ class Painter:
     """Draws when told to."""
 
     def __init__(self):
-        self.begun, self.shown, self.failed = [], [], []
+        self.begun, self.shown, self.failed, self.waits = [], [], [], []
         self.gates = {}
 
     async def draw(self, recipe):
@@ -37,8 +36,11 @@ class Painter:
         if recipe.seed == 13:
             raise UserError("no 13")
 
+    def show(self, recipe):
+        self.shown.append(recipe.seed)
+
     def easel(self):
-        return Easel(self.draw, lambda recipe: self.shown.append(recipe.seed), self.failed.append)
+        return Easel(self.draw, self.show, self.failed.append, self.waits.append)
 
 
 def test_of_wishes_that_come_while_it_draws_the_newest_is_drawn():
@@ -56,6 +58,7 @@ def test_of_wishes_that_come_while_it_draws_the_newest_is_drawn():
 
     painter = asyncio.run(play())
     assert painter.begun == painter.shown == [0, 3]
+    assert painter.waits == [True, False]
 
 
 def test_what_cannot_be_drawn_is_told_and_the_next_is_drawn():
@@ -78,7 +81,7 @@ def test_an_easel_that_broke_draws_again():
             if recipe.seed == 0:
                 raise OSError("the disk is gone")
 
-        easel = Easel(draw, shown.append, shown.append)
+        easel = Easel(draw, shown.append, shown.append, lambda _: None)
         with pytest.raises(OSError, match="gone"):
             await easel.want(Recipe(seed=0))
         assert await easel.want(Recipe(seed=1))
@@ -138,7 +141,7 @@ def test_files_name_the_network_that_was_opened_whatever_becomes_of_its_file(fil
     network.unlink()
     sheet = sheets.Sheet.parse("3", Recipe(), subject)
     data = asyncio.run(sheets.content("zip", sheet, made))
-    asyncio.run(find_components(made))
+    asyncio.run(made.find_components())
     made.close()
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         archive.extractall(tmp_path)

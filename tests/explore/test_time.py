@@ -55,7 +55,7 @@ def run(tmp_path_factory):
 def networks(run):
     opened = Networks([(open_generator(run, CPU, None), GeneratorSource(ckpt=run, device="cpu"))])
     yield opened
-    opened.close()
+    opened.studio.close()
 
 
 def expected(run, key, recipe):
@@ -108,7 +108,7 @@ def test_a_checkpoint_that_is_written_again_or_goes_is_not_the_one_kept(run, tmp
     assert not view.offered(networks)  # to the next visitor
     folder.rmdir()
     assert not view.offered(networks)
-    networks.close()
+    networks.studio.close()
 
 
 def test_commands_name_no_folder_that_was_not_typed(run, monkeypatch):
@@ -117,7 +117,7 @@ def test_commands_name_no_folder_that_was_not_typed(run, monkeypatch):
         source = GeneratorSource(ckpt=typed, device="cpu")
         networks = Networks([(open_generator(typed, CPU, None), source)])
         command = networks.run.command(KEYS[1], Recipe(seed=7))
-        networks.close()
+        networks.studio.close()
         assert command == (
             f"stylegan-sample image --ckpt f32/checkpoint-{KEYS[1]}.pt --device cpu --seed 7"
             f" seed-7-{KEYS[1]}.png"

@@ -10,10 +10,11 @@ from click.testing import CliRunner
 from PIL import Image
 from starlette.requests import ClientDisconnect
 
-from stylegan.explore.projecting import LARGEST_SIDE, CancelledError, Job, Projector
+from stylegan.explore.jobs import CancelledError, Job, Projector
 from stylegan.explore.studio import Studio
 from stylegan.explore.uploads import (
     LARGEST,
+    LARGEST_SIDE,
     MOST,
     HeldWs,
     Uploads,
@@ -24,7 +25,6 @@ from stylegan.explore.uploads import (
     received,
 )
 from stylegan.explore.views.project import projecting_command
-from stylegan.explore.wording import recipe_of
 from stylegan.png import png_of
 from stylegan.sample.cli import main
 from stylegan.sample.drawing import draw_recipe, open_generator, ws_of
@@ -48,8 +48,8 @@ def ws(subject):
 
 @pytest.fixture
 def uploads(subject):
-    held, projector = HeldWs(), Projector(subject)
-    yield Uploads(subject, held, projector), held, projector
+    held, projector = HeldWs(), Projector(subject.painter)
+    yield Uploads(subject.painter, held), held, projector
     projector.close()
 
 
@@ -146,16 +146,16 @@ def test_other_sizes_are_fitted_and_said(uploads):
 def test_a_photograph_is_projected_as_the_command_does(uploads, subject, files, tmp_path):
     made, _, projector = uploads
     (tmp_path / "photo.png").write_bytes(photograph(subject))
-    job = Job(settings=FEW)
+    job = Job(total=FEW.steps)
 
     async def play():
         answer = await made.take((tmp_path / "photo.png").read_bytes(), "photo.png")
-        return await projector.project(made.target(answer["target"]).pixels, job)
+        return await projector.project(made.target(answer["target"]).pixels, FEW, job)
 
     ws = asyncio.run(play())
-    assert job.steps == 3
+    assert job.done == 3
     assert job.distance > 0
-    assert not projector.busy
+    assert projector._job is None
     args = ["project", "--ckpt", files["F"], "--device", "cpu", "--steps", 3]
     out = [tmp_path / "photo.png", tmp_path / "out.png", "--save", tmp_path / "w.npy"]
     done = CliRunner().invoke(main, [str(word) for word in (*args, *out)])
@@ -165,20 +165,21 @@ def test_a_photograph_is_projected_as_the_command_does(uploads, subject, files, 
 
 def test_a_projection_ends_when_it_is_cancelled_and_others_wait(uploads, subject):
     made, _, projector = uploads
-    job = Job(settings=ProjectionSettings(steps=10**6))
+    long = ProjectionSettings(steps=10**6)
+    job = Job(total=long.steps)
 
     async def play():
         answer = await made.take(photograph(subject), "photo.png")
         pixels = made.target(answer["target"]).pixels
-        running = asyncio.create_task(projector.project(pixels, job))
-        while not job.steps:
+        running = asyncio.create_task(projector.project(pixels, long, job))
+        while not job.done:
             await asyncio.sleep(0.01)
         with pytest.raises(UserError, match="another photograph is being projected"):
-            await projector.project(pixels, Job(settings=FEW))
+            await projector.project(pixels, FEW, Job(total=FEW.steps))
         job.cancel()
         with pytest.raises(CancelledError):
             await running
-        return await projector.project(pixels, Job(settings=FEW))
+        return await projector.project(pixels, FEW, Job(total=FEW.steps))
 
     assert asyncio.run(play()).shape == (1, 8, 32)
 
@@ -206,13 +207,13 @@ def test_a_link_along_components_has_them_found_and_one_to_a_lost_w_says_so(file
     )
     try:
         with pytest.raises(UserError, match="needs --directions"):
-            asyncio.run(recipe_of("--move smiling=1", studio))
-        recipe = asyncio.run(recipe_of("--move pc1=1", studio))
+            asyncio.run(studio.recipe_of("--move smiling=1"))
+        recipe = asyncio.run(studio.recipe_of("--move pc1=1"))
         assert "--directions components" in studio.command(recipe)
         with pytest.raises(UserError, match="give its file again"):
-            asyncio.run(recipe_of(f"--ws {digest_of(ws)}", studio))
+            asyncio.run(studio.recipe_of(f"--ws {digest_of(ws)}"))
         studio.held.add(ws)
-        held = asyncio.run(recipe_of(f"--ws {digest_of(ws)} --move pc1=1", studio))
+        held = asyncio.run(studio.recipe_of(f"--ws {digest_of(ws)} --move pc1=1"))
         assert f"--ws w-{digest_of(ws)}.npy --move pc1=1" in studio.command(held)
         seeded = asyncio.run(studio.png(Recipe(seed=3, moves=held.moves)))
         drawn = asyncio.run(studio.png(held))

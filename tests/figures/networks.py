@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from stylegan.sample.figures import mixing_cells, mixing_table
 from stylegan.sample.painter import Painter
 from stylegan_eval.engine.sampling import to_uint8
 from tests.train import golden
@@ -51,6 +52,12 @@ def colour(*values):
 def official(row="F", **how):
     """Painter of the official network at 32x32; one batch, as the references below draw."""
     return Painter(golden.generator(row), batch=1000, **how)
+
+
+def draw_mixing(painter, sources, destinations, settings):
+    """A table of latents [S, z_dim] and [D, z_dim]."""
+    cells = [*mixing_cells(painter, sources, destinations, settings)]
+    return mixing_table(cells, len(sources), settings)
 
 
 @torch.no_grad()

@@ -6,8 +6,9 @@ import torch
 
 from stylegan.networks.generator import Generator
 from stylegan.sample.figures import mix_layers
-from stylegan.sample.film import LatentPath, positions
+from stylegan.sample.film import path_of, positions
 from stylegan.sample.painter import Painter
+from stylegan.sample.settings import Film
 from tests.train import fake_device, golden
 
 
@@ -24,7 +25,10 @@ def devices(lod):
         halves = painter.stored_noise(range(2))
         found = [painter.device, *painter.native(mixed, halves)]
         places = positions(3, 2, loop=True)
-        found += [LatentPath(painter, z, space).at(places) for space in ("w", "z")]
+        found += [
+            path_of(painter, range(3), Film(space=space, seeding="official")).at(places)
+            for space in ("w", "z")
+        ]
         return [str(getattr(each, "device", each)) for each in found]
 
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 from stylegan.sample.cli import main
 from stylegan.sample.figures import (
-    draw_mixing,
     draw_noise_components,
     draw_noise_detail,
     draw_truncation,
@@ -41,7 +40,7 @@ def pixels(path):
 def figure_3(painter):
     seeds = (Mixing.sources, Mixing.destinations)
     z = (official_latents(each, painter.network.z_dim) for each in seeds)
-    return draw_mixing(painter, *z, Mixing())
+    return networks.draw_mixing(painter, *z, Mixing())
 
 
 FIGURES = {
@@ -85,7 +84,7 @@ def test_mixing_takes_the_seeds_of_grid_or_the_official_ones(seeding, official, 
     done = run("mixing", "--ckpt", official("F"), *options, "--seeding", seeding, out)
     assert done.exit_code == 0, done.output
     z = (latents_of(seeds, 32, seeding) for seeds in ([0, 1], [2, 3, 4]))
-    expected = draw_mixing(painter, *z, Mixing(layers=("fine",)))
+    expected = networks.draw_mixing(painter, *z, Mixing(layers=("fine",)))
     assert networks.nearly_equal(pixels(out), expected)
 
 
@@ -95,7 +94,7 @@ def test_rosinalitys_layout_brings_its_truncation_noise_and_gaps(official, tmp_p
     done = run("mixing", "--ckpt", official("F"), *words, out)
     assert done.exit_code == 0, done.output
     z = (latents_of(seeds, 32, "grid") for seeds in (range(5), range(5, 8)))
-    expected = draw_mixing(painter, *z, LAYOUTS["rosinality"])
+    expected = networks.draw_mixing(painter, *z, LAYOUTS["rosinality"])
     assert expected.shape == (4 * 34 + 2, 6 * 34 + 2, 3)
     assert networks.nearly_equal(pixels(out), expected)
 

@@ -13,7 +13,6 @@ from stylegan.networks.generator import build_generator
 from stylegan.sample.canvas import scaled_box, table
 from stylegan.sample.figures import (
     Deviation,
-    draw_mixing,
     draw_noise_components,
     draw_noise_detail,
     draw_truncation,
@@ -41,6 +40,7 @@ from tests.figures.networks import (
     bytes_of,
     cell,
     colour,
+    draw_mixing,
     nearly_equal,
     official,
     pillow,

@@ -14,11 +14,11 @@ from stylegan.networks.generator import build_generator
 from stylegan.png import save_png
 from stylegan.sample.figures import latents_of
 from stylegan.sample.film import (
-    LatentPath,
     arc,
     check_video,
     film,
     frame_count,
+    path_of,
     positions,
     write_video,
 )
@@ -83,7 +83,7 @@ def test_an_arc_starts_and_ends_at_its_points_and_stays_where_they_are_one():
 def test_key_frames_are_the_images_of_their_seeds(space):
     painter = official()
     z = latents_of([3, 4, 5], painter.network.z_dim, "grid")
-    path = LatentPath(painter, z, space)
+    path = path_of(painter, [3, 4, 5], Film(space=space))
     places = positions(3, 2, loop=False)
     torch.testing.assert_close(path.at(places)[::2], painter.ws(z), atol=1e-6, rtol=1e-6)
 
@@ -93,12 +93,13 @@ def test_paths_are_lines_in_w_and_great_circles_in_z():
     z = latents_of([3, 4], painter.network.z_dim, "official")
     (middle,) = positions(2, 2, loop=False)[1:2]
     ws = painter.ws(z)
-    torch.testing.assert_close(LatentPath(painter, z, "w").at([middle])[0], (ws[0] + ws[1]) / 2)
+    line, circle = (
+        path_of(painter, [3, 4], Film(space=space, seeding="official")) for space in ("w", "z")
+    )
+    torch.testing.assert_close(line.at([middle])[0], (ws[0] + ws[1]) / 2)
     half = z[0] / np.linalg.norm(z[0]) + z[1] / np.linalg.norm(z[1])  # its length is lost in G
     expected = painter.ws(half[None])
-    torch.testing.assert_close(
-        LatentPath(painter, z, "z").at([middle]), expected, atol=1e-5, rtol=1e-5
-    )
+    torch.testing.assert_close(circle.at([middle]), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_labels_change_evenly_between_key_frames_that_have_others():
@@ -109,7 +110,7 @@ def test_labels_change_evenly_between_key_frames_that_have_others():
     z = latents_of(range(8), network.z_dim, "grid")
     labels = painter.labels(torch.from_numpy(z))
     assert len(labels.unique(dim=0)) > 1
-    path = LatentPath(painter, z, "z")
+    path = path_of(painter, range(8), Film(space="z"))
     near = path.at(positions(8, 1000, loop=True)[999::1000])  # just before the next key frame
     torch.testing.assert_close(near, painter.ws(np.roll(z, -1, 0)), atol=0.02, rtol=0)
 

@@ -1,6 +1,6 @@
 """The views of the page, in the order of their tabs: one file a row, with its style sheet."""
 
-from stylegan.explore.view import View
+from stylegan.explore.page import View
 from stylegan.explore.views.compare import Compare
 from stylegan.explore.views.film import FilmView
 from stylegan.explore.views.image import ImageView

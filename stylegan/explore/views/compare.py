@@ -1,16 +1,25 @@
 """The view of two networks that draw the same recipe, and of the difference of their images."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from nicegui import ui
 
-from stylegan.explore.comparison import TIMES, Comparison, Draws, Pair
 from stylegan.explore.controls import Controls, linked_controls
-from stylegan.explore.studio import Easel, address, file_name
-from stylegan.explore.view import Desk, Shortcut
+from stylegan.explore.networks import TIMES, Comparison, Pair, Second
+from stylegan.explore.page import Page, Shortcut
+from stylegan.explore.studio import Easel, Studio, address, file_name
 from stylegan.explore.views.image import Picture
-from stylegan.explore.widgets import Changed, Choice, CommandLine, DownloadLink, warn
+from stylegan.explore.widgets import (
+    Changed,
+    Choice,
+    FileOffer,
+    Signal,
+    error_label,
+    flat_button,
+    region,
+    warn,
+)
 from stylegan.sample.difference import in_words
 from stylegan.sample.recipe import Recipe
 from stylegan_eval.errors import UserError
@@ -22,11 +31,11 @@ _ORDER = ("First", "Second")
 class Compare:
     """Two images and their difference above, the controls of both below."""
 
-    def __init__(self, desk: Desk) -> None:
-        assert desk.networks.pair is not None
-        self._desk, self._pair = desk, desk.networks.pair
-        self._easel = Easel(self._draw, self._show, self._fail)
-        self._silent = False
+    def __init__(self, page: Page) -> None:
+        assert page.networks.pair is not None
+        self._page, self._pair = page, page.networks.pair
+        self._easel = Easel(self._draw, self._show, self._fail, self._wait)
+        self._signal = Signal(self._changed)
         with ui.element("div").classes("compared") as self._place:
             subjects = [network.subject for network in self._pair.both]
             size = max(subject.painter.network.resolution for subject in subjects)
@@ -34,16 +43,16 @@ class Compare:
                 Side(which, network, size)
                 for which, network in zip(_ORDER, self._pair.both, strict=True)
             ]
-            self._difference = DifferencePart(self._pair, size, self._enhanced)
-        self._error = ui.label().props("role=alert").classes("error")
-        with ui.element("section").classes("controls linked").props('aria-label="Recipe"'):
+            self._difference = DifferencePart(self._pair, size, self._signal)
+        self._error = error_label()
+        with region("controls linked", "Recipe"):
             self._controls = Controls(partial(linked_controls, subjects), self._changed)
-        with ui.element("section").classes("files").props('aria-label="Download"'):
+        with region("files", "Download"):
             for side in self._sides:
                 side.add_file()
             self._difference.add_file()
-            reset = ui.button("Reset", icon="restart_alt", on_click=lambda: self.show(""))
-            reset.props("flat no-caps no-wrap").classes("reset-all")
+            reset = flat_button("Reset", "restart_alt", lambda: self.show(""))
+            reset.classes("reset-all")
         self._start = self._comparison()
         seed = self._controls.seed
         self.shortcuts: Sequence[Shortcut] = (
@@ -60,9 +69,8 @@ class Compare:
                 wanted = Comparison.parse(words, self._pair)
             except UserError as error:
                 warn(f"The recipe of this link is none that both networks can draw: {error}")
-        self._silent = True
-        self._difference.times.set_value(str(wanted.times))
-        self._silent = False
+        with self._signal.silent():
+            self._difference.times.set_value(str(wanted.times))
         await self._controls.show(wanted.recipe)
         if self._comparison() != wanted:
             warn("The recipe of this link is beyond what the controls reach.")
@@ -71,19 +79,13 @@ class Compare:
         times = int(self._difference.times.value)
         return Comparison(recipe=self._controls.recipe(), times=times)
 
-    def _enhanced(self) -> Awaitable[None] | None:
-        return None if self._silent else self._changed()
-
     async def _changed(self) -> None:
         comparison = self._comparison()
-        self._desk.record(NAME, "" if comparison == self._start else str(comparison))
-        self._place.props["aria-busy"] = "true"
-        drawn = True
-        try:
-            drawn = await self._easel.want(comparison)
-        finally:
-            if drawn:
-                self._place.props["aria-busy"] = "false"
+        self._page.record(NAME, "" if comparison == self._start else str(comparison))
+        await self._easel.want(comparison)
+
+    def _wait(self, busy: bool) -> None:  # noqa: FBT001 - as the easel has it
+        self._place.props["aria-busy"] = str(busy).lower()
 
     async def _draw(self, comparison: Comparison) -> None:
         for side in self._sides:
@@ -103,7 +105,7 @@ class Compare:
 class Side:
     """The image of one network, shown as if of a size, what the network is, and the file."""
 
-    def __init__(self, which: str, network: Draws, size: int) -> None:
+    def __init__(self, which: str, network: Studio | Second, size: int) -> None:
         self._which, self._network = which, network
         subject, self._failure = network.subject, ""
         with ui.element("figure"):
@@ -114,13 +116,11 @@ class Side:
             with ui.element("div").classes("of"):
                 self._picture = Picture(size)
             with ui.element("div").classes("under"):
-                self._error = ui.label().props("role=alert").classes("error")
+                self._error = error_label()
 
     def add_file(self) -> None:
         """Add the link to its file, and the command, where the caller stands."""
-        with ui.element("div").classes("file"):
-            self._link = DownloadLink(f"{self._which} PNG")
-            self._command = CommandLine(f"{self._which.lower()} image's command")
+        self._file = FileOffer(f"{self._which} PNG", f"{self._which.lower()} image's command")
 
     async def draw(self, recipe: Recipe) -> None:
         """Draw the image of a recipe, which `show` then shows; or why there is none."""
@@ -133,14 +133,13 @@ class Side:
     def show(self, recipe: Recipe) -> None:
         """Show what was drawn."""
         self._error.set_text(self._failure)
-        self._command.enable(not self._failure)
         if self._failure:
-            self._link.clear()
+            self._file.clear()
             return
-        key, words = self._network.key, " ".join(recipe.words())
-        self._picture.show(address(recipe, key), f"{self._which} network's image of {words}")
-        self._link.set(address(recipe, key), file_name(recipe, key))
-        self._command.set(self._network.command(recipe))
+        key = self._network.key
+        self._picture.show(address(recipe, key), f"{self._which} network's image of {recipe}")
+        command = self._network.command(recipe)
+        self._file.set(address(recipe, key), file_name(recipe, key), command)
 
 
 class DifferencePart:
@@ -164,9 +163,7 @@ class DifferencePart:
 
     def add_file(self) -> None:
         """Add the link to its file, and the command, where the caller stands."""
-        with ui.element("div").classes("file"):
-            self._link = DownloadLink("Difference PNG")
-            self._command = CommandLine("command of the difference")
+        self._file = FileOffer("Difference PNG", "command of the difference")
 
     async def measure(self, comparison: Comparison) -> None:
         """Take the difference, which `show` then shows; or why there is none."""
@@ -180,10 +177,8 @@ class DifferencePart:
     def show(self, comparison: Comparison) -> None:
         """Show what was measured."""
         self._numbers.set_text(self._words)
-        self._command.enable(self._exists)
-        self._link.clear()
+        self._file.clear()
         if self._exists:
-            self._link.set(comparison.address, comparison.file_name)
-            self._command.set(comparison.command)
+            self._file.set(comparison.address, comparison.file_name, comparison.command)
             alt = f"Difference of the two images, {comparison.times} times as large"
             self._picture.show(comparison.address, alt)

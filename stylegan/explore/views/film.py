@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from stylegan.explore.filming import FilmJob
 from stylegan.explore.films import (
     FPS,
     KINDS,
@@ -21,26 +20,28 @@ from stylegan.explore.films import (
     preview_count,
     write_film,
 )
-from stylegan.explore.projecting import CancelledError
+from stylegan.explore.jobs import CancelledError, Job
+from stylegan.explore.page import Page, Shortcut
 from stylegan.explore.studio import address
 from stylegan.explore.tiles import CRISP
-from stylegan.explore.view import Desk, Shortcut
 from stylegan.explore.widgets import (
     Changed,
     Choice,
     CommandLine,
     DownloadLink,
     Progress,
+    Signal,
     Slider,
+    error_label,
+    flat_button,
+    region,
     section,
     warn,
 )
-from stylegan.explore.wording import readable, text_of
 from stylegan.sample.recipe import Recipe
 from stylegan_eval.errors import UserError
 
 NAME = "film"
-_PERIOD = 0.25  # seconds between looks at a film that is being written
 _NO_W = (
     "This network has no mapping network, hence no W that a film could go through:"
     " stylegan-sample interpolate --space z goes through Z."
@@ -57,10 +58,10 @@ class FilmView:
 
     shortcuts: Sequence[Shortcut] = ()
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, page: Page) -> None:
+        self._page = page
         self._start = self._film = KeptFilm()
-        self._goes = desk.studio.subject.painter.maps
+        self._goes = page.studio.subject.painter.maps
         if not self._goes:
             ui.label(_NO_W).classes("remark")
             return
@@ -68,51 +69,48 @@ class FilmView:
         self._keys = KeyFrames(self._ordered, self._open)
         self._none = ui.label(_NONE).props("role=status").classes("remark")
         with ui.element("div").classes("actions from-kept"):
-            add = ui.button("Add kept images", icon="playlist_add", on_click=self._add)
-            reset = ui.button("Reset", icon="restart_alt", on_click=lambda: self.show(""))
-            for button in (add, reset):
-                button.props("flat no-caps no-wrap")
-        self._error = ui.label().props("role=alert").classes("error")
+            flat_button("Add kept images", "playlist_add", self._add)
+            flat_button("Reset", "restart_alt", lambda: self.show(""))
+        self._error = error_label()
         with ui.element("div").classes("made") as self._made:
             with ui.element("div").classes("panes"):
-                self._preview = Preview(desk.studio.subject.painter.network.resolution)
-                controls = ui.element("section").classes("controls")
-                with controls.props('aria-label="Speed and kind"'):
+                self._preview = Preview(page.studio.subject.painter.network.resolution)
+                with region("controls", "Speed and kind"):
                     self._speed = Speed(self._turned)
-            self._file = FilmFile(desk)
+            self._file = FilmFile(page)
         self.shortcuts = (Shortcut(key="p", text="play, pause", act=self._preview.turn),)
-        ui.timer(0, lambda: desk.kept.listen(self._came), once=True)
+        ui.timer(0, lambda: page.kept.listen(self._came), once=True)
 
     async def show(self, words: str) -> None:
         """Go to a film; to that of all kept images, where there is none."""
         if not self._goes:
-            self._desk.record(NAME, "")
+            self._page.record(NAME, "")
             return
         film = self._start = KeptFilm(recipes=tuple(await self._kept()))
         if words:
             try:
-                film = await film_of(words, self._desk.studio)
+                film = await film_of(words, self._page.studio)
             except UserError as error:
                 warn(f"The film of this link is none that this network can draw: {error}")
         self._speed.show(film)
         self._show(film)
 
     async def _kept(self) -> list[Recipe]:
-        read = [await readable(words, self._desk.studio) for words in self._desk.kept.words]
+        read = [await self._page.studio.readable(words) for words in self._page.kept.words]
         return [recipe for recipe in read if recipe is not None]
 
     async def _came(self) -> None:
-        if self._film == self._start and not self._desk.words(NAME):
+        if self._film == self._start and not self._page.words(NAME):
             await self.show("")
 
     def _show(self, film: KeptFilm) -> None:
         self._film = film
-        self._desk.record(NAME, "" if film == self._start else shlex.join(film.words()))
+        self._page.record(NAME, "" if film == self._start else shlex.join(film.words()))
         self._keys.show(film.recipes)
         self._none.set_visibility(not film.recipes)
         self._made.set_visibility(len(film.recipes) > 1)
         try:
-            film.check(self._desk.studio)
+            film.check(self._page.studio)
         except UserError as error:
             self._error.set_text(str(error) if film.recipes else "")
             self._preview.empty()
@@ -126,7 +124,7 @@ class FilmView:
         self._show(self._speed.of(self._film))
 
     def _ordered(self, keys: Sequence[str]) -> None:
-        by_key = {text_of(recipe): recipe for recipe in self._film.recipes}
+        by_key = {str(recipe): recipe for recipe in self._film.recipes}
         recipes = tuple(by_key[key] for key in keys if key in by_key)
         self._show(replace(self._film, recipes=recipes))
 
@@ -137,25 +135,24 @@ class FilmView:
         self._show(replace(self._film, recipes=recipes[:MOST]))
 
     async def _open(self, words: str) -> None:
-        await self._desk.open("image", words)
+        await self._page.open("image", words)
 
 
 class Speed:
     """Seconds from image to image, frames a second, what the film is, and whether it comes back."""
 
     def __init__(self, changed: Changed) -> None:
-        self._silent = False
-        self._listener = changed
+        self._signal = Signal(changed)
         begin = KeptFilm()
         with section("Film"):
             self._seconds = self._slider("Seconds from image to image", begin.seconds, SECONDS, 0.1)
             self._fps = self._slider("Frames per second", begin.fps, FPS, 1)
-            self._kind = Choice("File", {kind: kind.upper() for kind in KINDS}, self._changed)
-            self._loop = ui.switch("Back to the first", on_change=lambda _: self._changed())
+            self._kind = Choice("File", {kind: kind.upper() for kind in KINDS}, self._signal)
+            self._loop = ui.switch("Back to the first", on_change=lambda _: self._signal())
 
     def _slider(self, name: str, start: float, ends: tuple[float, float], step: float) -> Slider:
         low, high = ends
-        return Slider(name, [name], [start], low=low, high=high, step=step, changed=self._changed)
+        return Slider(name, [name], [start], low=low, high=high, step=step, changed=self._signal)
 
     def of(self, film: KeptFilm) -> KeptFilm:
         """A film with what they set."""
@@ -169,15 +166,11 @@ class Speed:
 
     def show(self, film: KeptFilm) -> None:
         """Show those of a film, without telling of a change."""
-        self._silent = True
-        self._seconds.set_value([film.seconds])
-        self._fps.set_value([film.fps])
-        self._kind.set_value(film.kind)
-        self._loop.set_value(film.loop)
-        self._silent = False
-
-    def _changed(self) -> Awaitable[None] | None:
-        return None if self._silent else self._listener()
+        with self._signal.silent():
+            self._seconds.set_value([film.seconds])
+            self._fps.set_value([film.fps])
+            self._kind.set_value(film.kind)
+            self._loop.set_value(film.loop)
 
 
 class KeyFrames(ui.element, component="frames.js"):
@@ -194,7 +187,7 @@ class KeyFrames(ui.element, component="frames.js"):
     def show(self, recipes: Sequence[Recipe]) -> None:
         """Show images."""
         frames: list[dict[str, Any]] = [
-            {"key": text_of(recipe), "src": address(recipe)} for recipe in recipes
+            {"key": str(recipe), "src": address(recipe)} for recipe in recipes
         ]
         self.props["frames"] = frames
 
@@ -226,23 +219,20 @@ class Preview(ui.element, component="preview.js"):
 class FilmFile:
     """A button that has the file written, its progress, a link to it, and its command."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._studio = desk.studio
+    def __init__(self, page: Page) -> None:
+        self._studio = page.studio
         self._film = KeptFilm()
-        self._job: FilmJob | None = None
-        with ui.element("section").classes("files").props('aria-label="Download"'):
+        with region("files", "Download"):
             with ui.element("div").classes("file"):
                 self._write = ui.button(
                     "Write the film", icon="movie", on_click=self._written, color=None
                 )
                 self._write.props("flat no-caps no-wrap").classes("filled")
                 self._command = CommandLine()
-            self._progress = Progress("Frames drawn", self._cancel)
+            self._progress = Progress("Frames drawn", "Frame")
             self._link = DownloadLink("Download film")
-            self._error = ui.label().props("role=alert").classes("error")
+            self._error = error_label()
         self._link.clear()
-        ui.timer(_PERIOD, self._look)
-        ui.context.client.on_delete(self._cancel)  # a tab that has gone
 
     def show(self, film: KeptFilm) -> None:
         """Offer a film; one that is being written is not ended."""
@@ -262,33 +252,22 @@ class FilmFile:
 
     def _offer(self, *, value: bool) -> None:
         self._command.enable(value)
-        self._write.set_enabled(value and self._job is None)
+        self._write.set_enabled(value and not self._progress.busy)
 
     async def _written(self) -> None:
-        film = self._film
+        film, job = self._film, Job(total=self._film.total)
         self._link.clear()
         self._error.set_text("")
-        self._job = FilmJob(total=film.total)
-        self._offer(value=True)
+        self._write.set_enabled(False)
         key = error = ""
         try:
-            key = await write_film(film, self._studio, self._job)
+            key = await self._progress.follow(job, write_film(film, self._studio, job))
         except CancelledError:
             error = "cancelled"
         except UserError as caught:
             error = str(caught)
         finally:
-            self._job = None
-            self._progress.hide()
             self._offer(value=len(self._film.recipes) > 1)
         self._error.set_text(error)
         if key and film == self._film:
             self._link.set("film?" + urlencode({"key": key}), film.file_name)
-
-    def _look(self) -> None:
-        if (job := self._job) is not None:
-            self._progress.show(job.done / job.total, f"Frame {job.done} of {job.total}")
-
-    def _cancel(self) -> None:
-        if self._job is not None:
-            self._job.cancel()

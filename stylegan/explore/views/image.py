@@ -9,10 +9,16 @@ from typing import Any
 from nicegui import ui
 
 from stylegan.explore.controls import Controls, all_controls
+from stylegan.explore.page import Page, Shortcut
 from stylegan.explore.studio import Easel, Studio, address, file_name
-from stylegan.explore.view import Desk, Shortcut
-from stylegan.explore.widgets import CommandLine, DownloadLink, warn
-from stylegan.explore.wording import readable, recipe_of, text_of
+from stylegan.explore.widgets import (
+    CommandLine,
+    DownloadLink,
+    error_label,
+    flat_button,
+    region,
+    warn,
+)
 from stylegan.sample.recipe import Recipe
 from stylegan_eval.errors import UserError
 
@@ -78,12 +84,12 @@ CRISP = 256  # pixels up to which an image is enlarged by whole pixels
 class ImageView:
     """An image beside the controls of its recipe, which is the state of the view."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, page: Page) -> None:
+        self._page = page
         with ui.element("div").classes("panes"):
-            self._stage = Stage(desk, self.show)
-            with ui.element("section").classes("controls").props('aria-label="Recipe"'):
-                self._controls = Controls(partial(all_controls, desk.studio), self._changed)
+            self._stage = Stage(page, self.show)
+            with region("controls", "Recipe"):
+                self._controls = Controls(partial(all_controls, page.studio), self._changed)
         self._start = self._stage.start = self._controls.recipe()
         seed = self._controls.seed
         self.shortcuts = (
@@ -98,7 +104,7 @@ class ImageView:
         recipe: Recipe | None = self._start
         if words:
             try:
-                recipe = await recipe_of(words, self._desk.studio)
+                recipe = await self._page.studio.recipe_of(words)
             except UserError as error:
                 recipe = None
                 warn(f"The recipe of this link is none that this network can draw: {error}")
@@ -108,7 +114,7 @@ class ImageView:
 
     async def _changed(self) -> None:
         recipe = self._controls.recipe()
-        self._desk.record(NAME, text_of(recipe))
+        self._page.record(NAME, str(recipe))
         await self._stage.want(recipe)
 
 
@@ -125,7 +131,7 @@ class Picture(ui.element, component="picture.js"):
         """Show the image at an address, once the one before has loaded; the newest one wins."""
         self.run_method("show", where, alt)
 
-    def expect(self, *, another: bool) -> None:
+    def expect(self, another: bool) -> None:  # noqa: FBT001 - `wait` of an easel
         """Say whether another image is being drawn; a spinner shows it after 0.4 seconds."""
         self.run_method("expect", another)
 
@@ -135,41 +141,32 @@ class Stage:
 
     start: Recipe  # What "Reset" goes back to
 
-    def __init__(self, desk: Desk, choose: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, page: Page, choose: Callable[[str], Awaitable[None]]) -> None:
         self.start = Recipe()
-        self._store = desk.kept
-        self._studio = studio = desk.studio
+        self._store = page.kept
+        self._studio = studio = page.studio
         self._choose = choose
         self._recipe = self.start
         self._kept: dict[Recipe, ui.element] = {}
-        self._easel = Easel(studio.png, self._show, self._fail)
         self._ahead = Ahead(studio)
         with ui.element("div").classes("stage"):
             with ui.element("div").classes("frame"):
                 self._picture = Picture(studio.subject.painter.network.resolution)
-            self._error = ui.label().props("role=alert").classes("error")
+            self._easel = Easel(studio.png, self._show, self._fail, self._picture.expect)
+            self._error = error_label()
             with ui.element("div").classes("actions"):
                 self._link = DownloadLink("Download PNG")
-                self._keep_button = ui.button("Keep", icon="push_pin", on_click=self.keep_shown)
-                reset = ui.button("Reset", icon="restart_alt")
-                reset.on_click(lambda: choose(text_of(self.start)))
-                for button in (self._keep_button, reset):
-                    button.props("flat no-caps no-wrap")
+                self._keep_button = flat_button("Keep", "push_pin", self.keep_shown)
+                flat_button("Reset", "restart_alt", lambda: choose(str(self.start)))
             self._command = CommandLine()
             self._strip = (
                 ui.element("ul").classes("pictures strip").props('aria-label="Kept images"')
             )
-        ui.timer(0, lambda: desk.kept.listen(self._restore), once=True)
+        ui.timer(0, lambda: page.kept.listen(self._restore), once=True)
 
     async def want(self, recipe: Recipe) -> None:
         """Show a recipe's image as soon as it is drawn."""
-        self._picture.expect(another=True)
-        drawn = True
-        try:
-            drawn = await self._easel.want(recipe)
-        finally:
-            if drawn:
-                self._picture.expect(another=False)
+        await self._easel.want(recipe)
 
     def keep_shown(self) -> None:
         """Put the image into the strip, if there is one."""
@@ -180,7 +177,7 @@ class Stage:
     def _show(self, recipe: Recipe) -> None:
         self._recipe = recipe
         where = address(recipe)
-        self._picture.show(where, "Image of " + " ".join(recipe.words()))
+        self._picture.show(where, f"Image of {recipe}")
         self._link.set(where, file_name(recipe))
         self._command.set(self._studio.command(recipe))
         self._tell("")
@@ -197,22 +194,21 @@ class Stage:
         self._command.enable(not error)
 
     def _store_kept(self) -> None:
-        self._store.keep([text_of(recipe) for recipe in self._kept])
+        self._store.keep([str(recipe) for recipe in self._kept])
 
     def _remove(self, recipe: Recipe) -> None:
         self._kept.pop(recipe).delete()
         self._store_kept()
 
     def _keep(self, recipe: Recipe) -> None:
-        name = " ".join(recipe.words())
         with self._strip, ui.element("li") as item:
             with ui.element("button").props("type=button") as button:
-                button.on("click", lambda: self._choose(text_of(recipe)))
-                button.props["aria-label"] = f"Back to {name}"
+                button.on("click", lambda: self._choose(str(recipe)))
+                button.props["aria-label"] = f"Back to {recipe}"
                 ui.element("img").props("alt=''").props["src"] = address(recipe)
             with ui.element("button").props("type=button").classes("remove") as remove:
                 remove.on("click", lambda: self._remove(recipe))
-                remove.props["aria-label"] = remove.props["title"] = f"Remove {name}"
+                remove.props["aria-label"] = remove.props["title"] = f"Remove {recipe}"
                 ui.html("&times;", tag="span")
         self._kept[recipe] = item
         if len(self._kept) > MOST_KEPT:
@@ -221,6 +217,6 @@ class Stage:
     async def _restore(self) -> None:
         """Show the kept images of an earlier visit, which the browser holds."""
         for words in self._store.words[-MOST_KEPT:]:
-            recipe = await readable(words, self._studio)
+            recipe = await self._studio.readable(words)
             if recipe is not None and recipe not in self._kept:
                 self._keep(recipe)

@@ -1,17 +1,20 @@
 """The view of what the layers do for the image that the view Image shows."""
 
+import shlex
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 
 from nicegui import ui
 
-from stylegan.explore.findings import inside_command, inside_of
-from stylegan.explore.studio import address
-from stylegan.explore.view import Desk, Shortcut
+from stylegan.explore.page import Page, Shortcut
+from stylegan.explore.studio import Studio, address
+from stylegan.explore.uploads import typed_words
 from stylegan.explore.views.image import Picture
-from stylegan.explore.widgets import CommandLine
-from stylegan.explore.wording import opening_recipe, recipe_of
-from stylegan.sample.inside import LayerFigures
+from stylegan.explore.widgets import CommandLine, error_label
+from stylegan.sample.drawing import OpenedGenerator
+from stylegan.sample.inside import LayerFigures, look_inside
+from stylegan.sample.recipe import Recipe, class_word
 from stylegan_eval.errors import UserError
 
 NAME = "inside"
@@ -27,29 +30,29 @@ class Inside:
 
     shortcuts: Sequence[Shortcut] = ()
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, page: Page) -> None:
+        self._page = page
         with ui.element("div").classes("inside"):
             with ui.element("div").classes("of"):
-                self._picture = Picture(desk.studio.subject.painter.network.resolution)
+                self._picture = Picture(page.studio.subject.painter.network.resolution)
             with ui.element("div").classes("more"):
                 ui.label(_ABOUT).classes("remark")
-                self._error = ui.label().props("role=alert").classes("error")
+                self._error = error_label()
                 self._table = ui.html()
                 self._command = CommandLine()
 
     async def show(self, words: str) -> None:
         """Look into the image of the view Image."""
         del words  # there are none
-        self._desk.record(NAME, "")
-        studio = self._desk.studio
+        self._page.record(NAME, "")
+        studio = self._page.studio
         self._error.set_text("")
         try:
-            of_image = self._desk.words("image")
+            of_image = self._page.words("image")
             recipe = opening_recipe(studio.subject)
             if of_image:
-                recipe = await recipe_of(of_image, studio)
-            figures = await inside_of(studio, recipe)
+                recipe = await studio.recipe_of(of_image)
+            figures = await studio.compute(partial(_look, studio, recipe))
         except UserError as error:
             self._error.set_text(str(error))
             self._table.set_content("")
@@ -57,8 +60,21 @@ class Inside:
             return
         self._picture.show(address(recipe), "The image that the view Image shows")
         self._table.set_content(table_of(figures))
-        self._command.set(inside_command(studio, recipe))
+        start = studio.source.start("inside", moves=bool(recipe.moves))
+        self._command.set(shlex.join([*start, *typed_words(recipe)]))
         self._command.enable(value=True)
+
+
+def opening_recipe(subject: OpenedGenerator) -> Recipe:
+    """What the view Image begins with: the first class, where there are no labels to draw."""
+    painter = subject.painter
+    if not subject.classes or painter.label_rows is not None:
+        return Recipe()
+    return Recipe(number=class_word(0, painter.label_names))
+
+
+def _look(studio: Studio, recipe: Recipe) -> list[LayerFigures]:
+    return look_inside(recipe, studio.subject, studio.sample, studio.start_of(recipe))
 
 
 def table_of(figures: Sequence[LayerFigures]) -> str:

@@ -13,23 +13,24 @@ from stylegan.explore.matrix import (
     Matrix,
     read_seeds,
 )
+from stylegan.explore.page import Page, Shortcut
 from stylegan.explore.sheets import seed_words
-from stylegan.explore.studio import Studio
-from stylegan.explore.tiles import Tiles, psi_slider
-from stylegan.explore.view import Desk, Shortcut
+from stylegan.explore.tiles import Look, Tiles
 from stylegan.explore.widgets import (
     Changed,
     Choice,
-    ClassSelect,
-    CommandLine,
-    DownloadLink,
-    Slider,
+    FileOffer,
+    Signal,
+    error_label,
+    flat_button,
     icon_button,
+    layers_slider,
     random_seed,
+    region,
     reset_button,
     warn,
 )
-from stylegan.explore.wording import text_of
+from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.layers import Layers, style_layers
 from stylegan.sample.recipe import Recipe, layer_word
 from stylegan_eval.errors import UserError
@@ -52,54 +53,77 @@ class MixingView:
 
     shortcuts: Sequence[Shortcut] = ()
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._mixes = desk.studio.subject.painter.maps
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._mixes = page.studio.subject.painter.maps
         if not self._mixes:
             ui.label(_NO_W).classes("remark")
             return
-        with ui.element("section").classes("toolbar").props('aria-label="Which matrix"'):
-            self._choice = WhichMatrix(desk.studio, self._changed)
-        self._start = self._choice.matrix()
+        with region("toolbar", "Which matrix"):
+            self._choose(page.studio.subject)
+        self._start = self._matrix()
         ui.label(_ABOUT).classes("remark")
-        self._tiles = Tiles(desk.studio, "Matrix of style mixing", self._open)
+        self._tiles = Tiles(page.studio, "Matrix of style mixing", self._open)
         self._tiles.classes("matrix")
-        self._error = ui.label().props("role=alert").classes("error")
-        with ui.element("section").classes("files").props('aria-label="Download"'):
-            with ui.element("div").classes("file"):
-                self._link = DownloadLink("One PNG")
-                self._command = CommandLine()
-            reset = ui.button("Reset", icon="restart_alt", on_click=lambda: self.show(""))
-            reset.props("flat no-caps no-wrap").classes("reset-all")
+        self._error = error_label()
+        with region("files", "Download"):
+            self._file = FileOffer("One PNG")
+            reset = flat_button("Reset", "restart_alt", lambda: self.show(""))
+            reset.classes("reset-all")
         self.shortcuts = (
-            Shortcut(key="ArrowLeft", text="coarser styles", act=lambda: self._choice.turn(-1)),
-            Shortcut(key="ArrowRight", text="finer styles", act=lambda: self._choice.turn(1)),
-            Shortcut(key="r", text="random rows and columns", act=self._choice.draw),
+            Shortcut(key="ArrowLeft", text="coarser styles", act=lambda: self._layers.turn(-1)),
+            Shortcut(key="ArrowRight", text="finer styles", act=lambda: self._layers.turn(1)),
+            Shortcut(key="r", text="random rows and columns", act=self._draw),
             Shortcut(key="Enter", text="on an image: open it (click)"),
             Shortcut(key="Arrow", text="on an image: to the next"),
         )
 
+    def _choose(self, subject: OpenedGenerator) -> None:
+        signal = self._signal = Signal(self._changed)
+        self._sources = Seeds("Columns (sources)", SOURCES, MOST_SOURCES, signal)
+        self._destinations = Seeds("Rows (destinations)", DESTINATIONS, MOST_DESTINATIONS, signal)
+        self._look = Look("Psi of the matrix", subject, signal)
+        self._layers = WhichLayers(subject.num_layers, signal)
+
     async def show(self, words: str) -> None:
         """Go to a matrix; to the start, where there is none."""
         if not self._mixes:
-            self._desk.record(NAME, "")
+            self._page.record(NAME, "")
             return
         matrix = self._start
         if words:
             try:
-                matrix = Matrix.parse(shlex.split(words), self._desk.studio.subject)
-            except (UserError, ValueError) as error:
+                matrix = Matrix.parse(words, self._page.studio.subject)
+            except UserError as error:
                 warn(f"The matrix of this link is none that this network can draw: {error}")
-        self._choice.show(matrix)
+        with self._signal.silent():
+            self._sources.set(matrix.sources)
+            self._destinations.set(matrix.destinations)
+            self._layers.set(matrix.layers)
+            self._look.set(matrix.look)
+        await self._changed()
+
+    def _matrix(self) -> Matrix:
+        return Matrix(
+            sources=self._sources.get(),
+            destinations=self._destinations.get(),
+            layers=self._layers.get(),
+            look=self._look.get(),
+        )
+
+    async def _draw(self) -> None:
+        """Go to any seeds, as many as there are."""
+        with self._signal.silent():
+            self._sources.draw()
+            self._destinations.draw()
         await self._changed()
 
     async def _changed(self) -> None:
-        matrix, studio = self._choice.matrix(), self._desk.studio
+        matrix, studio = self._matrix(), self._page.studio
         words = "" if matrix == self._start else shlex.join(matrix.words())
-        self._desk.record(NAME, words)
+        self._page.record(NAME, words)
         self._error.set_text("")
-        self._link.set(matrix.address, matrix.file_name)
-        self._command.set(matrix.command(studio))
+        self._file.set(matrix.address, matrix.file_name, matrix.command(studio))
         tiles = matrix.tiles(studio.subject.num_layers)
         try:
             await self._tiles.show(tiles, columns=len(matrix.sources) + 1)
@@ -107,63 +131,7 @@ class MixingView:
             self._error.set_text(str(error))
 
     async def _open(self, recipe: Recipe) -> None:
-        await self._desk.open("image", text_of(recipe))
-
-
-class WhichMatrix:
-    """Seeds of columns and rows, layers, psi and class."""
-
-    def __init__(self, studio: Studio, changed: Changed) -> None:
-        self._silent = False
-        self._listener = changed
-        subject = studio.subject
-        self._sources = Seeds("Columns (sources)", SOURCES, MOST_SOURCES, self._changed)
-        self._destinations = Seeds(
-            "Rows (destinations)", DESTINATIONS, MOST_DESTINATIONS, self._changed
-        )
-        self._psi = psi_slider("Psi of the matrix", self._changed)
-        conditional = bool(subject.classes)
-        self._class = ClassSelect(subject.painter, self._changed) if conditional else None
-        self._layers = WhichLayers(subject.num_layers, self._changed)
-
-    def matrix(self) -> Matrix:
-        """The matrix that they set."""
-        return Matrix(
-            sources=self._sources.get(),
-            destinations=self._destinations.get(),
-            layers=self._layers.get(),
-            look=Recipe(
-                psi=self._psi.numbers()[0], number=self._class.get() if self._class else None
-            ),
-        )
-
-    def show(self, matrix: Matrix) -> None:
-        """Show a matrix, without telling of a change."""
-        self._silent = True
-        self._sources.set(matrix.sources)
-        self._destinations.set(matrix.destinations)
-        self._layers.set(matrix.layers)
-        self._psi.set_value([matrix.look.psi])
-        if self._class:
-            self._class.set(matrix.look.number)
-        self._silent = False
-
-    def turn(self, by: int) -> None:
-        """Go on to the next part of the layers."""
-        self._layers.turn(by)
-
-    async def draw(self) -> None:
-        """Go to any seeds, as many as there are."""
-        self._silent = True
-        self._sources.draw()
-        self._destinations.draw()
-        self._silent = False
-        result = self._listener()
-        if result is not None:
-            await result
-
-    def _changed(self) -> Awaitable[None] | None:
-        return None if self._silent else self._listener()
+        await self._page.open("image", str(recipe))
 
 
 class Seeds:
@@ -226,24 +194,16 @@ class WhichLayers:
         with ui.element("div").classes("styles"):
             self._part = Choice("Styles", texts | {_OWN: "A range of layers"}, changed)
             with ui.element("div").classes("range") as shown:
-                middle = parts["middle"]
-                self._range = Slider(
-                    "Layers",
-                    ["First layer taken", "Last layer taken"],
-                    [middle[0], middle[-1]],
-                    low=0,
-                    high=count - 1,
-                    step=1,
-                    texts=[layer_word(layer, layer) for layer in range(count)],
-                    changed=changed,
-                )
+                names, middle = ["First layer taken", "Last layer taken"], parts["middle"]
+                ends = (middle[0], middle[-1])
+                self._range = layers_slider("Layers", names, ends, count, changed)
             shown.bind_visibility_from(self._part, "value", backward=lambda part: part == _OWN)
 
     def get(self) -> Layers:
         """One of `PARTS`, `ROWS`, or the layers."""
         if self._part.value != _OWN:
             return self._part.value
-        first, last = (int(value) for value in self._range.numbers())
+        first, last = self._range.ends()
         return range(first, last + 1)
 
     def set(self, layers: Layers) -> None:

@@ -1,6 +1,5 @@
 """The view that starts an image from a photograph, or from the file of a w."""
 
-import math
 import shlex
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +7,22 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from stylegan.explore.projecting import CancelledError, Job
+from stylegan.explore.jobs import CancelledError, Job
+from stylegan.explore.page import Page, Shortcut
 from stylegan.explore.studio import Studio, address
 from stylegan.explore.uploads import LARGEST, file_name_of
-from stylegan.explore.view import Desk, Shortcut
 from stylegan.explore.views.image import CRISP
-from stylegan.explore.widgets import Choice, CommandLine, DownloadLink, Progress, Slider, section
+from stylegan.explore.widgets import (
+    Choice,
+    CommandLine,
+    DownloadLink,
+    Progress,
+    Slider,
+    error_label,
+    flat_button,
+    region,
+    section,
+)
 from stylegan.sample.recipe import Recipe
 from stylegan.sample.settings import ProjectionSettings
 from stylegan_eval.errors import UserError
@@ -21,7 +30,6 @@ from stylegan_eval.errors import UserError
 NAME = "project"
 _SPACES = {"w": "W, one w for all layers", "w+": "W+, one for each layer"}
 _PICTURES = ("projected.png", "projected-again.png")  # the second where the photograph is the first
-_PERIOD = 0.25  # seconds between looks at a projection
 _ABOUT = (
     "A square photograph, framed as those that the network was trained on, is projected: the w is"
     " sought whose image is nearest to it. A .npy or .npz file of w is taken as it is. Files stay"
@@ -44,32 +52,29 @@ class Project:
 
     shortcuts: Sequence[Shortcut] = ()
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._studio = desk.studio
-        self._job: Job | None = None
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._studio = page.studio
         if not self._studio.subject.painter.maps:
             ui.label(
                 "This network has no mapping network, hence no W to project into or to start from."
             ).classes("remark")
             return
         with ui.element("div").classes("projecting"):
-            with ui.element("section").classes("choose").props('aria-label="File"'):
+            with region("choose", "File"):
                 self._choose()
             with ui.element("div"):
-                self._error = ui.label().props("role=alert").classes("error")
+                self._error = error_label()
                 with ui.element("div").classes("pair") as self._pair:
                     self._target = self._figure("Photograph")
                     self._found = self._figure("Image of the w")
-                self._progress = Progress("Steps done", self._cancel)
-                self._result = Result(desk)
-        ui.timer(_PERIOD, self._look)
-        ui.context.client.on_delete(self._cancel)  # a tab that has gone
+                self._progress = Progress("Steps done", "Step")
+                self._result = Result(page)
 
     async def show(self, words: str) -> None:
         """There is no state: what was handed in is as it was left."""
         del words
-        self._desk.record(NAME, "")
+        self._page.record(NAME, "")
 
     def _choose(self) -> None:
         ui.label(_ABOUT).classes("remark")
@@ -93,7 +98,7 @@ class Project:
         return image
 
     async def _taken(self, answer: dict[str, Any]) -> None:
-        if self._job is not None:  # its progress and its result have these places
+        if self._progress.busy:  # its progress and its result have these places
             self._error.set_text("a photograph is being projected: wait for it, or cancel it")
             return
         self._error.set_text(str(answer.get("error", "")))
@@ -107,41 +112,26 @@ class Project:
         settings = ProjectionSettings(
             space="w+" if self._space.value == "w+" else "w", steps=int(self._steps.numbers()[0])
         )
-        job = Job(settings=settings)
+        job = Job(total=settings.steps)
         self._result.clear()
         try:
             target = self._studio.uploads.target(key)
             self._target.props["src"] = "target?" + urlencode({"key": key})
             self._found.props.pop("src", None)
             self._pair.set_visibility(True)
-            self._job = job
-            ws = await self._studio.projector.project(target.pixels, job)
+            work = self._studio.projector.project(target.pixels, settings, job)
+            ws = await self._progress.follow(job, work)
         except CancelledError:
             self._error.set_text("cancelled: choose a file again")
             return
         except UserError as error:
             self._error.set_text(str(error))
             return
-        finally:
-            self._job = None
-            self._progress.hide()
         digest = self._studio.held.add(ws)
         self._found.props["src"] = address(Recipe(saved=digest))
         self._result.show(
             digest, target.note, projecting_command(self._studio, settings, digest, target.name)
         )
-
-    def _look(self) -> None:
-        job = self._job
-        if job is None:
-            return
-        total = job.settings.steps
-        distance = "" if math.isnan(job.distance) else f", distance {job.distance:.4f}"
-        self._progress.show(job.steps / total, f"Step {job.steps} of {total}{distance}")
-
-    def _cancel(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
 
 
 def projecting_command(
@@ -160,14 +150,13 @@ def projecting_command(
 class Result:
     """A w, and what can be done with it."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, page: Page) -> None:
+        self._page = page
         self._digest = ""
         with ui.element("div").classes("more") as self._place:
             self._note = ui.label().classes("remark")
             with ui.element("div").classes("actions"):
-                go = ui.button("Continue in Image", icon="tune", on_click=self._open)
-                go.props("flat no-caps no-wrap")
+                flat_button("Continue in Image", "tune", self._open)
                 self._file = DownloadLink("Download w")
             self._command = CommandLine()
         self.clear()
@@ -178,7 +167,7 @@ class Result:
         self._note.set_text(note)
         self._file.set("w?" + urlencode({"digest": digest}), file_name_of(digest))
         recipe = Recipe(saved=digest)
-        self._command.set(command or self._desk.studio.command(recipe))
+        self._command.set(command or self._page.studio.command(recipe))
         self._place.set_visibility(True)
 
     def clear(self) -> None:
@@ -186,4 +175,4 @@ class Result:
         self._place.set_visibility(False)
 
     async def _open(self) -> None:
-        await self._desk.open("image", shlex.join(Recipe(saved=self._digest).words()))
+        await self._page.open("image", str(Recipe(saved=self._digest)))

@@ -8,14 +8,20 @@ from functools import partial
 from nicegui import ui
 
 from stylegan.explore.controls import Controls, linked_controls
+from stylegan.explore.jobs import Rank
+from stylegan.explore.page import Page, Shortcut
 from stylegan.explore.player import Player
 from stylegan.explore.run import Run, Stamp, changes, kimg_word
-from stylegan.explore.studio import Easel, Studio, file_name
-from stylegan.explore.turns import Rank
-from stylegan.explore.view import Desk, Shortcut
+from stylegan.explore.studio import Easel, Studio, file_name, leading, shared_recipe
 from stylegan.explore.views.image import Picture
-from stylegan.explore.widgets import CommandLine, DownloadLink, warn
-from stylegan.explore.wording import leading, shared_recipe, text_of
+from stylegan.explore.widgets import (
+    CommandLine,
+    DownloadLink,
+    error_label,
+    flat_button,
+    region,
+    warn,
+)
 from stylegan.sample.recipe import Recipe
 from stylegan.training.sheets import evenly
 from stylegan_eval.errors import UserError
@@ -43,31 +49,30 @@ class Moment:
         return cls(at=stamps[at], recipe=shared_recipe(rest, [studio.subject]))
 
     def __str__(self) -> str:
-        return f"{_AT} {self.at.key} {text_of(self.recipe)}"
+        return f"{_AT} {self.at.key} {self.recipe}"
 
 
 class OverTime:
     """An image, the checkpoint that draws it, and a strip of all, beside the controls."""
 
-    def __init__(self, desk: Desk) -> None:
-        assert desk.networks.run is not None
-        self._desk, self._run = desk, desk.networks.run
+    def __init__(self, page: Page) -> None:
+        assert page.networks.run is not None
+        self._page, self._run = page, page.networks.run
         self._stamps = self._run.stamps()
-        self._easel = Easel(self._draw, self._show, self._fail)
         with ui.element("div").classes("panes over-time"):
             with ui.element("div").classes("stage"):
                 with ui.element("div").classes("frame"):
-                    self._picture = Picture(desk.studio.subject.painter.network.resolution)
+                    self._picture = Picture(page.studio.subject.painter.network.resolution)
+                self._easel = Easel(self._draw, self._show, self._fail, self._picture.expect)
                 self._player = Player(self._texts(), self._changed, self._look)
-                self._error = ui.label().props("role=alert").classes("error")
+                self._error = error_label()
                 self._strip = Strip(self._run, self._choose)
                 with ui.element("div").classes("actions"):
                     self._link = DownloadLink("Download PNG")
-                    reset = ui.button("Reset", icon="restart_alt", on_click=lambda: self.show(""))
-                    reset.props("flat no-caps no-wrap")
+                    flat_button("Reset", "restart_alt", lambda: self.show(""))
                 self._command = CommandLine()
-            with ui.element("section").classes("controls").props('aria-label="Recipe"'):
-                build = partial(linked_controls, [desk.studio.subject])
+            with region("controls", "Recipe"):
+                build = partial(linked_controls, [page.studio.subject])
                 self._controls = Controls(build, self._changed)
         self._start = self._controls.recipe()
         ui.timer(_PERIOD, self._follow)
@@ -85,7 +90,7 @@ class OverTime:
         moment = self._newest()
         if words:
             try:
-                found = Moment.parse(words, self._run, self._desk.studio)
+                found = Moment.parse(words, self._run, self._page.studio)
             except UserError as error:
                 warn(f"What this link shows is not here: {error}")
             else:
@@ -117,16 +122,9 @@ class OverTime:
     async def _changed(self) -> None:
         moment = self._moment()
         if not self._player.plays:  # the history has its end alone
-            self._desk.record(NAME, "" if moment == self._newest() else str(moment))
+            self._page.record(NAME, "" if moment == self._newest() else str(moment))
         self._strip.mark(moment.at.key)
-        self._picture.expect(another=True)
-        drawn = True
-        try:
-            drawn = await self._easel.want(moment)
-        finally:
-            if drawn:
-                self._picture.expect(another=False)
-        if drawn:
+        if await self._easel.want(moment):
             await self._strip.show(self._stamps, self._controls.recipe())
 
     async def _draw(self, moment: Moment) -> None:
@@ -134,8 +132,8 @@ class OverTime:
 
     def _show(self, moment: Moment) -> None:
         key, recipe = moment.at.key, moment.recipe
-        where, words = self._run.address(moment.at, recipe), " ".join(recipe.words())
-        self._picture.show(where, f"Image of {words} at {kimg_word(key)}")
+        where = self._run.address(moment.at, recipe)
+        self._picture.show(where, f"Image of {recipe} at {kimg_word(key)}")
         self._link.set(where, file_name(recipe, key))
         self._command.set(self._run.command(key, recipe))
         self._command.enable(value=True)
@@ -176,7 +174,7 @@ class OverTime:
 
     async def _follow(self) -> None:
         """Look by itself, for a training may be running."""
-        if self._player.plays or not self._desk.shows(NAME):
+        if self._player.plays or not self._page.shows(NAME):
             return
         with suppress(UserError):
             found = changes(self._stamps, self._run.stamps())
