@@ -46,6 +46,7 @@ def test_keys_act_on_the_image(page):
     page.press("1")
     page.wait_until(DRAWN)
     page.press("u")
+    page.wait_until("!location.search.includes('view=samples')")
     wait_for(page, drawn)
     page.press("U", shift=True)
     page.wait_until("location.search.includes('view=samples')")
