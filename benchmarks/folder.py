@@ -118,10 +118,6 @@ class ResultsFolder:
         """Folder of the report."""
         return self.path / "report"
 
-    def is_running(self, training: str) -> bool:
-        """Whether a runner works on a training or its measurements."""
-        return is_claimed(self.claims, training)
-
     def failure(self, *names: str) -> str:
         """Why a training, or a measurement of it, failed; empty where it did not."""
         path = self._failure(names)
@@ -308,7 +304,7 @@ def _outcome(
     path = folder.measurement(name, measurement)
     if path.exists():
         return _measured(waiting, read_value(path, cell["row"]))
-    if folder.is_running(name):
+    if is_claimed(folder.claims, name):  # a runner works on the training or its measurements
         return replace(waiting, state="running")
     if reason := folder.failure(name) or folder.failure(name, measurement):
         return replace(waiting, state="failed", reason=reason)

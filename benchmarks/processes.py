@@ -9,11 +9,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
+
+import click
 
 from stylegan_eval.engine.command import Terminated, handling, is_quiet
 from stylegan_eval.engine.heartbeat import end_with_parent
@@ -45,6 +48,22 @@ def call(module: str, arguments: Sequence[str], log: Path) -> str:
     if came:
         raise KeyboardInterrupt if came[0] == signal.SIGINT else Terminated(came[0])
     return "" if status == 0 else _reason(lines, status)
+
+
+def timed(module: str, arguments: Sequence[str], cache: Path) -> tuple[float, str]:
+    """Seconds and output of ``python -m module arguments`` with a cache of its own."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        env={**os.environ, "STYLEGAN_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        raise click.ClickException(f"{' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+    return seconds, done.stdout
 
 
 def _tee(process: "subprocess.Popen[bytes]", log: BinaryIO) -> list[str]:

@@ -102,7 +102,7 @@ def widest(hardware: Hardware) -> int:
 
 
 def step_memory(network: NetworkConfig, resolution: int, images: int) -> float:
-    """Bytes of a step with so many images in a pass, to a third of `training.cost.step_cost`.
+    """Bytes of a step with so many images in a pass, to a third of `training.rehearsal`'s.
 
     Weights of G, its average and D, with gradients and moments, are 22 bytes for each of G's and
     D's; each value of a layer is kept about 12 times.

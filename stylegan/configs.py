@@ -232,9 +232,15 @@ def diff(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def changes_of_row(config: Config) -> dict[str, tuple[Any, Any]]:
-    """Fields in which a configuration differs from its row; from F, where it has another name."""
-    return diff(CONFIGS.get(config.name, F), config)
+def changes_of_row(config: Config) -> dict[str, str]:
+    """How a configuration differs from its row, by field; from F, where it has another name."""
+    changes = diff(CONFIGS.get(config.name, F), config)
+    return {key: f"{_brief(old)} -> {_brief(new)}" for key, (old, new) in changes.items()}
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -312,7 +312,7 @@ def status_command(
     for line in lines:
         click.echo(line)
     if picture is not None:
-        from stylegan.training.status_picture import draw
+        from stylegan.training.pictures import draw
 
         draw(statuses, picture, command)
         click.echo(f"drew {picture}", err=True)
@@ -320,7 +320,7 @@ def status_command(
         write_table(statuses, table)
         click.echo(f"wrote {table}", err=True)
     if film is not None:
-        from stylegan.training.sheets import write_sheets
+        from stylegan.training.pictures import write_sheets
 
         write_sheets(statuses[0], film, command)
         click.echo(f"wrote {film}", err=True)

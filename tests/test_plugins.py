@@ -104,7 +104,7 @@ def test_its_metric_and_network_are_in_help_and_all_and_in_the_report(site, colo
 def test_python_and_training_know_it(site, colours):
     program = f"""
 import effective_rank, stylegan_eval as se
-from stylegan.training.metric_names import MetricSettings
+from stylegan.training.settings import MetricSettings
 from stylegan_eval.metrics import higher_is_better
 both = [{str(colours)!r}] * 2
 fid, rank = se.evaluate(*both, ["rank", "fid"], features="thumbnail")

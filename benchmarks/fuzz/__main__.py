@@ -20,6 +20,7 @@ import traceback
 import warnings
 from collections import Counter
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from zlib import crc32
 
@@ -155,11 +156,9 @@ def main(names: tuple[str, ...], count: int, seed: int, file: Path | None) -> No
     total: Counter[str] = Counter()
     longest, failed = 0.0, 0
     whole = sum(reader.share for reader in chosen.values())
-    for at, (name, reader) in enumerate(chosen.items()):
-        sum_before = sum(each.share for each in list(chosen.values())[:at])
-        first, last = sum_before / whole, (sum_before + reader.share) / whole
-        share = round(count * last) - round(count * first)
-        counts, slowest, failures = fuzz(name, reader, seed, share)
+    ends = [round(count * (end / whole)) for end in accumulate(r.share for r in chosen.values())]
+    for (name, reader), begin, end in zip(chosen.items(), [0, *ends], ends, strict=False):
+        counts, slowest, failures = fuzz(name, reader, seed, end - begin)
         total += counts
         longest, failed = max(longest, slowest), failed + len(failures)
         click.echo(

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from stylegan_eval.images.containers import LENGTH, masked_crc
+
 IMAGE = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 
 
@@ -96,27 +98,25 @@ def official(folder: Path) -> Path:
 
 def record(data: bytes) -> bytes:
     """Frame data as a TFRecord: length, data, and the checksums of both."""
-    import google_crc32c
-
-    def masked(part: bytes) -> bytes:
-        crc = google_crc32c.value(part)
-        return struct.pack("<L", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-    length = struct.pack("<Q", len(data))
-    return length + masked(length) + data + masked(data)
+    crc = masked_crc(struct.pack("<Q", len(data)))
+    return LENGTH.pack(len(data), crc) + data + struct.pack("<L", masked_crc(data))
 
 
-def example() -> bytes:
-    """tf.train.Example of an image [3, 8, 8]: features "shape" and "data"."""
+def example(pixels: np.ndarray) -> bytes:
+    """tf.train.Example of uint8 [C, H, W], as the official tool writes it."""
+    shape = b"".join(map(_varint, pixels.shape))
+    features = {
+        b"data": _field(1, _field(1, pixels.tobytes())),
+        b"shape": _field(3, _field(1, shape)),
+    }
+    entries = (_field(1, name) + _field(2, value) for name, value in features.items())
+    return _field(1, b"".join(_field(1, entry) for entry in entries))
 
-    def field(number: int, data: bytes) -> bytes:
-        size = len(data)
-        prefix = bytes([size & 127 | 128, size >> 7]) if size > 127 else bytes([size])
-        return bytes([number << 3 | 2]) + prefix + data
 
-    shape = field(3, field(1, bytes([3, 8, 8])))
-    pixels = field(1, field(1, IMAGE.transpose(2, 0, 1).tobytes()))
-    entries = (("data", pixels), ("shape", shape))
-    return field(
-        1, b"".join(field(1, field(1, n.encode()) + field(2, value)) for n, value in entries)
-    )
+def _field(number: int, data: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _varint(number: int) -> bytes:
+    low, high = number & 127, number >> 7
+    return bytes([low | 128]) + _varint(high) if high else bytes([low])

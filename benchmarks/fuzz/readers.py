@@ -138,8 +138,12 @@ def _tar(folder: Path) -> Path:
     return path
 
 
+def _example() -> bytes:
+    return example(IMAGE.transpose(2, 0, 1))
+
+
 def _of_records(_data: bytes, rng: np.random.Generator) -> bytes:
-    return record(mutants.of_bytes(example(), rng)) + record(example())
+    return record(mutants.of_bytes(_example(), rng)) + record(_example())
 
 
 def _database(folder: Path) -> Path:
@@ -263,7 +267,7 @@ READERS: Mapping[str, Reader] = {
     ),
     "tar": Reader(make=_tar, read=_read_images, mutate=(mutants.of_members,)),
     "TFRecords": Reader(
-        make=_file("x.tfrecords", lambda: record(example()) * 2),
+        make=_file("x.tfrecords", lambda: record(_example()) * 2),
         read=_read_images,
         mutate=(_of_records,),
     ),

@@ -12,12 +12,12 @@ from types import MappingProxyType
 class Part:
     """A row of the table of parts."""
 
-    place: str  # ``module:name`` of a function from a `settings.Trial` to its `claims.Check`s
+    place: str  # ``module:name`` of a function from a `trial.GpuTrial` to its `claims.Check`s
     title: str
 
 
-def _row(module: str, title: str) -> Part:
-    return Part(place=f"{__name__}.{module}:checks", title=title)
+def _row(module: str, title: str, function: str = "checks") -> Part:
+    return Part(place=f"{__name__}.{module}:{function}", title=title)
 
 
 PARTS: Mapping[str, Part] = MappingProxyType(
@@ -29,7 +29,7 @@ PARTS: Mapping[str, Part] = MappingProxyType(
         "memory": _row("memory", "Memory"),
         "speed": _row("speed", "Speed of the training step"),
         "evaluation": _row("evaluation", "Evaluation"),
-        "forecast": _row("forecast", "Forecast of a training's length"),
+        "forecast": _row("speed", "Forecast of a training's length", "lengths"),
         "processes": _row("processes", "Several processes"),
     }
 )

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu_trial`: measure on a GPU what training and evaluation claim.
+"""`python -m benchmarks.gpu_trial`: measure on a GPU what training and evaluation claim; its page.
 
 The claims are tried in a process of their own. One that dies refutes the claim that it was trying,
 and another goes on with the next.
@@ -11,13 +11,19 @@ from pathlib import Path
 import click
 
 from benchmarks.gpu_trial import PARTS
-from benchmarks.gpu_trial.page import PAGE, write_page
-from benchmarks.gpu_trial.record import Record, summary
+from benchmarks.gpu_trial.claims import NAME, Finding, Record, summary
 from benchmarks.processes import call
 from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineCommand, terminable
-from stylegan_eval.engine.files import held
+from stylegan_eval.engine.files import atomic_write, held
+from stylegan_eval.report import shell
 
 _LOG = "trial.log"
+PAGE = "index.html"
+_MARKS = {
+    "holds": "holds",
+    "refuted": '<b class="failed">refuted</b>',
+    "not tried": "<i>not tried</i>",
+}
 
 
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
@@ -63,7 +69,7 @@ def main(
     names = [name for name in PARTS if not parts or name in parts]
     with terminable():
         if here:
-            from benchmarks.gpu_trial.worker import try_parts
+            from benchmarks.gpu_trial.trial import try_parts
 
             try_parts(names, out=out, device=device, gpus=gpus, digests=digests)
             return
@@ -95,6 +101,61 @@ def _try_apart(arguments: Sequence[str], out: Path) -> None:
         if record.running is None:  # it has said why
             raise SystemExit(EXIT_ERROR)
         record.bury(reason)
+
+
+def write_page(record: Record, folder: Path) -> None:
+    """Write the page of all findings so far."""
+    groups = {name: record.of([name]) for name in PARTS}
+    tried = {name: findings for name, findings in groups.items() if findings}
+    refuted = [each for each in record.findings if each.verdict == "refuted"]
+    about = [*record.about.items(), ("claims", summary(record.findings))]
+    text = shell.page(
+        f"Trial on {record.about.get('device', 'a machine')}",
+        intro=shell.terms(about)
+        + shell.contents("Parts", ((name, _link(name, each)) for name, each in tried.items())),
+        main="\n".join(
+            [
+                shell.section("refuted", "Refuted", _table("Refuted", refuted)) if refuted else "",
+                *(_section(name, findings) for name, findings in tried.items()),
+            ]
+        ),
+        footer=f"<p>Written by python -m benchmarks.gpu_trial; the same in {NAME}.</p>",
+    )
+    with atomic_write(folder / PAGE) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _link(name: str, findings: Sequence[Finding]) -> str:
+    refuted = sum(each.verdict == "refuted" for each in findings)
+    words = shell.text(PARTS[name].title)
+    return f'{words} <span class="failed">({refuted} refuted)</span>' if refuted else words
+
+
+def _section(name: str, findings: Sequence[Finding]) -> str:
+    title = PARTS[name].title
+    seconds = sum(each.seconds for each in findings)
+    took = f"{summary(findings)}; {seconds:.0f} s. Again: --only {name} with another --out."
+    return shell.section(name, title, shell.note(took), _table(title, findings))
+
+
+def _table(label: str, findings: Sequence[Finding]) -> str:
+    heads = [shell.head("claim", "text")]
+    heads += [shell.head(words, kind="number") for words in ("measured", "bound")]
+    heads += [shell.head("verdict", "text")]
+    return shell.table(label, heads, map(_row, findings))
+
+
+def _row(each: Finding) -> list[str]:
+    return [
+        shell.cell(shell.text(each.claim), each.claim, "names"),
+        shell.cell(f"{shell.text(each.measured)}{_below(each.detail)}", kind="number"),
+        shell.cell(shell.text(each.bound), kind="number"),
+        shell.cell(f"{_MARKS[each.verdict]}{_below(each.why)}", each.verdict, "label"),
+    ]
+
+
+def _below(words: str) -> str:
+    return f"<div><span>{shell.text(words)}</span></div>" if words else ""
 
 
 if __name__ == "__main__":

@@ -1,10 +1,17 @@
-"""Claims with bounds, and verdicts on them."""
+"""Claims with bounds, verdicts on them, and the file that keeps these."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
 
+from benchmarks.folder import read_json, write_json
+from stylegan_eval.engine.untrusted import parsing
+from stylegan_eval.errors import UserError
+
+FORMAT = "stylegan-gpu-trial/1"
+NAME = "results.json"
 Verdict = Literal["holds", "refuted", "not tried"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
@@ -101,3 +108,74 @@ def judge(part: str, check: Check) -> Finding:
         detail=detail,
         why=why,
     )
+
+
+class Record:
+    """File of findings, whole after every claim: a trial that was stopped goes on from it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+        self.about: dict[str, str] = {}  # Device, versions
+        self.findings: list[Finding] = []
+        self.running: Finding | None = None  # As it stands if the process dies
+        if self.path.exists():
+            self._read(read_json(self.path))
+
+    def _read(self, tree: Mapping[str, Any]) -> None:
+        with parsing(self.path, f"is no {FORMAT}", "choose another folder with --out"):
+            if tree["format"] != FORMAT:
+                raise ValueError(tree["format"])
+            self.about = dict(tree["about"])
+            self.findings = [Finding(**row) for row in tree["findings"]]
+            self.running = None if tree["running"] is None else Finding(**tree["running"])
+
+    def tried_on(self, about: Mapping[str, str]) -> None:
+        """Note device and versions; UserError where earlier findings are of others."""
+        for key, value in self.about.items():
+            if about.get(key) != value:
+                raise UserError(
+                    f"{self.path.parent} holds a trial with {key} {value}, not {about.get(key)}:"
+                    " choose another folder with --out"
+                )
+        self.about = dict(about)
+        self._write()
+
+    def knows(self, part: str, claim: str) -> bool:
+        """Whether a claim was tried."""
+        return any((each.part, each.claim) == (part, claim) for each in self.findings)
+
+    def begin(self, finding: Finding | None) -> None:
+        """Note what is being tried; None: nothing, whatever was when the trial was stopped."""
+        self.running = finding
+        self._write()
+
+    def add(self, finding: Finding) -> None:
+        """Note a finding."""
+        self.findings.append(finding)
+        self.running = None
+        self._write()
+
+    def bury(self, reason: str) -> None:
+        """Refute the claim during which the process died."""
+        assert self.running is not None
+        self.add(replace(self.running, verdict="refuted", why=f"the process ended: {reason}"))
+
+    def _write(self) -> None:
+        tree = {
+            "format": FORMAT,
+            "about": self.about,
+            "findings": [asdict(finding) for finding in self.findings],
+            "running": None if self.running is None else asdict(self.running),
+        }
+        write_json(self.path, tree)
+
+    def of(self, parts: Sequence[str]) -> list[Finding]:
+        """Findings of some parts, in the order of the trial."""
+        return [each for each in self.findings if each.part in parts]
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """How many of each verdict, as text."""
+    counts = (sum(each.verdict == verdict for each in findings) for verdict in VERDICTS)
+    holding, refuted, rest = counts
+    return f"{len(findings)} claims: {holding} hold, {refuted} refuted, {rest} not tried"

@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.gpu_trial.claims import Bound, Check
-from benchmarks.gpu_trial.settings import GpuTrial
+from benchmarks.gpu_trial.trial import GpuTrial
 from benchmarks.speed.train_side import prepared_step
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset

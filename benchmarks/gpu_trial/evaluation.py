@@ -12,8 +12,8 @@ import torch
 
 import stylegan_eval as se
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
-from benchmarks.gpu_trial.settings import GpuTrial
 from benchmarks.gpu_trial.speed import on_device
+from benchmarks.gpu_trial.trial import GpuTrial
 from benchmarks.speed.features import random_inception_state
 from stylegan.networks.generator import build_generator
 from stylegan_eval.errors import UserError

@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
-from benchmarks.gpu_trial.settings import GpuTrial
+from benchmarks.gpu_trial.trial import GpuTrial
 from benchmarks.kill_trial import Trial
 from benchmarks.speed.train_side import prepared_step
 from stylegan.configs import CONFIGS, config_text
@@ -17,6 +17,7 @@ from stylegan.presets import apply_preset
 from stylegan.train import main as train_command
 from stylegan.training.cost import Phase, micro_batches, phase_costs
 from stylegan.training.partition import Execution
+from stylegan.training.plan import RESERVED
 from stylegan.training.rehearsal import Meter
 from stylegan.training.schedule import phases
 from stylegan.training.speed import trial_steps
@@ -25,7 +26,6 @@ from stylegan_eval.results.formatting import size_text
 from stylegan_eval.settings.common import Precision
 
 _CARDS = (8, 11, 16, 24)  # GiB of the cards that are played
-_RESERVED = 1.1  # As in the plan: libraries, and gaps in the allocator's memory
 _TIGHT = 400 * 2**20  # Bytes that a training is given that needs more
 _WORDS = (
     "out of memory (cuda) at kimg",
@@ -118,7 +118,7 @@ def _on_card(trial: GpuTrial, size: int) -> tuple[float, str]:
         raise NotTriedError(f"this card is smaller: {total / 2**30:.0f} GiB")
     try:
         table = micro_batches(
-            trial.config, round(size * 2**30 / _RESERVED), device_type=trial.runtime.device.type
+            trial.config, round(size * 2**30 / RESERVED), device_type=trial.runtime.device.type
         )
     except UserError as error:
         raise NotTriedError(f"the plan refuses: {error}") from error

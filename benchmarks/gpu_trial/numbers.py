@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
-from benchmarks.gpu_trial.settings import GpuTrial
+from benchmarks.gpu_trial.trial import GpuTrial
 from stylegan.networks.compiled import compiled_discriminator, compiled_synthesis
 from stylegan.networks.layers import mean_pool, upsample_nearest
 from stylegan.training import losses

@@ -1,4 +1,8 @@
-"""Several processes: the gradients of one, their speed, and their common end."""
+"""Several processes: the gradients of one, their speed, and their common end.
+
+``torchrun ... -m benchmarks.gpu_trial.processes FILE DEVICE SIZE`` is one of them: it writes
+gradients and speed, and then takes steps until it is killed.
+"""
 
 import os
 import signal
@@ -6,22 +10,37 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from benchmarks.folder import read_json, write_json
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
-from benchmarks.gpu_trial.ranks import Ranks
-from benchmarks.gpu_trial.settings import ROOT, GpuTrial
+from benchmarks.gpu_trial.trial import ROOT, GpuTrial
 from benchmarks.kill_trial import children_of, descendants, is_alive
-from benchmarks.plan.official import official_times
+from benchmarks.plan.official import published
+from stylegan.configs import CONFIGS, Config
+from stylegan.datasets.reals import RawBatch
+from stylegan.presets import apply_preset
+from stylegan.runtime import Runtime
+from stylegan.training.loop import Steps
+from stylegan.training.partition import Execution
+from stylegan.training.schedule import TrainingPoint, training_point
+from stylegan.training.speed import random_batch
+from stylegan.training.state import TrainState
+from stylegan_eval.engine.device import computing_in
+from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.errors import UserError
 
 _PATIENCE = 300.0  # seconds for the processes to meet and to measure
 _MINUTE = 60.0
 _MEASURED = "measured.json"  # By the processes
+_TIMED = 10  # steps
+SIZES = {"small": "tiny-16", "large": "paper-ffhq-2gpu"}  # Presets
+_RESOLUTION = 256  # Of the large one, so that a card of any size takes it
 
 
 def checks(trial: GpuTrial) -> Iterator[Check]:
@@ -48,9 +67,8 @@ def checks(trial: GpuTrial) -> Iterator[Check]:
 
 def _published_scaling(gpus: int) -> float:
     """Speed of so many V100s over that of one at 1024x1024; of the next fewer that are known."""
-    known = {time.gpus: time.seconds for time in official_times() if time.resolution == 1024}
-    nearest = max(n for n in known if n <= gpus)
-    return known[1] / known[nearest]
+    nearest = max(n for n in published() if n <= gpus)
+    return published()[1].seconds / published()[nearest].seconds
 
 
 def _result(trial: GpuTrial) -> dict[str, float]:
@@ -72,7 +90,7 @@ def _run(trial: GpuTrial, out: Path) -> float:
     """Start the processes, kill one once they have measured; seconds until all are gone."""
     out.unlink(missing_ok=True)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(trial.gpus), "-m", "benchmarks.gpu_trial.ranks"]
+    command += ["--nproc-per-node", str(trial.gpus), "-m", "benchmarks.gpu_trial.processes"]
     command += [str(out), trial.device, "large" if trial.on_gpu else "small"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with (out.parent / "stderr.txt").open("w+") as stderr:
@@ -98,7 +116,7 @@ def _run(trial: GpuTrial, out: Path) -> float:
             launcher.wait()
 
 
-def _alone(trial: GpuTrial) -> Ranks:
+def _alone(trial: GpuTrial) -> "Ranks":
     return Ranks(trial.runtime, "large" if trial.on_gpu else "small")
 
 
@@ -120,3 +138,64 @@ def _scaling(trial: GpuTrial) -> tuple[float, str]:
 
 def _seconds_to_end(trial: GpuTrial) -> float:
     return _result(trial)["seconds"]
+
+
+class Ranks:
+    """Steps of this process on its part of a fixed minibatch, in the middle of a fade."""
+
+    def __init__(self, runtime: Runtime, size: str) -> None:
+        self.runtime, self.config = runtime, _config(size)
+        point = training_point(0, self.config)
+        full = self.config.resolution
+        self.point: TrainingPoint = replace(point, lod=0.5, resolution=full, lrate=0.0)
+        self.shares = Execution().shares(self.point, self.config, runtime)
+        whole = random_batch(self.config, self.point.minibatch, self.point)
+        self.batches = [
+            RawBatch(*(part[torch.from_numpy(share.rows)] for part in whole))
+            for share in self.shares
+        ]
+        state = TrainState.fresh(self.config, runtime, seed=0)
+        self.steps = Steps(state, self.config, runtime, Execution())
+
+    def step(self) -> dict[str, Tensor]:
+        """Take the step that begins at image 0; the terms of both losses."""
+        self.steps.state.nimg = 0
+        return self.steps.both(self.point, self.shares, iter(self.batches))
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Gradients of D and G over the whole minibatch."""
+        self.step()
+        state = self.steps.state
+        return {"D": state.flat_D.gradients.cpu(), "G": state.flat_G.gradients.cpu()}
+
+    def img_per_s(self) -> float:
+        """Images per second of all processes."""
+        self.step()["loss_G"].item()
+        begun = time.perf_counter()
+        for _ in range(_TIMED):
+            terms = self.step()
+        terms["loss_G"].item()  # waits for the device
+        return _TIMED * self.point.minibatch / (time.perf_counter() - begun)
+
+
+def _config(size: str) -> Config:
+    config = apply_preset(CONFIGS["F"], SIZES[size])
+    return config if size == "small" else replace(config, resolution=_RESOLUTION)
+
+
+def main(out: Path, device: str, size: str) -> None:
+    """Write what the trial asks for, then step until killed."""
+    runtime = Runtime.join(device)
+    with computing_in("fp32", runtime.device.type):
+        ranks = Ranks(runtime, size)
+        gradients, speed = ranks.gradients(), ranks.img_per_s()
+        if runtime.is_first:
+            with atomic_write(out.with_suffix(".pt")) as temporary:
+                torch.save(gradients, temporary)
+            write_json(out, {"img_per_s": speed})
+        while True:
+            ranks.step()["loss_G"].item()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])

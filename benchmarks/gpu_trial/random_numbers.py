@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
-from benchmarks.gpu_trial.settings import GpuTrial
+from benchmarks.gpu_trial.trial import GpuTrial
+from stylegan.training.loop import Purpose, StepRandom
 from stylegan.training.partition import shares
-from stylegan.training.randomness import Purpose, StepRandom
 from stylegan_eval.engine.sampling import latents, noise_maps, splitmix64
 
 _SEED, _NIMG, _MINIBATCH, _GROUP = 3, 5_000_000, 8, 4

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from torch import Tensor
 
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
-from benchmarks.gpu_trial.settings import GpuTrial
+from benchmarks.gpu_trial.trial import GpuTrial
 from benchmarks.kill_trial import Trial, everything_in
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint
 from stylegan.train import main as train_command

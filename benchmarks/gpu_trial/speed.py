@@ -1,4 +1,4 @@
-"""Speed of a step by size, precision, layout and way; blurs; kernels; a whole training."""
+"""Speed of steps, blurs and a whole training; kernels; the forecast of a training's length."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,15 +9,23 @@ from typing import Any, Literal
 import torch
 
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
-from benchmarks.gpu_trial.settings import GpuTrial
-from benchmarks.plan.model import Amounts, size_lengths, work_of
-from benchmarks.plan.official import official_times, v100
+from benchmarks.gpu_trial.trial import GpuTrial
+from benchmarks.kill_trial import Trial
+from benchmarks.plan.model import Amounts, minibatch_at, size_lengths, work_of
+from benchmarks.plan.official import published, v100
 from benchmarks.speed.train_side import prepared_step
-from stylegan.configs import Config, at_resolution
+from stylegan.configs import CONFIGS
+from stylegan.datasets.pyramid import open_pyramid
+from stylegan.datasets.reals import Reals
 from stylegan.networks.layers import Blur
+from stylegan.presets import apply_preset, with_options
+from stylegan.training.loop import train
 from stylegan.training.partition import Execution
+from stylegan.training.plan import make_plan
 from stylegan.training.rehearsal import Rehearsal
 from stylegan.training.schedule import training_point
+from stylegan.training.settings import WARMUP
+from stylegan.training.state import TrainState
 from stylegan_eval.engine.device import PRECISIONS, Layout, best_format
 from stylegan_eval.settings.common import Precision
 
@@ -93,8 +101,8 @@ def _ways(trial: GpuTrial, size: int, precision: Precision) -> Iterator[Way]:
 
 
 def _trainings(trial: GpuTrial, precisions: tuple[Precision, ...]) -> Iterator[Check]:
-    (published,) = (t for t in official_times() if (t.resolution, t.gpus) == (1024, 1))
-    mean = published.seconds / published.config.schedule.total_kimg
+    alone = published()[1]
+    mean = alone.seconds / alone.config.schedule.total_kimg
     for precision in precisions:
         measure = partial(_per_kimg, trial, precision)
         yield _timed(
@@ -115,7 +123,7 @@ def _trainings(trial: GpuTrial, precisions: tuple[Precision, ...]) -> Iterator[C
 def _step(trial: GpuTrial, size: int, precision: Precision, way: Way) -> Callable[[], Any]:
     config = replace(trial.config, resolution=size)
     point = replace(training_point(0, config), lod=0.0, resolution=size)
-    minibatch = _minibatch(trial.config, size)
+    minibatch = minibatch_at(trial.config, size)
     execution = Execution(precision=precision, compile=way == "compiled")
     if execution.compile:
         trial.needs_compiler()
@@ -124,10 +132,6 @@ def _step(trial: GpuTrial, size: int, precision: Precision, way: Way) -> Callabl
         other: Layout = "contiguous" if own == "channels_last" else "channels_last"
         execution = replace(execution, layout=other)
     return prepared_step(config, replace(point, minibatch=minibatch), trial.runtime, execution)
-
-
-def _minibatch(config: Config, size: int) -> int:
-    return at_resolution(config.schedule.minibatch, size, config.schedule.minibatch_base)
 
 
 @cache
@@ -174,7 +178,7 @@ def _wait(trial: GpuTrial) -> None:
 
 
 def _of_v100(trial: GpuTrial, size: int, precision: Precision) -> tuple[float, str]:
-    work, images = work_of(trial.config, size), _minibatch(trial.config, size)
+    work, images = work_of(trial.config, size), minibatch_at(trial.config, size)
     amounts = Amounts(flop=work.flop(images), moved=work.moved(images), launches=1, exchanged=0)
     own = _seconds(trial, size, precision)
     return own / v100().seconds(amounts), f"{own * 1e3:.1f} ms, {images / own:,.0f} images/s"
@@ -194,7 +198,7 @@ def _of_float32(trial: GpuTrial, size: int) -> tuple[float, str]:
 def _of_copy(trial: GpuTrial, size: int, dtype: torch.dtype) -> tuple[float, str]:
     """Time of a blur over that of a copy, which moves the same bytes, in the layout of the type."""
     channels = trial.config.network.fmaps(size)
-    shape = (_minibatch(trial.config, size), channels, size, size)
+    shape = (minibatch_at(trial.config, size), channels, size, size)
     x = torch.ones(shape, dtype=dtype, device=trial.runtime.device)
     precision: Precision = "bf16" if dtype == torch.bfloat16 else "fp32"
     x = x.contiguous(memory_format=best_format(trial.runtime.device, precision))
@@ -206,7 +210,7 @@ def _of_copy(trial: GpuTrial, size: int, dtype: torch.dtype) -> tuple[float, str
 
 def _kernels(trial: GpuTrial, size: int) -> tuple[float, str]:
     """Kernels of a step by the profiler over operations of the trace; operations on a CPU."""
-    config, images = replace(trial.config, resolution=size), _minibatch(trial.config, size)
+    config, images = replace(trial.config, resolution=size), minibatch_at(trial.config, size)
     device = trial.runtime.device.type
     traced = Rehearsal(config, Execution(), device).work(0.0, images).launches
     with trial.computing():
@@ -237,7 +241,40 @@ def _per_kimg(trial: GpuTrial, precision: Precision) -> float:
     """Seconds for 1,000 images over the phases of the whole training, fades left out."""
     config = trial.config
     seconds = sum(
-        images / _minibatch(config, size) * _seconds(trial, size, precision)
+        images / minibatch_at(config, size) * _seconds(trial, size, precision)
         for size, images in size_lengths(config)
     )
     return seconds / config.schedule.total_kimg
+
+
+def lengths(trial: GpuTrial) -> Iterator[Check]:
+    """One training in each precision, through all its phases."""
+    precisions: tuple[Precision, ...] = ("fp32", "bf16") if trial.on_gpu else ("fp32",)
+    for precision in precisions:
+        yield Check(
+            claim=f"a short training in {precision} takes as long as is forecast",
+            bound=Bound(least=0.75, most=1.25, unit="of the forecast"),
+            measure=partial(_of_forecast, trial, precision),
+            no_verdict=trial.no_times,
+        )
+
+
+def _of_forecast(trial: GpuTrial, precision: Precision) -> tuple[float, str]:
+    folder, runtime = trial.scratch("forecast"), trial.runtime
+    config = apply_preset(CONFIGS["F"], "quick-32" if trial.on_gpu else "tiny-16")
+    if not trial.on_gpu:
+        config = with_options(config, total_kimg=0.1)
+    execution = Execution(precision=precision, workers=2 if trial.on_gpu else 0)
+    pyramid = open_pyramid(Trial(folder).data(), cache=folder / "cache")
+    offset = (pyramid.resolution // config.resolution).bit_length() - 1
+    reals = Reals(pyramid, seed=0, mirror=True, offset=offset)
+    budget = WARMUP if trial.on_gpu else 0.5
+    forecast = make_plan(config, execution, runtime, budget=budget).seconds
+    state = TrainState.fresh(config, runtime, seed=0)
+    begun = time.perf_counter()
+    with trial.computing(precision):
+        train(state, reals, config, seed=0, runtime=runtime, execution=execution)
+        if trial.on_gpu:
+            torch.cuda.synchronize(runtime.device)
+    seconds = time.perf_counter() - begun
+    return seconds / forecast, f"{seconds:.1f} s for {config.schedule.total_kimg:g} kimg"

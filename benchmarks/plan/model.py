@@ -29,9 +29,8 @@ def training_storage(
     keeps_best: bool = False,
 ) -> int:
     """Bytes of a training's folder at most, with the checkpoint that is being written."""
-    from stylegan.training.metric_names import MetricSettings
     from stylegan.training.plan import run_files
-    from stylegan.training.settings import RunSettings
+    from stylegan.training.settings import MetricSettings, RunSettings
 
     metrics = MetricSettings(metrics="fid" if keeps_best else "")
     settings = RunSettings(

@@ -1,7 +1,7 @@
 """The model of time against the published ones: which of them it is fitted to, and how far off."""
 
 import csv
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -62,6 +62,12 @@ def official_times() -> Sequence[OfficialTime]:
         )
         for row in rows
     )
+
+
+@cache
+def published() -> Mapping[int, OfficialTime]:
+    """The published time at 1024x1024, with its configuration, by GPUs."""
+    return {time.gpus: time for time in official_times() if time.resolution == 1024}
 
 
 @cache

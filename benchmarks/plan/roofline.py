@@ -9,7 +9,12 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from benchmarks.plan.model import exchanged_bytes, minibatch_at, size_lengths, sizes
-from benchmarks.plan.official import NVLINK_BYTES_PER_S, OfficialTime, official_times
+from benchmarks.plan.official import (
+    NVLINK_BYTES_PER_S,
+    OfficialTime,
+    official_times,
+    published,
+)
 from stylegan.configs import Config
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.settings.common import Precision
@@ -123,12 +128,6 @@ def count_step(config: Config, size: int, images: int, dtype: Precision) -> Step
         dense_bytes=work.dense,
         other_bytes=work.moved - work.dense,
     )
-
-
-@cache
-def published() -> Mapping[int, OfficialTime]:
-    """The published time at 1024x1024, with its configuration, by GPUs."""
-    return {time.gpus: time for time in official_times() if time.resolution == 1024}
 
 
 def write_steps(path: Path) -> Iterator[str]:

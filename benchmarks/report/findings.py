@@ -102,7 +102,7 @@ def _of_column(
     sentences = _of_claim(section, samples, column)
     sentences += [sentence(by_pair[both], column) for both in dict.fromkeys(chosen)]
     sentences += _with_one_spread(samples, pooled, column)
-    sentences += _agreement(agreement(means, section.published(at)), by_pair)
+    sentences += _agreement(agreement(means, column.published), by_pair)
     order = order_words(
         ranked,
         lambda a, b: by_pair[frozenset((a, b))].differ,

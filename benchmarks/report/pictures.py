@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_LOSSES = ("loss_D", "loss_G", "r1", "gp")
-_SCORES = ("score_real", "score_fake")
+Rows = Sequence[Mapping[str, Any]]
 _LARGEST = 300_000  # bytes of one picture
 SEED = 0
 IMAGES = 16
@@ -72,22 +71,19 @@ def by_network(trainings: Sequence[TrainingState]) -> dict[str, list[TrainingSta
 
 def distance_curves(trainings: Sequence[TrainingState]) -> bytes | None:
     """Distance over kimg as PNG: a colour per network, a thin line per seed; None without any."""
-    measured = {t.name: distances(t) for t in trainings}
-    name = most_measured(measured)
-    if name is None:
+    name, lines = distance_lines(trainings)
+    if not lines:
         return None
     figure = empty_figure(8, 4.5)
     axes = figure.subplots()
-    for at, (network, seeds) in enumerate(by_network(trainings).items()):
+    labelled: set[str] = set()
+    for at, network, rows in lines:
         colour, dashes = STYLES[at % len(STYLES)]
-        label = network
-        for training in seeds:
-            rows = [row for row in measured[training.name] if row["metric"] == name]
-            if rows:
-                kimg = [row["nimg"] / 1000 for row in rows]
-                values = [number_in(row, "value") for row in rows]
-                axes.plot(kimg, values, dashes, color=colour, lw=1, marker="o", ms=3, label=label)
-                label = "_"  # one entry of the legend for all seeds
+        kimg = [row["nimg"] / 1000 for row in rows]
+        values = [number_in(row, "value") for row in rows]
+        label = "_" if network in labelled else network  # one entry of the legend for all seeds
+        labelled.add(network)
+        axes.plot(kimg, values, dashes, color=colour, lw=1, marker="o", ms=3, label=label)
     title_and_grid(axes, f"{name} over training, a line per seed")
     axes.set_yscale("log")
     _plain_ticks(axes)
@@ -95,14 +91,23 @@ def distance_curves(trainings: Sequence[TrainingState]) -> bytes | None:
     return _png(figure)
 
 
-def most_measured(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str | None:
-    """The metric with the most rows, for one unit per picture; None without any."""
+def distance_lines(trainings: Sequence[TrainingState]) -> tuple[str, list[tuple[int, str, Rows]]]:
+    """The Fréchet distance that was measured most on the way, for one unit per picture.
+
+    With it, of each training that has any: the network's number, its name, and the rows.
+    """
+    measured = {training.name: _distances(training) for training in trainings}
     names = [str(row["metric"]) for rows in measured.values() for row in rows]
-    return max(dict.fromkeys(names), key=names.count) if names else None
+    name = max(dict.fromkeys(names), key=names.count, default="")
+    lines = [
+        (at, network, [row for row in measured[training.name] if row["metric"] == name])
+        for at, (network, seeds) in enumerate(by_network(trainings).items())
+        for training in seeds
+    ]
+    return name, [line for line in lines if line[2]]
 
 
-def distances(training: TrainingState) -> list[dict[str, Any]]:
-    """Rows of the Fréchet distances that a training measured on its way."""
+def _distances(training: TrainingState) -> list[dict[str, Any]]:
     rows, _ = read_rows(training.folder / METRICS_FILE)
     measured = [row for row in rows if "error" not in row]
     return [row for row in measured if str(row.get("metric", "")).startswith(("fid", "fd"))]
@@ -131,16 +136,14 @@ def loss_curves(trainings: Sequence[TrainingState]) -> bytes | None:
     figure = empty_figure(9, 0.5 + 2.1 * len(groups))
     axes = figure.subplots(len(groups), 2, squeeze=False, sharex=True)
     for (left, right), (network, runs) in zip(axes, groups.items(), strict=True):
-        _terms(left, runs, _LOSSES, f"{network}: losses and penalty")
-        _terms(right, runs, _SCORES, f"{network}: mean scores of D")
+        _terms(left, runs, LOSSES, f"{network}: losses and penalty")
+        _terms(right, runs, SCORES, f"{network}: mean scores of D")
     for plot in axes[:-1].flat:
         plot.set_xlabel("")
     return _png(figure)
 
 
-def _terms(
-    axes: "Axes", runs: Sequence[Sequence[Mapping[str, Any]]], keys: Sequence[str], title: str
-) -> None:
+def _terms(axes: "Axes", runs: Sequence[Rows], keys: Sequence[str], title: str) -> None:
     """The terms that are in the log; the range shown is that of the smoothed curves."""
     window = 1
     for key, (colour, dashes) in zip(keys, STYLES, strict=False):
@@ -285,20 +288,12 @@ def draw_pictures(
 
 def distance_chart(at: str, trainings: Sequence[TrainingState]) -> list[str]:
     """A chart, as HTML, of the distance over kimg: a colour per network, a line per seed."""
-    measured = {training.name: distances(training) for training in trainings}
-    name = most_measured(measured)
-    if name is None:
-        return []
-    given = []
-    for style, (network, seeds) in enumerate(by_network(trainings).items()):
-        for training in seeds:
-            rows = [row for row in measured[training.name] if row["metric"] == name]
-            if rows:
-                given.append(_curve(network, style, rows))
-    return [curves(f"{at}-distance", f"{name} over training", given, log=True)]
+    name, lines = distance_lines(trainings)
+    given = [_curve(network, style, rows) for style, network, rows in lines]
+    return [curves(f"{at}-distance", f"{name} over training", given, log=True)] if given else []
 
 
-def _curve(network: str, style: int, rows: Sequence[Mapping[str, Any]]) -> Curve:
+def _curve(network: str, style: int, rows: Rows) -> Curve:
     errors = [number_in(row, "stderr") for row in rows]
     return Curve(
         label=network,

@@ -2,24 +2,16 @@
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from benchmarks.folder import Outcome, Request, TrainingState
 from benchmarks.jobs import KIND_OF
 from stylegan_eval.metrics import METRICS
+from stylegan_eval.report.paper import QUANTITIES
 from stylegan_eval.results.formatting import duration, number_plain, with_error
 from stylegan_eval.results.published import has_published_unit
 from stylegan_eval.results.significance import Sample
-
-_HEADINGS = {
-    "fid": "FID",
-    "ppl_full": "full path length",
-    "ppl_end": "path length of the ends",
-    "separability": "separability",
-    "precision": "precision",
-    "recall": "recall",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +24,8 @@ class Column:
     """Names of what was really measured, in order; more than one cannot be compared."""
     protocols: tuple[str, ...] = ()  # Likewise
     unlike: bool = False  # Whether cells of one latent space were measured under unlike protocols
+    published: Mapping[str, float] = field(default_factory=dict)
+    """The paper's numbers by the keys of lines, where it has one."""
 
     @property
     def higher_is_better(self) -> bool:
@@ -56,7 +50,7 @@ class Column:
     @property
     def published_heading(self) -> str:
         """The paper's name of the metric."""
-        return _HEADINGS.get(self.metric, self.metric)
+        return QUANTITIES.get(self.metric, self.metric)
 
     @property
     def heading(self) -> str:
@@ -66,6 +60,13 @@ class Column:
         name = name[0].upper() + name[1:] if self.published_unit else name
         condition = self.condition.replace("=", " ")
         return f"{name}, {condition}" if condition else name
+
+    @property
+    def published_words(self) -> dict[str, str]:
+        """The paper's numbers by line, all with the decimals that the longest has."""
+        numbers = self.published
+        decimals = max((len(f"{x:.10g}".partition(".")[2]) for x in numbers.values()), default=0)
+        return {key: f"{value:.{decimals}f}" for key, value in numbers.items()}
 
     @property
     def paper_heading(self) -> str:
@@ -138,12 +139,6 @@ class Section:
         samples = {key: cell.sample for key, cell in cells.items() if cell is not None}
         return {key: sample for key, sample in samples.items() if sample is not None}
 
-    def published(self, column: int) -> dict[str, float]:
-        """The paper's numbers of the lines that have one."""
-        found = {line.key: line.cells[column] for line in self.lines}
-        numbers = {key: cell.published for key, cell in found.items() if cell is not None}
-        return {key: number for key, number in numbers.items() if number is not None}
-
 
 def sections(outcomes: Sequence[Outcome]) -> list[Section]:
     """Group outcomes by request, line and column, each in its first order."""
@@ -169,7 +164,8 @@ def _section(request: Request, outcomes: Sequence[Outcome]) -> Section:
 
 
 def _column(quantity: tuple[str, str], outcomes: Sequence[Outcome]) -> Column:
-    members = [o for o in outcomes if (o.metric, o.condition) == quantity and o.state == "done"]
+    cells = [o for o in outcomes if (o.metric, o.condition) == quantity]
+    members = [o for o in cells if o.state == "done"]
     by_space: dict[str, set[str]] = {}
     for outcome in members:
         by_space.setdefault(outcome.space, set()).add(outcome.protocol)
@@ -179,6 +175,7 @@ def _column(quantity: tuple[str, str], outcomes: Sequence[Outcome]) -> Column:
         measured_as=tuple(dict.fromkeys(o.measured_as for o in members if o.measured_as)),
         protocols=tuple(dict.fromkeys(o.protocol for o in members if o.protocol)),
         unlike=any(len(protocols) > 1 for protocols in by_space.values()),
+        published={o.line: o.published for o in cells if o.published is not None},
     )
 
 
@@ -303,10 +300,3 @@ def _count(trainings: Sequence[TrainingState]) -> str:
         return f"{done} training{plural}"
     parts = f" and the beginning of {begun}" if begun else ""
     return f"{done} of {len(trainings)} training{plural} that are done{parts}"
-
-
-def published_words(section: Section, at: int) -> dict[str, str]:
-    """The paper's numbers of a column by line, all with the decimals that the longest has."""
-    numbers = section.published(at)
-    decimals = max((len(f"{x:.10g}".partition(".")[2]) for x in numbers.values()), default=0)
-    return {key: f"{value:.{decimals}f}" for key, value in numbers.items()}

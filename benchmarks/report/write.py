@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
@@ -19,7 +19,6 @@ from benchmarks.report.tables import (
     cell_value,
     facts,
     legend,
-    published_words,
     sections,
 )
 from stylegan_eval.engine.device import pick_device
@@ -151,17 +150,19 @@ def _markdown_section(section: Section, pictures: Pictures) -> list[str]:
 
 
 def _markdown_table(section: Section) -> list[str]:
-    shown = [published_words(section, at) for at in range(len(section.columns))]
     head = ["", ""]
-    for column, published in zip(section.columns, shown, strict=True):
-        head += [plain(column.heading), *([plain(column.paper_heading)] if published else [])]
+    for column in section.columns:
+        head += [
+            plain(column.heading),
+            *([plain(column.paper_heading)] if column.published else []),
+        ]
     rows = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for line in section.lines:
         row = [plain(line.key), plain(line.label + (f", {line.space}" if line.space else ""))]
-        for cell, published in zip(line.cells, shown, strict=True):
+        for cell, column in zip(line.cells, section.columns, strict=True):
             row.append(_cell(cell, section.common_n))
-            if published:
-                row.append(published.get(line.key, ""))
+            if column.published:
+                row.append(column.published_words.get(line.key, ""))
         rows.append(row)
     return ["| " + " | ".join(row) + " |" for row in rows]
 
@@ -210,29 +211,26 @@ def _section(section: Section, name: str, pictures: Pictures) -> str:
 
 
 def _table(section: Section) -> str:
-    shown = [published_words(section, at) for at in range(len(section.columns))]
     heads = [shell.head("line", "number"), shell.head("as the paper calls it", "text")]
-    for column, published in zip(section.columns, shown, strict=True):
+    for column in section.columns:
         heads.append(shell.head(shell.text(column.heading), "number", "number"))
-        if published:
+        if column.published:
             words = shell.text(column.paper_heading)
             heads.append(shell.head(words, "number", "number published"))
-    rows = (_row(at, line, shown, section.common_n) for at, line in enumerate(section.lines))
+    rows = (_row(at, line, section) for at, line in enumerate(section.lines))
     return shell.table(section.request.title, heads, rows)
 
 
-def _row(
-    at: int, line: TableRow, shown: Sequence[Mapping[str, str]], common_n: int | None
-) -> list[str]:
+def _row(at: int, line: TableRow, section: Section) -> list[str]:
     space = f" <span>in {shell.text(line.space)}</span>" if line.space else ""
     cells = [
         shell.row_name(shell.text(line.key), str(at)),
         shell.cell(f"{shell.text(line.label)}{space}", line.label, "label"),
     ]
-    for cell, published in zip(line.cells, shown, strict=True):
-        cells.append(_measured(cell, common_n))
-        if published:
-            words = published.get(line.key, "")
+    for cell, column in zip(line.cells, section.columns, strict=True):
+        cells.append(_measured(cell, section.common_n))
+        if column.published:
+            words = column.published_words.get(line.key, "")
             cells.append(shell.cell(words, words, "number published"))
     return cells
 

@@ -8,17 +8,14 @@ the harder case, because the pass that ``all`` saves costs little there.
 """
 
 import csv
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from benchmarks.processes import timed
 from stylegan_eval.engine.command import ErrorLineCommand
 
 FEATURES = ("--features", "efficientnet-lite0")
@@ -64,20 +61,10 @@ class Job:
         return [*named, "--num", str(self.images), *FEATURES]
 
 
-def timed(arguments: list[str], cache: Path) -> tuple[float, dict[str, float]]:
+def measured(arguments: list[str], cache: Path) -> tuple[float, dict[str, float]]:
     """Seconds of one command, and its values by metric."""
     table = cache / f"{arguments[0]}.csv"
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "stylegan_eval", *arguments, "--csv", str(table)],
-        env={**os.environ, "STYLEGAN_CACHE": str(cache)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        raise click.ClickException(f"{' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+    seconds, _ = timed("stylegan_eval", [*arguments, "--csv", str(table)], cache)
     with table.open(newline="") as file:
         return seconds, {row["metric"]: float(row["value"]) for row in csv.DictReader(file)}
 
@@ -86,13 +73,13 @@ def one_round(job: Job, cache: str) -> tuple[dict[str, float], float]:
     """Seconds of ``all`` and of each single command; largest relative difference of a value."""
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        seconds["all"], together = timed(job.everything(), Path(folder))
+        seconds["all"], together = measured(job.everything(), Path(folder))
     alone: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in job.singles().items():
             own = Path(folder) / ("cache" if cache == "shared" else name)
             own.mkdir(exist_ok=True)
-            seconds[name], values = timed(arguments, own)
+            seconds[name], values = measured(arguments, own)
             alone |= values
     if together.keys() != alone.keys():
         unlike = ", ".join(sorted(together.keys() ^ alone.keys()))

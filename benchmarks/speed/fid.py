@@ -8,12 +8,9 @@ eigenvalues that are zero but for rounding. Needs the extras ``demo`` and ``test
 """
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +21,7 @@ import click
 import pandas as pd
 import torch
 
+from benchmarks.processes import timed
 from benchmarks.speed.features import random_inception_state
 from stylegan.datasets.avatars import make_avatars
 from stylegan_eval.engine.command import ErrorLineCommand
@@ -66,20 +64,10 @@ def write_folders(folder: Path, images: int, size: int) -> tuple[Path, Path]:
 
 def run_side(side: str, folders: tuple[Path, Path], weights: Path) -> FidRun:
     """Run one side with an empty cache."""
-    command = [sys.executable, "-m", "benchmarks.speed.fid_sides", side]
+    words = [side, *map(str, folders), str(weights)]
     with tempfile.TemporaryDirectory() as cache:
-        start = time.perf_counter()
-        done = subprocess.run(
-            [*command, *map(str, folders), str(weights)],
-            env={**os.environ, "STYLEGAN_CACHE": cache},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        wall = time.perf_counter() - start
-    if done.returncode:
-        raise click.ClickException(f"{side} failed:\n{done.stderr[-2000:]}")
-    return FidRun(wall=wall, **json.loads(done.stdout.splitlines()[-1]))
+        wall, output = timed("benchmarks.speed.fid_sides", words, Path(cache))
+    return FidRun(wall=wall, **json.loads(output.splitlines()[-1]))
 
 
 def compared(

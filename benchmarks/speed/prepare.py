@@ -55,13 +55,8 @@ def _decoded(data: bytes, _size: int) -> None:
 
 
 def _shrunk(data: bytes, size: int) -> None:
-    image = Image.open(io.BytesIO(data)).convert("RGB").reduce(image_side(data) // size)
-    image.save(io.BytesIO(), "PNG")
-
-
-def image_side(data: bytes) -> int:
-    """Width in pixels, by the header alone."""
-    return Image.open(io.BytesIO(data)).width
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    image.reduce(image.width // size).save(io.BytesIO(), "PNG")
 
 
 def _bare(work: Callable[[bytes, int], None]) -> Callable[[Path, Path, int], None]:

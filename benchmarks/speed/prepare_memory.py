@@ -21,9 +21,9 @@ import click
 import numpy as np
 from PIL import Image
 
+from benchmarks.fuzz.foreign import example, record
 from benchmarks.speed.prepare import side_command, some_jpegs
 from stylegan_eval.engine.command import ErrorLineCommand
-from stylegan_eval.images.containers import LENGTH, masked_crc
 from stylegan_eval.images.source import needed
 
 _SIZE = 16  # pixels
@@ -92,31 +92,9 @@ def _lmdb(path: Path, images: Images) -> Path:
 def _tfrecords(path: Path, images: Images) -> Path:
     with path.open("wb") as file:
         for _, data in images:
-            message = _example(np.asarray(Image.open(io.BytesIO(data))).transpose(2, 0, 1))
-            length = len(message).to_bytes(8, "little")
-            file.write(LENGTH.pack(len(message), masked_crc(length)) + message)
-            file.write(masked_crc(message).to_bytes(4, "little"))
+            pixels = np.asarray(Image.open(io.BytesIO(data))).transpose(2, 0, 1)
+            file.write(record(example(pixels)))
     return path
-
-
-def _example(pixels: np.ndarray) -> bytes:
-    """tf.train.Example of uint8 [C, H, W], as the official tool writes it."""
-    shape = b"".join(map(_varint, pixels.shape))
-    features = {
-        b"shape": _field(3, _field(1, shape)),
-        b"data": _field(1, _field(1, pixels.tobytes())),
-    }
-    entries = (_field(1, name) + _field(2, value) for name, value in features.items())
-    return _field(1, b"".join(_field(1, entry) for entry in entries))
-
-
-def _field(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _varint(number: int) -> bytes:
-    low, high = number & 127, number >> 7
-    return bytes([low | 128]) + _varint(high) if high else bytes([low])
 
 
 KINDS: Mapping[str, tuple[str, Callable[[Path, Images], Path]]] = MappingProxyType(

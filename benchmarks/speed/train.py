@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.speed.train_side import WAYS, Case, StepProcess
-from stylegan.training.cost import step_cost
+from stylegan.training.partition import Execution
+from stylegan.training.rehearsal import Rehearsal
 from stylegan_eval.engine.command import ErrorLineCommand
 from stylegan_eval.errors import UserError
 
@@ -60,7 +61,8 @@ def measure(case: Case, ways: list[str], rounds: int, threads: int) -> list[dict
     finally:
         for side in sides:
             side.close()
-    flop = step_cost(case.config, 0.0, case.minibatch)[0]
+    n = case.minibatch
+    flop = n * Rehearsal(case.config, Execution()).step(0.0, n, n)[0]
     return [_row(case, way, times[ways[0]], times[way], flop, peaks[way]) for way in ways]
 
 

@@ -20,10 +20,9 @@ from stylegan.configs import CONFIGS, Config
 from stylegan.datasets.reals import RawBatch
 from stylegan.networks import epilogue, layers, synthesis
 from stylegan.runtime import Runtime
-from stylegan.training.loop import MicroBatch, Steps
+from stylegan.training.loop import MicroBatch, Purpose, Steps
 from stylegan.training.optimizer import ema_beta
 from stylegan.training.partition import Execution, shares
-from stylegan.training.randomness import Purpose
 from stylegan.training.schedule import TrainingPoint, training_point
 from stylegan.training.speed import random_batch
 from stylegan.training.state import TrainState
@@ -182,11 +181,6 @@ def _peak(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _raw_batches(case: Case) -> Iterator[RawBatch]:
-    point = replace(training_point(0, case.config), lod=0.0)
-    return itertools.repeat(random_batch(case.config, case.minibatch, point))
-
-
 def prepared_step(
     config: Config, point: TrainingPoint, runtime: Runtime, execution: Execution
 ) -> Callable[[], dict[str, Tensor]]:
@@ -216,7 +210,7 @@ def plain_step(case: Case) -> Callable[[], Tensor]:
         state = TrainState.fresh(config, runtime, seed=0)
     average = copy.deepcopy(state.G).requires_grad_(requires_grad=False)
     steps = Steps(state, config, runtime, Execution())
-    (share,), batches = shares(case.minibatch, 4), _raw_batches(case)
+    (share,) = shares(case.minibatch, 4)
     adams: dict[nn.Module, torch.optim.Adam] = {
         network: torch.optim.Adam(network.parameters(), 0.001, (0.0, 0.99), foreach=False)
         for network in (state.G, state.D)
@@ -224,10 +218,11 @@ def plain_step(case: Case) -> Callable[[], Tensor]:
     beta = ema_beta(case.minibatch, config.schedule.ema_kimg)
 
     point = replace(training_point(0, config), lod=0.0, resolution=case.resolution)
+    raw = random_batch(config, case.minibatch, point)
 
     def step() -> Tensor:
         steps.begin(point)
-        batch = MicroBatch.of(next(batches), share, None, runtime.device)
+        batch = MicroBatch.of(raw, share, None, runtime.device)
         with plain_layers():
             loss = _plain_steps(steps, batch, adams)
         with torch.no_grad():

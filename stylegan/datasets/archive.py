@@ -1,21 +1,207 @@
-"""Writes images and labels in the layout of stylegan2-ada: a zip, or a folder of the same shape."""
+"""Writes images and labels in the layout of stylegan2-ada: a zip, or a folder of the same shape.
+
+`Target` is a beginning of either, which grows.
+"""
 
 import io
 import itertools
 import json
+import struct
+import zlib
+from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
 
-from stylegan.datasets.targets import ImageFolder, ImageZip, Target, image_name
 from stylegan_eval.engine.files import atomic_folder, atomic_write
+from stylegan_eval.images.labels import DATASET_JSON
 
 # A class, a list of numbers, or nothing; the same kind for all images of an archive.
 Label = int | Sequence[float] | None
 
 _AT_ONCE = 10_000  # labels
+_IMAGES_PER_FOLDER = 1000
+_BROKEN_PNG = (OSError, SyntaxError, ValueError, EOFError)
+# Dates are the first that a zip can hold: same images, same bytes. Systems are Unix everywhere.
+_TIME, _DATE = 0, 1 << 5 | 1
+_UNIX, _ACCESS = 3, 0o644 << 16
+_LOCAL = struct.Struct("<4s5H3L2H")
+_LOCAL_SIGNATURE = b"PK\x03\x04"
+_CENTRAL = struct.Struct("<4s4B4H3L5H2L")
+_CENTRAL_SIGNATURE = b"PK\x01\x02"
+_EXTRA = struct.Struct("<2HQ")  # where an entry is that 32 bits do not reach
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+_VERSION, _VERSION_64 = 20, 45
+_FAR = 2**31 - 1  # as `zipfile`, which keeps clear of readers with signed numbers
+_MANY = 2**16 - 1  # entries that the end of a small zip can count
+_MOST_SHORT, _MOST_LONG = 2**16 - 1, 2**32 - 1
+
+
+def image_name(index: int) -> str:
+    """Name of image `index` in an archive.
+
+    >>> image_name(12345)
+    '00012/img00012345.png'
+    """
+    return f"{index // _IMAGES_PER_FOLDER:05d}/img{index:08d}.png"
+
+
+class Target(Protocol):
+    """A beginning of an archive, which grows."""
+
+    def read(self) -> int:
+        """Find the images that are there and whole; how many."""
+
+    def cut(self, count: int) -> None:
+        """Go on after the first so many images."""
+
+    def add(self, data: bytes) -> None:
+        """Write the next image."""
+
+    def finish(self, dataset_json: bytes) -> None:
+        """Write the labels, and what stands at the end."""
+
+
+class ImageFolder:
+    """A folder of images in sub-folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._count = 0
+
+    def read(self) -> int:
+        """Find the images at the beginning that are whole; how many."""
+        while _is_whole(self._folder / image_name(self._count)):
+            self._count += 1
+        return self._count
+
+    def cut(self, count: int) -> None:
+        """Go on after the first so many images; the others will be replaced."""
+        self._count = count
+
+    def add(self, data: bytes) -> None:
+        """Write the next image."""
+        file = self._folder / image_name(self._count)
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(data)
+        self._count += 1
+
+    def finish(self, dataset_json: bytes) -> None:
+        """Write the labels."""
+        (self._folder / DATASET_JSON).write_bytes(dataset_json)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether it is a PNG whose checksums are right, the last one included."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            image.verify()
+    except _BROKEN_PNG:
+        return False
+    return True
+
+
+class ImageZip:
+    """A zip, uncompressed, as `zipfile` would write it; sixteen bytes an image are in memory."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._starts, self._sizes, self._sums = array("Q"), array("I"), array("I")
+        self._end = 0
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def read(self) -> int:
+        """Find the images at the beginning of what is there that are whole; how many."""
+        while (entry := self._whole()) is not None:
+            self._append(*entry)
+        return len(self)
+
+    def cut(self, count: int) -> None:
+        """Keep the first so many images, and nothing after them."""
+        if count < len(self):
+            self._end = self._starts[count]
+        for column in (self._starts, self._sizes, self._sums):
+            del column[count:]
+        self._stream.truncate(self._end)
+        self._stream.seek(self._end)
+
+    def add(self, data: bytes) -> None:
+        """Write the next image."""
+        self._write(image_name(len(self)), data)
+
+    def finish(self, dataset_json: bytes) -> None:
+        """Write the labels and the directory."""
+        count = len(self)
+        self._write(DATASET_JSON, dataset_json)
+        start = self._end
+        for at in range(count + 1):
+            name = DATASET_JSON if at == count else image_name(at)
+            self._put(self._record(at, name.encode()))
+        self._put(self._end_of(start))
+
+    def _whole(self) -> tuple[int, int, int] | None:
+        """Where the next image ends, its size and CRC-32; None if it is damaged or none."""
+        self._stream.seek(self._end)
+        header = self._stream.read(_LOCAL.size)
+        if len(header) < _LOCAL.size:
+            return None
+        signature, *_, crc, size, _, name_size, extra_size = _LOCAL.unpack(header)
+        name = self._stream.read(name_size)
+        data = self._stream.read(size)
+        ours = signature == _LOCAL_SIGNATURE and extra_size == 0
+        if not ours or name != image_name(len(self)).encode() or zlib.crc32(data) != crc:
+            return None
+        return self._stream.tell(), size, crc
+
+    def _append(self, end: int, size: int, crc: int) -> None:
+        self._starts.append(self._end)
+        self._sizes.append(size)
+        self._sums.append(crc)
+        self._end = end
+
+    def _write(self, name: str, data: bytes) -> None:
+        crc, size, coded = zlib.crc32(data), len(data), name.encode()
+        fields = (_VERSION, 0, 0, _TIME, _DATE, crc, size, size, len(coded), 0)
+        start = self._end
+        self._put(_LOCAL.pack(_LOCAL_SIGNATURE, *fields) + coded)
+        self._put(data)
+        end, self._end = self._end, start
+        self._append(end, size, crc)
+
+    def _put(self, data: bytes) -> None:
+        self._stream.write(data)
+        self._end += len(data)
+
+    def _record(self, at: int, name: bytes) -> bytes:
+        """An entry of the directory."""
+        start, size, crc = self._starts[at], self._sizes[at], self._sums[at]
+        extra = _EXTRA.pack(1, 8, start) if start > _FAR else b""
+        version = _VERSION_64 if extra else _VERSION
+        record = _CENTRAL.pack(
+            *(_CENTRAL_SIGNATURE, version, _UNIX, version, 0, 0, 0, _TIME, _DATE),
+            *(crc, size, size, len(name), len(extra), 0, 0, 0, _ACCESS),
+            _MOST_LONG if extra else start,
+        )
+        return record + name + extra
+
+    def _end_of(self, start: int) -> bytes:
+        """The end of a directory that starts there."""
+        count, size, large = len(self), self._end - start, b""
+        if count > _MANY or start > _FAR or size > _FAR:
+            fields = (44, _VERSION_64, _VERSION_64, 0, 0, count, count, size, start)
+            large = _END64.pack(b"PK\x06\x06", *fields) + _LOCATOR.pack(
+                b"PK\x06\x07", 0, self._end, 1
+            )
+        short, long = min(count, _MOST_SHORT), min(size, _MOST_LONG)
+        last = 0, 0, short, short, long, min(start, _MOST_LONG), 0
+        return large + _END.pack(b"PK\x05\x06", *last)
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -1,18 +1,19 @@
 """Dry run of a preparation: decode every image, write nothing, report each file's fault."""
 
 import csv
+import hashlib
 import os
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from stylegan.datasets import Choices, LabelSource
-from stylegan.datasets.journal import NO_DIGEST, Duplicates, Fate, digest_of
 from stylegan.datasets.resize import fits
 from stylegan.datasets.sources import open_source
 from stylegan.datasets.survey import Headers, Plan, make_plan, note_small, pick_channels, summary
@@ -24,7 +25,66 @@ from stylegan_eval.images.decoding import Header
 from stylegan_eval.images.files import map_ordered
 from stylegan_eval.images.source import Source, read_as
 
+DIGEST_BYTES = 16
+NO_DIGEST = bytes(DIGEST_BYTES)
 COLUMNS = ("file", "bytes", "width", "height", "mode", "trouble")
+
+
+class Fate(IntEnum):
+    """What becomes of an image."""
+
+    UNKNOWN = 0
+    TAKEN = 1
+    SMALL = 2
+    DAMAGED = 3
+    REPEATED = 4
+
+
+def digest_of(pixels: np.ndarray) -> bytes:
+    """Digest of an image [C, H, W]; equal for equal pixels."""
+    digest = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=DIGEST_BYTES)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest()
+
+
+class Duplicates:
+    """Which of N images have the pixels of an earlier one.
+
+    A table of their numbers by the beginning of their digests (open addressing), a third empty: 28
+    bytes an image rather than the 200 of a dict.
+
+    >>> duplicates = Duplicates(3)
+    >>> [duplicates.add(k, digest_of(np.array(x))) for k, x in enumerate(([1], [2], [1]))]
+    [0, 1, 0]
+    >>> duplicates.count, duplicates.first
+    (1, (2, 0))
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = 0  # of images with the pixels of an earlier one
+        self.first = (0, 0)  # number of the first such image, and of the earlier one
+        self._digests = np.zeros((count, 2), np.uint64)
+        self._slots = np.full(3 * count // 2 + 2, -1, np.int32)
+
+    def add(self, number: int, digest: bytes) -> int:
+        """Number of the first image with this digest."""
+        words = np.frombuffer(digest, np.uint64)
+        slot = int(words[0]) % len(self._slots)
+        while (other := int(self._slots[slot])) >= 0:
+            if (self._digests[other] == words).all():
+                if other != number:
+                    self.first = self.first if self.count else (number, other)
+                    self.count += 1
+                return other
+            slot = (slot + 1) % len(self._slots)
+        self._slots[slot], self._digests[number] = number, words
+        return number
+
+    def line(self, names: Sequence[str]) -> str:
+        """Line on images with the pixels of others."""
+        number, place = self.first
+        first, second = one_line(names[place]), one_line(names[number])
+        return f"exact duplicates: {self.count}, {second} of {first} first"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import hashlib
 from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,14 +15,17 @@ from PIL import ImageColor
 from stylegan.datasets import Choices, Crop
 from stylegan.datasets.archive import Label, dataset_json, encode_png
 from stylegan.datasets.check import (
+    NO_DIGEST,
+    Duplicates,
+    Fate,
     damaged_line,
     decode_all,
+    digest_of,
     numbers_where,
     trouble_of,
     write_report,
 )
-from stylegan.datasets.journal import NO_DIGEST, Duplicates, Fate, Journal, digest_of
-from stylegan.datasets.partial import OtherPlanError
+from stylegan.datasets.partial import Journal, OtherPlanError
 from stylegan.datasets.resize import cropped, fits
 from stylegan.datasets.survey import (
     Headers,
@@ -103,7 +107,7 @@ class Making:
         `journal` is of an earlier process, which had decoded everything.
         """
         if journal is not None:
-            with Journal(journal, self._fates) as earlier:
+            with closing(Journal(journal, self._fates)) as earlier:
                 self._recall(earlier, len(self._fates))
         if self._fates.all():
             self._usable = self._numbers(self._used)
@@ -190,7 +194,7 @@ class Making:
         """PNG files of the images that are taken."""
         start, order = self._journal.known, self._order
         rest = (order[place] for place in range(start, len(order)))
-        with self._journal as journal, ThreadPoolExecutor(self._workers) as pool:
+        with closing(self._journal) as journal, ThreadPoolExecutor(self._workers) as pool:
             made = map_ordered(pool, self._made, rest, ahead=4 * self._workers)
             followed = follow(made, "prepare", len(order), initial=start, shown=self._shown)
             for place, image in enumerate(followed, start):

@@ -7,17 +7,59 @@ second time, by another plan, is ``.x.zip.partial.first``.
 """
 
 import contextlib
+import io
 import json
 import os
-import shutil
+import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from stylegan.datasets.targets import ImageFolder, ImageZip, Target
+import numpy as np
+
+from stylegan.datasets.archive import ImageFolder, ImageZip, Target
+from stylegan.datasets.check import DIGEST_BYTES, NO_DIGEST, Fate
 from stylegan_eval.engine.command import Terminated
-from stylegan_eval.engine.files import check_free, check_writable, held, is_held
+from stylegan_eval.engine.files import check_free, check_writable, held, is_held, remove
 from stylegan_eval.errors import UserError
+
+_ROW = struct.Struct(f"<B{DIGEST_BYTES}sL")  # what became of it, digest, CRC-32 of both
+
+
+class Journal:
+    """The fates of N images, in order, in a file of rows; what is damaged ends it."""
+
+    def __init__(self, path: Path, fates: np.ndarray) -> None:
+        self.fates = fates  # uint8 [N], of `Fate`
+        self.known = 0  # of which so many are known
+        self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read(self, taken: int) -> Iterator[tuple[Fate, bytes]]:
+        """What an earlier process wrote, up to `taken` images that were taken; forgets the rest."""
+        with open(self._file.fileno(), "rb", closefd=False) as rows:
+            while self.known < len(self.fates) and taken > 0:
+                row = rows.read(_ROW.size)
+                if len(row) < _ROW.size or zlib.crc32(row[:-4]) != _ROW.unpack(row)[2]:
+                    break
+                fate, digest = Fate(row[0]), row[1 : 1 + DIGEST_BYTES]
+                self.fates[self.known] = fate
+                self.known += 1
+                taken -= fate == Fate.TAKEN
+                yield fate, digest
+        self._file.truncate(self.known * _ROW.size)
+        self._file.seek(0, io.SEEK_END)
+
+    def add(self, fate: Fate, digest: bytes = NO_DIGEST) -> None:
+        """Note what became of the next image."""
+        row = _ROW.pack(fate, digest, 0)[:-4]
+        self._file.write(row + zlib.crc32(row).to_bytes(4, "little"))
+        self.fates[self.known] = fate
+        self.known += 1
 
 
 class OtherPlanError(Exception):
@@ -58,7 +100,7 @@ def write_resumable(out: Path, work: Work, made_of: Mapping[str, object]) -> int
         try:
             about = json.dumps(made_of, sort_keys=True)
             if note.read_text(encoding="utf-8", errors="replace") != about:
-                _remove(partial, journal, first)
+                remove(partial, journal, first)
                 note.write_text(about, encoding="utf-8")
             if first.exists():
                 work.check(first)
@@ -66,12 +108,12 @@ def write_resumable(out: Path, work: Work, made_of: Mapping[str, object]) -> int
             if not _is_zip(out):
                 check_free(out)
             partial.replace(out)
-            _remove(journal, first)
+            remove(journal, first)
             note.unlink()
         except (KeyboardInterrupt, Terminated):
             raise
         except BaseException as error:
-            _remove(partial, journal, first, note)
+            remove(partial, journal, first, note)
             if isinstance(error, OSError) and _is_ours(error, out, partial, note, journal, first):
                 raise UserError(f"cannot write {out}: {error.strerror or error}") from error
             raise
@@ -89,7 +131,7 @@ def _write(partial: Path, journal: Path, first: Path, work: Work, *, zipped: boo
             target.finish(work.dataset_json())
         return done
     except OtherPlanError:
-        _remove(partial)  # before there is a journal to go on by
+        remove(partial)  # before there is a journal to go on by
         journal.replace(first)
         work.check()
         return _write(partial, journal, first, work, zipped=zipped)
@@ -114,15 +156,6 @@ def _target(partial: Path, *, zipped: bool) -> Iterator[Target]:
         yield ImageZip(stream)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _remove(*paths: Path) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
 
 
 def _is_ours(error: OSError, *paths: Path) -> bool:

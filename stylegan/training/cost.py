@@ -28,7 +28,7 @@ class Phase:
     flop_per_image: float
     """Floating-point operations of a step of D and of G, per image of the minibatch."""
     at_a_time: int  # Images in a pass of one process
-    memory: int  # Estimated peak of one process in bytes; see `step_cost`
+    memory: int  # Estimated peak of one process in bytes; see `Rehearsal.step`
     img_per_s: float = 0.0  # Real images per second, over all processes; 0 where unknown
     measured: bool = False
     """Whether warm steps of this phase were timed; otherwise the speed follows from its operations
@@ -48,23 +48,6 @@ class Phase:
     def step_flop(self) -> float:
         """Operations of a step of D and one of G."""
         return self.flop_per_image * self.point.minibatch
-
-
-def step_cost(
-    config: Config, lod: float, minibatch: int, *, execution: Execution | None = None
-) -> tuple[float, int]:
-    """Operations and memory of one step of D and one of G in one process and one pass.
-
-    The memory is what tensors take: weights, gradients, moments, what the backward passes keep and
-    what is in between; to 3 % what PyTorch's profiler finds. The working copies of convolutions
-    come on top and are not reported by PyTorch. Not counted: what CUDA, cuDNN and the allocator of
-    a GPU reserve; what a process on a CPU is besides (`process_memory`).
-
-    Returns `flop`: Floating-point operations of both steps, for the whole minibatch. `memory`:
-    Estimated peak in bytes.
-    """
-    flop, memory = Rehearsal(config, execution or Execution()).step(lod, minibatch, minibatch)
-    return flop * minibatch, memory
 
 
 # Of a process on a CPU. glibc keeps freed memory below 32 MiB in pieces that later tensors may not

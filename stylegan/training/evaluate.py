@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 
 from stylegan.checkpoint import read_checkpoint
-from stylegan.training.metric_names import MetricSettings, NamedMetric, network_of, reals_needed
+from stylegan.training.settings import MetricSettings, NamedMetric, network_of, reals_needed
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.cache import check_cache
@@ -38,7 +38,6 @@ from stylegan_eval.results.run_folder import (
     BEST_FILE,
     METRICS_FILE,
     append_rows,
-    drop_rows_after,
     read_rows,
 )
 from stylegan_eval.settings.common import Inputs
@@ -56,8 +55,7 @@ def check_metrics(
 
     Every feature network is loaded once, so weights that must be downloaded are.
     """
-    if metrics:
-        check_cache()
+    check_cache()
     check_reals(metrics, data, resolution)
     tried = set()
     for each in metrics:
@@ -102,9 +100,7 @@ class Measurements:
 
     folder: Path  # The run's folder
     data: Path  # The real images
-    metrics: Sequence[
-        NamedMetric
-    ]  # What to measure; the first decides which checkpoint is the best
+    metrics: Sequence[NamedMetric]  # At least one; the first decides which checkpoint is the best
     every: float
     """Interval in kimg: the first checkpoint of each is measured. 0 for every checkpoint."""
     batch: int = MetricSettings.metrics_batch
@@ -121,8 +117,6 @@ class Measurements:
         The `last` one is due unless measured already. ProcessEndedError where another process has
         ended, so that training cannot go on either.
         """
-        if not self.metrics:
-            return
         run = Run(device=self.device, processes=processes_from_environment())
         names = self._due(state.nimg, last=last) if run.processes.is_first else []
         names = run.processes.of_first(names)
@@ -162,9 +156,8 @@ class Measurements:
         with suppress(OSError):  # the disk may be what failed
             self.tell(text)
 
-    def restore(self, nimg: int) -> None:
-        """Forget rows after `nimg` images, and finish what a kill left undone (first process)."""
-        drop_rows_after(self.folder / METRICS_FILE, nimg)
+    def restore(self) -> None:
+        """Finish what a kill left undone (first process)."""
         best = self._best_row()
         if best is None or not self._is_new(best):
             return
@@ -219,8 +212,6 @@ class Measurements:
 
     def _best_row(self) -> Measured | None:
         """First row with the best value of the first metric whose checkpoint is there."""
-        if not self.metrics:
-            return None
         decides, best = self.metrics[0], None
         for row in _first_of_each(read_rows(self.folder / METRICS_FILE)[0], decides.name):
             is_kept = (self.folder / str(row["checkpoint"])).is_file()

@@ -32,7 +32,13 @@ from stylegan_eval.engine.sampling import to_uint8
 from stylegan_eval.engine.untrusted import printable, reason
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import short_duration
-from stylegan_eval.results.run_folder import LOG, TEXT_LOG, append_rows, drop_rows_after
+from stylegan_eval.results.run_folder import (
+    LOG,
+    METRICS_FILE,
+    TEXT_LOG,
+    append_rows,
+    drop_rows_after,
+)
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -43,7 +49,8 @@ WANDB_ID = "wandb.id"  # file in the run's folder: the number that wandb knows t
 class RunLog:
     """``log.jsonl`` for programs and ``train.log`` for people, in the run's folder.
 
-    Rows beyond `nimg`, left by a run that was killed, are dropped. `also` take every row, too.
+    Rows beyond `nimg`, left by a run that was killed, are dropped, those of the metrics too. `also`
+    take every row.
     """
 
     def __init__(
@@ -51,7 +58,8 @@ class RunLog:
     ) -> None:
         self.jsonl, self.text = folder / LOG, folder / TEXT_LOG
         self.also = also
-        drop_rows_after(self.jsonl, nimg)
+        for rows in (self.jsonl, folder / METRICS_FILE):
+            drop_rows_after(rows, nimg)
 
     def row(self, values: Mapping[str, Any]) -> None:
         """Append one row of numbers."""
@@ -176,6 +184,11 @@ class Every:
         if state.nimg // self.interval > self.done:
             self.done = state.nimg // self.interval
             self.action(state)
+
+
+def sheet_columns(config: Config) -> int:
+    """Images in a row of a sample sheet, and rows."""
+    return max(2, min(8, 1024 // config.resolution))
 
 
 class SampleSheet:

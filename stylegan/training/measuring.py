@@ -1,16 +1,16 @@
 """Memory that the metrics of a run take, estimated on meta tensors, and the batch that fits."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 
 from stylegan.configs import Config
 from stylegan.networks.generator import Generator, GeneratorAtLod
-from stylegan.training.metric_names import NamedMetric, network_of
 from stylegan.training.partition import Execution
 from stylegan.training.rehearsal import Meter, Rehearsal
 from stylegan.training.schedule import phases
-from stylegan.training.settings import RunSettings
+from stylegan.training.settings import NamedMetric, RunSettings, network_of
 from stylegan_eval.engine.blocks import Run, split
 from stylegan_eval.engine.safe_files import MAPPED
 from stylegan_eval.engine.sampling import as_rgb, quantised
@@ -34,8 +34,11 @@ class MetricMemory:
         self, config: Config, metrics: Sequence[NamedMetric], device: torch.device
     ) -> None:
         self._config, self._metrics, self._device = config, metrics, device
-        self._held = Rehearsal(config, Execution()).held
         self._found: dict[int, int] = {}
+
+    @cached_property
+    def _held(self) -> int:
+        return Rehearsal(self._config, Execution()).held
 
     def at(self, batch: int) -> int:
         """Bytes of `batch` images at a time; 0 without metrics."""
@@ -95,10 +98,8 @@ class MetricMemory:
 
 def metrics_batch(config: Config, settings: RunSettings, device: torch.device) -> int:
     """Images of the metrics at a time: as asked for, or fewer for the memory limit."""
-    batch, limit = settings.metrics.metrics_batch, settings.memory_limit
-    if limit is None or not settings.metrics.metrics:
-        return batch
-    return MetricMemory(config, settings.metrics.named(), device).largest_batch(batch, limit)
+    memory = MetricMemory(config, settings.metrics.named(), device)
+    return memory.largest_batch(settings.metrics.metrics_batch, settings.memory_limit)
 
 
 def words_on_metrics(config: Config, settings: RunSettings, device: torch.device) -> str:

@@ -16,6 +16,7 @@ from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
 from stylegan.training.cost import Phase, phase_costs, phases_left, process_memory
+from stylegan.training.hooks import sheet_columns
 from stylegan.training.partition import Execution
 from stylegan.training.schedule import growth_left, phase_steps
 from stylegan.training.settings import WARMUP, RunSettings
@@ -27,7 +28,7 @@ from stylegan_eval.results.formatting import short_duration, size_text
 
 _LOG_BYTES_PER_TICK = 1500  # of log.jsonl, train.log and TensorBoard's events together
 # A GPU's libraries and the gaps in its allocator's memory come on top of what tensors take.
-_RESERVED = 1.1
+RESERVED = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +62,6 @@ def checkpoint_bytes(config: Config) -> int:
 
 def _bytes_of(network: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in network.state_dict().values())
-
-
-def sheet_columns(config: Config) -> int:
-    """Images in a row of a sample sheet, and rows."""
-    return max(2, min(8, 1024 // config.resolution))
 
 
 def run_files(config: Config, settings: RunSettings, nimg: int = 0) -> list[Written]:
@@ -162,11 +158,13 @@ def make_plan(
     *,
     budget: float = WARMUP,
     nimg: int = 0,
+    program: int = 0,
+    measuring: str = "",
 ) -> TrainingPlan:
     """Count the cost of all phases, and time those that fit into `budget` seconds.
 
     In one process; the speeds are those of all, if the others are as fast and communication takes
-    no time.
+    no time. `nimg`, `program` and `measuring` are as in `TrainingPlan`.
     """
     device_type = runtime.device.type
     costs = list(phases_left(phase_costs(config, execution, runtime.world, device_type), nimg))
@@ -182,6 +180,8 @@ def make_plan(
         phases=phases,
         free_memory=free_memory,
         nimg=nimg,
+        program=program,
+        measuring=measuring,
     )
 
 
@@ -235,7 +235,7 @@ def summary(
     )
     yield from _files(files)
     sharing = runtime.world if runtime.device.type == "cpu" else 1
-    if cost.memory * _RESERVED * sharing > plan.free_memory:
+    if cost.memory * RESERVED * sharing > plan.free_memory:
         yield (
             f"warning: {runtime.device.type} has {size_text(plan.free_memory)} left: use"
             " --memory-limit, --grad-accum or --precision bf16"
@@ -295,8 +295,8 @@ def _chain(config: Config) -> Iterator[str]:
     changes = changes_of_row(config)
     if changes:
         yield "  preset and options"
-        for key, (old, new) in changes.items():
-            yield f"       {key}: {brief(old)} -> {brief(new)}"
+        for key, change in changes.items():
+            yield f"       {key}: {change}"
 
 
 def _sizes(config: Config) -> Iterator[str]:
@@ -346,9 +346,3 @@ def convolution_rate(device: torch.device, seconds: float = 0.5) -> float:
 
 def _wait_for(result: Tensor) -> None:
     result[0, 0, 0, 0].item()  # a device computes in the background until a value is asked for
-
-
-def brief(value: object) -> str:
-    """A value in at most 60 characters."""
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."

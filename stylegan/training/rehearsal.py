@@ -18,10 +18,9 @@ from stylegan.networks.devices import playing
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
-from stylegan.training.loop import MicroBatch, Steps
+from stylegan.training.loop import MicroBatch, StepRandom, Steps
 from stylegan.training.optimizer import Adam, Flat
 from stylegan.training.partition import Execution, Share, shares
-from stylegan.training.randomness import StepRandom
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 
@@ -255,8 +254,11 @@ class Rehearsal:
         """Count one step of D and one of G on `own` images in one process.
 
         `at_a_time` is a multiple of the minibatch deviation's group. Returns floating-point
-        operations per image, and the peak in bytes: weights, gradients, moments, and what
-        micro-batches keep.
+        operations per image, and the peak in bytes of what tensors take: weights, gradients,
+        moments, what the backward passes keep and what is in between; to 3 % what PyTorch's
+        profiler finds. The working copies of convolutions come on top and are not reported by
+        PyTorch. Not counted: what CUDA, cuDNN and the allocator of a GPU reserve; what a process on
+        a CPU is besides (`cost.process_memory`).
         """
         images = self._count(lod, at_a_time)
         meter = self._meter

@@ -23,7 +23,6 @@ from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.batches import RealSet, look_at, open_together
 from stylegan.training.cost import program_memory
-from stylegan.training.evaluate import check_metrics
 from stylegan.training.measuring import words_on_metrics
 from stylegan.training.partition import Execution
 from stylegan.training.plan import (
@@ -88,9 +87,11 @@ class TrainOptions:
         if source is not None:
             if not source.is_file() and not holds_run(source):
                 raise UserError(f"no run to resume in {source}: it holds no checkpoint-*.pt")
+            # A run that goes on has the values that `auto` chose.
+            options = replace(self, preset=None) if self.preset == AUTO else self
             return resumed(
                 source,
-                lambda trained: self._going_on.resolve(trained, look),
+                lambda trained: options.resolve(trained, look),
                 lambda provenance: self._settings_of_run(source, provenance),
                 runtime,
             )
@@ -104,11 +105,6 @@ class TrainOptions:
                 self.init, lambda trained: self.resolve_initial(trained, look), settings, runtime
             )
         return fresh(self.resolve(None, look), settings)
-
-    @property
-    def _going_on(self) -> "TrainOptions":
-        """Options of a run that goes on: its values are those that `auto` chose."""
-        return replace(self, preset=None) if self.preset == AUTO else self
 
     def resolve(self, trained: Config | None, look: Callable[[Path], RealSet]) -> Config:
         """Row, preset and options as one configuration; what is not given is `trained`'s."""
@@ -278,15 +274,20 @@ def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
     config, settings = begun.config, begun.settings
     if settings.data != _NOWHERE:
         check(begun, look(settings.data), runtime)
-        check_metrics(settings.metrics.named(), settings.data, config.resolution, runtime.device)
     files = run_files(config, settings, begun.nimg) if out is not None else []
     if settings.data != _NOWHERE:
         files.append(prepared_images(settings.data, settings.cache))
-    execution = settings.execution_of(config, runtime.world, runtime.device.type)
-    plan = make_plan(config, execution, runtime, budget=settings.warmup, nimg=begun.nimg)
-    measuring = words_on_metrics(config, settings, runtime.device)
+    plan = make_plan(
+        config,
+        settings.execution_of(config, runtime.world, runtime.device.type),
+        runtime,
+        budget=settings.warmup,
+        nimg=begun.nimg,
+        program=program,
+        measuring=words_on_metrics(config, settings, runtime.device),
+    )
     yield from wanted.reasons(look, taken=taken)
-    yield from describe_plan(replace(plan, program=program, measuring=measuring), files, out)
+    yield from describe_plan(plan, files, out)
 
 
 def hardware_of(runtime: Runtime, planned: Runtime) -> Hardware:

@@ -21,6 +21,7 @@ from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance, Snapshot, check_parts
 from stylegan.training.batches import RealSet, open_together
 from stylegan.training.cost import program_memory
+from stylegan.training.evaluate import check_metrics
 from stylegan.training.hooks import say
 from stylegan.training.schedule import longer_kimg, phases, training_point
 from stylegan.training.settings import RunSettings, read_run
@@ -229,7 +230,7 @@ def _check_same_run(out: Path, checkpoint: Path, trained: Config, provenance: Pr
 
 
 def check(begun: Beginning, reals: RealSet, runtime: Runtime) -> None:
-    """Refuse what cannot be trained: precision, images or minibatch do not fit. Make the remark.
+    """Refuse what cannot be trained or measured. Make the remark.
 
     `runtime` may stand for more processes than there are.
     """
@@ -244,6 +245,8 @@ def check(begun: Beginning, reals: RealSet, runtime: Runtime) -> None:
             f"{settings.data} is not the data this run was trained on: "
             "give the same file with --data, or start anew without --resume"
         )
+    if runtime.is_first and (metrics := settings.metrics.named()):
+        check_metrics(metrics, settings.data, config.resolution, runtime.device)
     if begun.remark:
         note(begun.remark)
 

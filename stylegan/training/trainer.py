@@ -5,7 +5,6 @@ import shlex
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,15 +18,23 @@ from stylegan.png import image_grid, save_png
 from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.cost import Phase, phase_costs
-from stylegan.training.evaluate import Measurements, check_metrics
-from stylegan.training.hooks import Every, Progress, RunLog, SampleSheet, add_line, open_boards, say
+from stylegan.training.evaluate import Measurements
+from stylegan.training.hooks import (
+    Every,
+    Progress,
+    RunLog,
+    SampleSheet,
+    add_line,
+    open_boards,
+    say,
+    sheet_columns,
+)
 from stylegan.training.loop import Hook, train
 from stylegan.training.measuring import metrics_batch, words_on_metrics
-from stylegan.training.monitor import Monitor
-from stylegan.training.plan import brief, make_plan, run_files, sheet_columns, summary
+from stylegan.training.plan import make_plan, run_files, summary
 from stylegan.training.schedule import growth_left, training_point
 from stylegan.training.settings import RunSettings, write_settings
-from stylegan.training.snapshots import Reports, Snapshots, StopSignals
+from stylegan.training.snapshots import Monitor, Reports, Snapshots, StopSignals
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.command import handling
 from stylegan_eval.engine.device import choosing_algorithms, computing_in
@@ -55,7 +62,6 @@ class Trainer:
         self._config, self._settings, self._runtime = config, settings, runtime
         self._pyramid, self._provenance = pyramid, provenance
         self._offset = (pyramid.resolution // config.resolution).bit_length() - 1
-        self._metrics = settings.metrics.named()
         self._execution = settings.execution_of(config, runtime.world, runtime.device.type)
         self._program = program
 
@@ -64,8 +70,7 @@ class Trainer:
         settings, runtime = self._settings, self._runtime
         start, total = state.nimg, self._config.schedule.total_kimg
         interval = settings.interval(self._config)
-        if runtime.is_first:
-            check_metrics(self._metrics, settings.data, self._config.resolution, runtime.device)
+        conditional = self._config.network.label_size > 0
         stop = StopSignals()
         with ExitStack() as stack:
             stack.enter_context(lasting_stderr())
@@ -77,7 +82,7 @@ class Trainer:
                 config=self._config,
                 provenance=self._provenance,
                 labels=self._labels(sorted(self._chosen(_LABELS_KEPT))),
-                label_names=self._label_names(),
+                label_names=self._pyramid.label_names if conditional else (),
                 monitor=self._monitor(state, reports),
                 measurements=self._measurements(reports),
                 reports=reports,
@@ -107,13 +112,10 @@ class Trainer:
                 number = stop.number or signal.SIGTERM  # another process was told
                 snapshots.say_stopped(number)
                 raise SystemExit(128 + number)
-            if reports is not None and (warning := growth_left(self._config, self._resume)):
+            again = shlex.join(["stylegan-train", "--resume", "--out", str(settings.out)])
+            if reports is not None and (warning := growth_left(self._config, again)):
                 reports.progress.say(f"warning: {warning}")
         return existing_checkpoint(settings.out, state.nimg)
-
-    @property
-    def _resume(self) -> str:
-        return shlex.join(["stylegan-train", "--resume", "--out", str(self._settings.out)])
 
     def _open_reports(self, stack: ExitStack, start: int) -> Reports:
         out, settings = self._settings.out, self._settings
@@ -137,9 +139,8 @@ class Trainer:
             f"config {self._config.name},{images} seed {settings.seed}, {settings.execution.name},"
             f" {self._runtime.world} process(es), from kimg {start / 1000:.1f}"
         )
-        changes = changes_of_row(self._config).items()
-        changed = (f"{key} {brief(old)} -> {brief(new)}" for key, (old, new) in changes)
-        log.line(f"changes of {self._config.name}: {', '.join(changed) or 'none'}")
+        changes = (f"{key} {change}" for key, change in changes_of_row(self._config).items())
+        log.line(f"changes of {self._config.name}: {', '.join(changes) or 'none'}")
         if warning := growth_left(self._config):
             progress.say(f"warning: {warning}")
         return Reports(log=log, progress=progress, sheet=self._sheet(), boards=boards)
@@ -147,9 +148,14 @@ class Trainer:
     def _estimate(self, log: RunLog) -> list[Phase]:
         """Print and log the estimated duration, memory and disk usage."""
         settings, config = self._settings, self._config
-        plan = make_plan(config, self._execution, self._runtime, budget=settings.warmup)
-        measuring = words_on_metrics(config, settings, self._runtime.device)
-        plan = replace(plan, program=self._program, measuring=measuring)
+        plan = make_plan(
+            config,
+            self._execution,
+            self._runtime,
+            budget=settings.warmup,
+            program=self._program,
+            measuring=words_on_metrics(config, settings, self._runtime.device),
+        )
         for line in summary(plan, run_files(config, settings), settings.out):
             say(line)
             log.line(line)
@@ -212,17 +218,21 @@ class Trainer:
             tell=reports.progress.say if warns and reports is not None else _silent,
         )
 
-    def _measurements(self, reports: Reports | None) -> Measurements:
-        batch = self._settings.metrics.metrics_batch
-        if self._runtime.is_first:
-            batch = metrics_batch(self._config, self._settings, self._runtime.device)
+    def _measurements(self, reports: Reports | None) -> Measurements | None:
+        wanted, runtime = self._settings.metrics, self._runtime
+        metrics = wanted.named()
+        if not metrics:
+            return None
+        batch = wanted.metrics_batch
+        if runtime.is_first:
+            batch = metrics_batch(self._config, self._settings, runtime.device)
         return Measurements(
             folder=self._settings.out,
             data=self._settings.data,
-            metrics=self._metrics,
-            every=self._settings.metrics.metrics_every,
-            batch=self._runtime.processes.of_first(batch),
-            device=self._runtime.device,
+            metrics=metrics,
+            every=wanted.metrics_every,
+            batch=runtime.processes.of_first(batch),
+            device=runtime.device,
             tell=_silent if reports is None else reports.progress.say,
             also=() if reports is None else [board.measured for board in reports.boards],
         )
@@ -258,9 +268,6 @@ class Trainer:
         if self._config.network.label_size == 0 or labels is None:
             return None
         return torch.from_numpy(as_rows(labels[chosen], self._config.network.label_size))
-
-    def _label_names(self) -> tuple[str, ...]:
-        return self._pyramid.label_names if self._config.network.label_size else ()
 
 
 def _silent(_text: str) -> None:

@@ -101,7 +101,7 @@ def sweep(folder: Path) -> None:
                 if f".stylegan-{_machine()}-" not in path.name and age < _DAY:
                     continue
                 try_lock(file)  # fails while its writer lives
-                _remove(path)
+                remove(path)
 
 
 def copy_file(source: Path, target: Path) -> str:
@@ -149,7 +149,7 @@ def _temporary(path: Path, make: Callable[[Path], None]) -> Iterator[Path]:
                     lock(file)
                 if os.fstat(file).st_nlink > 0:
                     break
-        stack.callback(_remove, temporary)
+        stack.callback(remove, temporary)
         yield temporary
 
 
@@ -178,12 +178,14 @@ def _wording(path: Path) -> Iterator[None]:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
+def remove(*paths: Path) -> None:
+    """Remove files and folders, those that are there and can be removed."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 @functools.cache

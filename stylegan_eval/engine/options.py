@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import LARGEST_PSI, SEEDS
 
 FILE = click.Path(path_type=Path)
@@ -97,7 +98,7 @@ class Number(click.FloatRange):
 
 
 class Parsed(click.ParamType[Any]):
-    """Values that a function reads from text; its ValueError is the complaint."""
+    """Values that a function reads from text; its ValueError or UserError is the complaint."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
@@ -109,7 +110,7 @@ class Parsed(click.ParamType[Any]):
             return value
         try:
             return self.parse(value)
-        except ValueError as error:
+        except (ValueError, UserError) as error:
             self.fail(str(error), param, ctx)
 
 

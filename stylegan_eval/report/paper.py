@@ -20,7 +20,7 @@ _PATH_OR_SEPARABILITY = re.compile(r"(ppl|ls)_([zw])(full|end)?(?![a-z])")
 _FRECHET = re.compile(r"f(i)?d(?![a-z])")
 # Drawn otherwise, or a number made of others: not what the tables hold.
 _ELSE = re.compile(r"_floor|_inf|mixing:|psi:|[\[,]exact")
-_QUANTITIES: Mapping[str, str] = MappingProxyType(
+QUANTITIES: Mapping[str, str] = MappingProxyType(
     {
         "fid": "FID",
         "ppl_full": "full path length",
@@ -44,7 +44,7 @@ class Beside:
         """What both are, for people."""
         place = self.published.place
         space = f" in {place.space}" if place.space else ""
-        return f"{_QUANTITIES[place.metric]}{space}"
+        return f"{QUANTITIES[place.metric]}{space}"
 
     @property
     def where(self) -> str:

@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-import click
-
 from stylegan_eval.errors import UserError
 
 _JOINT = re.compile(r"(?<!±)( +)(?![ ±\d-])")  # where a line may break: at no number
-_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(?:([KMGT])(i?))?B?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d*)?|\.\d+)\s*(?:([KMGT])(i?))?B?", re.IGNORECASE)
 
 
 def parse_size(text: str) -> int:
@@ -35,14 +33,6 @@ def parse_size(text: str) -> int:
     if value < 1:
         raise UserError(f"a size must look like 10GiB or 500MB, not {text!r}")
     return value
-
-
-def size_option(_ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """`parse_size` as the callback of an option."""
-    try:
-        return None if value is None else parse_size(value)
-    except UserError as error:
-        raise click.BadParameter(str(error), param=param) from error
 
 
 def size_text(count: float) -> str:

@@ -14,13 +14,12 @@ import pytest
 import torch
 
 from benchmarks.gpu_trial import PARTS, numbers, speed
-from benchmarks.gpu_trial.claims import Bound, Check, Finding, NotTriedError, judge
+from benchmarks.gpu_trial.__main__ import write_page
+from benchmarks.gpu_trial.claims import Bound, Check, Finding, NotTriedError, Record, judge
 from benchmarks.gpu_trial.discipline import Reads
 from benchmarks.gpu_trial.numbers import official
-from benchmarks.gpu_trial.page import write_page
 from benchmarks.gpu_trial.random_numbers import DRAWS, digest
-from benchmarks.gpu_trial.record import Record
-from benchmarks.gpu_trial.settings import DIGESTS, GpuTrial
+from benchmarks.gpu_trial.trial import DIGESTS, GpuTrial
 from benchmarks.kill_trial import children_of
 from stylegan.networks.devices import playing
 from stylegan_eval.engine.device import LAYOUTS, memory_format

@@ -14,7 +14,6 @@ from benchmarks.report.tables import (
     cell_value,
     facts,
     legend,
-    published_words,
     sections,
 )
 from stylegan_eval.results.formatting import duration, number, with_error
@@ -198,7 +197,7 @@ def test_a_number_that_is_none_is_not_averaged():
 
 def test_published_numbers_keep_the_papers_decimals():
     [section] = sections(cells(A=[1.0], F=[2.0], X=[3.0], published={"A": 8.04, "F": 4.4}))
-    assert published_words(section, 0) == {"A": "8.04", "F": "4.40"}
+    assert section.columns[0].published_words == {"A": "8.04", "F": "4.40"}
 
 
 def test_a_cell_says_what_its_error_is_of():

@@ -10,11 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from stylegan.datasets import Choices, making, targets
-from stylegan.datasets.archive import dataset_json, encode_png, write_encoded
+from stylegan.datasets import Choices, archive, making
+from stylegan.datasets.archive import dataset_json, encode_png, image_name, write_encoded
 from stylegan.datasets.partial import write_resumable
 from stylegan.datasets.prepare import prepare
-from stylegan.datasets.targets import image_name
 from stylegan_eval.engine.command import Terminated
 from stylegan_eval.errors import UserError
 from tests import starting
@@ -302,12 +301,12 @@ def test_a_zip_has_the_bytes_that_zipfile_writes(tmp_path):
 
 
 def test_a_zip_of_many_images_is_as_zipfile_writes_it(monkeypatch):
-    for limit in ("_FAR", "_MANY"):  # of `targets`, and of `zipfile`
-        monkeypatch.setattr(targets, limit, 300)
+    for limit in ("_FAR", "_MANY"):  # of `archive`, and of `zipfile`
+        monkeypatch.setattr(archive, limit, 300)
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 300)
     monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 300)
     ours, theirs = io.BytesIO(), io.BytesIO()
-    zipped = targets.ImageZip(ours)
+    zipped = archive.ImageZip(ours)
     with zipfile.ZipFile(theirs, "w") as file:
         for number in range(301):
             zipped.add(b"png")

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 import stylegan_eval as se
-from stylegan.training.metric_names import MetricSettings
+from stylegan.training.settings import MetricSettings
 from stylegan_eval.cli import main
 from stylegan_eval.images.files import open_images
 from stylegan_eval.metrics.authenticity import nearest_real

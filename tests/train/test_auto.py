@@ -28,7 +28,8 @@ from stylegan.configs import CONFIGS, at_resolution, config_from_text, diff
 from stylegan.datasets.archive import write_archive
 from stylegan.presets import PRESETS, Tuning, apply_preset
 from stylegan.train import main
-from stylegan.training.cost import step_cost
+from stylegan.training.partition import Execution
+from stylegan.training.rehearsal import Rehearsal
 from stylegan.training.schedule import phases, training_point
 from stylegan_eval.errors import UserError
 
@@ -146,7 +147,7 @@ def test_four_times_the_cores_carry_twice_the_width(threads, width):
 def test_memory_is_that_of_a_counted_step(resolution, width):
     network = Tuning(width=width).apply(CONFIGS["F"]).network
     config = replace(CONFIGS["F"], resolution=resolution, network=network)
-    counted = step_cost(config, 0.0, 8)[1]
+    counted = Rehearsal(config, Execution()).step(0.0, 8, 8)[1]
     assert 2 / 3 < step_memory(network, resolution, 8) / counted < 3 / 2
 
 

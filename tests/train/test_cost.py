@@ -14,17 +14,24 @@ from torch.profiler import ProfilerActivity, profile
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.runtime import Runtime
-from stylegan.training.cost import micro_batches, phase_costs, seconds_left, step_cost
+from stylegan.training.cost import micro_batches, phase_costs, seconds_left
 from stylegan.training.loop import MicroBatch, Steps
 from stylegan.training.partition import Execution, shares
 from stylegan.training.rehearsal import Meter, Rehearsal, _Results
 from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
+from stylegan_eval.engine.options import Parsed
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.formatting import parse_size, short_duration, size_option, size_text
+from stylegan_eval.results.formatting import parse_size, short_duration, size_text
 
 CPU = torch.device("cpu")
 BF16 = Execution(precision="bf16")
+
+
+def step_cost(config, lod, minibatch, execution=None):
+    """Operations of the whole minibatch, and memory, of one step in one pass."""
+    flop, memory = Rehearsal(config, execution or Execution()).step(lod, minibatch, minibatch)
+    return flop * minibatch, memory
 
 
 def narrow(row, resolution=32, width=32):
@@ -244,7 +251,9 @@ def test_sizes_are_read(text, count):
     assert parse_size(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "GiB", "10 GB/s", "-1GiB", "1e9", "0", "0.1B", "10XB", "5i"])
+@pytest.mark.parametrize(
+    "text", ["", "GiB", "10 GB/s", "-1GiB", "1e9", "0", "0.1B", "10XB", "5i", 400 * "9"]
+)
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(UserError, match="10GiB or 500MB"):
         parse_size(text)
@@ -252,7 +261,7 @@ def test_what_is_no_size_is_refused(text):
 
 def test_an_option_takes_a_size():
     @click.command()
-    @click.option("--limit", callback=size_option)
+    @click.option("--limit", type=Parsed("size", parse_size))
     def command(limit):
         click.echo(limit)
 

@@ -13,7 +13,6 @@ from stylegan.configs import CONFIGS
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan.runtime import Runtime
 from stylegan.training.cost import phase_costs
-from stylegan.training.metric_names import MetricSettings
 from stylegan.training.partition import Execution
 from stylegan.training.plan import (
     TrainingPlan,
@@ -28,7 +27,7 @@ from stylegan.training.plan import (
     shortage,
     summary,
 )
-from stylegan.training.settings import RunSettings
+from stylegan.training.settings import MetricSettings, RunSettings
 from stylegan_eval.engine.processes import Processes
 
 CPU = torch.device("cpu")

@@ -24,10 +24,10 @@ from stylegan.presets import apply_preset
 from stylegan.runtime import stream_seed
 from stylegan.snapshot import Provenance
 from stylegan.training.loop import draw_cutoff, draw_ws, spread, train
-from stylegan.training.monitor import Monitor
 from stylegan.training.run import resumed, run
 from stylegan.training.schedule import active_levels
 from stylegan.training.settings import RunSettings
+from stylegan.training.snapshots import Monitor
 from stylegan.training.state import TrainState, load_state
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.content import content_digest

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,12 @@ from stylegan.datasets.pyramid import open_pyramid
 from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset, with_options
 from stylegan.snapshot import Provenance
+from stylegan.training.batches import look_at
 from stylegan.training.evaluate import Measurements, check_metrics, read_best
+from stylegan.training.hooks import RunLog
 from stylegan.training.loop import train
-from stylegan.training.metric_names import MetricSettings, parse_metric
+from stylegan.training.run import check, fresh
+from stylegan.training.settings import MetricSettings, RunSettings, parse_metric
 from stylegan.training.state import TrainState
 from stylegan_eval.cli import main as stylegan_eval
 from stylegan_eval.errors import UserError
@@ -36,7 +40,7 @@ from stylegan.checkpoint import read_checkpoint
 from stylegan.training.state import load_state
 from stylegan.runtime import Runtime
 from stylegan.training.evaluate import Measurements
-from stylegan.training.metric_names import MetricSettings
+from stylegan.training.settings import MetricSettings
 
 torch.set_num_threads(1)
 checkpoint, data = map(Path, sys.argv[1:])
@@ -88,6 +92,12 @@ def network(metrics, **options):
 
 def measuring(folder, data, asked, *, every=0.0, **options):
     return Measurements(folder=folder, data=data, metrics=asked, every=every, device=CPU, **options)
+
+
+def restore(measure, nimg):
+    """As a run does that goes on from image `nimg`."""
+    RunLog(measure.folder, nimg)
+    measure.restore()
 
 
 def rows_of(folder):
@@ -187,22 +197,22 @@ def test_a_restart_drops_rows_of_the_future_and_finishes_what_a_kill_left(saved,
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"nimg": 2000, "cut')
     measure = measuring(folder, data32, network("fd10"))
-    measure.restore(2000)
+    restore(measure, 2000)
     assert [each["value"] for each in rows_of(folder)] == [9.0, 1.0, 5.0]
     # Killed after the row was written and before the checkpoint was kept.
     assert read_best(folder)["nimg"] == 2000
     assert (folder / "best.pt").read_bytes() == second.read_bytes() != first.read_bytes()
     assert not (folder / "best.pt").samefile(second)  # which may be written to
     before = (folder / "best.json").stat().st_ino
-    measure.restore(2000)
+    restore(measure, 2000)
     assert (folder / "best.json").stat().st_ino == before
     # A best of the future stays: the run will come to it again.
-    measure.restore(1000)
+    restore(measure, 1000)
     assert read_best(folder)["nimg"] == 2000
     # Another first metric decides anew.
     append_rows(folder / "metrics.jsonl", [row(1000, 0.5, "pr20")])
     append_rows(folder / "metrics.jsonl", [row(500, 0.9, "pr20")])  # its checkpoint is pruned
-    measuring(folder, data32, network("pr20")).restore(1000)
+    restore(measuring(folder, data32, network("pr20")), 1000)
     assert (folder / "best.pt").read_bytes() == first.read_bytes()
 
 
@@ -210,7 +220,7 @@ def test_a_checkpoint_of_another_time_under_the_same_name_is_not_taken(saved, da
     _, path = saved(1900)
     path.rename(path.with_name(row(1000, 9.0)["checkpoint"]))  # as earlier versions named it
     append_rows(path.parent / "metrics.jsonl", [row(1000, 9.0)])
-    measuring(path.parent, data32, network("fd10")).restore(1900)
+    restore(measuring(path.parent, data32, network("fd10")), 1900)
     assert not (path.parent / "best.pt").exists()
 
 
@@ -221,7 +231,7 @@ def test_higher_is_better_for_some(saved, data32):
         first.parent / "metrics.jsonl",
         [row(1000, 0.8, "pr20"), row(2000, None, "pr20"), row(2000, 0.2, "pr20")],
     )
-    measuring(first.parent, data32, network("pr20")).restore(2000)
+    restore(measuring(first.parent, data32, network("pr20")), 2000)
     assert read_best(first.parent)["value"] == 0.8
 
 
@@ -311,7 +321,9 @@ def test_a_bad_name_is_one_line(metrics, options, message):
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_what_cannot_be_measured_is_told_before_the_training(data32, tmp_path, monkeypatch):
+def test_what_cannot_be_measured_is_told_before_the_training(
+    data32, tmp_path, runtime, monkeypatch
+):
     check_metrics(network("fd64,ppl8_wend", ppl_distance="st-lpips-alex"), data32, 32, CPU)
     for metrics, resolution, message in (
         ("fd65", 32, "fd65 needs 65 real images"),
@@ -326,7 +338,14 @@ def test_what_cannot_be_measured_is_told_before_the_training(data32, tmp_path, m
             network("ppl8_wend", ppl_distance="st-lpips-alex", ppl_crop="face"), data32, 32, CPU
         )
     (tmp_path / "file").write_text("")
+    reals = look_at(data32)
     monkeypatch.setenv("STYLEGAN_CACHE", str(tmp_path / "file"))
-    with pytest.raises(UserError, match="set STYLEGAN_CACHE to a folder"):
-        check_metrics(network("fd10"), data32, 32, CPU)
-    check_metrics([], data32, 32, CPU)
+    config = with_options(apply_preset(CONFIGS["F"], "tiny-16"), resolution=32)
+    for metrics, expected in (
+        ("fd10", pytest.raises(UserError, match="set STYLEGAN_CACHE to a folder")),
+        ("", nullcontext()),
+    ):
+        wanted = MetricSettings(metrics=metrics, metrics_features="efficientnet-lite0")
+        settings = RunSettings(out=tmp_path / "run", data=data32, metrics=wanted)
+        with expected:
+            check(fresh(config, settings), reals, runtime)

@@ -14,7 +14,8 @@ from stylegan.datasets.reals import Reals
 from stylegan.presets import apply_preset
 from stylegan.snapshot import Provenance
 from stylegan.training.loop import train
-from stylegan.training.monitor import (
+from stylegan.training.schedule import training_point
+from stylegan.training.snapshots import (
     LEAST_SPREAD,
     CollapseError,
     Look,
@@ -22,7 +23,6 @@ from stylegan.training.monitor import (
     score_limit,
     signs_of_collapse,
 )
-from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 
 HEALTHY = Look(broken=0, score=3.0, spread=0.4, skipped_G=0, skipped_D=0)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylegan.networks.layers import minibatch_stddev
+from stylegan.training.loop import Purpose, StepRandom
 from stylegan.training.partition import shares
-from stylegan.training.randomness import Purpose, StepRandom
 from stylegan_eval.errors import UserError
 
 CPU = torch.device("cpu")

@@ -12,8 +12,7 @@ import torch
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
 from stylegan.training.measuring import MetricMemory, metrics_batch, words_on_metrics
-from stylegan.training.metric_names import MetricSettings
-from stylegan.training.settings import RunSettings
+from stylegan.training.settings import MetricSettings, RunSettings
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import size_text
 

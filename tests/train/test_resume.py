@@ -20,8 +20,8 @@ from benchmarks.kill_trial import Trial, descendants, everything_in, killed_and_
 from stylegan.checkpoint import checkpoints_in, newest_checkpoint, read_checkpoint
 from stylegan.datasets.archive import write_archive
 from stylegan.train import main
-from stylegan.training.monitor import CollapseError
 from stylegan.training.settings import RunSettings, read_settings
+from stylegan.training.snapshots import CollapseError
 from stylegan.training.state import load_state
 from stylegan_eval.engine.files import is_held
 from tests import starting

@@ -6,9 +6,8 @@ import math
 import pytest
 
 from stylegan.configs import CONFIGS
-from stylegan.training.metric_names import MetricSettings
 from stylegan.training.partition import Execution
-from stylegan.training.settings import RunSettings, read_run, write_settings
+from stylegan.training.settings import MetricSettings, RunSettings, read_run, write_settings
 from stylegan_eval.errors import UserError
 
 CHOSEN = {

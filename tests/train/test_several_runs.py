@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence
 
 from stylegan.png import texts_of
 from stylegan.train import main
-from stylegan.training.sheets import ROWS, evenly, sheets_in
+from stylegan.training.pictures import ROWS, evenly, sheets_in
 from stylegan_eval.results.run_folder import append_rows, read_rows
 
 

@@ -186,7 +186,7 @@ from stylegan.checkpoint import read_checkpoint
 from stylegan.training.state import load_state
 from stylegan.runtime import Runtime
 from stylegan.training.evaluate import Measurements
-from stylegan.training.metric_names import MetricSettings
+from stylegan.training.settings import MetricSettings
 
 def limit(size):
     resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))

@@ -23,7 +23,7 @@ from stylegan.explore.widgets import (
     warn,
 )
 from stylegan.sample.recipe import Recipe
-from stylegan.training.sheets import evenly
+from stylegan.training.pictures import evenly
 from stylegan_eval.errors import UserError
 
 NAME = "time"
