@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from benchmarks.plan.model import minibatch_at, sizes, training_amounts
-from benchmarks.plan.official import official_times
+from benchmarks.plan.official import official_times, published
 from benchmarks.plan.roofline import (
     CARDS,
     GPUS,
@@ -18,7 +18,6 @@ from benchmarks.plan.roofline import (
     count_step,
     mean_per_kimg,
     page,
-    published,
     seconds_per_kimg,
     shipped_steps,
     step_of,
