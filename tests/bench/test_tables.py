@@ -13,6 +13,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.results.published import published_values
 from stylegan_eval.results.significance import Sample, compare_groups
 
+PSI = ("1", "0.7", "0.5")
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
@@ -160,3 +161,21 @@ def test_the_results_state_the_test_of_the_claim_by_their_numbers():
     found = compare_groups(("A, B", worse), ("C to F", better))
     stated = f"by {-found.difference:.0f} ± {found.stderr:.0f} (p = {found.p:.2g}, one"
     assert stated in (RESULTS / "README.md").read_text()
+
+
+def test_the_page_of_results_shows_cells_of_the_report():
+    def rows(path):
+        lines = path.read_text().replace(r"\*", "").splitlines()
+        return [
+            [cell.strip() for cell in line.strip("|").split("|")] for line in lines if "± " in line
+        ]
+
+    reported = rows(RESULTS / "demo-32" / "report.md")
+    shown = [row for row in rows(RESULTS / "README.md") if len(row) > 2 and row[0] not in PSI]
+    assert len(shown) == 22
+    for row in shown:
+        assert any(set(row) <= set(cells) for cells in reported), row
+    (truncated,) = (cells for cells in reported if cells[0] == "F" and len(cells) == 11)
+    for number, psi in enumerate(PSI):
+        (row,) = (row for row in rows(RESULTS / "README.md") if row[0] == psi)
+        assert row[1:] == truncated[2 + number :: 3]
