@@ -15,12 +15,16 @@ from stylegan.explore.studio import Studio
 from stylegan.explore.uploads import typed_words
 from stylegan.png import png_of
 from stylegan.sample.drawing import OpenedGenerator, noise_of
-from stylegan.sample.film import LinePath, Position, frame_count, positions, write_video
-from stylegan.sample.key_frames import (
+from stylegan.sample.film import (
     KeyFrame,
+    LinePath,
+    Position,
     check_recipes,
+    frame_count,
     frames_along,
     path_through,
+    positions,
+    write_video,
 )
 from stylegan.sample.options import read_words
 from stylegan.sample.recipe import GeneratorSource, Recipe, number_word

@@ -184,12 +184,12 @@ def of_recipes(
 ) -> "tuple[int, Iterator[Pixels]]":
     """How many frames there are between recipes, and these frames."""
     from stylegan.sample.drawing import noise_of, open_source, saved_ws
-    from stylegan.sample.film import positions
-    from stylegan.sample.key_frames import (
+    from stylegan.sample.film import (
         KeyFrame,
         check_recipes,
         frames_along,
         path_through,
+        positions,
     )
 
     check_recipes([each.recipe for each in recipes])

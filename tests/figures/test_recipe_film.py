@@ -12,8 +12,7 @@ from PIL import Image, ImageSequence
 from stylegan.png import write_npy
 from stylegan.sample.cli import main
 from stylegan.sample.drawing import open_generator, ws_of
-from stylegan.sample.film import positions
-from stylegan.sample.key_frames import KeyFrame, path_through
+from stylegan.sample.film import KeyFrame, path_through, positions
 from stylegan.sample.recipe import Mix, Move, Recipe
 from tests.explore.networks import CPU, write_attributes, write_conditional, write_network
 
