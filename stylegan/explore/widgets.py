@@ -353,36 +353,6 @@ class Progress:
             self._job.cancel()
 
 
-class Kept(ui.element, component="kept.js"):
-    """The recipes that the browser keeps for a network; those of another visit come after a while.
-
-    `words`: the recipes as the address has them, in their order.
-    """
-
-    def __init__(self, network: str) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self._listeners: list[Callable[[], Awaitable[None]]] = []
-        self.props["network"] = network
-        self.on("kept", lambda event: self._came([str(each) for each in event.args]))
-
-    async def listen(self, listener: Callable[[], Awaitable[None]]) -> None:
-        """Call this when they have come: now, if they have."""
-        self._listeners.append(listener)
-        if self.words:
-            await listener()
-
-    def keep(self, recipes: Sequence[str]) -> None:
-        """Store recipes in place of what is stored."""
-        self.words = [*recipes]
-        self.run_method("keep", self.words)
-
-    async def _came(self, words: list[str]) -> None:
-        self.words = words
-        for listener in self._listeners:
-            await listener()
-
-
 def warn(text: str) -> None:
     """Tell of what does not go as wished, for a while."""
     ui.notify(text, type="warning", position="top", timeout=10_000, close_button="Close")
