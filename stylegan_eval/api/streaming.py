@@ -15,12 +15,15 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
-from stylegan_eval.api.functions import Weights, checked, weights_files
+from stylegan_eval.api.functions import (
+    Weights,
+    checked,
+    in_python,
+    lone_run,
+    real_side,
+    weights_files,
+)
 from stylegan_eval.api.results import Results
-from stylegan_eval.api.sides import in_python, real_side
-from stylegan_eval.engine.blocks import Run
-from stylegan_eval.engine.cache import check_cache
-from stylegan_eval.engine.device import pick_device
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.memory import Range, batches_of
@@ -125,7 +128,7 @@ class StreamingMetric:
                 "detector": network.name,
                 "weights_sha256": network.weights_sha256,
                 "precision": settings.precision,
-                **where(self._run()),
+                **where(lone_run(self._device)),
             }
             values = resolve(metric.place)(settings, fake, reals)
             about["seconds"] = round(time.perf_counter() - started, 1)
@@ -195,7 +198,7 @@ class StreamingMetric:
             images = choose_reals(files, len(files), "full", chosen, mirror=False)
             if self._real is None:
                 collector = FeatureCollector(detector=network, kinds=kinds, num=len(files))
-                self._real = files_features(images, collector, self._run())
+                self._real = files_features(images, collector, lone_run(self._device))
             about = {"data_digest": str(images.key["content"]), "data_count": len(files)}
             return self._real, {"data": str(self._data), **about}
 
@@ -206,15 +209,11 @@ class StreamingMetric:
             settings = METRICS[self.metric].settings(**self._given)
             assert isinstance(settings, GeneratedSettings)
             file = self._weights.get(settings.features, self._weights.get(""))
-            run = self._run()
+            run = lone_run(self._device)
             self._detector = load_detector(
                 settings.features, settings.resize, file, run.device, settings.precision
             )
         return self._detector
-
-    def _run(self) -> Run:
-        check_cache()
-        return Run(device=pick_device(self._device))
 
     def _joined(self, *, real: bool) -> _Vectors:
         parts = self._vectors[real]
