@@ -249,7 +249,7 @@ told = []
 meetings = {
     "wait": processes.wait,
     "of_first": lambda: processes.of_first(list(range(1000))),
-    "agree": lambda: processes.agree(answer=True),
+    "of_first, a bool": lambda: processes.of_first(True),
     "of_all": lambda: processes.of_all("x"),
     "nothing": lambda: None,
 }
