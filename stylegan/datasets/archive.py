@@ -64,7 +64,7 @@ class Target(Protocol):
         """Write the next image."""
 
     def finish(self, dataset_json: bytes) -> None:
-        """Write the labels, and what stands at the end."""
+        """Write the labels and the end of the archive."""
 
 
 class ImageFolder:

@@ -124,7 +124,7 @@ def open_pyramid(path: Path, *, cache: Path | None = None, progress: bool = True
     one size, a power of two from 4 on. They have the channels that the set says.
     """
     with open_images(path) as files:
-        if is_new(files, cache):  # what does not fit is told before everything is read
+        if is_new(files, cache):  # refuse what does not fit before everything is read
             _fitting(files, progress=progress)
         digest = content_digest(files, cache)
         folder = (cache or cache_dir()) / "pyramids" / _key(FORMAT_VERSION, digest, files.channels)

@@ -30,7 +30,7 @@ class Rank(IntEnum):
     """How urgent a job is."""
 
     STOP = 0
-    SHOWN = 1  # somebody looks at the place where it will be
+    SHOWN = 1  # A page waits for it now
     SHEET = 2  # one of many
     AHEAD = 3  # not requested yet
 
@@ -86,12 +86,12 @@ def or_too_large(job: Callable[[], T]) -> T:
 
 
 class CancelledError(Exception):
-    """A job was ended by who had begun it."""
+    """The job was cancelled."""
 
 
 @dataclass(kw_only=True)
 class Job:
-    """A job on its way; its thread writes how far it is."""
+    """Progress of a running job, written by its thread."""
 
     total: int  # Steps or frames
     done: int = 0
@@ -99,7 +99,7 @@ class Job:
     _end: threading.Event = field(default_factory=threading.Event)
 
     def cancel(self) -> None:
-        """End it with its next step or frame."""
+        """End the job at its next step or frame."""
         self._end.set()
 
     def watch(self, steps: int, distance: float) -> None:
@@ -121,7 +121,7 @@ class Job:
 
 
 class Worker:
-    """A thread that does one job; `refusal` is what is said to who comes before its end."""
+    """A thread for one job at a time; `refusal` answers whoever asks for another meanwhile."""
 
     def __init__(self, name: str, refusal: str) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
@@ -129,7 +129,7 @@ class Worker:
         self._job: Job | None = None
 
     async def run(self, work: Callable[[], T], job: Job) -> T:
-        """What `work` gives; CancelledError, or UserError where it fails."""
+        """The result of `work`; CancelledError if cancelled, UserError if memory is too small."""
         if self._job is not None:
             raise UserError(self._refusal)
         self._job = job
@@ -140,7 +140,7 @@ class Worker:
             self._job = None
 
     def close(self) -> None:
-        """End what is being done."""
+        """Cancel the running job and end the thread."""
         if self._job is not None:
             self._job.cancel()
         self._thread.shutdown(cancel_futures=True)
@@ -197,7 +197,7 @@ class Filmer(Worker):
         return self._files[key]
 
     def close(self) -> None:
-        """End what is being written, and remove all."""
+        """Cancel the running job, and remove all films."""
         super().close()
         if self._folder is not None:
             self._folder.cleanup()

@@ -26,7 +26,7 @@ def check_installed() -> None:
 class Listener:
     """A socket that listens."""
 
-    socket: socket.socket  # Bound; connections wait until somebody answers
+    socket: socket.socket  # Bound; connections wait until the server runs
     address: str  # Numeric address that it is bound to
     port: int  # Its port
 

@@ -56,7 +56,9 @@ class OwnPagesOnly:
             headers = Headers(scope=scope)
             origin = headers.get("origin")
             if origin is not None and not _is_of(origin, headers.get("host")):
-                refusal = PlainTextResponse("asked by a page of somebody else\n", status_code=403)
+                refusal = PlainTextResponse(
+                    "refused: the request comes from another site\n", status_code=403
+                )
                 await refusal(scope, receive, send)
                 return
         await self.app(scope, receive, send)

@@ -42,7 +42,7 @@ T = TypeVar("T")
 KEPT = 128  # images, if they fit
 ROOM = 64 << 20  # bytes of all that are kept
 QUICK = 0.1
-"""Seconds of an image, up to which others are drawn ahead: somebody may wait for the end."""
+"""Images are drawn ahead only if one takes at most this many seconds: a visitor may be waiting."""
 
 
 def file_name(recipe: Recipe, network: str = "") -> str:
@@ -107,7 +107,7 @@ class Shelf:
             return data
 
     def drawn(self, recipe: Hashable, draw: Callable[[], bytes]) -> bytes:
-        """The image of a recipe, drawn unless somebody else has asked for it before."""
+        """The image of a recipe, drawn unless it was requested before."""
         data = self.get(recipe)
         if data is None:
             data = draw()

@@ -1,4 +1,4 @@
-"""Checkpoints of other PyTorch implementations, as our networks; the layout is told by its keys.
+"""Checkpoints of other PyTorch implementations, as our networks; recognised by their keys.
 
 Read already, by `pickles.torch_files`: tensors and plain values, of which nothing is trusted.
 """

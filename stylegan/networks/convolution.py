@@ -103,7 +103,7 @@ class _OfKernel(Function):
         (x,) = hidden
         ctx.x, ctx.size, ctx.stride = x, kernel.shape[-1], stride
         N, _, H, W = x.shape
-        # Nobody reads it: no memory, and not even its one number is set.
+        # It is never read: no memory is taken, and not even its one number is set.
         return x.new_empty(()).expand(N, len(kernel), H // stride, W // stride)
 
     @staticmethod

@@ -310,7 +310,7 @@ def _write_mp4(temporary: Path, path: Path, frames: Iterator[Pixels], fps: float
     # 4:2:0, which every player takes.
     command += ["-i", "-", "-c:v", "libx264", "-crf", str(MP4_CRF), "-pix_fmt", "yuv420p"]
     command += ["-movflags", "+faststart", "-f", "mp4", str(temporary)]
-    # Into a file: a pipe that nobody reads fills up and blocks the program.
+    # Into a file: a pipe without a reader fills up and blocks the program.
     with tempfile.TemporaryFile() as errors:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors) as ffmpeg:
             assert ffmpeg.stdin is not None

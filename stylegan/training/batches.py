@@ -158,7 +158,7 @@ def slices(config: Config, nimg: int, execution: Execution, runtime: Runtime) ->
 def feed(
     reals: RealImages, config: Config, nimg: int, execution: Execution, runtime: Runtime
 ) -> Generator[RawBatch]:
-    """Yield one batch per pass of this process, in order; to be closed by who does not exhaust it.
+    """Yield one batch per pass of this process, in order; close it unless it is exhausted.
 
     The schedule says what comes, so `execution.workers` processes read ahead; for a GPU into
     page-locked memory, from which copies do not wait. When one of them dies (the system kills where

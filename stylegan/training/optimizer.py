@@ -103,8 +103,8 @@ class Adam(torch.optim.Adam):
 
     TensorFlow divides by sqrt(v) + epsilon and puts both bias corrections into the learning rate,
     lrate sqrt(1 - beta2^t) / (1 - beta1^t); PyTorch corrects v before it adds epsilon. So PyTorch
-    is told that it has taken steps forever and is given the corrected rate. The count t, the rate
-    and whether a step is skipped stay on the device: nothing waits for it.
+    is made to believe that it has taken steps forever and is given the corrected rate. The count t,
+    the rate and whether a step is skipped stay on the device: nothing waits for it.
 
     `schedule`: beta1, beta2, eps.
     """

@@ -182,7 +182,7 @@ def _command(name: str, metric: MetricRow) -> click.Command:
             for option, table in (("influence", named.influence), ("pairs", named.pairs)):
                 if table is not None and table.resolve() == csv.resolve():
                     raise UserError(f"--{option} and --csv are both {csv}: name two files")
-            results.read_table(csv)  # a file of another kind is told before the work, not after
+            results.read_table(csv)  # refuse a file of another kind before the work, not after
         work = open_run(named.device)
         rows = measure(metric, named, settings, work)
         if work.processes.is_first:

@@ -25,7 +25,7 @@ else:
 PACKAGE = "stylegan-bench"
 
 
-# A name says nothing of who writes: process numbers repeat between containers on a shared folder.
+# A name does not identify the writer: process numbers repeat in containers that share a folder.
 # A lock on what is written does, and it goes with the process.
 _TEMPORARY = re.compile(r"\..*\.stylegan-[0-9a-f]{8}-[0-9a-f]{12}\.tmp")
 _DAY = 86_400  # seconds

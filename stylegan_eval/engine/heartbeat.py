@@ -1,4 +1,4 @@
-"""Signs of life between processes: one that waits finds who has stopped."""
+"""Signs of life between processes: a process that waits finds which one has stopped."""
 
 import atexit
 import contextlib

@@ -31,7 +31,7 @@ PROCESS_ENDED = "another process has ended: its own message says why"
 # Gloo's own limit where the slowest block is waited for: there heartbeats are watched.
 _ENDLESS = timedelta(days=7)
 # What is exchanged once all are there, and sums on GPUs, have so many times the heartbeats'
-# patience: these say more of who hangs, so they speak first.
+# patience: these name the process that hangs, so they come first.
 _EXCHANGE = 2.0
 # A container may start that much later than another.
 _TO_MEET = timedelta(minutes=10)

@@ -58,7 +58,7 @@ class _Lasting(io.FileIO):
     """A stream that goes nowhere once its reader, a pipe or a terminal, is gone."""
 
     def write(self, data: Any, /) -> int:
-        """Write to who is there."""
+        """Write to stderr while it has a reader."""
         try:
             return super().write(data)
         except OSError as error:
@@ -72,7 +72,7 @@ class _Lasting(io.FileIO):
 
 @contextmanager
 def lasting_stderr() -> Iterator[None]:
-    """Let the work in the block outlive who reads its stderr.
+    """Let the work in the block outlive the reader of its stderr.
 
     `tee` dies of the Ctrl-C after which a training saves, and a terminal may be gone.
     """

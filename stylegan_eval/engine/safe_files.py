@@ -27,7 +27,7 @@ MAX_DIRECTORY_BYTES = 2**28  # About three million entries; `zipfile` reads them
 
 MAX_EXPANSION = 200  # Deflated images and labels are far below; a bomb is near 1000
 
-_SMALL = 2**20  # entries up to this many bytes may expand as they like
+_SMALL = 2**20  # entries up to this many bytes may expand by any factor
 _END = struct.Struct("<4s4H2LH")  # the end record
 _END_SIGNATURE = b"PK\x05\x06"
 _END64 = struct.Struct("<4sQ2H2L4Q")  # that of a large zip
@@ -39,7 +39,7 @@ _MAX_COMMENT = 2**16
 _RECORD = struct.Struct("<4s24x3H12x")  # of the directory: lengths of name, extra and comment
 _RECORD_SIGNATURE = b"PK\x01\x02"
 _AT_ONCE = 2**14  # bytes of a directory
-LOCAL = struct.Struct("<4s22xHH")  # what stands before an entry: lengths of its name and extra
+LOCAL = struct.Struct("<4s22xHH")  # header of an entry: lengths of its name and extra
 _LOCAL_SIGNATURE = b"PK\x03\x04"
 MAPPED = 2**27  # bytes: larger arrays may be left to files
 _HEADERS = {
@@ -81,7 +81,7 @@ def entries_of(path: Path) -> Iterator[ZipInfo]:
     check_directory(path)
     with parsing(path, "is no zip, or a truncated or damaged one"), path.open("rb") as file:
         place, size, offset = _directory(path)
-        moved = place - offset  # by what stands before the zip
+        moved = place - offset  # by the bytes before the zip
         if place < 0:
             raise BadZipFile("Bad offset for central directory")
         file.seek(place)

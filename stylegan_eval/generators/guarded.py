@@ -51,7 +51,7 @@ class GuardedGenerator:
     z_dim: int
     resolution: int
     noise_shapes: Sequence[tuple[int, int]]  # of the inner one, and (1, 1) where `seeds`
-    value_range: Range | None = None  # of the inner one's images; None for about [-1, 1]
+    value_range: Range | None = None  # of the wrapped generator's images; None for about [-1, 1]
     feed: torch.dtype = torch.float32  # in which the inner one takes z and noise
     ws_dtype: torch.dtype = torch.float32  # in which it gives and takes ws
     seeds: bool = False
@@ -76,7 +76,7 @@ class GuardedGenerator:
         return to_unit(images.float(), self.value_range or (-1.0, 1.0))
 
     def raw_mapping(self, z: Tensor) -> Tensor:
-        """`mapping` in the inner one's type."""
+        """`mapping` in the type of the wrapped generator."""
         with user_errors(self.where), ordinary_mode():
             ws = self.inner.mapping(*bare(z.to(self.feed)))
         self._check(ws, "mapping", z)

@@ -256,7 +256,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """Pictures one below the other, and what is said below them."""
+    """Pictures one below the other, with a caption."""
 
     pictures: Sequence[Picture]
     lines: Sequence[str]

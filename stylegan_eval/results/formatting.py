@@ -157,7 +157,7 @@ def duration(seconds: float) -> str:
 
 
 def number_plain(value: float) -> str:
-    """A number somebody chose, as it was typed: '100', '0.5', '25000'."""
+    """A setting, as it was typed: '100', '0.5', '25000'."""
     return f"{value:.10g}"
 
 
