@@ -69,7 +69,7 @@ class ScaleTrial:
 
 
 def _auto(kimg: float) -> ScaleTrial:
-    """What the preset `auto` chooses on one core for so long a training."""
+    """The choice of the preset `auto` on one core for a training of this length."""
     config = Auto(
         row=CONFIGS["F"],
         resolution=32,

@@ -67,7 +67,7 @@ class TableLine:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What the paper concludes from a table: some lines are better than others, on average."""
+    """A conclusion of the paper from a table: some lines are better than others, on average."""
 
     better: tuple[str, ...]
     worse: tuple[str, ...]

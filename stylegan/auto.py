@@ -42,7 +42,7 @@ _RULES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """What trains."""
+    """The devices of a training."""
 
     device: str  # Type: "cpu", "cuda"
     processes: int = 1

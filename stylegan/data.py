@@ -246,7 +246,7 @@ def inspect(place: str) -> None:
 
 @main.group()
 def cache() -> None:
-    """What is kept between runs: prepared images, avatars, digests, statistics."""
+    """Files kept between runs: prepared images, avatars, digests, statistics."""
 
 
 @cache.command()

@@ -72,7 +72,7 @@ def names(group: str) -> list[str]:
 
 
 def resolve(place: str) -> Any:
-    """What ``module:name`` names."""
+    """The object called ``module:name``."""
     from pkgutil import resolve_name
 
     try:

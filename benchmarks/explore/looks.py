@@ -1,4 +1,4 @@
-"""What each view of stylegan-explore shows, beside what its address says that it shows."""
+"""Each view of stylegan-explore beside the images that its address describes."""
 
 import base64
 import io

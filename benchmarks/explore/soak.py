@@ -43,7 +43,7 @@ def resident(pid: int) -> float:
 
 
 class Soak:
-    """What was done and found so far."""
+    """Counts and findings so far."""
 
     def __init__(self, networks: Networks, url: str, seed: int) -> None:
         self.networks, self.url = networks, url
@@ -76,7 +76,7 @@ class Soak:
 
 
 def open_all(ckpts: Sequence[Path]) -> Networks:
-    """What the explorer draws with: one network or two, and the checkpoints of a run's folder."""
+    """The explorer's networks: one or two, and the checkpoints of a run's folder."""
     cpu = torch.device("cpu")
     first = open_generator(ckpts[0], cpu, directions_path(ckpts[0], None))
     if first.directions is None and first.painter.maps:  # a button of the page finds them

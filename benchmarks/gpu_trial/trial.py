@@ -102,7 +102,7 @@ def try_parts(
 
 
 def about(device: torch.device) -> dict[str, str]:
-    """What findings depend on: they are not mixed with those of another machine or version."""
+    """Machine and versions of findings, which are not mixed with those of others."""
     return {
         "device": device_name(device),
         "PyTorch": torch.__version__,

@@ -80,7 +80,7 @@ class Card:
         return max(alone["launches"], dense + step.other_bytes / self.bytes_per_s)
 
     def bound(self, step: Step, precision: Precision) -> Resource:
-        """What a step waits for most."""
+        """The resource that limits a step."""
         alone = self.seconds(step, precision)
         return max(alone, key=lambda resource: alone[resource])
 

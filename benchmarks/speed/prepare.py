@@ -83,7 +83,7 @@ SIDES: Mapping[str, Callable[[Path, Path, int], None]] = MappingProxyType(
 
 
 def side_command(side: str, path: Path, size: int) -> list[str]:
-    """What prints the seconds that one side takes, imports aside."""
+    """Command that prints the seconds of one side, imports aside."""
     place = "benchmarks.speed.prepare"
     return [sys.executable, "-m", place, "--side", side, str(path), str(size)]
 

@@ -31,7 +31,7 @@ COLUMNS = ("file", "bytes", "width", "height", "mode", "trouble")
 
 
 class Fate(IntEnum):
-    """What becomes of an image."""
+    """Whether an image is used, and if not, why."""
 
     UNKNOWN = 0
     TAKEN = 1
@@ -89,7 +89,7 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Checked:
-    """What decoding every image of a source has shown."""
+    """Findings of decoding every image of a source."""
 
     headers: Headers  # Where it can be read
     fates: np.ndarray  # uint8 [N], of `Fate`
@@ -137,7 +137,7 @@ def decode_all(source: Source, workers: int | None, *, progress: bool) -> Checke
 
 
 def trouble_of(source: Source, number: int, error: UserError) -> str:
-    """What is wrong with an image that cannot be read, in one line without its name."""
+    """Why an image cannot be read, in one line without its name."""
     where = f"{source.path}: {one_line(source.names[number])}: "
     return " ".join(str(error).removeprefix(where).split())
 
@@ -202,7 +202,7 @@ def check_set(
 
 
 class _Trouble(NamedTuple):
-    """What stands in the way of using each image."""
+    """Reasons against using each image."""
 
     checked: Checked
     choices: Choices

@@ -49,7 +49,7 @@ _AT_ONCE = 2**16  # numbers of images
 
 
 class _Made(NamedTuple):
-    """What has come of an image."""
+    """The outcome for one image."""
 
     trouble: str = ""
     digest: bytes = NO_DIGEST
@@ -251,7 +251,7 @@ class Making:
         self.plan = replace(plan, ground=before.ground)
 
     def _other_plan(self) -> Exception:
-        """What to raise for another plan: after decoding everything there is no third one."""
+        """The error for another plan: after decoding everything there is no third one."""
         return UserError(f"{self._source.path}: {CHANGED}") if self._checked else OtherPlanError()
 
     def _numbers(self, chosen: np.ndarray) -> Sequence[int]:

@@ -40,7 +40,7 @@ class Journal:
         self._file.close()
 
     def read(self, taken: int) -> Iterator[tuple[Fate, bytes]]:
-        """What an earlier process wrote, up to `taken` images that were taken; forgets the rest."""
+        """Records of an earlier process, up to `taken` images that were taken; forgets the rest."""
         with open(self._file.fileno(), "rb", closefd=False) as rows:
             while self.known < len(self.fates) and taken > 0:
                 row = rows.read(_ROW.size)
@@ -67,7 +67,7 @@ class OtherPlanError(Exception):
 
 
 class Work(Protocol):
-    """What makes the content of an archive."""
+    """Makes the content of an archive."""
 
     def check(self, journal: Path | None = None) -> None:
         """Make another plan, by what was done or by the journal of an earlier process."""

@@ -113,7 +113,7 @@ def survey(files: HasHeaders, *, progress: bool = False) -> Survey:
 def read_headers(
     files: HasHeaders, read: Callable[[int], T], *, progress: bool = False
 ) -> Iterator[T]:
-    """What `read` gives of each image, whose header it reads, in several threads."""
+    """`read` of the header of each image, in several threads."""
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         found = map_ordered(pool, read, range(len(files)), ahead=16 * threads)

@@ -43,7 +43,7 @@ Built = tuple["LatentControls", Sequence[Group]]  # all groups, that of the seed
 
 
 class Controls:
-    """What `build` makes; `changed` is called when the recipe changes."""
+    """Elements made by `build`; `changed` is called when the recipe changes."""
 
     def __init__(
         self, build: Callable[[Changed], Built], changed: Callable[[], Awaitable[None]]

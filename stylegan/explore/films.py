@@ -74,7 +74,7 @@ class KeptFilm:
 
     @property
     def path(self) -> "KeptFilm":
-        """What the frames of its preview depend on."""
+        """The film without length and format: all that the frames of its preview depend on."""
         return KeptFilm(recipes=self.recipes, loop=self.loop)
 
     def command(self, studio: Studio) -> str:

@@ -62,7 +62,7 @@ class Pair:
         return await asyncio.to_thread(found)
 
     def size_note(self) -> str:
-        """What is done about images of two sizes; "" where they have one."""
+        """Note on how images of two sizes are compared; "" if they have one size."""
         sizes = [network.subject.painter.network.resolution for network in self.both]
         if sizes[0] == sizes[1]:
             return ""

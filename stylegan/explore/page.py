@@ -179,7 +179,7 @@ _STYLES = ("page.css", "controls.css")
 
 
 class Page:
-    """What a tab of the browser shows; it knows nothing of the others."""
+    """The page of one tab of the browser; it knows nothing of the others."""
 
     def __init__(self, networks: Networks, views: Sequence[View], query: str) -> None:
         self.networks = networks

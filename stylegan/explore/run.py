@@ -39,7 +39,7 @@ def kimg_word(key: str) -> str:
 
 
 def changes(before: Sequence[Stamp], now: Sequence[Stamp]) -> str:
-    """What has become of checkpoints, in words; "" where nothing has.
+    """Words on new, changed and removed checkpoints; "" if there are none.
 
     >>> changes([Stamp("1", 0, 9), Stamp("2", 0, 9)], [Stamp("2", 5, 9), Stamp("3", 5, 9)])
     '1 new, 1 gone, 1 written again'

@@ -190,7 +190,7 @@ class Studio:
             self.source = replace(self.source, directions=COMPONENTS)
 
     def painter_of(self, look: Recipe) -> Painter:
-        """What draws many samples, of the class that a recipe names if it names one."""
+        """Painter of many samples, of the class that a recipe names, if any."""
         painter = copy(self.subject.painter)
         if look.number is not None:
             number = class_number(look.number, painter, self.subject.ckpt)
@@ -210,7 +210,7 @@ class Studio:
     async def shelved(
         self, shelf: Shelf, key: Hashable, draw: Callable[[], bytes], rank: Rank
     ) -> bytes:
-        """What a shelf holds by a key, or is drawn for it."""
+        """The entry of a shelf by its key, drawn first if it is missing."""
         kept = shelf.get(key)
         return kept if kept else await self.compute(partial(shelf.drawn, key, draw), rank)
 

@@ -30,7 +30,7 @@ Ws = NDArray[np.float32]
 
 
 def file_of_ws(ws: Ws) -> bytes:
-    """What a .npy file of ws holds."""
+    """Content of a .npy file of ws."""
     buffer = io.BytesIO()
     np.save(buffer, ws)
     return buffer.getvalue()

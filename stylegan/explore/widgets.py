@@ -332,7 +332,7 @@ class Progress:
         return self._job is not None
 
     async def follow(self, job: Job, work: Awaitable[T]) -> T:
-        """What the work of a job gives; CancelledError where the button ended it."""
+        """The result of a job; CancelledError if the button ended it."""
         self._job = job
         try:
             return await work

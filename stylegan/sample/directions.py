@@ -28,7 +28,7 @@ from stylegan_eval.results.directions_file import Directions, Span, check, read_
 from stylegan_eval.settings.others import ComponentsSettings
 
 COMPONENTS = Path("components")
-"""What --directions takes in place of a file: the network's own components, found anew."""
+"""Value of --directions in place of a file: the network's own components, computed anew."""
 SETTINGS = ComponentsSettings()  # Of the latents by which components and spreads are found
 
 

@@ -25,7 +25,7 @@ _OF_RECIPES = ("strands", "saved", "classes", "number", "seeding", "psi", "cutof
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeOption:
-    """What --recipe takes: options of `stylegan-sample image`."""
+    """Value of --recipe: options of `stylegan-sample image`."""
 
     recipe: Recipe
     origin: tuple[Path, int] | None  # File of a w and its row, in place of the seed

@@ -1,4 +1,4 @@
-"""What happens inside a network for one image: activations, noise and w, layer by layer.
+"""Inside a network, for one image: activations, noise and w, layer by layer.
 
 Shapes: N latents, L layers, D length of w, C channels, H W pixels.
 """
@@ -25,7 +25,7 @@ COLUMNS = ("layer", "size", "activation", "noise", "noise_share", "distance")
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFigures:
-    """What one layer does for an image."""
+    """Measurements of one layer for an image."""
 
     layer: int  # Counted from 0
     size: int  # Height and width of its maps

@@ -242,7 +242,7 @@ def drawn_size(painter: Painter, distance: str) -> int:
 
 
 def fit_note(pixels: Pixels, size: int) -> str:
-    """What `fitted` does to an image [C, S, S], in words; "" where it does nothing."""
+    """Note on how `fitted` changes an image [C, S, S]; "" if it does not."""
     came = pixels.shape[1]
     if came == size:
         return ""

@@ -48,7 +48,7 @@ def parse_class(text: str) -> int | str:
 
 
 def class_word(number: int, names: Sequence[str]) -> int | str:
-    """What --class takes for a class: its name, if it has one that is no number itself.
+    """The word for a class after --class: its name, if it has one that is not a number itself.
 
     >>> class_word(1, ("ape", "cat")), class_word(1, ("7", "8")), class_word(1, ())
     ('cat', 1, 1)

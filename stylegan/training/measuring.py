@@ -103,7 +103,7 @@ def metrics_batch(config: Config, settings: RunSettings, device: torch.device) -
 
 
 def words_on_metrics(config: Config, settings: RunSettings, device: torch.device) -> str:
-    """What the plan says of the memory of the metrics; nothing without metrics."""
+    """Line of the plan on the memory of the metrics; "" without metrics."""
     if not settings.metrics.metrics:
         return ""
     memory = MetricMemory(config, settings.metrics.named(), device)

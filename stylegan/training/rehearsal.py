@@ -98,7 +98,7 @@ class Meter(TorchDispatchMode):
 
 
 class _Form(NamedTuple):
-    """What tells a tensor without data from others."""
+    """Shape, stride and type of a tensor without data."""
 
     shape: torch.Size
     stride: tuple[int, ...]
@@ -123,7 +123,7 @@ class _Results:
         self._forms: dict[Hashable, _Form | tuple[_Form | None, ...]] = {}
 
     def of(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """What `func` returns."""
+        """The result of `func`."""
         if func.is_view or func._schema.is_mutable:
             return func(*args, **kwargs)
         key = (func, _key(args), *((name, _key(value)) for name, value in kwargs.items()))
@@ -206,7 +206,7 @@ class _Idle:
 
 
 class Counts(NamedTuple):
-    """What `Meter` counted."""
+    """Counts of a `Meter`."""
 
     flop: int
     moved: int
@@ -267,7 +267,7 @@ class Rehearsal:
         return meter.flop / at_a_time, meter.peak + waiting
 
     def work(self, lod: float, images: int) -> Counts:
-        """What a step of D and one of G do, without the optimizer.
+        """Counts of a step of D and one of G, without the optimizer.
 
         Counted in one micro-batch of `images`, a multiple of the minibatch deviation's group.
         """

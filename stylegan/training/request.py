@@ -291,7 +291,7 @@ def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
 
 
 def hardware_of(runtime: Runtime, planned: Runtime) -> Hardware:
-    """What the first process finds for those that are `planned`."""
+    """Hardware found by the first process for those that are `planned`."""
     processes = planned.world
     found = Hardware(
         device=runtime.device.type,

@@ -194,7 +194,7 @@ def resume_command(source: Path, out: Path, *options: str) -> str:
 
 
 def words_on_length(source: Path, out: Path, trained: Config, config: Config, nimg: int) -> str:
-    """What a finished run needs to go on, or how one of another length does; empty for neither."""
+    """Advice on how a finished run, or one of another length, goes on; "" for other runs."""
     total, planned = config.schedule.total_kimg, trained.schedule.total_kimg
     kimg, point = nimg / 1000, training_point(nimg, config)
     if kimg >= total:

@@ -149,7 +149,7 @@ class StreamingMetric:
             self.load_state_dict(other.state_dict(), add=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """What it has seen, for checkpoints: arrays float32 [N, D] and the network's identity."""
+        """Its state for checkpoints: arrays float32 [N, D] and the network's identity."""
         return {
             "fake": self._joined(real=False),
             "real": self._joined(real=True),
@@ -179,7 +179,7 @@ class StreamingMetric:
         return {**vars(self), "_detector": None, "_real": None}
 
     def _reals(self) -> tuple[ImageFeatures, dict[str, Any]]:
-        """What the network sees in the real images, and cells of a row about them."""
+        """Features of the real images, and cells of a row about them."""
         network, kinds = self.network, METRICS[self.metric].real
         if isinstance(self._data, StoredStats):
             stored = self._data

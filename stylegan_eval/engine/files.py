@@ -310,7 +310,7 @@ def sha256_of(path: Path) -> str:
 
 
 Stamp = tuple[int, int, int, int]
-"""What the file system says of a file; none of its tools sets the time of change back."""
+"""Numbers of the file system that change with a file; no tool sets the time of change back."""
 
 
 def stamp_of(status: os.stat_result) -> Stamp:

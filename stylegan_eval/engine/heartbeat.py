@@ -30,7 +30,7 @@ _ADVICE = "end it and start the command again, a training with --resume"
 
 @dataclass(frozen=True, kw_only=True)
 class Beat:
-    """What a process says of itself."""
+    """A process's sign of life."""
 
     host: str
     number: int = 0  # Rises with each

@@ -112,7 +112,7 @@ def _whole_records(data: bytes) -> int:
 
 
 def _infos(records: bytes) -> list[ZipInfo]:
-    """What `zipfile` reads of records of a directory."""
+    """Records of a directory, as `zipfile` reads them."""
     end = _END.pack(_END_SIGNATURE, 0, 0, 0, 0, len(records), 0, 0)
     with ZipFile(io.BytesIO(records + end)) as file:
         return file.infolist()

@@ -115,7 +115,7 @@ def as_listed(name: str) -> str:
 
 
 def name_form(name: str) -> str:
-    """What two names have in common that look the same: composed characters (NFC), no blanks.
+    """One form for names that look the same: composed characters (NFC), no blanks.
 
     >>> name_form("cafe\u0301 ") == name_form("caf\xe9")
     True

@@ -39,7 +39,7 @@ _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class Header(NamedTuple):
-    """What is known before decoding; sizes in pixels as stored (EXIF orientation not applied)."""
+    """Known before decoding; sizes in pixels as stored (EXIF orientation not applied)."""
 
     width: int
     height: int

@@ -55,7 +55,7 @@ class ImageFiles:
     """SHA-256 over name, size and CRC-32 (zip) or modification time (folder) of every file.
     ``dataset.json`` is one of them. `content_digest` looks at the content of folders too."""
     stamps: Mapping[str, Stamp]
-    """What the file system said of each file of a folder when it was listed; none in a zip."""
+    """Stamp of each file of a folder, from when it was listed; none in a zip."""
     _source: Folder | Zip
     _numbers: Numbers  # of each `listing.Entry`
     classes: tuple[str, ...] = ()  # names of the classes

@@ -87,7 +87,7 @@ def plugin_of(start: bytes) -> Plugin | None:
 
 
 def ending_of(name: str) -> str:
-    """What follows the last dot, in small letters: ".png", or "" for none."""
+    """The ending in small letters: ".png", or "" for none."""
     return PurePosixPath(name).suffix.lower() if not name.endswith("~") else "~"
 
 
@@ -120,7 +120,7 @@ def left_out_as(name: str, start: Callable[[], bytes]) -> str | None:
 
 
 def _packaged() -> Mapping[str, str]:
-    """What reads the files of an ending that are left out for want of it."""
+    """Packages that read files of an ending, by that ending."""
     needs = {suffix: plugin.package for plugin in PLUGINS for suffix in plugin.suffixes}
     return needs | dict.fromkeys(_AVIF_SUFFIXES, "Pillow 11.3 or later")
 

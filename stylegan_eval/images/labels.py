@@ -22,7 +22,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 class Labels(NamedTuple):
-    """What a file of labels says of N images."""
+    """Labels of N images."""
 
     values: np.ndarray | None = None  # int64 [N] classes, or float32 [N, A]
     attributes: tuple[str, ...] = ()  # names of the A columns, or none

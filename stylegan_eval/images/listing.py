@@ -79,7 +79,7 @@ def _narrowed(column: NDArray[np.int64]) -> NDArray[Any]:
 
 
 class Stamps(Mapping[str, Stamp]):
-    """What the file system says of files: numbers by name, and those of others."""
+    """Stamps of files by name, packed into arrays."""
 
     def __init__(self, names: Names, numbers: Numbers, others: Mapping[str, Stamp]) -> None:
         self._names, self._numbers, self._others = names, numbers, others

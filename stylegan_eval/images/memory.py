@@ -45,7 +45,7 @@ class MemoryImages:
 
     @property
     def path(self) -> Path:
-        """What rows call them."""
+        """Their name in rows."""
         return Path(str(self))
 
     def __str__(self) -> str:

@@ -45,7 +45,7 @@ class ImageSet(Protocol):
 
     @property
     def stamps(self) -> Mapping[str, Stamp]:
-        """What the file system said of each file that holds images, when it was listed."""
+        """Stamp of each file that holds images, from when it was listed."""
 
     def __len__(self) -> int:
         """N, at least 1."""
@@ -59,7 +59,7 @@ class Source(ImageSet, Protocol):
 
     @property
     def kind(self) -> str:
-        """What it is, in words: "TFRecords", ..."""
+        """Its kind, in words: "TFRecords", ..."""
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -251,7 +251,7 @@ def check_ordinary(path: Path) -> None:
 
 
 def stamps_of(paths: Iterable[Path]) -> dict[str, Stamp]:
-    """What the file system says of each file, by name."""
+    """The stamp of each file, by name."""
     return {path.name: stamp_of(path.stat()) for path in paths}
 
 

@@ -53,7 +53,7 @@ class MetricRow:
     that reads ``held_out`` takes what the network saw in these as its last argument."""
     help: str  # What it measures, in one sentence
     fake: tuple[Kind, ...] = ()
-    """What is gathered of generated images; empty if it is no metric of images."""
+    """Parts gathered of generated images; empty if it is no metric of images."""
     real: tuple[Kind, ...] = ()  # And of real ones; empty if it compares with none
     names: tuple[str, ...] = ()
     """How the names of its results begin, where it is not its own name."""

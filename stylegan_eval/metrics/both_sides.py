@@ -1,4 +1,4 @@
-"""What the two sides of a comparison have in common or not: notes for its row."""
+"""Notes for a row on how the two sides of its comparison differ."""
 
 import hashlib
 from collections import Counter

@@ -138,7 +138,7 @@ Verdicts = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """What became of the images on one side of an attribute."""
+    """Counts of the images on one side of an attribute."""
 
     count: int  # n, images that were moved; 0 where none was found
     turned: Shares
@@ -156,7 +156,7 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class Flips:
-    """What a direction does."""
+    """Effects of a direction."""
 
     name: str  # Of the attribute
     strengths: tuple[float, ...]  # K distances in standard deviations

@@ -117,7 +117,7 @@ class FeatureCollector:
             self._classes[0].add(self.detector.logits(features), piece)
 
     def arrays(self) -> Arrays:
-        """What is kept of the block."""
+        """Arrays of the block."""
         arrays: dict[str, NDArray[Any]] = _of_sizes(self._sizes)
         for moments in self._moments:
             stats = moments.result()
@@ -133,7 +133,7 @@ class FeatureCollector:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFeatures:
-    """What a feature network saw in a set of images."""
+    """Features of a set of images, or their moments."""
 
     detector: Detector  # The network
     blocks: Sequence[FeatureStats] = ()
@@ -209,7 +209,7 @@ def gathered(
 def features_of(
     detector: Detector, vectors: NDArray[np.float32], kinds: tuple[Kind, ...], splits: int = 1
 ) -> ImageFeatures:
-    """What metrics need of features float32 [N, D], gathered in the blocks of N images."""
+    """`ImageFeatures` of features float32 [N, D], gathered in the blocks of N images."""
     collector = FeatureCollector(detector=detector, kinds=kinds, num=len(vectors), splits=splits)
     blocks = split(len(vectors))
 
@@ -236,7 +236,7 @@ def reals_folder() -> Path:
 
 
 def find(key: Key, collector: FeatureCollector) -> ImageFeatures | None:
-    """What `collector` would gather of these images, if all of it is in the cache and whole."""
+    """Features that `collector` would gather of these images, if the cache holds all of them."""
     cached: dict[Kind, Arrays] = {}
     for kind in collector.kinds:
         whole_key = _key(key, collector, kind)

@@ -31,7 +31,7 @@ class Estimate(NamedTuple):
     limit: float | None = None  # None with fewer images than 8 times the features
     limit_stderr: float | None = None
     of_reals: float | None = None
-    """What redrawn real images add to the squares of both errors; None where unknown."""
+    """Variance that redrawn real images add to both errors; None if unknown."""
     projected: str = ""  # How the real images move the value, see `results.paired`
 
     def redrawn(self, stderr: float | None) -> float | None:

@@ -133,7 +133,7 @@ def _directions(
     loaded: LoadedGenerator,
     classifier: AttributeClassifier,
 ) -> Directions:
-    """What a file shall hold."""
+    """Content of a file of directions."""
     fitted = [each for each in details if not each.error]
     if not fitted:
         reasons = ", ".join(f"{each.name} ({each.error})" for each in details)
@@ -171,7 +171,7 @@ def metric_name(settings: DirectionsSettings, strength: float, attribute: str) -
 
 
 def protocol(settings: DirectionsSettings, strength: float) -> dict[str, str]:
-    """What a row must say about how it came about."""
+    """The protocol of a row: the settings that define its value."""
     choices = {
         "strength": f"{strength:g}",
         "normal": settings.normal,

@@ -1,4 +1,4 @@
-"""What stands on a side of a measurement: a set of images, or statistics of one."""
+"""One side of a measurement: a set of images, or statistics of one."""
 
 import contextlib
 from collections.abc import Iterable, Mapping

@@ -49,7 +49,7 @@ class Consumer(Protocol):
 
     @property
     def collector(self) -> Collector:
-        """What it keeps of them."""
+        """Collector of what it needs of the images."""
 
     @property
     def settings(self) -> Sampling:
@@ -212,7 +212,7 @@ def _collector(
 def _kinds(
     metrics: Sequence[GeneratedSettings], side: Literal["fake", "real"], inputs: Inputs
 ) -> tuple[Kind, ...]:
-    """What these metrics look at on one side."""
+    """Kinds of features that these metrics need on one side."""
     rows = [metric_of(settings) for settings in metrics]
     found = {kind for row in rows for kind in (row.fake if side == "fake" else row.real)}
     if found and inputs.influence is not None and any("influence" in row.inputs for row in rows):
@@ -300,7 +300,7 @@ def _fake_features(
 def stored_features(
     stats: StoredStats, detector: Detector, kinds: tuple[Kind, ...], splits: int = 1
 ) -> ImageFeatures:
-    """What metrics need of statistics, checked to be of this network, or of their features."""
+    """Features for metrics from stored statistics or features, checked to be of this network."""
     if len(stats.mean) != detector.feature_dim:
         raise UserError(
             f"the statistics have {len(stats.mean)} features, {detector.name} has"

@@ -38,7 +38,7 @@ class Samples:
 
 
 class Collector(Protocol):
-    """What looks at images and keeps arrays of each block of them."""
+    """Collects arrays from each block of images."""
 
     @property
     def name(self) -> str:
@@ -59,7 +59,7 @@ class Collector(Protocol):
         """Take in a batch of the block."""
 
     def arrays(self) -> Arrays:
-        """What is to be kept of the block."""
+        """Arrays of the block."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,7 @@ class LsCollector:
             self._parts.setdefault(name, []).append(values[name].float())
 
     def arrays(self) -> Arrays:
-        """What is kept of the block."""
+        """Arrays of the block."""
         arrays = {name: torch.cat(parts).cpu().numpy() for name, parts in self._parts.items()}
         if not np.isfinite(arrays["logits"]).all():
             raise UserError("the classifiers produced NaN or infinite logits: train them again")
@@ -241,7 +241,7 @@ def _score(space: Space, attributes: Sequence[AttributeSeparation]) -> SpaceSepa
 
 
 def _chosen(settings: LsSettings) -> list[str]:
-    """What ``--attributes`` lists, sorted; empty where it lists nothing."""
+    """The attributes that ``--attributes`` lists, sorted."""
     return sorted(_words(settings.attributes)) if settings.attributes.strip() else []
 
 
@@ -258,7 +258,7 @@ def metric_name(space: Space, settings: LsSettings) -> str:
 
 
 def protocol(settings: LsSettings, names: Sequence[str]) -> dict[str, str]:
-    """What a result must say about how it came about."""
+    """The protocol of a row: the settings that define its value."""
     # A cell of the table is "key=value key=value".
     words = [word.replace(" ", "-").replace("=", "-") for word in _chosen(settings)]
     return {

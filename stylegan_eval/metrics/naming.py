@@ -26,9 +26,9 @@ class Value:
     value: float  # The number
     stderr: float | None = None  # Its standard error
     protocol: Mapping[str, str] = field(default_factory=dict)  # Choices that the name does not tell
-    details: Mapping[str, str] = field(default_factory=dict)  # What else was measured
+    details: Mapping[str, str] = field(default_factory=dict)  # Other values measured
     notes: Sequence[str] = ()
-    """What a reader must know before quoting it; empty ones count for nothing."""
+    """Notes for a reader who would quote it; empty ones are dropped."""
 
 
 def error_details(redrawn: float | None = None, projected: str = "") -> dict[str, str]:

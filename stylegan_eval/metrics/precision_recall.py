@@ -44,7 +44,7 @@ class Manifold:
 
 @dataclass(frozen=True, kw_only=True)
 class Cross:
-    """What a block of generated images adds; blocks are put together by `merge`."""
+    """Counts of a block of generated images; `merge` joins blocks."""
 
     holders: Tensor  # int64 [rows]: real balls that hold each generated image of the block
     recalled: Tensor  # bool [N]: real images within a ball of the block

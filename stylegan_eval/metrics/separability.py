@@ -63,7 +63,7 @@ def most_confident(predictions: ArrayLike, keep: int) -> tuple[Integers, Integer
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperplane:
-    """What a linear SVM found."""
+    """The plane of a linear SVM."""
 
     normal: Floats  # float64 [D], of length 1, pointing to where the attribute is present
     sides: Integers  # int64 [n]: 0 where the SVM takes the attribute for present, 1 where not

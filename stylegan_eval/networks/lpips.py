@@ -48,7 +48,7 @@ class Embedding(Protocol):
 
     @property
     def mark(self) -> str:
-        """What a metric's name must say of it; empty for official LPIPS."""
+        """Its mark in the names of metrics; "" for official LPIPS."""
 
     @property
     def identity(self) -> str:

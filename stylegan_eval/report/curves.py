@@ -92,7 +92,7 @@ def metric_charts(subjects: Sequence[Subject], styles: Mapping[str, int]) -> lis
 
 
 def _measured(subject: Subject) -> list[tuple[float, Measured]]:
-    """What a training measured, each at its kimg, but for parts of metrics."""
+    """Results of a training, each at its kimg, but for parts of metrics."""
     found = [] if subject.run is None else from_run(subject.run)
     return [(nimg / 1000, result) for nimg, result in found if not result.part_of]
 

@@ -50,7 +50,7 @@ class Shown:
 
     @property
     def heading(self) -> str:
-        """What was measured."""
+        """The metric measured."""
         name = f"{shell.text(self.subject.label)}: {shell.code(self.row.metric)}"
         return f'<h3 id="{self.at}">{name} {shell.text(value(self.row))}</h3>'
 
@@ -61,7 +61,7 @@ class Shown:
         return protocol.get("mixing", "1"), protocol.get("psi", "1")
 
     def key(self, row: ImageInfluence | ImagePair) -> tuple[str, ...]:
-        """What is equal for the same generated image in two tables."""
+        """Key of a generated image, the same in every table."""
         return (self.subject.label, *self._variant, row.seed, row.image)
 
     def fakes(self, names: Sequence[str], seed: str) -> _Images:

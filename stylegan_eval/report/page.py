@@ -132,7 +132,7 @@ def _samples(
     base: Path,
     tell: Callable[[str], None],
 ) -> "tuple[dict[str, Opened], str]":
-    """What the checkpoints give, by label, and the part of the page that shows samples."""
+    """The opened checkpoints by label, and the part of the page that shows samples."""
     if settings.samples == 0:
         return {}, ""
     from stylegan_eval.engine.device import pick_device

@@ -41,7 +41,7 @@ class Beside:
 
     @property
     def quantity(self) -> str:
-        """What both are, for people."""
+        """The quantity of both, in words."""
         place = self.published.place
         space = f" in {place.space}" if place.space else ""
         return f"{QUANTITIES[place.metric]}{space}"
@@ -104,7 +104,7 @@ def _results(subject: Subject, place: Place) -> list[Measured]:
 
 
 def quantity_of(metric: str) -> tuple[str, str] | None:
-    """What the paper would call a metric, and the space, whatever its unit; None for nothing.
+    """The paper's name of a metric, and the space, whatever its unit; None if it has none.
 
     >>> quantity_of("ppl_wfull[st-lpips-vgg]"), quantity_of("fd_dinov2-vitl14")
     (('ppl_full', 'w'), ('fid', ''))

@@ -98,7 +98,7 @@ def _number(words: str) -> float:
 
 
 def facts_of(subject: Subject, origin: Mapping[str, str], base: Path) -> list[tuple[str, str]]:
-    """What is known of a generator: (word, value) pairs; `base`: folder of the page."""
+    """Facts on a generator: (word, value) pairs; `base`: folder of the page."""
     names = [row["generator"] for row in subject.results[:1] if row["generator"]]
     names = names or [str(path) for path in subject.paths[:1]]
     said = [("generator", place(name, base)) for name in names]

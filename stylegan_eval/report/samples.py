@@ -99,7 +99,7 @@ def typical_distance(reals: Tensor) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """What the file of a generator gives."""
+    """Contents of the file of a generator."""
 
     images: NDArray[np.uint8] | None = None  # uint8 [S, 3, R, R]; None where none could be drawn
     z_dim: int = 0  # Length of a latent; 0 where there are no images

@@ -79,7 +79,7 @@ def _resource(name: str) -> str:
 
 
 def _hash(content: str) -> str:
-    """What a Content-Security-Policy calls an inline script or style."""
+    """Hash by which a Content-Security-Policy allows an inline script or style."""
     digest = hashlib.sha256(content.encode()).digest()
     return "sha256-" + base64.b64encode(digest).decode("ascii")
 

@@ -1,4 +1,4 @@
-"""What is reported: tables and trainings, found and read, and their results by generator."""
+"""Subjects of a report: tables and trainings, found and read, and their results by generator."""
 
 import os
 from collections import Counter
@@ -58,7 +58,7 @@ class Subject:
 
 @dataclass(kw_only=True)
 class _Gathered:
-    """What is known of a generator while results are sorted out."""
+    """A generator and its results so far, while results are sorted."""
 
     names: list[str] = field(default_factory=list)
     digest: str = ""
@@ -159,7 +159,7 @@ _DEEPEST = 3  # folders within folders
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a report is made of."""
+    """Tables, trainings and generators of a report."""
 
     measured: Sequence[Measured]  # Rows of the tables, in their order
     runs: Sequence[TrainingRun]  # Trainings

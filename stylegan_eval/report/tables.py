@@ -107,7 +107,7 @@ def order(line: Line) -> str:
 
 
 def undecided(lines: Sequence[Line]) -> list[str]:
-    """What would tell neighbours in the order of a line apart, where noise does not let it."""
+    """Advice on how many images would separate neighbours that noise leaves undecided."""
     level = LEVEL / max(sum(pair.p is not None for line in lines for pair in line.pairs), 1)
     found = []
     for line in lines:
@@ -129,7 +129,7 @@ def value(row: Measured) -> str:
 
 
 def apart_note(line: Line) -> str:
-    """What to know where the results of a line are of other real images; empty where not."""
+    """Note if the results of a line were measured against different real images; "" if not."""
     rows = [row.cells for row in line.cells.values()]
     return chosen_apart(rows) if apart(rows) else ""
 
@@ -171,7 +171,7 @@ def _letter(at: int) -> str:
 
 
 def protocol(row: Measured) -> str:
-    """What defines a result, in words: the columns of `results.DEFINING`."""
+    """The definition of a result, in words: the columns of `results.DEFINING`."""
     kind = "pairs of images" if row.metric.startswith("ppl_") else "generated images"
     said = [
         f"{_count(row['num'])} {kind}",

@@ -1,4 +1,4 @@
-"""What a report says first: who is better in what, what is open, and what may not be quoted."""
+"""The first part of a report: who is better in what, what is undecided, what may not be quoted."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -138,6 +138,6 @@ def _listed(names: Sequence[str], between: str = ", ") -> str:
 
 
 def verdict_part(lines: Sequence[Line], base: Path) -> str:
-    """What stands on top of the page."""
+    """The part at the top of the page."""
     sentences = "".join(f"<p>{shell.text(sentence(words, base))}</p>" for words in verdict(lines))
     return f'<div class="verdict" role="note">{sentences}</div>' if sentences else ""

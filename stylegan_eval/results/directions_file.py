@@ -90,7 +90,7 @@ def write_directions(path: Path, directions: Directions) -> None:
 
 
 def file_of(directions: Directions) -> bytes:
-    """What the file of directions holds."""
+    """Content of the file of directions."""
     check(directions)
     record: dict[str, Any] = {
         "format": directions.format,

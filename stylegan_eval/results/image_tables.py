@@ -13,7 +13,7 @@ SIDES: tuple[Side, ...] = ("generated", "real")
 
 
 class ImageInfluence(NamedTuple):
-    """What an image adds to a Fréchet distance; the fields are the columns."""
+    """Contribution of an image to a Fréchet distance; the fields are the columns."""
 
     side: Side
     image: str  # Name of its file; number where there is none

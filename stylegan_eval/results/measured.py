@@ -45,12 +45,12 @@ class Measured:
 
     @property
     def details(self) -> dict[str, str]:
-        """What else was measured."""
+        """Other values measured."""
         return words_of(self.cells["details"])
 
     @cached_property
     def defining(self) -> tuple[str, ...]:
-        """What must be equal in two rows that are compared; see `results.DEFINING`."""
+        """Cells that must be equal in rows that are compared; see `results.DEFINING`."""
         return tuple(self.cells[column] for column in DEFINING)
 
     @property
@@ -71,13 +71,13 @@ def from_table(path: Path) -> list[Measured]:
 
 
 def from_run(run: TrainingRun) -> list[tuple[float, Measured]]:
-    """What a training measured, each at its `nimg`; rows that are no results are left out."""
+    """Results of a training, each at its `nimg`; rows that are no results are left out."""
     found = [(row["nimg"], _from_log(row, run.folder / METRICS_FILE)) for row in run.metrics]
     return [(nimg, result) for nimg, result in found if result is not None]
 
 
 def newest_of(run: TrainingRun) -> list[Measured]:
-    """What was measured of the checkpoint that was measured last."""
+    """Results of the last checkpoint that was measured."""
     last = max((row["nimg"] for row in run.metrics), default=0)
     return [result for nimg, result in from_run(run) if nimg == last]
 

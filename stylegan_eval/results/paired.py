@@ -69,7 +69,7 @@ def stderr_of(row: Cells) -> float | None:
 
 
 def generator_of(row: Cells) -> str:
-    """What a row is of: a generator, or the real images in the place of one."""
+    """The subject of a row: a generator, or the real images in place of one."""
     return row["generator"] or "real images"
 
 

@@ -62,7 +62,7 @@ def images_to_settle(a: Cells, b: Cells, level: float = LEVEL) -> float:
 
 
 def settling(a: Cells, b: Cells, level: float = LEVEL) -> str:
-    """What would tell two rows apart that do not differ beyond noise; "" where it is not known."""
+    """Advice on how to separate two rows that do not differ beyond noise; "" if unknown."""
     num = images_to_settle(a, b, level)
     if math.isnan(num):
         return ""

@@ -41,7 +41,7 @@ class Row:
     protocol: Mapping[str, str]
     """Choices behind the number, in words: resize, mirror, quantisation, ..."""
     details: Mapping[str, str] = field(default_factory=dict)
-    """What else was measured, or took part without defining the number."""
+    """Other values measured, or used without defining the number."""
     generator: str = ""
     generator_digest: str = ""
     description: str = ""

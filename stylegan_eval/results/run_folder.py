@@ -22,7 +22,7 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)(?:_(\d{3}))?\.pt")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """What the folder of a training tells."""
+    """The folder of a training, read."""
 
     folder: Path  # The folder
     content: Mapping[str, Any]  # Of ``run.json``

@@ -1,4 +1,4 @@
-"""What all measurements share: their inputs, seed and batch."""
+"""Settings that all measurements share: inputs, seed and batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -197,7 +197,7 @@ class PplSettings(Sampling):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings:
-    """What a report shows."""
+    """Settings of a report."""
 
     title: str = choice("Generators, measured", "Heading of the page.")
     samples: int = choice(16, "Images of each generator; 0 opens no checkpoint.")

@@ -1,4 +1,4 @@
-"""What `prepare` reads at a path: what training would find there, or a published set by its layout.
+"""Sources of `prepare`: whatever training reads at a path, or a published set by its layout.
 
 Of FFHQ's folder the images of 1024x1024 are taken, or else the thumbnails.
 """

@@ -61,7 +61,7 @@ def _numbers(recipe: Recipe) -> dict[str, Any]:
 
 
 class Ahead:
-    """What one tab has drawn ahead of it; a new direction drops what is left of the last."""
+    """Images drawn ahead for one tab; a new direction drops those left of the last."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio

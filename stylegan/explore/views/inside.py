@@ -66,7 +66,7 @@ class Inside:
 
 
 def opening_recipe(subject: OpenedGenerator) -> Recipe:
-    """What the view Image begins with: the first class, where there are no labels to draw."""
+    """The first recipe of the view Image: the first class if there are no labels to draw."""
     painter = subject.painter
     if not subject.classes or painter.label_rows is not None:
         return Recipe()

@@ -113,7 +113,7 @@ class OverTime:
         return keys.index(key) if key in keys else len(keys) - 1
 
     def _newest(self) -> Moment:
-        """What the view begins with."""
+        """The moment with which the view begins."""
         return Moment(at=self._stamps[-1], recipe=self._start)
 
     def _moment(self) -> Moment:

@@ -62,7 +62,7 @@ class _Spool:
 
 @dataclass(frozen=True)
 class _Columns:
-    """What is read of each row."""
+    """Columns that are read of each row."""
 
     image: str
     label: str | None
@@ -144,7 +144,7 @@ def _is_of_images(kind: Any) -> bool:
 
 
 def _features(schema: Any) -> Mapping[str, Mapping[str, Any]]:
-    """What the hub says of the columns; nothing, where a file is not the hub's."""
+    """The hub's description of the columns; empty if a file is not the hub's."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
