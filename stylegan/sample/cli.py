@@ -160,7 +160,9 @@ def images_command(
     stylegan-sample images --ckpt demo --ws projected_w.npz --ws found.npy --out again
 
     Each file is what `stylegan-sample image` draws, and says by which command (`--batch 1` gives
-    the same bits). If it is stopped, the same command goes on; files of another one are refused.
+    the same bits). With --noise random each has noise of its own, as in measurements: its seed is
+    --noise-seed plus the image's seed (with --ws, its number). If it is stopped, the same command
+    goes on; files of another one are refused.
     """
     from stylegan.sample.drawing import open_source
     from stylegan.sample.folder import write_images
@@ -170,6 +172,8 @@ def images_command(
     recipe = Recipe(**values)
     source = GeneratorSource(ckpt=ckpt, directions=directions, device=device, batch=batch)
     subject = open_source(source, moves=bool(recipe.moves))
+    if subject.has_noise and recipe.noise == "fixed":
+        say("note: all files have the same noise: to measure them, use --noise random", err=True)
     kept = write_images(subject, source, recipe, saved or seeds, out, scale=scale)
     if kept:
         say(f"{kept} of the images were there already", err=True)

@@ -184,16 +184,31 @@ def saved_ws(subject: OpenedGenerator, file: Path, row: int) -> Tensor:
 
 
 def draw_ws(
-    recipe: Recipe, subject: OpenedGenerator, ws: Tensor | None
+    recipe: Recipe, subject: OpenedGenerator, ws: Tensor | None, noise: Noise | None = None
 ) -> Iterator[NDArray[np.uint8]]:
     """Draw the images of a recipe whose seed is replaced by ws [N, L, D], one by one.
 
-    All have the same noise: maps of a noise seed s are those of the first image of a batch of it.
+    All have the noise of the recipe, unless other `noise` is given.
     """
-    return subject.painter.images(ws_of(recipe, subject, ws), noise_of(recipe, subject))
+    return subject.painter.images(ws_of(recipe, subject, ws), noise or noise_of(recipe, subject))
 
 
 def noise_of(recipe: Recipe, subject: OpenedGenerator) -> Noise:
-    """The noise maps of a recipe's image, for each of many."""
+    """The noise maps of a recipe's image, for each of many.
+
+    Those of a noise seed are the maps of the first image that a batch of this seed would have.
+    """
     noise = subject.painter.noise(recipe.noise, recipe.noise_seed)
     return lambda _indices: noise([0])
+
+
+def noise_of_each(recipes: Sequence[Recipe], subject: OpenedGenerator) -> Noise:
+    """The noise maps of recipes that differ in nothing but seeds, by their numbers."""
+    if recipes[0].noise != "random":
+        return noise_of(recipes[0], subject)
+
+    def maps(numbers: Sequence[int]) -> list[Tensor]:
+        each = [noise_of(recipes[number], subject)([0]) for number in numbers]
+        return [torch.cat(layer) for layer in zip(*each, strict=True)]
+
+    return maps

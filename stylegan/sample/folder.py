@@ -10,13 +10,20 @@ from torch import Tensor
 
 from stylegan.png import image_grid, png_of, texts_of
 from stylegan.sample.canvas import Pixels, enlarged
-from stylegan.sample.drawing import OpenedGenerator, check_fits, draw_ws, mapped_seeds
+from stylegan.sample.drawing import (
+    OpenedGenerator,
+    check_fits,
+    draw_ws,
+    mapped_seeds,
+    noise_of_each,
+)
 from stylegan.sample.painter import Painter
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan_eval.engine.files import atomic_write, check_writable, sha256_of
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
+from stylegan_eval.settings.common import SEEDS
 
 Origin = int | tuple[Path, int]  # a seed, or a file and its row
 
@@ -47,31 +54,52 @@ def write_images(
     painter.batch = source.batch
     saved = painter.read_ws(files) if files else None  # [N, L, D]
 
-    def texts(name: str, origin: Origin) -> tuple[str, str]:
-        """Command and network of a file."""
-        if isinstance(origin, int):
-            command = source.command(replace(recipe, seed=origin), name, scale=scale)
-        else:
-            command = source.command(recipe, name, saved=origin, scale=scale)
-        return command, network
-
     rows = [(file, row) for file in files for row in range(len(painter.read_ws([file])))]
     wanted: list[tuple[str, Origin]] = [(seed_name(seed), seed) for seed in seeds]
     wanted += [(f"w{number:04d}.png", origin) for number, origin in enumerate(rows)]
+
+    def own(number: int) -> Recipe:
+        """The recipe of a file."""
+        _, origin = wanted[number]
+        if isinstance(origin, int):
+            return _of_seed(recipe, origin)
+        return _with_own_noise(recipe, number)
+
+    def texts(number: int) -> tuple[str, str]:
+        """Command and network of a file."""
+        name, origin = wanted[number]
+        place = None if isinstance(origin, int) else origin
+        return source.command(own(number), name, saved=place, scale=scale), network
+
     check_writable(out / wanted[0][0])
-    there = [_is_there(out / name, texts(name, origin)) for name, origin in wanted]
+    there = [_is_there(out / name, texts(number)) for number, (name, _) in enumerate(wanted)]
     with progress_bar(desc="draw", total=len(wanted), unit="img") as bar:
         for start in range(0, len(wanted), source.batch):
-            part = slice(start, start + source.batch)
-            if not all(there[part]):
-                ws = mapped_seeds(seeds[part], recipe, subject) if saved is None else saved[part]
-                images = draw_ws(recipe, subject, ws)
-                for (name, origin), image in zip(wanted[part], images, strict=True):
-                    data = png_of(enlarged(image, scale), *texts(name, origin))
-                    with atomic_write(out / name) as temporary:
+            part = range(start, min(start + source.batch, len(wanted)))
+            if not all(there[number] for number in part):
+                of_part = slice(part.start, part.stop)
+                if saved is None:
+                    ws = mapped_seeds(seeds[of_part], recipe, subject)
+                else:
+                    ws = saved[of_part]
+                noise = noise_of_each([own(number) for number in part], subject)
+                for number, image in zip(part, draw_ws(recipe, subject, ws, noise), strict=True):
+                    data = png_of(enlarged(image, scale), *texts(number))
+                    with atomic_write(out / wanted[number][0]) as temporary:
                         temporary.write_bytes(data)
-            bar.update(len(there[part]))
+            bar.update(len(part))
     return sum(there)
+
+
+def _with_own_noise(recipe: Recipe, number: int) -> Recipe:
+    """The recipe of one of many images: random noise differs from image to image."""
+    if recipe.noise != "random":
+        return recipe
+    return replace(recipe, noise_seed=(recipe.noise_seed + number) % SEEDS)
+
+
+def _of_seed(recipe: Recipe, seed: int) -> Recipe:
+    return _with_own_noise(replace(recipe, seed=seed), seed)
 
 
 def seed_name(seed: int) -> str:
@@ -94,10 +122,11 @@ def seed_files(
     subject.painter.batch = source.batch
     for start in range(0, len(seeds), source.batch):
         part = seeds[start : start + source.batch]
-        images = draw_ws(recipe, subject, mapped_seeds(part, recipe, subject))
-        for seed, image in zip(part, images, strict=True):
-            name = seed_name(seed)
-            yield name, png_of(image, source.command(replace(recipe, seed=seed), name), network)
+        recipes = [_of_seed(recipe, seed) for seed in part]
+        ws, noise = mapped_seeds(part, recipe, subject), noise_of_each(recipes, subject)
+        for each, image in zip(recipes, draw_ws(recipe, subject, ws, noise), strict=True):
+            name = seed_name(each.seed)
+            yield name, png_of(image, source.command(each, name), network)
 
 
 def _is_there(path: Path, texts: tuple[str, str]) -> bool:

@@ -1,5 +1,6 @@
 """`stylegan-sample images`, saved w, labels, and the command in every PNG."""
 
+import itertools
 import shlex
 import shutil
 import tracemalloc
@@ -62,6 +63,34 @@ def test_each_file_is_the_image_of_its_seed_and_of_the_command_in_it(files, tmp_
         shown = drawn("command", tmp_path / "made" / name)
         assert shown.stdout.strip() == command
         assert network in shown.stderr
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_random_noise_is_another_in_each_file_and_none_depends_on_the_others(
+    batch, files, saved, tmp_path
+):
+    # One w for all, so that nothing but noise tells images apart.
+    w = tmp_path / "w.npy"
+    np.save(w, np.repeat(np.load(saved / "two.npy")[:1], 4, axis=0))
+    words = ["--ckpt", files["F"], "--ws", w, "--batch", batch]
+    for noise in ("random", "fixed"):
+        drawn("images", *words, "--noise", noise, "--out", tmp_path / noise)
+    random, fixed = (
+        [pixels(tmp_path / noise / f"w000{k}.png").astype(int) for k in range(4)]
+        for noise in ("random", "fixed")
+    )
+    assert all(np.array_equal(image, fixed[0]) for image in fixed)
+    assert all(np.abs(a - b).max() > 1 for a, b in itertools.combinations(random, 2))
+    command, _ = texts_of(tmp_path / "random" / "w0002.png")
+    assert "--row 2" in command
+    assert "--noise-seed 2" in command
+    # The same seed in another range is the same image.
+    for seeds in ("5", "3-6"):
+        words = ["--seeds", seeds, "--noise", "random", "--noise-seed", 2**63 - 3, "--batch", batch]
+        drawn("images", "--ckpt", files["F"], *words, "--out", tmp_path / seeds)
+    one, among = (pixels(tmp_path / seeds / "seed0005.png").astype(int) for seeds in ("5", "3-6"))
+    assert np.abs(one - among).max() <= 1
+    assert "--noise-seed 2 " in texts_of(tmp_path / "5" / "seed0005.png")[0]
 
 
 def test_batches_round_and_no_more(files, tmp_path):
