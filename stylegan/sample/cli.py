@@ -172,11 +172,11 @@ def images_command(
     recipe = Recipe(**values)
     source = GeneratorSource(ckpt=ckpt, directions=directions, device=device, batch=batch)
     subject = open_source(source, moves=bool(recipe.moves))
-    if subject.has_noise and recipe.noise == "fixed":
-        say("note: all files have the same noise: to measure them, use --noise random", err=True)
     kept = write_images(subject, source, recipe, saved or seeds, out, scale=scale)
     if kept:
         say(f"{kept} of the images were there already", err=True)
+    if subject.has_noise and recipe.noise == "fixed":
+        say("note: all files have the same noise: to measure them, use --noise random", err=True)
     click.echo(out)
 
 

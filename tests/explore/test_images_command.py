@@ -73,8 +73,11 @@ def test_random_noise_is_another_in_each_file_and_none_depends_on_the_others(
     w = tmp_path / "w.npy"
     np.save(w, np.repeat(np.load(saved / "two.npy")[:1], 4, axis=0))
     words = ["--ckpt", files["F"], "--ws", w, "--batch", batch]
-    for noise in ("random", "fixed"):
-        drawn("images", *words, "--noise", noise, "--out", tmp_path / noise)
+    told = {}
+    for noise in ("random", "fixed", "none"):
+        done = drawn("images", *words, "--noise", noise, "--out", tmp_path / noise)
+        told[noise] = "all files have the same noise: to measure them" in done.stderr
+    assert told == {"random": False, "fixed": True, "none": False}
     random, fixed = (
         [pixels(tmp_path / noise / f"w000{k}.png").astype(int) for k in range(4)]
         for noise in ("random", "fixed")
