@@ -13,7 +13,7 @@ import click
 from benchmarks.gpu_trial import PARTS
 from benchmarks.gpu_trial.claims import NAME, Finding, Record, summary
 from benchmarks.processes import call
-from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineCommand, terminable
+from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineCommand, stopping_on_signals
 from stylegan_eval.engine.files import atomic_write, held
 from stylegan_eval.report import shell
 
@@ -67,7 +67,7 @@ def main(
     python -m benchmarks.gpu_trial --out small/ --device cpu
     """
     names = [name for name in PARTS if not parts or name in parts]
-    with terminable():
+    with stopping_on_signals():
         if here:
             from benchmarks.gpu_trial.trial import try_parts
 

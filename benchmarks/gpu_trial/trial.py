@@ -116,7 +116,7 @@ def _try(part: str, check: Check, record: Record) -> None:
     record.begin(Finding(part=part, claim=check.claim, bound=str(check.bound)))
     try:
         finding = judge(part, check)
-    except Exception as error:  # noqa: BLE001 - told with its traceback, and the claim is refuted: status 1
+    except Exception as error:  # noqa: BLE001 - its traceback is printed, the claim counts as refuted
         traceback.print_exc(file=sys.stderr)
         if torch.cuda.is_available():
             torch.cuda.synchronize()  # raises where the error has broken CUDA for this process

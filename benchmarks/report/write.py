@@ -26,7 +26,7 @@ from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.engine.untrusted import csv_text
 from stylegan_eval.report import shell
 from stylegan_eval.report.curves import SMOOTHED
-from stylegan_eval.report.shell import charts, mailable
+from stylegan_eval.report.shell import charts, without_private_folders
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +123,7 @@ def plain(text: str) -> str:
 def _markdown_section(section: Section, pictures: Pictures) -> list[str]:
     blocks = [
         f"## {plain(section.request.title)}",
-        indent(mailable(section.request.command), "    "),
+        indent(without_private_folders(section.request.command), "    "),
     ]
     blocks.append("\n".join(f"- {plain(word)}: {plain(text)}" for word, text in facts(section)))
     blocks.append("\n".join(_markdown_table(section)))
@@ -179,8 +179,8 @@ def page(parts: Sequence[Section], pictures: Sequence[Pictures]) -> str:
     names = slugs(parts)
     return shell.page(
         "The paper's tables, measured",
-        intro=mailable(f"{_INTRO}\n{_contents(parts, names)}"),
-        main=mailable("\n".join(map(_section, parts, names, pictures))),
+        intro=without_private_folders(f"{_INTRO}\n{_contents(parts, names)}"),
+        main=without_private_folders("\n".join(map(_section, parts, names, pictures))),
         footer=_FOOTER,
     )
 

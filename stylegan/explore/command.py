@@ -10,7 +10,12 @@ import click
 
 from stylegan.sample import options
 from stylegan.sample.options import directions_option
-from stylegan_eval.engine.command import ErrorLineCommand, print_anything, say, terminable
+from stylegan_eval.engine.command import (
+    ErrorLineCommand,
+    escape_unprintable,
+    say,
+    stopping_on_signals,
+)
 from stylegan_eval.engine.options import NetworkPath
 
 if TYPE_CHECKING:
@@ -54,9 +59,9 @@ def main(
 
     Each image can be downloaded with the command that draws it again. Stops on Ctrl-C.
     """
-    print_anything()
+    escape_unprintable()
     _check_named(ckpts)
-    with terminable():
+    with stopping_on_signals():
         from stylegan.explore.server import check_installed, listen
 
         check_installed()

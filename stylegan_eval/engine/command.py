@@ -26,7 +26,7 @@ _NOTES = "stylegan_eval.notes"
 _ARGUMENTS = "stylegan_eval.arguments"
 
 
-def print_anything() -> None:
+def escape_unprintable() -> None:
     """Write what the terminal's character set lacks as an escape, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -213,7 +213,7 @@ class ErrorLineGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Parse the command line and run."""
-        print_anything()
+        escape_unprintable()
         # What Pillow finds odd in a file is told in one line of ours, or is harmless.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
@@ -229,7 +229,7 @@ class ErrorLineGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the subcommand."""
-        with error_lines(ctx), terminable():
+        with error_lines(ctx), stopping_on_signals():
             return super().invoke(ctx)
 
 
@@ -251,7 +251,7 @@ class Terminated(BaseException):
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[None]:
+def stopping_on_signals() -> Iterator[None]:
     """Raise `Terminated` in the block when a signal to stop comes; a second one kills as usual.
 
     Not among processes of torchrun: one that waits for the others would not see it. Ctrl-C is

@@ -12,7 +12,7 @@ from stylegan_eval.report.curves import SMOOTHED, best_of, loss_charts, metric_c
 from stylegan_eval.report.paper import paper_part
 from stylegan_eval.report.parts import summary_part
 from stylegan_eval.report.provenance import provenance_part, settings_part
-from stylegan_eval.report.shell import charts, mailable
+from stylegan_eval.report.shell import charts, without_private_folders
 from stylegan_eval.report.subjects import Found, Named, Subject, find, subjects_of
 from stylegan_eval.report.tables import letters, lines_of
 from stylegan_eval.report.verdict import verdict_part
@@ -100,8 +100,8 @@ def _html(
     links = [(at, heading) for at, (heading, html) in parts.items() if html]
     return shell.page(
         title,
-        intro=mailable(verdict_part(lines, base) + shell.contents("Parts", links)),
-        main=mailable("\n".join(html for _, html in parts.values() if html)),
+        intro=without_private_folders(verdict_part(lines, base) + shell.contents("Parts", links)),
+        main=without_private_folders("\n".join(html for _, html in parts.values() if html)),
         footer=_FOOTER,
     )
 

@@ -208,13 +208,13 @@ def sentence(words: str, base: Path) -> str:
     return _PATH.sub(lambda match: place(match[0], base), words)
 
 
-def mailable(words: str) -> str:
+def without_private_folders(words: str) -> str:
     """A text or a page without the home folder, which becomes ~, and without temporary folders.
 
     Of a file in a temporary folder its name is left. The rest of a command stays as it was typed.
 
-    >>> mailable("stylegan-eval report /home/me/a.csv -o /tmp/x1/b.html --data /data/c.zip")
-    'stylegan-eval report ~/a.csv -o …/b.html --data /data/c.zip'
+    >>> without_private_folders("stylegan-eval fid --csv /home/NAME/a.csv --data /tmp/x1/c.zip")
+    'stylegan-eval fid --csv ~/a.csv --data …/c.zip'
     """
     home, temporary = (
         re.escape(folder) + r"(?![\w.-])" if len(folder) > 1 else r"(?!)"

@@ -17,7 +17,7 @@ from stylegan_eval.report.galleries import Shown
 from stylegan_eval.report.parts import axis_of, comparison_of, copies, dot_plots
 from stylegan_eval.report.provenance import settings_part
 from stylegan_eval.report.samples import _read, chosen_sheets
-from stylegan_eval.report.shell import mailable, place, sentence
+from stylegan_eval.report.shell import place, sentence, without_private_folders
 from stylegan_eval.report.tables import lines_of
 from stylegan_eval.results.comparison import FORMATS, compare_tables
 from stylegan_eval.results.image_tables import ImagePair
@@ -132,9 +132,9 @@ def test_names_of_files_tell_nothing_of_the_machine(tmp_path, monkeypatch):
     said = (
         "cp '/srv/people/jane doe/a.csv' /scratch/job 17/x/b.csv /home/joe/c /tmp/d/e.html /data/f"
     )
-    assert mailable(said) == "cp '~/a.csv' …/b.csv ~/c …/e.html /data/f"
+    assert without_private_folders(said) == "cp '~/a.csv' …/b.csv ~/c …/e.html /data/f"
     picture = '<img src="data:image/png;base64,AA/tmp/x/home/joe/">'
-    assert mailable(picture) == picture
+    assert without_private_folders(picture) == picture
 
 
 def test_path_lengths_of_what_is_not_reported_name_no_folder_of_the_machine():

@@ -84,7 +84,7 @@ class Compare:
         self._page.record(NAME, "" if comparison == self._start else str(comparison))
         await self._easel.want(comparison)
 
-    def _wait(self, busy: bool) -> None:  # noqa: FBT001 - as the easel has it
+    def _wait(self, busy: bool) -> None:  # noqa: FBT001 - `Easel` passes it by position
         self._place.props["aria-busy"] = str(busy).lower()
 
     async def _draw(self, comparison: Comparison) -> None:

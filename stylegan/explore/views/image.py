@@ -131,7 +131,7 @@ class Picture(ui.element, component="picture.js"):
         """Show the image at an address, once the one before has loaded; the newest one wins."""
         self.run_method("show", where, alt)
 
-    def expect(self, another: bool) -> None:  # noqa: FBT001 - `wait` of an easel
+    def expect(self, another: bool) -> None:  # noqa: FBT001 - `Easel` passes it by position
         """Say whether another image is being drawn; a spinner shows it after 0.4 seconds."""
         self.run_method("expect", another)
 
