@@ -191,5 +191,20 @@ def report(folder: Path, out: Path | None) -> None:
         click.echo(path)
 
 
+@main.command()
+@click.argument("folder", type=_PATH, metavar="DIR")
+@click.argument("out", type=_PATH, metavar="COPY")
+def keep(folder: Path, out: Path) -> None:
+    """Copy what is finished in DIR to COPY, small enough for version control.
+
+    COPY holds generators, logs and measurements, no checkpoints. It is a folder of results as well,
+    in which `run` goes on; COPY may be an earlier copy.
+    """
+    from benchmarks.keeping import keep_finished
+
+    for name in keep_finished(folder, out):
+        click.echo(f"{out}: {name}")
+
+
 if __name__ == "__main__":
     main()

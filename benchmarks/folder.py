@@ -4,7 +4,7 @@
 
     bench.json                       version, and the data that all in it was made from
     requests/TABLE-SCALE-...json     a question: every cell, and the files that answer it
-    trainings/NETWORK-SEED-HASH/     folders of `stylegan-train`
+    trainings/NETWORK-SEED-HASH/     folders of `stylegan-train`, or what `keep` keeps of them
     measurements/TRAINING/KIND-HASH.csv   tables of `stylegan-eval`
     failures/NAME.json               why a training or a measurement failed
     claims/NAME.N                    who works on what
@@ -271,7 +271,7 @@ def read_training(folder: ResultsFolder, name: str, cell: dict[str, Any]) -> Tra
         folder=path,
         network=cell["network"],
         seed=cell["seed"],
-        kimg=float(rows[-1]["kimg"]) if rows else 0.0,
+        kimg=float(rows[-1]["nimg"]) / 1000 if rows else 0.0,
         seconds=_seconds(rows),
         machine=str(read_json(finished).get("machine", "")) if finished.exists() else "",
     )

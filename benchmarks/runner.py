@@ -17,6 +17,7 @@ import torch
 
 from benchmarks.folder import FINISHED, ResultsFolder, open_folder, write_json
 from benchmarks.jobs import Measurement, Question, Training, cells_of
+from benchmarks.keeping import GENERATOR
 from benchmarks.processes import call, claimed
 from benchmarks.scales import Protocol
 from benchmarks.tables import TableLine
@@ -239,7 +240,8 @@ class Runner:
         path = self.folder.measurement(training, name)
         with _whole(path) as temporary:
             arguments = [measurement.kind, *measurement.options]
-            arguments += ["--ckpt", str(self.folder.training(training))]
+            kept = self.folder.training(training) / GENERATOR
+            arguments += ["--ckpt", str(kept if kept.exists() else kept.parent)]
             arguments += ["--device", self.device, "--csv", str(temporary)]
             if measurement.kind in ("fid", "pr"):
                 arguments += ["--data", str(self.data)]

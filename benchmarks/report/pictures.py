@@ -198,19 +198,18 @@ def sheets(name: str, outcomes: Sequence[Outcome], device: "torch.device") -> li
 
 
 def draw_samples(training: TrainingState, device: "torch.device") -> "NDArray[np.uint8]":
-    """uint8 images [IMAGES, 3, R, R] of the newest good checkpoint's G_ema, not truncated.
+    """uint8 images [IMAGES, 3, R, R] of the training's G_ema, not truncated.
 
     Image i depends on (SEED, i) alone, so all networks of one `z_dim` get the same latents.
     """
-    from stylegan.checkpoint import newest_good_checkpoint
+    from benchmarks.keeping import generator_of
     from stylegan.opening import load_for_evaluation
     from stylegan_eval.engine.sampling import draw, to_uint8
 
     if not training.folder.is_dir():
         raise UserError(f"the folder of the training {training.name} is not there")
-    path, _, _ = newest_good_checkpoint(training.folder)
-    loaded = load_for_evaluation(path, device)
-    assert loaded is not None, path
+    loaded = load_for_evaluation(generator_of(training.folder), device)
+    assert loaded is not None, training.folder
     _, _, images = draw(loaded.generator, SEED, range(IMAGES), device)
     return to_uint8(images).cpu().numpy()
 

@@ -1,0 +1,104 @@
+"""A copy of a folder of results that is small enough for version control.
+
+Of a finished training it holds the generator (G_ema), the log and the distances measured on the
+way: a hundredth of the folder. Checkpoints, texts of commands and names of paths stay behind. The
+copy is a folder of results as well: `report` shows it, and `run` goes on in it, or in a copy of it,
+without repeating what is done.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.folder import (
+    FINISHED,
+    ResultsFolder,
+    open_folder,
+    read_folder,
+    read_json,
+    write_json,
+)
+from stylegan.checkpoint import newest_good_checkpoint
+from stylegan.network_file import save_network
+from stylegan_eval.engine.files import atomic_write, copy_file
+from stylegan_eval.errors import UserError
+from stylegan_eval.results.run_folder import LOG, METRICS_FILE
+
+GENERATOR = "generator.safetensors"
+
+
+def generator_of(training: Path) -> Path:
+    """The file with the generator of a training: kept, or in its newest good checkpoint."""
+    kept = training / GENERATOR
+    return kept if kept.is_file() else newest_good_checkpoint(training)[0]
+
+
+def keep_finished(path: Path, out: Path) -> list[str]:
+    """Copy what is finished in the results folder `path` to `out`; names of trainings new there.
+
+    `out` may hold an earlier copy; a training that it has already is not written again.
+    """
+    if path.resolve() == out.resolve():
+        raise UserError(f"{out} is what is copied: name another folder")
+    folder = read_folder(path)
+    finished = sorted(of.parent.name for of in folder.training("").glob(f"*/{FINISHED}"))
+    if not finished:
+        raise UserError(f"{path} has no finished training yet: `python -m benchmarks run` goes on")
+    # Both are of this version, and of the same images.
+    kept = open_folder(out, *_identity(open_folder(path, *_identity(folder))))
+    _check_holds(folder, kept)
+    new = [name for name in finished if not (kept.training(name) / FINISHED).exists()]
+    for name in new:
+        _keep_training(folder.training(name), kept.training(name))
+    for name in finished:
+        for table in sorted(folder.measurement(name, "x").parent.glob("[!.]*.csv")):
+            _copy(table, kept.measurement(name, table.stem))
+    if folder.classifiers.exists():
+        _copy(folder.classifiers, kept.classifiers)
+    for name in folder.request_names():
+        [tree] = folder.requests(name)
+        kept.write_request(name, tree)
+    return new
+
+
+def _identity(folder: ResultsFolder) -> tuple[str, str]:
+    return folder.data, folder.images
+
+
+def _check_holds(folder: ResultsFolder, kept: ResultsFolder) -> None:
+    """Refuse to drop cells that an earlier copy has."""
+    for name in kept.request_names():
+        held = [_places(tree) for tree in folder.requests(name)]
+        for tree in kept.requests(name):
+            lacking = sorted(_places(tree).difference(*held))
+            if lacking:
+                line, *_, seed = lacking[0]
+                raise UserError(
+                    f"{kept.path} has row {line}, seed {seed} of {tree['table']}, which"
+                    f" {folder.path} lacks: choose another folder, or begin the next one as a copy"
+                    f" of {kept.path}"
+                )
+
+
+def _places(tree: dict[str, Any]) -> set[tuple[Any, ...]]:
+    keys = ("line", "metric", "condition", "seed")
+    return {tuple(cell[key] for key in keys) for cell in tree["cells"]}
+
+
+def _keep_training(training: Path, kept: Path) -> None:
+    if (training / GENERATOR).is_file():  # a copy of a copy
+        _copy(training / GENERATOR, kept / GENERATOR)
+    else:
+        _, snapshot, _ = newest_good_checkpoint(training)
+        average = {"G_ema": snapshot.networks["G_ema"]}
+        save_network(kept / GENERATOR, replace(snapshot, networks=average, resume=None))
+    for name in (LOG, METRICS_FILE):
+        if (training / name).exists():
+            _copy(training / name, kept / name)
+    machine = read_json(training / FINISHED).get("machine", "")
+    write_json(kept / FINISHED, {"machine": machine})  # the last file: without it nothing is kept
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_write(target) as temporary:
+        copy_file(source, temporary)
