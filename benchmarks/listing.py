@@ -13,7 +13,7 @@ from benchmarks.plan.official import check_line
 from benchmarks.scales import SCALES, training_config
 from benchmarks.tables import NETWORKS, TABLES
 from stylegan.configs import Config
-from stylegan_eval.results.formatting import short_duration, size_text, with_error
+from stylegan_eval.results.formatting import duration, size_text, with_error
 
 _STATES: tuple[State, ...] = ("done", "running", "failed", "waiting")
 
@@ -40,15 +40,13 @@ def listing(device: str) -> Iterator[str]:
         yield f"  {table.name + ' --rows':34s}  {head}"
         for line in table.lines:
             times = "  ".join(
-                f"{short_duration(seconds[f'{line.network} {name}']):>{width}s}"
+                f"{duration(seconds[f'{line.network} {name}']):>{width}s}"
                 for name, width in widths.items()
             )
             yield f"  {line.key:16s} {_short(line.label or 'F'):17s}  {times}"
         networks = {line.network for line in table.lines}
         totals = {name: sum(seconds[f"{n} {name}"] for n in networks) for name in SCALES}
-        times = "  ".join(
-            f"{short_duration(totals[name]):>{width}s}" for name, width in widths.items()
-        )
+        times = "  ".join(f"{duration(totals[name]):>{width}s}" for name, width in widths.items())
         yield f"  {'in all':34s}  {times}"
         yield ""
     yield "Tables share trainings: what one has trained, the others only measure."

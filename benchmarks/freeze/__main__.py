@@ -23,6 +23,7 @@ from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineGroup
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.errors import UserError
 
+_ROOT = Path(__file__).parents[2]
 _SHOWN = 40  # lines of a difference
 
 
@@ -90,7 +91,11 @@ def _run(names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "help", dict(_helps())
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        environment = os.environ | {"STYLEGAN_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+        environment = os.environ | {
+            "STYLEGAN_CACHE": str(folder / "cache"),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(_ROOT),  # this code, whichever is installed
+        }
         known: dict[str, Any] = {}
         for name in names:
             seen: dict[str, Any] = {}

@@ -31,7 +31,7 @@ from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.engine.sampling import to_uint8
 from stylegan_eval.engine.untrusted import printable, reason
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.formatting import short_duration
+from stylegan_eval.results.formatting import duration
 from stylegan_eval.results.run_folder import (
     LOG,
     METRICS_FILE,
@@ -133,9 +133,9 @@ class Progress:
         self.log.line(
             f"kimg {row['kimg']:8.1f}  lod {point.lod:.2f}  {rate:8.1f} img/s  "
             + "  ".join(f"{key} {value:.4f}" for key, value in means.items())
-            + f"  {short_duration(left)} left"
+            + f"  {duration(left)} left"
         )
-        status = f", lod {point.lod:.2f}, {rate:.0f} img/s, {short_duration(left)} left"
+        status = f", lod {point.lod:.2f}, {rate:.0f} img/s, {duration(left)} left"
         if skipped_G or skipped_D:
             status += f", {skipped_G + skipped_D} steps skipped"
         self.bar.set_postfix_str(status.removeprefix(", "), refresh=False)

@@ -24,7 +24,7 @@ from stylegan.training.speed import measure_phases, trial_steps
 from stylegan_eval.engine.cache import cache_dir
 from stylegan_eval.engine.device import best_format
 from stylegan_eval.images.files import open_images, read_batches
-from stylegan_eval.results.formatting import short_duration, size_text
+from stylegan_eval.results.formatting import duration, size_text
 
 _LOG_BYTES_PER_TICK = 1500  # of log.jsonl, train.log and TensorBoard's events together
 # A GPU's libraries and the gaps in its allocator's memory come on top of what tensors take.
@@ -230,7 +230,7 @@ def summary(
     kimg = config.schedule.total_kimg - plan.nimg / 1000
     timed = sum(phase.measured for phase in plan.phases)
     yield (
-        f"length:  about {short_duration(plan.seconds)} for {kimg:g} kimg in"
+        f"length:  about {duration(plan.seconds)} for {kimg:g} kimg in"
         f" {steps:,d} steps; {_basis(timed, len(plan.phases))}"
     )
     yield from _files(files)
@@ -261,7 +261,7 @@ def _table(phases: Sequence[Phase]) -> Iterator[str]:
         yield (
             f"{point.nimg / 1000:9.1f}  {f'{point.resolution}{fades}':>9s}  {point.minibatch:5d}"
             f"  {phase.at_a_time:5d}  {point.lrate:6.4f}  {phase.flop_per_image / 1e9:7.2f}"
-            f"  {size_text(phase.memory):>7s}  {rate:>6s}  {short_duration(phase.seconds):>7s}"
+            f"  {size_text(phase.memory):>7s}  {rate:>6s}  {duration(phase.seconds):>7s}"
             f"{'' if phase.measured else ' *'}"
         )
 

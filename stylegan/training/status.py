@@ -20,7 +20,7 @@ from stylegan_eval.engine.files import atomic_write, is_held
 from stylegan_eval.engine.processes import PROCESS_ENDED
 from stylegan_eval.engine.untrusted import one_line, parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.formatting import result_text, short_duration
+from stylegan_eval.results.formatting import duration, result_text
 from stylegan_eval.results.run_folder import ADVICE, LOG, SETTINGS, TEXT_LOG, is_run, read_run
 from stylegan_eval.results.significance import known
 
@@ -238,11 +238,7 @@ def _style(text: object, **style: Any) -> str:
 def _state(status: RunStatus) -> str:
     name = _style(status.state, fg=_COLOUR[status.state])
     if status.state == "running":
-        ago = (
-            ""
-            if status.quiet is None
-            else f", its last tick was {short_duration(status.quiet)} ago"
-        )
+        ago = "" if status.quiet is None else f", its last tick was {duration(status.quiet)} ago"
         return f"{name}: a process holds the run{ago}"
     again = f"stylegan-train --resume --out {shlex.quote(str(status.folder))}"
     if status.state == "finished":
@@ -263,7 +259,7 @@ def _progress(status: RunStatus) -> str:
     kimg, total = status.nimg / 1000, status.config.schedule.total_kimg
     text = f"kimg {kimg:.1f} of {total:.1f} ({min(kimg / total, 1):.0%})"
     if status.state != "finished" and status.left is not None:
-        text += f", {short_duration(status.left)} left"
+        text += f", {duration(status.left)} left"
     return text if status.rows else f"{text}; no tick is over yet"
 
 
@@ -327,8 +323,8 @@ def _phase(phase: PhaseTime) -> str:
     point = phase.cost.point
     name = f"{'fade to ' if phase.cost.fades else ''}{point.resolution}x{point.resolution}"
     speed = "" if phase.img_per_s is None else f"{phase.img_per_s:.1f}"
-    spent = short_duration(phase.spent) if phase.spent else ""
-    left = "?" if phase.left is None else short_duration(phase.left) if phase.left else "done"
+    spent = duration(phase.spent) if phase.spent else ""
+    left = "?" if phase.left is None else duration(phase.left) if phase.left else "done"
     mark = ">" if phase.current and phase.left != 0 else " "
     return (
         f" {mark}{point.nimg / 1000:10.1f}  {name:<18} {speed:>7} {spent:>10} {left:>10}".rstrip()

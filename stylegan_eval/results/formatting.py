@@ -48,7 +48,7 @@ def size_text(count: float) -> str:
     return f"{count:.0f} B"
 
 
-def short_duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """'45 s', '12 min', '3.4 h' or '8.2 d'."""
     for unit, size, digits in (("d", 86400.0, 1), ("h", 3600.0, 1), ("min", 60.0, 0)):
         if seconds >= size * 2:
@@ -145,15 +145,6 @@ def json_value(value: Any) -> Any:
 def probability(p: float) -> str:
     """'p = 0.02', or 'p < 0.0001'."""
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.2g}"
-
-
-def duration(seconds: float) -> str:
-    """'3.2 h', '12 min', '40 s'."""
-    if seconds >= 48 * 3600:
-        return f"{seconds / 86400:.1f} days"
-    if seconds >= 5400:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def number_plain(value: float) -> str:

@@ -222,5 +222,5 @@ def test_a_value_has_the_digits_of_its_error(value, error, text):
 def test_numbers_are_written_without_exponents():
     assert [number(x) for x in (14750.0, 4.4, 0.0123456, 0.0)] == ["14750", "4.400", "0.01235", "0"]
     assert [duration(s) for s in (40, 1800, 7200, 86400 * 3)] == [
-        *("40 s", "30 min", "2.0 h", "3.0 days"),
+        *("40 s", "30 min", "2.0 h", "3.0 d"),
     ]

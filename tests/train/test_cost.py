@@ -22,7 +22,7 @@ from stylegan.training.schedule import training_point
 from stylegan.training.state import TrainState
 from stylegan_eval.engine.options import Parsed
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.formatting import parse_size, short_duration, size_text
+from stylegan_eval.results.formatting import duration, parse_size, size_text
 
 CPU = torch.device("cpu")
 BF16 = Execution(precision="bf16")
@@ -275,7 +275,7 @@ def test_an_option_takes_a_size():
 def test_sizes_and_durations_are_written_shortly():
     sizes = [size_text(n) for n in (512, 3.4 * 2**20, 12.3 * 2**30, 2**40)]
     assert sizes == ["512 B", "3.4 MiB", "12 GiB", "1.0 TiB"]
-    times = [short_duration(n) for n in (45, 720, 12240, 708480)]
+    times = [duration(n) for n in (45, 720, 12240, 708480)]
     assert times == ["45 s", "12 min", "3.4 h", "8.2 d"]
 
 
