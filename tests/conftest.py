@@ -27,6 +27,14 @@ def _ctrl_c():
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    """No test finds anything in the cache of the user, nor leaves anything there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STYLEGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _end_of_all():
     """What a test has started ends with the tests at the latest."""
     yield
