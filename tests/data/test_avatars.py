@@ -229,7 +229,7 @@ def test_without_the_extra_the_message_says_what_to_install(tmp_path, cache, mon
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 def test_an_interrupt_ends_quietly_and_leaves_nothing(tmp_path, cache):
-    command = ["avatars", str(tmp_path / "a.zip"), "--count", "100000", "--workers", "2"]
+    command = ["avatars", str(tmp_path / "a.zip"), "--count", "100000", "--workers", "2", "--quiet"]
     process = starting.Popen(
         [sys.executable, "-c", "from stylegan.data import main; main()", *command],
         env=os.environ | {"STYLEGAN_CACHE": str(cache)},
