@@ -27,16 +27,21 @@ _PATTERNS = (
     (re.compile(r"\b[\d.]+ +N (\w+) \*"), "N N *"),
     (re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+"), "PNG"),
     (re.compile(r"\b[\d.]+ (T|G|M)?FLOP/s"), "N FLOP/s"),
+    # The speed of a phase in the table of `stylegan-train status`.
+    (re.compile(r"^( +[\d.]+  (?:fade to )?\d+x\d+ +)[\d.]+", re.MULTILINE), "\\1N"),
+    (re.compile(r" +N "), " N "),
 )
+_PROGRESS = re.compile(r"\d+%\|")
+_DRAWN_OF_TIMES = ("status.png",)
+_NANOSECONDS = 10**18  # a number as large as this is a time of a file
 
 
 def stable_text(text: str, folder: Path) -> list[str]:
-    """Lines of a text, without times, and with the folder called DIR."""
-    text = text.replace(str(folder), "DIR").rpartition("\r")[2] if "\r" in text else text
+    """Lines of a text, without times, progress and blank lines, and with the folder called DIR."""
     text = text.replace(str(folder), "DIR")
     for pattern, word in _PATTERNS:
         text = pattern.sub(word, text)
-    return text.splitlines()
+    return [line for line in text.splitlines() if line.strip() and not _PROGRESS.search(line)]
 
 
 def content_of(path: Path, folder: Path) -> Any:
@@ -50,9 +55,10 @@ def content_of(path: Path, folder: Path) -> Any:
             lines = "\n".join(_json_lines(lines))
         return stable_text(lines, folder)
     if kind in (".png", ".gif", ".apng"):
+        of_times = path.name in _DRAWN_OF_TIMES
         with Image.open(path) as image:
             frames = [_digest(np.asarray(f.convert("RGBA"))) for f in ImageSequence.Iterator(image)]
-            return {"size": list(image.size), "frames": frames}
+            return {"size": list(image.size), "frames": [] if of_times else frames}
     if kind == ".npy":
         return _digest(np.load(path))
     if kind == ".safetensors":
@@ -89,6 +95,8 @@ def _json_lines(text: str) -> Iterator[str]:
 def _without_times(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _without_times(v) for key, v in tree.items() if key not in _VOLATILE}
+    if isinstance(tree, int) and tree > _NANOSECONDS:
+        return "TIME"
     return [_without_times(each) for each in tree] if isinstance(tree, list) else tree
 
 

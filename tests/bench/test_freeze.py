@@ -19,6 +19,28 @@ def test_times_speeds_and_the_folder_do_not_count(tmp_path):
     assert stable_text("kimg 12.5, fid 3.25", tmp_path) == ["kimg 12.5, fid 3.25"]
 
 
+def test_progress_and_speeds_in_columns_do_not_count(tmp_path):
+    once = (
+        "\n100%|██████| 0.5/0.5 kimg [00:20, lod 0.00]\n      \nkimg 0.4  lod 1.08      8.5 img/s"
+    )
+    once += "\n         0.2  fade to 16x16         43.3       9 s       done"
+    again = (
+        "\n 52%|███\n100%|██████| 0.5/0.5 kimg [00:09, lod 0.00]\nkimg 0.4  lod 1.08     18.5 img/s"
+    )
+    again += "\n         0.2  fade to 16x16        143.3      12 s       done"
+    assert stable_text(once, tmp_path) == stable_text(again, tmp_path)
+    other = once.replace("0.2  fade", "0.3  fade")
+    assert stable_text(once, tmp_path) != stable_text(other, tmp_path)
+
+
+def test_times_of_files_do_not_count(tmp_path):
+    for name, files in (("a", [[7808, 1796060960055978274]]), ("b", [[7808, 1796062115448031835]])):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"files": files}))
+    one, other = (content_of(tmp_path / f"{name}.json", tmp_path) for name in "ab")
+    assert one == other
+    assert "7808" in " ".join(one)
+
+
 def write(path, value):
     path.parent.mkdir(exist_ok=True)
     array = np.full((4, 4, 3), value, np.uint8)
