@@ -18,12 +18,11 @@ from typing import Any
 import click
 
 from benchmarks.freeze.cases import CASES, MODULES
-from benchmarks.freeze.content import content_of, stable_text
+from benchmarks.freeze.content import ROOT, content_of, stable_text
 from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineGroup
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.errors import UserError
 
-_ROOT = Path(__file__).parents[2]
 _SHOWN = 40  # lines of a difference
 
 
@@ -94,7 +93,7 @@ def _run(names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         environment = os.environ | {
             "STYLEGAN_CACHE": str(folder / "cache"),
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(_ROOT),  # this code, whichever is installed
+            "PYTHONPATH": str(ROOT),  # this code, whichever is installed
         }
         known: dict[str, Any] = {}
         for name in names:

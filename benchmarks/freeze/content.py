@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageSequence
 from safetensors import safe_open
 
+ROOT = Path(__file__).parents[2]  # of the project
 # Times, speeds and memory; what a table or log calls them.
 _VOLATILE = (
     *("seconds", "date", "img_per_s", "peak_memory_mib", "training_seconds", "machine"),
@@ -29,6 +30,7 @@ _PATTERNS = (
     (re.compile(r"\b[\d.]+ (T|G|M)?FLOP/s"), "N FLOP/s"),
     # The speed of a phase in the table of `stylegan-train status`.
     (re.compile(r"^( +[\d.]+  (?:fade to )?\d+x\d+ +)[\d.]+", re.MULTILINE), "\\1N"),
+    (re.compile(r'"seconds": [\d.]+'), '"seconds": N'),
     (re.compile(r" +N "), " N "),
 )
 _PROGRESS = re.compile(r"\d+%\|")
@@ -37,8 +39,8 @@ _NANOSECONDS = 10**18  # a number as large as this is a time of a file
 
 
 def stable_text(text: str, folder: Path) -> list[str]:
-    """Lines of a text, without times, progress and blank lines, and with the folder called DIR."""
-    text = text.replace(str(folder), "DIR")
+    """Lines of a text, without times, progress and blank lines; DIR is `folder`, ROOT the code."""
+    text = text.replace(str(folder), "DIR").replace(str(ROOT), "ROOT")
     for pattern, word in _PATTERNS:
         text = pattern.sub(word, text)
     return [line for line in text.splitlines() if line.strip() and not _PROGRESS.search(line)]

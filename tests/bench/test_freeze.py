@@ -13,8 +13,10 @@ from benchmarks.freeze.content import content_of, stable_text
 
 
 def test_times_speeds_and_the_folder_do_not_count(tmp_path):
-    once = f"{tmp_path}/a.pt in 12.5 s at 99 img/s, 2026-01-01 10:00:00, 3.5 GiB"
-    again = f"{tmp_path}/a.pt in 9 s at 101.2 img/s, 2026-11-30T09:59:59+00:00, 12 GiB"
+    once = f'{tmp_path}/a.pt in 12.5 s at 99 img/s, 2026-01-01 10:00:00, 3.5 GiB, "seconds": 1.5'
+    again = (
+        f'{tmp_path}/a.pt in 9 s at 101.2 img/s, 2026-11-30T09:59:59+00:00, 12 GiB, "seconds": 9'
+    )
     assert stable_text(once, tmp_path) == stable_text(again, tmp_path)
     assert stable_text("kimg 12.5, fid 3.25", tmp_path) == ["kimg 12.5, fid 3.25"]
 
