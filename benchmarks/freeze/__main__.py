@@ -23,6 +23,7 @@ from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineGroup
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.errors import UserError
 
+_OF_TIMES = ("digests", "tensorboard")  # folders of files that hold times
 _SHOWN = 40  # lines of a difference
 
 
@@ -114,7 +115,7 @@ def _run(names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
             files = {
                 str(path.relative_to(folder)): content_of(path, folder)
                 for path in sorted(folder.rglob("*"))
-                if path.is_file() and path.parent.name != "digests"  # sizes and times of files
+                if path.is_file() and path.parent.name not in _OF_TIMES
             }
             seen |= {key: value for key, value in files.items() if known.get(key) != value}
             known = files

@@ -33,7 +33,7 @@ _PATTERNS = (
     (re.compile(r'"seconds": [\d.]+'), '"seconds": N'),
     (re.compile(r" +N "), " N "),
 )
-_PROGRESS = re.compile(r"\d+%\|")
+_PROGRESS = re.compile(r"(\w[\w ]*: +)?\d+%\|[^\]\n]*\]?")
 _DRAWN_OF_TIMES = ("status.png",)
 _NANOSECONDS = 10**18  # a number as large as this is a time of a file
 
@@ -41,9 +41,9 @@ _NANOSECONDS = 10**18  # a number as large as this is a time of a file
 def stable_text(text: str, folder: Path) -> list[str]:
     """Lines of a text, without times, progress and blank lines; DIR is `folder`, ROOT the code."""
     text = text.replace(str(folder), "DIR").replace(str(ROOT), "ROOT")
-    for pattern, word in _PATTERNS:
+    for pattern, word in ((_PROGRESS, ""), *_PATTERNS):
         text = pattern.sub(word, text)
-    return [line for line in text.splitlines() if line.strip() and not _PROGRESS.search(line)]
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def content_of(path: Path, folder: Path) -> Any:
