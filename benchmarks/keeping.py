@@ -1,11 +1,14 @@
 """A copy of a folder of results that is small enough for version control.
 
 Of a finished training it holds the generator (G_ema), the log and the distances measured on the
-way: a hundredth of the folder. Checkpoints, texts of commands and names of paths stay behind. The
-copy is a folder of results as well: `report` shows it, and `run` goes on in it, or in a copy of it,
-without repeating what is done.
+way: a hundredth of the folder. Checkpoints, commands and paths of files stay behind. The copy is a
+folder of results as well: `report` shows it, and `run` goes on in it, or in a copy of it, without
+repeating what is done.
 """
 
+import csv
+import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from stylegan.checkpoint import newest_good_checkpoint
 from stylegan.network_file import save_network
 from stylegan_eval.engine.files import atomic_write, copy_file
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.run_folder import LOG, METRICS_FILE
+from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
 
 GENERATOR = "generator.safetensors"
 
@@ -52,7 +55,7 @@ def keep_finished(path: Path, out: Path) -> list[str]:
         _keep_training(folder.training(name), kept.training(name))
     for name in finished:
         for table in sorted(folder.measurement(name, "x").parent.glob("[!.]*.csv")):
-            _copy(table, kept.measurement(name, table.stem))
+            _write(kept.measurement(name, table.stem), _table_without_folders(table))
     if folder.classifiers.exists():
         _copy(folder.classifiers, kept.classifiers)
     for name in folder.request_names():
@@ -92,11 +95,34 @@ def _keep_training(training: Path, kept: Path) -> None:
         _, snapshot, _ = newest_good_checkpoint(training)
         average = {"G_ema": snapshot.networks["G_ema"]}
         save_network(kept / GENERATOR, replace(snapshot, networks=average, resume=None))
-    for name in (LOG, METRICS_FILE):
-        if (training / name).exists():
-            _copy(training / name, kept / name)
+    if (training / LOG).exists():
+        _copy(training / LOG, kept / LOG)
+    measured, _ = read_rows(training / METRICS_FILE)
+    lines = [json.dumps(_without_folders(row)) + "\n" for row in measured]
+    if lines:
+        _write(kept / METRICS_FILE, "".join(lines))
     machine = read_json(training / FINISHED).get("machine", "")
     write_json(kept / FINISHED, {"machine": machine})  # the last file: without it nothing is kept
+
+
+def _table_without_folders(path: Path) -> str:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0] if rows else (), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(_without_folders, rows))
+    return text.getvalue()
+
+
+def _without_folders(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a measurement with names alone of the files that it is of."""
+    return row | {key: Path(row[key]).name for key in ("generator", "data") if row.get(key)}
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -13,6 +13,7 @@ from benchmarks.keeping import GENERATOR, generator_of, keep_finished
 from benchmarks.report.pictures import draw_samples
 from benchmarks.report.write import results_frame
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.run_folder import append_rows, read_rows
 from tests.bench.report_fakes import untrained
 from tests.bench.test_folder import measured, request
 
@@ -37,7 +38,9 @@ def folder(tmp_path):
 def finish(folder, name):
     command = f"stylegan-train --out {folder.path}"
     write_json(folder.training(name) / FINISHED, {"machine": "cpu, 1 thread", "command": command})
-    measured(folder.measurement(name, "fid-y"))
+    files = {"generator": str(folder.training(name) / "x.pt"), "data": str(folder.path / "x.zip")}
+    measured(folder.measurement(name, "fid-y"), **files)
+    append_rows(folder.training(name) / "metrics.jsonl", [{"nimg": 1500, "metric": "is"} | files])
 
 
 def shown(path):
@@ -62,6 +65,8 @@ def test_a_copy_is_a_folder_of_the_same_results(folder, tmp_path):
         "trainings/A-seed0-x/metrics.jsonl",
     }
     assert shown(copy).equals(shown(folder.path))
+    rows, damaged = read_rows(copy / "trainings" / "A-seed0-x" / "metrics.jsonl")
+    assert (len(rows), damaged, rows[-1]["generator"], rows[-1]["data"]) == (3, 0, "x.pt", "x.zip")
     states = [(outcome.seed, outcome.state) for outcome in read_outcomes(read_folder(copy))]
     assert states == [(0, "done"), (1, "waiting")]
     for file in copy.rglob("*"):
