@@ -24,6 +24,7 @@ from benchmarks.folder import (
 from stylegan.checkpoint import newest_good_checkpoint
 from stylegan.network_file import save_network
 from stylegan_eval.engine.files import atomic_write, copy_file
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
 
@@ -106,12 +107,14 @@ def _keep_training(training: Path, kept: Path) -> None:
 
 
 def _table_without_folders(path: Path) -> str:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
     text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0] if rows else (), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(_without_folders, rows))
+    with parsing(path, "is damaged or half-written", "delete it, and run again"):
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
+        if not rows:
+            raise ValueError("it has no row")
+        writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(_without_folders, rows))
     return text.getvalue()
 
 

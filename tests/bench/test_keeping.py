@@ -139,3 +139,11 @@ def test_what_cannot_be_copied_is_refused(folder, tmp_path):
     shutil.copy(tmp_path / "other" / "bench.json", tmp_path / "photo.png")
     with pytest.raises(UserError, match="is no folder of results"):
         keep_finished(tmp_path / "photo.png", tmp_path / "kept")
+
+
+@pytest.mark.parametrize("text", ["", "metric,value\nfd,1,2\n", '"half', "\udcff"])
+def test_a_damaged_table_is_named(text, folder, tmp_path):
+    table = folder.measurement("A-seed0-x", "fid-y")
+    table.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=r"fid-y.csv is damaged or half-written \(.*\): delete it"):
+        keep_finished(folder.path, tmp_path / "kept")
