@@ -26,6 +26,7 @@ from stylegan.network_file import save_network
 from stylegan_eval.engine.files import atomic_write, copy_file
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.results import COLUMNS
 from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
 
 GENERATOR = "generator.safetensors"
@@ -110,8 +111,8 @@ def _table_without_folders(path: Path) -> str:
     text = io.StringIO()
     with parsing(path, "is damaged or half-written", "delete it, and run again"):
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
-        if not rows:
-            raise ValueError("it has no row")
+        if not rows or any({*row} != {*COLUMNS} or None in row.values() for row in rows):
+            raise ValueError("it has not the columns of a measurement")
         writer = csv.DictWriter(text, rows[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(map(_without_folders, rows))
