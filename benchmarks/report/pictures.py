@@ -126,8 +126,9 @@ def _plain_ticks(axes: "Axes") -> None:
 def loss_curves(trainings: Sequence[TrainingState]) -> bytes | None:
     """Losses and scores over kimg as PNG: two plots per network; None when nothing is logged."""
     logs = {t.name: read_rows(t.folder / LOG)[0] for t in trainings}
+    terms = {*LOSSES, *SCORES}
     groups = {
-        network: [logs[t.name] for t in seeds if logs[t.name]]
+        network: [logs[t.name] for t in seeds if any(terms & row.keys() for row in logs[t.name])]
         for network, seeds in by_network(trainings).items()
     }
     groups = {network: runs for network, runs in groups.items() if runs}

@@ -278,6 +278,7 @@ def _curves(section: Section, name: str) -> str:
 
 def write_report(outcomes: Sequence[Outcome], out: Path) -> list[Path]:
     """Write results.csv, tables.csv, report.md, index.html and pictures, replacing a report."""
+    before = _pictures_of(out / "report.md")
     device = pick_device("auto")
     parts = sections(outcomes)
     pictures = [
@@ -297,11 +298,15 @@ def write_report(outcomes: Sequence[Outcome], out: Path) -> list[Path]:
         with atomic_write(out / name) as temporary:
             temporary.write_bytes(content)
         written.append(out / name)
-    for kind in ("*-samples-*.png", "*-distance.png", "*-losses.png"):  # of an earlier report
-        for path in out.glob(kind):
-            if path.name not in files:
-                path.unlink()
+    for name in before - files.keys():
+        (out / name).unlink(missing_ok=True)
     return written
+
+
+def _pictures_of(report: Path) -> set[str]:
+    """Names of the pictures of an earlier report; other files of its folder are the user's."""
+    text = report.read_text(encoding="utf-8", errors="replace") if report.is_file() else ""
+    return set(re.findall(r"\]\(([A-Za-z0-9._-]+\.png)\)", text))
 
 
 def _csv(frame: "pd.DataFrame") -> bytes:

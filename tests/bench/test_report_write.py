@@ -116,10 +116,10 @@ def test_a_report_is_whole(trained, tmp_path):
 
 def test_a_report_over_an_earlier_one_replaces_it(trained, tmp_path):
     earlier = write_report(outcomes(trained), tmp_path)
-    (tmp_path / "mine.png").write_bytes(b"")
+    (tmp_path / "my-losses.png").write_bytes(b"")
     write_report(cells(A=[4.0]), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("index.html", "mine.png", "report.md", "results.csv", "tables.csv"),
+        *("index.html", "my-losses.png", "report.md", "results.csv", "tables.csv"),
     ]
     assert all(path.suffix != ".png" or not path.exists() for path in earlier)
 
@@ -138,6 +138,13 @@ def test_a_log_cut_short_by_a_kill_still_gives_a_report(tmp_path):
         file.write(json.dumps({"nimg": 2000})[:-3])
     written = write_report([outcome("F", value=2.0, training=run)], tmp_path / "report")
     assert any(path.name.endswith("-losses.png") for path in written)
+
+
+def test_a_log_without_losses_gets_no_empty_plot(tmp_path):
+    run = untrained("F", tmp_path / "F")
+    (run.folder / "log.jsonl").write_text(json.dumps({"nimg": 2000, "seconds": 9.0}) + "\n")
+    written = write_report([outcome("F", value=2.0, training=run)], tmp_path / "report")
+    assert not any(path.name.endswith("-losses.png") for path in written)
 
 
 def test_markdown_shows_text_as_it_is():
