@@ -1,7 +1,7 @@
 """A copy of a folder of results that is small enough for version control.
 
 Of a finished training it holds the generator (G_ema), the log and the distances measured on the
-way: a hundredth of the folder. Checkpoints, commands and paths of files stay behind. The copy is a
+way: a twentieth of the folder. Checkpoints, commands and paths of files stay behind. The copy is a
 folder of results as well: `report` shows it, and `run` goes on in it, or in a copy of it, without
 repeating what is done.
 """
