@@ -1,5 +1,6 @@
 """The paper's tables as data."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,11 +11,13 @@ from benchmarks.scales import SCALES, training_config
 from benchmarks.tables import NETWORKS, TABLES, chosen_lines, published
 from stylegan.configs import CONFIGS, diff
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.formatting import with_error
 from stylegan_eval.results.published import published_values
 from stylegan_eval.results.significance import Sample, compare_groups
 
 PSI = ("1", "0.7", "0.5")
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def test_every_published_number_has_its_cell():
@@ -183,3 +186,19 @@ def test_the_page_of_results_shows_cells_of_the_report():
     for number, psi in enumerate(PSI):
         (row,) = (row for row in rows(RESULTS / "README.md") if row[0] == psi)
         assert row[1:] == truncated[2 + number :: 3]
+
+
+def test_the_document_shows_the_measured_distances_with_and_without_noise():
+    table = RESULTS / "table-32"
+    without = pd.read_csv(table / "noise.csv").set_index("generator")
+    expected = []
+    for quarter, kimg in enumerate((30, 60, 90, 120)):
+        cells = [str(kimg)]
+        for row in "EF":
+            (log,) = (table / "trainings").glob(f"{row}-seed0-*/metrics.jsonl")
+            fresh = json.loads(log.read_text().splitlines()[quarter])
+            none = without.loc[f"{row}-seed0-{kimg:03}-none"]
+            assert round(fresh["kimg"]) == kimg
+            cells += [with_error(cell["value"], cell["stderr"]) for cell in (fresh, none)]
+        expected.append(f"| {' | '.join(cells)} |")
+    assert "\n".join(expected) in (ROOT / "docs" / "demo-scale.md").read_text()
