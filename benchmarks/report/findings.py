@@ -71,11 +71,14 @@ def family(section: Section) -> str:
     if not tested:
         return f"In the orders {SIGNS}" if pairs else ""
     kinds = {pair.basis for pair in tested}
+    samples = [section.samples(at).values() for at in range(len(section.columns))]
+    mixed = any(len({len(sample.values) > 1 for sample in column}) > 1 for column in samples)
+    single = " (where one of two lines has one seed, Student's t with the spread of the other)"
     tests = {
-        "seeds": "Welch's t over seeds",
+        "seeds": f"Welch's t over seeds{single if mixed else ''}",
         "measurement": (
-            "where a line has one seed, the standard errors of the measurements alone: the noise"
-            " between seeds is then unknown"
+            "where both lines have one seed, the standard errors of the measurements alone: the"
+            " noise between seeds is then unknown"
         ),
     }
     text = (

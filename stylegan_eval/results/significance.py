@@ -89,8 +89,9 @@ class Comparison:
 def compare(a: tuple[str, Sample], b: tuple[str, Sample]) -> Comparison:
     """Compare two lines, each with its key.
 
-    Welch's t where both have two seeds or more, else a normal test with the standard errors of
-    measuring alone, which knows nothing of the noise between seeds.
+    Welch's t where both have two seeds or more; where one of them has, Student's t with its spread
+    for both; else a normal test with the standard errors of measuring alone, which knows nothing
+    of the noise between seeds.
     """
     (name_a, first), (name_b, second) = a, b
     difference = second.mean - first.mean
@@ -111,6 +112,10 @@ def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
                 for share, x in zip(of_means, (a, b), strict=True)
             ]
             return math.sqrt(total), 1 / sum(parts), "seeds"
+    one_sided = a.std if b.std is None else b.std if a.std is None else None
+    if one_sided is not None and known(one_sided, max(abs(a.mean), abs(b.mean))) is not None:
+        shares = sum(1 / len(x.values) for x in (a, b))
+        return one_sided * math.sqrt(shares), len(a.values) + len(b.values) - 2, "seeds"
     if a.measuring is not None and b.measuring is not None:
         return math.hypot(a.measuring, b.measuring), None, "measurement"
     return None, None, "unknown"

@@ -69,10 +69,22 @@ def test_one_seed_is_compared_by_the_errors_of_measuring():
     assert found.p == pytest.approx(math.erfc(8 / 5 / math.sqrt(2)))
 
 
-def test_one_seed_against_two_uses_measuring_for_both():
-    found = compare(("a", sample(1.0, 3.0, stderr=2.0)), ("b", sample(2.0, stderr=1.0)))
+@given(seeds, numbers)
+def test_one_seed_against_several_is_compared_by_their_spread(a, b):
+    """Student's t with one spread for both, which is that of a regression on the line."""
+    assume(np.std(a) > 1e-2)
+    expected = stats.linregress([0.0] * len(a) + [1.0], [*a, b])
+    found = compare(("a", sample(*a, stderr=1e-3)), ("b", sample(b, stderr=1e-3)))
+    assert (found.basis, found.freedom) == ("seeds", len(a) - 1)
+    assert found.stderr == pytest.approx(expected.stderr, rel=1e-6)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-9)
+    other = compare(("b", sample(b, stderr=1e-3)), ("a", sample(*a, stderr=1e-3)))
+    assert (other.p, other.difference) == (found.p, -found.difference)
+
+
+def test_seeds_that_agree_are_no_spread_for_a_single_one():
+    found = compare(("a", sample(1.0, 1.0, stderr=0.3)), ("b", sample(2.0, stderr=0.4)))
     assert found.basis == "measurement"
-    assert found.stderr == pytest.approx(math.sqrt((4 + 4) / 4 + 1))  # a: of a mean of two
 
 
 def test_without_any_error_nothing_is_claimed():
