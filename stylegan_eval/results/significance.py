@@ -101,7 +101,7 @@ def compare(a: tuple[str, Sample], b: tuple[str, Sample]) -> Comparison:
 
 
 def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
-    """Standard error of the difference, its degrees of freedom (Welch-Satterthwaite), its basis."""
+    """Standard error of the difference, its degrees of freedom (Welch's or Student's), its basis."""
     if a.std is not None and b.std is not None:
         of_means = [(x.std or 0.0) ** 2 / len(x.values) for x in (a, b)]
         total = sum(of_means)
@@ -112,10 +112,11 @@ def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
                 for share, x in zip(of_means, (a, b), strict=True)
             ]
             return math.sqrt(total), 1 / sum(parts), "seeds"
-    one_sided = a.std if b.std is None else b.std if a.std is None else None
-    if one_sided is not None and known(one_sided, max(abs(a.mean), abs(b.mean))) is not None:
-        shares = sum(1 / len(x.values) for x in (a, b))
-        return one_sided * math.sqrt(shares), len(a.values) + len(b.values) - 2, "seeds"
+    spreads = [x.std for x in (a, b) if x.std is not None]
+    # One line has a single seed: the spread of the other is taken for both.
+    if len(spreads) == 1 and known(spreads[0], max(abs(a.mean), abs(b.mean))) is not None:
+        counts = [len(x.values) for x in (a, b)]
+        return spreads[0] * math.sqrt(sum(1 / n for n in counts)), sum(counts) - 2, "seeds"
     if a.measuring is not None and b.measuring is not None:
         return math.hypot(a.measuring, b.measuring), None, "measurement"
     return None, None, "unknown"
