@@ -101,7 +101,7 @@ def compare(a: tuple[str, Sample], b: tuple[str, Sample]) -> Comparison:
 
 
 def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
-    """Standard error of the difference, its degrees of freedom (Welch's or Student's), its basis."""
+    """Standard error of the difference, degrees of freedom (Welch's or Student's), and basis."""
     if a.std is not None and b.std is not None:
         of_means = [(x.std or 0.0) ** 2 / len(x.values) for x in (a, b)]
         total = sum(of_means)
