@@ -25,10 +25,13 @@ from stylegan_eval.images.decoding import Header, decode, read_header
 from stylegan_eval.images.image_kinds import left_out_line
 from stylegan_eval.images.labels import (
     DATASET_JSON,
+    FoundLabels,
     Labels,
+    attempted,
     check_size,
     parse_dataset_json,
     unused_labels,
+    usable,
 )
 from stylegan_eval.images.listing import Entry, Names, Numbers, Sorted, Stamps
 from stylegan_eval.images.source import ImageSet, Source, read_as
@@ -49,7 +52,7 @@ class ImageFiles:
     kind: str  # what it is, in words
     path: Path  # the folder, zip or list
     names: Names  # relative posix paths, sorted
-    labels: np.ndarray | None  # from ``dataset.json``: int64 [N] classes, or float32 [N, A]
+    found_labels: FoundLabels  # from ``dataset.json``: int64 [N] classes, or float32 [N, A]
     attributes: tuple[str, ...]  # names of the A columns of `labels`, or none
     digest: str
     """SHA-256 over name, size and CRC-32 (zip) or modification time (folder) of every file.
@@ -63,6 +66,11 @@ class ImageFiles:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """Labels; `UserError` where there are some that cannot be used."""
+        return usable(self.found_labels)
 
     @property
     def folder(self) -> Path | None:
@@ -115,7 +123,26 @@ class ImageFiles:
         return Entry(self.names[index], self._numbers[index])
 
 
-def open_images(path: Path) -> Source:
+def open_images(path: Path, *, labelled: bool = True) -> Source:
+    """Open images; `labelled`: refuse those with labels that cannot be used.
+
+    See `_opened` for what they are.
+    """
+    source = _opened(path)
+    return with_usable_labels(source) if labelled else source
+
+
+def with_usable_labels(source: Source) -> Source:
+    """The same images, refused and closed where labels cannot be used."""
+    try:
+        usable(source.labels)
+    except BaseException:
+        source.close()
+        raise
+    return source
+
+
+def _opened(path: Path) -> Source:
     """Open a folder (with its sub-folders), a zip, or another kind of set; see `CONTAINERS`.
 
     Files are taken by their ending in any case, those of an unknown ending by their first bytes;
@@ -142,7 +169,7 @@ def open_images(path: Path) -> Source:
 
 
 def open_files(path: Path) -> ImageFiles:
-    """The part of `open_images` for folders and zips."""
+    """The part of `_opened` for folders and zips."""
     if not path.exists():
         raise UserError(f"{path} does not exist; expected images: a folder, a zip, an array, ...")
     with parsing(path, "cannot be opened"):
@@ -174,13 +201,10 @@ def _listed(source: Folder | Zip) -> ImageFiles:
     source.check(entries.numbers)
     if left_out:
         note(f"{path}: left out: {left_out}")
-    labels = Labels()
+    labels, fault = Labels(), None
     if found is not None:
-        where = f"{path}: {DATASET_JSON}"
-        check_size(found.numbers[0], len(entries.names), where)
-        labels = parse_dataset_json(_read(source, found), entries.names, where)
-        if labels.unused:
-            note(f"{where}: {unused_labels(labels.unused)}")
+        read = attempted(partial(_labels, source, found, entries.names))
+        labels, fault = (labels, read) if isinstance(read, UserError) else (read, None)
     elif source.lost_labels:
         lost = one_line(source.lost_labels)
         note(f"{path}: {lost}: no labels are read from it; expected {DATASET_JSON}")
@@ -192,11 +216,29 @@ def _listed(source: Folder | Zip) -> ImageFiles:
         apart = {} if found is None else {found.name: cast(Stamp, found.numbers)}
         stamps = Stamps(entries.names, entries.numbers, apart)
     return ImageFiles(
-        *(kind, path, entries.names, labels.values, labels.attributes, digest, stamps, source),
+        *(
+            kind,
+            path,
+            entries.names,
+            fault or labels.values,
+            labels.attributes,
+            digest,
+            stamps,
+            source,
+        ),
         entries.numbers,
         classes=labels.classes,
         channels=labels.channels,
     )
+
+
+def _labels(source: Folder | Zip, found: Entry, names: Names) -> Labels:
+    where = f"{source.path}: {DATASET_JSON}"
+    check_size(found.numbers[0], len(names), where)
+    labels = parse_dataset_json(_read(source, found), names, where)
+    if labels.unused:
+        note(f"{where}: {unused_labels(labels.unused)}")
+    return labels
 
 
 def _look_through(entries: Sorted, path: Path) -> tuple[str, Entry | None]:

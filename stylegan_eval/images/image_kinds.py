@@ -98,6 +98,13 @@ def _known_suffixes() -> frozenset[str]:
     return frozenset((*IMAGE_SUFFIXES, *avif, *(suffix for part in more for suffix in part)))
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a part of a path is hidden, or the folder that macOS adds to archives."""
+    return any(
+        (part.startswith(".") and part != ".") or part == "__MACOSX" for part in name.split("/")
+    )
+
+
 def left_out_as(name: str, start: Callable[[], bytes]) -> str | None:
     """The ending to count a file by that is not read; None for an image, damaged or not.
 

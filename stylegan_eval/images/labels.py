@@ -4,8 +4,8 @@ import json
 import posixpath
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,11 @@ _MOST_CLASSES = 2**16  # sparse numbers beyond are no classes that lack images
 _LARGEST = float(np.finfo(np.float32).max)
 
 
+Read = TypeVar("Read")
+FoundLabels = np.ndarray | UserError | None
+"""Labels of a set, or why they cannot be used: metrics measure its images all the same."""
+
+
 class Labels(NamedTuple):
     """Labels of N images."""
 
@@ -29,6 +34,21 @@ class Labels(NamedTuple):
     classes: tuple[str, ...] = ()  # name of each class, or none
     unused: tuple[str, ...] = ()  # what it names beside the images
     channels: int = 3  # of the images: 1 (grey), 3 or 4 (RGBA)
+
+
+def attempted(read: Callable[[], Read]) -> Read | UserError:
+    """What `read` gives, or its error, for whoever asks for the labels."""
+    try:
+        return read()
+    except UserError as error:
+        return error
+
+
+def usable(found: FoundLabels) -> np.ndarray | None:
+    """Labels that were found; raises why they cannot be used."""
+    if isinstance(found, UserError):
+        raise found
+    return found
 
 
 def check_size(size: int, count: int, where: str) -> None:
@@ -120,9 +140,9 @@ def alike_names(names: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
-def fitting_names(names: Sequence[str], labels: np.ndarray | None) -> tuple[str, ...]:
+def fitting_names(names: Sequence[str], labels: FoundLabels) -> tuple[str, ...]:
     """Names of the classes of these labels as a source has them, or none where they do not fit."""
-    fits = labels is not None and labels.ndim == 1 and labels.max() < len(names)
+    fits = isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.max() < len(names)
     return tuple(names) if fits and all(names) and len(set(names)) == len(names) else ()
 
 

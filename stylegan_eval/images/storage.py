@@ -25,7 +25,7 @@ from stylegan_eval.engine.safe_files import (
 )
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.image_kinds import START_BYTES, left_out_as
+from stylegan_eval.images.image_kinds import START_BYTES, is_hidden, left_out_as
 from stylegan_eval.images.labels import DATASET_JSON
 from stylegan_eval.images.listing import Entry, Numbers
 
@@ -263,7 +263,7 @@ class _Part:
 def _is_wanted(name: str, source: Folder | Zip, start: Callable[[], bytes]) -> bool:
     if name == DATASET_JSON:
         return True
-    if any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")):
+    if is_hidden(name):
         return False
     ending = left_out_as(name, start)
     if ending is not None:

@@ -76,7 +76,7 @@ def open_neighbourhood(
     data: Path, features: str, weights: Path | None, device: torch.device
 ) -> Neighbourhood:
     """Look at all real images, or find in the cache what was seen in them."""
-    files = open_images(data)
+    files = open_images(data, labelled=False)
     detector = load_detector(features, "tf1", weights, device)
     run = Run(device=device)
     reals = pick_reals(files, range(len(files)), "full", Sampling(num=max(len(files), 2)),

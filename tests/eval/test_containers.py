@@ -136,3 +136,76 @@ def test_one_database_cannot_be_on_both_sides(image_folder, tmp_path):
     place = as_lmdb(tmp_path, pixels_of(image_folder("fakes", 4)))
     with pytest.raises(UserError, match="an LMDB cannot be on both sides: make a zip"):
         se.kid(place, place, **LITE)
+
+
+def opened_names(path):
+    with open_images(path) as files:
+        return sorted(name.partition("/")[2] for name in files.names), files.labels
+
+
+def test_of_a_tar_the_same_members_are_images_as_of_its_folder(tmp_path):
+    """What is hidden is none, what has a dot in its name is one."""
+    image = encoded(np.zeros((8, 8, 3), np.uint8))
+    names = ["./a.png", "b/psi0.50.png", "b/psi0.70.png", "b/Dr. No 4.png", "c.final.png"]
+    hidden = [".ipynb_checkpoints/a.png", "__MACOSX/b/._a.png", "b/.thumbs/a.png", "b/.x.png"]
+    members = [tar_member(name, image) for name in [*names, *hidden, "a.mask.png"]]
+    members += [tar_member(f"b/psi0.{k}.cls", b"1") for k in (50, 70)]
+    labelled = [tar_member(f"{key}.cls", b"0") for key in ("a", "b/Dr. No 4", "c")]
+    found, labels = opened_names(write_tar(tmp_path / "x.tar", members + labelled))
+    assert found == sorted(names)
+    assert labels.sum() == 2
+
+    fields = [tar_member(f"{k}.{field}.png", image) for k in range(2) for field in ("rgb", "depth")]
+    with pytest.raises(UserError, match=r"0.rgb.png and 0.depth.png are of one sample: call its"):
+        open_images(write_tar(tmp_path / "fields.tar", fields))
+    with pytest.raises(UserError, match=r"no images; left out: 1 .mp4"):
+        open_images(write_tar(tmp_path / "film.tar", [tar_member("a.mp4", b"a film")]))
+
+
+ODD_LABELS = {
+    "a word": ("x.tar", lambda images: tar_of(images, {"000.json": b'{"label": "cat"}'})),
+    "boxes": ("x.tar", lambda images: tar_of(images, {"000.json": b"[[0, 0, 5, 5]]"})),
+    "of some": ("x.tar", lambda images: tar_of(images, {"000.cls": b"1"})),
+    "another tool's": ("x.tar", lambda images: tar_of(images, {"d.json": b" " * 2**21 + b"{}"})),
+    "dataset.json": (
+        "set",
+        lambda images: {
+            **{f"{k}.png": png(image) for k, image in enumerate(images)},
+            "dataset.json": b'{"labels": {"background": 0, "tumor": 1}}',
+        },
+    ),
+}
+
+
+def tar_of(images, others):
+    members = [tar_member(f"{k:03d}.png", png(image)) for k, image in enumerate(images)]
+    return members + [tar_member(*other) for other in others.items()]
+
+
+@pytest.mark.parametrize("name", ODD_LABELS)
+def test_labels_that_cannot_be_used_stop_training_alone(image_folder, tmp_path, name):
+    reals = image_folder("reals", 6)
+    images, (place, make) = pixels_of(reals), ODD_LABELS[name]
+    if place.endswith(".tar"):
+        path = write_tar(tmp_path / place, make(images))
+    else:
+        path = tmp_path / place
+        path.mkdir()
+        for file, data in make(images).items():
+            (path / file).write_bytes(data)
+    assert se.fid(path, reals, **LITE).value == pytest.approx(0, abs=1e-3)
+    with pytest.raises(UserError, match=str(path)) as caught:
+        open_images(path)
+    assert "\n" not in str(caught.value)
+    done = CliRunner().invoke(data_commands, ["prepare", str(path), str(tmp_path / "out.zip")])
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert not (tmp_path / "out.zip").exists()
+
+
+def test_classes_that_the_hub_lacks_in_part_stop_training_alone(image_folder, tmp_path):
+    reals = image_folder("reals", 6)
+    data = list(map(png, pixels_of(reals)))
+    path = write_parquet(tmp_path / "x.parquet", data, labels=[0, 1, -1, 0, 1, 0])
+    assert se.fid(path, reals, **LITE).value == pytest.approx(0, abs=1e-3)
+    with pytest.raises(UserError, match="label: classes must be whole numbers from 0 on"):
+        open_images(path)

@@ -13,7 +13,12 @@ from stylegan.datasets.sources.torchvision_sets import open_torchvision
 from stylegan_eval.engine.untrusted import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import TORCHVISION
-from stylegan_eval.images.files import ImageFiles, open_files, open_images
+from stylegan_eval.images.files import (
+    ImageFiles,
+    open_files,
+    open_images,
+    with_usable_labels,
+)
 from stylegan_eval.images.labels import alike_names
 from stylegan_eval.images.source import Source
 
@@ -37,7 +42,7 @@ def open_source(
     else:
         source = _opened(Path(place))
     if not folder_classes:
-        return source
+        return with_usable_labels(source)
     if not isinstance(source, ImageFiles):
         source.close()
         raise UserError(f"{place}: is {source.kind}, which has no sub-folders to make classes of")
@@ -55,7 +60,7 @@ def _opened(path: Path) -> Source:
     ffhq = (path / name for name in _FFHQ_FOLDERS if (path / name).is_dir())
     if (folder := next(ffhq, None)) is not None:
         return dataclasses.replace(open_files(folder), kind="FFHQ")
-    return open_images(path)
+    return open_images(path, labelled=False)
 
 
 def _with_folder_classes(files: ImageFiles) -> ImageFiles:
@@ -78,4 +83,4 @@ def _with_folder_classes(files: ImageFiles) -> ImageFiles:
     places = np.empty(len(classes), np.int64)
     for place, folder in enumerate(classes):
         places[numbers[folder]] = place
-    return dataclasses.replace(files, labels=places[found], attributes=(), classes=classes)
+    return dataclasses.replace(files, found_labels=places[found], attributes=(), classes=classes)

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +24,7 @@ from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import PARQUET_SUFFIX
 from stylegan_eval.images.files import MAX_FILE_BYTES
-from stylegan_eval.images.labels import checked_labels, fitting_names
+from stylegan_eval.images.labels import attempted, checked_labels, fitting_names
 from stylegan_eval.images.listing import Names
 from stylegan_eval.images.source import (
     EncodedImages,
@@ -98,13 +99,13 @@ def open_parquet(path: Path) -> EncodedImages:
         spool.flush()
         check_count(len(names), path)
         assert columns is not None
-        classes = _classes(labels, f"{path}: {columns.label}")
+        classes = attempted(partial(_classes, labels, f"{path}: {columns.label}"))
         images = EncodedImages(
             kind="parquet",
             path=path,
             names=names,
             stamps=stamps,
-            labels=classes,
+            found_labels=classes,
             classes=fitting_names(columns.classes, classes),
             store=_Spool(spool, ends),
         )

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 import numpy as np
@@ -26,7 +26,7 @@ from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import TAR_SUFFIXES
 from stylegan_eval.images.files import MAX_FILE_BYTES
-from stylegan_eval.images.image_kinds import START_BYTES, left_out_as, left_out_line
+from stylegan_eval.images.image_kinds import START_BYTES, is_hidden, left_out_as, left_out_line
 from stylegan_eval.images.labels import is_class, unused_labels
 from stylegan_eval.images.listing import Entry, Names, Sorted
 from stylegan_eval.images.source import (
@@ -54,6 +54,7 @@ class _Samples:
         self.names = Names()
         self.places = array("q")  # which of the files, where in it and how many bytes, in turn
         self.classes = array("q")  # `_NONE` where there is none
+        self.fault: UserError | None = None  # of the labels, the first one
 
     def add(self, name: str, *place: int) -> int:
         """Keep one more; its number."""
@@ -73,7 +74,7 @@ class _Samples:
                     first, second = (self.names[n].partition("/")[2] for n in (image, number))
                     raise UserError(f"{path}: {second}: a second image of one sample ({first})")
                 if value != _NONE and label not in (_NONE, value):
-                    raise UserError(
+                    self.fault = self.fault or UserError(
                         f"{path}: {key.removeprefix('/')}: two labels of one sample, {label} and"
                         f" {value}: leave one"
                     )
@@ -129,8 +130,9 @@ def open_tars(path: Path) -> EncodedImages:
     """Open a tar file, packed by gzip or not, or all of a folder in the order of their names.
 
     A sample is ``KEY.png`` (or another image) and perhaps ``KEY.cls``, a whole number, or
-    ``KEY.json`` with one as "label"; other members are passed over. All samples have labels or
-    none has.
+    ``KEY.json`` with one as "label"; other members are passed over, such as ``KEY.mask.png``. A
+    dot within a name, as in ``psi0.70.png``, is no end of a key. All samples have labels or none
+    has.
     """
     files = files_ending_in(path, *TAR_SUFFIXES) if path.is_dir() else [path]
     samples = _Samples()
@@ -146,7 +148,9 @@ def open_tars(path: Path) -> EncodedImages:
                 parts = Sorted(_parts((file, number), descriptor, samples, left_out))
             if unused := list(samples.join(file, parts)):
                 note(f"{file}: {unused_labels(unused)}")
-            check_count(len(samples.names), file)
+        if not samples.names and (others := left_out_line(left_out)):
+            raise UserError(f"{path}: no images; left out: {others}")
+        check_count(len(samples.names), path)
         return _labelled(path, samples, left_out, store)
     except BaseException:
         store.close()
@@ -162,14 +166,15 @@ def _labelled(
     has_one = classes != _NONE
     if has_one.any() and not has_one.all():
         name = samples.names[int(has_one.argmin())]
-        raise UserError(f"{path}: {name} has no label, others have one")
+        lacking = UserError(f"{path}: {name} has no label, others have one")
+        samples.fault = samples.fault or lacking
     return EncodedImages(
         kind="WebDataset",
         path=path,
         names=samples.names,
         stamps=store.stamps,
         store=store,
-        labels=classes if has_one.any() else None,
+        found_labels=samples.fault or (classes if has_one.any() else None),
     )
 
 
@@ -192,29 +197,55 @@ def _parts(
     file: tuple[Path, int], descriptor: int, samples: _Samples, left_out: Counter[str]
 ) -> Iterator[Entry]:
     """Key of each image, which is added, with its number; and of each class c, with ~c."""
-    path, labels = file[0], 0
+    path, labels, first, count = file[0], 0, len(samples.names), 0
+    fields: dict[str, list[tuple[str, int, int]]] = {}  # images KEY.FIELD.png by their key
     for name, start, size in _members(path, descriptor):
-        folder, _, base = name.rpartition("/")
-        key, _, ending = base.partition(".")
-        if not key:  # hidden
+        if is_hidden(name):
             continue
-        key, ending = f"{folder}/{key}", f".{ending.lower()}"
+        key, ending = _key(name)
         where = f"{path}: {name}"
         if ending in _LABELS:
-            label = _label(descriptor, start, size, where)
+            try:
+                label = _label(descriptor, start, size, where)
+            except UserError as error:
+                samples.fault = samples.fault or error
+                continue
             if label is not None:
                 check_count(labels := labels + 1, path)
                 yield Entry(key, (~label,))
             continue
         other = left_out_as(name, functools.partial(os.pread, descriptor, START_BYTES, start))
-        if other is None and "." in ending[1:]:  # a mask or the like, beside the image
-            other = ending
         if other is not None:
             left_out[other] += 1
             continue
-        check_count(len(samples.names) + 1, path)
+        check_count(len(samples.names) + (count := count + 1), path)
         size = _bounded(size, MAX_FILE_BYTES, where)
+        if "." in ending[1:]:
+            fields.setdefault(key, []).append((name, start, size))
+        else:
+            yield Entry(key, (samples.add(f"{path.name}/{name}", file[1], start, size),))
+    names = (samples.names[number].partition("/")[2] for number in range(first, len(samples.names)))
+    for key in fields.keys() & {_key(name)[0] for name in names}:  # masks or the like, beside it
+        left_out.update(_key(name)[1] for name, *_ in fields.pop(key))
+    for key, members in fields.items():
+        if len(members) > 1:
+            one, two = (name for name, *_ in members[:2])
+            raise UserError(
+                f"{path}: {one} and {two} are of one sample: call its image"
+                f" {key.removeprefix('/')}{PurePosixPath(one).suffix}, or name their folder"
+            )
+        name, start, size = members[0]
         yield Entry(key, (samples.add(f"{path.name}/{name}", file[1], start, size),))
+
+
+def _key(name: str) -> tuple[str, str]:
+    """Key of a sample and the ending, which begins with the names of fields: ``.mask.png``."""
+    folder, _, base = name.removeprefix("./").rpartition("/")
+    stem, dot, ending = base.rpartition(".") if "." in base else (base, "", "")
+    parts = stem.split(".")
+    while len(parts) > 1 and parts[-1].isidentifier():
+        ending = f"{parts.pop()}.{ending}"
+    return f"{folder}/{'.'.join(parts)}", f"{dot}{ending.lower()}"
 
 
 def _members(path: Path, descriptor: int) -> Iterator[tuple[str, int, int]]:

@@ -10,6 +10,7 @@ import struct
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from stylegan_eval.images.containers import (
     masked_crc,
 )
 from stylegan_eval.images.decoding import Header
-from stylegan_eval.images.labels import checked_labels
+from stylegan_eval.images.labels import attempted, checked_labels
 from stylegan_eval.images.listing import Names
 from stylegan_eval.images.source import (
     MAX_LABEL_BYTES,
@@ -95,12 +96,13 @@ def open_tfrecords(path: Path) -> TFRecords:
     try:
         records = _index(descriptor, file)
         check_count(len(records), file)
-        labels = _labels(file, len(records)) if path.is_dir() else None
+        beside = partial(_labels, file, len(records))
+        labels = attempted(beside) if path.is_dir() else None
         found = TFRecords(
             kind="TFRecords",
             path=file,
             names=Names(f"record {index}" for index in range(len(records))),
-            labels=labels,
+            found_labels=labels,
             stamps=stamps_of([file]),
             _file=descriptor,
             _records=records,
