@@ -26,13 +26,14 @@ from stylegan_eval.generators.functions import ImageFunction
 from stylegan_eval.generators.loading import carried_networks
 from stylegan_eval.images.arrays import ArrayImages
 from stylegan_eval.images.files import ImageFiles
-from stylegan_eval.images.memory import MemoryImages, Range, batches_of
+from stylegan_eval.images.memory import MemoryImages, Range, check_range
 from stylegan_eval.images.source import ContainerImages
 from stylegan_eval.metrics import METRICS, MetricRow
 from stylegan_eval.metrics.everything import ALL
 from stylegan_eval.metrics.given import all_images, statistics_of
 from stylegan_eval.metrics.image_metrics import moments_of
 from stylegan_eval.metrics.measure import measure
+from stylegan_eval.pickles.statistics import PICKLED, read_pickled_stats
 from stylegan_eval.results.image_tables import TABLES, read_table
 from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs
@@ -72,6 +73,11 @@ def measured(
 ) -> Results:
     """Measure by one metric, or all; `settings` are its own, and others of `Inputs`."""
     with in_python(), as_it_was(fake):
+        for given in (range, real_range):
+            if given is not None:
+                check_range(given)
+        if settings.get("floor") and fake is not None:
+            raise UserError("floor compares real images with real ones: let fake be None")
         sides = fake_side(fake, range) if fake is not None else {}
         if "images" in sides and "images" not in metric.inputs:
             raise UserError(
@@ -294,10 +300,26 @@ def _named(name: str | Path, value_range: Range | None) -> dict[str, Any]:
     path = Path(name)
     if isinstance(name, str) and ":" in name and not path.exists():
         return {"generator": name, "range": value_range}  # module:factory
-    carried = str(name) in carried_networks()
+    carried = isinstance(name, str) and name in carried_networks()
+    if carried and path.exists():
+        raise UserError(
+            f"fake: {name!r} is a bundled network and a {'folder' if path.is_dir() else 'file'}"
+            f" here: write './{name}' for that, stylegan.load({name!r}) for the network"
+        )
     of_networks = path.suffix.lower() in _NETWORKS or any(path.glob("checkpoint-*.pt"))
+    if path.suffix.lower() == PICKLED and path.is_file():
+        of_networks = not _holds_statistics(path)
     _no_range(value_range, "fake")
     return {"ckpt": path} if carried or of_networks else {"images": path}
+
+
+def _holds_statistics(path: Path) -> bool:
+    """Whether a pickle is of statistics; that of a network is refused, with its reason, later."""
+    try:
+        read_pickled_stats(path)
+    except UserError:
+        return False
+    return True
 
 
 def _no_range(value_range: Range | None, side: str) -> None:
@@ -308,7 +330,7 @@ def _no_range(value_range: Range | None, side: str) -> None:
 def _images(given: Any, side: str, value_range: Range | None) -> Any:
     if isinstance(given, _OPENED):
         return given
-    return MemoryImages(batches_of(given, side, value_range), side)
+    return MemoryImages(given, side, value_range)
 
 
 @contextlib.contextmanager

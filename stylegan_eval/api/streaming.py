@@ -7,6 +7,7 @@ a random one.
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
@@ -26,19 +27,29 @@ from stylegan_eval.api.functions import (
 from stylegan_eval.api.results import Results
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.memory import Range, batches_of
+from stylegan_eval.images.memory import Range, Seen, batches_of, check_range
+from stylegan_eval.images.source import ImageSet
 from stylegan_eval.metrics import METRICS
-from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, features_of
+from stylegan_eval.metrics.both_sides import of_channels, of_unlike_sizes, sizes_of
+from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, Size, features_of
 from stylegan_eval.metrics.given import is_statistics, only_moments, opened, statistics_of
-from stylegan_eval.metrics.image_metrics import files_features, stored_features
+from stylegan_eval.metrics.image_metrics import files_features, stored_features, unnamed
+from stylegan_eval.metrics.image_pass import Images
 from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals
 from stylegan_eval.networks.network import FeatureNetwork, load_detector
 from stylegan_eval.plugins import resolve
+from stylegan_eval.results.results import one_note
 from stylegan_eval.settings.common import Sampling
-from stylegan_eval.settings.image_metrics import GeneratedSettings, IsSettings
+from stylegan_eval.settings.image_metrics import (
+    FidSettings,
+    GeneratedSettings,
+    IsSettings,
+    RealSettings,
+)
 
 _Vectors = NDArray[np.float32]
+_SIDES = (("fake", False), ("real", True))
 
 
 class StreamingMetric:
@@ -71,6 +82,7 @@ class StreamingMetric:
         self.range, self.real_range = range, real_range
         self._weights, self._device = weights_files(weights), device
         self._vectors: dict[bool, list[_Vectors]] = {False: [], True: []}  # by `real`
+        self._seen = {False: Seen(), True: Seen()}
         self._detector: FeatureNetwork | None = None
         self._real: ImageFeatures | None = None
         with in_python():
@@ -78,13 +90,17 @@ class StreamingMetric:
                 raise UserError("num is what `update` gets: leave it out")
             kind = METRICS[self.metric].settings
             self._given = checked(kind, settings)
+            for given in (range, real_range):
+                if given is not None:
+                    check_range(given)
             side = None if real is None else real_side(real, real_range)
-            self._data = side
+            self._data, self._place = side, side
             moments = only_moments([kind])
             if is_statistics(side, moments=moments):
                 self._data = statistics_of(side)
                 if not moments:
                     raise UserError("real: statistics are for FID and SFID alone: give images")
+            self._check_choices()
 
     # `real` by position too, as torchmetrics' callers write it.
     def update(self, images: Any, real: bool = False) -> None:  # noqa: FBT001, FBT002
@@ -93,7 +109,7 @@ class StreamingMetric:
             if real and self._data is not None:
                 raise UserError("the real images were named when it was made: update with fakes")
             value_range = self.real_range or self.range if real else self.range
-            for batch in batches_of(images, "update", value_range):
+            for batch in batches_of(images, "update", value_range, self._seen[real]):
                 features = self.network(torch.from_numpy(batch))
                 self._vectors[real].append(features.float().cpu().numpy())
 
@@ -107,8 +123,11 @@ class StreamingMetric:
                 raise UserError(f"compute needs two images, got {len(vectors)}: call update first")
             given = {**self._given, "num": len(vectors)}
             reals, about = ImageFeatures(detector=network), dict[str, Any]()
+            seen, sizes = self._seen_by_all(), dict[str, Counter[Size]]()
+            sizes["fakes"] = seen[False].sizes
             if metric.real:
                 reals, about = self._reals()
+                sizes |= self._sizes_of_reals(seen[True])
                 count = about["data_count"]
                 given.setdefault("reals", "random" if count in (0, len(vectors)) else "full")
             settings = metric.settings(**given)
@@ -119,6 +138,8 @@ class StreamingMetric:
             if metric.real:
                 all_of_them = "full" if given["reals"] == "full" else "all"
                 stored = isinstance(self._data, StoredStats)
+                if not stored:
+                    protocol["mirror"] = "yes" if self._mirror else "no"
                 protocol["reals"] = "statistics" if stored else all_of_them
             about |= {
                 "protocol": protocol,
@@ -128,6 +149,12 @@ class StreamingMetric:
                 "detector": network.name,
                 "weights_sha256": network.weights_sha256,
                 "precision": settings.precision,
+                "note": one_note(
+                    *(seen[real].note("update", ranges) for real, ranges in self._ranges()),
+                    of_channels(seen[False].channels | seen[True].channels),
+                    of_unlike_sizes({word: of for word, of in sizes.items() if of}),
+                    unnamed(self._data, self._place, settings),
+                ),
                 **where(lone_run(self._device)),
             }
             values = resolve(metric.place)(settings, fake, reals)
@@ -139,9 +166,8 @@ class StreamingMetric:
 
     def reset(self, *, reset_real_features: bool = True) -> None:
         """Forget the generated images, and the real ones that `update` got."""
-        self._vectors[False] = []
-        if reset_real_features:
-            self._vectors[True] = []
+        for real in (False, True) if reset_real_features else (False,):
+            self._vectors[real], self._seen[real] = [], Seen()
 
     def merge_state(self, others: "StreamingMetric | Iterable[StreamingMetric]") -> None:
         """Take in what others of its kind have seen; the order of merging changes no bit."""
@@ -154,6 +180,7 @@ class StreamingMetric:
             "fake": self._joined(real=False),
             "real": self._joined(real=True),
             "network": self.network.identity,
+            "seen": {name: self._seen[real].state() for name, real in _SIDES},
         }
 
     def load_state_dict(self, state: Mapping[str, Any], *, add: bool = False) -> None:
@@ -165,10 +192,14 @@ class StreamingMetric:
                     f" {self.network.identity}: choose the same features, resize, precision and"
                     " weights"
                 )
-        for name, real in (("fake", False), ("real", True)):
+        for name, real in _SIDES:
             kept = self._vectors[real] if add else []
             new = np.asarray(state[name], dtype=np.float32)
             self._vectors[real] = [*kept, *([new] if len(new) else [])]
+            if not add:
+                self._seen[real] = Seen()
+            if "seen" in state:  # which older states lack
+                self._seen[real].take(Seen.of_state(state["seen"][name]))
 
     def to(self, device: Any) -> Self:
         """Move the feature network."""
@@ -184,7 +215,7 @@ class StreamingMetric:
         if isinstance(self._data, StoredStats):
             stored = self._data
             about = {"data_digest": stored.content, "data_count": stored.count or 0}
-            return stored_features(stored, network, kinds), {"data": str(stored), **about}
+            return stored_features(stored, network, kinds), {"data": str(self._place), **about}
         if self._data is None:
             vectors = self._of_all(real=True)
             if len(vectors) < 2:
@@ -194,13 +225,59 @@ class StreamingMetric:
                 )
             return features_of(network, vectors, kinds), {"data_count": len(vectors)}
         with opened(self._data) as files:
-            chosen = Sampling(num=len(files))
-            images = choose_reals(files, len(files), "full", chosen, mirror=False)
+            images = self._chosen(files)
             if self._real is None:
                 collector = FeatureCollector(detector=network, kinds=kinds, num=len(files))
                 self._real = files_features(images, collector, lone_run(self._device))
             about = {"data_digest": str(images.key["content"]), "data_count": len(files)}
             return self._real, {"data": str(self._data), **about}
+
+    def _check_choices(self) -> None:
+        """Refuse settings that nothing here follows: their value would be named after them."""
+        settings = METRICS[self.metric].settings(**self._given)
+        assert isinstance(settings, GeneratedSettings)
+        settings.check_no_variation("images are handed in")
+        if isinstance(settings, FidSettings) and settings.floor:
+            raise UserError("floor compares halves of one set: use fid(None, real, floor=True)")
+        if self._given.get("reals", "full") != "full":
+            raise UserError("reals: all real images are compared with: leave it out")
+        if isinstance(self._data, StoredStats) and isinstance(settings, RealSettings):
+            settings.check_statistics()
+        elif self._mirror and self._data is None:
+            raise UserError("mirror flips the images of real: name them, or flip them yourself")
+
+    @property
+    def _mirror(self) -> bool:
+        return self._given.get("mirror") == "yes"
+
+    def _chosen(self, files: ImageSet) -> Images:
+        """All real images that were named."""
+        sampling = Sampling(num=len(files), seed=self._given.get("seed", 0))
+        return choose_reals(files, len(files), "full", sampling, mirror=self._mirror)
+
+    def _sizes_of_reals(self, seen: Seen) -> dict[str, Counter[Size]]:
+        """Sizes of the real images, once `_reals` has looked at them."""
+        if self._data is None:
+            return {"reals": seen.sizes}
+        if isinstance(self._data, StoredStats) or self._real is None:
+            return {}
+        with opened(self._data) as files:
+            return {"reals": sizes_of(self._chosen(files), self._real)}
+
+    def _ranges(self) -> list[tuple[bool, Range | None]]:
+        return [(False, self.range), (True, self.real_range or self.range)]
+
+    def _seen_by_all(self) -> dict[bool, Seen]:
+        """What all processes saw of the values."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return self._seen
+        everywhere: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(everywhere, self._seen)
+        found = {False: Seen(), True: Seen()}
+        for seen in everywhere:
+            for real in found:
+                found[real].take(seen[real])
+        return found
 
     @property
     def network(self) -> FeatureNetwork:

@@ -61,8 +61,16 @@ def read_header(stream: BinaryIO, where: str) -> Header:
         if light is None:
             raise
         image = _open(io.BytesIO(light), where)
-    mode = _ALPHA.get(image.mode, image.mode) if image.has_transparency_data else image.mode
-    return Header(image.width, image.height, mode)
+    return Header(image.width, image.height, _mode(image))
+
+
+def channels_of(image: Image.Image) -> int:
+    """Channels of an opened image: 1 (grey), 3 or 4 (RGBA)."""
+    return Header(image.width, image.height, _mode(image)).channels
+
+
+def _mode(image: Image.Image) -> str:
+    return _ALPHA.get(image.mode, image.mode) if image.has_transparency_data else image.mode
 
 
 def decode(data: bytes, where: str, channels: int = 3) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 import hashlib
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
@@ -17,28 +19,81 @@ from torch import Tensor
 
 from stylegan_eval.engine.files import Stamp
 from stylegan_eval.engine.sampling import to_uint8
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.decoding import in_channels, is_channels_first, pixels_of
+from stylegan_eval.images.decoding import channels_of, in_channels, is_channels_first, pixels_of
 
 Range = tuple[float, float]
 _KEYS = ("images", "image", "pixel_values", "img", "x")  # of batches that are mappings
 _OVERSHOOT = 0.5  # of the range: what generators draw beyond it saturates
+_WELL_BEYOND = 0.25  # of the range
+_MANY = 0.1  # of all values
+
+
+@dataclass
+class Seen:
+    """What images were before they became uint8 RGB; what is odd in them becomes a note."""
+
+    channels: set[int] = field(default_factory=set)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)  # images by (H, W)
+    least: float = float("inf")
+    most: float = float("-inf")
+    """least, most: Of the floats."""
+    beyond: int = 0  # floats that lie well outside of their range
+    floats: int = 0  # all of them
+    largest_byte: int = -1
+
+    def state(self) -> dict[str, Any]:
+        """Plain values, for checkpoints."""
+        sizes = [[*size, count] for size, count in self.sizes.items()]
+        return {**vars(self), "channels": sorted(self.channels), "sizes": sizes}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> "Seen":
+        """What `state` gave."""
+        sizes = Counter({(height, width): count for height, width, count in state["sizes"]})
+        return cls(**{**state, "channels": set(state["channels"]), "sizes": sizes})
+
+    def take(self, other: "Seen") -> None:
+        """Add what was seen elsewhere."""
+        self.channels |= other.channels
+        self.sizes += other.sizes
+        self.least, self.most = min(self.least, other.least), max(self.most, other.most)
+        self.beyond, self.floats = self.beyond + other.beyond, self.floats + other.floats
+        self.largest_byte = max(self.largest_byte, other.largest_byte)
+
+    def note(self, what: str, value_range: Range | None) -> str:
+        """Say what is odd in the values; "" where nothing is."""
+        if not self.floats and 0 <= self.largest_byte <= 1:
+            return (
+                f"{what}: no byte is above 1: if they were floats from 0 to 1, hand in those, with"
+                " range=(0, 1)"
+            )
+        if not self.floats or value_range is None:
+            return ""
+        low, high = value_range
+        values = f"{what}: values from {self.least:.3g} to {self.most:.3g}"
+        taken = f"range=({low:g}, {high:g})"
+        if self.most - self.least < (high - low) / 20:
+            return f"{values} are little of {taken}"
+        if low < 0 <= self.least:
+            return f"{values} have none below 0, with {taken}: if they are from 0, say so"
+        if (share := self.beyond / self.floats) > _MANY:
+            return f"{values}: {share:.0%} lie well outside of {taken} and are cut off"
+        return ""
 
 
 class MemoryImages:
-    """Images in memory; see `source.ImageSet`.
-
-    `batches`: uint8 [n, 3, H, W] each, from `bytes_of`.
-    """
+    """Images in memory; see `source.ImageSet`."""
 
     folder = None
     stamps: Mapping[str, Stamp] = MappingProxyType({})
 
-    def __init__(self, batches: Iterable[NDArray[np.uint8]], what: str) -> None:
-        self._batches: list[NDArray[np.uint8]] = []
-        for batch in batches:
-            if len(batch):
-                self._batches.append(batch)
+    def __init__(self, images: Any, what: str, value_range: Range | None = None) -> None:
+        self.seen = Seen()
+        batches = batches_of(images, what, value_range, self.seen)
+        self._batches = [batch for batch in batches if len(batch)]
+        self.note = self.seen.note(what, value_range)
         if not self._batches:
             raise UserError(f"{what}: no images; expected two or more")
         self._ends = list(accumulate(map(len, self._batches)))
@@ -84,50 +139,104 @@ class MemoryImages:
         return digest.hexdigest()
 
 
-def batches_of(images: Any, what: str, value_range: Range | None) -> Iterator[NDArray[np.uint8]]:
+def batches_of(
+    images: Any, what: str, value_range: Range | None, seen: Seen | None = None
+) -> Iterator[NDArray[np.uint8]]:
     """Turn an array, tensor or PIL image, or an iterable of them, into batches uint8 [n, 3, H, W].
 
     They are [N, C, H, W] or [N, H, W, C] with 1, 3 or 4 channels, or single images [C, H, W] or
     [H, W, C]; grey becomes three equal channels, alpha is put over white. Batches may be tuples
-    (images, labels), or mappings with a key such as "image". `value_range`: black and white of
-    floats; uint8 has its own.
+    (images, labels or masks), or mappings with a key such as "image". `value_range`: black and
+    white of floats; uint8 has its own.
     """
+    seen = Seen() if seen is None else seen
+    if value_range is not None:
+        check_range(value_range)
     if isinstance(images, Mapping):
         key = next((key for key in _KEYS if key in images), None)
         if key is None:
             raise UserError(f"{what}: a mapping of {', '.join(map(str, images))}; no key 'images'")
-        yield from batches_of(images[key], what, value_range)
+        yield from batches_of(images[key], what, value_range, seen)
     elif isinstance(images, Image.Image):
-        yield pixels_of(images, what)[None]
-    elif isinstance(images, Tensor | np.ndarray):
-        yield bytes_of(images, what, value_range)
-    elif isinstance(images, Iterable) and not isinstance(images, str | bytes):
-        for batch in images:
-            yield from batches_of(_without_labels(batch), what, value_range)
-    else:
+        with parsing(what, "an image that cannot be read"):
+            images.load()  # opened files are read when they are used
+            pixels = pixels_of(images, what)
+        seen.channels.add(channels_of(images))
+        seen.sizes[pixels.shape[1], pixels.shape[2]] += 1
+        seen.largest_byte = max(seen.largest_byte, int(pixels.max()))
+        yield pixels[None]
+    elif isinstance(images, Tensor | np.ndarray) or hasattr(images, "__array__"):
+        yield bytes_of(images, what, value_range, seen)
+    elif isinstance(images, str | bytes) or not _is_iterable(images):
         raise UserError(
             f"{what}: got {type(images).__name__}; expected images: arrays or tensors"
             " [N, 3, H, W] or [N, H, W, 3], PIL images, or an iterable of them"
         )
+    else:
+        # PyTorch's data sets have a length and numbers, and nothing to iterate by.
+        each = images if isinstance(images, Iterable) else map(images.__getitem__, _numbers(images))
+        for batch in each:
+            yield from batches_of(_without_labels(batch, what), what, value_range, seen)
 
 
-def _without_labels(batch: Any) -> Any:
-    """The images of (images, labels); a list of images is one."""
-    if isinstance(batch, tuple | list) and batch:
-        rest = batch[1:]
-        if isinstance(batch[0], Tensor | np.ndarray) and all(map(_is_no_image, rest)):
-            return batch[0]
-        if isinstance(batch[0], Image.Image) and not any(isinstance(x, Image.Image) for x in rest):
-            return batch[0]
-    return batch
+def check_range(value_range: Any) -> None:
+    """Refuse what is no pair (black, white)."""
+    try:
+        low, high = map(float, value_range)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if isinstance(value_range, str) or not -np.inf < low < high < np.inf:
+        raise UserError(
+            f"range must be black and white of the floats, such as (0, 1), got {value_range!r:.60}"
+        )
 
 
-def _is_no_image(value: Any) -> bool:
-    return not isinstance(value, Tensor | np.ndarray) or value.ndim < 3
+def _is_iterable(images: Any) -> bool:
+    numbered = hasattr(images, "__getitem__") and hasattr(images, "__len__")
+    return isinstance(images, Iterable) or numbered
+
+
+def _numbers(images: Any) -> range:
+    return range(len(images))
+
+
+def _without_labels(batch: Any, what: str) -> Any:
+    """The images of (images, labels or masks); a list of images is one.
+
+    What follows the first one of a tuple, as data sets give them, or of a list, as loaders make of
+    it, are images where they are like it.
+    """
+    if not isinstance(batch, tuple | list) or not batch:
+        return batch
+    first, *rest = batch
+    if not isinstance(first, Tensor | np.ndarray | Image.Image):
+        return batch
+    alike = [_kind(other) == _kind(first) for other in rest]
+    if all(alike):
+        return batch
+    collated = not isinstance(first, Image.Image) and first.ndim == 4
+    if not any(alike) and (collated or isinstance(batch, tuple) or not _any_image(rest)):
+        return first
+    kinds = ", ".join(str(_kind(part)) for part in batch)
+    raise UserError(f"{what}: which of {kinds:.80} are images? Hand in those alone")
+
+
+def _kind(part: Any) -> tuple[Any, ...]:
+    """What two parts of a batch that are both images have in common."""
+    if isinstance(part, Image.Image):  # of a palette it may be a mask, and what else it is anyway
+        return "PIL image", "P" if part.mode == "P" else channels_of(part)
+    if isinstance(part, Tensor | np.ndarray) and part.ndim in (3, 4):
+        shape = part.shape if part.ndim == 4 else (1, *part.shape)
+        return f"{part.ndim} axes", shape[1] if is_channels_first(shape) else shape[3]
+    return ("no image",)
+
+
+def _any_image(parts: Iterable[Any]) -> bool:
+    return any(_kind(part) != ("no image",) for part in parts)
 
 
 def bytes_of(
-    images: Tensor | NDArray[Any], what: str, value_range: Range | None
+    images: Any, what: str, value_range: Range | None, seen: Seen | None = None
 ) -> NDArray[np.uint8]:
     """Check an array and turn it into uint8 [N, 3, H, W], floats as official networks' are."""
     tensor = _tensor(images, what)
@@ -141,10 +250,16 @@ def bytes_of(
             f"{what}: shape {shape}; expected [N, 3, H, W] or [N, H, W, 3], or one channel (grey)"
             " or four (RGBA)"
         )
+    seen = Seen() if seen is None else seen
+    if len(tensor):
+        seen.channels.add(tensor.shape[1])
+        seen.sizes[tensor.shape[2], tensor.shape[3]] += len(tensor)
     if tensor.shape[1] == 1:
         tensor = tensor.expand(-1, 3, -1, -1)
     if tensor.dtype != torch.uint8:
-        tensor = _quantised(tensor, what, value_range)
+        tensor = _quantised(tensor, what, value_range, seen)
+    elif len(tensor):
+        seen.largest_byte = max(seen.largest_byte, int(tensor.max()))
     if tensor.shape[1] == 4:
         return np.stack([in_channels(image, 3, what) for image in tensor.cpu().numpy()])
     # A copy: the caller may write to its own.
@@ -152,18 +267,22 @@ def bytes_of(
     return copied
 
 
-def _tensor(images: Tensor | NDArray[Any], what: str) -> Tensor:
+def _tensor(images: Any, what: str) -> Tensor:
     if isinstance(images, Tensor):
+        if images.layout != torch.strided or images.is_meta:
+            held = "meta" if images.is_meta else str(images.layout).removeprefix("torch.")
+            raise UserError(f"{what}: a tensor of the kind {held}; expected one that holds pixels")
         return images.detach()
+    array = np.asarray(images)
     try:
         # Negative strides and foreign byte order are none of PyTorch's.
-        native = np.ascontiguousarray(images).astype(images.dtype.newbyteorder("="), copy=True)
+        native = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("="), copy=True)
         return torch.from_numpy(native)
     except TypeError as error:
-        raise UserError(f"{what}: an array of {images.dtype}; expected uint8 or floats") from error
+        raise UserError(f"{what}: an array of {array.dtype}; expected uint8 or floats") from error
 
 
-def _quantised(images: Tensor, what: str, value_range: Range | None) -> Tensor:
+def _quantised(images: Tensor, what: str, value_range: Range | None, seen: Seen) -> Tensor:
     if not images.is_floating_point():
         raise UserError(
             f"{what}: an array of {str(images.dtype).removeprefix('torch.')}; expected uint8, or"
@@ -174,12 +293,16 @@ def _quantised(images: Tensor, what: str, value_range: Range | None) -> Tensor:
     least, most = (float(end) for end in torch.aminmax(images.float()))
     if not (np.isfinite(least) and np.isfinite(most)):
         raise UserError(f"{what}: NaN or infinite pixels")
-    seen = f"{str(images.dtype).removeprefix('torch.')} from {least:.3g} to {most:.3g}"
+    found = f"{str(images.dtype).removeprefix('torch.')} from {least:.3g} to {most:.3g}"
     if value_range is None:
         guess = "(-1, 1)" if least < 0 else "(0, 1)" if most <= 1 else "(0, 255)"
-        raise UserError(f"{what}: {seen}: say what black and white are, such as range={guess}")
+        raise UserError(f"{what}: {found}: say what black and white are, such as range={guess}")
     low, high = value_range
     slack = _OVERSHOOT * (high - low)
     if least < low - slack or most > high + slack:
-        raise UserError(f"{what}: {seen}, far outside of range=({low:g}, {high:g})")
-    return to_uint8((images.double() - low) * (2 / (high - low)) - 1)
+        raise UserError(f"{what}: {found}, far outside of range=({low:g}, {high:g})")
+    unit = (images.double() - low) * (2 / (high - low)) - 1
+    seen.least, seen.most = min(seen.least, least), max(seen.most, most)
+    seen.beyond += int((unit.abs() > 1 + 2 * _WELL_BEYOND).sum())
+    seen.floats += unit.numel()
+    return to_uint8(unit)

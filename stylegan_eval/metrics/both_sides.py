@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from stylegan_eval.engine.sampling import SHOWN
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import ImageFiles
+from stylegan_eval.images.memory import MemoryImages
 from stylegan_eval.images.source import EncodedImages, HasHeader
 from stylegan_eval.metrics.features import ImageFeatures, Size
 from stylegan_eval.metrics.image_pass import FileImages, Images
@@ -49,7 +51,8 @@ def in_held_out(
     assert isinstance(held_out.source, FileImages)
     for name, side in (("--data", reals), ("--images", fakes)):
         if isinstance(side, Images) and isinstance(side.source, FileImages):
-            found, looked_up = _in_both(held_out.source, side.source, same=False)
+            same = content_of(held_out) == content_of(side)
+            found, looked_up = _in_both(held_out.source, side.source, same=same)
             if found:
                 return (
                     f"{found} of {looked_up} images of --held-out that were looked up are among"
@@ -68,7 +71,27 @@ def shown_as_rgb(*sides: Images | StoredStats | None) -> str:
                 for number in chosen:
                     with suppress(UserError):  # told when it is read
                         kinds.add(files.header(number).channels)
+            elif isinstance(files, MemoryImages):
+                kinds |= files.seen.channels
+    return of_channels(kinds)
+
+
+def of_channels(kinds: set[int]) -> str:
+    """The same of the numbers of channels."""
     return one_note(*(SHOWN[channels] for channels in sorted(kinds) if channels in SHOWN))
+
+
+def odd_values(*sides: Images | StoredStats | None) -> str:
+    """Note of images that a program hands in whose values are hardly of their range."""
+    return one_note(
+        *(
+            side.source.files.note
+            for side in sides
+            if isinstance(side, Images)
+            and isinstance(side.source, FileImages)
+            and isinstance(side.source.files, MemoryImages)
+        )
+    )
 
 
 def unlike_sizes(
@@ -81,11 +104,17 @@ def unlike_sizes(
 
     `fake` and `real`: what the network saw in them.
     """
-    sides = {
-        word: _sizes(images, seen)
-        for word, images, seen in (("fakes", fakes, fake), ("reals", reals, real))
-        if isinstance(images, Images)
-    }
+    return of_unlike_sizes(
+        {
+            word: sizes_of(images, seen)
+            for word, images, seen in (("fakes", fakes, fake), ("reals", reals, real))
+            if isinstance(images, Images)
+        }
+    )
+
+
+def of_unlike_sizes(sides: Mapping[str, Counter[Size]]) -> str:
+    """The same of the sizes of each side."""
     text = ", ".join(f"{word} {_in_words(sizes)}" for word, sizes in sides.items())
     medians = [_median(sizes) for sizes in sides.values()]
     within = any(len(sizes) > 1 for sizes in sides.values())
@@ -98,7 +127,8 @@ def unlike_sizes(
     return f"{text}: each image goes through the network's resize" if within else ""
 
 
-def _sizes(images: Images, seen: ImageFeatures) -> Counter[Size]:
+def sizes_of(images: Images, seen: ImageFeatures) -> Counter[Size]:
+    """How many images are of each size."""
     if seen.sizes or not isinstance(images.source, FileImages):
         return seen.sizes or Counter({images.size: images.num})
     height, width = images.source.files.read(images.source.indices[0]).shape[1:]

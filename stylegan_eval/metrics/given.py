@@ -28,7 +28,15 @@ def all_images(inputs: Inputs, kind: type[Sampling], given: Mapping[str, Any]) -
         raise UserError("--images and --data are both -: write one of the lists to a file")
     settings = dict(given)
     moments = only_moments([kind])
-    count = None if "num" in given else _count(inputs.images, moments=moments)
+    count: int | None
+    if moments and (side := uncounted(inputs.images)):
+        if "num" not in given:
+            raise UserError(
+                f"{side}: does not say how many images its statistics are of: give --num N"
+            )
+        count = given["num"]
+    else:
+        count = None if "num" in given else _count(inputs.images, moments=moments)
     if count is None or not issubclass(kind, FeatureSettings):
         return settings
     if count < 2:
@@ -60,6 +68,11 @@ def _count(side: Any, *, moments: bool) -> int | None:
         return statistics_of(side).count
     with opened(side) as files:
         return len(files)
+
+
+def uncounted(side: Any) -> Any:
+    """What it is, if it is statistics that do not say how many images they are of."""
+    return side if is_statistics(side) and statistics_of(side).count is None else None
 
 
 def is_statistics(side: Any, *, moments: bool = True) -> bool:
@@ -101,4 +114,4 @@ def opened(side: Any) -> contextlib.AbstractContextManager[ImageSet]:
     if not isinstance(side, Path):
         images: contextlib.AbstractContextManager[ImageSet] = side
         return images
-    return open_images(side)
+    return open_images(side, labelled=False)

@@ -17,6 +17,7 @@ from stylegan_eval.metrics import Kind, features, metric_of
 from stylegan_eval.metrics.both_sides import (
     content_of,
     in_held_out,
+    odd_values,
     on_both_sides,
     shown_as_rgb,
     unlike_sizes,
@@ -143,6 +144,7 @@ def evaluate_each(
                 # Of copies that is the value itself.
                 same if metric.real and not isinstance(settings, AuthenticitySettings) else "",
                 in_held_out(held_out, fakes, reals) if "held_out" in metric.inputs else "",
+                odd_values(fakes, compared),
                 shown_as_rgb(fakes, compared),
                 unlike_sizes(fakes, compared, fake[network], real[network]),
                 *(
@@ -150,8 +152,9 @@ def evaluate_each(
                     for side in (inputs.images, inputs.data)
                     if only_moments([type(settings)]) and not only_moments(map(type, metrics))
                 ),
-                _unnamed(fakes, inputs.images, settings),
-                _unnamed(compared, inputs.data, settings),
+                unnamed(fakes, inputs.images, settings),
+                unnamed(compared, inputs.data, settings),
+                _uncounted(fakes, inputs.images, settings),
             )
             seen = [fake[network], real[network]]
             if "held_out" in metric.inputs:
@@ -326,11 +329,18 @@ def _about_generated(fakes: Images | StoredStats, inputs: Inputs) -> Mapping[str
     }
 
 
-def _unnamed(side: Images | StoredStats | None, path: Any, settings: FeatureSettings) -> str:
+def unnamed(side: Images | StoredStats | None, path: Any, settings: FeatureSettings) -> str:
     """Note that a file of statistics, as other packages write it, names no feature network."""
     if not isinstance(side, StoredStats) or side.detector:
         return ""
     return f"{path} does not say of which network its features are: taken as {settings.features}"
+
+
+def _uncounted(fakes: Images | StoredStats, path: Any, settings: FeatureSettings) -> str:
+    """Note that the number of images is what the user says."""
+    if not isinstance(fakes, StoredStats) or fakes.count is not None:
+        return ""
+    return f"{path} does not say how many images its statistics are of: {settings.num} by --num"
 
 
 def _about_real(

@@ -63,16 +63,18 @@ def open_pair(
         if is_statistics(inputs.images, moments=moments):
             drawing.check_no_variation("--images are drawn already")
             fakes = statistics_of(inputs.images, spatial=spatial)
-            if fakes.vectors is not None and sampling.num != fakes.count:
+            if fakes.count is not None and sampling.num != fakes.count:
                 raise UserError(
-                    f"--images has features of {fakes.count} images, --num asks for"
-                    f" {sampling.num}: leave out --num"
+                    f"--images has {'statistics' if fakes.vectors is None else 'features'} of"
+                    f" {fakes.count} images, --num asks for {sampling.num}: leave out --num"
                 )
         else:
             fakes = stack.enter_context(_open_generated(inputs, sampling, run.device, drawing))
         if not compared:
             yield fakes, None
         elif is_statistics(inputs.data, moments=moments):
+            for settings in compared:
+                settings.check_statistics()
             yield fakes, statistics_of(inputs.data, spatial=spatial)
         else:
             files = stack.enter_context(_open_data(inputs))
@@ -207,6 +209,7 @@ def _from_function(function: ImageFunction, settings: Sampling) -> Images:
             "generator": str(function),
             "description": "function of n and seed",
             "details": {"batch": str(settings.batch)},
+            "note": function.seen.note(str(function), function.value_range),
         },
         size=(first.shape[2], first.shape[3]),
     )

@@ -85,6 +85,15 @@ class RealSettings(GeneratedSettings):
         if count < 2:
             raise UserError("the data has 1 image, two or more are needed: give more data")
 
+    def check_statistics(self) -> None:
+        """Refuse choices of real images where there are only statistics of them."""
+        for option, chosen in (("reals", self.reals == "first"), ("mirror", self.mirror == "yes")):
+            if chosen:
+                raise UserError(
+                    f"--data is a file of statistics, whose images are chosen: leave out --{option}"
+                    f" {getattr(self, option)}"
+                )
+
 
 @dataclass(frozen=True, kw_only=True)
 class FidSettings(RealSettings):

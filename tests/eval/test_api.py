@@ -37,6 +37,19 @@ def sides(image_folder):
     return pixels, fakes, reals
 
 
+class Foreign:
+    """As arrays of other frameworks are."""
+
+    def __init__(self, held):
+        self.held = held
+
+    def __array__(self, dtype=None, copy=None):
+        return self.held
+
+    def __iter__(self):
+        return map(Foreign, self.held)
+
+
 def command(*args):
     words = [*map(str, args), "--features", "efficientnet-lite0", "--device", "cpu", "--json"]
     done = CliRunner().invoke(main, words)
@@ -63,7 +76,11 @@ def holders(pixels):
         "with labels": ([(batch, torch.zeros(len(batch))) for batch in batches], None),
         "mappings": ([{"image": batch, "label": 0} for batch in batches], None),
         "DataLoader": (DataLoader(TensorDataset(tensor, torch.arange(12)), batch_size=7), None),
-        "Dataset": ([(image, 3) for image in tensor], None),
+        "Dataset": (TensorDataset(tensor, torch.arange(12)), None),
+        "with masks": (DataLoader(TensorDataset(tensor, tensor[:, :1]), batch_size=5), None),
+        "with masks of fewer axes": ([(batch, batch[:, 0]) for batch in batches], None),
+        "PIL with masks": ([(image, image.convert("P")) for image in images], None),
+        "what numpy takes": (Foreign(pixels), None),
     }
 
 

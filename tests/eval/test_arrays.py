@@ -58,7 +58,7 @@ def written(folder, pixels):
 
 def test_arrays_in_files_are_the_images_of_the_folder_and_those_in_memory(sides, tmp_path):
     _, _, pixels = sides
-    held = MemoryImages([np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))], "x")
+    held = MemoryImages(pixels, "x")
     for name, file in written(tmp_path, np.ascontiguousarray(pixels)).items():
         with ArrayImages(file) as images:
             read = np.stack([images.read(number) for number in range(len(images))])

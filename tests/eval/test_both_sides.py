@@ -88,9 +88,9 @@ def forms(few, image_folder, tmp_path):
         (("itself", "tar"), {"num": 8, "reals": "full"}, "8 of 8 images"),
         (("others", "parquet"), {"num": 8}, ""),
         (("itself", "stats"), {"num": 8}, "the images of --images are those of --data"),
-        (("stats", "zip"), {"num": 8}, ""),  # of other bytes: a zip has another digest
-        (("stats", "itself"), {"num": 8}, "the images of --images are those of --data"),
-        (("stats", "stats"), {"num": 8}, "the images of --images are those of --data"),
+        (("stats", "zip"), {"num": 30}, ""),  # of other bytes: a zip has another digest
+        (("stats", "itself"), {"num": 30}, "the images of --images are those of --data"),
+        (("stats", "stats"), {"num": 30}, "the images of --images are those of --data"),
         (("others", "itself"), {"num": 8}, ""),
         (("others", "stats"), {"num": 8}, ""),
         ((None, "itself"), {"num": 8, "floor": True}, ""),  # as the note says
