@@ -150,7 +150,8 @@ class StreamingMetric:
                 "weights_sha256": network.weights_sha256,
                 "precision": settings.precision,
                 "note": one_note(
-                    *(seen[real].note("update", ranges) for real, ranges in self._ranges()),
+                    seen[False].note("update", self.range),
+                    seen[True].note("update", self.real_range or self.range),
                     of_channels(seen[False].channels | seen[True].channels),
                     of_unlike_sizes({word: of for word, of in sizes.items() if of}),
                     unnamed(self._data, self._place, settings),
@@ -264,17 +265,10 @@ class StreamingMetric:
         with opened(self._data) as files:
             return {"reals": sizes_of(self._chosen(files), self._real)}
 
-    def _ranges(self) -> list[tuple[bool, Range | None]]:
-        return [(False, self.range), (True, self.real_range or self.range)]
-
     def _seen_by_all(self) -> dict[bool, Seen]:
         """What all processes saw of the values."""
-        if not (dist.is_available() and dist.is_initialized()):
-            return self._seen
-        everywhere: list[Any] = [None] * dist.get_world_size()
-        dist.all_gather_object(everywhere, self._seen)
         found = {False: Seen(), True: Seen()}
-        for seen in everywhere:
+        for seen in _everywhere(self._seen):
             for real in found:
                 found[real].take(seen[real])
         return found
@@ -299,14 +293,18 @@ class StreamingMetric:
 
     def _of_all(self, *, real: bool) -> _Vectors:
         """Features that all processes saw, in the order of their digests."""
-        parts = [self._joined(real=real)]
-        if dist.is_available() and dist.is_initialized():
-            everywhere: list[Any] = [None] * dist.get_world_size()
-            dist.all_gather_object(everywhere, parts[0])
-            parts = everywhere
-        vectors = np.concatenate(parts)
+        vectors = np.concatenate(_everywhere(self._joined(real=real)))
         digests = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in vectors]
         return vectors[sorted(range(len(vectors)), key=digests.__getitem__)]
+
+
+def _everywhere(value: Any) -> list[Any]:
+    """The value in each process of `torch.distributed`."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 class FID(StreamingMetric):
