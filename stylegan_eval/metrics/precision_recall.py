@@ -42,23 +42,6 @@ class Manifold:
     depends on all of them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cross:
-    """Counts of a block of generated images; `merge` joins blocks."""
-
-    holders: Tensor  # int64 [rows]: real balls that hold each generated image of the block
-    recalled: Tensor  # bool [N]: real images within a ball of the block
-    nearest: Tensor  # float32 [N]: distance of each real image from the nearest of the block
-
-    def merge(self, other: "Cross") -> "Cross":
-        """Both blocks, this one first."""
-        return Cross(
-            holders=torch.cat([self.holders, other.holders]),
-            recalled=self.recalled | other.recalled,
-            nearest=torch.minimum(self.nearest, other.nearest),
-        )
-
-
 def distances(a: Tensor, b: Tensor, centre: Tensor) -> Tensor:
     """Euclidean distances float32 [n, m] of a [n, D] from b [m, D], computed in float64.
 
@@ -80,9 +63,9 @@ def distances(a: Tensor, b: Tensor, centre: Tensor) -> Tensor:
     return squares.sqrt().float()
 
 
-def _tiles(rows: range) -> Iterator[range]:
-    for start in range(rows.start, rows.stop, TILE):
-        yield range(start, min(start + TILE, rows.stop))
+def _tiles(count: int) -> Iterator[range]:
+    for start in range(0, count, TILE):
+        yield range(start, min(start + TILE, count))
 
 
 def _of(x: Tensor, rows: range) -> Tensor:
@@ -93,8 +76,8 @@ def _centre(x: Tensor) -> Tensor:
     return x.mean(dim=0, dtype=torch.float64)
 
 
-def radii(x: Tensor, k: int, rows: range | None = None) -> Tensor:
-    """Distance float32 [rows] of vectors of x [N, D] from their k-th neighbour, self not counted.
+def radii(x: Tensor, k: int) -> Tensor:
+    """Distance float32 [N] of vectors of x [N, D] from their k-th neighbour, self not counted.
 
     Parameters
     ----------
@@ -108,9 +91,9 @@ def radii(x: Tensor, k: int, rows: range | None = None) -> Tensor:
             f"a {k}-th neighbour needs more than {k} images and k of at least 1, there are {len(x)}"
         )
     centre, distances_to_kth = _centre(x), []
-    for part in _tiles(range(len(x)) if rows is None else rows):
+    for part in _tiles(len(x)):
         smallest = x.new_full((len(part), 0), 0, dtype=torch.float32)
-        for other in _tiles(range(len(x))):
+        for other in _tiles(len(x)):
             tile = distances(_of(x, part), _of(x, other), centre)
             both = torch.cat([smallest, tile], dim=1)
             # One more than k: the vector itself is among them, at distance 0.
@@ -139,9 +122,9 @@ def nearest_of(x: Tensor, y: Tensor, leave: int = 0) -> tuple[Tensor, Tensor]:
     centre = _centre(y)
     found: list[Tensor] = []
     at: list[Tensor] = []
-    for part in _tiles(range(len(x))):
+    for part in _tiles(len(x)):
         values, indices = (torch.empty(len(part), 0, device=x.device) for _ in range(2))
-        for other in _tiles(range(len(y))):
+        for other in _tiles(len(y)):
             few = distances(_of(x, part), _of(y, other), centre).topk(
                 min(leave + 1, len(other)), dim=1, largest=False
             )
@@ -153,66 +136,46 @@ def nearest_of(x: Tensor, y: Tensor, leave: int = 0) -> tuple[Tensor, Tensor]:
     return torch.cat(found), torch.cat(at)
 
 
-def cross(
-    real: Tensor,
-    fake: Tensor,
-    real_radii: Tensor,
-    fake_radii: Tensor,
-    inside: Inside,
-    rows: range | None = None,
-) -> Cross:
-    """Who lies in whose balls.
+def measure(real: Tensor, fake: Tensor, k: int, inside: Inside) -> tuple[Manifold, str]:
+    """All four numbers, and a note where balls have no radius.
 
     Parameters
     ----------
     real, fake : Tensor
         Features [N, D] and [M, D], on one device.
-    real_radii, fake_radii : Tensor
-        float32 [N] and [M], from `radii`.
+    k : int
+        A ball reaches to the k-th neighbour, the image itself not counted.
     inside : {CLOSED, OPEN}
-        Compares a distance with a radius.
-    rows : range, optional
-        Generated images of this block; by default all.
+        Compares a distance with a radius: improved precision and recall are of balls with their
+        boundary, density and coverage of balls without.
     """
-    centre, holders = _centre(real), []
+    real_radii, fake_radii = radii(real, k), radii(fake, k)
+    centre, count = _centre(real), len(fake)
+    holders = torch.zeros(count, dtype=torch.int64, device=real.device)  # balls that hold each fake
     recalled = torch.zeros(len(real), dtype=torch.bool, device=real.device)
-    nearest = torch.full((len(real),), torch.inf, device=real.device)
-    for part in _tiles(range(len(fake)) if rows is None else rows):
-        held = torch.zeros(len(part), dtype=torch.int64, device=real.device)
-        for other in _tiles(range(len(real))):
+    nearest = torch.full((len(real),), torch.inf, device=real.device)  # how far the next fake is
+    for part in _tiles(count):
+        for other in _tiles(len(real)):
             tile = distances(_of(fake, part), _of(real, other), centre)  # [fake, real]
-            held += inside(tile, _of(real_radii, other)).sum(dim=1)
+            _of(holders, part).add_(inside(tile, _of(real_radii, other)).sum(dim=1))
             _of(recalled, other).logical_or_(
                 inside(tile, _of(fake_radii, part)[:, None]).any(dim=0)
             )
             column = _of(nearest, other)
             column.copy_(torch.minimum(column, tile.amin(dim=0)))
-        holders.append(held)
-    return Cross(holders=torch.cat(holders), recalled=recalled, nearest=nearest)
-
-
-def summarise(parts: Cross, real_radii: Tensor, k: int, inside: Inside) -> Manifold:
-    """Shares, from the merged blocks of all generated images."""
-    holders, count = parts.holders, len(parts.holders)
     total, squares = int(holders.sum()), int(holders.square().sum())  # whole: no order matters
     precision = float((holders > 0).double().mean())
     variance = (squares - total**2 / count) / max(count - 1, 1)
     # Equal counts tell no spread: then as if each image were held by k balls or none.
     spread = math.sqrt(max(variance, 0.0) / count) / k
-    return Manifold(
+    measured = Manifold(
         precision=precision,
-        recall=float(parts.recalled.double().mean()),
+        recall=float(recalled.double().mean()),
         density=total / count / k,
-        coverage=float(inside(parts.nearest, real_radii).double().mean()),
+        coverage=float(inside(nearest, real_radii).double().mean()),
         precision_stderr=rate_stderr(precision, count),
         density_stderr=spread or rate_stderr(precision, count),
     )
-
-
-def measure(real: Tensor, fake: Tensor, k: int, inside: Inside) -> tuple[Manifold, str]:
-    """All four numbers, and a note where balls have no radius."""
-    real_radii, fake_radii = radii(real, k), radii(fake, k)
-    parts = cross(real, fake, real_radii, fake_radii, inside)
     empty = [
         f"{int((some == 0).sum())} of {len(some)} {name} images"
         for name, some in (("real", real_radii), ("generated", fake_radii))
@@ -220,36 +183,7 @@ def measure(real: Tensor, fake: Tensor, k: int, inside: Inside) -> tuple[Manifol
     ]
     holds = "nothing" if inside is OPEN else "copies alone"
     note = f"{' and '.join(empty)} have {k} copies or more: their balls hold {holds}"
-    return summarise(parts, real_radii, k, inside), note if empty else ""
-
-
-def precision_recall(real: Tensor, fake: Tensor, k: int = 3) -> tuple[float, float]:
-    """Improved precision and recall: a ball holds its boundary.
-
-    Returns precision and recall, 0 to 1.
-
-    Parameters
-    ----------
-    real, fake : Tensor
-        Features [N, D] and [M, D], on one device.
-    k : int
-        A ball reaches to the k-th neighbour, the image itself not counted.
-    """
-    measured, _ = measure(real, fake, k, CLOSED)
-    return measured.precision, measured.recall
-
-
-def prdc(real: Tensor, fake: Tensor, k: int = 5) -> Manifold:
-    """Precision, recall, density and coverage of Naeem et al.: a ball has no boundary.
-
-    Parameters
-    ----------
-    real, fake : Tensor
-        Features [N, D] and [M, D], on one device.
-    k : int
-        A ball reaches to the k-th neighbour, the image itself not counted.
-    """
-    return measure(real, fake, k, OPEN)[0]
+    return measured, note if empty else ""
 
 
 def precision_recall_values(

@@ -6,17 +6,17 @@ from hypothesis import strategies as st
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import precision_recall as manifold
-from stylegan_eval.metrics.precision_recall import (
-    CLOSED,
-    OPEN,
-    cross,
-    measure,
-    prdc,
-    precision_recall,
-    radii,
-    summarise,
-)
+from stylegan_eval.metrics.precision_recall import CLOSED, OPEN, measure, radii
 from stylegan_eval.results.significance import rate_stderr
+
+
+def precision_recall(real, fake, k):
+    measured, _ = measure(real, fake, k, CLOSED)
+    return measured.precision, measured.recall
+
+
+def prdc(real, fake, k):
+    return measure(real, fake, k, OPEN)[0]
 
 
 def features(count, dim=16, shift=0.0, seed=0):
@@ -82,18 +82,12 @@ def test_values_equal_torch_fidelitys():
     assert precision_recall(real, fake, 3) == pytest.approx(expected, abs=1e-6)
 
 
-def test_tiles_and_blocks_do_not_matter(monkeypatch):
+def test_tiles_do_not_matter(monkeypatch):
     real, fake = features(90), features(70, shift=0.2, seed=1)
-    whole = prdc(real, fake, 3)
-    real_radii, fake_radii = radii(real, 3), radii(fake, 3)
+    whole, fake_radii = prdc(real, fake, 3), radii(fake, 3)
     monkeypatch.setattr(manifold, "TILE", 7)
     assert prdc(real, fake, 3) == whole
-    blocks = range(25), range(25, 26), range(26, 70)
-    assert torch.equal(torch.cat([radii(fake, 3, rows) for rows in blocks]), fake_radii)
-    first, *rest = (cross(real, fake, real_radii, fake_radii, OPEN, rows) for rows in blocks)
-    for part in rest:
-        first = first.merge(part)
-    assert summarise(first, real_radii, 3, OPEN) == whole
+    assert torch.equal(radii(fake, 3), fake_radii)
 
 
 @pytest.mark.parametrize("tile", [5, 64, 2048])
@@ -104,15 +98,14 @@ def test_copies_of_real_images_lie_exactly_on_boundaries(tile, monkeypatch):
     found = prdc(real, fake, 3)
     # Around each image there are itself and two neighbours nearer than the third.
     assert values(found) == (1, 1, 1, 1)
-    real_radii, fake_radii = radii(real, 3), radii(fake, 3)
-    closed = summarise(cross(real, fake, real_radii, fake_radii, CLOSED), real_radii, 3, CLOSED)
+    closed, _ = measure(real, fake, 3, CLOSED)
     assert closed.density == pytest.approx(4 / 3)
 
 
 def test_repeated_images_are_neighbours_at_distance_zero():
     real = features(10).repeat(4, 1)
     assert radii(real, 3).tolist() == [0] * 40
-    assert precision_recall(real, real[:5].repeat(4, 1)) == (1.0, 0.5)
+    assert precision_recall(real, real[:5].repeat(4, 1), 3) == (1.0, 0.5)
     assert prdc(real, real, 3).precision == 0
 
 
