@@ -33,17 +33,8 @@ class KernelDistance(NamedTuple):
     # Both errors are None with subsets of 3 images or fewer, and where features have no spread.
 
 
-def unbiased_mmd2(x: Tensor, y: Tensor) -> float:
-    """Unbiased squared MMD with the kernel (x.y / D + 1)^3.
-
-    `x`, `y`: float32 or float64 [m, D], on one device. Returns the mean over pairs of different
-    vectors within x and within y, less twice that across.
-    """
-    return _mmd2(*_kernels(x, y))
-
-
 def _kernels(x: Tensor, y: Tensor) -> list[Tensor]:
-    """Kernel float64 [m, m] within x, within y and across."""
+    """Kernel (x.y / D + 1)^3, float64 [m, m]: within x [m, D], within y and across."""
     dim = x.shape[1]
     with strict_float32(x.device.type):
         pairs = ((x, x), (y, y), (x, y))
@@ -51,6 +42,7 @@ def _kernels(x: Tensor, y: Tensor) -> list[Tensor]:
 
 
 def _mmd2(xx: Tensor, yy: Tensor, xy: Tensor) -> float:
+    """Unbiased: mean over pairs of different vectors within x and y, less twice that across."""
     m = len(xy)
     within = xx.sum() - xx.trace() + yy.sum() - yy.trace()
     return float(within / (m * (m - 1)) - 2 * xy.sum() / m**2)

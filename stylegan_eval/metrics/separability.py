@@ -136,13 +136,11 @@ def _one_class(targets: Integers) -> bool:
     return bool((targets == targets[0]).all())
 
 
-def joint_table(sides: Integers, targets: Integers) -> Floats:
-    """How often each pair occurs: counts [2, 2] over (side X, label Y)."""
-    return np.bincount(2 * sides + targets, minlength=4).reshape(2, 2).astype(np.float64)
-
-
 def joint_tables(sides: Integers, targets: Integers, groups: Integers, count: int) -> Floats:
-    """`joint_table` of each group: counts [count, 2, 2]; `groups` [n] from 0 to count - 1."""
+    """How often each pair (side X, label Y) occurs in each group: counts [count, 2, 2].
+
+    `groups`: [n], from 0 to count - 1.
+    """
     cells = 4 * groups + 2 * sides + targets
     return np.bincount(cells, minlength=4 * count).reshape(count, 2, 2).astype(np.float64)
 

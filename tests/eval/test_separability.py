@@ -12,7 +12,6 @@ from stylegan_eval.metrics.separability import (
     SvmError,
     conditional_entropy,
     entropy,
-    joint_table,
     joint_tables,
     most_confident,
     probabilities,
@@ -34,6 +33,13 @@ def official():
 def samples():
     with np.load(GOLDEN / "ls.npz") as content:
         return dict(content)
+
+
+def joint_table(sides, targets):
+    """Counts of each pair, pair by pair."""
+    table = np.zeros((2, 2))
+    np.add.at(table, (sides, targets), 1)
+    return table
 
 
 def tables_of(features, samples, keep, convention):
