@@ -21,10 +21,10 @@ from stylegan_eval.classifiers.classifier import (
 from stylegan_eval.classifiers.dataset import MOST_ATTRIBUTES
 from stylegan_eval.classifiers.network import ClassifierNetwork, build_network
 from stylegan_eval.classifiers.official import are_official, load_official
-from stylegan_eval.engine.device import best_format
 from stylegan_eval.engine.files import atomic_write, sha256_of
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
+from stylegan_eval.networks.network import place
 
 # One entry of metadata: safetensors writes several in any order.
 ENTRY = "attribute_classifiers"
@@ -58,8 +58,7 @@ def load_classifier(path: Path, device: torch.device) -> AttributeClassifier:
         network = build_network(record.architecture, record.resolution, len(record.attributes))
         _check_weights(network.state_dict(), tensors, path)
     network.load_state_dict(tensors, assign=True)
-    network.eval().requires_grad_(requires_grad=False)
-    network = network.to(device).to(memory_format=best_format(device))
+    place(network, device, "fp32")  # itself, not a copy
     return AttributeClassifier(
         record=record, network=network, device=device, sha256=sha256_of(path)
     )

@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.networks import NETWORKS
 from stylegan_eval.networks.network import FeatureNetwork, place
 from stylegan_eval.networks.preprocess import normalise, pillow_bicubic
 from stylegan_eval.networks.vit import PATCH, Architecture, VisionTransformer
-from stylegan_eval.networks.weights import fitting, read_weights
+from stylegan_eval.networks.weights import read_weights
 from stylegan_eval.settings.common import Precision
 
 NAME = "clip-vitl14-336"
@@ -154,7 +155,7 @@ def load_clip(weights: Path, device: torch.device, precision: Precision = "fp32"
     that of Hugging Face's copy, openai/clip-vit-large-patch14-336.
     """
     state = read_clip(weights)
-    with fitting(weights, "the weights of CLIP ViT-L/14@336px"):
+    with parsing(weights, "not the weights of CLIP ViT-L/14@336px"):
         network = build_clip(state, WIDTH, DEPTH, HEADS, SIZE)
     return FeatureNetwork(
         name=NAME,

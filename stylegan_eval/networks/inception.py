@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.networks.network import FeatureNetwork, place
 from stylegan_eval.networks.preprocess import INCEPTION_INPUT
-from stylegan_eval.networks.weights import fitting, read_weights
+from stylegan_eval.networks.weights import read_weights
 from stylegan_eval.settings.common import Precision
 
 FEATURE_DIM = 2048
@@ -377,6 +378,6 @@ def _read(kind: type[InceptionV3], weights: Path) -> InceptionV3:
     state = read_weights(weights)
     with torch.device("meta"):  # no initial values: they would come from the global generator
         network = kind()
-    with fitting(weights, "Inception weights in pytorch-fid's layout"):
+    with parsing(weights, "not Inception weights in pytorch-fid's layout"):
         network.load_state_dict(fold_batch_norm(state), assign=True)
     return network

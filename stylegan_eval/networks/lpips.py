@@ -17,6 +17,7 @@ from stylegan_eval.engine.sampling import on_device
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.networks import NETWORKS
+from stylegan_eval.networks.network import place
 from stylegan_eval.networks.vgg16 import CHANNELS, STAGES, VggTrunk
 from stylegan_eval.networks.weights import checkpoints_folder, packaged_file, read_weights
 from stylegan_eval.plugins import resolve
@@ -186,14 +187,13 @@ def load_lpips(weights: Path | None, device: torch.device) -> PerceptualDistance
     with torch.device("meta"):  # no initial values: they would come from the global generator
         trunk = VggTrunk(_max_pool)
     load_convs(trunk.convs, read_weights(path), _CONVS, f"{path}: not torchvision's VGG16")
-    trunk.eval().requires_grad_(requires_grad=False)
     roots = head_roots(read_weights(heads), CHANNELS, str(heads))
     sha256 = sha256_of(path)
     return PerceptualDistance(
         name=NAME,
         mark="" if sha256 == BACKBONE.sha256 else f"weights:{sha256[:8]}",
         weights_sha256=sha256,
-        trunk=trunk.to(device).to(memory_format=best_format(device)),
+        trunk=place(trunk, device, "fp32"),
         roots=[root.to(device) for root in roots],
         device=device,
     )
@@ -266,12 +266,11 @@ def load_stlpips(name: str, device: torch.device) -> PerceptualDistance:
         trunk = VggTrunk(_pool2) if name == VGG else AlexTrunk()
     load_convs(trunk.convs, state, _vgg_names() if name == VGG else _ALEX_NAMES, str(path))
     roots = head_roots(state, CHANNELS if name == VGG else AlexTrunk.channels, str(path))
-    trunk.eval().requires_grad_(requires_grad=False)
     return PerceptualDistance(
         name=name,
         mark=name,
         weights_sha256=_SHA256[name],
-        trunk=trunk.to(device).to(memory_format=best_format(device)),
+        trunk=place(trunk, device, "fp32"),
         roots=[root.to(device) for root in roots],
         device=device,
     )

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.networks.network import FeatureNetwork, place
 from stylegan_eval.networks.preprocess import VGG_SIZE, vgg_input
-from stylegan_eval.networks.weights import fitting, read_weights
+from stylegan_eval.networks.weights import read_weights
 from stylegan_eval.settings.common import Precision
 
 NAME = "vgg16"
@@ -63,7 +64,7 @@ def load_vgg16(
     state = read_weights(weights)
     with torch.device("meta"):  # no initial values: they would come from the global generator
         network = Vgg16()
-    with fitting(weights, "VGG16 weights in torchvision's layout"):
+    with parsing(weights, "not VGG16 weights in torchvision's layout"):
         network.load_state_dict(state, assign=True)
     head, head_bias = (
         network.get_parameter(f"classifier.6.{kind}").detach().to(device, torch.float32)

@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.networks.network import FeatureNetwork, place
 from stylegan_eval.networks.preprocess import IMAGENET_MEAN, IMAGENET_STD, normalise, pillow_bicubic
-from stylegan_eval.networks.weights import fitting, read_weights
+from stylegan_eval.networks.weights import read_weights
 from stylegan_eval.settings.common import Precision
 
 PATCH = 14
@@ -203,7 +204,7 @@ def load_dinov2(
     """Build the detector of this name from a state dictionary in the official layout."""
     width, depth, heads = DINOV2[name]
     state = read_weights(weights)
-    with fitting(weights, f"the official weights of {name}"):
+    with parsing(weights, f"not the official weights of {name}"):
         network = build_dinov2(state, width, depth, heads)
     return FeatureNetwork(
         name=name,

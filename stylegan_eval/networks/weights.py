@@ -1,6 +1,5 @@
 """Weights files: downloaded, packaged or named, checked by SHA-256, read safely."""
 
-import contextlib
 import http.client
 import urllib.error
 import urllib.request
@@ -61,13 +60,6 @@ def fetch(url: str, sha256: str, *, advice: str = "", folder: Path | None = None
         if digest != sha256:
             raise UserError(f"{url}: sha256 is {digest}, expected {sha256}: {otherwise}")
     return path
-
-
-@contextlib.contextmanager
-def fitting(path: Path, what: str) -> Iterator[None]:
-    """Tell of weights that do not fit the network of the block: ``PATH: not WHAT (...)``."""
-    with parsing(path, f"not {what}"):
-        yield
 
 
 def read_weights(path: Path) -> dict[str, Any]:
