@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from stylegan_eval.errors import UserError
-from stylegan_eval.pickles.source import DAMAGED, MOST, ByteSource, open_source
+from stylegan_eval.pickles.source import DAMAGED, LARGEST, MOST, ByteSource
 from stylegan_eval.pickles.values import MAKERS, Array, Maker, Name, Unknown, fill
 
 # Opcodes whose argument is the object that they make.
@@ -293,8 +293,12 @@ def interpret(source: ByteSource, size: int, dialect: Dialect = _NETWORKS) -> An
 
 def read_pickle(path: Path, expected: str = "a pickle of networks") -> Any:
     """Read a pickle of NVIDIA's as data; what is made of names is in `values`."""
-    file, size = open_source(path)
-    with file:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise UserError(f"{path}: has {size} bytes, a pickle of networks at most {LARGEST}")
+    with path.open("rb") as file:
         try:
             return interpret(ByteSource(file, size), size)
         except UserError as error:

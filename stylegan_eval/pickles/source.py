@@ -1,8 +1,6 @@
 """The bytes of a pickle, handed out within limits that hold before anything is allocated."""
 
-import io
 import struct
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from stylegan_eval.errors import UserError
@@ -66,13 +64,3 @@ class ByteSource:
             raise UserError(f"has a line of more than {limit} bytes")
         self._left -= len(line)
         return line
-
-
-def open_source(path: Path) -> tuple[BinaryIO, int]:
-    """Open a file of bearable size, to be closed by the caller; also its bytes."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    size = path.stat().st_size
-    if size > LARGEST:
-        raise UserError(f"{path}: has {size} bytes, a pickle of networks at most {LARGEST}")
-    return path.open("rb", buffering=io.DEFAULT_BUFFER_SIZE), size
