@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -253,13 +253,12 @@ def inception_score(sums: ClassSums, splits: int) -> SplitScore:
         raise UserError(
             f"{splits} splits need {splits} images or more, there are {sums.count.sum()}"
         )
-    pieces = _Pieces(
-        probability=sums.probability.reshape(splits, len(sums.count) // splits, -1),
-        negentropy=sums.negentropy.reshape(splits, -1),
-        images=sums.count.reshape(splits, -1),
-    )
+    each = len(sums.count) // splits
+    pieces = [  # of each split: [S, pieces, C], [S, pieces] and [S, pieces]
+        part.reshape(splits, each, *part.shape[1:])
+        for part in (sums.probability, sums.negentropy, sums.count)
+    ]
     scores = _score(*(part.sum(axis=1) for part in pieces))
-    each = pieces.images.shape[1]
     stderr = None
     if splits >= _ENOUGH:
         stderr = float(scores.std(ddof=1)) / math.sqrt(splits)
@@ -270,14 +269,6 @@ def inception_score(sums: ClassSums, splits: int) -> SplitScore:
     return SplitScore(
         mean=float(scores.mean()), std=float(scores.std()), stderr=stderr, splits=scores
     )
-
-
-class _Pieces(NamedTuple):
-    """Class sums by split and piece."""
-
-    probability: NDArray[np.float64]  # [S, pieces, C]
-    negentropy: NDArray[np.float64]  # [S, pieces]
-    images: NDArray[np.int64]  # [S, pieces]
 
 
 def _score(
