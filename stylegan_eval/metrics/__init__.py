@@ -128,7 +128,7 @@ METRICS = plugins.Table(
             names=("fid", "fd"),
         ),
         "sfid": MetricRow(
-            place="stylegan_eval.metrics.sfid:sfid",
+            place="stylegan_eval.metrics.fid:sfid",
             settings=SfidSettings,
             inputs=(*COMPARED, "influence"),
             help="Spatial FID: Fréchet distance of Inception's spatial features.",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylegan_eval.metrics.features import ImageFeatures
-from stylegan_eval.metrics.naming import Value, count_name, error_details, marks, suffix
+from stylegan_eval.metrics.naming import Value, error_details, full_name
 from stylegan_eval.metrics.precision_recall import nearest_of
 from stylegan_eval.results.significance import rate_stderr
 from stylegan_eval.settings.image_metrics import AuthenticitySettings
@@ -39,10 +39,9 @@ def authenticity(
     """Share of images farther from the nearest training image than that is from the next one."""
     near = nearest_real(fake.tensor(), real.tensor())
     share = float((near.distance > near.own).double().mean())
-    mark = marks(settings, fake.detector, usual="inception")
     return [
         Value(
-            name=f"authenticity{count_name(settings.num)}{suffix(settings)}{mark}",
+            name=full_name("authenticity", settings, fake.detector, usual="inception"),
             value=share,
             # Given the training images, generated ones fall independently.
             stderr=rate_stderr(share, len(near.at)),

@@ -14,13 +14,7 @@ from torch import Tensor
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.mmd_variance import FEWEST, Across, MmdVariance, Within, mmd_variance
-from stylegan_eval.metrics.naming import (
-    Value,
-    count_name,
-    error_details,
-    marks,
-    suffix,
-)
+from stylegan_eval.metrics.naming import Value, error_details, full_name
 from stylegan_eval.results.paired import projected
 from stylegan_eval.results.significance import known
 from stylegan_eval.settings.image_metrics import CmmdSettings
@@ -105,12 +99,10 @@ def cmmd(
 def of_images(settings: CmmdSettings, fake: ImageFeatures, real: ImageFeatures) -> list[Value]:
     """CMMD of the embeddings of generated and real images."""
     x, y = fake.tensor(), real.tensor()
-    own = marks(settings, fake.detector, usual="clip-vitl14-336")
-    name = f"cmmd{count_name(settings.num)}{suffix(settings)}{own}"
     value, stderr, redrawn, moves = cmmd(x, y)
     return [
         Value(
-            name=name,
+            name=full_name("cmmd", settings, fake.detector, usual="clip-vitl14-336"),
             value=value,
             stderr=stderr,
             protocol={"sigma": f"{SIGMA:g}"},

@@ -17,7 +17,7 @@ from stylegan_eval.engine.sampling import random_choice
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.features import ImageFeatures
-from stylegan_eval.metrics.naming import Value, count_name, error_details, marks, suffix
+from stylegan_eval.metrics.naming import Value, error_details, full_name
 from stylegan_eval.metrics.precision_recall import nearest_of
 from stylegan_eval.results.significance import known
 from stylegan_eval.settings.image_metrics import CtSettings
@@ -119,10 +119,9 @@ def ct(
     centres = centres_of(sides[0], settings.cells, settings.seed)
     cells = [nearest_of(x, centres)[1] for x in sides]
     value, stderr = c_t(sides, cells, settings.cells)
-    mark = marks(settings, fake.detector, usual="inception")
     return [
         Value(
-            name=f"ct{count_name(settings.num)}{suffix(settings)}{mark}",
+            name=full_name("ct", settings, fake.detector, usual="inception"),
             value=value,
             stderr=known(stderr, value),
             protocol={"cells": str(settings.cells), "components": str(settings.components)},

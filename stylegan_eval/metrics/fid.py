@@ -1,4 +1,4 @@
-"""Fréchet Inception Distance, its standard errors and its limit for infinitely many images."""
+"""FID and spatial FID, their standard errors and limits for infinitely many images."""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.metrics.features import ImageFeatures
 from stylegan_eval.metrics.frechet import FrechetTo, Gaussian, Gradient
-from stylegan_eval.metrics.naming import Value, error_details, inception_name
+from stylegan_eval.metrics.naming import Value, error_details, full_name, inception_name
 from stylegan_eval.results.paired import projected
 from stylegan_eval.results.significance import known
-from stylegan_eval.settings.image_metrics import FidSettings
+from stylegan_eval.settings.image_metrics import FidSettings, SfidSettings
 
 _FEWEST = 10  # groups that tell a standard error
 # How far, at D / N of 1, the limit may be off relative to the step from a straight line to a
@@ -158,6 +158,18 @@ def _parts(groups: Sequence[FeatureStats], n: int) -> list[tuple[FeatureStats, l
 def fid(settings: FidSettings, fake: ImageFeatures, real: ImageFeatures) -> list[Value]:
     """Distance with its standard error, and where images suffice its limit for infinitely many."""
     name = inception_name("fid", "fd", settings, fake.detector)
+    return fid_values(name, fake, real)[: 1 if settings.floor else 2]
+
+
+def sfid(settings: SfidSettings, fake: ImageFeatures, real: ImageFeatures) -> list[Value]:
+    """As `fid`, of Inception's features of 17x17 places.
+
+    References
+    ----------
+    Nash et al., Generating Images with Sparse Representations, 2021.
+    Dhariwal and Nichol, Diffusion Models Beat GANs on Image Synthesis, 2021 (the evaluator "ADM").
+    """
+    name = full_name("sfid", settings, fake.detector, usual="inception-spatial")
     return fid_values(name, fake, real)[: 1 if settings.floor else 2]
 
 

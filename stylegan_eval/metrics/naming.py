@@ -83,17 +83,22 @@ def marks(settings: FeatureSettings, detector: Detector, *, usual: str) -> str:
     return f"[{','.join(parts)}]" if parts else ""
 
 
+def full_name(short: str, settings: FeatureSettings, detector: Detector, *, usual: str) -> str:
+    """Name of a metric with its number of images, `suffix` and `marks`."""
+    own = marks(settings, detector, usual=usual)
+    return f"{short}{count_name(settings.num)}{suffix(settings)}{own}"
+
+
 def inception_name(short: str, other: str, settings: FeatureSettings, detector: Detector) -> str:
     """Name of a metric that has its own name with Inception alone.
 
     ``fid50k`` is official Inception weights and TensorFlow 1's resize. Without Inception the name
     is ``other`` and the network: a Fréchet distance is then no FID.
     """
-    if settings.features != "inception":
-        own = marks(settings, detector, usual=settings.features)
-        return f"{other}_{settings.features}{suffix(settings)}{own}"
-    own = marks(settings, detector, usual="inception")
-    return f"{short}{count_name(settings.num)}{suffix(settings)}{own}"
+    if settings.features == "inception":
+        return full_name(short, settings, detector, usual="inception")
+    own = marks(settings, detector, usual=settings.features)
+    return f"{other}_{settings.features}{suffix(settings)}{own}"
 
 
 def where(run: Run) -> dict[str, Any]:

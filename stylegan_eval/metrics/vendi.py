@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.features import ImageFeatures
-from stylegan_eval.metrics.naming import Value, count_name, marks
+from stylegan_eval.metrics.naming import Value, full_name
 from stylegan_eval.results.significance import known
 from stylegan_eval.settings.image_metrics import VendiSettings
 
@@ -75,6 +75,6 @@ def vendi(settings: VendiSettings, fake: ImageFeatures, _real: ImageFeatures) ->
         f"no standard error: {len(kept)} images are no more than {x.shape[1]} features, and the"
         " score rises with every image"
     )
-    name = f"vendi{count_name(settings.num)}{marks(settings, fake.detector, usual='inception')}"
+    name = full_name("vendi", settings, fake.detector, usual="inception")
     notes = [left_out if len(kept) < len(x) else "", few if len(kept) <= x.shape[1] else ""]
     return [Value(name=name, value=value, stderr=stderr, notes=notes)]
