@@ -36,10 +36,10 @@ def list_command() -> None:
         if entry is None:
             lines.append((path, "damaged, or of another version"))
             continue
-        key = {name: entry[0].key.get(name, "?") for name in _SHOWN}
+        key = {name: entry.key.get(name, "?") for name in _SHOWN}
         which = f"{key['num']} images {str(key['content'])[:8]} ({key['which']}"
         text = f"{key['kind']} of {which}, flips {key['flips']}), {key['network']}"
-        lines.append((path, text if entry[0].whole else f"damaged: {text}"))
+        lines.append((path, text if entry.whole else f"damaged: {text}"))
     unfinished = _unfinished()
     for path, text in lines:
         status = path.stat()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -221,12 +221,11 @@ def features_of(
     return gathered(collector, Blocks(len(blocks), read))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A file of the cache."""
+class CachedFile(NamedTuple):
+    """Content of a file of the cache."""
 
-    path: Path  # The file
     key: Key  # What its numbers depend on
+    arrays: Arrays
     whole: bool  # Whether the numbers have the digest that the file says
 
 
@@ -241,9 +240,9 @@ def find(key: Key, collector: FeatureCollector) -> ImageFeatures | None:
     for kind in collector.kinds:
         whole_key = _key(key, collector, kind)
         entry = read_entry(_path(whole_key))
-        if entry is None or not entry[0].whole or entry[0].key != whole_key:
+        if entry is None or not entry.whole or entry.key != whole_key:
             return None
-        cached[kind] = entry[1]
+        cached[kind] = entry.arrays
     moments = cached.get("moments")
     return ImageFeatures(
         detector=collector.detector,
@@ -281,7 +280,7 @@ def keep(key: Key, collector: FeatureCollector, features: ImageFeatures) -> None
         save_arrays(_path(whole_key), {**arrays, "about": np.array(about)})
 
 
-def read_entry(path: Path) -> tuple[Entry, Arrays] | None:
+def read_entry(path: Path) -> CachedFile | None:
     """Read and check one file; None when it is absent or not of this cache."""
     arrays = load_arrays(path, mapped=True)
     if arrays is None:
@@ -292,13 +291,13 @@ def read_entry(path: Path) -> tuple[Entry, Arrays] | None:
     except (KeyError, TypeError, ValueError):
         return None
     whole = digest == _digest(arrays) and path.name == _path(key).name
-    return Entry(path=path, key=key, whole=whole), arrays
+    return CachedFile(key, arrays, whole)
 
 
 def is_as_written(path: Path) -> bool:
     """Whether a file of the cache is one, and whole."""
     entry = read_entry(path)
-    return entry is not None and entry[0].whole
+    return entry is not None and entry.whole
 
 
 def cached_files(cache: Path | None = None) -> Sequence[Path]:

@@ -73,7 +73,7 @@ def test_keys_are_those_of_before(name, made, tmp_path, fake_loader, monkeypatch
         work[path.name] = {**key, "blocks": sorted(file.name for file in path.glob("*.npz"))}
     kept = []
     for path in cached_files():
-        entry, _ = read_entry(path)
+        entry = read_entry(path)
         assert entry.whole
         assert path.name == f"{key_digest(entry.key)[:32]}.npz"
         kept.append(entry.key)
