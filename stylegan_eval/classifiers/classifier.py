@@ -27,7 +27,7 @@ class ClassifierRecord:
     architecture: str  # Name for `network.build_network`
     resolution: int  # Height and width of its input, in pixels
     attributes: tuple[AttributeRecord, ...]  # In the order of the logits
-    data_digest: str  # Key of the images and labels, see `images.ImageFiles`
+    data_digest: str  # Key of the images and labels, see `images.content`
     images: int  # Labelled images
     held_out: int  # How many of them only tested it
     epochs: int

@@ -106,7 +106,9 @@ def _turned(
 def covariance_normal(
     plane: Floats, others: Sequence[Floats], covariance: Floats, apart: float
 ) -> Floats:
-    """Normal of a hyperplane by the covariance of w; see the module.
+    """Normal of a hyperplane by the covariance of w: S a, or with others a cleaner one.
+
+    Of all u with the same a.u it has the least u^T S^-1 u + m |B u|^2 (docs/directions.md).
 
     Returns float64 [D], of length 1; zeros where w does not vary along a.
 
@@ -115,7 +117,7 @@ def covariance_normal(
     plane : ndarray
         a, [D].
     others : sequence of ndarray
-        Rows of B, [D] each, in any units.
+        Rows of B, [D] each, in any units: here they get those that give B w deviation 1.
     covariance : ndarray
         S, [D, D].
     apart : float
@@ -149,7 +151,7 @@ class Side:
 
     @property
     def variance(self) -> Shares:
-        """[K], of the share that turned, over other images; see `noise.rate_stderr`."""
+        """[K], of the share that turned, over other images; see `rate_stderr`."""
         errors = [rate_stderr(share, max(self.count, 1)) for share in self.turned.tolist()]
         return np.square(errors)
 

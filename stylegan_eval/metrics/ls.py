@@ -281,7 +281,7 @@ def evaluate(inputs: Inputs, settings: LsSettings, run: Run) -> list[Row]:
 
 @dataclass(frozen=True, kw_only=True)
 class Separability:
-    """Linear separability as a consumer of generated images; see `images.Consumer`."""
+    """Linear separability as a consumer of generated images; see `image_metrics.Consumer`."""
 
     inputs: Inputs
     settings: LsSettings

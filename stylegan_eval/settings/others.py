@@ -48,7 +48,7 @@ class TrainSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionsSettings(Sampling):
-    """Choices of `metrics.directions` and `metrics.flips`."""
+    """Choices of `metrics.directions` and `metrics.flip`."""
 
     num: int = choice(10_000, "Images drawn and classified.")
     keep: int = choice(5000, "Most confidently classified images kept per attribute.")
