@@ -21,8 +21,7 @@ from stylegan_eval.engine.cache import check_cache
 from stylegan_eval.engine.device import pick_device
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
-from stylegan_eval.generators.factories import GivenGenerator
-from stylegan_eval.generators.functions import ImageFunction
+from stylegan_eval.generators.factories import GivenGenerator, ImageFunction
 from stylegan_eval.generators.loading import carried_networks
 from stylegan_eval.images.arrays import ArrayImages
 from stylegan_eval.images.files import ImageFiles

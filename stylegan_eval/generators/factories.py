@@ -1,6 +1,6 @@
-"""Generators that are no checkpoint of a known kind: a factory in Python, or TorchScript.
+"""Generators that are no checkpoint of a known kind: factories, TorchScript, objects, functions.
 
-Both run the code that the user names; a checkpoint (`loading`) never does.
+All run the user's code; a checkpoint (`loading`) never does.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stylegan_eval.engine.files import sha256_of
@@ -25,8 +26,9 @@ from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.guarded import guard
-from stylegan_eval.generators.trial import Range, mode_note
+from stylegan_eval.generators.trial import mode_note
 from stylegan_eval.generators.user_code import reason, seeded, user_errors
+from stylegan_eval.images.memory import Range, Seen, batches_of
 
 # How deep in the attributes of an object its weights are looked for.
 _DEEPEST = 5
@@ -43,6 +45,31 @@ class GivenGenerator:
 
     def __str__(self) -> str:
         return type(self.made).__name__
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFunction:
+    """A function ``(n, seed) -> images`` that draws `n` images: what `batches_of` takes."""
+
+    draw: Callable[[int, int], Any]
+    value_range: Range | None = None  # of its floats
+    seen: Seen = field(default_factory=Seen)  # of all that it has drawn in this process
+
+    def __str__(self) -> str:
+        module = getattr(self.draw, "__module__", None) or "?"
+        return f"{module}.{getattr(self.draw, '__qualname__', type(self.draw).__name__)}"
+
+    def images(self, n: int, seed: int) -> NDArray[np.uint8]:
+        """Draw uint8 [n, 3, H, W]."""
+        with user_errors(str(self)):
+            images = batches_of(self.draw(n, seed), str(self), self.value_range, self.seen)
+            drawn = list(images)
+        count = sum(map(len, drawn))
+        if count != n:
+            raise UserError(f"{self}: asked for {n} images, drew {count}")
+        if len({batch.shape[1:] for batch in drawn}) > 1:
+            raise UserError(f"{self}: draws images of unlike sizes: draw all of one size")
+        return np.concatenate(drawn)
 
 
 @dataclass(frozen=True, kw_only=True)

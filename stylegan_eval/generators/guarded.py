@@ -13,7 +13,6 @@ from stylegan_eval.engine.sampling import SHOWN, check_shape, latents, noise_map
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.trial import (
     FIRST,
-    Range,
     batch_dependence,
     has_negative,
     own_noise,
@@ -21,6 +20,7 @@ from stylegan_eval.generators.trial import (
     to_unit,
 )
 from stylegan_eval.generators.user_code import bare, ordinary_mode, seeded, user_errors
+from stylegan_eval.images.memory import Range
 
 # Types in which a network may want its input, the usual one first.
 _FEEDS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)

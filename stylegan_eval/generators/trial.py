@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor, nn
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.memory import Range
 
 # Numbers of images -> images [N, 3, H, W] in float32; the key seeds the global random numbers.
 Draw = Callable[[Sequence[int], bytes], Tensor]
-Range = tuple[float, float]
 FIRST = 16  # images in which a value below 0 must appear
 _SAME = 1e-3  # change of images that is none
 

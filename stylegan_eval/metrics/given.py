@@ -9,7 +9,7 @@ from typing import Any
 from stylegan_eval.engine.safe_files import names_in_npz
 from stylegan_eval.engine.stats_file import IMAGES, StoredStats, read_stats
 from stylegan_eval.errors import UserError
-from stylegan_eval.generators.functions import ImageFunction
+from stylegan_eval.generators.factories import ImageFunction
 from stylegan_eval.images.files import open_images
 from stylegan_eval.images.source import ImageSet
 from stylegan_eval.images.storage import STDIN

@@ -20,7 +20,7 @@ from stylegan_eval.engine.sampling import (
     random_stream,
 )
 from stylegan_eval.engine.stats_file import StoredStats
-from stylegan_eval.generators.functions import ImageFunction
+from stylegan_eval.generators.factories import ImageFunction
 from stylegan_eval.images.files import prefetched, read_groups
 from stylegan_eval.images.source import ImageSet
 from stylegan_eval.settings.common import Precision

@@ -13,8 +13,7 @@ from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.engine.sampling import Stream, random_choice, random_stream
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UndefinedMetricError, UserError
-from stylegan_eval.generators.factories import generator_from
-from stylegan_eval.generators.functions import ImageFunction
+from stylegan_eval.generators.factories import ImageFunction, generator_from
 from stylegan_eval.generators.loading import load_generator
 from stylegan_eval.generators.variants import vary
 from stylegan_eval.images.content import content_digest

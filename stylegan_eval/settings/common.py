@@ -36,7 +36,7 @@ class Inputs:
     """Of the values of the images of ``generator``; None for about [-1, 1]."""
     images: Any = None
     """Instead of a generator: the path of generated images or statistics; of a program an
-    `images.source.ImageSet`, an `generators.functions.ImageFunction` or statistics."""
+    `images.source.ImageSet`, an `generators.factories.ImageFunction` or statistics."""
     data: Any = None
     """The real images, likewise; of a program an `images.source.ImageSet` or statistics."""
     held_out: Any = None  # Real images that the generator was not trained on, likewise
