@@ -1,7 +1,7 @@
 """Perceptual path length: from settings to rows."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from stylegan_eval.generators.guarded import GuardedGenerator
 from stylegan_eval.metrics.naming import where
 from stylegan_eval.metrics.path_length import measure_pairs, perceptual_size, rounding_share
 from stylegan_eval.metrics.sources import about_generator, generator_key, load_pure_generator
-from stylegan_eval.metrics.trimmed_mean import TrimmedMean, trimmed_mean
+from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.networks.lpips import (
     Embedding,
     PerceptualDistance,
@@ -43,12 +43,7 @@ class PathLength:
     metric: str  # Name; it pins the protocol (``ppl_wfull``)
     value: float  # Trimmed mean over the pairs
     stderr: float  # Its standard error, from the spread between pairs
-    kept: int  # Pairs that were not trimmed
-    untrimmed: float  # Mean over all pairs
     protocol: Mapping[str, str]  # Choices behind the number, in words
-    off_limit: float | None = None
-    """For a finite difference beside its limit: relative difference of the value from it."""
-    pair_off_limit: float | None = None  # The median over pairs of the same, without sign
     note: str = ""  # What a reader must know before quoting the number; empty when nothing
     distances: NDArray[np.float64] = field(compare=False, repr=False)
     """float64 [N], the length of every pair's path."""
@@ -107,40 +102,36 @@ def summarise(
     for name, values in distances.items():
         kind, how = name.split("-")
         trimmed = trimmed_mean(values)
-        off_limit = pair_off_limit = None
-        if how == "finite" and f"{kind}-exact" in distances:
-            limit = distances[f"{kind}-exact"]
-            with np.errstate(divide="ignore", invalid="ignore"):  # a generator that rounds
-                off_limit = float(np.divide(trimmed.mean, trimmed_mean(limit).mean)) - 1
-                pair_off_limit = float(np.median(np.abs(values / limit - 1)))
-        compared = _note(trimmed.mean, off_limit, pair_off_limit)
+        limit = distances.get(f"{kind}-exact") if how == "finite" else None
         yield PathLength(
             metric=metric_name(kind, how, settings, distance),
             value=trimmed.mean,
             stderr=trimmed.stderr,
-            kept=trimmed.kept,
-            untrimmed=trimmed.untrimmed,
             protocol=_protocol(kind, how, settings),
-            off_limit=off_limit,
-            pair_off_limit=pair_off_limit,
-            note="; ".join(filter(None, (compared, _unreliable(trimmed, len(values))))),
+            note=one_note(
+                _note(trimmed.mean, values, limit), _unreliable(trimmed.carriers, len(values))
+            ),
             distances=values,
         )
 
 
-def _note(value: float, off_limit: float | None, pair_off_limit: float | None) -> str:
-    if value == 0:
+def _note(mean: float, values: NDArray[np.float64], limit: NDArray[np.float64] | None) -> str:
+    """How far finite differences are off their limit, where that was measured too."""
+    if mean == 0:
         return "the images do not change along the paths: does the generator round them?"
-    if off_limit is None:
+    if limit is None:
         return ""
-    return f"{off_limit:+.1e} off its limit; single pairs {pair_off_limit:.1e} (median)"
+    with np.errstate(divide="ignore", invalid="ignore"):  # a generator that rounds
+        off = float(np.divide(mean, trimmed_mean(limit).mean)) - 1
+        pairs_off = float(np.median(np.abs(values / limit - 1)))
+    return f"{off:+.1e} off its limit; single pairs {pairs_off:.1e} (median)"
 
 
-def _unreliable(trimmed: TrimmedMean, pairs: int) -> str:
-    if trimmed.carriers >= _FEW_CARRIERS:
+def _unreliable(carriers: float, pairs: int) -> str:
+    if carriers >= _FEW_CARRIERS:
         return ""
     return (
-        f"the standard error is unreliable: it rests on about {trimmed.carriers:.0f} of {pairs}"
+        f"the standard error is unreliable: it rests on about {carriers:.0f} of {pairs}"
         " pairs; measure more pairs"
     )
 
@@ -244,7 +235,7 @@ def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], lis
         )
     weights = inputs.weights_of("lpips-vgg")
     distance, chosen = load_chosen(settings, weights, loaded.generator.resolution, run)
-    about = {
+    about: dict[str, Any] = {
         "num": settings.num,
         "seed": settings.seed,
         **about_generator(loaded, inputs),
@@ -262,13 +253,24 @@ def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], lis
         lengths = measure(loaded.generator, distance, settings, run, key)
         seconds = round(time.perf_counter() - start, 1)
         if inputs.distances is not None and lengths:
-            write_distances(inputs.distances, _all(lengths, about))
+            write_distances(
+                inputs.distances,
+                Distances(
+                    lengths={length.metric: length.distances for length in lengths},
+                    generator=about["generator"],
+                    generator_digest=about["generator_digest"],
+                    seed=settings.seed,
+                ),
+            )
         return [
-            _row(
-                length,
-                one_note(note, rounding if "epsilon" in length.protocol else ""),
-                about,
-                seconds,
+            Row(
+                metric=length.metric,
+                value=length.value,
+                stderr=length.stderr,
+                protocol=length.protocol,
+                note=one_note(note, rounding if "epsilon" in length.protocol else "", length.note),
+                seconds=seconds,
+                **about,
             )
             for length in lengths
         ]
@@ -287,25 +289,4 @@ def _rounding(loaded: LoadedGenerator, settings: PplSettings, run: Run) -> str:
     return (
         f"about {share:.0%} of the finite differences is rounding in the generator, not its path:"
         " use --derivative exact, a larger --epsilon, or float32"
-    )
-
-
-def _all(lengths: Sequence[PathLength], about: Mapping[str, Any]) -> Distances:
-    return Distances(
-        lengths={length.metric: length.distances for length in lengths},
-        generator=about["generator"],
-        generator_digest=about["generator_digest"],
-        seed=about["seed"],
-    )
-
-
-def _row(length: PathLength, note: str, about: dict[str, Any], seconds: float) -> Row:
-    return Row(
-        metric=length.metric,
-        value=length.value,
-        stderr=length.stderr,
-        protocol=length.protocol,
-        note=one_note(note, length.note),
-        seconds=seconds,
-        **about,
     )
