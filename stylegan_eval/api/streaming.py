@@ -33,14 +33,19 @@ from stylegan_eval.metrics import METRICS
 from stylegan_eval.metrics.both_sides import of_channels, of_unlike_sizes, sizes_of
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, Size, features_of
 from stylegan_eval.metrics.given import is_statistics, only_moments, opened, statistics_of
-from stylegan_eval.metrics.image_metrics import files_features, stored_features, unnamed
+from stylegan_eval.metrics.image_metrics import (
+    detector_of,
+    files_features,
+    stored_features,
+    unnamed,
+)
 from stylegan_eval.metrics.image_pass import Images
 from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals
-from stylegan_eval.networks.network import FeatureNetwork, load_detector
+from stylegan_eval.networks.network import FeatureNetwork
 from stylegan_eval.plugins import resolve
 from stylegan_eval.results.results import one_note
-from stylegan_eval.settings.common import Sampling
+from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import (
     FidSettings,
     GeneratedSettings,
@@ -279,11 +284,8 @@ class StreamingMetric:
         if self._detector is None:
             settings = METRICS[self.metric].settings(**self._given)
             assert isinstance(settings, GeneratedSettings)
-            file = self._weights.get(settings.features, self._weights.get(""))
-            run = lone_run(self._device)
-            self._detector = load_detector(
-                settings.features, settings.resize, file, run.device, settings.precision
-            )
+            inputs = Inputs(weights=self._weights)
+            self._detector = detector_of(settings, inputs, lone_run(self._device).device)
         return self._detector
 
     def _joined(self, *, real: bool) -> _Vectors:

@@ -28,7 +28,7 @@ from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, coll
 from stylegan_eval.metrics.image_tables import write_tables
 from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals, open_held_out, open_pair
-from stylegan_eval.networks.network import load_detector
+from stylegan_eval.networks.network import FeatureNetwork, load_detector
 from stylegan_eval.plugins import resolve
 from stylegan_eval.results.image_tables import TABLES
 from stylegan_eval.results.results import Row, one_note
@@ -192,6 +192,12 @@ def _network(settings: FeatureSettings) -> _Network:
     return settings.features, settings.resize
 
 
+def detector_of(settings: FeatureSettings, inputs: Inputs, device: torch.device) -> FeatureNetwork:
+    """Load the feature network that the settings name, with its weights of the inputs."""
+    weights = inputs.weights_of(settings.features)
+    return load_detector(settings.features, settings.resize, weights, device, settings.precision)
+
+
 def _collector(
     metrics: Sequence[GeneratedSettings], inputs: Inputs, device: torch.device
 ) -> FeatureCollector:
@@ -199,13 +205,7 @@ def _collector(
     settings = metrics[0]
     splits = [one.splits for one in metrics if isinstance(one, IsSettings)]
     return FeatureCollector(
-        detector=load_detector(
-            settings.features,
-            settings.resize,
-            inputs.weights_of(settings.features),
-            device,
-            settings.precision,
-        ),
+        detector=detector_of(settings, inputs, device),
         kinds=_kinds(metrics, "fake", inputs),
         num=settings.num,
         splits=splits[0] if splits else 1,
@@ -395,12 +395,6 @@ def moments_of(inputs: Inputs, settings: StatsSettings, run: Run) -> tuple[Image
         if num < 2:
             raise UserError(f"a covariance needs two images or more, got {num}")
         reals = choose_reals(files, num, settings.reals, settings, mirror=settings.mirror)
-        detector = load_detector(
-            settings.features,
-            settings.resize,
-            inputs.weights_of(settings.features),
-            run.device,
-            settings.precision,
-        )
+        detector = detector_of(settings, inputs, run.device)
         collector = FeatureCollector(detector=detector, kinds=("moments",), num=num)
         return files_features(reals, collector, run), reals.key
