@@ -40,9 +40,7 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
-def read_labelled(
-    files: Source, resolution: int, *, skip_constant: bool, progress: bool
-) -> LabelledImages:
+def read_labelled(files: Source, resolution: int, *, skip_constant: bool) -> LabelledImages:
     """Read all images of a labelled set, at most `resolution` pixels wide.
 
     They are square, of a power of two and one size, with lists of 0 and 1 as labels. Larger images
@@ -53,7 +51,7 @@ def read_labelled(
     size = min(_size(files), resolution)
     images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
     start = 0
-    with progress_bar(desc="read", total=len(files), unit="img", shown=progress) as bar:
+    with progress_bar(desc="read", total=len(files), unit="img") as bar:
         for part in read_batches(files, range(len(files)), _READ_AT_ONCE):
             small = shrink(torch.from_numpy(part).float(), size)
             images[start : start + len(part)] = small.round_().to(torch.uint8)

@@ -37,7 +37,7 @@ def learning_rate(highest: float, step: int, steps: int) -> float:
 
 
 def train(
-    files: Source, settings: TrainSettings, device: torch.device, *, progress: bool = True
+    files: Source, settings: TrainSettings, device: torch.device
 ) -> tuple[ClassifierRecord, ClassifierNetwork]:
     """Train a classifier of all attributes (`read_labelled`) and test it on a tenth of the images.
 
@@ -46,16 +46,14 @@ def train(
     """
     # What can be refused is refused before images are read.
     build_network(settings.architecture, settings.resolution, 1)
-    data = read_labelled(
-        files, settings.resolution, skip_constant=settings.skip_constant, progress=progress
-    )
+    data = read_labelled(files, settings.resolution, skip_constant=settings.skip_constant)
     network = build_network(settings.architecture, data.resolution, len(data.names))
     network = network.to_empty(device="cpu")
     network.initialise(torch.Generator().manual_seed(settings.seed))
     network = network.to(device).to(memory_format=best_format(device))
     train_on, test_on = split(len(data.images), settings.seed)
     with strict_float32(device.type):
-        _fit(network, data, train_on, settings, progress=progress)
+        _fit(network, data, train_on, settings)
         network.eval().requires_grad_(requires_grad=False)
         right = _answers(network, data, test_on, settings.batch)  # [n, A]
     record = ClassifierRecord(
@@ -79,8 +77,6 @@ def _fit(
     data: LabelledImages,
     train_on: NDArray[np.int64],
     settings: TrainSettings,
-    *,
-    progress: bool,
 ) -> None:
     device = next(network.parameters()).device
     order = np.random.default_rng((settings.seed, _ORDER))
@@ -89,7 +85,7 @@ def _fit(
     batch = min(settings.batch, len(train_on))
     per_epoch = len(train_on) // batch  # what is left over comes up in another epoch's order
     steps = settings.epochs * per_epoch
-    with progress_bar(desc="train", total=steps * batch, unit="img", shown=progress) as bar:
+    with progress_bar(desc="train", total=steps * batch, unit="img") as bar:
         for step in range(steps):
             if step % per_epoch == 0:
                 shuffled = order.permutation(train_on)

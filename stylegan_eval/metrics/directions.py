@@ -47,8 +47,6 @@ def find(
     blocks: Sequence[Mapping[str, NDArray[Any]]],
     names: Sequence[str],
     settings: DirectionsSettings,
-    *,
-    progress: bool = True,
 ) -> list[Direction]:
     """Directions of the chosen attributes in what `ls.LsCollector` collected.
 
@@ -66,7 +64,7 @@ def find(
     if not np.trace(covariance) > 0:
         raise UserError("all w are the same: the generator draws one image, and has no directions")
     found = []
-    for column in follow(columns, "SVMs", len(columns), unit="svm", shown=progress):
+    for column in follow(columns, "SVMs", len(columns), unit="svm"):
         indices, targets = most_confident(probabilities(logits[:, column]), settings.keep)
         found.append(_fit(names[column], w[indices], targets))
     return _turned(found, covariance, settings)
@@ -199,16 +197,16 @@ class Mover:
     """Its `samples`, `strengths`, `check_seed`, `num` and `batch` are used."""
     device: torch.device  # Where
 
-    def measure(self, directions: Directions, *, progress: bool = True) -> list[Flips]:
+    def measure(self, directions: Directions) -> list[Flips]:
         """Move images along each direction.
 
         Of at most `num` fresh images the first `samples` on each side are taken.
         """
         names = self.classifier.attributes
         columns = [names.index(name) for name in directions.names]
-        before = self._verdicts(columns, progress=progress)
+        before = self._verdicts(columns)
         found = []
-        followed = follow(columns, "moving", len(columns), unit="attribute", shown=progress)
+        followed = follow(columns, "moving", len(columns), unit="attribute")
         for row, column in enumerate(followed):
             step = directions.spreads[row] * directions.normals[row]
             sides = [self._side(before, column, step, present=side) for side in (False, True)]
@@ -222,13 +220,11 @@ class Mover:
             )
         return found
 
-    def _verdicts(self, columns: Sequence[int], *, progress: bool) -> Verdicts:
+    def _verdicts(self, columns: Sequence[int]) -> Verdicts:
         """Verdicts [n, A] on so many fresh images that there are enough of each kind."""
         settings, parts = self.settings, []
         counts = np.zeros((2, len(columns)), np.int64)
-        with progress_bar(
-            desc="fresh images", total=settings.num, unit="img", shown=progress
-        ) as bar:
+        with progress_bar(desc="fresh images", total=settings.num, unit="img") as bar:
             for start in range(0, settings.num, settings.batch):
                 part = range(start, min(start + settings.batch, settings.num))
                 _, _, images = draw(self.generator, settings.check_seed, part, self.device)

@@ -174,8 +174,6 @@ def measure(
     blocks: Sequence[Mapping[str, NDArray[Any]]],
     names: Sequence[str],
     settings: LsSettings,
-    *,
-    progress: bool = True,
 ) -> list[SpaceSeparation]:
     """Separability of what `LsCollector` collected.
 
@@ -198,7 +196,7 @@ def measure(
     groups = np.searchsorted(stops, np.arange(settings.num), side="right")
     total = len(columns) * len(settings.spaces)
     results = []
-    with progress_bar(desc="SVMs", total=total, unit="svm", shown=progress) as bar:
+    with progress_bar(desc="SVMs", total=total, unit="svm") as bar:
         for space in settings.spaces:
             latents = np.concatenate([block[space] for block in blocks])  # [num, D]
             fits = []

@@ -28,7 +28,7 @@ def classifiers(tmp_path):
     pixels, labels = draw(120, 16)
     folder = write(tmp_path / "labelled", pixels, labels.tolist())
     with open_images(folder) as files:
-        trained = train(files, TrainSettings(epochs=1), torch.device("cpu"), progress=False)
+        trained = train(files, TrainSettings(epochs=1), torch.device("cpu"))
     path = tmp_path / "attributes.safetensors"
     save_classifier(path, *trained)
     return path

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(folder):
     with open_images(folder) as files:
-        return train(files, TrainSettings(epochs=1, batch=32), CPU, progress=False)
+        return train(files, TrainSettings(epochs=1, batch=32), CPU)
 
 
 @pytest.fixture(scope="module")

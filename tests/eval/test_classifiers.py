@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(folder):
     with open_images(folder) as files:
-        return train(files, QUICK, CPU, progress=False)
+        return train(files, QUICK, CPU)
 
 
 @pytest.fixture
@@ -65,10 +65,8 @@ def test_new_images_are_read_right(trained):
 def test_training_is_the_same_every_time_and_another_with_another_seed(labelled):
     settings = TrainSettings(epochs=1, batch=32)
     with labelled() as files:
-        (record, first), (record_again, again) = (
-            train(files, settings, CPU, progress=False) for _ in range(2)
-        )
-        _, other = train(files, dataclasses.replace(settings, seed=1), CPU, progress=False)
+        (record, first), (record_again, again) = (train(files, settings, CPU) for _ in range(2))
+        _, other = train(files, dataclasses.replace(settings, seed=1), CPU)
     weights, same = first.state_dict(), again.state_dict()
     assert all(torch.equal(weights[name], same[name]) for name in weights)
     assert record == record_again
@@ -79,7 +77,7 @@ def test_training_is_the_same_every_time_and_another_with_another_seed(labelled)
 def test_training_leaves_the_global_generators_alone(labelled):
     before = torch.get_rng_state()
     with labelled() as files:
-        train(files, TrainSettings(epochs=1), CPU, progress=False)
+        train(files, TrainSettings(epochs=1), CPU)
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -162,8 +160,8 @@ def test_larger_images_are_averaged_and_smaller_ones_refused():
 
 def test_larger_data_are_averaged_down(labelled):
     with labelled(size=32) as files:
-        data = read_labelled(files, 16, skip_constant=False, progress=False)
-        plain = read_labelled(files, 256, skip_constant=False, progress=False)
+        data = read_labelled(files, 16, skip_constant=False)
+        plain = read_labelled(files, 256, skip_constant=False)
     assert data.images.shape == (120, 3, 16, 16)
     assert plain.images.shape == (120, 3, 32, 32)
     expected = plain.images.double().unflatten(3, (16, 2)).unflatten(2, (16, 2)).mean((3, 5))
@@ -176,8 +174,8 @@ CONSTANT = [[1, i % 2] for i in range(120)]
 def test_constant_attribute_is_refused_or_left_out(labelled):
     with labelled(CONSTANT) as files:
         with pytest.raises(UserError, match=r"all images have bright: .* --skip-constant"):
-            read_labelled(files, 16, skip_constant=False, progress=False)
-        data = read_labelled(files, 16, skip_constant=True, progress=False)
+            read_labelled(files, 16, skip_constant=False)
+        data = read_labelled(files, 16, skip_constant=True)
     assert data.names == ("red",)
     assert data.labels.shape == (120, 1)
 
@@ -196,7 +194,7 @@ def test_constant_attribute_is_refused_or_left_out(labelled):
 )
 def test_unfit_data_are_refused(labelled, kwargs, message):
     with labelled(**kwargs) as files, pytest.raises(UserError, match=message):
-        train(files, QUICK, CPU, progress=False)
+        train(files, QUICK, CPU)
 
 
 def test_images_without_labels_are_refused(image_folder):
@@ -204,10 +202,10 @@ def test_images_without_labels_are_refused(image_folder):
         open_images(image_folder("plain", 3)) as files,
         pytest.raises(UserError, match="no labels"),
     ):
-        train(files, QUICK, CPU, progress=False)
+        train(files, QUICK, CPU)
 
 
 def test_names_are_made_up_where_there_are_none(labelled):
     with labelled(names=None) as files:
-        data = read_labelled(files, 16, skip_constant=False, progress=False)
+        data = read_labelled(files, 16, skip_constant=False)
     assert data.names == ("attribute0", "attribute1")

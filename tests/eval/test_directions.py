@@ -127,7 +127,7 @@ def blocks(tmp_path_factory, settings):
 
 def test_directions_are_the_axes_that_colours_are_read_from(blocks, settings):
     chosen = dataclasses.replace(settings, attributes="linear,twisted")
-    found = {each.name: each for each in find(blocks, NAMES, chosen, progress=False)}
+    found = {each.name: each for each in find(blocks, NAMES, chosen)}
     assert found["linear"].normal == pytest.approx([0, 0, 1, 0], abs=0.1)
     assert found["twisted"].normal == pytest.approx([1, 0, 0, 0], abs=0.1)
     for name in ("linear", "twisted"):
@@ -139,7 +139,7 @@ def test_directions_are_the_axes_that_colours_are_read_from(blocks, settings):
 def test_an_attribute_of_one_class_has_no_direction(blocks, settings):
     chosen = dataclasses.replace(settings, attributes="even,linear", apart=100)
     always = [{**block, "logits": block["logits"] + [0, 0, 1e3]} for block in blocks]
-    even, linear = find(always, NAMES, chosen, progress=False)
+    even, linear = find(always, NAMES, chosen)
     assert even.error == "all 1000 images have it"
     assert not even.normal.any()
     assert linear.error == ""  # and the other is not kept apart from what is not there
@@ -149,7 +149,7 @@ def test_an_attribute_of_one_class_has_no_direction(blocks, settings):
 def test_a_generator_of_one_image_has_no_directions(blocks, settings):
     still = [{**block, "w": np.ones_like(block["w"])} for block in blocks]
     with pytest.raises(UserError, match="all w are the same"):
-        find(still, NAMES, settings, progress=False)
+        find(still, NAMES, settings)
 
 
 # Moved.
@@ -178,7 +178,7 @@ def fresh_w(settings, count):
 
 def test_what_turns_is_what_crosses_the_hyperplane(settings):
     axes = directions([[0, 0, 1, 0], [1, 0, 0, 0]], [0.7, 1.5])
-    linear, twisted = mover(settings).measure(axes, progress=False)
+    linear, twisted = mover(settings).measure(axes)
     assert linear.strengths == (0.5, 1, 2, 3, 4)
     for flips, axis, spread in ((linear, 2, 0.7), (twisted, 0, 1.5)):
         w = fresh_w(settings, settings.num)[:, axis]
@@ -193,9 +193,7 @@ def test_what_turns_is_what_crosses_the_hyperplane(settings):
 
 
 def test_others_are_the_verdicts_that_the_move_does_not_aim_at(settings):
-    linear, twisted = mover(settings).measure(
-        directions([[0, 0, 1, 0], [1, 0, 0, 0]], [1, 1]), progress=False
-    )
+    linear, twisted = mover(settings).measure(directions([[0, 0, 1, 0], [1, 0, 0, 0]], [1, 1]))
     assert not twisted.others.any()  # red alone changes: no other attribute reads it
     # Blue changes "even" as well, one of two others: where |w2| crosses its median.
     w = fresh_w(settings, settings.num)[:, 2]
@@ -207,9 +205,7 @@ def test_others_are_the_verdicts_that_the_move_does_not_aim_at(settings):
 
 
 def test_moving_at_right_angles_changes_nothing(settings):
-    for flips in mover(settings).measure(
-        directions([[0, 0, 0, 1], [0, 1, 0, 0]], [1, 1]), progress=False
-    ):
+    for flips in mover(settings).measure(directions([[0, 0, 0, 1], [0, 1, 0, 0]], [1, 1])):
         assert not flips.rate.any()
         assert not flips.others.any()
         assert (flips.stderr > 0).all()  # of none of so many
@@ -219,9 +215,7 @@ def test_a_side_without_images_is_unknown_and_not_zero(settings):
     rare = dataclasses.replace(settings, num=2, keep=2, batch=1, samples=2)
     seeds = (seed for seed in range(1, 99) if (fresh_w_of(seed)[:, 2] > 0).all())
     chosen = dataclasses.replace(rare, check_seed=next(seeds))
-    linear, _ = mover(chosen).measure(
-        directions([[0, 0, 1, 0], [1, 0, 0, 0]], [1, 1]), progress=False
-    )
+    linear, _ = mover(chosen).measure(directions([[0, 0, 1, 0], [1, 0, 0, 0]], [1, 1]))
     assert (linear.lacking.count, linear.having.count) == (0, 2)
     assert np.isnan(linear.lacking.turned).all()
     assert np.array_equal(linear.rate, linear.having.turned)
@@ -235,7 +229,7 @@ def fresh_w_of(seed):
 def test_the_batch_does_not_matter(settings):
     axes = directions([[0, 0, 1, 0], [0.6, 0.8, 0, 0]], [1, 1])
     found = [
-        mover(dataclasses.replace(settings, batch=batch, samples=10)).measure(axes, progress=False)
+        mover(dataclasses.replace(settings, batch=batch, samples=10)).measure(axes)
         for batch in (1, 64)
     ]
     for one, other in zip(*found, strict=True):

@@ -48,7 +48,7 @@ def made(tmp_path_factory):
     write(folder / "images", pixels[:7], labels[:7].tolist())
     pixels, labels = draw(100, 8)
     with open_images(write(folder / "labelled", pixels, labels.tolist())) as files:
-        trained = train(files, TrainSettings(epochs=1), torch.device("cpu"), progress=False)
+        trained = train(files, TrainSettings(epochs=1), torch.device("cpu"))
     save_classifier(folder / "classifiers.safetensors", *trained)
     (folder / "linear.ckpt").write_text("FAKE 32")
     return folder

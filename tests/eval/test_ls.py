@@ -49,7 +49,7 @@ def by_name(result):
 
 
 def test_what_the_mapping_untwists_is_separable_in_w_alone(blocks, settings):
-    z, w = measure(blocks, NAMES, settings, progress=False)
+    z, w = measure(blocks, NAMES, settings)
     assert (z.space, w.space) == ("z", "w")
     in_z, in_w = by_name(z), by_name(w)
     assert in_z["linear"].entropy == in_w["linear"].entropy == 0
@@ -69,7 +69,7 @@ def test_what_the_mapping_untwists_is_separable_in_w_alone(blocks, settings):
 
 def test_perfect_separation_scores_1(blocks, settings):
     chosen = dataclasses.replace(settings, attributes="twisted, linear")
-    z, w = measure(blocks, NAMES, chosen, progress=False)
+    z, w = measure(blocks, NAMES, chosen)
     assert w.score == 1
     assert 0 < w.stderr < 0.05  # of agreement without exception
     assert z.score == pytest.approx(2, rel=0.02)
@@ -77,7 +77,7 @@ def test_perfect_separation_scores_1(blocks, settings):
 
 
 def test_tables_count_the_kept_images(blocks, settings):
-    for result in measure(blocks, NAMES, settings, progress=False):
+    for result in measure(blocks, NAMES, settings):
         for attribute in result.attributes:
             table = np.array(attribute.table)
             assert table.sum() == settings.keep
@@ -86,13 +86,13 @@ def test_tables_count_the_kept_images(blocks, settings):
 
 
 def test_standard_error_is_known_and_small(blocks, settings):
-    z, _ = measure(blocks, NAMES, settings, progress=False)
+    z, _ = measure(blocks, NAMES, settings)
     assert 0 < z.stderr < 0.1 * z.score
 
 
 def test_official_solver_agrees_where_it_converges(blocks, settings):
     official = dataclasses.replace(settings, svm="official", space="w", attributes="linear,twisted")
-    (found,) = measure(blocks, NAMES, official, progress=False)
+    (found,) = measure(blocks, NAMES, official)
     assert found.score == pytest.approx(1, abs=0.05)
 
 
@@ -101,7 +101,7 @@ def test_official_solver_agrees_where_it_converges(blocks, settings):
 
 def test_an_attribute_of_one_class_leaves_no_score(blocks, settings):
     constant = [{**block, "logits": np.abs(block["logits"])} for block in blocks]
-    _, w = measure(constant, NAMES, settings, progress=False)
+    _, w = measure(constant, NAMES, settings)
     assert math.isnan(w.score)
     assert w.stderr is None
     reasons = ", ".join(f"{name} (all 2000 images have it)" for name in NAMES)
@@ -113,12 +113,12 @@ def test_an_attribute_of_one_class_leaves_no_score(blocks, settings):
 def test_officially_it_counts_as_perfect(blocks, settings):
     constant = [{**block, "logits": np.abs(block["logits"])} for block in blocks]
     official = dataclasses.replace(settings, svm="official")
-    z, w = measure(constant, NAMES, official, progress=False)
+    z, w = measure(constant, NAMES, official)
     assert z.score == w.score == 1
 
 
 def test_other_processes_report_nothing(settings):
-    assert measure([], NAMES, settings, progress=False) == []
+    assert measure([], NAMES, settings) == []
 
 
 def test_answers_that_are_not_finite_are_refused(tmp_path):
@@ -163,11 +163,11 @@ class Counter:
 
 
 def test_batch_and_company_do_not_matter(tmp_path, blocks, settings):
-    expected = measure(blocks, NAMES, settings, progress=False)
+    expected = measure(blocks, NAMES, settings)
     company = [Counter(num=2900)]  # cuts the pass into other blocks
     other = collected(tmp_path, settings, company, batch=33)
     assert len(other) > len(blocks)
-    assert numbers(measure(other, NAMES, settings, progress=False)) == numbers(expected)
+    assert numbers(measure(other, NAMES, settings)) == numbers(expected)
 
 
 def numbers(results):
