@@ -8,7 +8,14 @@ from stylegan_eval.engine.files import atomic_write, check_writable
 from stylegan_eval.errors import UserError
 from stylegan_eval.report import shell
 from stylegan_eval.report.attributes import attributes_part
-from stylegan_eval.report.curves import SMOOTHED, best_of, loss_charts, metric_charts
+from stylegan_eval.report.curves import (
+    SMOOTHED,
+    best_of,
+    length_charts,
+    loss_charts,
+    metric_charts,
+    tails,
+)
 from stylegan_eval.report.paper import paper_part
 from stylegan_eval.report.parts import summary_part
 from stylegan_eval.report.provenance import provenance_part, settings_part
@@ -214,8 +221,6 @@ def _lengths(subjects: Sequence[Subject], found: Found, styles: Mapping[str, int
         if not any(row.metric.startswith("ppl_") for row in found.measured):
             return ""
         return shell.section("lengths", "Path lengths", shell.note(_NO_LENGTHS))
-    from stylegan_eval.report.curves import length_charts, tails
-
     return shell.section(
         "lengths",
         "Path lengths",

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylegan_eval.engine.blocks import Run
-from stylegan_eval.engine.protocols import LoadedGenerator
+from stylegan_eval.engine.protocols import Detector, LoadedGenerator
 from stylegan_eval.engine.sampling import draw, to_uint8
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
@@ -32,10 +31,6 @@ from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.formatting import number
 from stylegan_eval.results.run_folder import SHEET, TrainingRun
 from stylegan_eval.settings.common import Sampling
-
-if TYPE_CHECKING:
-    from stylegan_eval.engine.protocols import Detector
-
 
 _COMPARED = 1000  # real images whose own nearest neighbours give the scale
 _AT_A_TIME = 16
@@ -55,7 +50,7 @@ class Neighbourhood:
     """Real images and their features. Made by `open_neighbourhood`."""
 
     files: Source  # The images
-    detector: "Detector"  # Who sees them
+    detector: Detector  # Who sees them
     vectors: Tensor  # float32 [N, D]
     typical: float  # Median distance of a real image from the nearest other one
 

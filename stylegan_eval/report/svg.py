@@ -4,7 +4,6 @@ import io
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -15,16 +14,13 @@ if TYPE_CHECKING:
 
 INK = "#000000"  # becomes the colour of the page's text, whatever that is
 KIND = "kind:"  # begins a `gid`; what follows, up to a '-', becomes a class
-NO_MARKS: Mapping[str, Sequence[str]] = MappingProxyType({})
 _UNSEEN = {"fill": "none", "pointer-events": "all"}
 _DROPPED = ("metadata", "style", "title")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _FONT_SIZE = re.compile(r"([\d.]+)px")
 
 
-def inline_svg(
-    figure: "Figure", name: str, label: str, marks: Mapping[str, Sequence[str]] = NO_MARKS
-) -> str:
+def inline_svg(figure: "Figure", name: str, label: str, marks: Mapping[str, Sequence[str]]) -> str:
     """A figure as an `svg` element that a page with a strict policy may hold.
 
     Styles become attributes, since the policy allows no others; black becomes the page's ink; words
