@@ -171,7 +171,7 @@ def _print_plan(
         for network in networks
     ]
     throughput = throughput_named(name, device)
-    for line in plan_lines(trainings, gpus=question.gpus, throughput=throughput, keeps_best=True):
+    for line in plan_lines(trainings, gpus=question.gpus, throughput=throughput):
         click.echo(line)
 
 

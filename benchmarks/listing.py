@@ -115,17 +115,12 @@ def plan_lines(
     *,
     gpus: int,
     throughput: Throughput,
-    snapshot_kimg: float | None = None,
-    keep: int = 3,
-    keeps_best: bool = False,
 ) -> Iterator[str]:
     """Needs of each training (name, configuration) on `gpus` GPUs, their sum, assumptions."""
     needs: dict[Config, NDArray[np.float64]] = {}  # seeds of a row need the same
     for _, config in trainings:
         if config not in needs:
-            storage = training_storage(
-                config, snapshot_kimg=snapshot_kimg, keep=keep, keeps_best=keeps_best
-            )
+            storage = training_storage(config, keeps_best=True)
             amounts = training_amounts(config, gpus=gpus)
             seconds = throughput.seconds(amounts)
             kimg, flop = config.schedule.total_kimg, amounts.flop * gpus

@@ -44,7 +44,6 @@ class ScaleTrial:
     ema_kimg: float = 3.0
     gamma: float = 10.0
     mixing: float = 0.9
-    precision: str = "fp32"
     kimg: float = 100.0
 
     def config(self) -> Config:
@@ -163,7 +162,7 @@ def _train(trial: ScaleTrial, folder: Path, data: Path, seed: int, num: int) -> 
     config = folder / "config.json"
     write_json(config, config_to_dict(trial.config()))
     arguments = ["--resume", "auto", "--config", str(config), "--data", str(data)]
-    arguments += ["--out", str(folder), "--seed", str(seed), "--precision", trial.precision]
+    arguments += ["--out", str(folder), "--seed", str(seed), "--precision", "fp32"]
     arguments += ["--metrics", f"fd{num}", "--metrics-features", "efficientnet-lite0"]
     arguments += ["--metrics-every", f"{trial.kimg / _POINTS:g}", "--warmup", "0"]
     with _usage_in(folder / _USAGE):

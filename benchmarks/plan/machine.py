@@ -80,8 +80,8 @@ def throughput_named(name: str, device: str = "auto") -> Throughput:
     return given_throughput(tflop_per_s, v100())
 
 
-def measure_throughput(device: str = "auto", *, budget: float = _BUDGET) -> Throughput:
-    """Time a small and a large step of configuration F, for about `budget` seconds.
+def measure_throughput(device: str) -> Throughput:
+    """Time a small and a large step of configuration F, for some seconds.
 
     Two times give two numbers: a rate of operations, memory traffic included, and the fixed
     seconds of a step.
@@ -108,7 +108,7 @@ def measure_throughput(device: str = "auto", *, budget: float = _BUDGET) -> Thro
             )
         )
     with trial_steps(config, Execution(), runtime) as build:
-        small, large = measure_phases(costs, build, rate=math.inf, budget=budget)
+        small, large = measure_phases(costs, build, rate=math.inf, budget=_BUDGET)
     flop = [cost.flop_per_image * cost.point.minibatch for cost in costs]
     seconds = [s.point.minibatch / s.img_per_s for s in (small, large)]
     return two_point_throughput(flop, seconds, name=f"this machine's {runtime.device.type}")
