@@ -9,14 +9,11 @@ import click
 from benchmarks.scales import SCALES
 from benchmarks.tables import TABLES, TableLine, chosen_lines
 from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineGroup
-from stylegan_eval.engine.options import Number, SeedRange
+from stylegan_eval.engine.options import FILE, Number, SeedRange
 from stylegan_eval.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.jobs import Question
-
-
-_PATH = click.Path(path_type=Path)
 
 
 def _names(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -39,7 +36,7 @@ def main() -> None:
 @click.option(
     "--out",
     "folder",
-    type=_PATH,
+    type=FILE,
     metavar="DIR",
     help="Show also which rows are done in this folder.",
 )
@@ -62,8 +59,8 @@ def list_command(folder: Path | None, device: str) -> None:
     type=click.Choice(tuple(SCALES)),
     help="Network size and training length.",
 )
-@click.option("--data", type=_PATH, metavar="ZIP|DIR", help="Real images, square, of one size.")
-@click.option("--out", type=_PATH, metavar="DIR", help="Folder of results; continued if it exists.")
+@click.option("--data", type=FILE, metavar="ZIP|DIR", help="Real images, square, of one size.")
+@click.option("--out", type=FILE, metavar="DIR", help="Folder of results; continued if it exists.")
 @click.option(
     "--seeds",
     type=SeedRange(),
@@ -91,7 +88,7 @@ def list_command(folder: Path | None, device: str) -> None:
     help="Processes of a training; at the paper's scale its published minibatch for so many.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--classifiers", type=_PATH, metavar="FILE", help="Attribute classifiers.")
+@click.option("--classifiers", type=FILE, metavar="FILE", help="Attribute classifiers.")
 @click.option(
     "--weights", multiple=True, metavar="[NAME=]FILE", help="As stylegan-eval's --weights."
 )
@@ -176,8 +173,8 @@ def _print_plan(
 
 
 @main.command()
-@click.argument("folder", type=_PATH, metavar="DIR")
-@click.option("--out", type=_PATH, metavar="DIR", help="Folder to write.  [default: DIR/report]")
+@click.argument("folder", type=FILE, metavar="DIR")
+@click.option("--out", type=FILE, metavar="DIR", help="Folder to write.  [default: DIR/report]")
 def report(folder: Path, out: Path | None) -> None:
     """Write the results in DIR as a web page, Markdown, tables and pictures."""
     from benchmarks.folder import read_folder, read_outcomes
@@ -192,8 +189,8 @@ def report(folder: Path, out: Path | None) -> None:
 
 
 @main.command()
-@click.argument("folder", type=_PATH, metavar="DIR")
-@click.argument("out", type=_PATH, metavar="COPY")
+@click.argument("folder", type=FILE, metavar="DIR")
+@click.argument("out", type=FILE, metavar="COPY")
 def keep(folder: Path, out: Path) -> None:
     """Copy what is finished in DIR to COPY, small enough for version control.
 

@@ -16,6 +16,7 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import normalize
 
 from benchmarks.demo.network import write_between
 from stylegan_eval.engine.command import ErrorLineCommand
@@ -98,7 +99,7 @@ def of_features(fake: Floats, real: Floats, rng: np.random.Generator) -> dict[st
         kernel = kernel_distance(x, y, rng=rng, subsets=subsets, subset_size=size)
         errors = _number(kernel.stderr), _number(kernel.stderr_redrawn)
         values[f"kid, {subsets} x N/{len(fake) // size}"] = (kernel.mean, *errors)
-    value, stderr, redrawn, _ = cmmd(_of_length_1(x), _of_length_1(y))
+    value, stderr, redrawn, _ = cmmd(normalize(x), normalize(y))
     values["cmmd"] = (value, _number(stderr), _number(redrawn))
     balls, _ = precision_recall.measure(y, x, 3, precision_recall.OPEN)
     values["precision"] = (balls.precision, balls.precision_stderr, _NONE)
@@ -124,16 +125,12 @@ def _moved(fake: Floats, real: Floats) -> dict[str, tuple[float, float, str]]:
     x, y = torch.from_numpy(fake), torch.from_numpy(real)
     rng, size = np.random.default_rng(0), len(fake) // 2
     kernel = kernel_distance(x, y, rng=rng, subsets=10, subset_size=size)
-    value, stderr, _, text = cmmd(_of_length_1(x), _of_length_1(y))
+    value, stderr, _, text = cmmd(normalize(x), normalize(y))
     return {
         "fid": (frechet.value, _number(frechet.stderr), frechet.projected),
         "kid": (kernel.mean, _number(kernel.stderr), kernel.projected),
         "cmmd": (value, _number(stderr), text),
     }
-
-
-def _of_length_1(vectors: torch.Tensor) -> torch.Tensor:
-    return vectors / vectors.norm(dim=1, keepdim=True).clamp(min=1e-9)
 
 
 def _number(stderr: float | None) -> float:

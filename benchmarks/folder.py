@@ -232,6 +232,11 @@ def _checked_request(path: Path) -> dict[str, Any]:
     return tree
 
 
+def place_of(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Line, quantity and seed of a cell: no other cell of its table has all of them."""
+    return tuple(cell[key] for key in ("line", "metric", "condition", "seed"))
+
+
 def _fits(tree: Any, kinds: Mapping[str, type]) -> bool:
     return isinstance(tree, dict) and all(
         isinstance(tree.get(key), kind) for key, kind in kinds.items()
@@ -327,11 +332,10 @@ def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:
 
 def read_value(path: Path, name: str) -> dict[str, str]:
     """The row of a table of `stylegan-eval` whose metric's name holds `name`."""
-    damaged = f"{path} is damaged or half-written: delete it, and run again"
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(damaged) from error
+        raise _damaged(path) from error
     for row in rows:
         metric = row.get("metric") or ""
         # Parts of a result, and the limit for infinitely many images, are other numbers.
@@ -342,4 +346,4 @@ def read_value(path: Path, name: str) -> dict[str, str]:
         with contextlib.suppress(ValueError):
             float(row["value"])
             return row
-    raise UserError(damaged)
+    raise _damaged(path)

@@ -17,6 +17,7 @@ from benchmarks.folder import (
     FINISHED,
     ResultsFolder,
     open_folder,
+    place_of,
     read_folder,
     read_json,
     write_json,
@@ -73,9 +74,9 @@ def _identity(folder: ResultsFolder) -> tuple[str, str]:
 def _check_holds(folder: ResultsFolder, kept: ResultsFolder) -> None:
     """Refuse to drop cells that an earlier copy has."""
     for name in kept.request_names():
-        held = [_places(tree) for tree in folder.requests(name)]
+        held = {place_of(cell) for tree in folder.requests(name) for cell in tree["cells"]}
         for tree in kept.requests(name):
-            lacking = sorted(_places(tree).difference(*held))
+            lacking = sorted({place_of(cell) for cell in tree["cells"]} - held)
             if lacking:
                 line, *_, seed = lacking[0]
                 raise UserError(
@@ -83,11 +84,6 @@ def _check_holds(folder: ResultsFolder, kept: ResultsFolder) -> None:
                     f" {folder.path} lacks: choose another folder, or begin the next one as a copy"
                     f" of {kept.path}"
                 )
-
-
-def _places(tree: dict[str, Any]) -> set[tuple[Any, ...]]:
-    keys = ("line", "metric", "condition", "seed")
-    return {tuple(cell[key] for key in keys) for cell in tree["cells"]}
 
 
 def _keep_training(training: Path, kept: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.folder import FINISHED, ResultsFolder, open_folder, write_json
+from benchmarks.folder import FINISHED, ResultsFolder, open_folder, place_of, write_json
 from benchmarks.jobs import Measurement, Question, Training, cells_of
 from benchmarks.keeping import GENERATOR
 from benchmarks.processes import call, claimed
@@ -151,8 +151,7 @@ class Runner:
         name, table = self.question.name, self.question.table
         with locked(self.folder.path / "bench.json"):
             before = [cell for tree in self.folder.requests(name) for cell in tree["cells"]]
-            keys = ("line", "metric", "condition", "seed")
-            by_place = {tuple(cell[key] for key in keys): cell for cell in (*before, *cells)}
+            by_place = {place_of(cell): cell for cell in (*before, *cells)}
             lines = [line.key for line in table.lines]
             columns = [(q.metric, q.condition) for q in table.quantities]
             ordered = [

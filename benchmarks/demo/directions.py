@@ -24,6 +24,7 @@ from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.engine.files import atomic_write, copy_file
 from stylegan_eval.engine.sampling import latents
 from stylegan_eval.results.directions_file import Directions, read_directions
+from stylegan_eval.results.results import words_of
 
 # What avatars at this quality show, and classifiers read well.
 ATTRIBUTES = (
@@ -82,9 +83,7 @@ def read_rates(path: Path) -> list[Rate]:
         rows = list(csv.DictReader(file))
     rates = []
     for row in rows:
-        details, protocol = (
-            dict(pair.split("=") for pair in row[name].split()) for name in ("details", "protocol")
-        )
+        details, protocol = words_of(row["details"]), words_of(row["protocol"])
         rates.append(
             Rate(
                 metric=row["metric"],

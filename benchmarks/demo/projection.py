@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.demo.network import run, with_values, write_between
+from benchmarks.demo.network import run, write_between
 from stylegan.opening import DEMO
 from stylegan.png import save_png
 from stylegan_eval.engine.command import ErrorLineCommand
@@ -59,7 +59,7 @@ def main(data: Path) -> None:
         with open_images(data) as files:
             save_png(folder / "avatar.png", files.read(AVATAR).transpose(1, 2, 0))
         for title, command in commands():
-            *words, image, out = with_values(command, {})
+            *words, image, out = shlex.split(command)
             printed = run([*words, str(folder / image), str(PICTURES / out)])
             click.echo(printed)
             lines += shown(title, command, printed)

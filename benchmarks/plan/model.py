@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stylegan import __version__
 from stylegan.configs import Config, at_resolution, config_to_dict
-from stylegan.training.partition import shares
+from stylegan.training.partition import Execution, shares
 from stylegan_eval.engine.cache import cache_dir
 from stylegan_eval.engine.files import atomic_write
 from stylegan_eval.errors import UserError
@@ -61,7 +61,6 @@ class Work:
 
 def count_work(config: Config, size: int) -> Work:
     """Count two steps at `size` pixels on meta tensors; a fade does up to a tenth more."""
-    from stylegan.training.partition import Execution
     from stylegan.training.rehearsal import Rehearsal
 
     rehearsal = Rehearsal(replace(config, resolution=size), Execution())

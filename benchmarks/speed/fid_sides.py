@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
-PEERS = ("pytorch-fid", "torch-fidelity", "clean-fid")
 BATCH = 32
 
 
@@ -50,8 +49,6 @@ Side = Callable[[Stopwatch], float]
 
 def ours(folders: tuple[Path, Path], weights: Path, resize: str, precision: str) -> Side:
     """`stylegan-eval fid --images ... --data ...`, with an empty cache."""
-    from typing import cast
-
     from stylegan_eval.metrics import fid
     from stylegan_eval.metrics.image_metrics import evaluate
     from stylegan_eval.metrics.measure import open_run
@@ -159,7 +156,7 @@ def clean_fid(folders: tuple[Path, Path], weights: Path) -> Side:
 
 
 def prepare(name: str, folders: tuple[Path, Path], weights: Path) -> Side:
-    """Import what a side needs, of `PEERS` or ``ours RESIZE PRECISION``; return its work."""
+    """Import what a side needs, a peer or ``ours RESIZE PRECISION``; return its work."""
     if " " in name:
         who, resize, precision = name.split()
         return {"ours": ours, "api": api}[who](folders, weights, resize, precision)
