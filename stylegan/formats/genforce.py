@@ -206,9 +206,7 @@ def _generator(
     for layer in range(2 * blocks):
         _layer(weights, names, network, layer, state)
     for b, C in enumerate(widths.values()):
-        name = f"synthesis.output{b}"
-        state[f"g.to_rgb.{b}.weight"] = weights.take(f"{name}.weight", colours, C, 1, 1)
-        state[f"g.to_rgb.{b}.bias"] = weights.take(f"{name}.bias", colours)
+        state |= weights.take_layer(f"synthesis.output{b}", f"g.to_rgb.{b}", colours, C, 1, 1)
     lod = float(weights.take("synthesis.lod")) if "synthesis.lod" in weights else 0.0
     if not 0 <= lod <= blocks - 1:
         raise weights.refuse(f"has synthesis.lod {lod:g}, expected 0 to {blocks - 1}")
@@ -238,8 +236,7 @@ def _layer(
     state[f"{ours}.noise_weight"] = noise_weight.flatten()
     state[f"{ours}.fixed_noise"] = weights.take(f"{name}.{names.noise}", 1, 1, size, size)
     state[f"{ours}.bias"] = weights.take(f"{name}.bias", C)
-    state[f"{ours}.style.weight"] = weights.take(f"{name}.style.weight", 2 * C, network.w_dim)
-    state[f"{ours}.style.bias"] = weights.take(f"{name}.style.bias", 2 * C)
+    state.update(weights.take_layer(f"{name}.style", f"{ours}.style", 2 * C, network.w_dim))
 
 
 def _as_dense(kernel: Tensor) -> Tensor:
@@ -273,22 +270,18 @@ def _discriminator(
     if resolution and any(of_G.fmaps(4 << k) != network.fmaps(4 << k) for k in range(top + 1)):
         raise weights.refuse("has other feature maps than its generator")
     state: State = {}
-
-    def take(ours: str, name: str, *shape: int) -> None:
-        state[f"{ours}.weight"] = weights.take(f"{name}.weight", *shape)
-        state[f"{ours}.bias"] = weights.take(f"{name}.bias", shape[0])
-
     for k in range(top + 1):
         C, C_next = widths[4 << top - k], widths[2 << top - k]
-        take(f"from_rgb.{k}", f"input{k}", C, network.num_channels, 1, 1)
+        state |= weights.take_layer(f"input{k}", f"from_rgb.{k}", C, network.num_channels, 1, 1)
         if k < top:
-            take(f"blocks.{k}.conv0", f"layer{2 * k}", C, C, 3, 3)
-            take(f"blocks.{k}.conv1_down", f"layer{2 * k + 1}", C_next, C, 3, 3)
-            weights.take_blur(f"layer{2 * k + 1}.{names.blur}", C)
+            down = f"layer{2 * k + 1}"
+            state |= weights.take_layer(f"layer{2 * k}", f"blocks.{k}.conv0", C, C, 3, 3)
+            state |= weights.take_layer(down, f"blocks.{k}.conv1_down", C_next, C, 3, 3)
+            weights.take_blur(f"{down}.{names.blur}", C)
     C = widths[4]
-    take("conv", f"layer{2 * top}", C, C + 1, 3, 3)
-    take("dense0", dense, widths[2], 16 * C)
-    take("dense1", last, max(network.label_size, 1), widths[2])
+    state |= weights.take_layer(f"layer{2 * top}", "conv", C, C + 1, 3, 3)
+    state |= weights.take_layer(dense, "dense0", widths[2], 16 * C)
+    state |= weights.take_layer(last, "dense1", max(network.label_size, 1), widths[2])
     if "lod" in weights:
         weights.take("lod")
     weights.finish()

@@ -69,8 +69,7 @@ def read_generator(state: Mapping[Any, Any], path: Path) -> Snapshot:
     for i in range(blocks):
         _block(weights, network, i, own)
         C, name = network.fmaps(4 << i), f"g_synthesis.to_rgb.{i}"
-        own[f"g.to_rgb.{i}.weight"] = weights.take(f"{name}.weight", network.num_channels, C, 1, 1)
-        own[f"g.to_rgb.{i}.bias"] = weights.take(f"{name}.bias", network.num_channels)
+        own |= weights.take_layer(name, f"g.to_rgb.{i}", network.num_channels, C, 1, 1)
     w_avg = torch.zeros(network.w_dim)
     if "truncation.avg_latent" in weights:
         w_avg = weights.take("truncation.avg_latent", network.w_dim)
@@ -109,24 +108,20 @@ def read_discriminator(state: Mapping[Any, Any], path: Path) -> Snapshot:
             _OFFICIAL, num_channels=colours, fmap_base=base, fmap_max=largest, blur=blurs
         )
     own: State = {}
-
-    def take(ours: str, name: str, *shape: int) -> None:
-        own[f"{ours}.weight"] = weights.take(f"{name}.weight", *shape)
-        own[f"{ours}.bias"] = weights.take(f"{name}.bias", shape[0])
-
     for k in range(top + 1):
         C, C_next = widths[4 << top - k], widths[2 << top - k]
-        take(f"from_rgb.{k}", f"from_rgb.{k}", C, colours, 1, 1)
+        own |= weights.take_layer(f"from_rgb.{k}", f"from_rgb.{k}", C, colours, 1, 1)
         if k < top:
-            take(f"blocks.{k}.conv0", f"blocks.{k}.conv0", C, C, 3, 3)
-            take(f"blocks.{k}.conv1_down", f"blocks.{k}.conv1_down", C_next, C, 3, 3)
+            first, down = f"blocks.{k}.conv0", f"blocks.{k}.conv1_down"
+            own |= weights.take_layer(first, first, C, C, 3, 3)
+            own |= weights.take_layer(down, down, C_next, C, 3, 3)
             if blurs:
                 weights.take_blur(f"blocks.{k}.blur.kernel", 1)
-            _take_mean(weights, f"blocks.{k}.conv1_down.downscale.blur.kernel")
+            _take_mean(weights, f"{down}.downscale.blur.kernel")
     C = widths[4]
-    take("conv", "final_block.conv", C, C + 1, 3, 3)
-    take("dense0", "final_block.dense0", widths[2], 16 * C)
-    take("dense1", "final_block.dense1", 1, widths[2])
+    own |= weights.take_layer("final_block.conv", "conv", C, C + 1, 3, 3)
+    own |= weights.take_layer("final_block.dense0", "dense0", widths[2], 16 * C)
+    own |= weights.take_layer("final_block.dense1", "dense1", 1, widths[2])
     weights.finish()
     return imported(layout=_NAME, network=network, resolution=4 << top, states={"D": own})
 
@@ -177,8 +172,7 @@ def _block(weights: Weights, network: NetworkConfig, i: int, own: State) -> None
         own[f"{epilogue}.noise_weight"] = weights.take(f"{stored}.top_epi.noise.weight", C)
         own[f"{epilogue}.fixed_noise"] = drawn_noise(2 * i + k)
         style = f"{stored}.style_mod.lin"
-        own[f"{epilogue}.style.weight"] = weights.take(f"{style}.weight", 2 * C, network.w_dim)
-        own[f"{epilogue}.style.bias"] = weights.take(f"{style}.bias", 2 * C)
+        own.update(weights.take_layer(style, f"{epilogue}.style", 2 * C, network.w_dim))
 
 
 LAYOUT = Layout(_NAME, is_generator, is_discriminator, read)

@@ -84,6 +84,13 @@ class Weights:
             raise self.refuse(f"tensor {name} holds numbers that are not finite")
         return value
 
+    def take_layer(self, name: str, ours: str, *shape: int) -> State:
+        """Take the weight of this shape and the bias of a layer, which is called `ours` here."""
+        return {
+            f"{ours}.weight": self.take(f"{name}.weight", *shape),
+            f"{ours}.bias": self.take(f"{name}.bias", shape[0]),
+        }
+
     def take_blur(self, name: str, channels: int) -> None:
         """Take the kernel of a blur, which must be [1, 2, 1] x [1, 2, 1] / 16."""
         kernel = self.take(name, channels, 1, 3, 3)
@@ -174,8 +181,7 @@ def take_mapping(weights: Weights, network: NetworkConfig, dense: str, embedding
     for k in range(network.mapping_layers):
         last = k == network.mapping_layers - 1
         out = network.w_dim if last else network.mapping_fmaps
-        state[f"f.layers.{k}.weight"] = weights.take(f"{dense}{k}.weight", out, width)
-        state[f"f.layers.{k}.bias"] = weights.take(f"{dense}{k}.bias", out)
+        state |= weights.take_layer(f"{dense}{k}", f"f.layers.{k}", out, width)
         width = out
     return state
 
