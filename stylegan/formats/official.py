@@ -5,7 +5,7 @@ with [out, in, K, K] and [out, in].
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Variables = Mapping[str, NDArray[Any]]
+from stylegan_eval.pickles.networks import Variables
+
 # Layers of a mapping network, for looking names up.
 _DEEPEST = 64
 
