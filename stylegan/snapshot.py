@@ -101,9 +101,6 @@ class Facts:
     note: str = ""  # Anything else
 
 
-NO_FACTS = Facts()
-
-
 @dataclass(frozen=True, kw_only=True)
 class ResumeState:
     """State to continue a training, beside the networks: only in checkpoints."""
@@ -128,7 +125,7 @@ class Snapshot:
     labels: Tensor | None = None  # [K, label_size], labels to draw from; of a conditional network
     label_names: tuple[str, ...] = ()
     """Names of the numbers in a label, which are classes or attributes; none where not known."""
-    facts: Facts = NO_FACTS
+    facts: Facts = Facts()
     left_out: Mapping[str, str] = field(default_factory=dict)  # Why a part is missing, by part
     resume: ResumeState | None = None
 
@@ -161,20 +158,24 @@ def check_parts(snapshot: Snapshot, parts: Sequence[str], purpose: str) -> None:
 
 def load_generator(snapshot: Snapshot, device: torch.device) -> Generator:
     """Moving average of the generator, for evaluation."""
-    check_parts(snapshot, ["G_ema"], "images are drawn")
-    network = copy.deepcopy(generator_on_meta(snapshot.config.network, snapshot.config.resolution))
-    network = network.to_empty(device="cpu").to(memory_format=best_format(device))
-    network.load_state_dict(snapshot.networks["G_ema"])
-    return network.to(device).requires_grad_(requires_grad=False).eval()
+    network = _loaded(snapshot, "G_ema", "images are drawn", device)
+    assert isinstance(network, Generator)
+    return network
 
 
 def load_discriminator(snapshot: Snapshot, device: torch.device) -> Discriminator:
     """Discriminator, for scoring."""
-    check_parts(snapshot, ["D"], "scores are made")
-    config = snapshot.config
-    network = copy.deepcopy(discriminator_on_meta(config.network, config.resolution))
-    network = network.to_empty(device="cpu").to(memory_format=best_format(device))
-    network.load_state_dict(snapshot.networks["D"])
+    network = _loaded(snapshot, "D", "scores are made", device)
+    assert isinstance(network, Discriminator)
+    return network
+
+
+def _loaded(snapshot: Snapshot, part: str, purpose: str, device: torch.device) -> nn.Module:
+    """A network of a file, for inference alone."""
+    check_parts(snapshot, [part], purpose)
+    network = copy.deepcopy(on_meta(snapshot.config, part)).to_empty(device="cpu")
+    network = network.to(memory_format=best_format(device))
+    network.load_state_dict(snapshot.networks[part])
     return network.to(device).requires_grad_(requires_grad=False).eval()
 
 
@@ -186,24 +187,19 @@ def load_labels(snapshot: Snapshot) -> Tensor:
     return labels
 
 
-@functools.lru_cache(maxsize=1)
-def generator_on_meta(config: NetworkConfig, resolution: int) -> Generator:
-    """Generator without numbers: nothing is allocated. Copy it to change it."""
-    with torch.device("meta"):
-        return Generator(config, resolution)
-
-
-@functools.lru_cache(maxsize=1)
-def discriminator_on_meta(config: NetworkConfig, resolution: int) -> Discriminator:
-    """Discriminator without numbers."""
-    with torch.device("meta"):
-        return Discriminator(config, resolution)
-
-
 def on_meta(config: Config, part: str) -> nn.Module:
-    """Network of a part without numbers."""
-    build = discriminator_on_meta if part == "D" else generator_on_meta
-    return build(config.network, config.resolution)
+    """Network of a part without numbers: nothing is allocated. Copy it to change it."""
+    kind = Discriminator if part == "D" else Generator
+    return built_on_meta(kind, config.network, config.resolution)
+
+
+@functools.lru_cache(maxsize=2)  # both networks of a configuration
+def built_on_meta(
+    kind: type[Generator | Discriminator], config: NetworkConfig, resolution: int
+) -> nn.Module:
+    """Build a network for `on_meta`."""
+    with torch.device("meta"):
+        return kind(config, resolution)
 
 
 def check_tensors(shapes: Mapping[str, list[int]], config: Config, parts: Collection[str]) -> None:

@@ -13,7 +13,7 @@ from stylegan.data import main as avatars
 from stylegan.network_file import read_network, save_network
 from stylegan.opening import demo_path
 from stylegan.presets import apply_preset, with_options
-from stylegan.snapshot import NO_FACTS, Score
+from stylegan.snapshot import Facts, Score
 from stylegan.train import main as train
 
 
@@ -106,5 +106,5 @@ def test_what_cannot_be_done_is_one_line(tmp_path):
     refused("no checkpoint in", "make", tmp_path, "--data", "x.zip")
     content = read_network(demo_path())
     bare = tmp_path / "bare.safetensors"
-    save_network(bare, replace(content, facts=NO_FACTS))
+    save_network(bare, replace(content, facts=Facts()))
     refused("states no scores", "check", "--data", "x.zip", "--ckpt", bare)

@@ -14,7 +14,7 @@ from stylegan.networks.generator import Generator
 from stylegan.png import KEYWORD, png_of
 from stylegan.sample.cli import main
 from stylegan.sample.recipe import GeneratorSource, Move, Recipe
-from stylegan.snapshot import generator_on_meta
+from stylegan.snapshot import built_on_meta
 from tests.explore.networks import write_attributes
 
 
@@ -108,7 +108,7 @@ def test_the_configuration_is_parsed_once_and_the_generator_built_once(tmp_path)
         if event == "call" and frame.f_code in watched:
             calls[watched[frame.f_code]] += 1
 
-    generator_on_meta.cache_clear()
+    built_on_meta.cache_clear()
     sys.setprofile(count)
     try:
         done = run("image", "--ckpt", "demo", "--seed", 5, "--psi", "0.7", tmp_path / "x.png")
