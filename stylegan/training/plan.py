@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.configs import CONFIGS, Config, changes_of_row, diff
-from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.generator import Generator
 from stylegan.runtime import Runtime
+from stylegan.snapshot import on_meta
 from stylegan.training.cost import Phase, phase_costs, phases_left, process_memory
 from stylegan.training.hooks import sheet_columns
 from stylegan.training.partition import Execution
@@ -52,9 +51,7 @@ def checkpoint_bytes(config: Config) -> int:
     G, its average and D with their buffers; for G and D the second moment of each weight, and the
     first where beta1 is not 0.
     """
-    with torch.device("meta"):
-        G = Generator(config.network, config.resolution)
-        D = Discriminator(config.network, config.resolution)
+    G, D = (on_meta(config, part) for part in ("G", "D"))
     moments = 1 if config.schedule.beta1 == 0 else 2
     stored = 2 * _bytes_of(G) + _bytes_of(D)
     return stored + moments * sum(p.nbytes for p in (*G.parameters(), *D.parameters()))
@@ -300,14 +297,9 @@ def _chain(config: Config) -> Iterator[str]:
 
 
 def _sizes(config: Config) -> Iterator[str]:
-    with torch.device("meta"):
-        networks: dict[str, nn.Module] = {
-            "generator": Generator(config.network, config.resolution),
-            "discriminator": Discriminator(config.network, config.resolution),
-        }
     yield "parameters:"
-    for name, network in networks.items():
-        yield f"  {name:14s} {sum(p.numel() for p in network.parameters()):12,d}"
+    for name, part in (("generator", "G"), ("discriminator", "D")):
+        yield f"  {name:14s} {sum(p.numel() for p in on_meta(config, part).parameters()):12,d}"
 
 
 def available_memory(device: torch.device) -> float:
