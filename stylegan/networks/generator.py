@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import Sequence
 from functools import cache
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -124,21 +123,6 @@ def build_discriminator(config: Config, *, seed: int) -> Discriminator:
     return network.to(memory_format=best_format(torch.device("cpu")))
 
 
-class _Conditional(Protocol):
-    @property
-    def z_dim(self) -> int: ...
-
-    @property
-    def resolution(self) -> int: ...
-
-    @property
-    def noise_shapes(self) -> Sequence[tuple[int, int]]: ...
-
-    def mapping(self, z: Tensor, labels: Tensor | None = None) -> Tensor: ...
-
-    def synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor: ...
-
-
 def labels_of(z: Tensor, rows: Tensor) -> Tensor:
     """Draw a label for each latent, by the CRC-32 of that latent's bits alone.
 
@@ -175,7 +159,7 @@ def _crc32_by_bit(words: int) -> tuple[int, NDArray[np.float64]]:
 class DrawsLabels:
     """A conditional `ImageGenerator` that draws labels from `rows` [K, label_size] by itself."""
 
-    def __init__(self, generator: _Conditional, rows: Tensor) -> None:
+    def __init__(self, generator: GeneratorAtLod, rows: Tensor) -> None:
         self.original = generator
         self.rows = rows
         self.z_dim = generator.z_dim
