@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stylegan.networks.layers import upsample_nearest
 from stylegan.opening import load_for_evaluation, located
+from stylegan.png import picture
 from stylegan.sample.painter import Painter, open_painter
 from stylegan.sample.recipe import CUTOFF, NOISE, GeneratorSource
 from stylegan_eval.engine.protocols import LoadedGenerator
@@ -70,7 +71,7 @@ class TrainedGenerator:
     ) -> list[Image.Image]:
         """Draw PIL images; see `sample`."""
         drawn = self.sample(seeds, psi=psi, cutoff=cutoff, noise=noise)
-        return [Image.fromarray(image.squeeze()) for image in drawn]
+        return [picture(image) for image in drawn]
 
     def _ws(self, z: Tensor, psi: float, cutoff: int | None) -> Tensor:
         check_psi(psi)
