@@ -130,8 +130,7 @@ def export_ada(
     becomes such a file. `out` is a zip if it ends in ``.zip``, else a folder, whole or absent.
     """
     with open_source(src) as source:
-        if (fault := survey(source, progress=progress).fault()) is not None:
-            raise UserError(f"{src}: {fault}; make a set that fits with: {prepare_command(src)}")
+        survey(source, progress=progress).check(src)
         if source.channels == 4:
             raise UserError(
                 f"{src} holds RGBA, which stylegan2-ada and stylegan3 do not read: make a set of"

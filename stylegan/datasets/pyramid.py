@@ -125,7 +125,7 @@ def open_pyramid(path: Path, *, cache: Path | None = None, progress: bool = True
     """
     with open_images(path) as files:
         if is_new(files, cache):  # refuse what does not fit before everything is read
-            _fitting(files, progress=progress)
+            survey(files, progress=progress).check(files.path)
         digest = content_digest(files, cache)
         folder = (cache or cache_dir()) / "pyramids" / _key(FORMAT_VERSION, digest, files.channels)
         if folder.exists() and not _is_whole(folder, digest, progress=progress):
@@ -204,16 +204,6 @@ def _key(version: int, digest: str, channels: int = 3) -> str:
     return hashlib.sha256(f"pyramid {version} {content}".encode()).hexdigest()[:32]
 
 
-def _fitting(files: Source, *, progress: bool) -> Survey:
-    """Sizes and modes of images of which there are pyramids; others are refused."""
-    overview = survey(files, progress=progress)
-    if (fault := overview.fault()) is not None:
-        raise UserError(
-            f"{files.path}: {fault}; make a set that fits with: {prepare_command(files.path)}"
-        )
-    return overview
-
-
 def _note_channels(files: Source, overview: Survey) -> None:
     """Say that images are trained on as RGB which have other channels, all of them."""
     kinds = {header.channels for header in overview.headers}
@@ -227,7 +217,8 @@ def _note_channels(files: Source, overview: Survey) -> None:
 
 
 def _build(files: Source, digest: str, folder: Path, *, progress: bool) -> None:
-    overview = _fitting(files, progress=progress)
+    overview = survey(files, progress=progress)
+    overview.check(files.path)
     _note_channels(files, overview)
     resolution = overview.smallest_side
     sizes = [resolution >> lod for lod in range(_level_count(resolution))]

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, overload
+from pathlib import Path
+from typing import TypeVar, overload
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from stylegan_eval.engine.progress import follow
 from stylegan_eval.engine.untrusted import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import CHANNELS, Header
-from stylegan_eval.images.files import map_ordered
+from stylegan_eval.images.files import map_ordered, prepare_command
 from stylegan_eval.images.source import Source, read_as
 
 T = TypeVar("T")
@@ -60,20 +61,6 @@ class Headers(Sequence[Header]):
         self._kinds[index] = self._modes.index(header.mode)
 
 
-class HasHeaders(Protocol):
-    """Interface of images for `survey`."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """One for each image."""
-
-    def __len__(self) -> int:
-        """Number of images."""
-
-    def header(self, index: int) -> Header:
-        """Size and mode of image number `index`."""
-
-
 @dataclass(frozen=True)
 class Survey:
     """Sizes and modes of images, from their headers."""
@@ -101,8 +88,14 @@ class Survey:
             return f"the resolution, {width}, is not a power of two from {MIN_RESOLUTION} on"
         return None
 
+    def check(self, place: Path | str) -> None:
+        """Refuse images with a `fault`; `place` is where they are."""
+        if (fault := self.fault()) is not None:
+            command = prepare_command(place)
+            raise UserError(f"{place}: {fault}; make a set that fits with: {command}")
 
-def survey(files: HasHeaders, *, progress: bool = False) -> Survey:
+
+def survey(files: Source, *, progress: bool = False) -> Survey:
     """Read the headers of all images."""
     headers = Headers(len(files))
     for number, header in enumerate(read_headers(files, files.header, progress=progress)):
@@ -110,9 +103,7 @@ def survey(files: HasHeaders, *, progress: bool = False) -> Survey:
     return summary(files.names, headers, range(len(files)))
 
 
-def read_headers(
-    files: HasHeaders, read: Callable[[int], T], *, progress: bool = False
-) -> Iterator[T]:
+def read_headers(files: Source, read: Callable[[int], T], *, progress: bool = False) -> Iterator[T]:
     """`read` of the header of each image, in several threads."""
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:

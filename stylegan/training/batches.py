@@ -68,10 +68,7 @@ def look_at(path: Path, cache: Path | None = None) -> RealSet:
     """Read the headers of images that a training could take; refuse others as `open_pyramid`."""
     with open_images(path) as files:
         overview = survey(files)
-        if (fault := overview.fault()) is not None:
-            raise UserError(
-                f"{path}: {fault}; make a set that fits with: stylegan-data prepare {path} OUT.zip"
-            )
+        overview.check(path)
         return RealSet(
             path=path,
             resolution=overview.smallest_side,
