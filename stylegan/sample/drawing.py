@@ -27,7 +27,7 @@ from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan.snapshot import load_generator, load_labels
 from stylegan_eval.engine.sampling import latents
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.directions_file import Directions, Span
+from stylegan_eval.results.directions_file import Directions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,19 +137,19 @@ def ws_of(recipe: Recipe, subject: OpenedGenerator, ws: Tensor | None = None) ->
     if recipe.mix is not None:
         other = mapped_seeds([recipe.mix.seed], recipe, subject)
         other = painter.truncated(other, recipe.psi, recipe.cutoff)
-        ws = torch.where(_within((recipe.mix.first, recipe.mix.last), ws), other, ws)
+        ws = mix_layers(other, ws, range(recipe.mix.first, recipe.mix.last + 1))
     for move in recipe.moves:
         assert subject.directions is not None
         moved = ws + move.amount * subject.steps[move.name]
         span = span_of(move, subject.directions)
-        ws = moved if span is None else torch.where(_within(span, ws), moved, ws)
+        ws = moved if span is None else mix_layers(moved, ws, range(span[0], span[1] + 1))
     return ws
 
 
-def _within(span: Span, ws: Tensor) -> Tensor:
-    """Which rows of ws [N, L, D] are those of layers from the first to the last: [1, L, 1]."""
-    layers = torch.arange(ws.shape[1], device=ws.device)[None, :, None]
-    return (layers >= span[0]) & (layers <= span[1])
+def mix_layers(source: Tensor, destination: Tensor, layers: range) -> Tensor:
+    """Rows `layers` of the source's ws, the others of the destination's: [..., L, w_dim]."""
+    index = torch.arange(destination.shape[-2], device=destination.device)[:, None]  # [L, 1]
+    return torch.where((index >= layers.start) & (index < layers.stop), source, destination)
 
 
 def mapped_seeds(seeds: Sequence[int], recipe: Recipe, subject: OpenedGenerator) -> Tensor:

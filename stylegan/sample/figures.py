@@ -19,6 +19,7 @@ from stylegan.sample.canvas import (
     scaled_box,
     table,
 )
+from stylegan.sample.drawing import mix_layers
 from stylegan.sample.layers import Layers, noise_layers, style_layers
 from stylegan.sample.options import Seeding
 from stylegan.sample.painter import Painter
@@ -63,12 +64,6 @@ def latents_of(seeds: Sequence[int], z_dim: int, seeding: Seeding) -> NDArray[np
 def official_ws(painter: Painter, seeds: Sequence[int], psi: float = 1.0) -> Tensor:
     """Ws [N, L, w_dim] of official seeds, truncated in all layers."""
     return painter.truncated(painter.ws(official_latents(seeds, painter.network.z_dim)), psi)
-
-
-def mix_layers(source: Tensor, destination: Tensor, layers: range) -> Tensor:
-    """Rows `layers` of the source's ws, the others of the destination's: [..., L, w_dim]."""
-    index = torch.arange(destination.shape[-2], device=destination.device)[:, None]  # [L, 1]
-    return torch.where((index >= layers.start) & (index < layers.stop), source, destination)
 
 
 def row_ranges(ranges: Sequence[Layers], rows: int, num_layers: int) -> list[range]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stylegan.networks.generator import Generator
-from stylegan.sample.figures import mix_layers
+from stylegan.sample.drawing import mix_layers
 from stylegan.sample.film import path_of, positions
 from stylegan.sample.painter import Painter
 from stylegan.sample.settings import Film

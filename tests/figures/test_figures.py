@@ -11,6 +11,7 @@ from PIL import Image
 
 from stylegan.networks.generator import build_generator
 from stylegan.sample.canvas import scaled_box, table
+from stylegan.sample.drawing import mix_layers
 from stylegan.sample.figures import (
     Deviation,
     draw_noise_components,
@@ -18,7 +19,6 @@ from stylegan.sample.figures import (
     draw_truncation,
     draw_uncurated,
     latents_of,
-    mix_layers,
     official_batch,
     official_latents,
     places,
