@@ -152,7 +152,8 @@ async def preview_frame(film: KeptFilm, number: int, studio: Studio) -> bytes:
         path = _path([film.recipes[start], film.recipes[end]], studio)
         place = [Position(start=0, end=1, t=t)]
         noise = noise_of(film.recipes[0], studio.subject)
-        return png_of(next(frames_along(path, place, noise, studio.subject, 1)), "")
+        painter = studio.subject.painter
+        return png_of(next(frames_along([path], place, painter, noise, 1)), "")
 
     return await studio.compute(draw, Rank.SHEET)
 
@@ -165,7 +166,7 @@ async def write_film(film: KeptFilm, studio: Studio, job: Job) -> str:
     subject = replace(studio.subject, painter=painter)
     path = await studio.compute(partial(_path, film.recipes, studio))
     places = positions(len(film.recipes), film.frames, loop=film.loop)
-    frames = frames_along(path, places, noise_of(film.recipes[0], subject), subject, 1)
+    frames = frames_along([path], places, painter, noise_of(film.recipes[0], subject), 1)
     command = film.command(studio)
 
     def write(file: Path) -> None:

@@ -142,20 +142,29 @@ def film(
     paths = [path_of(painter, strand, settings, numbers) for strand in strands]
     places = positions(len(strands[0]), settings.frames, loop=settings.loop)
     noise = painter.noise(settings.noise, settings.noise_seed)
+    psi, cutoff, scale = settings.psi, settings.cutoff, settings.scale
+    yield from frames_along(paths, places, painter, noise, scale, psi=psi, cutoff=cutoff)
+
+
+def frames_along(
+    paths: Sequence[ArcPath | LinePath],
+    places: Sequence[Position],
+    painter: Painter,
+    noise: Noise,
+    scale: int,
+    *,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+) -> Iterator[Pixels]:
+    """Frames, uint8 [scale R, paths scale R, C], of paths side by side, drawn batch by batch."""
     for first in range(0, len(places), painter.batch):
         batch = places[first : first + painter.batch]
-        panels = [
-            list(
-                painter.images(
-                    painter.truncated(path.at(batch), settings.psi, settings.cutoff),
-                    noise,
-                    strand * len(places) + first,
-                )
-            )
-            for strand, path in enumerate(paths)
-        ]
+        panels = []
+        for number, path in enumerate(paths):
+            ws = painter.truncated(path.at(batch), psi, cutoff)
+            panels.append(list(painter.images(ws, noise, number * len(places) + first)))
         for images in zip(*panels, strict=True):
-            yield enlarged(np.concatenate(images, axis=1), settings.scale)  # side by side
+            yield enlarged(np.concatenate(images, axis=1), scale)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,17 +205,6 @@ def path_through(keys: Sequence[KeyFrame], subject: OpenedGenerator) -> LinePath
         check_fits(recipe, subject, saved=start is not None)
         rows.append(ws_of(recipe, subject, start))
     return LinePath(torch.cat(rows))  # [K, L, D]
-
-
-def frames_along(
-    path: LinePath, places: Sequence[Position], noise: Noise, subject: OpenedGenerator, scale: int
-) -> Iterator[Pixels]:
-    """Frames, uint8 [scale R, scale R, C], drawn batch by batch."""
-    batch = subject.painter.batch
-    for first in range(0, len(places), batch):
-        ws = path.at(places[first : first + batch])
-        for image in subject.painter.images(ws, noise):
-            yield enlarged(image, scale)
 
 
 def check_video(path: Path, fps: float) -> None:

@@ -205,4 +205,4 @@ def of_recipes(
     places = positions(len(keys), settings.frames, loop=settings.loop)
     noise = noise_of(keys[0].recipe, subject)
     path = path_through(keys, subject)
-    return len(places), frames_along(path, places, noise, subject, settings.scale)
+    return len(places), frames_along([path], places, subject.painter, noise, settings.scale)
