@@ -55,15 +55,15 @@ class Tile:
 class Tiles(ui.element, component="sheet.js"):
     """Tiles of recipes; each shows its image once that is drawn, one after another.
 
-    `open_one` is called with the recipe of the tile that is opened, `selected` with the keys of
-    those that are selected; without it none can be.
+    `open_one` is called with the recipe of the tile that is opened, in words, `selected` with the
+    keys of those that are selected; without it none can be.
     """
 
     def __init__(
         self,
         studio: Studio,
         label: str,
-        open_one: Callable[[Recipe], Awaitable[None]],
+        open_one: Callable[[str], Awaitable[None]],
         selected: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         super().__init__()
@@ -87,22 +87,19 @@ class Tiles(ui.element, component="sheet.js"):
         self._shown = shown
         self.props["columns"] = columns
         before = {tile["key"]: tile for tile in self.props["tiles"]}
-        self._fill([before.get(tile.key, {}) | _waiting(tile) for tile in shown])
+        self.props["tiles"] = [before.get(tile.key, {}) | _waiting(tile) for tile in shown]
         for place, tile in enumerate(shown):
             await self._studio.png(tile.recipe, Rank.SHEET)
             if self._shown is not shown or self.is_deleted:
                 return
             tiles = [*self.props["tiles"]]
             tiles[place] = _drawn(tile)
-            self._fill(tiles)
+            self.props["tiles"] = tiles
 
     async def _open(self, key: str) -> None:
         for tile in self._shown:
             if tile.key == key:
-                await self._open_one(tile.recipe)
-
-    def _fill(self, tiles: list[dict[str, Any]]) -> None:
-        self.props["tiles"] = tiles
+                await self._open_one(str(tile.recipe))
 
 
 def _waiting(tile: Tile) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -66,7 +67,7 @@ class FilmView:
             ui.label(_NO_W).classes("remark")
             return
         ui.label(_ABOUT).classes("remark")
-        self._keys = KeyFrames(self._ordered, self._open)
+        self._keys = KeyFrames(self._ordered, partial(page.open, "image"))
         self._none = ui.label(_NONE).props("role=status").classes("remark")
         with ui.element("div").classes("actions from-kept"):
             flat_button("Add kept images", "playlist_add", self._add)
@@ -133,9 +134,6 @@ class FilmView:
         if len(recipes) > MOST:
             warn(f"A film has {MOST} images at most: the others are left out.")
         self._show(replace(self._film, recipes=recipes[:MOST]))
-
-    async def _open(self, words: str) -> None:
-        await self._page.open("image", words)
 
 
 class Speed:

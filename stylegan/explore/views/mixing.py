@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Awaitable, Sequence
+from functools import partial
 
 from nicegui import ui
 
@@ -32,7 +33,7 @@ from stylegan.explore.widgets import (
 )
 from stylegan.sample.drawing import OpenedGenerator
 from stylegan.sample.layers import Layers, style_layers
-from stylegan.sample.recipe import Recipe, layer_word
+from stylegan.sample.recipe import layer_word
 from stylegan_eval.errors import UserError
 
 NAME = "mixing"
@@ -63,7 +64,8 @@ class MixingView:
             self._choose(page.studio.subject)
         self._start = self._matrix()
         ui.label(_ABOUT).classes("remark")
-        self._tiles = Tiles(page.studio, "Matrix of style mixing", self._open)
+        open_image = partial(page.open, "image")
+        self._tiles = Tiles(page.studio, "Matrix of style mixing", open_image)
         self._tiles.classes("matrix")
         self._error = error_label()
         with region("files", "Download"):
@@ -129,9 +131,6 @@ class MixingView:
             await self._tiles.show(tiles, columns=len(matrix.sources) + 1)
         except UserError as error:
             self._error.set_text(str(error))
-
-    async def _open(self, recipe: Recipe) -> None:
-        await self._page.open("image", str(recipe))
 
 
 class Seeds:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from nicegui import ui
 from nicegui.events import ValueChangeEventArguments
@@ -38,7 +39,8 @@ class Samples:
             choosing = ui.switch("Select", on_change=self._select)
             choosing.props["title"] = "A click selects, in place of opening"
         self._start = self._first()
-        self._tiles = Tiles(page.studio, "Samples", self._open, self._selected)
+        open_image = partial(page.open, "image")
+        self._tiles = Tiles(page.studio, "Samples", open_image, self._selected)
         self._error = error_label()
         self._files = SheetFiles(page.studio)
         self._chosen: Sequence[int] = ()  # Seeds, which may be those of another page
@@ -73,12 +75,14 @@ class Samples:
         seeds = range(recipe.seed, recipe.seed + COUNT)
         self._offer()
         try:
-            await self._tiles.show([_tile(replace(recipe, seed=seed)) for seed in seeds])
+            await self._tiles.show(
+                [
+                    Tile(key=str(seed), recipe=replace(recipe, seed=seed), text=str(seed))
+                    for seed in seeds
+                ]
+            )
         except UserError as error:
             self._error.set_text(str(error))
-
-    async def _open(self, recipe: Recipe) -> None:
-        await self._page.open("image", str(recipe))
 
     def _select(self, event: ValueChangeEventArguments[bool | None]) -> None:
         self._tiles.props["choosing"] = event.value
@@ -93,10 +97,6 @@ class Samples:
         whole = range(recipe.seed, recipe.seed + COUNT)
         inside = [seed for seed in self._chosen if seed in whole]
         self._files.show(Sheet(seeds=inside or whole, look=recipe), selected=bool(inside))
-
-
-def _tile(recipe: Recipe) -> Tile:
-    return Tile(key=str(recipe.seed), recipe=recipe, text=str(recipe.seed))
 
 
 class SheetFiles:
