@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.gpu_trial.claims import Bound, Check, NotTriedError
 from benchmarks.gpu_trial.trial import GpuTrial
-from stylegan.networks.compiled import compiled_discriminator, compiled_synthesis
+from stylegan.networks.compiled import compiled
 from stylegan.networks.layers import mean_pool, upsample_nearest
 from stylegan.training import losses
 from stylegan_eval.engine.device import best_format, network_dtype
@@ -177,8 +177,8 @@ def compiled_step(
     G, D = (
         build(row, torch.float32, *placed) for build in (golden.generator, golden.discriminator)
     )
-    draw = compiled_synthesis(G.g, dtype)
-    score = compiled_discriminator(D.requires_grad_(requires_grad=False), dtype)
+    draw = compiled(G.g.at_level, dtype)
+    score = compiled(D.requires_grad_(requires_grad=False).at_level, dtype)
     noise, fade = G.g.noise_maps(G.g.fixed_noise(0.5), 0.5), torch.tensor(0.5, device=device)
     images = draw(G.mapping(golden.tensor(row, "latents", device=device)), noise, 0, fade)
     loss = losses.g_logistic_nonsaturating(score(images, 0, fade)).mean()

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylegan.networks.discriminator import Discriminator
-from stylegan.networks.synthesis import Synthesis
 from stylegan_eval.errors import UserError
 
 # (ws, noise, level, fade) -> images; see `Synthesis.at_level`.
@@ -36,18 +34,12 @@ def check_toolchain(device: torch.device) -> None:
         ) from error
 
 
-def compiled_synthesis(network: Synthesis, dtype: torch.dtype = torch.float32) -> Draw:
-    """`Synthesis.at_level`, compiled; weights are read at each call."""
-    return _compiled(network.at_level, dtype)
+def compiled(at_level: Callable[..., Tensor], dtype: torch.dtype) -> Callable[..., Tensor]:
+    """`at_level` of a network, compiled for one derivative at most; weights are read at each call.
 
-
-def compiled_discriminator(D: Discriminator, dtype: torch.dtype = torch.float32) -> Score:
-    """`Discriminator.at_level` for one derivative at most, compiled; as `compiled_synthesis`."""
-    return _compiled(D.at_level, dtype)
-
-
-def _compiled(function: Callable[..., Tensor], dtype: torch.dtype) -> Callable[..., Tensor]:
-    program = torch.compile(function, dynamic=False, fullgraph=True)
+    A `Draw` or a `Score`, in this type.
+    """
+    program = torch.compile(at_level, dynamic=False, fullgraph=True)
 
     def run(*args: Any) -> Tensor:
         with torch._dynamo.config.patch(recompile_limit=_PROGRAMS):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylegan.configs import Config, LossConfig
 from stylegan.datasets.reals import RawBatch, process_reals
-from stylegan.networks.compiled import Draw, Score, compiled_discriminator, compiled_synthesis
+from stylegan.networks.compiled import Draw, Score, compiled
 from stylegan.networks.generator import Generator, mix_styles
 from stylegan.networks.synthesis import split_lod
 from stylegan.runtime import Runtime, stream_seed
@@ -167,8 +167,8 @@ class Steps:
         self.score: Score = partial(state.D.at_level, dtype=dtype)
         self.score_twice = self.score
         if execution.compile:
-            self.draw = compiled_synthesis(state.G.g, dtype)
-            self.score = compiled_discriminator(state.D, dtype)
+            self.draw = compiled(state.G.g.at_level, dtype)
+            self.score = compiled(state.D.at_level, dtype)
         self.random = StepRandom(seed, device)
         self._fade = torch.zeros((), device=device)
         self._lrate = torch.zeros((), dtype=torch.float64, device=device)

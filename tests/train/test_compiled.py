@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from stylegan.networks import compiled
+from stylegan.networks.compiled import compiled
 from tests.train import golden
 
 # The first set-up of PyTorch's compiler warns about its own parts.
@@ -32,7 +32,7 @@ def fade_of(lod):
 
 def test_the_same_images_scores_and_gradients_with_one_program_for_all_fades(programs):
     G, D = golden.generator("F"), golden.discriminator("F").requires_grad_(requires_grad=False)
-    draw, score = compiled.compiled_synthesis(G.g), compiled.compiled_discriminator(D)
+    draw, score = (compiled(at, torch.float32) for at in (G.g.at_level, D.at_level))
     ws = G.mapping(golden.tensor("F", "latents")).detach()
 
     def compiled_images(ws, noise, lod):
