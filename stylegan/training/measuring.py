@@ -1,6 +1,5 @@
 """Memory that the metrics of a run take, estimated on meta tensors, and the batch that fits."""
 
-from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -30,10 +29,8 @@ _ROWS = 4096  # features that are gathered before they are reduced
 class MetricMemory:
     """Peak of a process that measures checkpoints: the state of the training is there as well."""
 
-    def __init__(
-        self, config: Config, metrics: Sequence[NamedMetric], device: torch.device
-    ) -> None:
-        self._config, self._metrics, self._device = config, metrics, device
+    def __init__(self, config: Config, settings: RunSettings, device: torch.device) -> None:
+        self._config, self._settings, self._device = config, settings, device
         self._found: dict[int, int] = {}
 
     @cached_property
@@ -43,12 +40,13 @@ class MetricMemory:
     def at(self, batch: int) -> int:
         """Bytes of `batch` images at a time; 0 without metrics."""
         if batch not in self._found:
-            peaks = [self._peak(each, batch) for each in self._metrics]
+            peaks = [self._peak(each, batch) for each in self._settings.metrics.named()]
             self._found[batch] = self._held + max(peaks) if peaks else 0
         return self._found[batch]
 
-    def largest_batch(self, batch: int, limit: int | None) -> int:
-        """`batch`, halved until it fits into a limit in bytes."""
+    def largest_batch(self) -> int:
+        """Images at a time: as many as asked for, halved until they fit into the memory limit."""
+        batch, limit = self._settings.metrics.metrics_batch, self._settings.memory_limit
         while limit is not None and self.at(batch) > limit:
             if batch == 1:
                 raise UserError(
@@ -96,18 +94,12 @@ class MetricMemory:
         return as_rgb(generator.synthesis(ws, noise))
 
 
-def metrics_batch(config: Config, settings: RunSettings, device: torch.device) -> int:
-    """Images of the metrics at a time: as asked for, or fewer for the memory limit."""
-    memory = MetricMemory(config, settings.metrics.named(), device)
-    return memory.largest_batch(settings.metrics.metrics_batch, settings.memory_limit)
-
-
 def words_on_metrics(config: Config, settings: RunSettings, device: torch.device) -> str:
     """Line of the plan on the memory of the metrics; "" without metrics."""
     if not settings.metrics.metrics:
         return ""
-    memory = MetricMemory(config, settings.metrics.named(), device)
-    batch = memory.largest_batch(settings.metrics.metrics_batch, settings.memory_limit)
+    memory = MetricMemory(config, settings, device)
+    batch = memory.largest_batch()
     return f"about {size_text(memory.at(batch))} in each process, {batch} images at a time"
 
 

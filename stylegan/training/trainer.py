@@ -30,7 +30,7 @@ from stylegan.training.hooks import (
     sheet_columns,
 )
 from stylegan.training.loop import Hook, train
-from stylegan.training.measuring import metrics_batch, words_on_metrics
+from stylegan.training.measuring import MetricMemory, words_on_metrics
 from stylegan.training.plan import make_plan, run_files, summary
 from stylegan.training.schedule import growth_left, training_point
 from stylegan.training.settings import RunSettings, write_settings
@@ -225,7 +225,7 @@ class Trainer:
             return None
         batch = wanted.metrics_batch
         if runtime.is_first:
-            batch = metrics_batch(self._config, self._settings, runtime.device)
+            batch = MetricMemory(self._config, self._settings, runtime.device).largest_batch()
         return Measurements(
             folder=self._settings.out,
             data=self._settings.data,

@@ -11,7 +11,7 @@ import torch
 
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset
-from stylegan.training.measuring import MetricMemory, metrics_batch, words_on_metrics
+from stylegan.training.measuring import MetricMemory, words_on_metrics
 from stylegan.training.settings import MetricSettings, RunSettings
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import size_text
@@ -70,25 +70,25 @@ def settings(limit=None, batch=32):
 
 def test_the_batch_of_metrics_fits_into_the_memory_limit():
     config = apply_preset(CONFIGS["F"], "quick-32")
-    memory = MetricMemory(config, LITE.named(), CPU)
+    memory = MetricMemory(config, settings(), CPU)
     one, half, whole = (memory.at(batch) for batch in (1, 16, 32))
     assert one < half < whole
     # A CPU shows 8 to the network, which takes the most: more are there in float32 and in bytes.
     assert whole - half == 16 * 3 * 32**2 * (4 + 1)
-    assert metrics_batch(config, settings(), CPU) == 32
-    assert metrics_batch(config, settings(whole), CPU) == 32
-    assert metrics_batch(config, settings(whole - 1), CPU) == 16
+    for limit, batch in ((None, 32), (whole, 32), (whole - 1, 16)):
+        assert MetricMemory(config, settings(limit), CPU).largest_batch() == batch
     assert words_on_metrics(config, settings(whole - 1), CPU) == (
         f"about {size_text(half)} in each process, 16 images at a time"
     )
     with pytest.raises(UserError, match=r"too small for --metrics: one image at a time needs"):
-        metrics_batch(config, settings(one - 1, batch=2), CPU)
+        MetricMemory(config, settings(one - 1, batch=2), CPU).largest_batch()
 
 
 def test_path_length_and_no_metrics_have_their_memory():
     config = apply_preset(CONFIGS["F"], "quick-32")
     paths = MetricSettings(metrics="ppl_wend", ppl_distance="st-lpips-alex", ppl_crop="none")
-    memory = MetricMemory(config, paths.named(), CPU)
+    memory = MetricMemory(config, RunSettings(out=Path(), data=Path(), metrics=paths), CPU)
     assert memory.at(32) > memory.at(2) == memory.at(1)  # a pair is two images
-    assert MetricMemory(config, [], CPU).at(32) == 0
-    assert words_on_metrics(config, RunSettings(out=Path(), data=Path()), CPU) == ""
+    nothing = RunSettings(out=Path(), data=Path())
+    assert MetricMemory(config, nothing, CPU).at(32) == 0
+    assert words_on_metrics(config, nothing, CPU) == ""
