@@ -22,7 +22,7 @@ from stylegan.configs import Config, LossConfig, ScheduleConfig
 from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
 from stylegan.training.evaluate import Measurements
-from stylegan.training.hooks import Board, Progress, RunLog, SampleSheet
+from stylegan.training.hooks import Board, Progress, SampleSheet
 from stylegan.training.loop import Terms
 from stylegan.training.schedule import TrainingPoint
 from stylegan.training.settings import OnCollapse, RunSettings
@@ -199,7 +199,6 @@ def _skipped(state: TrainState, device: torch.device) -> Tensor:
 class Reports:
     """Outputs of the first process."""
 
-    log: RunLog
     progress: Progress
     sheet: SampleSheet
     boards: Sequence[Board]
@@ -335,7 +334,7 @@ class Snapshots:
         saved = saved[: saved.index(path) + 1]  # later ones are damaged, or of another attempt
         for old in saved[: -self.settings.keep]:
             old.unlink()
-        self.reports.log.line(f"wrote {path.name}")
+        self.reports.progress.log.line(f"wrote {path.name}")
 
     def _measure(self, state: TrainState, path: Path, *, last: bool) -> bool:
         """Measure what is due; False if a signal to stop prevented it."""

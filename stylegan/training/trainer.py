@@ -143,7 +143,7 @@ class Trainer:
         log.line(f"changes of {self._config.name}: {', '.join(changes) or 'none'}")
         if warning := growth_left(self._config):
             progress.say(f"warning: {warning}")
-        return Reports(log=log, progress=progress, sheet=self._sheet(), boards=boards)
+        return Reports(progress=progress, sheet=self._sheet(), boards=boards)
 
     def _estimate(self, log: RunLog) -> list[Phase]:
         """Print and log the estimated duration, memory and disk usage."""
