@@ -7,7 +7,7 @@ import torch
 from stylegan.configs import Config
 from stylegan.networks.generator import Generator, GeneratorAtLod
 from stylegan.training.partition import Execution
-from stylegan.training.rehearsal import Meter, Rehearsal
+from stylegan.training.rehearsal import Meter, Rehearsal, bytes_of
 from stylegan.training.schedule import phases
 from stylegan.training.settings import NamedMetric, RunSettings, network_of
 from stylegan_eval.engine.blocks import Run, split
@@ -60,7 +60,7 @@ class MetricMemory:
         settings, size = metric.settings, self._config.resolution
         if isinstance(settings, PplSettings):
             distance, _ = load_chosen(settings, None, size, Run(device=_META))
-            weights = _bytes(distance.trunk)
+            weights = bytes_of(distance.trunk)
             with Meter() as meter, torch.no_grad():
                 images = self._draw(2 * max(1, batch // 2))  # both ends of each pair
                 distance.embed(crop_and_shrink(images, settings.crop, settings.rule, size))
@@ -81,7 +81,7 @@ class MetricMemory:
             kept += 8 * (3 * rows * width + 4 * width**2)
         if "vectors" in row.fake:
             kept += 2 * min(4 * settings.num * width, MAPPED)
-        return _bytes(detector.network) + meter.peak + kept
+        return bytes_of(detector.network) + meter.peak + kept
 
     def _draw(self, images: int) -> torch.Tensor:
         """Images of the end of the training, by a generator of their own."""
@@ -101,7 +101,3 @@ def words_on_metrics(config: Config, settings: RunSettings, device: torch.device
     memory = MetricMemory(config, settings, device)
     batch = memory.largest_batch()
     return f"about {size_text(memory.at(batch))} in each process, {batch} images at a time"
-
-
-def _bytes(network: torch.nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in network.state_dict().values())

@@ -17,6 +17,7 @@ from stylegan.snapshot import on_meta
 from stylegan.training.cost import Phase, phase_costs, phases_left, process_memory
 from stylegan.training.hooks import sheet_columns
 from stylegan.training.partition import Execution
+from stylegan.training.rehearsal import bytes_of
 from stylegan.training.schedule import growth_left, phase_steps
 from stylegan.training.settings import WARMUP, RunSettings
 from stylegan.training.speed import measure_phases, trial_steps
@@ -53,12 +54,8 @@ def checkpoint_bytes(config: Config) -> int:
     """
     G, D = (on_meta(config, part) for part in ("G", "D"))
     moments = 1 if config.schedule.beta1 == 0 else 2
-    stored = 2 * _bytes_of(G) + _bytes_of(D)
+    stored = 2 * bytes_of(G) + bytes_of(D)
     return stored + moments * sum(p.nbytes for p in (*G.parameters(), *D.parameters()))
-
-
-def _bytes_of(network: nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
 def run_files(config: Config, settings: RunSettings, nimg: int = 0) -> list[Written]:

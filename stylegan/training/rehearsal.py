@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple, Self, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._prims_common import suggest_memory_format
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -193,6 +193,11 @@ def _bytes(values: Sequence[Any]) -> int:
         else 0
         for value in values
     )
+
+
+def bytes_of(network: nn.Module) -> int:
+    """Bytes of all weights and buffers that are stored with a network."""
+    return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
 class _Idle:
