@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from nicegui import ui
 
-from stylegan.explore.widgets import Changed, Signal, Slider, flat_button, icon_button
+from stylegan.explore.widgets import Signal, Slider, flat_button, icon_button
 
 PERIOD = 0.5  # seconds from one checkpoint to the next, while it plays
 
@@ -16,7 +16,10 @@ class Player:
     """
 
     def __init__(
-        self, texts: Sequence[str], changed: Changed, look: Callable[[], Awaitable[str]]
+        self,
+        texts: Sequence[str],
+        changed: Callable[[], Awaitable[None]],
+        look: Callable[[], Awaitable[str]],
     ) -> None:
         self._changed, self._look = changed, look
         self._signal = Signal(self._moved)
@@ -80,7 +83,7 @@ class Player:
         self._button.set_text("Play")
         self._button.props["icon"] = "play_arrow"
 
-    def _moved(self) -> Awaitable[None] | None:
+    def _moved(self) -> Awaitable[None]:
         self.stop()
         return self._changed()
 
@@ -93,7 +96,7 @@ class Player:
             self._button.props["icon"] = "pause"
             if self.place == self._last:
                 self.show(0)
-        await self._tell()
+        await self._changed()
 
     async def _tick(self) -> None:
         """Go on; the timer waits until the image is there."""
@@ -101,12 +104,7 @@ class Player:
         if place == self._last:
             self.stop()
         self.show(place)
-        await self._tell()
-
-    async def _tell(self) -> None:
-        result = self._changed()
-        if result is not None:
-            await result
+        await self._changed()
 
     async def _look_again(self) -> None:
         self.stop()
