@@ -206,7 +206,7 @@ def _key(version: int, digest: str, channels: int = 3) -> str:
 
 def _note_channels(files: Source, overview: Survey) -> None:
     """Say that images are trained on as RGB which have other channels, all of them."""
-    kinds = {header.channels for header in overview.headers}
+    kinds = {overview.headers[number].channels for number in overview.numbers}
     how = {1: ("are grey", "L"), 4: ("have alpha, put over white", "RGBA")}
     if files.channels == 3 and len(kinds) == 1 and (channels := kinds.pop()) in how:
         what, name = how[channels]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import TypeVar
 
 import numpy as np
 
@@ -31,7 +31,7 @@ MAX_RESOLUTION = 8192  # the largest whose images are read again
 _NAMES = {count: name for name, count in CHANNELS.items()}
 
 
-class Headers(Sequence[Header]):
+class Headers:
     """Headers of N images, nine bytes each; 0x0 where none is known."""
 
     def __init__(self, count: int) -> None:
@@ -39,18 +39,7 @@ class Headers(Sequence[Header]):
         self._kinds = np.zeros(count, np.uint8)
         self._modes = [""]  # by their kind
 
-    def __len__(self) -> int:
-        return len(self._sides)
-
-    @overload
-    def __getitem__(self, index: int) -> Header: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Header, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> Header | tuple[Header, ...]:
-        if isinstance(index, slice):
-            return tuple(self[each] for each in range(*index.indices(len(self))))
+    def __getitem__(self, index: int) -> Header:
         width, height = self._sides[index].tolist()
         return Header(width, height, self._modes[self._kinds[index]])
 
