@@ -10,7 +10,15 @@ from typing import Any, Literal, TypeVar, get_args
 import click
 
 from stylegan.sample.layers import parse_layers
-from stylegan.sample.recipe import CLASS, CLASS_HELP, NOISE, GeneratorSource, Recipe, parse_digest
+from stylegan.sample.recipe import (
+    CLASS,
+    CLASS_HELP,
+    CUTOFF,
+    NOISE,
+    GeneratorSource,
+    Recipe,
+    parse_digest,
+)
 from stylegan_eval.engine.command import typed_arguments
 from stylegan_eval.engine.options import (
     NPY,
@@ -43,7 +51,7 @@ psi = click.option("--psi", type=PSI, default=1.0, help="Truncation; 1 is none."
 cutoff = click.option(
     "--cutoff",
     type=click.IntRange(min=0),
-    default=8,
+    default=CUTOFF,
     help="Number of first layers that are truncated.",
 )
 class_ = click.option(

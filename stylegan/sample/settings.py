@@ -9,7 +9,7 @@ import click
 
 from stylegan.sample.layers import Layers
 from stylegan.sample.options import LAYERS, CommaList, Seeding, with_commas
-from stylegan.sample.recipe import Noise
+from stylegan.sample.recipe import CUTOFF, Noise
 from stylegan_eval.engine.options import PSI, Number, SeedRange
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import SEEDS, check_seed, choice
@@ -60,7 +60,7 @@ class Uncurated:
         CommaList(click.IntRange(0, 10)),
     )
     psi: float = _psi(0.7, "Truncation; 1 is none.")
-    cutoff: int = choice(8, "Number of first layers that are truncated.", least=0)
+    cutoff: int = choice(CUTOFF, "Number of first layers that are truncated.", least=0)
     crop: Box | None = choice(None, "Part of the image shown.  [default: the whole image]", **_CROP)
     noise_seed: int = _noise_seed()
 
@@ -190,7 +190,7 @@ class Film:
         default=False, text="Close the loop from the last seed to the first; GIF and APNG repeat."
     )
     psi: float = _psi(1.0, "Truncation; 1 is none.")
-    cutoff: int = choice(8, "Number of first layers that are truncated.", least=0)
+    cutoff: int = choice(CUTOFF, "Number of first layers that are truncated.", least=0)
     noise: Noise = choice("fixed", "Noise inputs.")  # random: other in each frame
     noise_seed: int = _noise_seed()
     scale: int = choice(1, "Enlarge by repeating pixels.", least=1, most=64)
