@@ -14,14 +14,14 @@ from itertools import chain
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from stylegan.configs import Config
 from stylegan.datasets.pyramid import Pyramid, open_pyramid
-from stylegan.datasets.reals import RawBatch, Slice
+from stylegan.datasets.reals import RawBatch, Reals, Slice
 from stylegan.datasets.survey import survey
 from stylegan.runtime import Runtime
 from stylegan.training.partition import Execution
@@ -113,20 +113,13 @@ def _is_cache_of_first(cache: Path | None, runtime: Runtime) -> bool:
     return seen
 
 
-class RealImages(Protocol):
-    """Source of real images."""
-
-    def __getitem__(self, part: Slice) -> RawBatch:
-        """Elements of the endless order of images."""
-
-
 class _Requests(Dataset[RawBatch | UserError]):
-    """`RealImages` as PyTorch's loader wants it; what is to be told comes as it is.
+    """`Reals` as PyTorch's loader wants it; what is to be told comes as it is.
 
     Raised in a worker, it would arrive as a traceback.
     """
 
-    def __init__(self, reals: RealImages) -> None:
+    def __init__(self, reals: Reals) -> None:
         self._reals = reals
 
     def __getitem__(self, part: Slice) -> RawBatch | UserError:
@@ -153,7 +146,7 @@ def slices(config: Config, nimg: int, execution: Execution, runtime: Runtime) ->
 
 
 def feed(
-    reals: RealImages, config: Config, nimg: int, execution: Execution, runtime: Runtime
+    reals: Reals, config: Config, nimg: int, execution: Execution, runtime: Runtime
 ) -> Generator[RawBatch]:
     """Yield one batch per pass of this process, in order; close it unless it is exhausted.
 
@@ -214,7 +207,7 @@ def _noting(parts: Iterator[Slice], ahead: deque[Slice]) -> Iterator[Slice]:
 
 
 def _loader(
-    reals: RealImages, parts: Iterator[Slice], **options: Any
+    reals: Reals, parts: Iterator[Slice], **options: Any
 ) -> DataLoader[RawBatch | UserError]:
     return DataLoader(
         _Requests(reals),

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from stylegan.configs import Config, LossConfig
-from stylegan.datasets.reals import RawBatch, process_reals
+from stylegan.datasets.reals import RawBatch, Reals, process_reals
 from stylegan.networks.compiled import Draw, Score, compiled
 from stylegan.networks.generator import Generator, mix_styles
 from stylegan.networks.synthesis import split_lod
 from stylegan.runtime import Runtime, stream_seed
 from stylegan.training import losses
-from stylegan.training.batches import RealImages, feed
+from stylegan.training.batches import feed
 from stylegan.training.optimizer import ema_beta, update_ema
 from stylegan.training.partition import Execution, Share
 from stylegan.training.schedule import TrainingPoint, training_point
@@ -52,7 +52,7 @@ class MicroBatch:
 
 def train(
     state: TrainState,
-    reals: RealImages,
+    reals: Reals,
     config: Config,
     *,
     seed: int,
