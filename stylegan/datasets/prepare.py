@@ -72,7 +72,7 @@ class Prepared:
 def prepare(
     src: Path | str,
     out: Path,
-    choices: Choices | None = None,
+    choices: Choices = Choices(),
     *,
     labels: LabelSource = "source",
     report: Path | None = None,
@@ -85,7 +85,6 @@ def prepare(
     The archive is a zip if `out` ends in ``.zip``, else a folder, whole or absent. Labels are those
     of the source, or a class for each first sub-folder, numbered in the order of their names.
     """
-    choices = choices or Choices()
     check_target(out)
     if report is not None:
         check_writable(report)

@@ -80,12 +80,11 @@ def process_memory(step: int, program: int) -> int:
 
 def phase_costs(
     config: Config,
-    execution: Execution | None = None,
+    execution: Execution = Execution(),
     world: int = 1,
     device_type: str = "cpu",
 ) -> list[Phase]:
     """Every phase of a training with its cost in each of `world` processes, in order."""
-    execution = execution or Execution()
     timeless = replace(config, schedule=ScheduleConfig())
     runtime = Runtime(torch.device("meta"), Processes(world=world))
     costs = []
@@ -131,7 +130,7 @@ def micro_batches(
     config: Config,
     memory_limit: int,
     *,
-    execution: Execution | None = None,
+    execution: Execution = Execution(),
     world: int = 1,
     device_type: str = "cpu",
 ) -> IntTable:
@@ -140,7 +139,7 @@ def micro_batches(
     The table for `Execution.at_a_time`: whole groups of the minibatch deviation that divide the
     process's part of the minibatch.
     """
-    rehearsal = Rehearsal(config, execution or Execution(), device_type)
+    rehearsal = Rehearsal(config, execution, device_type)
     group = config.network.mbstd_group_size
     table: dict[int, int] = {}
     for point, _ in phase_lengths(config):

@@ -57,7 +57,7 @@ def train(
     *,
     seed: int,
     runtime: Runtime,
-    execution: Execution | None = None,
+    execution: Execution = Execution(),
     hooks: Sequence[Hook] = (),
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -68,7 +68,6 @@ def train(
     the steps of each schedule update; when `should_stop` is true in any process after them, all
     stop.
     """
-    execution = execution or Execution()
     total_nimg = config.schedule.total_kimg * 1000
     steps = Steps(state, config, runtime, execution, seed)
     with closing(feed(reals, config, state.nimg, execution, runtime)) as batches:

@@ -43,10 +43,10 @@ class TrainState:
 
     @classmethod
     def fresh(
-        cls, config: Config, runtime: Runtime, seed: int, execution: Execution | None = None
+        cls, config: Config, runtime: Runtime, seed: int, execution: Execution = Execution()
     ) -> "TrainState":
         """New networks, a function of (config, seed) alone, laid out for `execution`."""
-        layout = (execution or Execution()).memory_format(runtime.device.type)
+        layout = execution.memory_format(runtime.device.type)
         G = build_generator(config, seed=stream_seed(seed, 1)).to(runtime.device)
         D = build_discriminator(config, seed=stream_seed(seed, 2)).to(runtime.device)
         G, D = G.to(memory_format=layout), D.to(memory_format=layout)
@@ -128,7 +128,7 @@ class TrainState:
 
 
 def load_state(
-    snapshot: Snapshot, runtime: Runtime, execution: Execution | None = None
+    snapshot: Snapshot, runtime: Runtime, execution: Execution = Execution()
 ) -> TrainState:
     """Training state of a checkpoint, on the runtime's device, laid out for `execution`."""
     resume = snapshot.resume
