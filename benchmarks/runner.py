@@ -25,8 +25,8 @@ from stylegan.configs import config_to_dict
 from stylegan.runtime import Runtime
 from stylegan.training.batches import look_at
 from stylegan.training.evaluate import check_reals
+from stylegan.training.fit import check_fit
 from stylegan.training.partition import Execution
-from stylegan.training.run import check_fit
 from stylegan.training.settings import MetricSettings
 from stylegan_eval.engine.command import tell
 from stylegan_eval.engine.device import pick_device

@@ -5,14 +5,13 @@ through the same.
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from stylegan import __version__
-from stylegan.auto import MOST_EPOCHS
 from stylegan.checkpoint import checkpoints_in, newest_good_checkpoint, read_checkpoint
 from stylegan.configs import Config, diff
 from stylegan.networks.compiled import check_toolchain
@@ -22,8 +21,9 @@ from stylegan.snapshot import Provenance, Snapshot, check_parts
 from stylegan.training.batches import RealSet, open_together
 from stylegan.training.cost import program_memory
 from stylegan.training.evaluate import check_metrics
+from stylegan.training.fit import check_fit, labels_text
 from stylegan.training.hooks import say
-from stylegan.training.schedule import longer_kimg, phases, training_point
+from stylegan.training.schedule import longer_kimg, training_point
 from stylegan.training.settings import RunSettings, read_run
 from stylegan.training.state import TrainState, load_initial, load_state
 from stylegan.training.trainer import Trainer
@@ -31,9 +31,6 @@ from stylegan_eval.engine.command import note
 from stylegan_eval.engine.device import check_precision
 from stylegan_eval.engine.files import held, sha256_of
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.decoding import CHANNELS
-from stylegan_eval.images.files import prepare_command
-from stylegan_eval.images.labels import shortened
 from stylegan_eval.results.run_folder import TEXT_LOG
 
 
@@ -125,7 +122,7 @@ def _check_initial(path: Path, snapshot: Snapshot, config: Config) -> str:
         if trained.network.mapping_layers == 0:  # w is z beside the embedding
             changes.pop("network.w_dim")
     elif "network.label_size" in changes:
-        own_labels = _labels_text(trained.network.label_size, snapshot.label_names)
+        own_labels = labels_text(trained.network.label_size, snapshot.label_names)
         raise UserError(
             f"the networks of {path} take {own_labels}, the data has {classes}: use data with the"
             " labels that they were made for, or start without --init"
@@ -311,88 +308,3 @@ def _read(source: Path, runtime: Runtime) -> tuple[Path, Snapshot]:
     for trouble in passed_over:
         say(f"passed over: {trouble}")
     return runtime.processes.of_first(path), snapshot
-
-
-def check_fit(
-    config: Config, reals: RealSet, *, fixed: bool = False, named: Sequence[str] = ()
-) -> None:
-    """Refuse a data set that the configuration cannot be trained on; say if it is shrunk.
-
-    `fixed`: Whether the networks are there already, so that options cannot change them.
-    `named`: Names of the classes that they know.
-    """
-    data = reals.path
-    check_sizes(config, reals.resolution, data, fixed=fixed)
-    check_channels(config.network.num_channels, reals.channels, data)
-    largest = max(point.minibatch for point in phases(config))
-    if reals.count < largest:
-        raise UserError(
-            f"{data} holds {reals.count} images, fewer than the minibatch of "
-            f"{largest}: use more images, or --minibatch {reals.count // 4 * 4 or reals.count}"
-        )
-    epochs = config.schedule.total_kimg * 1000 / reals.count
-    if epochs > MOST_EPOCHS:
-        note(
-            f"{data}: {config.schedule.total_kimg:g} kimg show each of {reals.count:,} images"
-            f" {epochs:,.0f} times (FFHQ in the paper: 357): D may memorize them. What helps:"
-            f" more images,{'' if config.mirror else ' --mirror,'} --init with a trained network,"
-            " and --metrics, which keeps best.pt"
-        )
-    needed, given = config.network.label_size, reals.label_size
-    if needed and needed != given:
-        raise UserError(
-            f"{data} has {_labels_text(given, reals.label_names)}, the networks take"
-            f" {_labels_text(needed, named)}: use data with the labels that they were made for, or"
-            " start anew"
-        )
-    if needed and named and reals.label_names and tuple(named) != reals.label_names:
-        note(
-            f"{data} has the labels {shortened(reals.label_names)}, the networks know"
-            f" {shortened(named)}: they go by their numbers, and are called as in the data"
-        )
-    if needed and reals.empty:
-        note(
-            f"{data} has no images of the classes {shortened(reals.empty)}: what the networks draw"
-            " for them means nothing"
-        )
-
-
-def _labels_text(size: int, names: Sequence[str]) -> str:
-    """Labels in words: by name, where their classes or numbers have names."""
-    if size == 0:
-        return "no labels"
-    if len(names) == size:
-        return f"{size} labels ({shortened(names)})"
-    return f"labels of {size} classes or numbers"
-
-
-def check_channels(own: int, given: int, data: Path) -> None:
-    """Refuse images of other channels than the networks have."""
-    if own == given:
-        return
-    names = {channels: name for name, channels in CHANNELS.items()}
-    if own not in names:
-        raise UserError(
-            f"the networks have num_channels {own}, images are grey (1), RGB (3) or RGBA (4): only"
-            " networks of these can be trained"
-        )
-    raise UserError(
-        f"{data} holds {names[given]} images, the networks have {own} channels ({names[own]}): make"
-        f" a set that fits with: {prepare_command(data)} --channels {names[own]}"
-    )
-
-
-def check_sizes(config: Config, size: int, data: Path, *, fixed: bool) -> None:
-    """Refuse images of `size` pixels that the networks would enlarge; say if they are shrunk."""
-    own = config.resolution
-    other = f'--resolution {size} (or "resolution" in the file of --config)'
-    if size < own:
-        fewer = "start without --init" if fixed else f"use {other}"
-        raise UserError(
-            f"{data} holds {size}x{size} images, too small for networks of {own}x{own}: make them"
-            f" again from larger originals (stylegan-data prepare ORIGINALS {data.stem}-{own}.zip"
-            f" --resolution {own}), or {fewer}"
-        )
-    if size > own:
-        how = "" if fixed else f"; {other} keeps them as they are"
-        note(f"{data}: images of {size}x{size} are shrunk to {own}x{own}, as the networks are{how}")
