@@ -9,7 +9,7 @@ def start_run(config, settings, runtime):
     """Train from fresh weights; the last checkpoint."""
 
     def begin(*, taken):
-        check_free(settings.out, taken=taken)
+        check_free(settings.out, runtime, taken=taken)
         return fresh(config, settings)
 
     return run(settings.out, begin, runtime)

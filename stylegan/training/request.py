@@ -95,7 +95,8 @@ class TrainOptions:
                 lambda provenance: self._settings_of_run(source, provenance),
                 runtime,
             )
-        check_free(self.out or _NOWHERE, taken=taken)
+        if self.out is not None:
+            check_free(self.out, runtime, taken=taken)
         settings = changed(
             RunSettings(out=self.out or _NOWHERE, data=self.data or _NOWHERE, warmup=WARMUP),
             self.settings,

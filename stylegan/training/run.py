@@ -31,7 +31,8 @@ from stylegan_eval.engine.command import note
 from stylegan_eval.engine.device import check_precision
 from stylegan_eval.engine.files import held, sha256_of
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.run_folder import TEXT_LOG
+from stylegan_eval.images.labels import shortened
+from stylegan_eval.results.run_folder import TEXT_LOG, results_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +213,8 @@ def words_on_length(source: Path, out: Path, trained: Config, config: Config, ni
 
 def _check_same_run(out: Path, checkpoint: Path, trained: Config, provenance: Provenance) -> None:
     """Refuse to continue the checkpoint of one run in the folder of another."""
-    if not holds_run(out) or checkpoint.resolve().parent == out.resolve():
+    there = holds_run(out) or results_in(out)
+    if not there or checkpoint.resolve().parent == out.resolve():
         return
     same = False
     with suppress(UserError):  # then nothing is known of its run
@@ -248,12 +250,17 @@ def check(begun: Beginning, reals: RealSet, runtime: Runtime) -> None:
         note(begun.remark)
 
 
-def check_free(out: Path, *, taken: bool) -> None:
-    """Refuse to start a run where there is one."""
+def check_free(out: Path, runtime: Runtime, *, taken: bool) -> None:
+    """Refuse to start a run where there is one, or what is left of one; in all processes."""
     if taken:
         raise UserError(
             f"{out} already holds a run: continue it with --resume, "
             "or choose another folder with --out"
+        )
+    if names := runtime.processes.of_first(results_in(out)):
+        raise UserError(
+            f"{out} holds {shortened(names)} of a run, and none of its checkpoints: choose"
+            " another folder with --out, or remove this one"
         )
 
 

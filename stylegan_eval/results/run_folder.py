@@ -51,6 +51,19 @@ def is_run(folder: Path) -> bool:
     return (folder / SETTINGS).is_file()
 
 
+def results_in(folder: Path) -> list[str]:
+    """Names of files with results of a training.
+
+    One that was killed before its first checkpoint has none: only settings, and a sheet of kimg 0.
+    """
+    if not folder.is_dir():
+        return []
+    files = [folder / name for name in (LOG, METRICS_FILE, BEST, BEST_FILE)]
+    found = [path.name for path in files if path.is_file() and path.stat().st_size > 0]
+    sheets = [re.fullmatch(SHEET, path.name) for path in sorted(folder.iterdir())]
+    return found + [name[0] for name in sheets if name and int(name[1] + (name[2] or ""))]
+
+
 def read_run(folder: Path) -> TrainingRun:
     """Read the folder of a training."""
     path = folder / SETTINGS

@@ -265,6 +265,30 @@ def test_a_start_that_fails_leaves_nothing_behind(data, cache, tmp_path):
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
 
+def test_results_without_checkpoints_are_refused_and_stay(finished, data, cache, tmp_path):
+    """Else a new run has the old one's best.pt and sheets, and drops its log."""
+    new, out = [*F16, "--data", data, "--cache", cache, "--kimg", "0.05"], tmp_path / "run"
+    names = ["log.jsonl", "metrics.jsonl", "best.pt", "best.json", "fakes-000000_200.png"]
+    for name in names:
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        (out / name).write_text("{}")
+        for how in ([], ["--resume", "auto"], ["--dry-run"]):
+            refused(f"{out} holds {name} of a run", *new, *how, "--out", out)
+        assert [path.name for path in out.iterdir()] == [name]
+    other = [*F16, "--data", data, "--cache", cache, "--kimg", "0.01", "--out", tmp_path / "other"]
+    assert train(*other).exit_code == 0
+    alone = ["--resume", newest_checkpoint(tmp_path / "other"), "--cache", cache, "--out", out]
+    refused("holds another run", *alone, "--kimg", "0.02")
+    shutil.rmtree(out)
+    assert train(*new, "--out", out).exit_code == 0
+    # The folder of a start that was killed before its first checkpoint is free.
+    for path in [*checkpoints_in(out), out / "log.jsonl", *out.glob("fakes-*_*.png")]:
+        path.unlink()
+    assert {path.name for path in out.glob("fakes-*")} == {"fakes-000000.png"}
+    assert train(*new, "--resume", "auto", "--out", out).exit_code == 0
+
+
 # --- a checkpoint alone
 
 
