@@ -207,6 +207,11 @@ class TrainOptions:
 
     def _settings_of_run(self, source: Path, provenance: Provenance) -> RunSettings:
         """Settings of a resumed run: from its folder, else the checkpoint, and the options."""
+        if (seed := self.settings.get("seed")) not in (None, provenance.seed):
+            raise UserError(
+                f"the checkpoint was trained with seed {provenance.seed}, not {seed}: leave the"
+                " option out to continue it, or start anew in another folder without --resume"
+            )
         beside = source if source.is_dir() else source.parent
         out = self.out or beside
         remembered = RunSettings(

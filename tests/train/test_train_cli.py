@@ -131,6 +131,9 @@ def test_resume_refuses_what_does_not_fit(finished, data, cache, tmp_path):
 
     refused("resolution 16, not 32", "--resolution", "32")
     refused("config F, not E", "--config", "E")
+    refused("trained with seed 5, not 9", "--seed", "9")
+    refused("trained with seed 5, not 0", "--seed", "0", "--resume", "auto")
+    refused("trained with seed 5, not 9", "--seed", "9", "--dry-run")
     refused("schedule.training_kimg", "--config", "F", "--preset", "tiny-16")
     other = tmp_path / "other.zip"
     write_archive(other, ((np.full((16, 16, 3), i, np.uint8), None) for i in range(64)))
