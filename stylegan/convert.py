@@ -79,13 +79,12 @@ def _convert(source: Path, out: Path, which: str, kind: str) -> None:
 
     from stylegan.network_file import save_network
     from stylegan.opening import open_networks
-    from stylegan_eval.engine.files import check_writable
+    from stylegan_eval.engine.files import check_apart, check_writable
     from stylegan_eval.errors import UserError
 
     check_writable(out)
     path, snapshot = open_networks(source)
-    if out.exists() and out.resolve() == path.resolve():
-        raise UserError(f"{out} is what is read: name another file")
+    check_apart(out, path)
     held = snapshot.networks
     chosen = {ours: held[name] for ours, name in WHICH[which].items() if name in held}
     if not chosen:

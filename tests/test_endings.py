@@ -1,5 +1,7 @@
 """The ending of a file that a command writes says what is in it, or is refused at once."""
 
+from pathlib import Path
+
 import click
 import numpy as np
 import pytest
@@ -118,3 +120,44 @@ def test_an_empty_word_is_not_the_current_folder(tmp_path, monkeypatch, command,
     assert done.exit_code == 2
     assert f"{name} is empty: expected a value" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+OVER = [
+    (data, "prepare in.zip OUT", ".zip"),
+    (data, "export in.zip OUT", ".zip"),
+    (convert, "in.pt OUT --to torchscript", ".pt"),
+    (sample, "project --ckpt demo in.png OUT", ".png"),
+    (sample, "difference other.png in.png OUT", ".png"),
+    (sample, "export --ckpt demo --latents in.npy OUT", ".npy"),
+    (sample, "scores --ckpt demo --images in.npy OUT", ".npy"),
+    (sample, "combine --ckpt demo --directions in.safetensors --move a=1 --name b OUT",
+     ".safetensors"),
+    (evaluate, "compare other.csv in.csv --csv OUT", ".csv"),
+    (evaluate, "fid --ckpt demo --data in.csv --csv OUT", ".csv"),
+    (evaluate, "stats OUT --data in.npz", ".npz"),
+    (evaluate, "directions --ckpt demo --classifiers in.safetensors --out OUT", ".safetensors"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "line", "ending"), OVER)
+@pytest.mark.parametrize("name", ["in", "./in", "../x/in", "link"])
+def test_no_command_writes_over_what_it_reads(tmp_path, monkeypatch, command, line, ending, name):
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path / "x")
+    for file in ("in", "other"):
+        Path(f"{file}{ending}").write_text(file)
+    Path(f"link{ending}").symlink_to(f"in{ending}")
+    words = [word.replace("OUT", f"{name}{ending}") for word in line.split()]
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 1, done.output
+    assert "is what is read: name another file" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert Path(f"in{ending}").read_text() == "in"
+    assert len(list(Path().iterdir())) == 3
+
+
+def test_two_outputs_are_two_files(tmp_path):
+    pictures = ["-o", str(tmp_path / "x.png"), "--film", str(tmp_path / "x.png")]
+    done = CliRunner().invoke(train, ["status", str(tmp_path), *pictures])
+    assert done.exit_code == 1
+    assert "is the name of two outputs" in done.stderr

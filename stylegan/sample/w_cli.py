@@ -48,7 +48,6 @@ def project_command(
     from stylegan.sample.painter import open_painter
     from stylegan_eval.engine.files import check_writable
     from stylegan_eval.engine.progress import progress_bar
-    from stylegan_eval.errors import UserError
 
     source = GeneratorSource(
         **{key: values.pop(key) for key in ("ckpt", "number", "lod", "device")}
@@ -56,8 +55,6 @@ def project_command(
     settings = ProjectionSettings(**values)
     for path in (out, save):
         if path is not None:
-            if path.exists() and image.exists() and path.samefile(image):
-                raise UserError(f"{path} is the photograph itself: write to another file")
             check_writable(path)
     painter = open_painter(source)
     pixels = projection.read_square(image, painter.network.config.num_channels)

@@ -198,8 +198,6 @@ def compare(tables: tuple[Path, ...], allow: tuple[str, ...], out: Path | None, 
     from stylegan_eval.results.comparison import FORMATS, compare_tables, write_comparison
 
     if out is not None:
-        if out.resolve() in [table.resolve() for table in tables]:
-            raise UserError(f"--csv {out} would overwrite the results in it: name another file")
         check_writable(out)
     comparison = compare_tables(tables, allow)
     say(FORMATS[shown](comparison))

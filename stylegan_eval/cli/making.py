@@ -10,7 +10,6 @@ from stylegan_eval.cli.metrics import INPUTS
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
 from stylegan_eval.engine.files import check_writable
 from stylegan_eval.engine.options import CSV, FILE, SAFETENSORS, options_of
-from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.image_metrics import StatsSettings
 from stylegan_eval.settings.others import ComponentsSettings, DirectionsSettings, TrainSettings
@@ -170,8 +169,6 @@ def classifiers() -> None:
 
 def _train(data: Path, out: Path, device: str, **values: Any) -> None:
     settings = TrainSettings(**values)
-    if out.exists() and out.resolve() == data.resolve():
-        raise UserError(f"--out {out} would overwrite the images: name another file")
     check_writable(out)
 
     from stylegan_eval.classifiers import classifier, storage, training

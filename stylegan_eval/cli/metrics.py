@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from stylegan_eval.engine.command import ErrorLineGroup
+from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup
 from stylegan_eval.engine.options import CSV, FILE, NetworkPath, options_of
-from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import METRICS, MetricRow
 from stylegan_eval.metrics.everything import ALL
 from stylegan_eval.networks import weighed
@@ -179,9 +178,6 @@ def _command(name: str, metric: MetricRow) -> click.Command:
             values |= all_images(named, metric.settings, given)
         settings = metric.settings(**values)
         if csv is not None:
-            for option, table in (("influence", named.influence), ("pairs", named.pairs)):
-                if table is not None and table.resolve() == csv.resolve():
-                    raise UserError(f"--{option} and --csv are both {csv}: name two files")
             results.read_table(csv)  # refuse a file of another kind before the work, not after
         work = open_run(named.device)
         rows = measure(metric, named, settings, work)
@@ -189,7 +185,7 @@ def _command(name: str, metric: MetricRow) -> click.Command:
             results.report(rows, csv, work.receipt, as_json=as_json)
         work.finish()
 
-    return click.Command(
+    return ErrorLineCommand(
         name,
         callback=run,
         help=metric.help,

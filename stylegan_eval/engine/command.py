@@ -10,12 +10,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
 
-from stylegan_eval.engine.files import PACKAGE
+from stylegan_eval.engine.files import PACKAGE, check_apart
+from stylegan_eval.engine.options import OutFile
 from stylegan_eval.engine.untrusted import printable
 from stylegan_eval.errors import UserError, is_out_of_memory
 
@@ -24,6 +26,7 @@ EXIT_INTERRUPTED = 130
 _QUIET = "stylegan_eval.quiet"
 _NOTES = "stylegan_eval.notes"
 _ARGUMENTS = "stylegan_eval.arguments"
+_OUTPUTS = ("out", "distances")  # parameters that name what is written, besides each `OutFile`
 
 
 def escape_unprintable() -> None:
@@ -178,7 +181,31 @@ class ErrorLineCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         with error_lines(ctx):
+            _refuse_writing_over(ctx)
             return super().invoke(ctx)
+
+
+def _refuse_writing_over(ctx: click.Context) -> None:
+    """Refuse an output that is the file of an input, or of another output."""
+    outputs, inputs = list[Path](), list[Path]()
+    for param in ctx.command.params:
+        value = ctx.params.get(param.name or "")
+        words = value if isinstance(value, list | tuple) else [value]
+        kinds = (str, Path) if isinstance(param, click.Argument) else (Path,)
+        writes = isinstance(param.type, OutFile) or param.name in _OUTPUTS
+        paths = [Path(word) for word in words if isinstance(word, kinds)]
+        (outputs if writes else inputs).extend(paths)
+    for number, out in enumerate(outputs):
+        if out.resolve() in [other.resolve() for other in outputs[:number]]:
+            raise UserError(f"{out} is the name of two outputs: name a file for each")
+        for path in filter(_is_file, inputs):
+            check_apart(out, path)
+
+
+def _is_file(path: Path) -> bool:
+    with contextlib.suppress(OSError):  # a name that is too long for one
+        return path.is_file()
+    return False
 
 
 class ErrorLineGroup(click.Group):

@@ -210,6 +210,23 @@ def check_writable(path: Path) -> None:
         raise UserError(f"cannot write {path}: no permission to write in {folder}")
 
 
+def check_apart(out: Path, source: Path) -> None:
+    """Refuse to write over the file `source`, or into the folder `source` that images are read of.
+
+    Both under any name that leads there.
+    """
+    places = [Path(os.path.abspath(out)), out.resolve()]  # noqa: PTH100 - without its `..`
+    if source.is_dir():
+        places += [folder for place in places for folder in place.parents]
+    for place in places:
+        if source.exists() and place.exists() and place.samefile(source):
+            if not source.is_dir():
+                raise UserError(f"{out} is what is read: name another file")
+            raise UserError(
+                f"{out} lies in {source}, and all images there are read: name a place outside of it"
+            )
+
+
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Keep other processes that would write `path` in this way out of the block.

@@ -158,4 +158,4 @@ def test_the_report_shows_the_pairs(pictures, tmp_path):
     (fakes / "copy.png").unlink()
     assert "holds other images now, not those measured" in report(table)
     refused = run(*args, "--pairs", table)
-    assert (refused.exit_code, "are both" in refused.stderr) == (1, True)
+    assert (refused.exit_code, "name of two outputs" in refused.stderr) == (1, True)

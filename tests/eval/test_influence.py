@@ -159,7 +159,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(image_folder, tmp_pat
     for args, code, message in [
         (["--influence", tmp_path / "a.npz"], 2, "must end in .csv"),
         (["--influence", taken], 1, "taken.csv"),
-        (["--influence", same, "--csv", same], 1, "are both"),
+        (["--influence", same, "--csv", same], 1, "name of two outputs"),
     ]:
         refused = run("fid", "--images", reals, "--data", reals, *LITE, *args)
         assert refused.exit_code == code

@@ -126,7 +126,7 @@ def test_the_photograph_is_not_written_over(networks, picture, tmp_path, monkeyp
     monkeypatch.chdir(picture.parent)
     done = project(networks, picture, "./face.png")
     assert done.exit_code == 1
-    assert done.stderr == "error: face.png is the photograph itself: write to another file\n"
+    assert done.stderr == "error: face.png is what is read: name another file\n"
     assert picture.read_bytes() == before
 
 
@@ -213,9 +213,9 @@ def test_truncation_of_given_ws_is_that_of_the_ws_of_z(networks, tmp_path):
     common = ("--ckpt", networks / "F.safetensors", "--psi", 0.5)
     for name in ("latents", "ws"):
         file = tmp_path / f"{'z' if name == 'latents' else name}.npy"
-        done = run("export", *common, f"--{name}", file, tmp_path / f"{name}.npy")
+        done = run("export", *common, f"--{name}", file, tmp_path / f"of-{name}.npy")
         assert done.exit_code == 0, done.stderr
-    one, other = (np.load(tmp_path / f"{name}.npy") for name in ("latents", "ws"))
+    one, other = (np.load(tmp_path / f"of-{name}.npy") for name in ("latents", "ws"))
     np.testing.assert_allclose(one, other, atol=1e-4)
 
 
