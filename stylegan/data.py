@@ -160,12 +160,13 @@ def prepare(
         return
     if out is None:
         raise click.UsageError("expected OUT, a zip or folder to write (or --dry-run)")
+    from stylegan.datasets.prepare import check_not_read, write_sheet
     from stylegan.datasets.prepare import prepare as prepare_images
-    from stylegan.datasets.prepare import write_sheet
     from stylegan_eval.engine.files import check_writable
 
     if sheet is not None:
         check_writable(sheet)
+        check_not_read(sheet, src)
     made = prepare_images(
         src, out, choices, labels=labels, report=report, download=download, workers=workers
     )

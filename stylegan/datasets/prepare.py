@@ -17,7 +17,7 @@ from stylegan.datasets.partial import check_target, write_resumable
 from stylegan.datasets.sources import open_source
 from stylegan.datasets.survey import survey
 from stylegan.png import image_grid, save_png
-from stylegan_eval.engine.files import check_writable
+from stylegan_eval.engine.files import check_apart, check_writable
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.engine.untrusted import one_line
 from stylegan_eval.errors import UserError
@@ -85,6 +85,7 @@ def prepare(
     The archive is a zip if `out` ends in ``.zip``, else a folder, whole or absent. Labels are those
     of the source, or a class for each first sub-folder, numbered in the order of their names.
     """
+    check_not_read(out, src)
     check_target(out)
     if report is not None:
         check_writable(report)
@@ -111,6 +112,13 @@ def prepare(
         )
 
 
+def check_not_read(out: Path, src: Path | str) -> None:
+    """Refuse an output that is the source or would be read as part of it, as no zip is."""
+    source = Path(src)
+    if source.is_file() or (source.is_dir() and out.suffix.lower() != ".zip"):
+        check_apart(out, source)
+
+
 def write_sheet(prepared: Path, path: Path) -> None:
     """Write images of a prepared set, at even distances in it, as one PNG."""
     with open_source(prepared) as source:
@@ -128,6 +136,7 @@ def export_ada(
     PNG files of 8-bit RGB (or grey, where the set says so) are copied byte for byte, all else
     becomes such a file. `out` is a zip if it ends in ``.zip``, else a folder, whole or absent.
     """
+    check_not_read(out, src)
     with open_source(src) as source:
         survey(source, progress=progress).check(src)
         if source.channels == 4:

@@ -29,7 +29,7 @@ from stylegan.training.state import TrainState, load_initial, load_state
 from stylegan.training.trainer import Trainer
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.device import check_precision
-from stylegan_eval.engine.files import held, sha256_of
+from stylegan_eval.engine.files import check_apart, held, sha256_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.labels import shortened
 from stylegan_eval.results.run_folder import TEXT_LOG, results_in
@@ -234,6 +234,8 @@ def check(begun: Beginning, reals: RealSet, runtime: Runtime) -> None:
     `runtime` may stand for more processes than there are.
     """
     config, settings = begun.config, begun.settings
+    if settings.data.is_dir() and settings.out != Path():
+        check_apart(settings.out, settings.data)
     check_precision(settings.execution.precision, runtime.device.type)
     if settings.execution.compile:
         check_toolchain(runtime.device)

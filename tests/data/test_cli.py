@@ -242,6 +242,29 @@ def test_an_existing_folder_is_not_replaced(tmp_path):
     assert everything_below(tmp_path) == ["out", "out/mine.txt", "x.zip"]
 
 
+def test_no_output_becomes_an_image_of_its_source(tmp_path, monkeypatch):
+    """What is written into a folder that is read with its sub-folders is read the next time."""
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "photos", pngs(3, 32))
+    (tmp_path / "link").symlink_to("photos")
+    source = write_zip(tmp_path / "x.zip", pngs(3, 32))
+    before = everything_below(tmp_path)
+    inside = "and all images there are read: name a place outside of it"
+    for out in ("photos", "photos/small", "link/deep/small", "x/../photos/small"):
+        assert_one_error_line(run("prepare", "photos", out), inside)
+        assert_one_error_line(run("prepare", "link", out), inside)
+        assert_one_error_line(run("export", "photos", out), inside)
+    for sheet in ("photos/sheet.png", "link/000.png"):
+        assert_one_error_line(run("prepare", "photos", "out.zip", "--sheet", sheet), inside)
+    assert everything_below(tmp_path) == before
+    # Beside it, and a zip, which is no image.
+    for out, sheet in (("photos/../photos-16", "sheet.png"), ("photos/x.zip", "photos.png")):
+        made = run("prepare", "photos", out, "--resolution", 16, "--sheet", sheet)
+        assert made.exit_code == 0, made.output
+    assert "images:   3" in run("inspect", "photos").stdout
+    assert run("prepare", source, "photos/others").exit_code == 0
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
 @pytest.mark.parametrize("out", ["out.zip", "out"])
 def test_a_disk_that_fills_up_is_one_line(tmp_path, cache, out):

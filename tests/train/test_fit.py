@@ -61,6 +61,22 @@ def network_of(path, channels):
     return path
 
 
+def test_a_run_in_the_folder_of_its_images_is_refused(tmp_path):
+    """Its sample sheets would be images of the next run."""
+    made = CliRunner().invoke(
+        prepare, ["export", str(images_of(tmp_path / "x.zip", 16)), str(tmp_path / "photos")]
+    )
+    assert made.exit_code == 0, made.output
+    out = tmp_path / "photos" / "run"
+    for arguments in ([], ["--dry-run"]):
+        done = run(
+            *TINY, "--kimg", "0.016", "--data", tmp_path / "photos", "--out", out, *arguments
+        )
+        assert done.exit_code == 1
+        assert f"{out} lies in {tmp_path / 'photos'}" in done.stderr
+        assert not out.exists()
+
+
 # --- resolution
 
 
