@@ -32,7 +32,7 @@ from stylegan_eval.metrics.ppl import load_chosen
 from stylegan_eval.metrics.sources import check_size
 from stylegan_eval.networks.network import load_detector
 from stylegan_eval.results.formatting import result_text
-from stylegan_eval.results.results import Row
+from stylegan_eval.results.results import DEFINING, Row
 from stylegan_eval.results.run_folder import (
     BEST,
     BEST_FILE,
@@ -211,18 +211,23 @@ class Measurements:
             self._tell(f"kimg {nimg / 1000:.1f}: the best so far, kept as {BEST}")
 
     def _best_row(self) -> Measured | None:
-        """First row with the best value of the first metric whose checkpoint is there."""
+        """First row with the best value of the first metric whose checkpoint is there.
+
+        Only rows that can be compared with the newest: options of a resumed run may differ.
+        """
         decides, best = self.metrics[0], None
-        for row in _first_of_each(read_rows(self.folder / METRICS_FILE)[0], decides.name):
+        rows = _first_of_each(read_rows(self.folder / METRICS_FILE)[0], decides.name)
+        for row in rows:
             is_kept = (self.folder / str(row["checkpoint"])).is_file()
-            if is_kept and (best is None or decides.better(row["value"], best["value"])):
+            better = best is None or decides.better(row["value"], best["value"])
+            if is_kept and better and _comparable(row, rows[-1]):
                 best = row
         return best
 
     def _is_new(self, row: Measured) -> bool:
         """Whether `row` beats what is kept, if anything is kept."""
         kept = read_best(self.folder)
-        if kept is None or kept["asked"] != self.metrics[0].name:
+        if kept is None or not _comparable(kept, row):
             return True
         return self.metrics[0].better(row["value"], kept["value"])
 
@@ -231,9 +236,10 @@ class Measurements:
         checkpoint = self.folder / str(row["checkpoint"])
         with atomic_write(self.folder / BEST) as temporary:
             copy_file(checkpoint, temporary)
-        keys = ("asked", "metric", "value", "stderr", "kimg", "nimg", "checkpoint")
+        keys = ("asked", "metric", "value", "stderr", "kimg", "nimg", "checkpoint", *DEFINING)
+        kept = {key: row[key] for key in keys if key in row}
         with atomic_write(self.folder / BEST_FILE) as temporary:
-            temporary.write_text(json.dumps({key: row[key] for key in keys}, indent=1) + "\n")
+            temporary.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 def read_best(folder: Path) -> dict[str, Any] | None:
@@ -252,6 +258,12 @@ def _first_of_each(rows: Sequence[Measured], name: str) -> list[Measured]:
         if row.get("asked") == name and row.get("value") is not None:
             first.setdefault(row["nimg"], row)
     return list(first.values())
+
+
+def _comparable(one: Measured, other: Measured) -> bool:
+    """Whether two numbers are of one metric and protocol; older rows say less of it."""
+    keys = [key for key in DEFINING if key in one and key in other]
+    return all(one.get(key) == other.get(key) for key in ("asked", "metric", *keys))
 
 
 def groups_of(metrics: Sequence[NamedMetric]) -> list[list[NamedMetric]]:

@@ -224,6 +224,40 @@ def test_a_checkpoint_of_another_time_under_the_same_name_is_not_taken(saved, da
     assert not (path.parent / "best.pt").exists()
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"metric": "fd10[nocrop]"}, {"metric": "fd10"}),
+        ({"protocol": {"crop": "none"}}, {"protocol": {"crop": "face"}}),
+        ({"detector": "inception-2015"}, {"detector": "efficientnet-lite0"}),
+    ],
+)
+def test_the_best_is_of_one_metric_and_protocol(before, after, saved, data32):
+    """A run may go on with another crop or network, whose numbers are on another scale."""
+    [folder] = {saved(nimg)[1].parent for nimg in (1000, 2000, 3000)}
+    measure = measuring(folder, data32, network("fd10"))
+    append_rows(folder / "metrics.jsonl", [row(1000, 1.0) | before])
+    restore(measure, 1000)
+    assert read_best(folder)["value"] == 1.0
+    rows = [row(2000, 3.0) | after, row(3000, 2.0) | after]
+    append_rows(folder / "metrics.jsonl", rows)
+    restore(measure, 3000)
+    assert read_best(folder)["nimg"] == 3000
+    assert read_checkpoint(folder / "best.pt").nimg == 3000
+
+
+def test_a_best_of_an_earlier_version_is_compared_by_the_metric(saved, data32):
+    [folder] = {saved(nimg)[1].parent for nimg in (1000, 2000)}
+    measure = measuring(folder, data32, network("fd10"))
+    append_rows(folder / "metrics.jsonl", [row(1000, 1.0) | {"protocol": {"resize": "none"}}])
+    restore(measure, 1000)
+    older = {key: value for key, value in read_best(folder).items() if key != "protocol"}
+    (folder / "best.json").write_text(json.dumps(older))
+    append_rows(folder / "metrics.jsonl", [row(2000, 2.0) | {"protocol": {"resize": "none"}}])
+    restore(measure, 2000)
+    assert read_best(folder)["nimg"] == 1000
+
+
 def test_higher_is_better_for_some(saved, data32):
     _, first = saved(1000)
     _, _second = saved(2000)
