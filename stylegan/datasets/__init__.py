@@ -63,10 +63,8 @@ class Choices:
     skip_small: bool = choice(  # lsun-wide always does
         default=False, text="Leave out images that would need enlarging."
     )
-    skip_damaged: bool = choice(
-        default=False, text="Leave out images that cannot be read; decodes every image once more."
-    )
+    skip_damaged: bool = choice(default=False, text="Leave out images that cannot be read.")
     drop_duplicates: bool = choice(
         default=False,
-        text="Of images with the same pixels keep the first; decodes every image once more.",
+        text="Of images with the same pixels keep the first.",
     )
