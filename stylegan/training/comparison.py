@@ -75,7 +75,8 @@ def comparison_lines(statuses: Sequence[RunStatus]) -> Iterator[str]:
     for status in statuses:
         tick = status.rows[-1] if status.rows else {}
         total = status.config.schedule.total_kimg
-        cells = [str(status.folder), status.state, f"{status.nimg / 1000:.1f} of {total:g}"]
+        state = f"{status.state}, collapsed" if status.collapse else status.state
+        cells = [str(status.folder), state, f"{status.nimg / 1000:.1f} of {total:g}"]
         cells += [number_text(tick, "img_per_s", ".1f")]
         cells += [number_text(tick, key, ".4g") for key in ("loss_D", "loss_G")]
         if metric is not None:

@@ -26,7 +26,9 @@ from stylegan_eval.results.significance import known
 
 State = Literal["running", "finished", "stopped"]
 # Words of train.log: of a process that begins, and of one that ends before its time.
-_BEGINS = re.compile(r"config \S+, seed \d+, ")
+_BEGINS = re.compile(r"config \S+, seed \d+, (?:.*from kimg ([\d.]+))?")
+_COLLAPSED = re.compile(r"training collapsed at kimg ([\d.]+)")
+_STOPPED_BY_IT = "go on regardless with --on-collapse warn"
 _TROUBLE = ("training collapsed", "stopped by signal", "error:")
 _COLOUR = {"running": "green", "finished": "green", "stopped": "yellow"}
 _TERMS = ("loss_D", "loss_G", "score_real", "score_fake", "r1", "gp", "fake_spread")
@@ -60,6 +62,7 @@ class RunStatus:
     checkpoints: list[Path]  # Oldest first
     state: State  # Whether a process holds the run, or it is at its end, or neither
     trouble: str  # The last trouble that its last process wrote down; empty where there was none
+    collapse: str  # The collapse after which it was trained on; empty for none
     quiet: float | None  # Seconds since the last tick; None before the first
     phases: list[PhaseTime]  # The schedule
 
@@ -67,6 +70,12 @@ class RunStatus:
     def nimg(self) -> int:
         """Images shown at the last tick."""
         return int(self.rows[-1]["nimg"]) if self.rows else 0
+
+    @property
+    def best_collapsed(self) -> bool:
+        """Whether the best checkpoint is of a time after the collapse."""
+        found = _COLLAPSED.match(self.collapse)
+        return bool(found and self.best and self.best["kimg"] >= float(found[1]))
 
     @property
     def left(self) -> float | None:
@@ -108,6 +117,7 @@ def read_status(folder: Path) -> RunStatus:
         checkpoints=checkpoints_in(folder),
         state="running" if is_held(log) else state,
         trouble=last_trouble(log),
+        collapse=collapse_in(log),
         quiet=time.time() - (folder / LOG).stat().st_mtime if run.log else None,
         phases=phase_times(phase_costs(config), run.log),
     )
@@ -115,16 +125,32 @@ def read_status(folder: Path) -> RunStatus:
 
 def last_trouble(log: Path) -> str:
     """Last error or stop that the last process logged; empty for none."""
-    if not log.is_file():
-        return ""
     trouble = ""
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        _, _, words = line.partition("  ")  # after the time
+    for words in _logged(log):
         if _BEGINS.match(words):
             trouble = ""
         elif words.startswith(_TROUBLE) and not (trouble and words.endswith(PROCESS_ENDED)):
             trouble = words
     return trouble
+
+
+def collapse_in(log: Path) -> str:
+    """The collapse after which a run was trained on; empty where it begins before it again."""
+    collapse, collapsed = "", 0.0
+    for words in _logged(log):
+        if begun := _BEGINS.match(words):
+            if float(begun[1] or 0) < collapsed:
+                collapse = ""
+        elif (found := _COLLAPSED.match(words)) and not collapse and _STOPPED_BY_IT not in words:
+            collapse, collapsed = words, float(found[1])
+    return collapse
+
+
+def _logged(log: Path) -> Iterator[str]:
+    """Lines of ``train.log`` without their times."""
+    if log.is_file():
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            yield line.partition("  ")[2]
 
 
 def phase_times(costs: Sequence[Phase], rows: Sequence[dict[str, Any]]) -> list[PhaseTime]:
@@ -208,8 +234,10 @@ def status_lines(status: RunStatus) -> Iterator[str]:
     yield _line("configuration", f"{config.name} ({config.change}), {size}{mirror}")
     yield _line("data", f"{one_line(str(status.data))}, seed {status.seed}")
     yield _line("state", _state(status))
-    if status.trouble and status.state == "running":
-        yield _line("trouble", _style(status.trouble, fg="red"))
+    told = status.trouble if status.state == "stopped" else ""  # by its state
+    for trouble in dict.fromkeys([status.collapse, status.trouble]):
+        if trouble not in ("", told):
+            yield _line("trouble", _style(trouble, fg="red"))
     yield _line("progress", _progress(status))
     if status.rows:
         yield from _last_row(status.rows[-1])
@@ -302,6 +330,7 @@ def _metrics(status: RunStatus) -> str:
     if status.best is not None:
         best = status.best
         text += f"; best {best['metric']} {_measured(best)} at kimg {best['kimg']:.1f}"
+        text += ", after the collapse" if status.best_collapsed else ""
     return text
 
 

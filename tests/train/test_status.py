@@ -115,6 +115,36 @@ def test_trouble_is_told_until_a_new_process_begins(run):
         assert "No space left" in lines_of(show(run))["trouble"]
 
 
+def test_a_collapse_is_told_of_a_finished_run(run, tmp_path):
+    """As --on-collapse warn leaves it: the last network may be the best, and is a collapsed one."""
+    collapse = "training collapsed at kimg 0.4: the scores of D reached 1.0e+06; last good: x"
+    best = {"asked": "fid9", "metric": "fid9", "value": 7.5, "kimg": 0.6, "nimg": 600}
+    append_rows(run / "metrics.jsonl", [best])
+    (run / "best.json").write_text(json.dumps(best))
+    (run / "best.pt").write_bytes(b"")
+    begins = (run / "train.log").read_text().splitlines()[0].partition("  ")[2]
+    assert "trouble" not in lines_of(show(run))
+    words(run, collapse)
+    shown = lines_of(show(run))
+    assert shown["state"].startswith("finished")
+    assert shown["trouble"] == collapse
+    assert shown["metrics"].endswith("best fid9 7.5000 at kimg 0.6, after the collapse")
+    other = shutil.copytree(run, tmp_path / "other")
+    assert show(run, other).stdout.count("finished, collapsed") == 2
+    # Gone on from a checkpoint after it, and stopped; then from one before it.
+    words(run, begins.replace("from kimg 0.0", "from kimg 0.5"), "error: no memory")
+    young(run, 6.0)
+    shown = lines_of(show(run))
+    assert shown["trouble"] == collapse
+    assert "error: no memory" in shown["state"]
+    words(run, begins.replace("from kimg 0.0", "from kimg 0.3"))
+    assert "trouble" not in lines_of(show(run))
+    assert "collapse" not in lines_of(show(run))["metrics"]
+    # Stopped by it, the training has no collapsed checkpoint.
+    words(run, f"{collapse}; or go on regardless with --on-collapse warn")
+    assert "trouble" not in lines_of(show(run))
+
+
 def test_metrics_and_the_best_checkpoint(run):
     def row(kimg, asked, metric, value, stderr=None):
         return {
