@@ -115,7 +115,11 @@ def save_checkpoint(path: Path, snapshot: Snapshot) -> None:
         try:
             with temporary.open("wb") as file:  # of a path, PyTorch writes the name into the file
                 torch.save(tree, file)
-        except RuntimeError as error:  # PyTorch's writer hides the OSError
+        except RuntimeError as error:
+            # PyTorch's writer goes on after an OSError, to one of its own.
+            cause = error.__context__
+            if isinstance(cause, OSError):
+                raise OSError(cause.errno, cause.strerror) from error
             raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
 
 
