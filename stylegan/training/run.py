@@ -27,7 +27,7 @@ from stylegan.training.schedule import longer_kimg, training_point
 from stylegan.training.settings import RunSettings, read_run
 from stylegan.training.state import TrainState, load_initial, load_state
 from stylegan.training.trainer import Trainer
-from stylegan_eval.engine.command import note
+from stylegan_eval.engine.command import note, typed_with
 from stylegan_eval.engine.device import check_precision
 from stylegan_eval.engine.files import check_apart, held, sha256_of
 from stylegan_eval.errors import UserError
@@ -184,11 +184,11 @@ def resumed(
     )
 
 
-def resume_command(source: Path, out: Path, *options: str) -> str:
-    """Command that continues a checkpoint, or a run's folder, in the folder `out`."""
+def resume_command(source: Path, out: Path, option: str, value: str) -> str:
+    """Command that continues a run in the folder `out`: the one that was typed, and one option."""
     here = source.is_dir() and source.resolve() == out.resolve()
-    words = ["--resume", *([] if here else [str(source)]), "--out", str(out), *options]
-    return shlex.join(["stylegan-train", *words])
+    words = ["--resume", *([] if here else [str(source)]), "--out", str(out), option, value]
+    return shlex.join(["stylegan-train", *(typed_with(option, value) or words)])
 
 
 def words_on_length(source: Path, out: Path, trained: Config, config: Config, nimg: int) -> str:

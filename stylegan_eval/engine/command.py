@@ -103,6 +103,19 @@ def typed_arguments() -> list[str]:
     return [] if ctx is None else list(ctx.meta.get(_ARGUMENTS, []))
 
 
+def typed_with(option: str, value: str) -> list[str]:
+    """`typed_arguments` with an option added or replaced; none outside of a command."""
+    words = typed_arguments()
+    if not words:
+        return []
+    for at in reversed(range(len(words))):
+        if words[at] == option:
+            del words[at : at + 2]
+        elif words[at].startswith(f"{option}="):
+            del words[at]
+    return [*words, option, value]
+
+
 def tell(line: str) -> None:
     """Say on stderr what is being done, unless the command is to be quiet."""
     if not is_quiet():

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -340,12 +341,31 @@ def test_data_of_another_machine_are_asked_for(finished, data, cache, tmp_path):
     (own / "run.json").write_text(json.dumps(tree | {"data": "/kaggle/input/faces.zip"}))
     going_on = ["--resume", "--out", own, "--cache", cache, "--kimg", "0.65"]
     refused("/kaggle/input/faces.zip, on which", *going_on)
-    refused("it has moved: stylegan-train --resume --out", *going_on, "--dry-run")
+    moved = "--kimg 0.65 --dry-run --device cpu --data NEW/faces.zip (NEW is the folder"
+    refused(moved, *going_on, "--dry-run")
+    refused(moved, *going_on, "--data", "/kaggle/input/faces.zip", "--dry-run")
     (own / "run.json").write_text("{")
     refused("name the images with --data", *going_on)
     result = train(*going_on, "--data", data)
     assert result.exit_code == 0, result.output
     assert read_settings(own).data == data.resolve()
+
+
+def test_advice_keeps_the_options_that_were_typed(finished, data, cache, tmp_path):
+    """Each command is the one that was typed, mended: the data have moved, the run is finished."""
+    own = shutil.copytree(finished, tmp_path / "own")
+    tree = json.loads((own / "run.json").read_text())
+    (own / "run.json").write_text(json.dumps(tree | {"data": "/old/noise16.zip"}))
+    shutil.copy(data, tmp_path / "noise16.zip")
+    result = train("--resume", "--out", own, "--cache", cache, "--keep", "3", "--kimg=0.6")
+    _, advice = result.stderr.strip().split("if it has moved: stylegan-train ")
+    result = CliRunner().invoke(main, shlex.split(advice))
+    assert result.exit_code == 0, result.output
+    _, advice = result.stderr.strip().split("to train on: stylegan-train ")
+    assert read_settings(own).keep == 3
+    words = shlex.split(advice)
+    assert {"--keep", "--data"} <= {*words}
+    assert [word.partition("=")[0] for word in words].count("--kimg") == 1
 
 
 def test_precision_is_the_checkpoints_unless_it_is_chosen(finished, data, cache, tmp_path):
