@@ -76,9 +76,17 @@ def list_command(folder: Path | None, device: str) -> None:
     " lsun-car."
     "  [default: the table's]",
 )
-@click.option("--kimg", type=Number(min=0, min_open=True), help="Length.  [default: the scale's]")
 @click.option(
-    "--precision", type=click.Choice(["fp32", "tf32", "bf16"]), default="fp32", show_default=True
+    "--kimg",
+    type=Number(min=0, min_open=True),
+    help="Length of trainings in thousands of images.  [default: the scale's]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "tf32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Arithmetic of the trainings.",
 )
 @click.option(
     "--gpus",

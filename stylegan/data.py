@@ -83,7 +83,7 @@ def _set_name(ctx: click.Context, param: click.Parameter, value: Path | None) ->
 )
 @_workers
 def avatars(out: Path, count: int, resolution: int, seed: int, workers: int) -> None:
-    """Draw the embedded data set: cartoon faces with 27 labels, into OUT (a .zip).
+    """Draw the bundled data set: cartoon faces with 27 labels, into OUT (a .zip).
 
     Needs the extra "demo" and no network. What was drawn once is kept in the cache
     ($STYLEGAN_CACHE, else ~/.cache/stylegan-bench) and taken from there.

@@ -112,7 +112,7 @@ class RowOrFile(click.ParamType[str | Path]):
     "--init",
     type=NetworkPath(),
     metavar="CKPT|demo",
-    help="Start with the networks of a file (the package's: demo), as a new run.",
+    help="Start with the networks of a file (demo: the bundled one), as a new run.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be trained, and stop.")
 @click.option(
@@ -211,7 +211,7 @@ def _list_presets() -> None:
     from stylegan.presets import AUTO, PRESETS
 
     rows = {
-        AUTO: "Values by data and hardware: the default but at 1024x1024; --dry-run gives reasons"
+        AUTO: "Values by data and hardware, the default except at 1024x1024; --dry-run explains"
     }
     rows |= {name: preset.description for name, preset in PRESETS.items()}
     width = max(map(len, rows))

@@ -65,6 +65,5 @@ class Choices:
     )
     skip_damaged: bool = choice(default=False, text="Leave out images that cannot be read.")
     drop_duplicates: bool = choice(
-        default=False,
-        text="Of images with the same pixels keep the first.",
+        default=False, text="Of images with the same pixels keep the first."
     )

@@ -1,4 +1,4 @@
-"""The embedded data set: cartoon faces with 27 binary labels, drawn on the spot.
+"""The bundled data set: cartoon faces with 27 binary labels, drawn on the spot.
 
 Face number i of data set s is a function of (s, i) alone. Needs the extra ``demo``.
 """

@@ -120,7 +120,7 @@ for _number, _kind in FIGURES.items():
 @click.option(
     "--psi",
     type=PSI,
-    help="Truncation; 1 is none.  [default: 1; 0.7 with --layout rosinality]",
+    help="Truncation psi; 1 disables truncation.  [default: 1; 0.7 with --layout rosinality]",
 )
 @click.option(
     "--cutoff",

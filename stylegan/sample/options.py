@@ -47,7 +47,7 @@ lod = click.option(
     type=Number(min=0),
     help="Level of detail, 0 is full size.  [default: what the checkpoint was trained to]",
 )
-psi = click.option("--psi", type=PSI, default=1.0, help="Truncation; 1 is none.")
+psi = click.option("--psi", type=PSI, default=1.0, help="Truncation psi; 1 disables truncation.")
 cutoff = click.option(
     "--cutoff",
     type=click.IntRange(min=0),

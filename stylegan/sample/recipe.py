@@ -135,7 +135,7 @@ class Recipe:
     """Settings of one image, with the defaults of `stylegan-sample grid`."""
 
     seed: int = choice(0, "Latent: image SEED of `grid --seeds`.")
-    psi: float = choice(1.0, "Truncation; 1 is none.", type=PSI)
+    psi: float = choice(1.0, "Truncation psi; 1 disables truncation.", type=PSI)
     cutoff: int = choice(CUTOFF, "Number of first layers that are truncated.", least=0)
     mix: Mix | None = choice(
         None,

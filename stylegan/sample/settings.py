@@ -59,7 +59,7 @@ class Uncurated:
         "Halvings of the images of each column.",
         CommaList(click.IntRange(0, 10)),
     )
-    psi: float = _psi(0.7, "Truncation; 1 is none.")
+    psi: float = _psi(0.7, "Truncation psi; 1 disables truncation.")
     cutoff: int = choice(CUTOFF, "Number of first layers that are truncated.", least=0)
     crop: Box | None = choice(None, "Part of the image shown.  [default: the whole image]", **_CROP)
     noise_seed: int = _noise_seed()
@@ -81,7 +81,7 @@ class Mixing:
     layers: Sequence[Layers] = _layers(
         ("coarse",) * 3 + ("middle",) * 2 + ("fine",), "Layers taken in each row, or in all."
     )
-    psi: float = _psi(1.0, "Truncation of all layers; 1 is none.")
+    psi: float = _psi(1.0, "Truncation psi, for all layers; 1 disables truncation.")
     cutoff: int | None = None  # Truncation is before mixing, in the layers below it; None is in all
     noise: Noise = "fixed"
     noise_seed: int = 0
@@ -114,7 +114,7 @@ class NoiseDetail:
 
     seeds: Sequence[int] = _seeds((1157, 1012), "A row each.")
     count: int = choice(100, "Realisations of noise that the deviation is over.", least=5)
-    psi: float = _psi(1.0, "Truncation of all layers.")
+    psi: float = _psi(1.0, "Truncation psi, for all layers; 1 disables truncation.")
     crop: Box | None = choice(
         None,
         "Part of the image shown.  [default: 650,180,256,256 of 1024x1024, scaled]",
@@ -143,7 +143,7 @@ class NoiseComponents:
         ("all", "none", "fine", "coarse"), "Layers with noise, in each of 4 halves."
     )
     """Upper left and right halves, lower left and right halves."""
-    psi: float = _psi(1.0, "Truncation of all layers.")
+    psi: float = _psi(1.0, "Truncation psi, for all layers; 1 disables truncation.")
 
     @property
     def images(self) -> int:
@@ -189,7 +189,7 @@ class Film:
     loop: bool = choice(
         default=False, text="Close the loop from the last seed to the first; GIF and APNG repeat."
     )
-    psi: float = _psi(1.0, "Truncation; 1 is none.")
+    psi: float = _psi(1.0, "Truncation psi; 1 disables truncation.")
     cutoff: int = choice(CUTOFF, "Number of first layers that are truncated.", least=0)
     noise: Noise = choice("fixed", "Noise inputs.")  # random: other in each frame
     noise_seed: int = _noise_seed()

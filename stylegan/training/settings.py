@@ -59,7 +59,9 @@ class MetricSettings:
 
     metrics: str = choice(
         "",
-        "Measure checkpoints: fid10k,ppl_wend, say; the first decides which is kept as best.pt.",
+        f"Measure checkpoints: {', '.join(_SHORT)} with a number of images (fid10k; fid10k_full:"
+        " against all real ones), ppl_wend, ppl_wfull, ppl_zend, ppl_zfull; commas between. The"
+        " first decides which is kept as best.pt.",
         metavar="NAMES",
     )
     metrics_every: float = choice(
@@ -69,16 +71,13 @@ class MetricSettings:
         metavar="KIMG",
     )
     metrics_features: Features = choice(
-        "inception",
-        "Feature network of --metrics; only inception gives FID.",
-        metavar="NAME",
-        type=str,
+        "inception", "Feature network of --metrics; only inception gives FID."
     )
     metrics_batch: int = choice(
         32, "Images of --metrics at a time; less where memory is full.", least=1, metavar="N"
     )
-    ppl_distance: DistanceName = choice("auto", "Perceptual distance.", metavar="NAME", type=str)
-    ppl_crop: Crop = choice("face", "Crop of ppl.", metavar="NAME", type=str)
+    ppl_distance: DistanceName = choice("auto", "Perceptual distance of ppl.")
+    ppl_crop: Crop = choice("face", "Crop of ppl.")
 
     def __post_init__(self) -> None:
         if not 0 <= self.metrics_every < float("inf"):
@@ -188,7 +187,12 @@ class RunSettings:
         metavar="MIN",
     )
     keep: int = choice(3, "Checkpoints to keep.", least=1)
-    cache: Path | None = choice(None, "Folder of prepared images.", metavar="DIR")
+    cache: Path | None = choice(
+        None,
+        "Folder of prepared images.",
+        shown="$STYLEGAN_CACHE, else ~/.cache/stylegan-bench",
+        metavar="DIR",
+    )
     metrics: MetricSettings = field(default_factory=MetricSettings)
     on_collapse: OnCollapse = choice("stop", "What to do when the training diverges.")
     tensorboard: bool | None = choice(

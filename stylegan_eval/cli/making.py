@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylegan_eval.cli.metrics import INPUTS
+from stylegan_eval.cli.metrics import FORMATS, INPUTS
 from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
 from stylegan_eval.engine.files import check_writable
 from stylegan_eval.engine.options import CSV, FILE, SAFETENSORS, options_of
@@ -241,7 +241,8 @@ stats = ErrorLineCommand(
     help="Write mu and sigma of the features of images to OUT.npz, for fid --data OUT.npz.",
     params=[
         click.Argument(["out"], type=FILE, metavar="OUT.npz"),
-        *(INPUTS[key] for key in ("data", "weights", "device")),
+        click.Option(["--data"], type=FILE, help=f"Images, as {FORMATS}."),
+        *(INPUTS[key] for key in ("weights", "device")),
         *options_of(StatsSettings),
     ],
 )

@@ -50,11 +50,15 @@ def parse_range(
     return low, high
 
 
+FORMATS = (
+    "a folder, zip, array (.npz, .npy), list of paths (.txt; - is standard input), tar, parquet,"
+    " TFRecords or LMDB"
+)
 INPUTS: Mapping[str, click.Option] = {
     "ckpt": click.Option(
         ["--ckpt"],
         type=NetworkPath(),
-        help="Checkpoint of the generator, or the name of a packaged one (demo).",
+        help="Checkpoint of the generator, or the name of a bundled one (demo).",
     ),
     "generator": click.Option(
         ["--generator"],
@@ -71,9 +75,8 @@ INPUTS: Mapping[str, click.Option] = {
     "images": click.Option(
         ["--images"],
         type=FILE,
-        help="Instead of --ckpt: generated images, as a folder, zip, array (.npz, .npy), list of"
-        " paths (.txt; - is standard input), tar, parquet, TFRecords or LMDB; for fid and sfid also"
-        " statistics (.npz).",
+        help=f"Instead of --ckpt: generated images, as {FORMATS}; for fid and sfid also statistics"
+        " (.npz).",
     ),
     "data": click.Option(["--data"], type=FILE, help="Real images, in the same formats."),
     "held_out": click.Option(

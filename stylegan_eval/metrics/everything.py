@@ -7,7 +7,7 @@ from typing import Any
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import COMPARED, METRICS, MetricRow, of_images
 from stylegan_eval.settings.common import choice
-from stylegan_eval.settings.image_metrics import GeneratedSettings, RealSettings
+from stylegan_eval.settings.image_metrics import GeneratedSettings, RealSettings, images
 from stylegan_eval.settings.others import Crop, Derivative, DistanceName, LsSettings, PplSettings
 
 _DEFAULT = ",".join(name for name, metric in METRICS.items() if metric.in_all)
@@ -19,7 +19,7 @@ class AllSettings(RealSettings):
     """Which metrics, and their numbers; what is not here is each metric's default."""
 
     metrics: str = choice(_DEFAULT, f"Metrics to measure; also {_OTHERS}. ls needs --classifiers.")
-    num: int = choice(50_000, "Generated images for all but ppl and ls.")
+    num: int = images(50_000, "Generated images for all but ppl and ls.")
     subset_size: int = choice(1000, "Images of a subset of kid.")
     pairs: int = choice(100_000, "Pairs of ppl.")
     distance: DistanceName = choice("auto", "Perceptual distance of ppl.")
@@ -27,7 +27,9 @@ class AllSettings(RealSettings):
     derivative: Derivative = choice("finite", "Derivative of ppl.")
     ls_num: int = choice(200_000, "Generated images for ls.")
     ls_keep: int = choice(100_000, "Most confident images of ls kept for each attribute.")
-    attributes: str = choice("", "Attributes of ls: names, or -NAME,-OTHER for all others.")
+    attributes: str = choice(
+        "", "Attributes of ls: names, or -NAME,-OTHER for all others.", show_default="all"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -99,8 +99,8 @@ class Sampling:
     fewest_option: ClassVar[str] = ""  # The field that sets `fewest`, where one does
 
     num: int = choice(50_000, "Images.")
-    seed: int = choice(0, "Seed of latents, noise and flips.")
-    batch: int = choice(32, "Images per step; does not change the result.")
+    seed: int = choice(0, "Seed of all that is random: latents, noise, choice of images, flips.")
+    batch: int = choice(32, "Images per step; changes rounding only.")
 
     def __post_init__(self) -> None:
         if self.num < self._least:

@@ -1,7 +1,7 @@
 """Settings of the metrics of images."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.settings.common import Features, Precision, Sampling, check_psi, choice
@@ -18,6 +18,13 @@ REALS_HELP = (
     "Real images: --num of them at random, the first --num by name, or all of them (fid50k_full)."
 )
 
+_BOTH = "Generated images, and as many real ones."
+
+
+def images(num: int, text: str = _BOTH) -> Any:
+    """Field for the number of images of a metric; see `metrics.given.all_images`."""
+    return choice(num, text, show_default=f"{num}; with --images all")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSettings(Sampling):
@@ -25,7 +32,7 @@ class FeatureSettings(Sampling):
 
     only_own_features: ClassVar[bool] = False  # Whether another network makes it another metric
 
-    num: int = choice(50_000, "Generated images, and as many real ones.")
+    num: int = images(50_000)
     features: Features = choice("inception", "Feature network. Only Inception gives an FID.")
     resize: Resize = choice("tf1", RESIZE_HELP)
     precision: Precision = choice(
@@ -45,7 +52,7 @@ class GeneratedSettings(FeatureSettings):
     """Sampling variant of a generator; see `generators.variants`."""
 
     mixing: int = choice(1, "Latents per image, which change over at random layers (style mixing).")
-    psi: float = choice(1.0, "Truncation of all layers towards the mean w; 1 is none.")
+    psi: float = choice(1.0, "Truncation psi, for all layers; 1 disables truncation.")
     generator_precision: Precision = choice(
         "fp32",
         "Arithmetic of the generator; the result's name has tf32 and bf16, the paper's fp32.",
@@ -77,7 +84,9 @@ class GeneratedSettings(FeatureSettings):
 class RealSettings(GeneratedSettings):
     """Choice of the real images that generated ones are compared with."""
 
-    reals: Reals = choice("random", REALS_HELP)
+    reals: Reals = choice(
+        "random", REALS_HELP, show_default="random; with --images and no --num, all"
+    )
     mirror: Mirror = choice("auto", MIRROR_HELP)
 
     def check_reals(self, count: int) -> None:
@@ -150,7 +159,7 @@ class MifidSettings(RealSettings):
 class AuthenticitySettings(RealSettings):
     """Protocol of authenticity (Alaa et al. 2022)."""
 
-    num: int = choice(10_000, "Generated images.")
+    num: int = images(10_000, "Generated images.")
     reals: Reals = choice("full", REALS_HELP)
 
 
@@ -207,7 +216,7 @@ class IsSettings(GeneratedSettings):
 
     fewest_option: ClassVar[str] = "splits"
 
-    num: int = choice(50_000, "Generated images.")
+    num: int = images(50_000, "Generated images.")
     splits: int = choice(10, "Parts whose scores are averaged.")
 
     def __post_init__(self) -> None:
@@ -257,7 +266,7 @@ class PrSettings(RealSettings):
 class PrdcSettings(PrSettings):
     """Protocol of density and coverage (Naeem et al. 2020)."""
 
-    num: int = choice(10_000, "Generated images, and as many real ones.")
+    num: int = images(10_000)
     k: int = choice(5, "Neighbours that span the radius of a ball.")
 
 
@@ -267,7 +276,7 @@ class CmmdSettings(RealSettings):
 
     only_own_features: ClassVar[bool] = True
 
-    num: int = choice(30_000, "Generated images, and as many real ones.")
+    num: int = images(30_000)
     features: Features = choice("clip-vitl14-336", "Feature network; CLIP ViT-L/14@336 is CMMD's.")
 
 
@@ -275,7 +284,7 @@ class CmmdSettings(RealSettings):
 class VendiSettings(GeneratedSettings):
     """Protocol of the Vendi score (Friedman and Dieng 2023)."""
 
-    num: int = choice(50_000, "Generated images.")
+    num: int = images(50_000, "Generated images.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,6 +294,7 @@ class StatsSettings(FeatureSettings):
     _least: ClassVar[int] = 0
 
     num: int = choice(0, "Images; 0 for all.")
+    seed: int = choice(0, "Seed of the choice of images and of flips.")
     reals: Literal["random", "first"] = choice(
         "random", "With --num: images chosen at random, or the first by name."
     )

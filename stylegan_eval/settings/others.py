@@ -53,7 +53,7 @@ class DirectionsSettings(Sampling):
     num: int = choice(10_000, "Images drawn and classified.")
     keep: int = choice(5000, "Most confidently classified images kept per attribute.")
     attributes: str = choice(
-        "", "Names with commas between, or -NAME,-OTHER for all others; by default all."
+        "", "Names with commas between, or -NAME,-OTHER for all others.", show_default="all"
     )
     normal: Normal = choice(
         "covariance",
@@ -122,7 +122,7 @@ class LsSettings(Sampling):
         " counts a failure as perfect separation.",
     )
     attributes: str = choice(
-        "", "Names with commas between, or -NAME,-OTHER for all others; by default all."
+        "", "Names with commas between, or -NAME,-OTHER for all others.", show_default="all"
     )
 
     def __post_init__(self) -> None:
@@ -147,7 +147,7 @@ class PplSettings(Sampling):
     """Perceptual path length; the defaults are the official protocol."""
 
     num: int = choice(100_000, "Pairs of latents.")
-    batch: int = choice(16, "Pairs per step; does not change the result.")
+    batch: int = choice(16, "Pairs per step; changes rounding only.")
     space: Literal["z", "w", "both"] = choice("both", "Interpolate latents z, styles w, or both.")
     sampling: Literal["full", "end", "both"] = choice(
         "both", "Measure anywhere on the path, at its beginning, or both."

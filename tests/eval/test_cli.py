@@ -73,6 +73,14 @@ def test_defaults_have_one_home(name):
     assert {field.name: options[field.name] for field in fields(settings)} == vars(settings())
 
 
+@pytest.mark.parametrize("name", [n for n, row in COMMANDS.items() if "images" in row.inputs])
+def test_help_says_how_many_images_of_files_are_taken(name):
+    options = {option.name: option for option in main.commands[name].params}
+    assert options["num"].show_default == f"{options['num'].default}; with --images all"
+    if "reals" in options and options["reals"].default != "full":
+        assert options["reals"].show_default == "random; with --images and no --num, all"
+
+
 def test_a_checkpoint_is_measured(tmp_path, ckpt, image_folder, cache):
     data, table = image_folder("reals", 12), tmp_path / "results.csv"
     args = ["fid", "--ckpt", ckpt, "--data", data, "--num", 12, *LITE, "--csv", table]
