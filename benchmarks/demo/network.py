@@ -29,38 +29,38 @@ from stylegan_eval.results.formatting import result_text, with_error
 PAGE = Path(__file__).parents[2] / "docs" / "demo-network.md"
 
 _BEGINNING = """\
-# The network in the package
+# The bundled network
 
-Wherever a command takes a checkpoint, the name `demo` means a network that the package carries, so
-that there is something real to measure, sample and train further in the first minute:
+Wherever a command takes a checkpoint, the name `demo` means the network bundled with the package,
+so that there is something real to measure, sample and train further in the first minute:
 
     stylegan-sample grid --ckpt demo --seeds 0-31 --psi 0.7 grid.png
     stylegan-eval ppl --ckpt demo --distance st-lpips-alex --crop none -n 1000
     stylegan-train --init demo --data own64.zip --kimg 100 --out runs/own
     stylegan-sample info --ckpt demo
 
-A file or folder of that name is written `./demo`. It holds the moving average of the generator,
-which is what is sampled and measured, and generator and discriminator, from which training goes on;
+A file or folder of that name is written `./demo`. It holds the EMA of the generator weights,
+which is sampled and measured, and the generator and discriminator, from which training continues;
 it has no optimizer state, so no run resumes from it.
 """
 
-# The distance by random choice is that of the packaged file: its sentence goes with it.
+# The distance by random choice is that of the bundled file: its sentence goes with it.
 _END = """\
 `fd_efficientnet-lite0` is a Fréchet distance of features that a package ships, so that it needs no
-download: it is no FID and compares with nothing but itself. Its `_floor` is that between two halves
-of the real images, of fewer images, and so biased further upwards. The distance was measured with
-the first 10,000 real images by name, as was the rule then; with the random choice that the command
-takes now it is 241.6 ± 0.95. Noise was drawn by PyTorch's generators. With today's noise and other
-latents (seed 1) the same commands gave 242.5 ± 1.3, `ls_z` 16.32 ± 0.34 and `ls_w` 2.907 ± 0.051:
-0.5, 0.0 and 1.8 standard errors away. The standard errors are those of other latents, on the same
-real images and with the same classifiers.
+download: it is not an FID and is comparable only with itself. Its `_floor` is that between two
+halves of the real images, of fewer images, and so biased further upwards. The distance was measured
+with the first 10,000 real images by name, as was the rule then; with the random choice that the
+command takes now it is 241.6 ± 0.95. Noise was drawn by PyTorch's generators. With today's noise
+and other latents (seed 1) the same commands gave 242.5 ± 1.3, `ls_z` 16.32 ± 0.34 and `ls_w`
+2.907 ± 0.051: 0.5, 0.0 and 1.8 standard errors away. The standard errors are those of other
+latents, on the same real images and with the same classifiers.
 
 ## Measure it again
 
     python -m benchmarks.demo.network check --data avatars64.zip --seed 1
 
 draws other latents, and exits with 1 if a score differs from the stated one by more than four
-standard errors of the difference. Scores without a standard error are shown and not judged.
+standard errors of the difference. Scores without a standard error are shown but not checked.
 """
 LARGEST = 8_000_000  # bytes that a package may carry
 WORST = 4.0  # standard errors between two measurements of one network

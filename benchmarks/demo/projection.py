@@ -19,7 +19,7 @@ from stylegan_eval.images.files import open_images
 
 PAGE = Path(__file__).parents[2] / "docs" / "projection.md"
 PICTURES = PAGE.with_suffix("")
-# Of the embedded avatars; nothing is special about it.
+# Of the bundled avatars; nothing is special about it.
 AVATAR = 20
 SEED = 5
 _FILE = click.Path(path_type=Path)

@@ -201,11 +201,12 @@ def page() -> str:
 
 
 _BEGINNING = """\
-# What GPUs allow
+# GPU roofline
 
-A model: **nothing on this page was measured on a GPU.** It puts the work of a training step,
-counted without data, beside the peaks in the makers' data sheets: how long a step of configuration
-F takes at least in each phase of the published schedule, and what bounds it. Written by
+Compares the work of a training step with peak rates. **Nothing on this page was measured on a
+GPU.** The work is counted without data, the peaks are from the vendors' data sheets. The result is
+the least time of a step of configuration F in each phase of the published schedule, and what bounds
+it. Written by
 
     python -m benchmarks.plan roofline
 
@@ -253,8 +254,8 @@ at {stylegan2}.
 - No kernel reaches the peaks; blurs and small images are far from them.
 - A convolution may work on copies of what it reads; an operation may be several kernels.
 - What the next operation finds in the L2 cache need not come from memory.
-- The optimizer and the moving average, reading images, checkpoints, measurements. A fade moves up
-  to a tenth more bytes.
+- The optimizer, the EMA of the generator weights, reading images, checkpoints, measurements. A fade
+  moves up to a tenth more bytes.
 """
 
 
