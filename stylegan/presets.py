@@ -205,7 +205,7 @@ class Tuning:
     )
     ema_kimg: float | None = choice(
         None,
-        "Half-life in kimg of the moving average of G.",
+        "EMA half-life of the generator weights, in kimg.",
         shown="the preset's",
         above=0,
         metavar="KIMG",
