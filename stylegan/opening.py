@@ -20,8 +20,8 @@ from stylegan.checkpoint import (
     snapshot_of,
 )
 from stylegan.configs import config_to_dict, flat
-from stylegan.formats import read_peer
 from stylegan.formats.nvidia import is_pickle, read_nvidia
+from stylegan.formats.torch_files import read_peer
 from stylegan.network_file import is_network, is_safetensors, read_network
 from stylegan.networks.generator import DrawsLabels, GeneratorAtLod
 from stylegan.snapshot import Snapshot, load_generator, load_labels

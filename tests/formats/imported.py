@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from stylegan.formats import import_peer
+from stylegan.formats.torch_files import import_peer
 from stylegan.networks.discriminator import Discriminator
 from stylegan.networks.generator import Generator
 from tests.fresh import draw_noise

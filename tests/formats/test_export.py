@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan.formats import read_peer
 from stylegan.formats.export import KINDS, export_generator
+from stylegan.formats.torch_files import read_peer
 from stylegan.networks.generator import GeneratorAtLod, build_generator, truncate
 from stylegan.snapshot import Provenance, Snapshot, load_generator
 from stylegan_eval.engine.sampling import draw

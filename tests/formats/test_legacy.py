@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stylegan.checkpoint import read_archive
-from stylegan.formats import read_peer
+from stylegan.formats.torch_files import read_peer
 from stylegan_eval.errors import UserError
 from stylegan_eval.pickles.torch_files import is_torch_legacy, read_torch
 from tests.formats import peers_rosinality

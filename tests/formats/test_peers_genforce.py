@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan.formats import import_peer, read_peer
+from stylegan.formats.torch_files import import_peer, read_peer
 from stylegan.runtime import Runtime
 from stylegan.snapshot import load_discriminator, load_generator
 from stylegan.training.state import TrainState, load_networks

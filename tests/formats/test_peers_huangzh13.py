@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan.formats import read_peer
+from stylegan.formats.torch_files import read_peer
 from stylegan.snapshot import load_discriminator, load_generator
 from stylegan_eval.errors import UserError
 from tests.formats import peers_huangzh13 as peer

@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stylegan.formats import read_peer
+from stylegan.formats.torch_files import read_peer
 from stylegan.snapshot import load_generator
 from stylegan_eval.errors import UserError
 from tests.formats import peers_genforce, peers_huangzh13, peers_rosinality

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylegan.formats import read_peer
+from stylegan.formats.torch_files import read_peer
 from stylegan.network_file import save_network
 from stylegan.opening import open_networks
 from stylegan.snapshot import check_parts, load_discriminator, load_generator
