@@ -124,7 +124,7 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
         maps=config.network.mapping_layers > 0,
         description=snapshot.description,
         sha256=sha256_of(path),
-        mirrored=config.mirror,
+        mirrored=snapshot.mirrored,
         settings={key: json.dumps(value) for key, value in flat(config_to_dict(config)).items()},
         origin=_origin(snapshot),
         notes=(shown,) if shown else (),

@@ -25,7 +25,7 @@ class Provenance:
     """Origin of networks."""
 
     seed: int  # Seed of the run
-    data: str  # Content key of the training images
+    data: str  # Content key of the training images; a name, where no more is known
     version: str  # Version of this package
     execution: tuple[tuple[int, str], ...] = ((0, "fp32"),)
     """Precision, ((images shown before, 'fp32'), ...): one entry per change."""
@@ -128,6 +128,12 @@ class Snapshot:
     facts: Facts = Facts()
     left_out: Mapping[str, str] = field(default_factory=dict)  # Why a part is missing, by part
     resume: ResumeState | None = None
+
+    @property
+    def mirrored(self) -> bool | None:
+        """Whether training mirrored its images; None of other programs' files, which do not say."""
+        known = self.resume is not None or self.provenance.data not in ("", "unknown")
+        return self.config.mirror if known else None
 
     @property
     def trained(self) -> str:

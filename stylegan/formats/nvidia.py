@@ -207,6 +207,20 @@ def _named(network: NetworkConfig, options: Mapping[str, Any], resolution: int) 
     return replace(row, resolution=resolution, network=network, loss=loss)
 
 
+# Training images of the published networks, and whether they were mirrored: from the code's
+# README and `train.py`, and StyleGAN2's README.
+_PUBLISHED = {
+    "karras2019stylegan-ffhq-1024x1024.pkl": ("FFHQ", True),
+    "karras2019stylegan-celebahq-1024x1024.pkl": ("CelebA-HQ", True),
+    "karras2019stylegan-bedrooms-256x256.pkl": ("LSUN bedroom", False),
+    "karras2019stylegan-cars-512x384.pkl": ("LSUN car", False),
+    "karras2019stylegan-cats-256x256.pkl": ("LSUN cat", False),
+    "stylegan2-ffhq-config-a.pkl": ("FFHQ", True),
+    "stylegan2-car-config-a.pkl": ("LSUN car", False),
+    "stylegan2-cat-config-a.pkl": ("LSUN cat", False),
+    "stylegan2-church-config-a.pkl": ("LSUN church", False),
+    "stylegan2-horse-config-a.pkl": ("LSUN horse", False),
+}
 _SNAPSHOT = re.compile(r"network-snapshot-(\d{6})\.pkl")
 
 
@@ -239,9 +253,10 @@ def read_nvidia(path: Path) -> Snapshot:
     note = f"read from a {layout}, sha256 {sha256_of(path)}"
     note += "" if kimg else "; the images shown are not recorded there"
     note += "; labels: each class as often as the others" if label_size else ""
+    data, mirror = _PUBLISHED.get(path.name, ("", config.mirror))
     return Snapshot(
-        config=config,
-        provenance=Provenance(seed=0, data="", version=__version__),
+        config=replace(config, mirror=mirror),
+        provenance=Provenance(seed=0, data=data, version=__version__),
         nimg=kimg * 1000,
         lod=lod,
         networks=networks,

@@ -77,7 +77,9 @@ class LoadedGenerator:
     generator: ImageGenerator  # On its device, in evaluation mode, without truncation
     description: str  # What the file holds, for people ("config F, 32x32, 150 kimg")
     sha256: str  # Digest of the file, or of code and weights
-    mirrored: bool  # Whether training mirrored the real images; FID then mirrors its reals too
+    mirrored: bool | None
+    """Whether training mirrored the real images; FID then mirrors its reals too. None where that
+    is not known: FID does not, and says so."""
     smooth: bool = True  # Whether images change continuously with z; not where each z draws a label
     maps: bool = True
     """Whether w is more than z or the normalised z, so that truncation has a meaning."""

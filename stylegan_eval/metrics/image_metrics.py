@@ -27,7 +27,7 @@ from stylegan_eval.metrics.given import only_moments, opened, statistics_unused
 from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, collect, pass_key
 from stylegan_eval.metrics.image_tables import write_tables
 from stylegan_eval.metrics.naming import make_row, where
-from stylegan_eval.metrics.sources import choose_reals, open_held_out, open_pair
+from stylegan_eval.metrics.sources import choose_reals, mirror_note, open_held_out, open_pair
 from stylegan_eval.networks.network import FeatureNetwork, load_detector
 from stylegan_eval.plugins import resolve
 from stylegan_eval.results.image_tables import TABLES
@@ -145,6 +145,7 @@ def evaluate_each(
                 same if metric.real and not isinstance(settings, AuthenticitySettings) else "",
                 in_held_out(held_out, fakes, reals) if "held_out" in metric.inputs else "",
                 odd_values(fakes, compared),
+                mirror_note(compared, fakes, settings),
                 shown_as_rgb(fakes, compared),
                 unlike_sizes(fakes, compared, fake[network], real[network]),
                 *(

@@ -142,7 +142,7 @@ class Images:
     about: Mapping[str, Any] = field(default_factory=dict)  # Cells of a row about their generator
     generator: ImageGenerator | None = None  # None for files
     size: tuple[int, int] = (0, 0)  # Height and width of generated ones
-    mirrored: bool = False  # Whether the generator was trained with mirrored images
+    mirrored: bool | None = False  # Whether the generator was trained so; None: not known
     rule: str = ""  # How real ones were chosen; empty for generated ones
 
     @property

@@ -13,7 +13,10 @@ Reals = Literal["random", "first", "full"]
 RESIZE_HELP = (
     "How images reach Inception's 299x299: as TensorFlow 1, as clean-fid, or as pytorch-fid."
 )
-MIRROR_HELP = "Flip real images at random; auto: when training did, but never with --reals full."
+MIRROR_HELP = (
+    "Flip real images at random; auto: when training is known to have done so, but never with"
+    " --reals full."
+)
 REALS_HELP = (
     "Real images: --num of them at random, the first --num by name, or all of them (fid50k_full)."
 )

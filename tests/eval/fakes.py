@@ -58,5 +58,5 @@ def load(path: Path, device: torch.device) -> LoadedGenerator | None:
         generator=LinearGenerator(resolution=int(words[1])),
         description="linear",
         sha256=sha256_of(path),
-        mirrored=b"mirrored" in words,
+        mirrored=None if b"imported" in words else b"mirrored" in words,
     )

@@ -117,6 +117,22 @@ def test_mirror_follows_the_training_unless_told(tmp_path, ckpt, image_folder):
         assert json.loads(result.stdout)["results"][0]["protocol"]["mirror"] == expected
 
 
+def test_a_training_that_is_not_known_flips_nothing_and_says_so(ckpt, image_folder):
+    ckpt.write_text("FAKE 16 imported")
+    args = ["--ckpt", ckpt, "--data", image_folder("reals", 8), "--num", 8, *LITE, "--json"]
+    note = (
+        "not known whether the network was trained on mirrored images: not flipped; --mirror yes"
+        " flips"
+    )
+    for metric in ("fid", "prdc"):
+        row, *_ = json.loads(run(metric, *args).stdout)["results"]
+        assert row["protocol"]["mirror"] == "no"
+        assert note in row["note"]
+    for told in (["--mirror", "no"], ["--mirror", "yes"], ["--reals", "full"]):
+        (row,) = json.loads(run("fid", *args, *told).stdout)["results"]
+        assert "mirrored" not in row["note"]
+
+
 def test_the_floor_needs_no_checkpoint(ckpt, image_folder):
     data = image_folder("reals", 20)
     result = run("fid", "--floor", "--data", data, "--num", 10, *LITE, "--json")

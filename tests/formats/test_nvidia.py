@@ -202,6 +202,26 @@ def test_conversion_loses_no_bit(official, tmp_path):
         check_images(exported(out, row, tmp_path), row, "images_lod_0")
 
 
+PUBLISHED = {
+    "karras2019stylegan-ffhq-1024x1024.pkl": True,
+    "karras2019stylegan-celebahq-1024x1024.pkl": True,
+    "karras2019stylegan-cats-256x256.pkl": False,
+    "stylegan2-ffhq-config-a.pkl": True,
+    "stylegan2-church-config-a.pkl": False,
+    "network-snapshot-000140.pkl": None,
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_whether_training_mirrored_is_known_of_published_networks_alone(name, official, tmp_path):
+    path, out = tmp_path / name, tmp_path / "out.safetensors"
+    path.write_bytes(official("F").read_bytes())
+    assert run(convert, path, out).exit_code == 0
+    for each in (path, out):
+        loaded = load_for_evaluation(each, torch.device("cpu"))
+        assert loaded.mirrored is PUBLISHED[name]
+
+
 def test_which_network_is_converted(tmp_path):
     other = {"dlatent_avg": np.full(32, 7, np.float32)}
     made = pickles.stylegan("F")

@@ -6,7 +6,7 @@ import torch
 from click.testing import CliRunner
 
 from stylegan.convert import main as convert
-from stylegan.opening import open_networks
+from stylegan.opening import load_for_evaluation, open_networks
 from stylegan.sample.cli import main as sample
 from stylegan.train import main as train
 from stylegan_eval.errors import UserError
@@ -44,6 +44,8 @@ def test_a_peers_file_is_drawn_and_converted(tmp_path, layout, as_zip):
     result = run(convert, path, ours)
     assert result.exit_code == 0, result.output
     np.testing.assert_array_equal(images(ours, z, tmp_path / "b.npy"), drawn)
+    for each in (path, ours):
+        assert load_for_evaluation(each, torch.device("cpu")).mirrored is None
 
 
 def test_a_peers_network_becomes_a_program(tmp_path):
