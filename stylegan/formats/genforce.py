@@ -288,4 +288,4 @@ def _discriminator(
     return network, 4 << top, state
 
 
-LAYOUT = Layout("genforce", is_generator, is_discriminator, read)
+LAYOUT = Layout("genforce", is_generator, is_discriminator, read, average=_SMOOTH)

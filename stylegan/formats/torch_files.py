@@ -3,7 +3,8 @@
 Read already, by `pickles.torch_files`: tensors and plain values, of which nothing is trusted.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,22 @@ from stylegan_eval.errors import UserError
 # What the layouts with several networks in a file call them.
 _PARTS = ("generator_smooth", "g_running", "generator", "discriminator")
 _PARALLEL = "module."  # before every name that torch.nn.DataParallel saved
-_AVERAGED = ("ema", "running", "smooth", "avg", "average")  # in the name of an averaged state
+# Words in the name of an averaged state.
+_AVERAGED = frozenset(
+    (
+        "ema",
+        "gs",
+        "shadow",
+        "running",
+        "smooth",
+        "smoothed",
+        "avg",
+        "averaged",
+        "average",
+        "mean",
+        "swa",
+    )
+)
 
 
 def read_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
@@ -35,7 +51,7 @@ def read_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
 
 def import_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
     """Like `read_peer`, in the precision of the file."""
-    parts = _parts(tree)
+    parts = _parts(tree, path)
     layouts = {layout.name: layout for state in parts.values() if (layout := _layout(state))}
     if not layouts:
         return None
@@ -47,36 +63,60 @@ def import_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
     return layout.read(parts, path, tree)
 
 
-def _parts(tree: Mapping[str, Any]) -> dict[str, Mapping[Any, Any]]:
+def _parts(tree: Mapping[str, Any], path: Path) -> dict[str, Mapping[Any, Any]]:
     """States by the name that the file gives them; a file that is one state gives it none.
 
-    A state under a name of the user's own (``g_ema``, ``state_dict``, ``model``) is one, too: the
-    averaged one where there are several.
+    A state under a name of the user's own (``g_ema``, ``state_dict``, ``model``) is one, too. Of
+    several generators the averaged one is taken, as their names say.
     """
     models = tree.get("models")
     inner = models if isinstance(models, Mapping) else tree
-    parts = {name: inner[name] for name in _PARTS if isinstance(inner.get(name), Mapping)}
-    if parts:
-        return {name: _bare(state) for name, state in parts.items()}
     named = {str(name): _bare(state) for name, state in inner.items() if isinstance(state, Mapping)}
-    known = {name: state for name, state in named.items() if _layout(state) is not None}
-    if known:
-        averaged = [n for n in known if any(word in n.lower() for word in _AVERAGED)]
-        generators = [
-            name
-            for name, state in known.items()
-            if any(each.is_generator(state) for each in LAYOUTS)
-        ]
-        chosen = [name for name in averaged if name in generators] or generators or list(known)
-        return {"": known[chosen[0]]}
+    parts = {name: named[name] for name in _PARTS if name in named}
+    known = {name: layout for name, state in named.items() if (layout := _layout(state))}
+    generators = [name for name, layout in known.items() if layout.is_generator(named[name])]
+    if generators:
+        chosen = _chosen(generators, path)
+        average = known[chosen].average
+        if chosen in parts and (chosen == average or not is_averaged(chosen)):
+            return parts
+        others = {name: state for name, state in parts.items() if name != chosen}
+        if average and is_averaged(chosen) and not others.keys().isdisjoint(known):
+            return {average: named[chosen], **others}
+        return {"": named[chosen]}
+    if parts:
+        return parts
+    if known:  # a discriminator
+        return {"": named[next(iter(known))]}
     if len(named) == 1:  # {"state_dict": {"generator": ...}}
         (only,) = named.values()
         if any(isinstance(state, Mapping) for state in only.values()):
-            return _parts(only)
+            return _parts(only, path)
     state = _bare(inner)
     if any(isinstance(value, Tensor) for value in state.values()):  # beside a step, settings, ...
         state = {n: value for n, value in state.items() if isinstance(value, Tensor | None)}
     return {"": state}
+
+
+def _chosen(generators: Sequence[str], path: Path) -> str:
+    """The generator whose name says that it is averaged, or the only one."""
+    averaged = [name for name in generators if is_averaged(name)]
+    candidates = averaged or generators
+    if len(candidates) == 1:
+        return candidates[0]
+    names = sorted(candidates)
+    kind = "averaged generators" if averaged else "generators, none of which is called averaged"
+    shown = ", ".join(name[:60] for name in names)
+    raise UserError(
+        f"{path}: holds {len(names)} {kind} ({shown}): save the one to use alone,"
+        f' torch.save({{"g_ema": NETWORK}}, FILE)'
+    )
+
+
+def is_averaged(name: str) -> bool:
+    """Whether a word of a state's name says that it is averaged: ``G_ema``, ``netGEma``, ``Gs``."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|(?=[A-Z][a-z])", " ", name)
+    return not _AVERAGED.isdisjoint(re.split(r"[^a-z]+", spaced.lower()))
 
 
 def _bare(state: Mapping[Any, Any]) -> Mapping[Any, Any]:

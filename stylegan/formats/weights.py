@@ -32,6 +32,7 @@ class Layout:
     is_discriminator: Callable[[Mapping[Any, Any]], bool]
     # States by the file's name of each; the file; all that the file holds -> networks.
     read: Callable[[Mapping[str, Mapping[Any, Any]], Path, Mapping[Any, Any]], Snapshot]
+    average: str = ""  # Name of the averaged G beside other networks; empty where it stands alone
 
 
 class Weights:

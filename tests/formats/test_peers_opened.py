@@ -108,6 +108,58 @@ def test_a_state_under_any_name_is_found(tmp_path, layout, wrapping):
         assert torch.equal(value, wrapped.networks["G_ema"][name])
 
 
+PAIRS = [
+    ("gen", "gen_shadow"),
+    ("G", "Gs"),
+    ("generator", "generator_ema"),
+    ("netG", "netGEma"),
+    ("g_noema", "ema"),
+    ("generator", "generator_smooth"),
+    ("net", "net_avg"),
+    ("schema", "G-averaged"),
+]
+
+
+@pytest.mark.parametrize("layout", GENERATORS)
+@pytest.mark.parametrize(("raw", "average"), PAIRS)
+def test_the_average_is_taken_whatever_the_order_of_names(tmp_path, layout, raw, average):
+    state = GENERATORS[layout]()
+    changed = [name for name in state if "to_rgb" in name or "output" in name]
+    other = {**state, **{name: state[name] * 2 for name in changed}}
+    torch.save(state, tmp_path / "bare.pt")
+    expected = open_networks(tmp_path / "bare.pt")[1].networks["G_ema"]
+    entries = [(raw, other), (average, state), ("epoch", 3)]
+    for order in (entries, entries[::-1]):
+        torch.save(dict(order), tmp_path / "both.pt")
+        networks = open_networks(tmp_path / "both.pt")[1].networks
+        assert all(torch.equal(value, expected[name]) for name, value in networks["G_ema"].items())
+
+
+@pytest.mark.parametrize("names", [("g_noema", "g"), ("G", "G2"), ("g_ema_0.99", "g_ema_0.999")])
+def test_generators_that_names_do_not_tell_apart_are_refused_until_one_is_left(tmp_path, names):
+    first, second = (GENERATORS["genforce"]() for _ in names)
+    path = tmp_path / "both.pt"
+    torch.save(dict(zip(names, (first, second), strict=True)), path)
+    with pytest.raises(UserError, match=", ".join(sorted(names))) as refusal:
+        open_networks(path)
+    assert 'torch.save({"g_ema": NETWORK}, FILE)' in str(refusal.value)
+    torch.save({"g_ema": torch.load(path, weights_only=True)[names[1]]}, path)
+    assert "G_ema" in open_networks(path)[1].networks
+
+
+def test_an_average_of_another_name_keeps_what_training_goes_on_with(tmp_path):
+    states = {
+        "generator": peers_genforce.generator((8, 8, 4)),
+        "discriminator": peers_genforce.discriminator((8, 8, 4)),
+        "generator_ema": peers_genforce.generator((8, 8, 4), seed=1),
+    }
+    torch.save(states, tmp_path / "all.pt")
+    networks = open_networks(tmp_path / "all.pt")[1].networks
+    assert networks.keys() == {"G_ema", "G", "D"}
+    weights = states["generator_ema"]["synthesis.output0.weight"]
+    assert torch.equal(networks["G_ema"]["g.to_rgb.0.weight"], weights)
+
+
 def test_files_of_an_older_version_are_told_apart(tmp_path):
     """Before July 2019 a layer's convolution stood alone, with no blur behind it."""
     state = {}
