@@ -79,6 +79,7 @@ def _convert(source: Path, out: Path, which: str, kind: str) -> None:
 
     from stylegan.network_file import save_network
     from stylegan.opening import open_networks
+    from stylegan.snapshot import NOT_AVERAGED
     from stylegan_eval.engine.files import check_apart, check_writable
     from stylegan_eval.errors import UserError
 
@@ -94,8 +95,7 @@ def _convert(source: Path, out: Path, which: str, kind: str) -> None:
         _export(snapshot, out, kind)
         return
     if which == "g":
-        note = "the generator here is not the average, but that of the last step"
-        note = "; ".join(filter(None, (snapshot.facts.note, note)))
+        note = "; ".join(filter(None, (snapshot.facts.note, NOT_AVERAGED)))
         snapshot = replace(snapshot, facts=replace(snapshot.facts, scores=(), note=note))
     save_network(out, snapshot)
 

@@ -24,7 +24,7 @@ from stylegan.formats.nvidia import is_pickle, read_nvidia
 from stylegan.formats.torch_files import read_peer
 from stylegan.network_file import is_network, is_safetensors, read_network
 from stylegan.networks.generator import DrawsLabels, GeneratorAtLod
-from stylegan.snapshot import Snapshot, load_generator, load_labels
+from stylegan.snapshot import NOT_AVERAGED, Snapshot, load_generator, load_labels
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.engine.sampling import SHOWN
@@ -127,8 +127,16 @@ def load_for_evaluation(path: Path, device: torch.device) -> LoadedGenerator | N
         mirrored=snapshot.mirrored,
         settings={key: json.dumps(value) for key, value in flat(config_to_dict(config)).items()},
         origin=_origin(snapshot),
-        notes=(shown,) if shown else (),
+        notes=tuple(note for note in (shown, _assumed(snapshot)) if note),
     )
+
+
+def _assumed(snapshot: Snapshot) -> str:
+    """What every result must say of networks that were trained or chosen elsewhere."""
+    facts = snapshot.facts
+    if not facts.command:  # not of a training that is known in full
+        return facts.note
+    return NOT_AVERAGED if NOT_AVERAGED in facts.note else ""
 
 
 def _origin(snapshot: Snapshot) -> dict[str, str]:

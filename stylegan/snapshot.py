@@ -18,6 +18,7 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.images.labels import checked_names
 
 PARTS = ("G_ema", "G", "D")
+NOT_AVERAGED = "the generator here is not the average, but that of the last step"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ _FIXED: Mapping[str, Any] = {
     "noise_type": "spatial",
 }
 _BEYOND_ALL = 2**15
+_FUSED_FROM = 128  # where a file does not say
 
 
 def read_settings(kwargs: Any, path: Path) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any,
         if "generator" not in generators:
             del states["G"]
     if network is not None:
-        notes = _mend_averages(network, states)
+        notes = (*_assumed(settings, resolution), *_mend_averages(network, states))
     for weights in critics.values():
         network, resolution, states["D"] = _discriminator(weights, names, network, resolution)
     assert network is not None
@@ -159,6 +160,16 @@ def _images(about: Mapping[Any, Any]) -> int:
     progress = about.get("running_metadata")
     seen = progress.get("seen_img") if isinstance(progress, Mapping) else None
     return seen if type(seen) is int and 0 <= seen <= _LARGEST_NIMG else 0
+
+
+def _assumed(settings: Mapping[str, Any], resolution: int) -> tuple[str, ...]:
+    """Notes on settings that the file does not record and that make a difference."""
+    notes: tuple[str, ...] = ()
+    if "fused_from" not in settings and resolution >= _FUSED_FROM:
+        notes += (f"up-sampling taken as fused from {_FUSED_FROM}x{_FUSED_FROM} on",)
+    if "mapping_lrmul" not in settings:
+        notes += (f"mapping_lr_mul taken as {NetworkConfig().mapping_lrmul:g}",)
+    return notes
 
 
 def _mend_averages(network: NetworkConfig, states: Mapping[str, State]) -> tuple[str, ...]:
@@ -198,7 +209,7 @@ def _generator(
             normalization="instance",
             constant_input=constant,
             noise=True,
-            **{"fused_from": 128, **settings},
+            **{"fused_from": _FUSED_FROM, **settings},
         )
         network = _mapping_config(weights, names, network)
     state: State = {"w_avg": weights.take(names.w_avg, network.w_dim)}

@@ -18,6 +18,7 @@ from stylegan.formats.official import (
     generator_state,
     official_name,
 )
+from stylegan.formats.weights import EQUAL_CLASSES
 from stylegan.snapshot import Facts, Provenance, Snapshot, on_meta
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError
@@ -252,7 +253,7 @@ def read_nvidia(path: Path) -> Snapshot:
     layout = f"pickle of {found[0].library}, layout {found[0].version}"
     note = f"read from a {layout}, sha256 {sha256_of(path)}"
     note += "" if kimg else "; the images shown are not recorded there"
-    note += "; labels: each class as often as the others" if label_size else ""
+    note += f"; {EQUAL_CLASSES}" if label_size else ""
     data, mirror = _PUBLISHED.get(path.name, ("", config.mirror))
     return Snapshot(
         config=replace(config, mirror=mirror),

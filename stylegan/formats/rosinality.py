@@ -190,4 +190,6 @@ def _cut(state: State, kept: int, blocks: int) -> State:
     return {name: value for name, value in state.items() if not name.startswith(tuple(beyond))}
 
 
-LAYOUT = Layout(_NAME, is_generator, is_discriminator, read, average="g_running")
+LAYOUT = Layout(
+    _NAME, is_generator, is_discriminator, read, average="g_running", alone_is_average=True
+)

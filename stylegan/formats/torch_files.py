@@ -18,23 +18,13 @@ from stylegan_eval.errors import UserError
 
 # What the layouts with several networks in a file call them.
 _PARTS = ("generator_smooth", "g_running", "generator", "discriminator")
+NOT_SAID = "taken for the averaged generator, though no name in the file says that it is one"
 _PARALLEL = "module."  # before every name that torch.nn.DataParallel saved
 # Words in the name of an averaged state.
-_AVERAGED = frozenset(
-    (
-        "ema",
-        "gs",
-        "shadow",
-        "running",
-        "smooth",
-        "smoothed",
-        "avg",
-        "averaged",
-        "average",
-        "mean",
-        "swa",
-    )
-)
+_AVERAGED = {
+    *("ema", "gs", "shadow", "running", "smooth", "smoothed"),
+    *("avg", "average", "averaged", "mean", "swa"),
+}
 
 
 def read_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
@@ -51,7 +41,7 @@ def read_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
 
 def import_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
     """Like `read_peer`, in the precision of the file."""
-    parts = _parts(tree, path)
+    parts, generator = _parts(tree, path)
     layouts = {layout.name: layout for state in parts.values() if (layout := _layout(state))}
     if not layouts:
         return None
@@ -60,14 +50,21 @@ def import_peer(tree: Mapping[str, Any], path: Path) -> Snapshot | None:
         raise UserError(
             f"{path}: mixes networks of the layouts of {layout.name} and {others[0].name}"
         )
-    return layout.read(parts, path, tree)
+    snapshot = layout.read(parts, path, tree)
+    name = generator or path.stem
+    said = is_averaged(name) or (not generator and layout.alone_is_average)
+    if "G_ema" not in snapshot.networks or said:
+        return snapshot
+    note = f"{snapshot.facts.note}; {NOT_SAID}"
+    return replace(snapshot, facts=replace(snapshot.facts, note=note))
 
 
-def _parts(tree: Mapping[str, Any], path: Path) -> dict[str, Mapping[Any, Any]]:
-    """States by the name that the file gives them; a file that is one state gives it none.
+def _parts(tree: Mapping[str, Any], path: Path) -> tuple[dict[str, Mapping[Any, Any]], str]:
+    """States by the name that the file gives them, and the name of the generator to draw from.
 
-    A state under a name of the user's own (``g_ema``, ``state_dict``, ``model``) is one, too. Of
-    several generators the averaged one is taken, as their names say.
+    A file that is one state gives it no name. A state under a name of the user's own (``g_ema``,
+    ``state_dict``, ``model``) is read as one, too. Of several generators the averaged one is taken,
+    as their names say.
     """
     models = tree.get("models")
     inner = models if isinstance(models, Mapping) else tree
@@ -79,15 +76,15 @@ def _parts(tree: Mapping[str, Any], path: Path) -> dict[str, Mapping[Any, Any]]:
         chosen = _chosen(generators, path)
         average = known[chosen].average
         if chosen in parts and (chosen == average or not is_averaged(chosen)):
-            return parts
+            return parts, chosen
         others = {name: state for name, state in parts.items() if name != chosen}
         if average and is_averaged(chosen) and not others.keys().isdisjoint(known):
-            return {average: named[chosen], **others}
-        return {"": named[chosen]}
+            return {average: named[chosen], **others}, chosen
+        return {"": named[chosen]}, chosen
     if parts:
-        return parts
+        return parts, ""
     if known:  # a discriminator
-        return {"": named[next(iter(known))]}
+        return {"": named[next(iter(known))]}, ""
     if len(named) == 1:  # {"state_dict": {"generator": ...}}
         (only,) = named.values()
         if any(isinstance(state, Mapping) for state in only.values()):
@@ -95,7 +92,7 @@ def _parts(tree: Mapping[str, Any], path: Path) -> dict[str, Mapping[Any, Any]]:
     state = _bare(inner)
     if any(isinstance(value, Tensor) for value in state.values()):  # beside a step, settings, ...
         state = {n: value for n, value in state.items() if isinstance(value, Tensor | None)}
-    return {"": state}
+    return {"": state}, ""
 
 
 def _chosen(generators: Sequence[str], path: Path) -> str:

@@ -33,6 +33,7 @@ class Layout:
     # States by the file's name of each; the file; all that the file holds -> networks.
     read: Callable[[Mapping[str, Mapping[Any, Any]], Path, Mapping[Any, Any]], Snapshot]
     average: str = ""  # Name of the averaged G beside other networks; empty where it stands alone
+    alone_is_average: bool = False  # Whether a file of one generator holds the averaged one
 
 
 class Weights:
@@ -187,6 +188,7 @@ def take_mapping(weights: Weights, network: NetworkConfig, dense: str, embedding
     return state
 
 
+EQUAL_CLASSES = "labels: each class as often as the others"
 # Latents whose mean w stands in for a moving average that a file lacks.
 _LATENTS = 10_240
 _BATCH = 1024
@@ -206,6 +208,7 @@ def imported(
     `states` are of "G_ema", "G" and "D", as far as they are there; `notes` say what was made up;
     `progress` is `nimg`, `lod` and `left_out` of `Snapshot`.
     """
+    drawn = [EQUAL_CLASSES] if network.label_size else []
     config = replace(
         CONFIGS["F"],
         change=f"imported from the layout of {layout}",
@@ -218,7 +221,7 @@ def imported(
         networks=states,
         format=layout,
         labels=torch.eye(network.label_size) if network.label_size else None,
-        facts=Facts(note="; ".join((f"layout of {layout}", *notes))),
+        facts=Facts(note="; ".join((f"layout of {layout}", *notes, *drawn))),
         **{"nimg": 0, "lod": 0.0, **progress},
     )
 

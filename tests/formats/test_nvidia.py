@@ -235,6 +235,8 @@ def test_which_network_is_converted(tmp_path):
             is_raw = bool((content.networks["G_ema"]["w_avg"] == 7).all())
             assert is_raw == (which == "g")
             assert ("not the average" in content.facts.note) == (which == "g")
+            loaded = load_for_evaluation(out, torch.device("cpu"))
+            assert ("not the average" in "".join(loaded.notes)) == (which == "g")
     path = written(tmp_path / "Gs.pkl", made[2])
     done = run(convert, path, tmp_path / "no.safetensors", "--which", "d")
     assert done.exit_code == 1

@@ -147,6 +147,35 @@ def test_generators_that_names_do_not_tell_apart_are_refused_until_one_is_left(t
     assert "G_ema" in open_networks(path)[1].networks
 
 
+UNSAID = {
+    "only.pt": lambda: {"generator": peers_genforce.generator((8, 8, 4))},
+    "model.pt": lambda: {"model": peers_rosinality.generator((8, 8, 4), fused_from=2)},
+    "GAN_GEN_5_40.pth": lambda: peers_huangzh13.generator((8, 8, 4)),
+}
+SAID = {
+    "GAN_GEN_SHADOW_5_40.pth": lambda: peers_huangzh13.generator((8, 8, 4)),
+    "g.pt": lambda: {"g_ema": peers_genforce.generator((8, 8, 4))},
+    "140000.model": lambda: peers_rosinality.generator((8, 8, 4), fused_from=2),
+}
+
+
+@pytest.mark.parametrize("name", [*UNSAID, *SAID])
+def test_every_result_says_where_an_average_is_only_assumed(tmp_path, name):
+    torch.save({**UNSAID, **SAID}[name](), tmp_path / name)
+    notes = "; ".join(load_for_evaluation(tmp_path / name, torch.device("cpu")).notes)
+    assert ("taken for the averaged generator" in notes) == (name in UNSAID)
+
+
+def test_every_result_says_what_was_assumed(tmp_path):
+    path, ours = tmp_path / "g_ema.pt", tmp_path / "ours.safetensors"
+    torch.save({"g_ema": peers_genforce.generator((8, 8, 8, 8, 8, 4), labels=3)}, path)
+    assert run(convert, path, ours).exit_code == 0
+    for each in (path, ours):
+        notes = "; ".join(load_for_evaluation(each, torch.device("cpu")).notes)
+        for words in ("genforce", "fused from 128x128", "mapping_lr_mul", "each class as often"):
+            assert words in notes
+
+
 def test_an_average_of_another_name_keeps_what_training_goes_on_with(tmp_path):
     states = {
         "generator": peers_genforce.generator((8, 8, 4)),
