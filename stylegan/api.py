@@ -37,7 +37,7 @@ class TrainedGenerator:
         """Draw float images [N, C, R, R] of latents z [N, z_dim], about [-1, 1], not clamped.
 
         Layers below `cutoff` (by default all) are truncated by `psi`; 1 is none. `noise` is "fixed"
-        (the maps that the network holds), "random" or "none".
+        (the maps that the network holds), "random" (by an image's number in `z`) or "none".
         """
         ws = self._ws(z, psi, cutoff)
         batches = self.painter.native(ws, self.painter.noise(_noise(noise)))
@@ -52,14 +52,18 @@ class TrainedGenerator:
         cutoff: int | None = CUTOFF,
         noise: str = "fixed",
     ) -> NDArray[np.uint8]:
-        """Draw uint8 images [N, R, R, C], those of ``stylegan-sample grid`` with these seeds."""
+        """Draw uint8 images [N, R, R, C], those of ``stylegan-sample grid`` with these seeds.
+
+        An image is a function of its seed, also with `noise` "random": no other seed changes it.
+        """
         chosen = [int(seed) for seed in seeds]
         for seed in chosen:
             check_seed("a seed", seed)
         if not chosen:
             raise UserError("seeds: none given; expected some, such as range(16)")
         ws = self._ws(latents(0, chosen, self.z_dim), psi, cutoff)
-        return np.stack(list(self.painter.images(ws, self.painter.noise(_noise(noise)))))
+        maps = self.painter.noise_of_seeds(_noise(noise), chosen)
+        return np.stack(list(self.painter.images(ws, maps)))
 
     def images(
         self,

@@ -29,6 +29,25 @@ def test_pixels_are_those_of_the_grid(demo, tmp_path):
     assert all(np.array_equal(p, image) for p, image in zip(pictures, images, strict=True))
 
 
+def test_an_image_with_random_noise_depends_on_its_seed_alone(demo, tmp_path):
+    alone = demo.sample(seeds=[5], noise="random")[0].astype(int)
+    for seeds in ([3, 5], [5, 3], range(20)):
+        among = demo.sample(seeds=seeds, noise="random")[list(seeds).index(5)]
+        assert np.abs(among - alone).max() <= 1  # rounding, which follows the batch
+    other = demo.sample(seeds=[6], noise="random")[0].astype(int)
+    same_noise = demo(latents(0, [5, 5], demo.z_dim), noise="random")
+    assert float((same_noise[0] - same_noise[1]).abs().max()) > 0.01
+    assert np.abs(other - alone).max() > 1
+    for words in (["grid", "--seeds", "3,5", "--columns", "2"], ["grid", "--seeds", "5"]):
+        out = tmp_path / "grid.png"
+        done = CliRunner().invoke(main, [*words, "--ckpt", "demo", "--noise", "random", str(out)])
+        assert done.exit_code == 0, done.stderr
+        assert np.abs(np.asarray(Image.open(out))[:, -64:] - alone).max() <= 1
+    words = ["images", "--ckpt", "demo", "--seeds", "5", "--noise", "random"]
+    assert CliRunner().invoke(main, [*words, "--out", str(tmp_path)]).exit_code == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "seed0005.png")), alone)
+
+
 def test_latents_give_floats_and_truncation_pulls_them_together(demo):
     z = latents(0, range(4), demo.z_dim)
     images = demo(z)

@@ -206,9 +206,4 @@ def noise_of_each(recipes: Sequence[Recipe], subject: OpenedGenerator) -> Noise:
     """The noise maps of recipes that differ in nothing but seeds, by their numbers."""
     if recipes[0].noise != "random":
         return noise_of(recipes[0], subject)
-
-    def maps(numbers: Sequence[int]) -> list[Tensor]:
-        each = [noise_of(recipes[number], subject)([0]) for number in numbers]
-        return [torch.cat(layer) for layer in zip(*each, strict=True)]
-
-    return maps
+    return subject.painter.noise_of_seeds("random", [recipe.noise_seed for recipe in recipes])

@@ -156,7 +156,8 @@ def drawn_seeds(
     `labels` [N, label_size] in place of the painter's own.
     """
     ws = painter.ws(latents(0, seeds, painter.network.z_dim).numpy(), labels)
-    yield from painter.images(painter.truncated(ws, psi, cutoff), painter.noise(noise))
+    ws = painter.truncated(ws, psi, cutoff)
+    yield from painter.images(ws, painter.noise_of_seeds(noise, seeds))
 
 
 def laid_out(cells: Sequence[Pixels], columns: int) -> Pixels:

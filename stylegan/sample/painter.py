@@ -143,6 +143,18 @@ class Painter:
             return lambda _indices: []
         return self.stored_noise() if kind == "fixed" else self.fresh_noise(seed)
 
+    def noise_of_seeds(self, kind: str, seeds: Sequence[int]) -> Noise:
+        """Noise of images that have a seed each: random noise is that of the seed, in any batch."""
+        if kind != "random":
+            return self.noise(kind)
+        own = [self.fresh_noise(seed) for seed in seeds]
+
+        def maps(numbers: Sequence[int]) -> list[Tensor]:
+            each = [own[number]([0]) for number in numbers]
+            return [torch.cat(layer) for layer in zip(*each, strict=True)]
+
+        return maps
+
     def native(self, ws: Tensor, noise: Noise, first: int = 0) -> Iterator[Tensor]:
         """Batches of images [n, C, H, W] in about [-1, 1], at the level's size."""
         for start in range(0, len(ws), self.batch):
