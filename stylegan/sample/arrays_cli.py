@@ -9,6 +9,17 @@ from stylegan.sample.recipe import GeneratorSource
 from stylegan_eval.engine.command import ErrorLineCommand
 
 
+def _check_out(out: Path, *inputs: Path | None) -> None:
+    """Refuse to write where that cannot be, or over a file that is read."""
+    from stylegan_eval.engine.files import check_writable
+    from stylegan_eval.errors import UserError
+
+    for path in inputs:
+        if path is not None and path.exists() and out.exists() and out.samefile(path):
+            raise UserError(f"{out} is what is read: name another file")
+    check_writable(out)
+
+
 @click.command("export", cls=ErrorLineCommand)
 @options.source
 @click.option(
@@ -51,6 +62,7 @@ def export_command(
 
     if (latents_path is None) == (ws_path is None):
         raise UserError("expected either --latents FILE or --ws FILE: name one of them")
+    _check_out(out, source.ckpt, latents_path, ws_path)
     painter = open_painter(source)
     network = painter.network
     if latents_path is not None:
@@ -101,6 +113,7 @@ def scores_command(
     from stylegan_eval.engine.device import strict_float32
     from stylegan_eval.errors import UserError
 
+    _check_out(out, ckpt, images_path)
     runtime = Runtime.choose(device)
     _, snapshot = open_networks(ckpt)
     D = load_discriminator(snapshot, runtime.device)

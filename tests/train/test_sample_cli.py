@@ -53,6 +53,21 @@ def test_scores_take_images_of_the_level_as_they_are(official, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "words", ["export --ws {file}", "export --latents {file}", "scores --images {file}"]
+)
+def test_what_is_read_is_never_written_over(words, official, tmp_path):
+    file, link = tmp_path / "in.npy", tmp_path / "link.npy"
+    np.save(file, golden.numbers("F")["latents"])
+    before = file.read_bytes()
+    link.symlink_to(file)
+    for out in (file, link):
+        done = run(*words.format(file=file).split(), "--ckpt", official("F"), out)
+        assert done.exit_code == 1
+        assert done.output == f"error: {out} is what is read: name another file\n"
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("psi", "cutoff", "name"), [(0.7, None, "8"), (0.5, 100, "all"), (0.5, 3, "3")]
 )
 def test_exported_truncation(psi, cutoff, name, official, tmp_path):
