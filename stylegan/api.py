@@ -1,6 +1,7 @@
 """Trained generators in Python: `stylegan.load`."""
 
 from collections.abc import Iterable
+from operator import index
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ class TrainedGenerator:
 
     def sample(
         self,
-        seeds: Iterable[int],
+        seeds: int | Iterable[int],
         *,
         psi: float = 1.0,
         cutoff: int | None = CUTOFF,
@@ -56,18 +57,14 @@ class TrainedGenerator:
 
         An image is a function of its seed, also with `noise` "random": no other seed changes it.
         """
-        chosen = [int(seed) for seed in seeds]
-        for seed in chosen:
-            check_seed("a seed", seed)
-        if not chosen:
-            raise UserError("seeds: none given; expected some, such as range(16)")
+        chosen = _seeds(seeds)
         ws = self._ws(latents(0, chosen, self.z_dim), psi, cutoff)
         maps = self.painter.noise_of_seeds(_noise(noise), chosen)
         return np.stack(list(self.painter.images(ws, maps)))
 
     def images(
         self,
-        seeds: Iterable[int],
+        seeds: int | Iterable[int],
         *,
         psi: float = 1.0,
         cutoff: int | None = CUTOFF,
@@ -78,12 +75,37 @@ class TrainedGenerator:
         return [picture(image) for image in drawn]
 
     def _ws(self, z: Tensor, psi: float, cutoff: int | None) -> Tensor:
+        if not isinstance(psi, int | float | np.floating):
+            raise UserError(f"psi must be a number, not {psi!r:.60}")
         check_psi(psi)
+        if cutoff is not None and (not isinstance(cutoff, int | np.integer) or cutoff < 0):
+            raise UserError(
+                f"cutoff must be a number of layers from 0 up, or None for all, not {cutoff!r:.60}"
+            )
         if not isinstance(z, Tensor) or z.ndim != 2 or z.shape[1] != self.z_dim or not len(z):
             came = f"a tensor {list(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
             raise UserError(f"z is {came}; expected a tensor [N, {self.z_dim}]")
-        ws = self.painter.ws(z.detach().cpu().float().numpy())
+        given = z.detach().cpu().float()
+        if not bool(torch.isfinite(given).all()):
+            raise UserError("z holds infinities or NaN")
+        ws = self.painter.ws(given.numpy())
         return self.painter.truncated(ws, psi, cutoff)
+
+
+def _seeds(given: int | Iterable[int]) -> list[int]:
+    """Seeds that are one whole number or several; nothing is rounded."""
+    try:
+        each = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+        chosen = [index(seed) for seed in each]
+    except TypeError:
+        raise UserError(
+            f"seeds must be whole numbers, such as 5, [3, 5] or range(16), not {given!r:.60}"
+        ) from None
+    for seed in chosen:
+        check_seed("a seed", seed)
+    if not chosen:
+        raise UserError("seeds: none given; expected some, such as range(16)")
+    return chosen
 
 
 def _noise(kind: str) -> str:
@@ -100,6 +122,8 @@ def load(
     `label`: the one class that a conditional network draws, its number or name; by default those
     of its training.
     """
+    if not isinstance(path, str | Path):
+        raise UserError(f"expected the path of a file or folder, or 'demo', not {path!r:.60}")
     painter = open_painter(GeneratorSource(ckpt=Path(path), device=device, number=label))
     file = located(Path(path))
     loaded = load_for_evaluation(file, painter.device)

@@ -25,6 +25,8 @@ def test_pixels_are_those_of_the_grid(demo, tmp_path):
     images = demo.sample(seeds=[3, 5], psi=0.7)
     assert (images.dtype, images.shape) == (np.uint8, (2, 64, 64, 3))
     assert np.array_equal(np.concatenate(list(images), axis=1), expected)
+    for one in (3, [3], np.array([3]), torch.tensor([3]), iter([3])):
+        assert np.array_equal(demo.sample(one, psi=0.7), images[:1])
     pictures = demo.images(seeds=range(3, 6, 2), psi=0.7)
     assert all(np.array_equal(p, image) for p, image in zip(pictures, images, strict=True))
 
@@ -81,6 +83,17 @@ def test_checkpoints_load_likewise(official):
         (lambda G: G.sample(seeds=[]), "none given"),
         (lambda G: G.sample(seeds=[-1]), "seed must be 0"),
         (lambda G: G.sample(seeds=[1], psi=9e99), "psi must be"),
+        (lambda G: G.sample(seeds=[1], psi="0.7"), "psi must be a number, not '0.7'"),
+        (lambda G: G.sample(seeds=[1], psi=0.5, cutoff=-3), "cutoff must be .* from 0 up"),
+        (lambda G: G.sample(seeds=[1], psi=0.5, cutoff=2.5), "cutoff must be"),
+        (lambda G: G(torch.zeros(1, 128), psi=0.5, cutoff=-3), "cutoff must be"),
+        (lambda G: G.sample(seeds=[0.5, 1.9]), r"whole numbers, .* not \[0.5, 1.9\]"),
+        (lambda G: G.sample(seeds="05"), "whole numbers, .* not '05'"),
+        (lambda G: G.sample(seeds=["5"]), "whole numbers"),
+        (lambda G: G.sample(seeds=None), "whole numbers"),
+        (lambda G: G.sample(seeds=1.0), "whole numbers"),
+        (lambda G: G(torch.full((1, 128), float("nan"))), "z holds infinities or NaN"),
+        (lambda _: stylegan.load(None), "expected the path of a file or folder"),
         (lambda G: G.sample(seeds=[1], noise="x"), "noise must be one of fixed, random, none"),
         (lambda _: stylegan.load("absent.pt"), "absent.pt"),
         (lambda _: stylegan.load("demo", label=1), "is unconditional"),
