@@ -8,6 +8,9 @@ from stylegan.sample import options
 from stylegan.sample.recipe import GeneratorSource
 from stylegan_eval.engine.command import ErrorLineCommand
 
+# Largest value of images that are meant to be in [-1, 1]: generated ones go a little beyond.
+_OVERSHOOT = 2.0
+
 
 def _check_out(out: Path, *inputs: Path | None) -> None:
     """Refuse to write where that cannot be, or over a file that is read."""
@@ -18,6 +21,26 @@ def _check_out(out: Path, *inputs: Path | None) -> None:
         if path is not None and path.exists() and out.exists() and out.samefile(path):
             raise UserError(f"{out} is what is read: name another file")
     check_writable(out)
+
+
+def _check_groups(count: int, batch: int, group: int) -> None:
+    """Refuse minibatches whose groups would be of unlike sizes; advise what D can divide."""
+    from stylegan_eval.errors import UserError
+
+    batch = min(batch, count)
+    size = min(batch, group)
+    if batch % size == 0 and count % size == 0:
+        return
+    if count % group == 0:
+        advice = f"use --batch {group}"
+    elif count < group:
+        advice = "leave --batch out"
+    else:
+        whole = count - count % group
+        advice = f"give {whole} or {whole + group} images, with --batch {group}"
+    raise UserError(
+        f"{count} images in minibatches of {batch} do not divide into groups of {size}: {advice}"
+    )
 
 
 @click.command("export", cls=ErrorLineCommand)
@@ -110,6 +133,7 @@ def scores_command(
     from stylegan.png import read_npy, write_npy
     from stylegan.runtime import Runtime
     from stylegan.snapshot import load_discriminator
+    from stylegan_eval.engine.command import note
     from stylegan_eval.engine.device import strict_float32
     from stylegan_eval.errors import UserError
 
@@ -130,14 +154,16 @@ def scores_command(
             f"or {D.resolution}x{D.resolution}"
         )
     batch = batch or len(images)
+    _check_groups(len(images), batch, D.mbstd_group_size)
+    least, most = float(images.min()), float(images.max())
+    if least < -_OVERSHOOT or most > _OVERSHOOT or least >= 0:
+        note(
+            f"{images_path} has values from {least:.3g} to {most:.3g}: D was trained on images in"
+            " [-1, 1]"
+        )
     results = []
     for start in range(0, len(images), batch):
         part = torch.from_numpy(images[start : start + batch]).to(runtime.device)
-        if len(part) > D.mbstd_group_size and len(part) % D.mbstd_group_size:
-            raise UserError(
-                f"a minibatch of {len(part)} images does not divide into groups of "
-                f"{D.mbstd_group_size}: choose --batch so that it does"
-            )
         with torch.inference_mode(), strict_float32(runtime.device.type):
             part = mean_pool(part, part.shape[-1] // size)
             results.append(D(part, lod=lod).cpu().numpy())

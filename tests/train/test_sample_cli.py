@@ -53,6 +53,42 @@ def test_scores_take_images_of_the_level_as_they_are(official, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("count", "batch", "advice"),
+    [
+        (5, None, "give 4 or 8 images, with --batch 4"),
+        (5, 4, "give 4 or 8 images, with --batch 4"),
+        (8, 6, "use --batch 4"),
+        (8, 3, "use --batch 4"),
+        (3, 2, "leave --batch out"),
+    ],
+)
+def test_advice_on_minibatches_works(count, batch, advice, official, tmp_path):
+    def scores(count, batch):
+        images = np.resize(golden.numbers("F")["reals"], (count, 3, 32, 32))
+        np.save(tmp_path / "x.npy", images)
+        words = ["scores", "--ckpt", official("F"), "--images", tmp_path / "x.npy"]
+        return run(*words, *(["--batch", batch] if batch else []), tmp_path / "out.npy")
+
+    done = scores(count, batch)
+    assert done.exit_code == 1
+    assert done.output.rstrip().endswith(advice)
+    followed = int(advice.split()[1]) if "give" in advice else count
+    assert scores(followed, 4 if "--batch 4" in advice else None).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "noted"), [(-1, 1, False), (-1.3, 1.2, False), (0, 1, True), (-255, 255, True)]
+)
+def test_scores_of_images_of_another_range_are_noted(low, high, noted, official, tmp_path):
+    images = np.linspace(low, high, 4 * 3 * 32 * 32, dtype=np.float32).reshape(4, 3, 32, 32)
+    np.save(tmp_path / "x.npy", images)
+    words = ["scores", "--ckpt", official("F"), "--images", tmp_path / "x.npy"]
+    done = run(*words, tmp_path / "out.npy")
+    assert done.exit_code == 0
+    assert ("D was trained on images in [-1, 1]" in done.stderr) == noted
+
+
+@pytest.mark.parametrize(
     "words", ["export --ws {file}", "export --latents {file}", "scores --images {file}"]
 )
 def test_what_is_read_is_never_written_over(words, official, tmp_path):
