@@ -189,9 +189,11 @@ _HARMLESS = [
     *_names("torch._tensor", "Tensor"),
     *_names("torch.serialization", "_get_layout"),
     *(Name(module=m, name=n) for m in ("builtins", "__builtin__")
-      for n in ("set", "bytearray", "complex", "frozenset", "slice")),
+      for n in ("set", "bytearray", "complex", "frozenset", "slice", "range",
+                # Named by a defaultdict as what its values begin as.
+                "list", "dict", "tuple", "int", "long", "float", "bool", "str", "unicode")),
     *_names("_codecs", "encode"),
-    *_names("collections", "Counter", "defaultdict", "deque"),
+    *_names("collections", "Counter"),
     *_names("datetime", "datetime", "date", "timedelta"),
 ]  # fmt: skip
 _MAKERS: Mapping[Name, Maker] = MappingProxyType(
@@ -204,6 +206,9 @@ _MAKERS: Mapping[Name, Maker] = MappingProxyType(
         ),
         **dict.fromkeys(_names("collections", "OrderedDict"), _ordered),
         **dict.fromkeys(_names("torch", "Size"), _shape),
+        # Their entries follow, as those of dictionaries and lists do.
+        **dict.fromkeys(_names("collections", "defaultdict"), lambda _name, _args: {}),
+        **dict.fromkeys(_names("collections", "deque"), lambda _name, _args: []),
         **dict.fromkeys(_HARMLESS, lambda _name, _args: _Opaque()),
     }
 )

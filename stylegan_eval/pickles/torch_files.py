@@ -33,6 +33,10 @@ _DANGEROUS = {
     *("os", "posix", "nt", "sys", "subprocess", "shutil", "importlib", "runpy", "pty", "socket"),
     *("builtins", "__builtin__"),
 }
+_TO_TENSORS = (
+    "f = lambda x: {k: f(v) for k, v in x.items()} if isinstance(x, dict) else"
+    " torch.as_tensor(x) if hasattr(x, 'dtype') else x; torch.save(f(t), OTHER)"
+)
 _CHUNK = 2**18
 _COUNT = struct.Struct("<q")
 
@@ -84,7 +88,12 @@ def _advice(error: ForeignNamesError) -> str:
     load = "t = torch.load(FILE, map_location='cpu', weights_only=False)"
     tree = error.made if isinstance(error.made, dict) else {}
     keys = [key for key, value in tree.items() if _holds_unknown(value)]
-    if not keys or len(keys) == len(tree):
+    whole = not keys or len(keys) == len(tree)
+    if all(name.module.partition(".")[0] == "numpy" for name in error.names) and (
+        whole or any(isinstance(tree[key], dict) for key in keys)
+    ):
+        return f"{message}; {trusted} {load}; {_TO_TENSORS}"
+    if whole:
         return f"{message}; {trusted} {load}; torch.save(t.state_dict(), OTHER) of each network"
     listed = ", ".join(repr(key)[:40] for key in keys[:5])
     return (

@@ -1,6 +1,7 @@
 """Whatever is wrong with a checkpoint is a `UserError` of its reader, soon and in one line."""
 
 import argparse
+import collections
 import shutil
 import signal
 import struct
@@ -11,7 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan.checkpoint import newest_checkpoint, newest_good_checkpoint, read_checkpoint
+from stylegan.checkpoint import (
+    newest_checkpoint,
+    newest_good_checkpoint,
+    read_archive,
+    read_checkpoint,
+)
 from stylegan.opening import open_networks
 from stylegan_eval.errors import UserError
 
@@ -182,6 +188,39 @@ def test_an_object_is_named_and_the_advice_works(finished, tmp_path, name):
     advice = line.partition("save it without them: ")[2]
     exec(advice, {"torch": torch, "FILE": path, "OTHER": other})
     assert read_checkpoint(other).nimg == tree["nimg"]
+
+
+CONTAINERS = {
+    "defaultdict": collections.defaultdict(list, loss=[0.5]),
+    "counter": collections.defaultdict(int, seen=3),
+    "nested": collections.defaultdict(dict, a={"b": 1}),
+    "deque": collections.deque([1, 2], maxlen=5),
+    "types": [list, dict, int],
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_containers_of_the_standard_library_do_no_harm(finished, tmp_path, name, as_zip):
+    tree = torch.load(newest_checkpoint(finished), weights_only=True)
+    path = tmp_path / "checkpoint-000001.pt"
+    tree["log"] = CONTAINERS[name]
+    torch.save(tree, path, _use_new_zipfile_serialization=as_zip)
+    assert read_archive(path)["nimg"] == tree["nimg"]
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"g_running": s, "epoch": 3}])
+def test_arrays_in_place_of_tensors_become_tensors_by_the_advice(tmp_path, wrap):
+    state = {"conv.weight": torch.randn(2, 3), "bias": torch.zeros(2)}
+    path, other = tmp_path / "arrays.pt", tmp_path / "tensors.pt"
+    torch.save(wrap({name: value.numpy() for name, value in state.items()}), path)
+    with pytest.raises(UserError) as refusal:
+        read_archive(path)
+    advice = str(refusal.value).partition("save it without them: ")[2]
+    exec(advice, {"torch": torch, "FILE": path, "OTHER": other})
+    read = read_archive(other)
+    read = read.get("g_running", read)
+    assert all(torch.equal(read[name], value) for name, value in state.items())
 
 
 def damages(good):
