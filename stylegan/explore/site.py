@@ -1,8 +1,10 @@
 """The server of the explorer page: its address, and which requests it answers."""
 
 import asyncio
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
@@ -174,6 +176,23 @@ async def _refuse(request: Request, error: Exception) -> Response:
     return PlainTextResponse(f"{error}\n", status_code=status)
 
 
+@contextmanager
+def _quiet_end(server: uvicorn.Server) -> Iterator[None]:
+    """Log nothing of requests that are cut off because the server stops: that is no error."""
+
+    def is_error(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        cut_off = error is None or isinstance(error, asyncio.CancelledError)
+        return not (server.should_exit and cut_off)
+
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(is_error)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_error)
+
+
 def serve(opened: Sequence[Opened], listener: Listener) -> None:
     """Serve the page of one network or two, until KeyboardInterrupt or Terminated comes."""
     networks = Networks(opened)
@@ -191,6 +210,8 @@ def serve(opened: Sequence[Opened], listener: Listener) -> None:
         with strict_float32(studio.subject.painter.device.type), warnings.catch_warnings():
             # The library looks at all objects there are for its server, some of which complain.
             warnings.filterwarnings("ignore", module=r"nicegui\.ui_run_with")
-            uvicorn.Server(config).run(sockets=[listener.socket])
+            server = uvicorn.Server(config)
+            with _quiet_end(server):
+                server.run(sockets=[listener.socket])
     finally:
         studio.close()

@@ -2,9 +2,11 @@
 
 import http.client
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -14,6 +16,7 @@ from stylegan.explore.command import main
 from stylegan.explore.server import listen
 from stylegan_eval.errors import UserError
 from tests.explore.networks import write_attributes
+from tests.explore.served import serving, stop
 
 GREETING = {
     "Connection": "Upgrade",
@@ -32,6 +35,16 @@ def ask(url, path, **headers):
     body = b"" if answer.status == 101 else answer.read()
     connection.close()
     return answer, body
+
+
+def test_a_stop_amid_requests_is_one_line():
+    with serving("--ckpt", "demo", "--device", "cpu") as (process, url), ExitStack() as opened:
+        for _ in range(4):
+            asked = socket.create_connection((urlsplit(url).hostname, urlsplit(url).port))
+            opened.enter_context(asked)
+            asked.send(b"GET /grid?seeds=0-400 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert ask(url, "/image?recipe=")[0].status == 200  # and so the others have been taken
+        assert stop(process, signal.SIGINT) == (130, "interrupted\n")
 
 
 def test_it_says_what_it_shows_and_where(served):
