@@ -54,9 +54,11 @@ def _checked(
     if not fits or len(values) == 0 or not np.issubdtype(values.dtype, np.floating):
         got = f"{values.dtype} {list(values.shape)}"
         raise UserError(f"{what} in {path} must be float {expected}, not {got}")
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
     if not np.isfinite(values).all():
-        raise UserError(f"{what} in {path} hold infinities or NaN")
-    return values.astype(np.float32)
+        raise UserError(f"{what} in {path} hold infinities, NaN or numbers beyond float32")
+    return values
 
 
 def write_npy(path: Path, values: NDArray[np.float32]) -> None:

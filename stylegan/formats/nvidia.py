@@ -225,15 +225,20 @@ _PUBLISHED = {
 _SNAPSHOT = re.compile(r"network-snapshot-(\d{6})\.pkl")
 
 
+# Pickles of protocol 0 are text: objects of networks, alone or in a tuple or list, begin so.
+_PROTOCOL_0 = re.compile(rb"(\(lp\d+\n)?\(*c(copy_reg|copyreg|dnnlib[\w.]*|tfutil)\n")
+
+
 def is_pickle(path: Path) -> bool:
     """Whether a file begins as a bare pickle, or is called one; those of PyTorch are not."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        beginning = file.read(len(LEGACY))
-    if beginning == LEGACY or beginning[:2] == b"PK":
+        beginning = file.read(64)
+    if beginning.startswith((LEGACY, b"PK")):
         return False
-    return (beginning[:1] == b"\x80" and beginning[1:2] <= b"\x05") or path.suffix == ".pkl"
+    binary = beginning[:1] == b"\x80" and beginning[1:2] <= b"\x05"
+    return binary or _PROTOCOL_0.match(beginning) is not None or path.suffix == ".pkl"
 
 
 def read_nvidia(path: Path) -> Snapshot:

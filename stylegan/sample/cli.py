@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from stylegan.snapshot import Snapshot
 
 
+_MOST_COLUMNS = 100  # of a sheet with fewer images, whose last cells stay black
+
+
 @click.command("grid", cls=ErrorLineCommand)
 @options.source
 @click.option("--seeds", type=SeedRange(), default="0-15", help="One image per seed.")
@@ -63,6 +66,10 @@ def grid_command(
     options.check_classes(classes, source)
     if classes and columns:
         raise click.UsageError("--classes makes a column of each of --seeds: leave --columns out")
+    if columns and columns > max(len(seeds), _MOST_COLUMNS):
+        raise click.UsageError(
+            f"--columns {columns} for {len(seeds)} images: use --columns {len(seeds)} or less"
+        )
     painter = open_painter(source)
     drawn, rows, texts = seeds, None, list(map(str, seeds))
     if classes:

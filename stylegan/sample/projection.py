@@ -195,7 +195,7 @@ def _point(aim: Objective, ws: Tensor) -> tuple[Projected, Tensor]:
     if not bool(torch.isfinite(loss)):
         raise UserError(
             f"the projection has diverged (the loss is {float(loss.detach())}): use a smaller"
-            " --lrate"
+            " --lrate, --perturbation or --pixels"
         )
     place = Projected(
         ws=ws.detach().clone(),  # the optimizer changes latents in place

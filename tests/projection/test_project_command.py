@@ -161,6 +161,7 @@ def test_bytes_survive_becoming_numbers():
         ("--ckpt {F} {face} {out} --lod 1", 1, "the network draws 16x16"),
         ("--ckpt {F} {face} {out} --steps 0", 1, "--steps must be at least 1"),
         ("--ckpt {F} {face} {out} --lrate 1e30", 1, "diverged"),
+        ("--ckpt {F} {face} {out} --perturbation 1e30", 1, "--perturbation"),
         ("--ckpt {F} {face} {out} --class 3", 1, "unconditional"),
         ("--ckpt {F} {face} {out} --weights {text}", 1, "--weights applies to"),
         ("--ckpt {F} {face} {out} --space v", 2, "'v'"),

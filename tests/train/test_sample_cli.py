@@ -157,7 +157,9 @@ BAD = [
     ("export --ckpt {ckpt} --latents {tmp}/no.npy {out}", 1, "cannot read"),
     ("export --ckpt {ckpt} --latents {five} {out}", 1, "[N, 16]"),
     ("export --ckpt {ckpt} --latents {nan} {out}", 1, "NaN"),
+    ("export --ckpt {ckpt} --latents {large} {out}", 1, "beyond float32"),
     ("export --ckpt {ckpt} --latents {five} --noise some {out}", 2, "some"),
+    ("grid --ckpt {ckpt} --seeds 0-2 --columns 1000000000 {out}", 2, "use --columns 3 or less"),
     ("scores --ckpt {ckpt} --images {images5} {out}", 1, "groups of 4"),
     ("scores --ckpt {ckpt} --images {images12} {out}", 1, "16x16"),
 ]
@@ -172,6 +174,7 @@ def test_bad_input_is_one_line(args, status, message, finished, official, tmp_pa
     arrays = {
         "five": np.zeros((2, 5), np.float32),
         "nan": np.full((2, 16), np.nan, np.float32),
+        "large": np.full((2, 16), 1e300),
         "images5": np.zeros((5, 3, 16, 16), np.float32),
         "images12": np.zeros((4, 3, 12, 12), np.float32),
     }
