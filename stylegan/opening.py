@@ -20,7 +20,7 @@ from stylegan.checkpoint import (
     snapshot_of,
 )
 from stylegan.configs import config_to_dict, flat
-from stylegan.formats.nvidia import is_pickle, read_nvidia
+from stylegan.formats.nvidia import ORIGIN, is_pickle, read_nvidia
 from stylegan.formats.torch_files import read_peer
 from stylegan.network_file import is_network, is_safetensors, read_network
 from stylegan.networks.generator import DrawsLabels, GeneratorAtLod
@@ -135,7 +135,8 @@ def _assumed(snapshot: Snapshot) -> str:
     """What every result must say of networks that were trained or chosen elsewhere."""
     facts = snapshot.facts
     if not facts.command:  # not of a training that is known in full
-        return facts.note
+        parts = facts.note.split("; ")
+        return "; ".join(part for part in parts if not part.startswith(ORIGIN))
     return NOT_AVERAGED if NOT_AVERAGED in facts.note else ""
 
 

@@ -18,7 +18,7 @@ from stylegan.formats.official import (
     generator_state,
     official_name,
 )
-from stylegan.formats.weights import EQUAL_CLASSES
+from stylegan.formats.weights import EQUAL_CLASSES, NOT_SAID
 from stylegan.snapshot import Facts, Provenance, Snapshot, on_meta
 from stylegan_eval.engine.files import sha256_of
 from stylegan_eval.errors import UserError
@@ -222,6 +222,8 @@ _PUBLISHED = {
     "stylegan2-church-config-a.pkl": ("LSUN church", False),
     "stylegan2-horse-config-a.pkl": ("LSUN horse", False),
 }
+# Beginnings of what a note says of the file alone, which changes no result.
+ORIGIN = ("read from a", "the images shown")
 _SNAPSHOT = re.compile(r"network-snapshot-(\d{6})\.pkl")
 
 
@@ -256,8 +258,10 @@ def read_nvidia(path: Path) -> Snapshot:
         raise UserError(f"{path}: {error}") from error
     kimg, label_size = kimg_of(path), config.network.label_size
     layout = f"pickle of {found[0].library}, layout {found[0].version}"
-    note = f"read from a {layout}, sha256 {sha256_of(path)}"
-    note += "" if kimg else "; the images shown are not recorded there"
+    note = f"{ORIGIN[0]} {layout}, sha256 {sha256_of(path)}"
+    note += "" if kimg else f"; {ORIGIN[1]} are not recorded there"
+    if "G_ema" in parts and parts["G_ema"].name != "Gs":
+        note += f"; {NOT_SAID}"
     note += f"; {EQUAL_CLASSES}" if label_size else ""
     data, mirror = _PUBLISHED.get(path.name, ("", config.mirror))
     return Snapshot(

@@ -12,13 +12,12 @@ from typing import Any
 from torch import Tensor
 
 from stylegan.formats import LAYOUTS
-from stylegan.formats.weights import Layout
+from stylegan.formats.weights import NOT_SAID, Layout
 from stylegan.snapshot import Snapshot
 from stylegan_eval.errors import UserError
 
 # What the layouts with several networks in a file call them.
 _PARTS = ("generator_smooth", "g_running", "generator", "discriminator")
-NOT_SAID = "taken for the averaged generator, though no name in the file says that it is one"
 _PARALLEL = "module."  # before every name that torch.nn.DataParallel saved
 # Words in the name of an averaged state.
 _AVERAGED = {

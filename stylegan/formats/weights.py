@@ -188,6 +188,7 @@ def take_mapping(weights: Weights, network: NetworkConfig, dense: str, embedding
     return state
 
 
+NOT_SAID = "taken for the averaged generator, though no name in the file says that it is one"
 EQUAL_CLASSES = "labels: each class as often as the others"
 # Latents whose mean w stands in for a moving average that a file lacks.
 _LATENTS = 10_240

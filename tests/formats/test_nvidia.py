@@ -223,6 +223,14 @@ def test_whether_training_mirrored_is_known_of_published_networks_alone(name, of
         assert loaded.mirrored is PUBLISHED[name]
 
 
+@pytest.mark.parametrize("name", ["G", "Gs"])
+def test_a_network_alone_that_is_not_called_the_average_is_noted(name, tmp_path):
+    path = written(tmp_path / "x.pkl", pickles.stylegan_generator("F", name))
+    notes = "".join(load_for_evaluation(path, torch.device("cpu")).notes)
+    assert ("taken for the averaged generator" in notes) == (name == "G")
+    assert "sha256" not in notes  # the row has it
+
+
 def test_which_network_is_converted(tmp_path):
     other = {"dlatent_avg": np.full(32, 7, np.float32)}
     made = pickles.stylegan("F")
