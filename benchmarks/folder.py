@@ -12,9 +12,6 @@
     report/                          what `python -m benchmarks report` writes
 """
 
-import contextlib
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -22,11 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.measured import conditions_of, read_value
 from benchmarks.processes import is_claimed
 from stylegan import __version__
 from stylegan_eval.engine.files import atomic_write, locked
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.results import COLUMNS
 from stylegan_eval.results.run_folder import LOG, read_rows
 from stylegan_eval.results.significance import known
 
@@ -79,6 +76,7 @@ class Outcome:
     stderr: float | None = None  # Of the measurement, where it is known
     measured_as: str = ""  # Name of the metric: only Inception's distance is an FID
     protocol: str = ""
+    conditions: tuple[tuple[str, str], ...] = ()  # See `measured.conditions_of`
     published: float | None = None  # The paper's number
     training: TrainingState | None = None
 
@@ -327,23 +325,5 @@ def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:
         stderr=known(float(row["stderr"] or "nan"), float(row["value"])),
         measured_as=row["metric"],
         protocol=f"num={row['num']} {row['protocol']}",
+        conditions=conditions_of(row),
     )
-
-
-def read_value(path: Path, name: str) -> dict[str, str]:
-    """The row of a table of `stylegan-eval` whose metric's name holds `name`."""
-    try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _damaged(path) from error
-    for row in rows:
-        metric = row.get("metric") or ""
-        # Parts of a result, and the limit for infinitely many images, are other numbers.
-        if name not in metric or "/" in metric or "_inf" in metric:
-            continue
-        if set(row) != set(COLUMNS) or any(value is None for value in row.values()):
-            break
-        with contextlib.suppress(ValueError):
-            float(row["value"])
-            return row
-    raise _damaged(path)

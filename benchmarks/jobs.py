@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -57,8 +58,11 @@ class Question:
         }
         return f"{self.table.name}-{self.scale.name}-{self.dataset}-{_hash(key)}"
 
-    def command(self, seeds: Sequence[int], lines: Sequence[str]) -> str:
-        """Command line of the question, with DATA and DIR for its files."""
+    def command(self, seeds: Sequence[int], lines: Sequence[str], files: Sequence[str] = ()) -> str:
+        """Command line of the question, with DATA and DIR for its folders.
+
+        `files`: the options that name other files, without the files' folders.
+        """
         words = ["python -m benchmarks run", self.table.name, "--scale", self.scale.name]
         words += ["--data DATA --out DIR --seeds", ",".join(map(str, seeds))]
         if len(lines) < len(self.table.lines):
@@ -71,7 +75,7 @@ class Question:
             words += ["--precision", self.precision]
         if self.gpus > 1:
             words += ["--gpus", str(self.gpus)]
-        return " ".join(words)
+        return " ".join([*words, *map(shlex.quote, files)])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,13 +101,21 @@ class Runner:
                     self.folder.fail(name, reason=str(error))
                     self.say(f"{title}: failed: {error}")
 
+    def _files(self) -> list[str]:
+        """Options that name files for measurements, in the question's command line."""
+        words = [] if self.classifiers is None else ["--classifiers", self.classifiers.name]
+        for weights in self.weights:
+            name, equals, path = weights.rpartition("=")
+            words += ["--weights", f"{name}{equals}{Path(path).name}"]
+        return words
+
     def _prepare(self, lines: Sequence[TableLine], seeds: Sequence[int]) -> list[Job]:
         """Write the question into its folder; its jobs, those of the first seed first."""
         with open_images(self.data) as files:
             digest, images = content_digest(files), f"{self.data.name}, {len(files):,d} images"
         self.folder = open_folder(self.out, digest, images)
         cells = cells_of(self.question, lines, seeds, digest)
-        missing = ""
+        given, missing = self._files(), ""
         if self.classifiers is None and any(c.measurement.needs_classifiers for c in cells):
             missing = _NO_CLASSIFIERS
             if not self.question.scale.is_papers:
@@ -126,7 +134,7 @@ class Runner:
             _, measurements = jobs.setdefault(cell.training.name, (cell.training, {}))
             if name:
                 measurements[name] = measurement
-        self._keep(trees)
+        self._keep(trees, given)
         return sorted(jobs.values(), key=lambda job: job[0].seed)
 
     def _train_classifiers(self) -> Path:
@@ -146,7 +154,7 @@ class Runner:
                 time.sleep(_POLL_SECONDS)
         return path
 
-    def _keep(self, cells: Iterable[dict[str, Any]]) -> None:
+    def _keep(self, cells: Iterable[dict[str, Any]], files: Sequence[str]) -> None:
         """Write the question down; other lines and seeds of an earlier one stay in it."""
         name, table = self.question.name, self.question.table
         with locked(self.folder.path / "bench.json"):
@@ -172,7 +180,7 @@ class Runner:
                     "scale": self.question.scale.name,
                     "dataset": self.question.dataset,
                     "kimg": self.question.config(network).schedule.total_kimg,
-                    "command": self.question.command(seeds, rows),
+                    "command": self.question.command(seeds, rows, files),
                     "cells": ordered,
                 },
             )

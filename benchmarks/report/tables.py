@@ -23,7 +23,8 @@ class Column:
     measured_as: tuple[str, ...] = ()
     """Names of what was really measured, in order; more than one cannot be compared."""
     protocols: tuple[str, ...] = ()  # Likewise
-    unlike: bool = False  # Whether cells of one latent space were measured under unlike protocols
+    unlike: tuple[str, ...] = ()
+    """What differs between measurements that would have to be alike, in words; see `unlike`."""
     published: Mapping[str, float] = field(default_factory=dict)
     """The paper's numbers by the keys of lines, where it has one."""
 
@@ -40,7 +41,7 @@ class Column:
     @property
     def comparable(self) -> bool:
         """Whether all of it was measured in one way but for the latent space."""
-        return len(self.names) < 2 and not self.unlike
+        return not self.unlike
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,6 +80,36 @@ def _without_space(name: str) -> str:
     return re.sub(r"^ls_[zw]", "ls", re.sub(r"^ppl_[zw]", "ppl_", name))
 
 
+def unlike(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """What differs in how numbers of one column were measured, in words; what is unknown does not.
+
+    The latent space of path length and separability is in their names, which are compared without
+    it, and in their protocols, which are compared within one space.
+    """
+    seen: dict[tuple[str, str], dict[str, None]] = {}
+    for outcome in outcomes:
+        name = _without_space(outcome.measured_as)
+        space = "" if name == outcome.measured_as else outcome.space
+        ways = {
+            ("metric", ""): name,
+            ("protocol", space): outcome.protocol,
+            **{(column, ""): value for column, value in outcome.conditions},
+        }
+        for way, value in ways.items():
+            if value:
+                seen.setdefault(way, {})[value] = None
+    return tuple(
+        f"{name} {' or '.join(map(_short, values))}"
+        for (name, _), values in seen.items()
+        if len(values) > 1
+    )
+
+
+def _short(value: str) -> str:
+    """The beginning of a digest; other values whole."""
+    return value[:12] if re.fullmatch("[0-9a-f]{64}", value) else value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """One line in one column, over its seeds."""
@@ -92,9 +123,16 @@ class Cell:
         return tuple(o for o in done if math.isfinite(o.value or 0))
 
     @property
+    def unlike(self) -> tuple[str, ...]:
+        """What differs between its seeds' measurements, which then have no mean; see `unlike`."""
+        return unlike(self.done)
+
+    @property
     def sample(self) -> Sample | None:
-        """Values over seeds; None where there is none yet."""
+        """Values over seeds; None where there is none, or where they were not measured alike."""
         values = tuple(o.value for o in self.done if o.value is not None)
+        if self.unlike:
+            return None
         return Sample(values=values, stderrs=tuple(o.stderr for o in self.done)) if values else None
 
     @property
@@ -130,7 +168,7 @@ class Section:
     def common_n(self) -> int | None:
         """Seeds of every cell that has any; None where they are not as many in each."""
         cells = [cell for line in self.lines for cell in line.cells if cell is not None]
-        counts = {len(cell.done) for cell in cells if cell.done}
+        counts = {len(cell.done) for cell in cells if cell.sample is not None}
         return counts.pop() if len(counts) == 1 else None
 
     def samples(self, column: int) -> dict[str, Sample]:
@@ -166,15 +204,12 @@ def _section(request: Request, outcomes: Sequence[Outcome]) -> Section:
 def _column(quantity: tuple[str, str], outcomes: Sequence[Outcome]) -> Column:
     cells = [o for o in outcomes if (o.metric, o.condition) == quantity]
     members = [o for o in cells if o.state == "done"]
-    by_space: dict[str, set[str]] = {}
-    for outcome in members:
-        by_space.setdefault(outcome.space, set()).add(outcome.protocol)
     return Column(
         metric=quantity[0],
         condition=quantity[1],
         measured_as=tuple(dict.fromkeys(o.measured_as for o in members if o.measured_as)),
         protocols=tuple(dict.fromkeys(o.protocol for o in members if o.protocol)),
-        unlike=any(len(protocols) > 1 for protocols in by_space.values()),
+        unlike=unlike(members),
         published={o.line: o.published for o in cells if o.published is not None},
     )
 
@@ -221,6 +256,12 @@ def cell_troubles(cell: Cell) -> list[tuple[str, str]]:
         for o in cell.outcomes
         if o.state == "done" and o not in cell.done
     ]
+    if cell.unlike:
+        values = ", ".join(
+            f"seed {o.seed} {with_error(o.value or 0.0, o.stderr)}" for o in cell.done
+        )
+        ways = "; ".join(cell.unlike)
+        troubles.append(("failed", f"no mean: measured in unlike ways ({ways}): {values}"))
     for state in ("running", "waiting"):
         seeds = cell.seeds(state)
         if seeds:
@@ -261,10 +302,9 @@ def _units(columns: Sequence[Column]) -> list[str]:
                 f" {column.published_heading}: compare the order, not the values."
             ] = None
         if not column.comparable:
-            ways = column.protocols if column.unlike else column.measured_as
             lines[
-                f"{column.heading}: its cells were measured in unlike ways ({'; '.join(ways)}) and"
-                " are not compared with each other."
+                f"{column.heading}: its cells were measured in unlike ways"
+                f" ({'; '.join(column.unlike)}) and are not compared with each other."
             ] = None
     return list(lines)
 

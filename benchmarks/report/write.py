@@ -97,12 +97,18 @@ def _summary(part: Section, line: TableRow, column: Column, cell: Cell) -> dict[
         "n": 0 if sample is None else len(sample.values),
         "published": cell.published,
         "published_unit": column.published_unit,
-        "reason": "; ".join(dict.fromkeys(o.reason for o in cell.outcomes if o.reason)),
+        "reason": "; ".join(
+            [*dict.fromkeys(o.reason for o in cell.outcomes if o.reason), *_no_mean(cell)]
+        ),
     }
     row |= {state: len(cell.seeds(state)) for state in ("failed", "running", "waiting")}
     if sample is not None:
         row |= {"mean": sample.mean, "std": sample.std, "measuring_stderr": sample.measuring}
     return row
+
+
+def _no_mean(cell: Cell) -> list[str]:
+    return [f"measured in unlike ways ({'; '.join(cell.unlike)})"] if cell.unlike else []
 
 
 def markdown(parts: Sequence[Section], pictures: Sequence[Pictures]) -> str:

@@ -11,9 +11,9 @@ from benchmarks.folder import (
     read_folder,
     read_outcomes,
     read_training,
-    read_value,
 )
 from benchmarks.listing import request_lines
+from benchmarks.measured import read_value
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.results import Row, append_csv
 
@@ -140,6 +140,17 @@ def test_outcomes_tell_how_cells_stand(folder):
     (line,) = request_lines([outcome])
     assert line.endswith("  12.50 ± 0.50  paper 8.04")
     assert outcome.request.data == "avatars.zip, 64 images"
+    assert outcome.conditions == (("precision", "fp32"),)
+
+
+def test_the_conditions_of_a_measurement_are_read(folder):
+    folder.write_request("table1", request())
+    about = {"detector": "classifiers-small", "weights_sha256": "1f" * 32}
+    about |= {"data_digest": folder.data, "data_count": 64}
+    measured(folder.measurement("A-seed0-x", "fid-y"), **about)
+    (outcome,) = read_outcomes(folder)
+    expected = {key: str(value) for key, value in about.items()} | {"precision": "fp32"}
+    assert dict(outcome.conditions) == expected
 
 
 def test_what_was_never_measurable_says_why(folder):

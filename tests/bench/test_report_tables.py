@@ -5,7 +5,8 @@ import io
 import pandas as pd
 import pytest
 
-from benchmarks.report.tables import sections
+from benchmarks.report.findings import findings
+from benchmarks.report.tables import cell_troubles, cell_value, legend, sections
 from benchmarks.report.write import results_frame, tables_frame
 from tests.bench.report_fakes import cells, outcome, request, training
 
@@ -102,9 +103,68 @@ def test_z_and_w_are_compared_and_unlike_metrics_are_not():
 
 
 def test_unlike_protocols_of_one_space_are_not_compared():
-    def column(*both):
-        made = [outcome(s + p, value=1.0, space=s, protocol=p) for s, p in both]
+    def column(*both, **changed):
+        path_length = {"metric": "ppl_full", "measured_as": "ppl_zfull"} | changed
+        made = [outcome(s + p, value=1.0, space=s, protocol=p, **path_length) for s, p in both]
         return sections(made)[0].columns[0]
 
     assert column(("z", "in z"), ("w", "in w")).comparable
     assert not column(("w", "in w"), ("w", "mirrored")).comparable
+    # An FID knows no latent space.
+    assert not column(("z", "a"), ("w", "b"), metric="fid", measured_as="fid50k").comparable
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("weights_sha256", ("251185bc" * 8, "1fd81c50" * 8)),
+        ("data_digest", ("c877a5c3" * 8, "332e4ea8" * 8)),
+        ("detector", ("classifiers-small", "classifiers-large")),
+        ("precision", ("fp32", "bf16")),
+    ],
+)
+def test_seeds_measured_under_unlike_conditions_have_no_mean(column, values):
+    """Of one line, and of lines in unlike latent spaces."""
+    made = [
+        outcome("A", seed, 2.5 + seed, conditions=((column, value),), space=space, metric=metric)
+        for metric in ("separability", "ppl_full")
+        for space in "zw"
+        for seed, value in enumerate(values)
+    ]
+    one_line = [o for o in made if o.space == "z" and o.metric == "separability"]
+    [section] = sections(one_line)
+    [cell] = section.lines[0].cells
+    assert cell.sample is None
+    assert cell_value(cell) == ""
+    [(_, trouble)] = cell_troubles(cell)
+    words = f"{column} {values[0][:12]} or {values[1][:12]}" if len(values[0]) == 64 else column
+    assert trouble.startswith("no mean: measured in unlike ways (")
+    assert words in trouble
+    assert trouble.endswith("seed 0 2.500, seed 1 3.500")
+    frame = tables_frame([section])
+    assert pd.isna(frame["mean"][0])
+    assert frame["n"][0] == 0
+    assert words in frame["reason"][0]
+    assert any(words in text for text in legend(section))
+
+    two_lines = [outcome(o.space, 0, o.value, conditions=o.conditions) for o in (made[0], made[3])]
+    [section] = sections(two_lines)
+    assert not section.columns[0].comparable
+    assert findings(section) == []
+
+
+def test_seeds_of_unlike_metrics_have_no_mean():
+    made = [outcome("A", at, 1.0, measured_as=name) for at, name in enumerate(("fid64", "fid50k"))]
+    [section] = sections(made)
+    [cell] = section.lines[0].cells
+    assert (cell.sample, section.columns[0].comparable) == (None, False)
+
+
+def test_what_an_older_table_does_not_say_is_not_unlike():
+    made = [
+        outcome("A", 0, 1.0, conditions=(("precision", "fp32"),)),
+        outcome("A", 1, 2.0, conditions=()),
+    ]
+    [section] = sections(made)
+    assert section.columns[0].comparable
+    assert section.lines[0].cells[0].sample.values == (1.0, 2.0)

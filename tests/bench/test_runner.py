@@ -124,6 +124,12 @@ def test_other_tables_measure_what_one_has_trained_also_in_a_copy_that_was_kept(
     assert found["ppl_full"].measured_as.startswith("ppl_wfull[st-lpips-alex")
     assert found["ppl_end"].measured_as.startswith("ppl_wend[st-lpips-alex")
 
+    own = shutil.copy(out / "classifiers.safetensors", tmp_path / "my own.safetensors")
+    files = ("--classifiers", str(own), "--weights", f"st-lpips-alex={tmp_path}/alex.pt")
+    finish(avatars, out, "--rows", "style-8", "--kimg", "0.4", *files, table="table4")
+    [command] = {o.request.command for o in read_outcomes(read_folder(out), "table4*")}
+    assert command.endswith(" --classifiers 'my own.safetensors' --weights st-lpips-alex=alex.pt")
+
     result = CliRunner().invoke(main, ["report", str(out)])
     assert result.exit_code == 0, result.output
     page = (out / "report" / "index.html").read_text(encoding="utf-8")
