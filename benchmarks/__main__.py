@@ -8,7 +8,7 @@ import click
 
 from benchmarks.scales import SCALES
 from benchmarks.tables import TABLES, TableLine, chosen_lines
-from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineGroup
+from stylegan_eval.engine.command import EXIT_ERROR, ErrorLineGroup, note
 from stylegan_eval.engine.options import FILE, Number, SeedRange
 from stylegan_eval.errors import UserError
 
@@ -186,9 +186,12 @@ def _print_plan(
 def report(folder: Path, out: Path | None) -> None:
     """Write the results in DIR as a web page, Markdown, tables and pictures."""
     from benchmarks.folder import read_folder, read_outcomes
+    from benchmarks.listing import left_out
 
     results = read_folder(folder)
     outcomes = read_outcomes(results)
+    for line in left_out(results):
+        note(line)
 
     from benchmarks.report.write import write_report
 

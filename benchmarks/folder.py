@@ -24,7 +24,7 @@ from benchmarks.processes import is_claimed
 from stylegan import __version__
 from stylegan_eval.engine.files import atomic_write, locked
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.run_folder import LOG, read_rows
+from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
 from stylegan_eval.results.significance import known
 
 FORMAT = "stylegan-bench-results/1"
@@ -57,6 +57,7 @@ class TrainingState:
     kimg: float  # How far it came
     seconds: float  # Wall time, measurements on the way included
     machine: str  # What it ran on; empty before its end
+    data: str = ""  # Digest of the images it was compared with on the way; empty where unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +269,7 @@ def read_training(folder: ResultsFolder, name: str, cell: dict[str, Any]) -> Tra
     """Progress of a training."""
     path = folder.training(name)
     rows, _ = read_rows(path / LOG)
+    measured, _ = read_rows(path / METRICS_FILE)
     finished = path / FINISHED
     return TrainingState(
         name=name,
@@ -277,6 +279,7 @@ def read_training(folder: ResultsFolder, name: str, cell: dict[str, Any]) -> Tra
         kimg=float(rows[-1]["nimg"]) / 1000 if rows else 0.0,
         seconds=_seconds(rows),
         machine=str(read_json(finished).get("machine", "")) if finished.exists() else "",
+        data=next((str(row["data_digest"]) for row in measured if row.get("data_digest")), ""),
     )
 
 
@@ -306,12 +309,26 @@ def _outcome(
         return replace(waiting, state="failed", reason=reason)
     path = folder.measurement(name, measurement)
     if path.exists():
-        return _measured(waiting, read_value(path, cell["row"]))
+        row = read_value(path, cell["row"])
+        if reason := _objection(folder, training, row):
+            return replace(waiting, state="failed", reason=reason)
+        return _measured(waiting, row)
     if is_claimed(folder.claims, name):  # a runner works on the training or its measurements
         return replace(waiting, state="running")
     if reason := folder.failure(name) or folder.failure(name, measurement):
         return replace(waiting, state="failed", reason=reason)
     return waiting
+
+
+def _objection(folder: ResultsFolder, training: TrainingState, row: dict[str, str]) -> str:
+    """Why a measurement is none of this folder; empty where nothing is against it."""
+    for what, digest in (("measured with", row["data_digest"]), ("trained on", training.data)):
+        if digest and digest != folder.data:
+            return (
+                f"{what} other images (digest {digest[:12]}) than this folder is of"
+                f" ({folder.images}, digest {folder.data[:12]}): keep it in a folder of its own"
+            )
+    return ""
 
 
 def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:

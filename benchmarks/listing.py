@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.folder import Outcome, ResultsFolder, State, TrainingState, read_outcomes
+from benchmarks.folder import FINISHED, Outcome, ResultsFolder, State, TrainingState, read_outcomes
 from benchmarks.plan.machine import quick_estimates
 from benchmarks.plan.model import Throughput, training_amounts, training_storage, work_of
 from benchmarks.plan.official import check_line
@@ -66,6 +66,26 @@ def progress_lines(folder: ResultsFolder) -> Iterator[str]:
         yield f"  {name}: {counted} of {len(outcomes)} cells"
         for training in dict.fromkeys(o.training for o in outcomes if o.training is not None):
             yield f"    {_progress([o for o in outcomes if o.training == training], training)}"
+    yield from left_out(folder)
+
+
+def left_out(folder: ResultsFolder) -> list[str]:
+    """A line on finished trainings and measurements that no question names, if there are any."""
+    cells = [cell for tree in folder.requests() for cell in tree["cells"]]
+    finished = {of.parent.name for of in folder.path.glob(f"trainings/*/{FINISHED}")}
+    trainings = finished.difference(cell["training"] for cell in cells)
+    tables = {(of.parent.name, of.stem) for of in folder.path.glob("measurements/*/[!.]*.csv")}
+    tables = {both for both in tables if both[0] not in trainings}
+    tables = tables.difference((cell["training"], cell["measurement"]) for cell in cells)
+    measurements = ["/".join(both) for both in sorted(tables)]
+    names = [*sorted(trainings), *measurements]
+    if not names:
+        return []
+    kinds = {"finished training": len(trainings), "measurement": len(measurements)}
+    counts = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in kinds.items() if n]
+    line = f"not shown, for no request in {folder.path / 'requests'} names"
+    them = "them" if len(names) > 1 else "it"
+    return [f"{line} {them}: {' and '.join(counts)} ({', '.join(names)})"]
 
 
 def _progress(outcomes: Sequence[Outcome], training: TrainingState) -> str:

@@ -3,19 +3,24 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 
 import benchmarks.folder
+from benchmarks.__main__ import main
 from benchmarks.folder import (
+    FINISHED,
     FORMAT,
     open_folder,
     read_folder,
     read_outcomes,
     read_training,
+    write_json,
 )
-from benchmarks.listing import request_lines
+from benchmarks.listing import left_out, progress_lines, request_lines
 from benchmarks.measured import read_value
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.results import Row, append_csv
+from stylegan_eval.results.run_folder import append_rows
 
 
 @pytest.fixture
@@ -164,6 +169,58 @@ def test_a_number_that_is_not_finite_is_a_failure(folder):
     measured(folder.measurement("A-seed0-x", "fid-y"), value=float("nan"))
     (outcome,) = read_outcomes(folder)
     assert (outcome.state, outcome.value, outcome.reason) == ("failed", None, "fd_x is nan")
+
+
+def test_a_number_of_other_images_is_not_the_folders(folder):
+    folder.write_request("table1", request())
+    table = folder.measurement("A-seed0-x", "fid-y")
+    measured(table, data_digest=folder.data)
+    assert [o.state for o in read_outcomes(folder)] == ["done"]
+    table.unlink()
+    measured(table, data_digest="d2" * 20)
+    (outcome,) = read_outcomes(folder)
+    assert (outcome.state, outcome.value) == ("failed", None)
+    assert outcome.reason == (
+        "measured with other images (digest d2d2d2d2d2d2) than this folder is of (avatars.zip,"
+        " 64 images, digest d1d1d1d1d1d1): keep it in a folder of its own"
+    )
+
+
+def test_a_number_without_images_is_of_those_that_its_network_was_trained_on(folder):
+    """Path length, say, is compared with no real images."""
+    folder.write_request("table1", request())
+    measured(folder.measurement("A-seed0-x", "fid-y"))
+    metrics = folder.training("A-seed0-x") / "metrics.jsonl"
+    metrics.parent.mkdir(parents=True)
+    append_rows(metrics, [{"nimg": 500, "value": 1.0, "data_digest": folder.data}])
+    assert [o.state for o in read_outcomes(folder)] == ["done"]
+    metrics.unlink()
+    append_rows(metrics, [{"nimg": 500, "value": 1.0, "data_digest": "d2" * 20}])
+    (outcome,) = read_outcomes(folder)
+    assert outcome.state == "failed"
+    assert outcome.reason.startswith("trained on other images (digest d2d2d2d2d2d2) than")
+
+
+def test_what_no_request_names_is_told_in_one_line(folder):
+    folder.write_request("table1", request())
+    measured(folder.measurement("A-seed0-x", "fid-y"))
+    write_json(folder.training("A-seed0-x") / FINISHED, {})
+    folder.training("F-seed0-b").mkdir()  # just begun
+    assert left_out(folder) == []
+    measured(folder.measurement("A-seed0-x", "fid-z"))
+    for name in ("B-seed0-x", "C-seed0-x"):
+        measured(folder.measurement(name, "fid-y"))
+        write_json(folder.training(name) / FINISHED, {})
+    [line] = left_out(folder)
+    assert line.startswith("not shown, for no request in ")
+    assert line.endswith(
+        "names them: 2 finished trainings and 1 measurement (B-seed0-x, C-seed0-x, A-seed0-x/fid-z)"
+    )
+    [*_, last] = progress_lines(folder)
+    assert last == line
+    result = CliRunner().invoke(main, ["report", str(folder.path)])
+    assert result.exit_code == 0
+    assert result.stderr == f"note: {line}\n"
 
 
 def test_the_right_row_is_read(tmp_path):
