@@ -143,8 +143,8 @@ def run(
     if out is None:
         raise click.UsageError("where to? Give --out DIR")
 
-    from benchmarks.folder import read_outcomes
     from benchmarks.listing import request_lines
+    from benchmarks.outcomes import read_outcomes
     from benchmarks.runner import Runner
 
     runner = Runner(
@@ -185,8 +185,9 @@ def _print_plan(
 @click.option("--out", type=FILE, metavar="DIR", help="Folder to write.  [default: DIR/report]")
 def report(folder: Path, out: Path | None) -> None:
     """Write the results in DIR as a web page, Markdown, tables and pictures."""
-    from benchmarks.folder import read_folder, read_outcomes
+    from benchmarks.folder import read_folder
     from benchmarks.listing import left_out
+    from benchmarks.outcomes import read_outcomes
 
     results = read_folder(folder)
     outcomes = read_outcomes(results)

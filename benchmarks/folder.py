@@ -1,4 +1,4 @@
-"""The results folder of the tables: its files, and the outcomes that they hold.
+"""The results folder of the tables: its files.
 
 ::
 
@@ -13,73 +13,19 @@
 """
 
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from benchmarks.measured import conditions_of, read_value
-from benchmarks.processes import is_claimed
 from stylegan import __version__
 from stylegan_eval.engine.files import atomic_write, locked
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
-from stylegan_eval.results.significance import known
 
 FORMAT = "stylegan-bench-results/1"
 FINISHED = "finished.json"
+GENERATOR = "generator.safetensors"  # of a training that `keep` kept
 _ABOUT = "bench.json"
-State = Literal["done", "failed", "running", "waiting"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """One question to `python -m benchmarks run`."""
-
-    table: str  # 'table1'
-    title: str
-    scale: str  # 'demo-32', say
-    dataset: str  # Whose losses and published numbers
-    kimg: float  # Length of the trainings
-    data: str  # Name and number of the real images
-    command: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingState:
-    """Progress of a training."""
-
-    name: str  # 'A-seed0-1f2e3d4c5b', say
-    folder: Path  # Of `stylegan-train`; may not exist yet
-    network: str  # Key of `benchmarks.tables.NETWORKS`
-    seed: int
-    kimg: float  # How far it came
-    seconds: float  # Wall time, measurements on the way included
-    machine: str  # What it ran on; empty before its end
-    data: str = ""  # Digest of the images it was compared with on the way; empty where unknown
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """Result or status of one cell of a table for one seed."""
-
-    request: Request
-    line: str  # Key of the line
-    label: str  # In the paper's words
-    space: str  # 'z', 'w' or empty
-    metric: str  # 'fid', 'precision', 'recall', 'ppl_full', 'ppl_end' or 'separability'
-    condition: str  # 'latents=2' or 'psi=0.7'; empty for plainly drawn images
-    seed: int
-    state: State
-    reason: str = ""  # Why it failed
-    value: float | None = None
-    stderr: float | None = None  # Of the measurement, where it is known
-    measured_as: str = ""  # Name of the metric: only Inception's distance is an FID
-    protocol: str = ""
-    conditions: tuple[tuple[str, str], ...] = ()  # See `measured.conditions_of`
-    published: float | None = None  # The paper's number
-    training: TrainingState | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +43,10 @@ class ResultsFolder:
     def measurement(self, training: str, name: str) -> Path:
         """Table of a measurement."""
         return self.path / "measurements" / training / f"{name}.csv"
+
+    def measurements(self, training: str) -> list[Path]:
+        """All tables of measurements of a training."""
+        return sorted((self.path / "measurements" / training).glob("[!.]*.csv"))
 
     def log(self, *names: str) -> Path:
         """Output of a command."""
@@ -213,18 +163,18 @@ def write_json(path: Path, tree: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
 
 
-_REQUEST = dict.fromkeys(("table", "title", "scale", "dataset", "command"), str)
-_PLACE = dict.fromkeys(("line", "label", "space", "metric", "condition"), str) | {"seed": int}
-_CELL = _PLACE | dict.fromkeys(("network", "training", "measurement", "row"), str)
+REQUEST = dict.fromkeys(("table", "title", "scale", "dataset", "command"), str)
+PLACE = dict.fromkeys(("line", "label", "space", "metric", "condition"), str) | {"seed": int}
+_CELL = PLACE | dict.fromkeys(("network", "training", "measurement", "row"), str)
 
 
 def _checked_request(path: Path) -> dict[str, Any]:
     tree = read_json(path)
-    kinds = _REQUEST | {"kimg": float, "cells": list}
+    kinds = REQUEST | {"kimg": float, "cells": list}
     if not _fits(tree, kinds) or not all(_fits(cell, _CELL) for cell in tree["cells"]):
         raise _damaged(path)
     for cell in tree["cells"]:  # names of files in this folder, and nothing else
-        if any(
+        if not isinstance(cell.get("kimg", 0.0), float) or any(
             "/" in cell[name] or cell[name].startswith(".") for name in ("training", "measurement")
         ):
             raise _damaged(path)
@@ -244,103 +194,3 @@ def _fits(tree: Any, kinds: Mapping[str, type]) -> bool:
 
 def _damaged(path: Path) -> UserError:
     return UserError(f"{path} is damaged or half-written: delete it, and run again")
-
-
-def read_outcomes(folder: ResultsFolder, name: str = "") -> list[Outcome]:
-    """All that a folder holds, and all that is still to come."""
-    outcomes = []
-    for tree in folder.requests(name or "*"):
-        request = Request(
-            data=folder.images,
-            kimg=tree["kimg"],
-            **{key: tree[key] for key in _REQUEST},
-        )
-        trainings = {
-            cell["training"]: read_training(folder, cell["training"], cell)
-            for cell in tree["cells"]
-        }
-        outcomes += [
-            _outcome(folder, request, cell, trainings[cell["training"]]) for cell in tree["cells"]
-        ]
-    return outcomes
-
-
-def read_training(folder: ResultsFolder, name: str, cell: dict[str, Any]) -> TrainingState:
-    """Progress of a training."""
-    path = folder.training(name)
-    rows, _ = read_rows(path / LOG)
-    measured, _ = read_rows(path / METRICS_FILE)
-    finished = path / FINISHED
-    return TrainingState(
-        name=name,
-        folder=path,
-        network=cell["network"],
-        seed=cell["seed"],
-        kimg=float(rows[-1]["nimg"]) / 1000 if rows else 0.0,
-        seconds=_seconds(rows),
-        machine=str(read_json(finished).get("machine", "")) if finished.exists() else "",
-        data=next((str(row["data_digest"]) for row in measured if row.get("data_digest")), ""),
-    )
-
-
-def _seconds(rows: Sequence[dict[str, Any]]) -> float:
-    """Wall time of a training: the clock of the log begins anew when it is resumed."""
-    total = last = 0.0
-    for row in rows:
-        seconds = float(row.get("seconds", 0.0))
-        if seconds < last:
-            total += last
-        last = seconds
-    return total + last
-
-
-def _outcome(
-    folder: ResultsFolder, request: Request, cell: dict[str, Any], training: TrainingState
-) -> Outcome:
-    waiting = Outcome(
-        request=request,
-        **{key: cell[key] for key in _PLACE},
-        state="waiting",
-        published=cell.get("published"),
-        training=training,
-    )
-    name, measurement = cell["training"], cell["measurement"]
-    if reason := cell.get("missing", ""):
-        return replace(waiting, state="failed", reason=reason)
-    path = folder.measurement(name, measurement)
-    if path.exists():
-        row = read_value(path, cell["row"])
-        if reason := _objection(folder, training, row):
-            return replace(waiting, state="failed", reason=reason)
-        return _measured(waiting, row)
-    if is_claimed(folder.claims, name):  # a runner works on the training or its measurements
-        return replace(waiting, state="running")
-    if reason := folder.failure(name) or folder.failure(name, measurement):
-        return replace(waiting, state="failed", reason=reason)
-    return waiting
-
-
-def _objection(folder: ResultsFolder, training: TrainingState, row: dict[str, str]) -> str:
-    """Why a measurement is none of this folder; empty where nothing is against it."""
-    for what, digest in (("measured with", row["data_digest"]), ("trained on", training.data)):
-        if digest and digest != folder.data:
-            return (
-                f"{what} other images (digest {digest[:12]}) than this folder is of"
-                f" ({folder.images}, digest {folder.data[:12]}): keep it in a folder of its own"
-            )
-    return ""
-
-
-def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:
-    if not math.isfinite(float(row["value"])):
-        reason = row["note"] or f"{row['metric']} is {row['value']}"
-        return replace(waiting, state="failed", reason=reason)
-    return replace(
-        waiting,
-        state="done",
-        value=float(row["value"]),
-        stderr=known(float(row["stderr"] or "nan"), float(row["value"])),
-        measured_as=row["metric"],
-        protocol=f"num={row['num']} {row['protocol']}",
-        conditions=conditions_of(row),
-    )

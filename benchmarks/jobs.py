@@ -145,6 +145,7 @@ class WantedCell:
             "metric": self.quantity.metric,
             "condition": self.quantity.condition,
             "seed": self.training.seed,
+            "kimg": self.training.config.schedule.total_kimg,
             "network": self.training.network,
             "training": self.training.name,
             "measurement": measurement,

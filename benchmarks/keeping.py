@@ -9,12 +9,14 @@ repeating what is done.
 import csv
 import io
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.folder import (
     FINISHED,
+    GENERATOR,
     ResultsFolder,
     open_folder,
     place_of,
@@ -22,6 +24,8 @@ from benchmarks.folder import (
     read_json,
     write_json,
 )
+from benchmarks.measured import read_value
+from benchmarks.outcomes import checkpoint_digest, length_of, objection, read_training
 from stylegan.checkpoint import newest_good_checkpoint
 from stylegan.network_file import save_network
 from stylegan_eval.engine.files import atomic_write, copy_file
@@ -29,8 +33,6 @@ from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.results import COLUMNS
 from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
-
-GENERATOR = "generator.safetensors"
 
 
 def generator_of(training: Path) -> Path:
@@ -50,21 +52,44 @@ def keep_finished(path: Path, out: Path) -> list[str]:
     finished = sorted(of.parent.name for of in folder.training("").glob(f"*/{FINISHED}"))
     if not finished:
         raise UserError(f"{path} has no finished training yet: `python -m benchmarks run` goes on")
+    tables = {name: folder.measurements(name) for name in finished}
+    texts = {table: _table_without_folders(table) for of in tables.values() for table in of}
+    _check_networks(folder, tables)
     # Both are of this version, and of the same images.
     kept = open_folder(out, *_identity(open_folder(path, *_identity(folder))))
     _check_holds(folder, kept)
-    new = [name for name in finished if not (kept.training(name) / FINISHED).exists()]
+    new = [name for name in finished if not _holds(kept.training(name), folder.training(name))]
     for name in new:
         _keep_training(folder.training(name), kept.training(name))
-    for name in finished:
-        for table in sorted(folder.measurement(name, "x").parent.glob("[!.]*.csv")):
-            _write(kept.measurement(name, table.stem), _table_without_folders(table))
+    for name, of in tables.items():
+        for table in of:
+            _write(kept.measurement(name, table.stem), texts[table])
     if folder.classifiers.exists():
         _copy(folder.classifiers, kept.classifiers)
     for name in folder.request_names():
         [tree] = folder.requests(name)
         kept.write_request(name, tree)
     return new
+
+
+def _holds(kept: Path, training: Path) -> bool:
+    """Whether a copy has a training already, and not one of another network."""
+    if not (kept / FINISHED).exists():
+        return False
+    return len({checkpoint_digest(kept), checkpoint_digest(training)} - {""}) < 2
+
+
+def _check_networks(folder: ResultsFolder, tables: Mapping[str, Sequence[Path]]) -> None:
+    """Refuse trainings of another length than their table's, and numbers of other networks."""
+    for tree in folder.requests():
+        for cell in tree["cells"]:
+            name, length = cell["training"], length_of(cell, tree)
+            if name not in tables:
+                continue
+            table = folder.measurement(name, cell["measurement"])
+            row = read_value(table, cell["row"]) if table in tables[name] else {}
+            if reason := objection(folder, length, read_training(folder, name, cell), row):
+                raise UserError(f"{name}: {reason}")
 
 
 def _identity(folder: ResultsFolder) -> tuple[str, str]:
@@ -99,8 +124,10 @@ def _keep_training(training: Path, kept: Path) -> None:
     lines = [json.dumps(_without_folders(row)) + "\n" for row in measured]
     if lines:
         _write(kept / METRICS_FILE, "".join(lines))
-    machine = read_json(training / FINISHED).get("machine", "")
-    write_json(kept / FINISHED, {"machine": machine})  # the last file: without it nothing is kept
+    about = {"machine": read_json(training / FINISHED).get("machine", "")}
+    if checkpoint := checkpoint_digest(training):
+        about["checkpoint_sha256"] = checkpoint
+    write_json(kept / FINISHED, about)  # the last file: without it nothing is kept
 
 
 def _table_without_folders(path: Path) -> str:

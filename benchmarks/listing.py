@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.folder import FINISHED, Outcome, ResultsFolder, State, TrainingState, read_outcomes
+from benchmarks.folder import FINISHED, ResultsFolder
+from benchmarks.outcomes import Outcome, State, TrainingState, read_outcomes
 from benchmarks.plan.machine import quick_estimates
 from benchmarks.plan.model import Throughput, training_amounts, training_storage, work_of
 from benchmarks.plan.official import check_line

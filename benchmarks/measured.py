@@ -3,11 +3,15 @@
 import contextlib
 import csv
 import io
+import re
 from pathlib import Path
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.results import COLUMNS, DEFINING
 
+# The longest of published updates: 4 minibatches of 512 images.
+LONGEST_UPDATE = 2.048  # kimg
+_ROUNDED = 0.05  # kimg, of a description
 # In `Outcome.protocol` already.
 _IN_PROTOCOL = ("protocol", "num")
 
@@ -39,3 +43,19 @@ def conditions_of(row: dict[str, str]) -> tuple[tuple[str, str], ...]:
     """
     columns = [column for column in DEFINING if column not in _IN_PROTOCOL]
     return tuple((column, row[column]) for column in columns if row[column] not in ("", "0"))
+
+
+def wrong_length(asked: float, reached: float, update: float, description: str) -> str:
+    """Why a network, or a measurement of it, has not the length of its table; empty where it has.
+
+    All in kimg. `asked`: NaN where it is not known. `reached`: by the training, 0 where unknown.
+    `update`: between two updates of the schedule, at which trainings end. `description`: of the
+    network that was measured, if one was.
+    """
+    if reached >= asked + update:
+        return f"its training went on to {reached:g} kimg, where the table's end at {asked:g}"
+    found = re.search(r", ([0-9.]+) kimg", description)
+    measured = asked if found is None else float(found[1])
+    if measured < asked - _ROUNDED or measured > asked + update + _ROUNDED:
+        return f"measured after {measured:g} kimg, where the table's trainings end at {asked:g}"
+    return ""

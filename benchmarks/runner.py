@@ -15,9 +15,17 @@ from typing import Any
 
 import torch
 
-from benchmarks.folder import FINISHED, ResultsFolder, open_folder, place_of, write_json
+from benchmarks.folder import (
+    FINISHED,
+    GENERATOR,
+    ResultsFolder,
+    open_folder,
+    place_of,
+    write_json,
+)
 from benchmarks.jobs import Measurement, Question, Training, cells_of
-from benchmarks.keeping import GENERATOR
+from benchmarks.measured import read_value
+from benchmarks.outcomes import objection, read_training
 from benchmarks.processes import call, claimed
 from benchmarks.scales import Protocol
 from benchmarks.tables import TableLine
@@ -27,6 +35,7 @@ from stylegan.training.batches import look_at
 from stylegan.training.evaluate import check_reals
 from stylegan.training.fit import check_fit
 from stylegan.training.partition import Execution
+from stylegan.training.schedule import final_nimg
 from stylegan.training.settings import MetricSettings
 from stylegan_eval.engine.command import tell
 from stylegan_eval.engine.device import pick_device
@@ -83,7 +92,7 @@ class Runner:
         for number, (training, measurements) in enumerate(jobs, 1):
             name = training.name
             title = f"[{number}/{len(jobs)}] {name}"
-            if self._is_done(name, measurements) and not force:
+            if self._is_done(training, measurements) and not force:
                 self.say(f"{title}: done")
                 continue
             with claimed(self.folder.claims, name) as claim:
@@ -93,7 +102,7 @@ class Runner:
                 # Another runner may have done it between the look and the claim.
                 if force:
                     self._forget(name)
-                elif self._is_done(name, measurements):
+                elif self._is_done(training, measurements):
                     continue
                 try:
                     self._do(training, measurements, title, lost=claim.is_lost)
@@ -185,10 +194,30 @@ class Runner:
                 },
             )
 
-    def _is_done(self, name: str, measurements: Iterable[str]) -> bool:
-        return self._is_trained(name) and all(
-            self.folder.measurement(name, measured).exists() for measured in measurements
+    def _is_done(self, training: Training, measurements: Iterable[str]) -> bool:
+        name = training.name
+        return (
+            self._is_trained(name)
+            and all(self.folder.measurement(name, measured).exists() for measured in measurements)
+            and not self._objection(training)
         )
+
+    def _objection(self, training: Training) -> str:
+        """Why the network or the measurements there are not the training's; empty if they are."""
+        name = training.name
+        path, end = self.folder.training(name), final_nimg(training.config) / 1000
+        state = read_training(
+            self.folder, name, {"network": training.network, "seed": training.seed}
+        )
+        if state.kimg > end:
+            return (
+                f"its training went on to {state.kimg:g} kimg, where the table's end at {end:g}:"
+                f" delete {path} and {self.folder.path / 'measurements' / name}, and run again"
+            )
+        length = training.config.schedule.total_kimg
+        rows = (read_value(table, "") for table in self.folder.measurements(name))
+        reasons = (objection(self.folder, length, state, row) for row in rows)
+        return next((reason for reason in reasons if reason), "")
 
     def _is_trained(self, name: str) -> bool:
         return (self.folder.training(name) / FINISHED).exists()
@@ -212,6 +241,9 @@ class Runner:
             if not self._train(training):
                 self.say(f"{title}: failed: {self.folder.failure(name)}")
                 return
+        if reason := self._objection(training):
+            raise UserError(reason)
+        self.folder.forgive(name)
         for measured, measurement in measurements.items():
             if lost():
                 self.say(f"{title}: another runner took it over, for this one was paused")
@@ -230,6 +262,7 @@ class Runner:
         protocol = self.question.scale.protocol
         arguments = ["--resume", "auto", "--config", str(config), "--data", str(self.data)]
         arguments += ["--seed", str(training.seed), "--out", str(folder), "--warmup", "0"]
+        arguments += ["--fixed-length"]
         arguments += ["--precision", training.precision, "--device", self.device]
         arguments += ["--metrics", curve_metric(protocol)]
         arguments += ["--metrics-features", protocol.features]

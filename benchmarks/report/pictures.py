@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.folder import Outcome, TrainingState
+from benchmarks.outcomes import Outcome, TrainingState
 from benchmarks.report.tables import Section
 from stylegan_eval.errors import UserError
 from stylegan_eval.report import shell

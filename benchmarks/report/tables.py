@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.folder import Outcome, Request, TrainingState
 from benchmarks.jobs import KIND_OF
+from benchmarks.outcomes import Outcome, Request, TrainingState
 from stylegan_eval.metrics import METRICS
 from stylegan_eval.report.paper import QUANTITIES
 from stylegan_eval.results.formatting import duration, number_plain, with_error

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
 
-from benchmarks.folder import Outcome
+from benchmarks.outcomes import Outcome
 from benchmarks.report.findings import family, findings
 from benchmarks.report.pictures import Pictures, distance_chart, draw_pictures, loss_charts, slugs
 from benchmarks.report.tables import (

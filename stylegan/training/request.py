@@ -43,7 +43,7 @@ from stylegan.training.run import (
     resumed,
     run,
 )
-from stylegan.training.settings import WARMUP, RunSettings, changed, read_settings
+from stylegan.training.settings import WARMUP, RunSettings, changed, read_run, read_settings
 from stylegan_eval.engine.command import STOP_SIGNALS, note
 from stylegan_eval.engine.device import pick_device
 from stylegan_eval.engine.files import check_not_held, check_writable
@@ -89,12 +89,14 @@ class TrainOptions:
                 raise UserError(f"no run to resume in {source}: it holds no checkpoint-*.pt")
             # A run that goes on has the values that `auto` chose.
             options = replace(self, preset=None) if self.preset == AUTO else self
-            return resumed(
+            beginning = resumed(
                 source,
                 lambda trained: options.resolve(trained, look),
                 lambda provenance: self._settings_of_run(source, provenance),
                 runtime,
             )
+            _check_length(beginning)
+            return beginning
         if self.out is not None:
             check_free(self.out, runtime, taken=taken)
         settings = changed(
@@ -224,6 +226,8 @@ class TrainOptions:
         if (folder / SETTINGS).is_file():
             try:
                 remembered = replace(read_settings(folder), out=out)
+                if folder != out:  # a copy, whose length is its own
+                    remembered = replace(remembered, fixed_length=False)
             except UserError:
                 if self.data is None:
                     raise
@@ -243,6 +247,20 @@ class TrainOptions:
                 f"{where}"
             )
         return changed(replace(remembered, data=data), self.settings)
+
+
+def _check_length(beginning: Beginning) -> None:
+    """Refuse another length to a run whose length is fixed."""
+    settings, out = beginning.settings, beginning.settings.out
+    if not settings.fixed_length or not (out / SETTINGS).is_file():
+        return
+    planned, total = (config.schedule.total_kimg for config in (read_run(out)[0], beginning.config))
+    if total != planned:
+        elsewhere = resume_command(out, settings.longer_in, "--kimg", f"{total:g}")
+        raise UserError(
+            f"{out} is compared with runs of its length, {planned:g} kimg, so it cannot go on to"
+            f" {total:g}; in another folder it can: {elsewhere}"
+        )
 
 
 def config_lines(wanted: TrainOptions) -> str:

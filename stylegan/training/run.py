@@ -179,7 +179,7 @@ def resumed(
         state=lambda runtime: load_state(snapshot, runtime, chosen.execution),
         nimg=nimg,
         fixed=True,
-        remark=words_on_length(checkpoint, chosen.out, trained, config, nimg),
+        remark=words_on_length(checkpoint, chosen.longer_in, trained, config, nimg),
         label_names=snapshot.label_names,
     )
 

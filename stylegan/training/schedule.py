@@ -98,6 +98,14 @@ def phase_steps(config: Config, nimg: int = 0) -> Iterator[tuple[TrainingPoint, 
         nimg += steps * _images_per_point(point, config)
 
 
+def final_nimg(config: Config) -> int:
+    """Images shown when a training ends: at the first schedule update past its length, or there."""
+    return max(
+        (first.nimg + n * _images_per_point(first, config) for first, n in phase_steps(config)),
+        default=0,
+    )
+
+
 def _points_in_phase(first: TrainingPoint, config: Config) -> int:
     """Found by bisection: within a phase only `nimg` and `lod` change, and `lod` never rises."""
     images = _images_per_point(first, config)

@@ -212,6 +212,12 @@ class RunSettings:
         type=Parsed("size", parse_size),
         least=1,
     )
+    fixed_length: bool = choice(
+        default=False,
+        text="Refuse to continue the run in its folder with another --kimg, for it is compared with"
+        " runs of that length.",
+        shown="",
+    )
     warmup: float = choice(
         0.0,
         "Time for timing steps before training, to estimate its duration; 0 disables.",
@@ -219,6 +225,11 @@ class RunSettings:
         least=0,
         metavar="SECONDS",
     )
+
+    @property
+    def longer_in(self) -> Path:
+        """Folder in which the run may become longer."""
+        return Path("FOLDER") if self.fixed_length else self.out
 
     def interval(self, config: Config) -> float:
         """Thousands of images between checkpoints."""

@@ -53,6 +53,7 @@ class RunStatus:
     config: Config  # What is trained
     data: str  # Path of the real images
     seed: int  # Seed of all randomness
+    fixed_length: bool  # Whether it may become longer in another folder alone
     rows: list[dict[str, Any]]  # Of the log
     metrics: list[dict[str, Any]]  # Rows of the metrics
     unmeasured: list[dict[str, Any]]
@@ -105,6 +106,7 @@ def read_status(folder: Path) -> RunStatus:
         config=config,
         data=data,
         seed=seed,
+        fixed_length=run.content.get("fixed_length") is True,
         rows=run.log,
         metrics=run.metrics,
         unmeasured=[
@@ -271,6 +273,10 @@ def _state(status: RunStatus) -> str:
     again = f"stylegan-train --resume --out {shlex.quote(str(status.folder))}"
     if status.state == "finished":
         longer = longer_kimg(status.config, status.nimg)
+        if status.fixed_length:
+            again = shlex.join(
+                ["stylegan-train", "--resume", str(status.folder), "--out", "FOLDER"]
+            )
         return f"{name}; to train on: {one_line(again)} --kimg {longer}"
     go_on = f"continue with {one_line(again)}"
     if not status.trouble:

@@ -113,6 +113,7 @@ class Trainer:
                 snapshots.say_stopped(number)
                 raise SystemExit(128 + number)
             again = shlex.join(["stylegan-train", "--resume", "--out", str(settings.out)])
+            again = "" if settings.fixed_length else again
             if reports is not None and (warning := growth_left(self._config, again)):
                 reports.progress.say(f"warning: {warning}")
         return existing_checkpoint(settings.out, state.nimg)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.folder import Outcome, Request, TrainingState
+from benchmarks.outcomes import Outcome, Request, TrainingState
 from stylegan.checkpoint import checkpoint_path, save_checkpoint
 from stylegan.configs import CONFIGS
 from stylegan.presets import apply_preset

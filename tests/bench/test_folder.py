@@ -12,12 +12,11 @@ from benchmarks.folder import (
     FORMAT,
     open_folder,
     read_folder,
-    read_outcomes,
-    read_training,
     write_json,
 )
 from benchmarks.listing import left_out, progress_lines, request_lines
 from benchmarks.measured import read_value
+from benchmarks.outcomes import read_outcomes, read_training
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.results import Row, append_csv
 from stylegan_eval.results.run_folder import append_rows
@@ -169,6 +168,47 @@ def test_a_number_that_is_not_finite_is_a_failure(folder):
     measured(folder.measurement("A-seed0-x", "fid-y"), value=float("nan"))
     (outcome,) = read_outcomes(folder)
     assert (outcome.state, outcome.value, outcome.reason) == ("failed", None, "fd_x is nan")
+
+
+@pytest.mark.parametrize(
+    ("reached", "described", "reason"),
+    [
+        (100.0, "100.0", ""),
+        (100.12, "100.1", ""),  # it ends at an update of the schedule: here of 0.128 kimg
+        (100.13, "100.0", "its training went on to 100.13 kimg, where the table's end at 100"),
+        (200.0, "200.0", "its training went on to 200 kimg, where the table's end at 100"),
+        (100.0, "50.0", "measured after 50 kimg, where the table's trainings end at 100"),
+        (100.0, "140.0", "measured after 140 kimg, where the table's trainings end at 100"),
+    ],
+)
+def test_a_network_of_another_length_is_none_of_the_table(folder, reached, described, reason):
+    folder.write_request("table1", request())
+    training = folder.training("A-seed0-x")
+    training.mkdir(parents=True)
+    append_rows(training / "log.jsonl", [{"nimg": round(1000 * reached), "minibatch": 32}])
+    about = {"description": f"config A, 32x32, {described} kimg"}
+    measured(folder.measurement("A-seed0-x", "fid-y"), **about)
+    (outcome,) = read_outcomes(folder)
+    assert outcome.state == ("failed" if reason else "done")
+    assert outcome.reason.startswith(reason)
+    if reason:
+        assert outcome.reason.endswith(
+            f": delete {training} and {folder.path}/measurements/A-seed0-x, and run again"
+        )
+
+
+def test_a_cell_has_the_length_of_its_own_training(folder):
+    """A is trained for 12,000 kimg in the paper, the others for 25,000."""
+    tree = request(kimg=50.0)
+    folder.write_request("table1", tree)
+    about = {"description": "config A, 32x32, 50.0 kimg"}
+    measured(folder.measurement("A-seed0-x", "fid-y"), **about)
+    assert [o.state for o in read_outcomes(folder)] == ["done"]
+    del tree["cells"][0]["kimg"]  # an earlier request
+    folder.write_request("table1", tree)
+    assert [o.state for o in read_outcomes(folder)] == ["failed"]
+    folder.write_request("table1", tree | {"scale": "paper-1024"})
+    assert [o.state for o in read_outcomes(folder)] == ["done"]
 
 
 def test_a_number_of_other_images_is_not_the_folders(folder):

@@ -8,8 +8,9 @@ import torch
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
-from benchmarks.folder import FINISHED, open_folder, read_folder, read_outcomes, write_json
-from benchmarks.keeping import GENERATOR, generator_of, keep_finished
+from benchmarks.folder import FINISHED, GENERATOR, open_folder, read_folder, write_json
+from benchmarks.keeping import generator_of, keep_finished
+from benchmarks.outcomes import checkpoint_digest, read_outcomes
 from benchmarks.report.pictures import draw_samples
 from benchmarks.report.write import results_frame
 from stylegan_eval.errors import UserError
@@ -139,6 +140,47 @@ def test_what_cannot_be_copied_is_refused(folder, tmp_path):
     shutil.copy(tmp_path / "other" / "bench.json", tmp_path / "photo.png")
     with pytest.raises(UserError, match="is no folder of results"):
         keep_finished(tmp_path / "photo.png", tmp_path / "kept")
+
+
+def add_measurement(folder, name="A-seed0-x", **about):
+    """Measure again, of the network there unless `about` says of which."""
+    table = folder.measurement(name, "fid-y")
+    table.unlink()
+    measured(table, **({"generator_digest": checkpoint_digest(folder.training(name))} | about))
+
+
+def test_a_number_of_another_network_is_not_kept(folder, tmp_path):
+    add_measurement(folder, generator_digest="ab" * 32)
+    with pytest.raises(UserError, match=r"A-seed0-x: measured of another network .digest abab"):
+        keep_finished(folder.path, tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+    add_measurement(folder)
+    keep_finished(folder.path, tmp_path / "kept")
+    keep_finished(tmp_path / "kept", tmp_path / "again")  # of the checkpoint, which stayed behind
+    assert shown(tmp_path / "again").equals(shown(folder.path))
+    add_measurement(read_folder(tmp_path / "kept"), generator_digest="ab" * 32)
+    with pytest.raises(UserError, match="measured of another network"):
+        keep_finished(tmp_path / "kept", tmp_path / "again")
+
+
+def test_a_training_that_went_on_is_not_kept(folder, tmp_path):
+    append_rows(folder.training("A-seed0-x") / "log.jsonl", [{"nimg": 140_000, "minibatch": 8}])
+    with pytest.raises(UserError, match=r"A-seed0-x: its training went on to 140 kimg, where the"):
+        keep_finished(folder.path, tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_training_that_was_repeated_replaces_the_one_kept(folder, tmp_path):
+    add_measurement(folder)
+    keep_finished(folder.path, tmp_path / "kept")
+    shutil.rmtree(folder.training("A-seed0-x"))
+    untrained("A", folder.training("A-seed0-x"), seed=5)
+    write_json(folder.training("A-seed0-x") / FINISHED, {})
+    add_measurement(folder)
+    assert keep_finished(folder.path, tmp_path / "kept") == ["A-seed0-x"]
+    [before] = [o.training for o in read_outcomes(folder) if o.seed == 0]
+    [after] = [o.training for o in read_outcomes(read_folder(tmp_path / "kept")) if o.seed == 0]
+    np.testing.assert_array_equal(draw_samples(before, CPU), draw_samples(after, CPU))
 
 
 @pytest.mark.parametrize("text", ["", "metric,value\nfd,1,2\n", '"half', "\udcff"])

@@ -18,14 +18,16 @@ import torch
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
-from benchmarks.folder import FINISHED, read_folder, read_outcomes
+from benchmarks.folder import FINISHED, read_folder
 from benchmarks.keeping import keep_finished
+from benchmarks.outcomes import read_outcomes
 from benchmarks.processes import call
 from benchmarks.scales import SCALES
 from benchmarks.tables import TABLES
 from stylegan.checkpoint import newest_checkpoint, read_checkpoint
 from stylegan.data import main as data_main
 from stylegan.datasets.archive import write_archive
+from stylegan_eval.engine.files import sha256_of
 from tests import starting
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -198,6 +200,35 @@ def test_a_failed_row_says_why_and_does_not_stop_the_others(undisturbed, avatars
     damaged.unlink()  # mended: the next runner tries it again
     assert finish(avatars, out, "--rows", "A,F", "--kimg", "0.4").returncode == 0
     assert {o.state for o in read_outcomes(read_folder(out))} == {"done"}
+
+
+def test_a_training_that_went_on_is_neither_done_nor_measured(undisturbed, avatars, tmp_path):
+    out = tmp_path / "results"
+    shutil.copytree(undisturbed[0], out)
+    (folder,) = (out / "trainings").glob("A-*")
+    log = folder / "log.jsonl"
+    whole = log.read_text()
+    log.write_text(whole + json.dumps(json.loads(whole.splitlines()[-1]) | {"nimg": 480}) + "\n")
+    for table in (out / "measurements" / folder.name).iterdir():
+        table.unlink()
+    ended = finish(avatars, out, "--rows", "A", "--kimg", "0.4")
+    assert ended.returncode == 1
+    assert (
+        "failed: its training went on to 0.48 kimg, where the table's end at 0.416" in ended.stderr
+    )
+    assert not list(out.glob(f"measurements/{folder.name}/*.csv"))
+    log.write_text(whole)
+    shutil.copytree(undisturbed[0] / "measurements", out / "measurements", dirs_exist_ok=True)
+    (table,) = (out / "measurements" / folder.name).iterdir()
+    text = table.read_text()
+    digest = sha256_of(newest_checkpoint(folder))
+    assert digest in text
+    table.write_text(text.replace(digest, "ab" * 32))
+    ended = finish(avatars, out, "--rows", "A", "--kimg", "0.4")
+    assert "failed: measured of another network (digest abababababab) than" in ended.stderr
+    assert ended.returncode == 1
+    table.write_text(text)
+    assert finish(avatars, out, "--rows", "A", "--kimg", "0.4").returncode == 0
 
 
 def test_sigterm_saves_and_leaves(avatars, tmp_path):

@@ -138,6 +138,24 @@ def test_what_was_chosen_once_is_remembered_unless_chosen_anew(data, cache, tmp_
     assert (settings.execution.grad_accum, settings.execution.precision) == (2, "bf16")
 
 
+def test_a_run_of_fixed_length_becomes_longer_in_another_folder_alone(data, cache, tmp_path):
+    out, other = tmp_path / "run", tmp_path / "longer"
+    options = ["--resume", "auto", *TINY, "--data", data, "--cache", cache, "--out", out]
+    ended = run(*options, "--kimg", "0.05", "--fixed-length")
+    assert ended.exit_code == 0
+    assert "at 0.4: give --kimg 0.6" in ended.stderr
+    assert "stylegan-train" not in ended.stderr  # no advice that would be refused
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    refused = run("--resume", "--out", out, "--cache", cache, "--kimg", "0.1")
+    assert refused.exit_code == 1
+    assert f"--resume {out} --out FOLDER --kimg 0.1" in refused.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    assert run(*options, "--kimg", "0.05").exit_code == 0  # of the same length: nothing to do
+    assert f"--resume {out} --out FOLDER --kimg" in run("status", out).output
+    assert run("--resume", out, "--out", other, "--cache", cache, "--kimg", "0.1").exit_code == 0
+    assert not read_settings(other).fixed_length
+
+
 def test_a_checkpoint_says_how_it_was_computed(data, cache, tmp_path):
     out = tmp_path / "run"
     options = [*TINY, "--data", data, "--cache", cache, "--kimg", "0.05"]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stylegan.configs import CONFIGS
 from stylegan.training.schedule import (
     active_levels,
+    final_nimg,
     growth_left,
     phase_steps,
     phases,
@@ -99,4 +100,6 @@ def test_phases_are_those_of_every_step(nimg, kimg, resolution, training, transi
     config = replace(CONFIGS["F"], resolution=resolution, schedule=schedule)
     points = training_points(config, nimg)
     walked = [list(group) for _, group in groupby(points, lambda point: active_levels(point.lod))]
+    *_, last = training_points(config)
+    assert final_nimg(config) == last.nimg + last.minibatch * repeats
     assert list(phase_steps(config, nimg)) == [(group[0], len(group)) for group in walked]

@@ -18,6 +18,7 @@ CHOSEN = {
     "on_collapse": "warn",
     "tensorboard": False,
     "memory_limit": 2**40,
+    "fixed_length": True,
     "warmup": 1.5,
     "execution": Execution(precision="bf16", at_a_time=((8, 4), (16, 2)), workers=3),
     "metrics": MetricSettings(metrics="fid10k", ppl_crop="none"),

@@ -1,0 +1,219 @@
+"""What a folder of results holds and what is still to come: a number, or a state, for each cell."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.folder import FINISHED, GENERATOR, PLACE, REQUEST, ResultsFolder, read_json
+from benchmarks.measured import LONGEST_UPDATE, conditions_of, read_value, wrong_length
+from benchmarks.processes import is_claimed
+from stylegan.checkpoint import checkpoints_in
+from stylegan.configs import CONFIGS
+from stylegan_eval.engine.files import Stamp, sha256_of, stamp_of
+from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
+from stylegan_eval.results.significance import known
+
+State = Literal["done", "failed", "running", "waiting"]
+_REPEATS = CONFIGS["F"].schedule.minibatch_repeats  # of all networks of the tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One question to `python -m benchmarks run`."""
+
+    table: str  # 'table1'
+    title: str
+    scale: str  # 'demo-32', say
+    dataset: str  # Whose losses and published numbers
+    kimg: float  # Length of the trainings
+    data: str  # Name and number of the real images
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """Progress of a training."""
+
+    name: str  # 'A-seed0-1f2e3d4c5b', say
+    folder: Path  # Of `stylegan-train`; may not exist yet
+    network: str  # Key of `benchmarks.tables.NETWORKS`
+    seed: int
+    kimg: float  # How far it came
+    seconds: float  # Wall time, measurements on the way included
+    machine: str  # What it ran on; empty before its end
+    data: str = ""  # Digest of the images it was compared with on the way; empty where unknown
+    networks: frozenset[str] = frozenset()
+    """Digests that a measurement of its network may have; empty where not all are known."""
+    update: float = LONGEST_UPDATE  # Kimg between two updates of its schedule, at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Result or status of one cell of a table for one seed."""
+
+    request: Request
+    line: str  # Key of the line
+    label: str  # In the paper's words
+    space: str  # 'z', 'w' or empty
+    metric: str  # 'fid', 'precision', 'recall', 'ppl_full', 'ppl_end' or 'separability'
+    condition: str  # 'latents=2' or 'psi=0.7'; empty for plainly drawn images
+    seed: int
+    state: State
+    reason: str = ""  # Why it failed
+    value: float | None = None
+    stderr: float | None = None  # Of the measurement, where it is known
+    measured_as: str = ""  # Name of the metric: only Inception's distance is an FID
+    protocol: str = ""
+    conditions: tuple[tuple[str, str], ...] = ()  # See `measured.conditions_of`
+    published: float | None = None  # The paper's number
+    training: TrainingState | None = None
+
+
+def read_outcomes(folder: ResultsFolder, name: str = "") -> list[Outcome]:
+    """All that a folder holds, and all that is still to come."""
+    outcomes = []
+    for tree in folder.requests(name or "*"):
+        request = Request(
+            data=folder.images,
+            kimg=tree["kimg"],
+            **{key: tree[key] for key in REQUEST},
+        )
+        trainings = {
+            cell["training"]: read_training(folder, cell["training"], cell)
+            for cell in tree["cells"]
+        }
+        outcomes += [
+            _outcome(folder, request, cell, trainings[cell["training"]]) for cell in tree["cells"]
+        ]
+    return outcomes
+
+
+def read_training(folder: ResultsFolder, name: str, cell: dict[str, Any]) -> TrainingState:
+    """Progress of a training."""
+    path = folder.training(name)
+    rows, _ = read_rows(path / LOG)
+    minibatch = rows[-1].get("minibatch") if rows else None
+    measured, _ = read_rows(path / METRICS_FILE)
+    finished = path / FINISHED
+    return TrainingState(
+        name=name,
+        folder=path,
+        network=cell["network"],
+        seed=cell["seed"],
+        kimg=float(rows[-1]["nimg"]) / 1000 if rows else 0.0,
+        seconds=_seconds(rows),
+        machine=str(read_json(finished).get("machine", "")) if finished.exists() else "",
+        data=next((str(row["data_digest"]) for row in measured if row.get("data_digest")), ""),
+        networks=_networks(path),
+        update=LONGEST_UPDATE if minibatch is None else minibatch * _REPEATS / 1000,
+    )
+
+
+def checkpoint_digest(training: Path) -> str:
+    """SHA-256 of the checkpoint that a training ended with; empty where it is not known."""
+    finished = training / FINISHED
+    if (training / GENERATOR).is_file() and finished.exists():
+        return str(read_json(finished).get("checkpoint_sha256", ""))
+    checkpoints = checkpoints_in(training) if finished.exists() else []
+    return _digest(checkpoints[-1], stamp_of(checkpoints[-1].stat())) if checkpoints else ""
+
+
+def _networks(training: Path) -> frozenset[str]:
+    checkpoint, kept = checkpoint_digest(training), training / GENERATOR
+    if checkpoint and kept.is_file():
+        return frozenset({checkpoint, _digest(kept, stamp_of(kept.stat()))})
+    return frozenset({checkpoint} - {""})
+
+
+@lru_cache(maxsize=1024)
+def _digest(path: Path, _stamp: Stamp) -> str:
+    """Digest of a file, once: tables share trainings."""
+    return sha256_of(path)
+
+
+def _seconds(rows: Sequence[dict[str, Any]]) -> float:
+    """Wall time of a training: the clock of the log begins anew when it is resumed."""
+    total = last = 0.0
+    for row in rows:
+        seconds = float(row.get("seconds", 0.0))
+        if seconds < last:
+            total += last
+        last = seconds
+    return total + last
+
+
+def _outcome(
+    folder: ResultsFolder, request: Request, cell: dict[str, Any], training: TrainingState
+) -> Outcome:
+    waiting = Outcome(
+        request=request,
+        **{key: cell[key] for key in PLACE},
+        state="waiting",
+        published=cell.get("published"),
+        training=training,
+    )
+    name, measurement = cell["training"], cell["measurement"]
+    if reason := cell.get("missing", ""):
+        return replace(waiting, state="failed", reason=reason)
+    path = folder.measurement(name, measurement)
+    if path.exists():
+        row = read_value(path, cell["row"])
+        if reason := objection(folder, length_of(cell, vars(request)), training, row):
+            return replace(waiting, state="failed", reason=reason)
+        return _measured(waiting, row)
+    if is_claimed(folder.claims, name):  # a runner works on the training or its measurements
+        return replace(waiting, state="running")
+    if reason := folder.failure(name) or folder.failure(name, measurement):
+        return replace(waiting, state="failed", reason=reason)
+    return waiting
+
+
+def length_of(cell: Mapping[str, Any], request: Mapping[str, Any]) -> float:
+    """Kimg that a training is to have; NaN in an earlier request where they were not all equal."""
+    all_equal = not request["scale"].startswith("paper")
+    return float(cell.get("kimg", request["kimg"] if all_equal else math.nan))
+
+
+def objection(
+    folder: ResultsFolder, kimg: float, training: TrainingState, row: Mapping[str, str]
+) -> str:
+    """Why a measurement is none of a table of trainings of this length; else empty.
+
+    `row` is empty where nothing is measured yet.
+    """
+    description = row.get("description", "")
+    if reason := wrong_length(kimg, training.kimg, training.update, description):
+        measured = folder.path / "measurements" / training.name
+        return f"{reason}: delete {training.folder} and {measured}, and run again"
+    network = row.get("generator_digest", "")
+    if network and training.networks and network not in training.networks:
+        return (
+            f"measured of another network (digest {network[:12]}) than {training.folder} holds"
+            f" ({min(training.networks)[:12]}): delete its measurement, and run again"
+        )
+    digests = {"measured with": row.get("data_digest", ""), "trained on": training.data}
+    for what, digest in digests.items():
+        if digest and digest != folder.data:
+            return (
+                f"{what} other images (digest {digest[:12]}) than this folder is of"
+                f" ({folder.images}, digest {folder.data[:12]}): keep it in a folder of its own"
+            )
+    return ""
+
+
+def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:
+    if not math.isfinite(float(row["value"])):
+        reason = row["note"] or f"{row['metric']} is {row['value']}"
+        return replace(waiting, state="failed", reason=reason)
+    return replace(
+        waiting,
+        state="done",
+        value=float(row["value"]),
+        stderr=known(float(row["stderr"] or "nan"), float(row["value"])),
+        measured_as=row["metric"],
+        protocol=f"num={row['num']} {row['protocol']}",
+        conditions=conditions_of(row),
+    )
