@@ -70,6 +70,7 @@ class Outcome:
     conditions: tuple[tuple[str, str], ...] = ()  # See `measured.conditions_of`
     published: float | None = None  # The paper's number
     training: TrainingState | None = None
+    measurement: str = ""  # Name of its table; lines of one training may share it
 
 
 def read_outcomes(folder: ResultsFolder, name: str = "") -> list[Outcome]:
@@ -154,6 +155,7 @@ def _outcome(
         state="waiting",
         published=cell.get("published"),
         training=training,
+        measurement=cell["measurement"],
     )
     name, measurement = cell["training"], cell["measurement"]
     if reason := cell.get("missing", ""):

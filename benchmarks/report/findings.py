@@ -76,6 +76,7 @@ def family(section: Section) -> str:
     single = " (where one of two lines has one seed, Student's t with the spread of the other)"
     tests = {
         "seeds": f"Welch's t over seeds{single if mixed else ''}",
+        "paired": "where two lines are of the same trainings, a paired t over these",
         "measurement": (
             "where both lines have one seed, the standard errors of the measurements alone: the"
             " noise between seeds is then unknown"
@@ -103,6 +104,7 @@ def _of_column(
     for end in (keys[0], keys[-1]):
         chosen += [frozenset((key, end)) for key in keys if key != end]
     sentences = _of_claim(section, samples, column)
+    sentences += _same_lines(section, at, samples)
     sentences += [sentence(by_pair[both], column) for both in dict.fromkeys(chosen)]
     sentences += _with_one_spread(samples, pooled, column)
     sentences += _agreement(agreement(means, column.published), by_pair)
@@ -112,6 +114,16 @@ def _of_column(
         higher_is_better=column.higher_is_better,
     )
     return Findings(heading=column.heading, order=order, sentences=tuple(sentences))
+
+
+def _same_lines(section: Section, at: int, samples: Mapping[str, Sample]) -> list[str]:
+    """Which lines are one measurement, and so not compared."""
+    return [
+        f"{first} stands for {', '.join(line.key for line in others)} too: one network, and one"
+        " measurement of it."
+        for first, [_, *others] in section.same_lines(at).items()
+        if others and first in samples
+    ]
 
 
 def _of_claim(section: Section, samples: Mapping[str, Sample], column: Column) -> list[str]:
@@ -175,7 +187,7 @@ def sentence(pair: Comparison, column: Column) -> str:
             " standard error of the measurement)."
         )
     p = probability(pair.corrected)
-    noise = "noise" if pair.basis == "seeds" else "noise of the measurement"
+    noise = "noise" if pair.basis in ("seeds", "paired") else "noise of the measurement"
     if pair.real:
         return f"{better} is better than {worse} by {size} ({p}): more than {noise}."
     return f"{better} and {worse} do not differ by more than {noise} ({size}, {p})."

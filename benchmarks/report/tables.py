@@ -131,9 +131,14 @@ class Cell:
     def sample(self) -> Sample | None:
         """Values over seeds; None where there is none, or where they were not measured alike."""
         values = tuple(o.value for o in self.done if o.value is not None)
-        if self.unlike:
+        if self.unlike or not values:
             return None
-        return Sample(values=values, stderrs=tuple(o.stderr for o in self.done)) if values else None
+        trainings = [o.training.name for o in self.done if o.training is not None]
+        return Sample(
+            values=values,
+            stderrs=tuple(o.stderr for o in self.done),
+            units=tuple(trainings) if len(trainings) == len(values) else (),
+        )
 
     @property
     def published(self) -> float | None:
@@ -154,6 +159,12 @@ class TableRow:
     space: str
     cells: tuple[Cell | None, ...]
 
+    def measurements(self, column: int) -> set[tuple[str, str]]:
+        """Names of trainings and measurements that the numbers of a cell are from."""
+        cell = self.cells[column]
+        outcomes = () if cell is None else cell.done
+        return {(o.training.name, o.measurement) for o in outcomes if o.training and o.measurement}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
@@ -172,10 +183,33 @@ class Section:
         return counts.pop() if len(counts) == 1 else None
 
     def samples(self, column: int) -> dict[str, Sample]:
-        """Values of each line that has any, in the order of the lines."""
-        cells = {line.key: line.cells[column] for line in self.lines}
-        samples = {key: cell.sample for key, cell in cells.items() if cell is not None}
-        return {key: sample for key, sample in samples.items() if sample is not None}
+        """Values of each line that has any, in the order of the lines; see `same_lines`."""
+        samples: dict[str, Sample] = {}
+        for key, lines in self.same_lines(column).items():
+            outcomes: dict[int, Outcome] = {}  # each training counts once
+            for line in lines:
+                cell = line.cells[column]
+                for outcome in () if cell is None else cell.done:
+                    outcomes.setdefault(outcome.seed, outcome)
+            sample = Cell(outcomes=tuple(outcomes.values())).sample
+            if sample is not None:
+                samples[key] = sample
+        return samples
+
+    def same_lines(self, column: int) -> dict[str, list[TableRow]]:
+        """Lines by the key of the first that shares a measurement with them.
+
+        An FID, say, knows no latent space: the lines of one network in Z and in W have the same.
+        """
+        groups: dict[str, list[TableRow]] = {}
+        for line in self.lines:
+            of = line.measurements(column)
+            first = next(
+                (key for key, [other, *_] in groups.items() if of & other.measurements(column)),
+                line.key,
+            )
+            groups.setdefault(first, []).append(line)
+        return groups
 
 
 def sections(outcomes: Sequence[Outcome]) -> list[Section]:

@@ -1,4 +1,4 @@
-"""Significance tests: Welch's t-test, Holm's correction, Kendall's tau. Pure."""
+"""Significance tests: Welch's and the paired t-test, Holm's correction, Kendall's tau. Pure."""
 
 import itertools
 import math
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Basis = Literal["seeds", "measurement", "unknown"]
+Basis = Literal["seeds", "paired", "measurement", "unknown"]
 LEVEL = 0.05  # family-wise, over the comparisons of a table
 POWER = 0.8  # probability that a test finds what is there, where images for it are counted
 # What stands between two lines of `order_words`.
@@ -37,6 +37,9 @@ class Sample:
 
     values: tuple[float, ...]  # At least one
     stderrs: tuple[float | None, ...]  # Standard error of measuring each; None where unknown
+    units: tuple[str, ...] = ()
+    """What each value was measured of, a training say: values of the same are not independent.
+    Empty where that is not known."""
 
     @property
     def mean(self) -> float:
@@ -73,7 +76,7 @@ class Comparison:
     corrected: float | None = None
     """p after Holm's correction; equal to `p` until `holm` was asked."""
     basis: Basis  # What noise the standard error knows of
-    freedom: float | None = None  # Degrees of freedom of Welch's t
+    freedom: float | None = None  # Degrees of freedom of t
 
     @property
     def differ(self) -> bool | None:
@@ -89,7 +92,8 @@ class Comparison:
 def compare(a: tuple[str, Sample], b: tuple[str, Sample]) -> Comparison:
     """Compare two lines, each with its key.
 
-    Welch's t where both have two seeds or more; where one of them has, Student's t with its spread
+    The paired t where both are of the same trainings, two or more; Welch's t where both have two
+    seeds or more; where one of them has, Student's t with its spread
     for both; else a normal test with the standard errors of measuring alone, which knows nothing
     of the noise between seeds.
     """
@@ -101,12 +105,17 @@ def compare(a: tuple[str, Sample], b: tuple[str, Sample]) -> Comparison:
 
 
 def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
-    """Standard error of the difference, degrees of freedom (Welch's or Student's), and basis."""
-    if a.std is not None and b.std is not None:
+    """Standard error of the difference, degrees of freedom, and basis."""
+    largest = max(abs(a.mean), abs(b.mean))
+    if (apart := paired_differences(a, b)) is not None:
+        n, spread = len(apart.values), known(apart.std, largest)
+        if spread is not None:
+            return spread / math.sqrt(n), n - 1, "paired"
+    elif a.std is not None and b.std is not None:
         of_means = [(x.std or 0.0) ** 2 / len(x.values) for x in (a, b)]
         total = sum(of_means)
         # Seeds that all agree say nothing of how far others would be.
-        if known(math.sqrt(total), max(abs(a.mean), abs(b.mean))) is not None:
+        if known(math.sqrt(total), largest) is not None:
             parts = [
                 (share / total) ** 2 / (len(x.values) - 1)
                 for share, x in zip(of_means, (a, b), strict=True)
@@ -114,12 +123,21 @@ def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
             return math.sqrt(total), 1 / sum(parts), "seeds"
     spreads = [x.std for x in (a, b) if x.std is not None]
     # One line has a single seed: the spread of the other is taken for both.
-    if len(spreads) == 1 and known(spreads[0], max(abs(a.mean), abs(b.mean))) is not None:
+    if len(spreads) == 1 and known(spreads[0], largest) is not None:
         counts = [len(x.values) for x in (a, b)]
         return spreads[0] * math.sqrt(sum(1 / n for n in counts)), sum(counts) - 2, "seeds"
     if a.measuring is not None and b.measuring is not None:
         return math.hypot(a.measuring, b.measuring), None, "measurement"
     return None, None, "unknown"
+
+
+def paired_differences(a: Sample, b: Sample) -> Sample | None:
+    """b minus a of each unit, where both are of the same units, two or more; else None."""
+    if len(set(a.units)) < 2 or sorted(a.units) != sorted(b.units):
+        return None
+    first, second = (dict(zip(x.units, x.values, strict=True)) for x in (a, b))
+    values = tuple(second[unit] - first[unit] for unit in first)
+    return Sample(values=values, stderrs=(None,) * len(values))
 
 
 def with_stderr(pair: Comparison, stderr: float, freedom: float | None = None) -> Comparison:
@@ -152,25 +170,40 @@ def _two_sided(difference: float, stderr: float, freedom: float | None) -> float
 def pooled_spread(samples: Mapping[str, Sample]) -> tuple[float, int] | None:
     """Standard deviation between seeds, taken as one for all lines, and its degrees of freedom.
 
-    None where no line has two seeds, or all seeds of each line agree.
+    Lines of the same trainings count together as one. None where no line has two seeds, or all
+    seeds of each line agree.
     """
-    spread = [(len(s.values) - 1, s.std) for s in samples.values() if s.std is not None]
-    freedom = sum(count for count, _ in spread)
-    squares = math.fsum(count * std**2 for count, std in spread)
+    variances: dict[tuple[str, ...], list[float]] = {}
+    counts: dict[tuple[str, ...], int] = {}
+    for key, sample in samples.items():
+        if sample.std is not None:
+            of = tuple(sorted(sample.units)) or ("", key)
+            variances.setdefault(of, []).append(sample.std**2)
+            counts[of] = len(sample.values) - 1
+    freedom = sum(counts.values())
+    squares = math.fsum(
+        counts[of] * math.fsum(found) / len(found) for of, found in variances.items()
+    )
     largest = max((abs(sample.mean) for sample in samples.values()), default=0.0)
     std = known(math.sqrt(squares / freedom), largest) if freedom else None
     return None if std is None else (std, freedom)
 
 
 def pooled_pairs(samples: Mapping[str, Sample]) -> list[Comparison]:
-    """Every pair of lines with two seeds, by a t-test with the pooled spread; not corrected yet."""
+    """Every pair of lines with two seeds, by a t-test with the pooled spread; not corrected yet.
+
+    Lines of the same trainings are left out: they are not independent.
+    """
     spread = pooled_spread(samples)
     if spread is None:
         return []
     std, freedom = spread
     pairs = []
     for pair in all_pairs({key: s for key, s in samples.items() if s.std is not None}):
-        counts = [len(samples[key].values) for key in (pair.a, pair.b)]
+        both = [samples[key] for key in (pair.a, pair.b)]
+        if paired_differences(*both) is not None:
+            continue
+        counts = [len(sample.values) for sample in both]
         stderr = std * math.sqrt(sum(1 / count for count in counts))
         pairs.append(with_stderr(pair, stderr, float(freedom)))
     return pairs

@@ -142,6 +142,56 @@ def test_few_seeds_are_also_tested_with_one_spread_for_all_lines():
     assert text.endswith("better by more than noise: B than A, C than A.")
 
 
+def depths(folder, metric, measurement, **lines):
+    """Lines of Table 4, by (network, space, values): each training has a measurement a space."""
+    return [
+        outcome(
+            line, seed, value, metric=metric, space=space, published=published,
+            measured_as=f"ppl_{space}full" if metric == "ppl_full" else "fd",
+            measurement=measurement.format(space), training=training(network, folder, seed),
+        )
+        for published, (line, (network, space, values)) in enumerate(lines.items())
+        for seed, value in enumerate(values)
+    ]  # fmt: skip
+
+
+def test_lines_of_one_measurement_are_one_line(tmp_path):
+    """An FID knows no latent space: 3 networks are 3 pairs, however many lines they have."""
+    lines = {
+        "B": ("B", "z", [9.0, 9.4]),
+        "8-z": ("8", "z", [7.0, 8.0]),
+        "8-w": ("8", "w", [7.0, 8.0]),
+        "F": ("F", "w", [3.0, 3.3]),
+    }
+    made = depths(tmp_path, "fid", "fid-x", **lines)
+    [section] = sections(made)
+    assert list(section.samples(0)) == ["B", "8-z", "F"]
+    assert "(3 in all)" in family(section)
+    text = " ".join(said(made))
+    assert "8-z stands for 8-w too: one network, and one measurement of it." in text
+    assert "8-z and 8-w" not in text
+    assert "of 3 pairs" in text
+    alone = depths(tmp_path, "fid", "fid-x", **{k: v for k, v in lines.items() if k != "8-w"})
+    assert said(alone) == [line for line in said(made) if "stands for" not in line]
+    # Seeds that only one of both lines has count as well.
+    more = [*made, *(replace(o, seed=2, value=7.4) for o in made if (o.line, o.seed) == ("8-w", 0))]
+    more[-1] = replace(more[-1], training=training("8", tmp_path, 2))
+    assert sections(more)[0].samples(0)["8-z"].values == (7.0, 8.0, 7.4)
+
+
+def test_spaces_of_one_network_are_compared_in_pairs(tmp_path):
+    z, w = [10.0, 12.0, 14.1], [10.6, 12.5, 14.7]
+    made = depths(tmp_path, "ppl_full", "ppl-{}", z=("8", "z", z), w=("8", "w", w))
+    [section] = sections(made)
+    assert "where two lines are of the same trainings, a paired t over these" in (
+        family(section).lower()
+    )
+    [text] = [text for text in said(made) if " is better than " in text]
+    assert text == "z is better than w by 0.567 ± 0.033 (p = 0.0034): more than noise."
+    others = depths(tmp_path, "ppl_full", "ppl-{}", z=("8", "z", z), w=("9", "w", w))
+    assert "do not differ by more than noise" in " ".join(said(others))
+
+
 def test_another_order_than_the_papers_is_named():
     published = {"A": 8.0, "B": 5.0, "C": 4.0}
     made = cells(A=[9.0, 9.1, 9.05], B=[1.0, 1.1, 1.05], C=[5.0, 5.1, 5.05], published=published)

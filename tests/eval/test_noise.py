@@ -48,6 +48,52 @@ def test_seeds_are_compared_by_welchs_t(a, b):
     assert found.difference == pytest.approx(np.mean(b) - np.mean(a), abs=1e-9)
 
 
+def of(prefix, *values):
+    return Sample(
+        values=tuple(values),
+        stderrs=(None,) * len(values),
+        units=tuple(f"{prefix}{at}" for at in range(len(values))),
+    )
+
+
+@given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=6), st.randoms())
+def test_lines_of_the_same_trainings_are_compared_by_the_paired_t(pairs, random):
+    a, b = ([pair[side] for pair in pairs] for side in (0, 1))
+    assume(np.std(np.subtract(b, a), ddof=1) > 1e-2)
+    expected = stats.ttest_rel(b, a)
+    order = list(range(len(pairs)))
+    random.shuffle(order)  # pairs are of the same training, in whatever order
+    second = of("F", *b)
+    second = Sample(
+        values=tuple(second.values[at] for at in order),
+        stderrs=second.stderrs,
+        units=tuple(second.units[at] for at in order),
+    )
+    found = compare(("a", of("F", *a)), ("b", second))
+    assert (found.basis, found.freedom) == ("paired", len(pairs) - 1)
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
+    assert found.difference == pytest.approx(np.mean(b) - np.mean(a), abs=1e-9)
+
+
+def test_pairs_find_what_independent_seeds_do_not():
+    z, w = (10.0, 12.0, 14.1), (10.6, 12.5, 14.7)
+    assert compare(("z", of("F", *z)), ("w", of("F", *w))).p == pytest.approx(0.0034, abs=1e-4)
+    assert compare(("z", of("F", *z)), ("w", of("G", *w))).p > 0.7
+    # Of one training, or of others in part, there are no pairs.
+    assert compare(("z", of("F", *z)), ("w", of("F", *w[:2]))).basis == "seeds"
+    assert compare(("z", of("F", 1.0)), ("w", of("F", 2.0))).basis == "unknown"
+    # Differences that all agree say nothing of the noise.
+    assert compare(("z", of("F", 1.0, 2.0)), ("w", of("F", 2.0, 3.0))).basis == "unknown"
+
+
+def test_lines_of_the_same_trainings_count_once_in_a_pooled_spread():
+    other = of("G", 3.0, 5.0, 6.0)
+    both = {"z": of("F", 1.0, 2.0, 4.0), "w": of("F", 2.0, 3.0, 5.0), "g": other}
+    one = {"z": both["z"], "g": other}  # z and w have the same spread
+    assert pooled_spread(both) == pytest.approx(pooled_spread(one))
+    assert [(pair.a, pair.b) for pair in pooled_pairs(both)] == [("z", "g"), ("w", "g")]
+
+
 def test_one_line_may_have_no_spread():
     """Then the other's alone counts: a t-test against a fixed number."""
     found = compare(("a", sample(1.0, 2.0, 4.0)), ("b", sample(9.0, 9.0)))
