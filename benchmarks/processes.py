@@ -209,13 +209,16 @@ def _is_alive(path: Path) -> bool:
 
 
 def _age(path: Path) -> float:
-    """Seconds since a file was touched, by the clock that its times come from."""
-    probe = path.with_name(f".clock.{_kernel()}.{os.getpid()}.tmp")
-    probe.touch()
-    try:
-        return probe.stat().st_mtime - path.stat().st_mtime
-    finally:
+    """Seconds since a file was touched, by the clock that its times come from.
+
+    By this machine's where nothing can be written beside it.
+    """
+    probe, now = path.with_name(f".clock.{_kernel()}.{os.getpid()}.tmp"), time.time()
+    with contextlib.suppress(OSError):
+        probe.touch()
+        now = probe.stat().st_mtime
         probe.unlink(missing_ok=True)
+    return now - path.stat().st_mtime
 
 
 def _newest(folder: Path, name: str) -> tuple[int, Path] | None:

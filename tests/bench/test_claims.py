@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +112,29 @@ def test_a_claim_of_another_machine_counts_while_it_is_fresh(tmp_path):
     with claimed(tmp_path, "row") as claim:
         assert claim is not None
         assert claim.generation == 1
+
+
+def _look(folder, answers):
+    if os.getuid() == 0:  # to whom nothing is read-only
+        os.setgid(65534)
+        os.setuid(65534)
+    answers.put((os.access(folder, os.W_OK), is_claimed(folder, "row")))
+
+
+@pytest.mark.parametrize(("age", "alive"), [(0.5, True), (2, False)])
+def test_claims_of_another_machine_can_be_looked_at_in_a_folder_that_cannot_be_written(age, alive):
+    with tempfile.TemporaryDirectory() as name:  # whose parents anyone may enter
+        folder = Path(name)
+        _elsewhere(folder, age=processes.DEAD_AFTER * age)
+        folder.chmod(0o555)
+        context = multiprocessing.get_context("fork")
+        answers = context.Queue()
+        child = context.Process(target=_look, args=(folder, answers))
+        child.start()
+        child.join()
+        assert child.exitcode == 0
+        assert answers.get(timeout=5) == (False, alive)
+        folder.chmod(0o755)
 
 
 def test_a_paused_holder_notices_its_heir(tmp_path):
