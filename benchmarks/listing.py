@@ -16,7 +16,7 @@ from benchmarks.tables import NETWORKS, TABLES
 from stylegan.configs import Config
 from stylegan_eval.results.formatting import duration, size_text, with_error
 
-_STATES: tuple[State, ...] = ("done", "running", "failed", "waiting")
+_STATES: tuple[State, ...] = ("done", "undefined", "running", "failed", "waiting")
 
 
 def listing(device: str) -> Iterator[str]:
@@ -91,7 +91,12 @@ def left_out(folder: ResultsFolder) -> list[str]:
 
 def _progress(outcomes: Sequence[Outcome], training: TrainingState) -> str:
     states = [outcome.state for outcome in outcomes]
-    trouble = [f"failed: {outcome.reason}" for outcome in outcomes if outcome.state == "failed"]
+    trouble = [
+        f"{state}: {outcome.reason}"
+        for state in ("failed", "undefined")
+        for outcome in outcomes
+        if outcome.state == state
+    ]
     if "running" in states:
         trouble = ["running"]
     reached = (
@@ -119,8 +124,8 @@ def request_lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 
 def _said(outcome: Outcome) -> str:
-    if outcome.state == "failed":
-        return f"seed {outcome.seed} failed: {outcome.reason}"
+    if outcome.state in ("failed", "undefined"):
+        return f"seed {outcome.seed} {outcome.state}: {outcome.reason}"
     if outcome.value is None:
         return f"seed {outcome.seed} {outcome.state}"
     return with_error(outcome.value, outcome.stderr)

@@ -1,6 +1,7 @@
 """What a folder of results holds and what is still to come: a number, or a state, for each cell."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,7 +17,7 @@ from stylegan_eval.engine.files import Stamp, sha256_of, stamp_of
 from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
 from stylegan_eval.results.significance import known
 
-State = Literal["done", "failed", "running", "waiting"]
+State = Literal["done", "undefined", "failed", "running", "waiting"]
 _REPEATS = CONFIGS["F"].schedule.minibatch_repeats  # of all networks of the tables
 
 
@@ -62,7 +63,7 @@ class Outcome:
     condition: str  # 'latents=2' or 'psi=0.7'; empty for plainly drawn images
     seed: int
     state: State
-    reason: str = ""  # Why it failed
+    reason: str = ""  # Why it failed, or is undefined
     value: float | None = None
     stderr: float | None = None  # Of the measurement, where it is known
     measured_as: str = ""  # Name of the metric: only Inception's distance is an FID
@@ -208,8 +209,11 @@ def objection(
 
 def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:
     if not math.isfinite(float(row["value"])):
-        reason = row["note"] or f"{row['metric']} is {row['value']}"
-        return replace(waiting, state="failed", reason=reason)
+        # The options that it names are those of `stylegan-eval`; a table has its own.
+        note = re.sub(r": leave out with --attributes=[^\s;]*", "", row["note"])
+        reason = note or f"{row['metric']} is {row['value']}"
+        reason += "; the same network gives no other result, one trained for longer may"
+        return replace(waiting, state="undefined", reason=reason)
     return replace(
         waiting,
         state="done",

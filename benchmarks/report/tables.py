@@ -280,10 +280,10 @@ def cell_value(cell: Cell, common_n: int | None = None) -> str:
 
 def cell_troubles(cell: Cell) -> list[tuple[str, str]]:
     """Missing seeds as (state, text), failures with their reason."""
-    troubles = [
-        ("failed", f"seed {o.seed} failed: {o.reason or 'no reason was written down'}")
+    troubles: list[tuple[str, str]] = [
+        (o.state, f"seed {o.seed} {o.state}: {o.reason or 'no reason was written down'}")
         for o in cell.outcomes
-        if o.state == "failed"
+        if o.state in ("failed", "undefined")
     ]
     troubles += [
         ("failed", f"seed {o.seed} gave no number ({o.value})")

@@ -36,10 +36,11 @@ _RESULT_COLUMNS = (
     *("condition", "seed", "state", "reason", "value", "stderr", "measured_as", "protocol"),
     *("published", "training", "network", "trained_kimg", "training_seconds", "machine"),
 )
+_COUNTED = ("undefined", "failed", "running", "waiting")  # states without a number
 _SUMMARY_COLUMNS = (
     *("table", "scale", "dataset", "kimg", "line", "label", "space", "metric", "condition"),
     *("measured_as", "mean", "std", "n", "measuring_stderr", "published", "published_unit"),
-    *("failed", "running", "waiting", "reason"),
+    *(*_COUNTED, "reason"),
 )
 _INTRO = """<p class="note">Karras, Laine, Aila: <cite>A Style-Based Generator Architecture for \
 Generative Adversarial Networks</cite>, CVPR 2019. Click a column's heading to sort by it.</p>"""
@@ -101,7 +102,7 @@ def _summary(part: Section, line: TableRow, column: Column, cell: Cell) -> dict[
             [*dict.fromkeys(o.reason for o in cell.outcomes if o.reason), *_no_mean(cell)]
         ),
     }
-    row |= {state: len(cell.seeds(state)) for state in ("failed", "running", "waiting")}
+    row |= {state: len(cell.seeds(state)) for state in _COUNTED}
     if sample is not None:
         row |= {"mean": sample.mean, "std": sample.std, "measuring_stderr": sample.measuring}
     return row

@@ -17,6 +17,8 @@ from benchmarks.folder import (
 from benchmarks.listing import left_out, progress_lines, request_lines
 from benchmarks.measured import read_value
 from benchmarks.outcomes import read_outcomes, read_training
+from benchmarks.report.tables import sections
+from benchmarks.report.write import tables_frame
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.results import Row, append_csv
 from stylegan_eval.results.run_folder import append_rows
@@ -163,11 +165,28 @@ def test_what_was_never_measurable_says_why(folder):
     assert (outcome.state, outcome.reason) == ("failed", "no attribute classifiers")
 
 
-def test_a_number_that_is_not_finite_is_a_failure(folder):
+@pytest.mark.parametrize(
+    ("note", "reason"),
+    [
+        ("", "fd_x is nan"),
+        (
+            "no ls_w: suit (all 64 images lack it): leave out with --attributes=-suit; 64 images",
+            "no ls_w: suit (all 64 images lack it); 64 images",
+        ),
+    ],
+)
+def test_a_number_that_is_not_finite_is_undefined_and_no_failure(folder, note, reason):
     folder.write_request("table1", request())
-    measured(folder.measurement("A-seed0-x", "fid-y"), value=float("nan"))
+    measured(folder.measurement("A-seed0-x", "fid-y"), value=float("nan"), note=note)
     (outcome,) = read_outcomes(folder)
-    assert (outcome.state, outcome.value, outcome.reason) == ("failed", None, "fd_x is nan")
+    assert (outcome.state, outcome.value) == ("undefined", None)
+    reason += "; the same network gives no other result, one trained for longer may"
+    assert outcome.reason == reason
+    (line,) = request_lines([outcome])
+    assert f"seed 0 undefined: {reason}" in line
+    assert any("1 undefined of 1 cells" in line for line in progress_lines(folder))
+    row = tables_frame(sections([outcome])).iloc[0]
+    assert (row["undefined"], row["failed"], row["reason"]) == (1, 0, reason)
 
 
 @pytest.mark.parametrize(
