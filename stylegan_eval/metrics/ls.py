@@ -21,6 +21,7 @@ from stylegan_eval.metrics.naming import Value, make_row, where
 from stylegan_eval.metrics.separability import (
     SvmError,
     conditional_entropy,
+    few_kept_note,
     joint_tables,
     most_confident,
     probabilities,
@@ -138,6 +139,7 @@ class SpaceSeparation:
     stderr: float | None  # None where there is no score or one block only
     attributes: tuple[AttributeSeparation, ...]  # In the order measured
     note: str  # Why there is no score; else empty
+    few_kept: str  # `separability.few_kept_note`
 
 
 def choose_attributes(wanted: str, names: Sequence[str]) -> list[int]:
@@ -203,7 +205,7 @@ def measure(
             for column in columns:
                 fits.append(_separate(names[column], latents, logits[:, column], groups, settings))
                 bar.update()
-            results.append(_score(space, fits))
+            results.append(_score(space, fits, few_kept_note(settings.keep, latents.shape[1])))
     return results
 
 
@@ -221,7 +223,9 @@ def _separate(
     return AttributeSeparation(name=name, share=share, tables=tables, error=trouble)
 
 
-def _score(space: Space, attributes: Sequence[AttributeSeparation]) -> SpaceSeparation:
+def _score(
+    space: Space, attributes: Sequence[AttributeSeparation], few_kept: str
+) -> SpaceSeparation:
     failed = [attribute for attribute in attributes if attribute.error]
     note = ""
     if failed:
@@ -235,6 +239,7 @@ def _score(space: Space, attributes: Sequence[AttributeSeparation]) -> SpaceSepa
         stderr=None if failed else score_stderr(tables),
         attributes=tuple(attributes),
         note=note,
+        few_kept=few_kept,
     )
 
 
@@ -316,7 +321,8 @@ class Separability:
 
     def _values(self, space: SpaceSeparation) -> Iterator[Value]:
         name = metric_name(space.space, self.settings)
-        yield Value(name=name, value=space.score, stderr=space.stderr, notes=[space.note])
+        notes = [space.note, space.few_kept]
+        yield Value(name=name, value=space.score, stderr=space.stderr, notes=notes)
         for attribute in space.attributes:
             details = {"share": f"{attribute.share:.4f}", "accuracy": f"{attribute.accuracy:.4f}"}
             if attribute.error:
@@ -324,7 +330,8 @@ class Separability:
                     "share": details["share"],
                     "error": attribute.error.replace(" ", "-").replace("=", "-"),
                 }
-            yield Value(name=f"{name}/{attribute.name}", value=attribute.entropy, details=details)
+            part, notes = f"{name}/{attribute.name}", [] if attribute.error else [space.few_kept]
+            yield Value(name=part, value=attribute.entropy, details=details, notes=notes)
 
 
 def open_separability(inputs: Inputs, settings: LsSettings, run: Run) -> Separability:

@@ -10,12 +10,15 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.image_pass import GeneratedImages, Samples, collect
 from stylegan_eval.metrics.ls import (
     LsCollector,
+    Separability,
     check_resolution,
     choose_attributes,
     measure,
     metric_name,
     protocol,
 )
+from stylegan_eval.metrics.separability import few_kept_note
+from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.others import LsSettings
 from tests.eval.twisted import CPU, NAMES, EveryBrokenNetwork, TwistedGenerator, classifier
 
@@ -94,6 +97,33 @@ def test_official_solver_agrees_where_it_converges(blocks, settings):
     official = dataclasses.replace(settings, svm="official", space="w", attributes="linear,twisted")
     (found,) = measure(blocks, NAMES, official)
     assert found.score == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("keep", "note"),
+    [
+        (130, "64 numbers is fitted to 130 images, so few that it separates them"),
+        (131, "64 numbers is fitted to the 131 images that it is judged by, too few"),
+        (1279, "keep 1,280 or more"),
+        (1280, ""),
+    ],
+)
+def test_too_few_latents_for_their_length_are_noted(keep, note):
+    settings = LsSettings(num=1280, keep=keep, space="w")
+    rng = np.random.default_rng(0)
+    block = {
+        "w": rng.standard_normal((1280, 64)).astype(np.float32),
+        "logits": rng.standard_normal((1280, 1)).astype(np.float32),  # independent of w
+    }
+    (w,) = measure([block], ["hat"], settings, progress=False)
+    assert (note in w.few_kept) if note else not w.few_kept
+    assert w.attributes[0].entropy > 0.9 or w.few_kept
+    metric = Separability(inputs=Inputs(), settings=settings, classifier=classifier())
+    assert {value.notes[-1] for value in metric._values(w)} == {w.few_kept}
+
+
+def test_the_paper_keeps_enough_latents():
+    assert few_kept_note(LsSettings().keep, 512) == ""
 
 
 # Failures.
