@@ -15,6 +15,7 @@ from stylegan.checkpoint import checkpoints_in
 from stylegan.configs import CONFIGS
 from stylegan_eval.engine.files import Stamp, sha256_of, stamp_of
 from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
+from stylegan_eval.results.paired import freedom
 from stylegan_eval.results.significance import known
 
 State = Literal["done", "undefined", "failed", "running", "waiting"]
@@ -66,6 +67,7 @@ class Outcome:
     reason: str = ""  # Why it failed, or is undefined
     value: float | None = None
     stderr: float | None = None  # Of the measurement, where it is known
+    freedom: float | None = None  # Degrees of freedom of this error; see `results.paired.freedom`
     measured_as: str = ""  # Name of the metric: only Inception's distance is an FID
     protocol: str = ""
     conditions: tuple[tuple[str, str], ...] = ()  # See `measured.conditions_of`
@@ -219,6 +221,7 @@ def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:
         state="done",
         value=float(row["value"]),
         stderr=known(float(row["stderr"] or "nan"), float(row["value"])),
+        freedom=freedom(row),
         measured_as=row["metric"],
         protocol=f"num={row['num']} {row['protocol']}",
         conditions=conditions_of(row),

@@ -137,6 +137,7 @@ class Cell:
         return Sample(
             values=values,
             stderrs=tuple(o.stderr for o in self.done),
+            freedoms=tuple(o.freedom for o in self.done),
             units=tuple(trainings) if len(trainings) == len(values) else (),
         )
 

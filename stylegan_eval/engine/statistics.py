@@ -191,6 +191,7 @@ class SplitScore:
     stderr: float | None
     """Standard error of the mean: with 10 splits or more from the splits, with fewer from their
     pieces; None where these are too few."""
+    freedom: int | None  # Degrees of freedom of the standard error, where there is one
     splits: NDArray[np.float64]  # float64 [S]
 
 
@@ -259,15 +260,21 @@ def inception_score(sums: ClassSums, splits: int) -> SplitScore:
         for part in (sums.probability, sums.negentropy, sums.count)
     ]
     scores = _score(*(part.sum(axis=1) for part in pieces))
-    stderr = None
+    stderr, freedom = None, None
     if splits >= _ENOUGH:
+        freedom = splits - 1
         stderr = float(scores.std(ddof=1)) / math.sqrt(splits)
     elif each > 1:
+        freedom = splits * (each - 1)
         left_out = _score(*(part.sum(axis=1, keepdims=True) - part for part in pieces))
         variances = left_out.var(axis=1) * (each - 1)  # of each split, by the jackknife
         stderr = float(np.sqrt(variances.sum())) / splits
     return SplitScore(
-        mean=float(scores.mean()), std=float(scores.std()), stderr=stderr, splits=scores
+        mean=float(scores.mean()),
+        std=float(scores.std()),
+        stderr=stderr,
+        freedom=freedom,
+        splits=scores,
     )
 
 

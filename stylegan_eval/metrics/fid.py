@@ -193,12 +193,19 @@ def fid_values(name: str, fake: ImageFeatures, real: ImageFeatures) -> list[Valu
             name=name,
             value=value,
             stderr=stderr,
-            details=error_details(result.redrawn(stderr), result.projected) if stderr else {},
+            details=details_of(result, stderr, fake),
             notes=[few_images_note(fake, real)],
         )
         for name, value, stderr in errors
         if value is not None
     ]
+
+
+def details_of(result: Estimate, stderr: float | None, fake: ImageFeatures) -> dict[str, str]:
+    """What a row says of a standard error of `result`, of which the images' groups tell it."""
+    if not stderr:
+        return {}
+    return error_details(result.redrawn(stderr), result.projected, len(fake.blocks) - 1)
 
 
 def few_images_note(fake: ImageFeatures, real: ImageFeatures) -> str:

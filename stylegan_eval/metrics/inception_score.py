@@ -7,7 +7,7 @@ Salimans et al., Improved Techniques for Training GANs, 2016, Section 4.
 
 from stylegan_eval.engine import statistics
 from stylegan_eval.metrics.features import ImageFeatures
-from stylegan_eval.metrics.naming import Value, inception_name
+from stylegan_eval.metrics.naming import Value, freedom_details, inception_name
 from stylegan_eval.settings.image_metrics import IsSettings
 
 
@@ -20,6 +20,6 @@ def inception_score(settings: IsSettings, fake: ImageFeatures, _real: ImageFeatu
         value=score.mean,
         stderr=score.stderr,
         protocol={"splits": str(settings.splits)},
-        details={"std": f"{score.std:.4g}"},
+        details={"std": f"{score.std:.4g}", **freedom_details(score.freedom)},
     )
     return [value]

@@ -17,7 +17,7 @@ from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.image_metrics import evaluate as evaluate_images
 from stylegan_eval.metrics.image_pass import Images, Samples
-from stylegan_eval.metrics.naming import Value, make_row, where
+from stylegan_eval.metrics.naming import Value, freedom_details, make_row, where
 from stylegan_eval.metrics.separability import (
     SvmError,
     conditional_entropy,
@@ -33,10 +33,7 @@ from stylegan_eval.results.results import Row
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.others import LsSettings
 
-# Attributes that a metric's name lists at most.
-_NAMED = 3
-
-
+_NAMED = 3  # attributes that a metric's name lists at most
 Space = Literal["z", "w"]
 Array = NDArray[np.float32]
 
@@ -321,8 +318,14 @@ class Separability:
 
     def _values(self, space: SpaceSeparation) -> Iterator[Value]:
         name = metric_name(space.space, self.settings)
-        notes = [space.note, space.few_kept]
-        yield Value(name=name, value=space.score, stderr=space.stderr, notes=notes)
+        free = None if space.stderr is None else len(split(self.settings.num)) - 1
+        yield Value(
+            name=name,
+            value=space.score,
+            stderr=space.stderr,
+            details=freedom_details(free),
+            notes=[space.note, space.few_kept],
+        )
         for attribute in space.attributes:
             details = {"share": f"{attribute.share:.4f}", "accuracy": f"{attribute.accuracy:.4f}"}
             if attribute.error:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.features import ImageFeatures
-from stylegan_eval.metrics.fid import few_images_note, fid_of
-from stylegan_eval.metrics.naming import Value, error_details, inception_name
+from stylegan_eval.metrics.fid import details_of, few_images_note, fid_of
+from stylegan_eval.metrics.naming import Value, inception_name
 from stylegan_eval.settings.image_metrics import MifidSettings
 
 TILE = 2048
@@ -56,8 +56,8 @@ def mifid(settings: MifidSettings, fake: ImageFeatures, real: ImageFeatures) -> 
             f" {settings.threshold:g}: the Fréchet distance is divided by that, and there is no"
             " standard error"
         )
-    elif stderr is not None:
-        details |= error_details(distance.redrawn(stderr), distance.projected)
+    else:
+        details |= details_of(distance, stderr, fake)
     return [
         Value(
             name=inception_name("mifid", "mifd", settings, fake.detector),

@@ -9,7 +9,7 @@ from stylegan_eval.engine.device import device_name
 from stylegan_eval.engine.protocols import Detector
 from stylegan_eval.networks import NETWORKS
 from stylegan_eval.results.paired import PROJECTED
-from stylegan_eval.results.results import REDRAWN, Row, one_note
+from stylegan_eval.results.results import FREEDOM, REDRAWN, Row, one_note
 from stylegan_eval.settings.image_metrics import (
     FeatureSettings,
     FidSettings,
@@ -31,17 +31,24 @@ class Value:
     """Notes for a reader who would quote it; empty ones are dropped."""
 
 
-def error_details(redrawn: float | None = None, projected: str = "") -> dict[str, str]:
+def error_details(
+    redrawn: float | None = None, projected: str = "", freedom: int | None = None
+) -> dict[str, str]:
     """Say in a row what its standard error holds: the generated images redrawn, the reals fixed.
 
     Two generators measured on the same real images differ by that noise alone.
 
     `redrawn`: standard error with the real images redrawn as well, where it is known; `projected`:
-    see `results.paired`.
+    see `results.paired`; `freedom`: degrees of freedom of an error from few groups of images.
     """
     of_both = {} if redrawn is None else {REDRAWN: f"{redrawn:.4g}"}
     of_both |= {PROJECTED: projected} if projected else {}
-    return {"stderr": "reals-fixed", **of_both}
+    return {"stderr": "reals-fixed", **of_both, **freedom_details(freedom)}
+
+
+def freedom_details(freedom: int | None) -> dict[str, str]:
+    """Say in a row how many degrees of freedom its standard error has, where these are few."""
+    return {} if freedom is None else {FREEDOM: str(freedom)}
 
 
 def count_name(num: int) -> str:

@@ -13,7 +13,7 @@ from stylegan_eval.report.subjects import Subject
 from stylegan_eval.results.comparison import chosen_apart
 from stylegan_eval.results.formatting import number, with_error
 from stylegan_eval.results.measured import Measured
-from stylegan_eval.results.paired import apart, stderr_of_difference
+from stylegan_eval.results.paired import apart, freedom_of_difference, stderr_of_difference
 from stylegan_eval.results.planning import settling
 from stylegan_eval.results.results import DEFINING
 from stylegan_eval.results.significance import (
@@ -88,9 +88,11 @@ def _pairs(rows: Mapping[str, Measured]) -> list[Comparison]:
     }
     pairs = []
     for pair in all_pairs(samples):
-        error = stderr_of_difference(rows[pair.a].cells, rows[pair.b].cells)
+        both = rows[pair.a].cells, rows[pair.b].cells
+        error = stderr_of_difference(*both)
         known = error is not None and pair.basis == "measurement"
-        pairs.append(with_stderr(pair, error) if known and error else pair)
+        freedom = freedom_of_difference(*both)
+        pairs.append(with_stderr(pair, error, freedom) if known and error else pair)
     return pairs
 
 

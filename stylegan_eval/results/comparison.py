@@ -22,6 +22,7 @@ from stylegan_eval.results.formatting import shortest, table_text, with_error
 from stylegan_eval.results.paired import (
     apart,
     check_errors,
+    freedom_of_difference,
     generator_of,
     reals,
     redrawn,
@@ -152,8 +153,8 @@ def chosen_apart(rows: Collection[Mapping[str, str]]) -> str:
 
 def _undecided(a: Mapping[str, str], b: Mapping[str, str]) -> str:
     """A note where two rows do not differ beyond noise."""
-    error = stderr_of_difference(a, b)
-    if error is None or differs(float(b["value"]) - float(a["value"]), error):
+    error, difference = stderr_of_difference(a, b), float(b["value"]) - float(a["value"])
+    if error is None or differs(difference, error, freedom_of_difference(a, b)):
         return ""
     return f"no difference beyond noise: {settling(a, b)}"
 

@@ -12,8 +12,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stylegan_eval.results.results import REDRAWN, words_of
-from stylegan_eval.results.significance import known
+from stylegan_eval.results.results import FREEDOM, REDRAWN, words_of
+from stylegan_eval.results.significance import freedom_of, known
 
 # In `details`: scale, noise and the projections.
 PROJECTED = "reals-projected"
@@ -59,6 +59,8 @@ def of_shared(a: str, b: str) -> float:
 def check_errors(row: Cells) -> None:
     """Raise ValueError where the errors of a row of a table cannot be read."""
     redrawn(row)
+    if (free := freedom(row)) is not None and not free > 0:
+        raise ValueError(f"{FREEDOM} is {free}, not a positive number")
     if text := words_of(row["details"]).get(PROJECTED):
         _sums(text)
 
@@ -76,6 +78,12 @@ def generator_of(row: Cells) -> str:
 def redrawn(row: Cells) -> float | None:
     """Standard error that holds the choice of real images, where the row has it."""
     found = words_of(row["details"]).get(REDRAWN)
+    return None if found is None else float(found)
+
+
+def freedom(row: Cells) -> float | None:
+    """Degrees of freedom of the row's errors; None where these count as known."""
+    found = words_of(row["details"]).get(FREEDOM)
     return None if found is None else float(found)
 
 
@@ -119,3 +127,12 @@ def stderr_of_difference(a: Cells, b: Cells) -> float | None:
     """Root of the sum of `variances`."""
     found = variances(a, b)
     return None if found is None else math.sqrt(found[0] + (found[1] or 0.0))
+
+
+def freedom_of_difference(a: Cells, b: Cells) -> float | None:
+    """Degrees of freedom of `stderr_of_difference`; None where that counts as known, or is not."""
+    found = variances(a, b)
+    if found is None:
+        return None
+    of_rows = [((stderr_of(row) or 0.0) ** 2, freedom(row)) for row in (a, b)]
+    return freedom_of([*of_rows, (found[1] or 0.0, None)])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from stylegan_eval.results.formatting import about, number, number_plain, with_error
 from stylegan_eval.results.paired import (
     Cells,
+    freedom_of_difference,
     generator_of,
     reals_rule,
     redrawn,
@@ -57,7 +58,8 @@ def images_to_settle(a: Cells, b: Cells, level: float = LEVEL) -> float:
     found = variances(a, b)
     if found is None or not _is_counted(a):
         return math.nan
-    error = difference_error(float(b["value"]) - float(a["value"]), level)
+    difference = float(b["value"]) - float(a["value"])
+    error = difference_error(difference, level, freedom_of_difference(a, b))
     return _images(a, error, found[0], found[1] or 0.0)
 
 
@@ -114,7 +116,8 @@ def for_difference(rows: Sequence[Cells], difference: float) -> list[dict[str, s
         if found is None:
             continue
         error = math.sqrt(found[0] + (found[1] or 0.0))
-        num = _images(a, difference_error(difference), found[0], found[1] or 0.0)
+        wanted = difference_error(difference, freedom=freedom_of_difference(a, b))
+        num = _images(a, wanted, found[0], found[1] or 0.0)
         names = dict.fromkeys(map(generator_of, (a, b)))
         measured = with_error(float(b["value"]) - float(a["value"]), error) if a is not b else ""
         lines.append(

@@ -23,6 +23,8 @@ from stylegan_eval.results.significance import known
 
 # In `details`: the standard error where the real images are redrawn as well.
 REDRAWN = "stderr-reals-redrawn"
+# Likewise: degrees of freedom of a standard error that comes from few groups of images.
+FREEDOM = "stderr-freedom"
 
 
 def _now() -> str:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -31,12 +31,25 @@ def rate_stderr(share: float, count: int) -> float:
     return math.sqrt(p * (1 - p) / count)
 
 
+def freedom_of(parts: Iterable[tuple[float, float | None]]) -> float | None:
+    """Degrees of freedom of the sum of estimated variances (Welch-Satterthwaite).
+
+    `parts`: variance and its degrees of freedom, None for a variance that counts as known. Returns
+    None where all do.
+    """
+    parts = list(parts)
+    squares = math.fsum(variance**2 / free for variance, free in parts if free is not None)
+    return math.fsum(variance for variance, _ in parts) ** 2 / squares if squares else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """One cell: a number per seed."""
 
     values: tuple[float, ...]  # At least one
     stderrs: tuple[float | None, ...]  # Standard error of measuring each; None where unknown
+    freedoms: tuple[float | None, ...] = ()
+    """Degrees of freedom of each of these errors; none, or None, where they count as known."""
     units: tuple[str, ...] = ()
     """What each value was measured of, a training say: values of the same are not independent.
     Empty where that is not known."""
@@ -62,6 +75,13 @@ class Sample:
             return None
         return math.hypot(*(error for error in errors if error is not None)) / len(errors)
 
+    @property
+    def parts(self) -> list[tuple[float, float | None]]:
+        """Of `measuring`, for `freedom_of`."""
+        freedoms = self.freedoms or (None,) * len(self.values)
+        variances = [((error or 0.0) / len(self.values)) ** 2 for error in self.stderrs]
+        return list(zip(variances, freedoms, strict=True))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -76,7 +96,7 @@ class Comparison:
     corrected: float | None = None
     """p after Holm's correction; equal to `p` until `holm` was asked."""
     basis: Basis  # What noise the standard error knows of
-    freedom: float | None = None  # Degrees of freedom of t
+    freedom: float | None = None  # Degrees of freedom of t; None for a normal test
 
     @property
     def differ(self) -> bool | None:
@@ -93,9 +113,9 @@ def compare(a: tuple[str, Sample], b: tuple[str, Sample]) -> Comparison:
     """Compare two lines, each with its key.
 
     The paired t where both are of the same trainings, two or more; Welch's t where both have two
-    seeds or more; where one of them has, Student's t with its spread
-    for both; else a normal test with the standard errors of measuring alone, which knows nothing
-    of the noise between seeds.
+    seeds or more; where one of them has, Student's t with its spread for both; else a test with the
+    standard errors of measuring alone, which knows nothing of the noise between seeds: Welch's t
+    where their degrees of freedom are known, else a normal test.
     """
     (name_a, first), (name_b, second) = a, b
     difference = second.mean - first.mean
@@ -116,18 +136,16 @@ def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
         total = sum(of_means)
         # Seeds that all agree say nothing of how far others would be.
         if known(math.sqrt(total), largest) is not None:
-            parts = [
-                (share / total) ** 2 / (len(x.values) - 1)
-                for share, x in zip(of_means, (a, b), strict=True)
-            ]
-            return math.sqrt(total), 1 / sum(parts), "seeds"
+            parts = [(share, len(x.values) - 1) for share, x in zip(of_means, (a, b), strict=True)]
+            return math.sqrt(total), freedom_of(parts), "seeds"
     spreads = [x.std for x in (a, b) if x.std is not None]
     # One line has a single seed: the spread of the other is taken for both.
     if len(spreads) == 1 and known(spreads[0], largest) is not None:
         counts = [len(x.values) for x in (a, b)]
         return spreads[0] * math.sqrt(sum(1 / n for n in counts)), sum(counts) - 2, "seeds"
     if a.measuring is not None and b.measuring is not None:
-        return math.hypot(a.measuring, b.measuring), None, "measurement"
+        freedom = freedom_of([*a.parts, *b.parts])
+        return math.hypot(a.measuring, b.measuring), freedom, "measurement"
     return None, None, "unknown"
 
 
@@ -146,16 +164,19 @@ def with_stderr(pair: Comparison, stderr: float, freedom: float | None = None) -
     return replace(pair, stderr=stderr, p=p, corrected=p, freedom=freedom)
 
 
-def differs(difference: float, stderr: float) -> bool:
-    """Whether a single normal test finds a difference."""
-    return _two_sided(difference, stderr, None) < LEVEL
+def differs(difference: float, stderr: float, freedom: float | None = None) -> bool:
+    """Whether a single test finds a difference: Student's t with its freedom, else a normal one."""
+    return _two_sided(difference, stderr, freedom) < LEVEL
 
 
-def difference_error(difference: float, level: float = LEVEL) -> float:
-    """Standard error by which a normal test finds a difference with probability `POWER`."""
+def difference_error(
+    difference: float, level: float = LEVEL, freedom: float | None = None
+) -> float:
+    """Standard error by which such a test finds a difference with probability `POWER`."""
     from scipy import stats
 
-    return abs(difference) / float(stats.norm.isf(level / 2) + stats.norm.isf(1 - POWER))
+    law = stats.norm if freedom is None else stats.t(freedom)
+    return abs(difference) / float(law.isf(level / 2) + law.isf(1 - POWER))
 
 
 def _two_sided(difference: float, stderr: float, freedom: float | None) -> float:
@@ -239,9 +260,8 @@ def compare_groups(
     stderr = known(math.sqrt(total), max(map(abs, means)))
     if stderr is None:
         return None
-    freedom = total**2 / math.fsum(variance**2 / count for variance, count in parts)
     pair = Comparison(a=name_a, b=name_b, difference=means[1] - means[0], basis="seeds")
-    return with_stderr(pair, stderr, freedom)
+    return with_stderr(pair, stderr, freedom_of(parts))
 
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:

@@ -155,6 +155,10 @@ def test_bad_input_is_one_line(tmp_path):
     (tmp_path / "other.csv").write_text("x,y\n1,2\n")
     with pytest.raises(UserError, match="columns are x,y"):
         compare_tables([a, tmp_path / "other.csv"])
+    odd = table(tmp_path / "odd.csv", replace(ROW, details={"stderr-freedom": "-1"}))
+    with pytest.raises(UserError, match="result 1 cannot be read") as failure:
+        compare_tables([a, odd])
+    assert "\n" not in str(failure.value)
 
 
 @pytest.fixture

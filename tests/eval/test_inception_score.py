@@ -46,6 +46,9 @@ def test_unsure_or_equal_images_score_one(x):
 def test_error_of_many_splits_is_their_own():
     many = inception_score(sums_of(logits(90)), 10)
     assert many.stderr == pytest.approx(many.splits.std(ddof=1) / 10**0.5)
+    assert many.freedom == 9
+    few = inception_score(sums_of(logits(90), 2), 2)
+    assert few.freedom == 2 * (20 - 1)  # pieces of each split
 
 
 @pytest.mark.parametrize("splits", [1, 2, 5, 10])

@@ -101,6 +101,20 @@ def test_one_line_may_have_no_spread():
     assert found.freedom == pytest.approx(2)
 
 
+def test_equal_lines_of_one_seed_with_errors_from_ten_groups_seldom_differ():
+    rng = np.random.default_rng(0)
+    called = 0
+    for _ in range(300):
+        groups = rng.standard_normal((10, 10))  # of ten lines
+        means, errors = groups.mean(axis=1), groups.std(axis=1, ddof=1) / 10**0.5
+        lines = {
+            str(at): Sample(values=(mean,), stderrs=(error,), freedoms=(9,))
+            for at, (mean, error) in enumerate(zip(means, errors, strict=True))
+        }
+        called += any(pair.real for pair in holm(all_pairs(lines)))
+    assert called / 300 < 0.06  # 0.11 by normal tests
+
+
 @given(seeds, seeds)
 def test_the_other_way_round_is_the_opposite_with_the_same_p(a, b):
     one = compare(("a", sample(*a)), ("b", sample(*b)))

@@ -191,6 +191,25 @@ def test_compare_uses_it_and_says_how_many_images_would_settle(tmp_path):
     assert compare_tables([tmp_path / "far.csv"]).notes == ()
 
 
+def test_errors_from_few_groups_are_not_taken_for_known_ones(tmp_path):
+    """A normal test would find this difference, Student's t does not: then it takes more images."""
+    a = row("A", value=0.0, stderr=1.0, num=1000, data="")
+    b = row("B", value=2.9, stderr=1.0, num=1000, data="")
+    details = {"stderr-freedom": "9"}
+    append_csv(tmp_path / "known.csv", [a, b])
+    assert compare_tables([tmp_path / "known.csv"]).notes == ()
+    append_csv(tmp_path / "few.csv", [replace(each, details=details) for each in (a, b)])
+    (note,) = compare_tables([tmp_path / "few.csv"]).notes
+    assert "no difference beyond noise: about " in note
+    assert images_to_settle(*read_results(tmp_path / "few.csv")) > 2000
+
+
+def test_a_distance_says_from_how_many_groups_its_error_comes():
+    rng = np.random.default_rng(0)
+    values = measured(rng.standard_normal((400, 8)), rng.standard_normal((400, 8)))
+    assert [value.details["stderr-freedom"] for value in values] == ["19", "19"]
+
+
 def test_generated_images_alone_may_not_settle_it(tmp_path):
     path = tmp_path / "results.csv"
     full = {"protocol": {"reals": "full"}}

@@ -120,6 +120,21 @@ def test_differences_are_tested_against_the_noise_of_both(tmp_path):
     assert order(fid) == order(kid) == "A < B < C"
 
 
+@pytest.mark.parametrize(
+    ("freedoms", "expected"),
+    [(("9", "9"), 18), (("9", "19"), 25 / (9 / 9 + 4 / 19)), (("9", None), 25 / (9 / 9))],
+)
+def test_errors_from_few_groups_are_tested_by_students_t(tmp_path, freedoms, expected):
+    errors = (3**0.5, 2**0.5 if freedoms != ("9", "9") else 3**0.5)
+    rows = [
+        row(name, value=x, stderr=error, details={"stderr-freedom": free} if free else {})
+        for name, x, error, free in zip("AB", (10.0, 15.0), errors, freedoms, strict=True)
+    ]
+    (pair,) = line(tmp_path, *rows).pairs
+    p = 2 * stats.t.sf(5 / math.hypot(*errors), expected)
+    assert pair.p == pytest.approx(p)
+
+
 def test_the_order_says_what_is_beyond_noise(tmp_path):
     rows = [row("A", value=10.0), row("B", value=11.0), row("C", value=99.0)]
     found = line(tmp_path, *rows)
