@@ -235,7 +235,7 @@ def plan_samples(tables: tuple[Path, ...], error: float | None, difference: floa
         raise click.UsageError("give one of --error and --difference: what is wished")
     from stylegan_eval.results.comparison import read_results
     from stylegan_eval.results.formatting import table_text
-    from stylegan_eval.results.planning import for_difference, for_error
+    from stylegan_eval.results.planning import NOT_PLANNED, for_difference, for_error, is_planned
 
     rows = [row for table in tables for row in read_results(table)]
     lines = for_error(rows, error) if error is not None else for_difference(rows, difference or 0)
@@ -247,5 +247,7 @@ def plan_samples(tables: tuple[Path, ...], error: float | None, difference: floa
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     say(table_text(list(lines[0]), [list(line.values()) for line in lines], width))
     told = {line["metric"] for line in lines}
-    if missing := sorted({row["metric"] for row in rows} - told):
+    if not all(map(is_planned, rows)):
+        note(NOT_PLANNED)
+    if missing := sorted({row["metric"] for row in rows if is_planned(row)} - told):
         note(f"{', '.join(missing)}: no standard error is known, so nothing is said of them")

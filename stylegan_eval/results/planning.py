@@ -2,8 +2,10 @@
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
 
+from stylegan_eval.errors import UserError
 from stylegan_eval.results.formatting import about, number, number_plain, with_error
 from stylegan_eval.results.paired import (
     Cells,
@@ -19,6 +21,10 @@ from stylegan_eval.results.significance import LEVEL, difference_error
 
 _FEWEST = 2  # images that any metric needs
 _GROW = ("random", "first", "disjoint-halves")  # rules by which more images take more real ones
+NOT_PLANNED = (
+    "C_T is in standard deviations, so its error does not fall with the number of images, and"
+    " nothing can be planned of it"
+)
 
 
 def images_for(stderr: float, grows: float, stays: float, num: int) -> float:
@@ -47,6 +53,9 @@ def _in_words(num: float, row: Cells) -> str:
         if size and subsets.isdecimal()
         else ""
     )
+    kept = words_of(row["protocol"]).get("keep", "")
+    if kept.isdecimal():
+        more += f", --keep {about(max(_FEWEST, int(kept) * num / int(row['num'])))}"
     return f"{about(num)}{' of each side' if reals_rule(row) in _GROW else ''}{more}"
 
 
@@ -136,9 +145,17 @@ def _is_counted(row: Cells) -> bool:
     return row["num"].isdecimal() and int(row["num"]) > 0
 
 
+def is_planned(row: Cells) -> bool:
+    """Whether more images make the row's standard error smaller."""
+    return re.match(r"ct\d", row["metric"]) is None
+
+
 def _newest(rows: Sequence[Cells]) -> list[Cells]:
     found = {}
-    for row in rows:
+    planned = [row for row in rows if is_planned(row)]
+    if rows and not planned:
+        raise UserError(NOT_PLANNED)
+    for row in planned:
         if "/" not in row["metric"] and _is_counted(row):  # no part of a metric
             key = (row["metric"], row["generator_digest"] or row["generator"])
             found[(*key, *(row[column] for column in DEFINING))] = row

@@ -7,10 +7,12 @@ from click.testing import CliRunner
 import stylegan_eval as se
 from stylegan_eval.cli import main
 from stylegan_eval.engine.statistics import FeatureStats
+from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.frechet import FrechetTo
 from stylegan_eval.results.comparison import read_results
 from stylegan_eval.results.planning import for_difference, for_error, images_for, settling
 from stylegan_eval.results.results import append_csv
+from stylegan_eval.results.results import cells as cells_of
 from stylegan_eval.results.significance import difference_error, differs
 from tests.eval.report_fakes import row
 from tests.eval.test_paired import cells, kept, measured, result
@@ -137,6 +139,29 @@ def test_what_cannot_be_planned_is_told_in_one_line(tmp_path):
         assert refused.exit_code == code, refused.output
         assert message in refused.stderr
         assert refused.stdout == ""
+
+
+def test_nothing_is_planned_of_a_value_in_standard_deviations(tmp_path):
+    own = row("A", "ct500[resize:clean]", -0.3, 0.4, num=500)
+    append_csv(tmp_path / "ct.csv", [own])
+    for option in ("--error", "--difference"):
+        refused = run(tmp_path / "ct.csv", option, 0.1)
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("error: C_T is in standard deviations")
+        assert len(refused.stderr.splitlines()) == 1
+    with pytest.raises(UserError, match="C_T"):
+        se.plan_samples([own], error=0.1)
+    append_csv(tmp_path / "both.csv", [own, result("B", 10.0, kept(0))])
+    done = run(tmp_path / "both.csv", "--error", 0.1)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["metric", "fid5k"]
+    assert "note: C_T is in" in done.stderr
+    assert "no standard error" not in done.stderr
+
+
+def test_what_linear_separability_keeps_grows_with_its_images():
+    of_ls = {"protocol": {"keep": "1000", "svm": "deterministic"}}
+    (line,) = for_error([cells_of(row("A", "ls_w", 8.0, 0.4, num=2000, **of_ls))], 0.2)
+    assert line["images for ± 0.2"] == "8,000, --keep 4,000"
 
 
 def test_in_python_results_are_planned_as_their_table_is(tmp_path):
