@@ -8,6 +8,7 @@ Meehan, Chaudhuri and Dasgupta, A Non-Parametric Test to Detect Data-Copying in 
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -44,7 +45,17 @@ def z_score(fake: Tensor, held: Tensor) -> tuple[float, float]:
     )
 
 
-def c_t(sides: Sequence[Tensor], cells: Sequence[Tensor], count: int) -> tuple[float, float]:
+class Score(NamedTuple):
+    """C_T: near 0 where nothing is copied, far below where much is."""
+
+    value: float
+    stderr: float  # With the training and held-out images fixed
+    null_std: float
+    """Standard deviation of the value over all images where nothing is copied: that of a weighted
+    mean of standard normal numbers, one a cell, so 1 for one cell alone."""
+
+
+def c_t(sides: Sequence[Tensor], cells: Sequence[Tensor], count: int) -> Score:
     """Mean of the scores of `count` cells, weighted by the held-out images in them.
 
     Parameters
@@ -53,15 +64,8 @@ def c_t(sides: Sequence[Tensor], cells: Sequence[Tensor], count: int) -> tuple[f
         Features [N, D] of training, held-out and generated images.
     cells : sequence of Tensor
         int64 [N]: the cell of each.
-
-    Returns
-    -------
-    value : float
-        About a standard normal number where nothing is copied; far below 0 where much is.
-    stderr : float
-        With the training and held-out images fixed.
     """
-    total, score, variance = 0, 0.0, 0.0
+    total, squares, score, variance = 0, 0, 0.0, 0.0
     for cell in range(count):
         train, held, fake = (x[at == cell] for x, at in zip(sides, cells, strict=True))
         if not len(train) or not len(held):
@@ -73,13 +77,14 @@ def c_t(sides: Sequence[Tensor], cells: Sequence[Tensor], count: int) -> tuple[f
             continue
         z, stderr = z_score(nearest_of(fake, train)[0], nearest_of(held, train)[0])
         total += len(held)
+        squares += len(held) ** 2
         score += len(held) * z
         variance += (len(held) * stderr) ** 2
     if not total:
         raise UserError(
             f"no cell holds more than {_FEWEST} generated images: use fewer --cells or more images"
         )
-    return score / total, math.sqrt(variance) / total
+    return Score(score / total, math.sqrt(variance) / total, math.sqrt(squares) / total)
 
 
 def principal(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -118,13 +123,17 @@ def ct(
         ]
     centres = centres_of(sides[0], settings.cells, settings.seed)
     cells = [nearest_of(x, centres)[1] for x in sides]
-    value, stderr = c_t(sides, cells, settings.cells)
+    value, stderr, null_std = c_t(sides, cells, settings.cells)
     return [
         Value(
             name=full_name("ct", settings, fake.detector, usual="inception"),
             value=value,
             stderr=known(stderr, value),
             protocol={"cells": str(settings.cells), "components": str(settings.components)},
-            details=error_details() if known(stderr, value) else {},
+            details={
+                "null-std": f"{null_std:.4g}",
+                "z": f"{value / null_std:.4g}",
+                **(error_details() if known(stderr, value) else {}),
+            },
         )
     ]

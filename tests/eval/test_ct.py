@@ -94,6 +94,16 @@ def test_errors_are_those_of_repeated_samples():
     assert np.mean([value.stderr for value in values]) == pytest.approx(spread, rel=0.25)
 
 
+@pytest.mark.parametrize(("cells", "std"), [(1, 1.0), (3, 0.58)])
+def test_z_is_about_standard_normal_where_nothing_is_copied(cells, std):
+    """All images redrawn."""
+    rng = torch.Generator().manual_seed(0)
+    rows = [measured(*torch.randn(3, 200, 5, generator=rng), cells=cells) for _ in range(100)]
+    assert float(rows[0].details["null-std"]) == pytest.approx(std, abs=0.05)
+    assert np.std([row.value for row in rows], ddof=1) == pytest.approx(std, rel=0.2)
+    assert np.std([float(row.details["z"]) for row in rows], ddof=1) == pytest.approx(1, rel=0.2)
+
+
 def test_a_cell_without_images_says_what_to_do():
     x = torch.arange(60.0)[:, None]
     cell = (x[:, 0] > 29).long()
