@@ -161,23 +161,28 @@ def gathered(
 ) -> ImageFeatures:
     """Put the arrays of the blocks together, one block in memory at a time.
 
-    Moments of neighbouring blocks are merged to at most `groups`.
+    Moments of neighbouring images are merged to at most `groups`, of which each holds equally many
+    blocks of `split`: the same ones where other collectors have cut the pass into more blocks.
     """
-    size = max(1, len(parts) // groups)  # blocks of a group
+    own = split(collector.num)
+    size = max(1, len(own) // groups)  # blocks of a group
+    starts = {block.start for block in own[::size]}
     moments: list[FeatureStats] = []
     samples: list[NDArray[np.float32]] = []
     vectors: NDArray[np.float32] | None = None
     done = 0
     classes: list[ClassSums] = []
     sizes = Counter[Size]()
-    for number, part in enumerate(parts):
+    seen = 0  # images whose moments are merged
+    for part in parts:
         sizes += _sizes_in(part)
         if "moments" in collector.kinds:
             stats = FeatureStats.of_arrays(part, collector.detector.identity)
-            if number % size:
-                moments[-1] += stats
-            else:
+            if seen in starts:
                 moments.append(stats)
+            else:
+                moments[-1] += stats
+            seen += stats.count
             if "sample" in part:
                 samples.append(part["sample"])
         if "vectors" in collector.kinds:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stylegan_eval.engine.blocks import Run
+from stylegan_eval.engine.blocks import Run, split_all
 from stylegan_eval.engine.sampling import draw, mirror_flags, to_uint8
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.engine.stats_file import StoredStats
@@ -24,6 +24,8 @@ from stylegan_eval.settings.image_metrics import FidSettings
 from tests.eval.fakes import LinearGenerator, PixelDetector
 
 CPU = torch.device("cpu")
+# Of an error that holds 20 groups of generated images alone.
+_KNOWN = {"stderr": "reals-fixed", "stderr-freedom": "19"}
 
 
 @pytest.fixture(autouse=True)
@@ -104,12 +106,33 @@ def test_errors_are_those_of_repeated_samples(scale, shift):
         fake = seen(blocks=[FeatureStats.of(part, "d") for part in np.split(x, 20)])
         value, limit = measure(settings, fake, real)
         assert limit.name == f"{value.name}_inf"
-        assert value.details == limit.details == {"stderr": "reals-fixed"}
+        assert value.details == limit.details == _KNOWN
         found.append((value.value, value.stderr, limit.value, limit.stderr))
     values, errors, limits, limit_errors = np.transpose(found)
     # 150 repetitions know a standard deviation to 6 %.
     assert 0.85 < np.mean(errors) / np.std(values, ddof=1) < 1.25
     assert 0.85 < np.mean(limit_errors) / np.std(limits, ddof=1) < 1.3
+
+
+@pytest.mark.parametrize(("num", "other"), [(400, 330), (1300, 1700), (12_800, 10_300)])
+def test_groups_are_those_of_the_images_alone_whatever_else_is_measured(num, other):
+    features = torch.from_numpy(np.random.default_rng(0).random((num, 4), dtype=np.float32))
+    collector = FeatureCollector(detector=PixelDetector(), kinds=("moments",), num=num)
+
+    def groups(blocks):
+        parts = []
+        for block in blocks:
+            if block.stop <= num:
+                parts.append(collector.begin())
+                parts[-1].take(features[block.start : block.stop], block)
+        return gathered(collector, [part.arrays() for part in parts]).blocks
+
+    alone, beside = groups(split_all([num])), groups(split_all([num, other]))
+    assert [group.count for group in beside] == [group.count for group in alone]
+    assert max(group.count for group in alone) - min(group.count for group in alone) <= 2
+    for a, b in zip(alone, beside, strict=True):
+        assert a.mean == pytest.approx(b.mean, rel=1e-12)
+        assert a.scatter == pytest.approx(b.scatter, rel=1e-9)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.3])
@@ -188,7 +211,7 @@ def test_an_error_with_redrawn_reals_that_is_not_known_is_not_stated(real):
     fake = seen(blocks=[FeatureStats.of(part, "d") for part in np.split(y + 1, 20)])
     settings = FidSettings(num=500, features="efficientnet-lite0")
     value, *_ = measure(settings, fake, reals[real])
-    assert (value.stderr > 0, value.details) == (True, {"stderr": "reals-fixed"})
+    assert (value.stderr > 0, value.details) == (True, _KNOWN)
 
 
 class Decompositions(TorchDispatchMode):
