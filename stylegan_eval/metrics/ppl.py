@@ -34,6 +34,9 @@ from stylegan_eval.settings.others import PplSettings
 OFFICIAL_EPSILON = 1e-4
 # With more, the error was 0.85 of the true one or better for every law tried, normal to Pareto.
 _FEW_CARRIERS = 10
+# At 1,000 pairs or more, at most 3 in 100 results of every smooth law tried, normal to Pareto, were
+# beyond. Of results within it 95 % intervals held 91 % or more, also where 1 % of the paths jump.
+_LARGEST_SHIFT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +130,24 @@ def _note(mean: float, values: NDArray[np.float64], limit: NDArray[np.float64] |
     return f"{off:+.1e} off its limit; single pairs {pairs_off:.1e} (median)"
 
 
-def _unreliable(carriers: float, pairs: int) -> str:
-    if carriers >= _FEW_CARRIERS:
-        return ""
-    return (
-        f"the standard error is unreliable: it rests on about {carriers:.0f} of {pairs}"
-        " pairs; measure more pairs"
-    )
+def _unreliable(trimmed: TrimmedMean, pairs: int) -> str:
+    notes = []
+    if trimmed.kept == pairs and trimmed.stderr > 0:
+        notes.append(
+            f"of {pairs} pairs no percent can be left out on either side: this is the mean of all,"
+            " which is biased upwards; measure more pairs"
+        )
+    if trimmed.carriers < _FEW_CARRIERS:
+        notes.append(
+            f"the standard error is unreliable: it rests on about {trimmed.carriers:.0f} of {pairs}"
+            " pairs; measure more pairs"
+        )
+    elif trimmed.shift > _LARGEST_SHIFT and trimmed.kept < pairs:
+        notes.append(
+            "the standard error is unreliable: about 1 % of the paths are far longer than the rest,"
+            " and the percent left out takes most of them or few by chance; measure more pairs"
+        )
+    return "; ".join(notes)
 
 
 def _protocol(kind: str, how: str, settings: PplSettings) -> dict[str, str]:
