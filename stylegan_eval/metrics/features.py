@@ -43,8 +43,8 @@ from stylegan_eval.metrics import Kind
 from stylegan_eval.metrics.image_pass import Samples
 
 GROUPS = 20
+_REPEATED = 0.01  # share of images from which on repeats are noted
 SAMPLE = 1000  # images whose vectors are kept beside moments: a deviation is known to a few percent
-
 
 Size = tuple[int, int]  # height and width
 FORMAT = "stylegan-eval-reals/1"
@@ -154,6 +154,23 @@ class ImageFeatures:
     def moments(self) -> FeatureStats | StoredStats:
         """Mean and covariance of all blocks together, or of the file."""
         return self.stored or reduce(add, self.blocks)
+
+    @cached_property
+    def repeated(self) -> str:
+        """Note of images with exactly the features of another one, of all or of the sample."""
+        rows = self.sample if self.vectors is None else self.vectors
+        if rows is None:
+            return ""
+        count = len(rows) - len({hash(row.tobytes()) for row in rows})
+        whole = sum(stats.count for stats in self.blocks) if self.vectors is None else len(rows)
+        # Of a sample of n each pair of N is met with a probability of about (n / N)^2.
+        if count * whole < len(rows) ** 2 * _REPEATED:
+            return ""
+        chosen = " chosen at random" if len(rows) < whole else ""
+        return (
+            f"{count} of {len(rows)} images{chosen} are repeats of others: the standard error takes"
+            " all for independent, and is too small"
+        )
 
 
 def gathered(

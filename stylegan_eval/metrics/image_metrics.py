@@ -148,6 +148,7 @@ def evaluate_each(
                 mirror_note(compared, fakes, settings),
                 shown_as_rgb(fakes, compared),
                 unlike_sizes(fakes, compared, fake[network], real[network]),
+                fake[network].repeated,
                 *(
                     statistics_unused(side)
                     for side in (inputs.images, inputs.data)

@@ -11,7 +11,9 @@ import stylegan_eval as se
 from stylegan_eval.cli import main
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.files import open_images
+from stylegan_eval.metrics.features import features_of
 from stylegan_eval.networks.network import load_detector
+from tests.eval.fakes import PixelDetector
 
 LITE = {"features": "efficientnet-lite0", "device": "cpu"}
 METRICS = ["fid", "kid", "pr", "prdc", "vendi"]
@@ -45,6 +47,26 @@ def test_metrics_of_features_are_those_of_their_images(sides):
         ):
             assert row.name == wanted.name
             assert row.value == pytest.approx(wanted.value, rel=1e-5, abs=1e-9), row.name
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_repeats_of_generated_images_are_noted(tmp_path, times):
+    rng = np.random.default_rng(0)
+    once = rng.standard_normal((40 // times, 1280), dtype=np.float32)
+    for name, features in (("fake", np.tile(once, (times, 1))), ("real", once + 1)):
+        np.savez(tmp_path / f"{name}.npz", feats=features)
+    files = [tmp_path / f"{name}.npz" for name in ("fake", "real")]
+    for row in se.evaluate(*files, ["fid", "kid", "pr"], subset_size=20, **LITE):
+        assert ("20 of 40 images are repeats of others" in row.note) == (times == 2)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_repeats_are_found_in_a_sample_where_moments_alone_are_kept(times):
+    once = np.random.default_rng(0).random((6000 // times, 4), dtype=np.float32)
+    features = np.tile(once, (times, 1))
+    seen = features_of(PixelDetector(), features, ("moments",))
+    assert ("of 1000 images chosen at random are repeats" in seen.repeated) == (times == 2)
+    assert features_of(PixelDetector(), features, ("classes",)[:0]).repeated == ""
 
 
 def test_the_command_takes_all_features_of_a_file(sides):
