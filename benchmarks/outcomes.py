@@ -14,8 +14,8 @@ from benchmarks.processes import is_claimed
 from stylegan.checkpoint import checkpoints_in
 from stylegan.configs import CONFIGS
 from stylegan_eval.engine.files import Stamp, sha256_of, stamp_of
+from stylegan_eval.results.results import freedom
 from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
-from stylegan_eval.results.paired import freedom
 from stylegan_eval.results.significance import known
 
 State = Literal["done", "undefined", "failed", "running", "waiting"]
@@ -67,7 +67,7 @@ class Outcome:
     reason: str = ""  # Why it failed, or is undefined
     value: float | None = None
     stderr: float | None = None  # Of the measurement, where it is known
-    freedom: float | None = None  # Degrees of freedom of this error; see `results.paired.freedom`
+    freedom: float | None = None  # Degrees of freedom of this error; see `results.freedom`
     measured_as: str = ""  # Name of the metric: only Inception's distance is an FID
     protocol: str = ""
     conditions: tuple[tuple[str, str], ...] = ()  # See `measured.conditions_of`

@@ -18,7 +18,7 @@ from stylegan_eval.generators.guarded import GuardedGenerator
 from stylegan_eval.metrics.naming import where
 from stylegan_eval.metrics.path_length import measure_pairs, perceptual_size, rounding_share
 from stylegan_eval.metrics.sources import about_generator, generator_key, load_pure_generator
-from stylegan_eval.metrics.trimmed_mean import trimmed_mean
+from stylegan_eval.metrics.trimmed_mean import TrimmedMean, trimmed_mean
 from stylegan_eval.networks.lpips import (
     Embedding,
     PerceptualDistance,
@@ -111,9 +111,7 @@ def summarise(
             value=trimmed.mean,
             stderr=trimmed.stderr,
             protocol=_protocol(kind, how, settings),
-            note=one_note(
-                _note(trimmed.mean, values, limit), _unreliable(trimmed.carriers, len(values))
-            ),
+            note=one_note(_note(trimmed.mean, values, limit), _unreliable(trimmed, len(values))),
             distances=values,
         )
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from stylegan_eval.results.results import FREEDOM, REDRAWN, words_of
+from stylegan_eval.results.results import FREEDOM, REDRAWN, freedom, words_of
 from stylegan_eval.results.significance import freedom_of, known
 
 # In `details`: scale, noise and the projections.
@@ -78,12 +78,6 @@ def generator_of(row: Cells) -> str:
 def redrawn(row: Cells) -> float | None:
     """Standard error that holds the choice of real images, where the row has it."""
     found = words_of(row["details"]).get(REDRAWN)
-    return None if found is None else float(found)
-
-
-def freedom(row: Cells) -> float | None:
-    """Degrees of freedom of the row's errors; None where these count as known."""
-    found = words_of(row["details"]).get(FREEDOM)
     return None if found is None else float(found)
 
 

@@ -199,6 +199,12 @@ def words_of(cell: str) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
+def freedom(row: Mapping[str, str]) -> float | None:
+    """Degrees of freedom of the row's errors; None where these count as known."""
+    found = words_of(row["details"]).get(FREEDOM)
+    return None if found is None else float(found)
+
+
 def cells(row: Row) -> dict[str, str]:
     """The columns as text, as they are read from a table again."""
     return {name: from_csv_text(str(cell)) for name, cell in _cells(row).items()}
