@@ -12,17 +12,6 @@ from stylegan_eval.engine.command import ErrorLineCommand
 _OVERSHOOT = 2.0
 
 
-def _check_out(out: Path, *inputs: Path | None) -> None:
-    """Refuse to write where that cannot be, or over a file that is read."""
-    from stylegan_eval.engine.files import check_writable
-    from stylegan_eval.errors import UserError
-
-    for path in inputs:
-        if path is not None and path.exists() and out.exists() and out.samefile(path):
-            raise UserError(f"{out} is what is read: name another file")
-    check_writable(out)
-
-
 def _check_groups(count: int, batch: int, group: int) -> None:
     """Refuse minibatches whose groups would be of unlike sizes; advise what D can divide."""
     from stylegan_eval.errors import UserError
@@ -81,11 +70,12 @@ def export_command(
 
     from stylegan.png import read_npy, write_npy
     from stylegan.sample.painter import open_painter
+    from stylegan_eval.engine.files import check_writable
     from stylegan_eval.errors import UserError
 
     if (latents_path is None) == (ws_path is None):
         raise UserError("expected either --latents FILE or --ws FILE: name one of them")
-    _check_out(out, source.ckpt, latents_path, ws_path)
+    check_writable(out)
     painter = open_painter(source)
     network = painter.network
     if latents_path is not None:
@@ -135,9 +125,10 @@ def scores_command(
     from stylegan.snapshot import load_discriminator
     from stylegan_eval.engine.command import note
     from stylegan_eval.engine.device import strict_float32
+    from stylegan_eval.engine.files import check_writable
     from stylegan_eval.errors import UserError
 
-    _check_out(out, ckpt, images_path)
+    check_writable(out)
     runtime = Runtime.choose(device)
     _, snapshot = open_networks(ckpt)
     D = load_discriminator(snapshot, runtime.device)
