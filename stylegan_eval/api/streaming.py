@@ -30,15 +30,10 @@ from stylegan_eval.errors import UserError
 from stylegan_eval.images.memory import Range, Seen, batches_of, check_range
 from stylegan_eval.images.source import ImageSet
 from stylegan_eval.metrics import METRICS
-from stylegan_eval.metrics.both_sides import of_channels, of_unlike_sizes, sizes_of
+from stylegan_eval.metrics.both_sides import of_channels, of_unlike_sizes, sizes_of, unnamed
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, Size, features_of
 from stylegan_eval.metrics.given import is_statistics, only_moments, opened, statistics_of
-from stylegan_eval.metrics.image_metrics import (
-    detector_of,
-    files_features,
-    stored_features,
-    unnamed,
-)
+from stylegan_eval.metrics.image_metrics import detector_of, files_features, stored_features
 from stylegan_eval.metrics.image_pass import Images
 from stylegan_eval.metrics.naming import make_row, where
 from stylegan_eval.metrics.sources import choose_reals

@@ -1,4 +1,4 @@
-"""Notes for a row on how the two sides of its comparison differ."""
+"""Notes for a row on the two sides of its comparison: what is unknown of them, how they differ."""
 
 import hashlib
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from stylegan_eval.engine.sampling import SHOWN
 from stylegan_eval.engine.stats_file import StoredStats
@@ -16,6 +17,7 @@ from stylegan_eval.images.source import EncodedImages, HasHeader
 from stylegan_eval.metrics.features import ImageFeatures, Size
 from stylegan_eval.metrics.image_pass import FileImages, Images
 from stylegan_eval.results.results import one_note
+from stylegan_eval.settings.image_metrics import FeatureSettings, GeneratedSettings, RealSettings
 
 _ALIKE = 1.1  # times: where sizes within a side differ, medians closer than this are alike
 _ENCODED = (ImageFiles, EncodedImages)
@@ -79,6 +81,35 @@ def shown_as_rgb(*sides: Images | StoredStats | None) -> str:
 def of_channels(kinds: set[int]) -> str:
     """The same of the numbers of channels."""
     return one_note(*(SHOWN[channels] for channels in sorted(kinds) if channels in SHOWN))
+
+
+def unknown_mirror(
+    reals: Images | StoredStats | None, fakes: Images | StoredStats, settings: GeneratedSettings
+) -> str:
+    """Note that ``--mirror auto`` did not know what to do; empty where it did."""
+    if not isinstance(settings, RealSettings) or not isinstance(reals, Images):
+        return ""
+    auto = settings.mirror == "auto" and settings.reals != "full"
+    if not auto or not isinstance(fakes, Images) or fakes.mirrored is not None:
+        return ""
+    return (
+        "not known whether the network was trained on mirrored images: not flipped; --mirror yes"
+        " flips"
+    )
+
+
+def unnamed(side: Images | StoredStats | None, path: Any, settings: FeatureSettings) -> str:
+    """Note that a file of statistics, as other packages write it, names no feature network."""
+    if not isinstance(side, StoredStats) or side.detector:
+        return ""
+    return f"{path} does not say of which network its features are: taken as {settings.features}"
+
+
+def unknown_count(fakes: Images | StoredStats, path: Any, settings: FeatureSettings) -> str:
+    """Note that the number of images is what the user says."""
+    if not isinstance(fakes, StoredStats) or fakes.count is not None:
+        return ""
+    return f"{path} does not say how many images its statistics are of: {settings.num} by --num"
 
 
 def odd_values(*sides: Images | StoredStats | None) -> str:

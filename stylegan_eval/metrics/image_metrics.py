@@ -20,14 +20,17 @@ from stylegan_eval.metrics.both_sides import (
     odd_values,
     on_both_sides,
     shown_as_rgb,
+    unknown_count,
+    unknown_mirror,
     unlike_sizes,
+    unnamed,
 )
 from stylegan_eval.metrics.features import FeatureCollector, ImageFeatures, gathered
 from stylegan_eval.metrics.given import only_moments, opened, statistics_unused
 from stylegan_eval.metrics.image_pass import Collector, FileImages, Images, collect, pass_key
 from stylegan_eval.metrics.image_tables import write_tables
 from stylegan_eval.metrics.naming import make_row, where
-from stylegan_eval.metrics.sources import choose_reals, mirror_note, open_held_out, open_pair
+from stylegan_eval.metrics.sources import choose_reals, open_held_out, open_pair
 from stylegan_eval.networks.network import FeatureNetwork, load_detector
 from stylegan_eval.plugins import resolve
 from stylegan_eval.results.image_tables import TABLES
@@ -145,7 +148,7 @@ def evaluate_each(
                 same if metric.real and not isinstance(settings, AuthenticitySettings) else "",
                 in_held_out(held_out, fakes, reals) if "held_out" in metric.inputs else "",
                 odd_values(fakes, compared),
-                mirror_note(compared, fakes, settings),
+                unknown_mirror(compared, fakes, settings),
                 shown_as_rgb(fakes, compared),
                 unlike_sizes(fakes, compared, fake[network], real[network]),
                 fake[network].repeated,
@@ -156,7 +159,7 @@ def evaluate_each(
                 ),
                 unnamed(fakes, inputs.images, settings),
                 unnamed(compared, inputs.data, settings),
-                _uncounted(fakes, inputs.images, settings),
+                unknown_count(fakes, inputs.images, settings),
             )
             seen = [fake[network], real[network]]
             if "held_out" in metric.inputs:
@@ -329,20 +332,6 @@ def _about_generated(fakes: Images | StoredStats, inputs: Inputs) -> Mapping[str
         "generator_digest": fakes.content,
         "description": "statistics",
     }
-
-
-def unnamed(side: Images | StoredStats | None, path: Any, settings: FeatureSettings) -> str:
-    """Note that a file of statistics, as other packages write it, names no feature network."""
-    if not isinstance(side, StoredStats) or side.detector:
-        return ""
-    return f"{path} does not say of which network its features are: taken as {settings.features}"
-
-
-def _uncounted(fakes: Images | StoredStats, path: Any, settings: FeatureSettings) -> str:
-    """Note that the number of images is what the user says."""
-    if not isinstance(fakes, StoredStats) or fakes.count is not None:
-        return ""
-    return f"{path} does not say how many images its statistics are of: {settings.num} by --num"
 
 
 def _about_real(

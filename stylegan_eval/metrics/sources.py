@@ -308,21 +308,6 @@ def _chosen(files: ImageSet, settings: RealSettings, fakes: Images | StoredStats
     return choose_reals(files, settings.num, settings.reals, settings, mirror=mirror)
 
 
-def mirror_note(
-    reals: Images | StoredStats | None, fakes: Images | StoredStats, settings: GeneratedSettings
-) -> str:
-    """Note that ``--mirror auto`` did not know what to do; empty where it did."""
-    if not isinstance(settings, RealSettings) or not isinstance(reals, Images):
-        return ""
-    auto = settings.mirror == "auto" and settings.reals != "full"
-    if not auto or not isinstance(fakes, Images) or fakes.mirrored is not None:
-        return ""
-    return (
-        "not known whether the network was trained on mirrored images: not flipped; --mirror yes"
-        " flips"
-    )
-
-
 def choose_reals(
     files: ImageSet, num: int, rule: str, settings: Sampling, *, mirror: bool
 ) -> Images:
