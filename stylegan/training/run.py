@@ -185,10 +185,14 @@ def resumed(
 
 
 def resume_command(source: Path, out: Path, option: str, value: str) -> str:
-    """Command that continues a run in the folder `out`: the one that was typed, and one option."""
+    """Command that continues a run in the folder `out`, with one option more.
+
+    The one that was typed, where it named that folder.
+    """
     here = source.is_dir() and source.resolve() == out.resolve()
     words = ["--resume", *([] if here else [str(source)]), "--out", str(out), option, value]
-    return shlex.join(["stylegan-train", *(typed_with(option, value) or words)])
+    typed = typed_with(option, value)
+    return shlex.join(["stylegan-train", *(typed if out in map(Path, typed) else words)])
 
 
 def words_on_length(source: Path, out: Path, trained: Config, config: Config, nimg: int) -> str:

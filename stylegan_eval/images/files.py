@@ -25,13 +25,11 @@ from stylegan_eval.images.decoding import Header, decode, read_header
 from stylegan_eval.images.image_kinds import left_out_line
 from stylegan_eval.images.labels import (
     DATASET_JSON,
-    FoundLabels,
     Labels,
     attempted,
     check_size,
     parse_dataset_json,
     unused_labels,
-    usable,
 )
 from stylegan_eval.images.listing import Entry, Names, Numbers, Sorted, Stamps
 from stylegan_eval.images.source import ImageSet, Source, read_as
@@ -52,7 +50,7 @@ class ImageFiles:
     kind: str  # what it is, in words
     path: Path  # the folder, zip or list
     names: Names  # relative posix paths, sorted
-    found_labels: FoundLabels  # from ``dataset.json``: int64 [N] classes, or float32 [N, A]
+    labels: np.ndarray | None  # from ``dataset.json``: int64 [N] classes, or float32 [N, A]
     attributes: tuple[str, ...]  # names of the A columns of `labels`, or none
     digest: str
     """SHA-256 over name, size and CRC-32 (zip) or modification time (folder) of every file.
@@ -61,16 +59,12 @@ class ImageFiles:
     """Stamp of each file of a folder, from when it was listed; none in a zip."""
     _source: Folder | Zip
     _numbers: Numbers  # of each `listing.Entry`
+    labels_fault: UserError | None = None  # why there are labels that cannot be used
     classes: tuple[str, ...] = ()  # names of the classes
     channels: int = 3  # by ``dataset.json``: 1 (grey), 3 or 4 (RGBA); `read` gives RGB
 
     def __len__(self) -> int:
         return len(self.names)
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """Labels; `UserError` where there are some that cannot be used."""
-        return usable(self.found_labels)
 
     @property
     def folder(self) -> Path | None:
@@ -134,11 +128,10 @@ def open_images(path: Path, *, labelled: bool = True) -> Source:
 
 def with_usable_labels(source: Source) -> Source:
     """The same images, refused and closed where labels cannot be used."""
-    try:
-        usable(source.labels)
-    except BaseException:
+    fault: UserError | None = getattr(source, "labels_fault", None)  # plugins have none
+    if fault is not None:
         source.close()
-        raise
+        raise fault
     return source
 
 
@@ -203,8 +196,7 @@ def _listed(source: Folder | Zip) -> ImageFiles:
         note(f"{path}: left out: {left_out}")
     labels, fault = Labels(), None
     if found is not None:
-        read = attempted(partial(_labels, source, found, entries.names))
-        labels, fault = (labels, read) if isinstance(read, UserError) else (read, None)
+        labels, fault = attempted(partial(_labels, source, found, entries.names), labels)
     elif source.lost_labels:
         lost = one_line(source.lost_labels)
         note(f"{path}: {lost}: no labels are read from it; expected {DATASET_JSON}")
@@ -220,13 +212,14 @@ def _listed(source: Folder | Zip) -> ImageFiles:
             kind,
             path,
             entries.names,
-            fault or labels.values,
+            labels.values,
             labels.attributes,
             digest,
             stamps,
             source,
         ),
         entries.numbers,
+        labels_fault=fault,
         classes=labels.classes,
         channels=labels.channels,
     )

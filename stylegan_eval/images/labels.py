@@ -22,8 +22,6 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 Read = TypeVar("Read")
-FoundLabels = np.ndarray | UserError | None
-"""Labels of a set, or why they cannot be used: metrics measure its images all the same."""
 
 
 class Labels(NamedTuple):
@@ -36,19 +34,12 @@ class Labels(NamedTuple):
     channels: int = 3  # of the images: 1 (grey), 3 or 4 (RGBA)
 
 
-def attempted(read: Callable[[], Read]) -> Read | UserError:
-    """What `read` gives, or its error, for whoever asks for the labels."""
+def attempted(read: Callable[[], Read], otherwise: Read) -> tuple[Read, UserError | None]:
+    """What `read` gives, or else why labels cannot be used: metrics need none."""
     try:
-        return read()
+        return read(), None
     except UserError as error:
-        return error
-
-
-def usable(found: FoundLabels) -> np.ndarray | None:
-    """Labels that were found; raises why they cannot be used."""
-    if isinstance(found, UserError):
-        raise found
-    return found
+        return otherwise, error
 
 
 def check_size(size: int, count: int, where: str) -> None:
@@ -140,9 +131,9 @@ def alike_names(names: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
-def fitting_names(names: Sequence[str], labels: FoundLabels) -> tuple[str, ...]:
+def fitting_names(names: Sequence[str], labels: np.ndarray | None) -> tuple[str, ...]:
     """Names of the classes of these labels as a source has them, or none where they do not fit."""
-    fits = isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.max() < len(names)
+    fits = labels is not None and labels.ndim == 1 and labels.max() < len(names)
     return tuple(names) if fits and all(names) and len(set(names)) == len(names) else ()
 
 

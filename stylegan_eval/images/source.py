@@ -16,7 +16,6 @@ from stylegan_eval.engine.files import Stamp, stamp_of
 from stylegan_eval.engine.untrusted import one_line
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import Header, decode, in_channels, read_header
-from stylegan_eval.images.labels import FoundLabels, usable
 
 MAX_IMAGES = 2**24
 """Larger sets are refused before their names are gathered."""
@@ -64,7 +63,7 @@ class Source(ImageSet, Protocol):
 
     @property
     def labels(self) -> np.ndarray | None:
-        """int64 [N] classes, float32 [N, A] numbers, or None; `UserError` if they are no such."""
+        """int64 [N] classes, float32 [N, A] numbers, or None."""
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -100,15 +99,11 @@ class ContainerImages(ABC):
     path: Path
     names: Sequence[str]
     stamps: Mapping[str, Stamp]  # by `stamps_of`
-    found_labels: FoundLabels = None
+    labels: np.ndarray | None = None
+    labels_fault: UserError | None = None  # Why there are labels that cannot be used
     attributes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     channels: int = 3
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """Labels; `UserError` where there are some that cannot be used."""
-        return usable(self.found_labels)
 
     @property
     def folder(self) -> Path | None:

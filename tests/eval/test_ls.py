@@ -115,7 +115,7 @@ def test_too_few_latents_for_their_length_are_noted(keep, note):
         "w": rng.standard_normal((1280, 64)).astype(np.float32),
         "logits": rng.standard_normal((1280, 1)).astype(np.float32),  # independent of w
     }
-    (w,) = measure([block], ["hat"], settings, progress=False)
+    (w,) = measure([block], ["hat"], settings)
     assert (note in w.few_kept) if note else not w.few_kept
     assert w.attributes[0].entropy > 0.9 or w.few_kept
     metric = Separability(inputs=Inputs(), settings=settings, classifier=classifier())

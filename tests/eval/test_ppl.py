@@ -263,7 +263,6 @@ def test_pairs_too_few_to_leave_out_a_percent_are_noted(pairs, noted):
     values = np.random.default_rng(0).standard_normal(pairs) + 9
     [found] = summarise({"wfull-exact": values}, settings_of(space="w"), Pixels())
     assert ("no percent can be left out" in found.note) == noted
-    assert (found.kept == pairs) == noted
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -16,6 +17,8 @@ from scipy.stats import chisquare
 from stylegan_eval.cli import main
 from stylegan_eval.engine.protocols import LoadedGenerator
 from stylegan_eval.engine.sampling import Stream, draw, latents, noise_maps
+from stylegan_eval.engine.statistics import FeatureStats
+from stylegan_eval.engine.stats_file import write_stats
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.loading import load_generator
 from stylegan_eval.generators.variants import CENTRE_LATENTS, mean_ws, owners, vary
@@ -223,17 +226,19 @@ def test_unlike_ones_are_not_compared(image_folder, tmp_path):
         ("--generator {plain} --psi 0.7", 1, "needs a mapping network"),
         ("--generator {plain} --mixing 2", 1, "has 1 layers"),
         ("--images {data} --mixing 2", 1, "leave out --mixing"),
-        ("--images x.npz --psi 0.7", 1, "leave out --psi"),
+        ("--images {stats} --psi 0.7", 1, "leave out --psi"),
         ("--images {data} --generator-precision bf16", 1, "leave out --generator-precision"),
         ("--floor --mixing 2 --psi 0.5", 1, "leave out --mixing and --psi"),
     ],
 )
-def test_refusals_are_one_line(args, status, message, image_folder):
+def test_refusals_are_one_line(args, status, message, image_folder, tmp_path):
     names = {
         "layered": f"{__name__}:make_layered",
         "plain": f"{__name__}:make_plain",
         "data": image_folder("reals", 8, size=8),
+        "stats": tmp_path / "stats.npz",
     }
+    write_stats(names["stats"], FeatureStats.of(np.eye(4), "d"), {"content": "x"})
     words = [word.format(**names) for word in args.split()]
     done = run("fid", *words, "--data", names["data"], "--num", 4, *LITE)
     assert done.exit_code == status

@@ -38,12 +38,18 @@ def test_the_defaults_draw_the_image_of_the_grid(network, files, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", ["--psi 0.6", "--psi -1 --cutoff 3", "--noise random", "--noise none"]
+    ("options", "own"),
+    [
+        ("--psi 0.6", ""),
+        ("--psi -1 --cutoff 3", ""),
+        ("--noise random", "--noise-seed 2"),  # the grid draws it by each image's seed
+        ("--noise none", ""),
+    ],
 )
-def test_options_of_the_grid_mean_here_what_they_mean_there(options, files, tmp_path):
+def test_options_of_the_grid_mean_here_what_they_mean_there(options, own, files, tmp_path):
     one, sheet = tmp_path / "one.png", tmp_path / "sheet.png"
-    words = options.split()
-    assert run("image", "--ckpt", files["F"], "--seed", 2, *words, one).exit_code == 0
+    words, mine = options.split(), own.split()
+    assert run("image", "--ckpt", files["F"], "--seed", 2, *words, *mine, one).exit_code == 0
     assert run("grid", "--ckpt", files["F"], "--seeds", 2, *words, sheet).exit_code == 0
     assert np.array_equal(pixels(one)[0], pixels(sheet)[0])
 

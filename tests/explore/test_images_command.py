@@ -281,7 +281,7 @@ BAD = [
     ("image --ckpt {F} --ws {ws}/narrow.npz {out}.png", 1, "float [N, 8, 32]"),
     ("image --ckpt {F} --ws {F} {out}.png", 1, "not a .npy"),
     ("images --ckpt {F} --ws {ws}/two.npy --seeds 1 --out {out}", 2, "--seeds and --ws"),
-    ("images --ckpt {F} --seeds 1 --out {F}", 1, "is not a folder"),
+    ("images --ckpt {F} --seeds 1 --out {ws}/two.npy", 1, "is not a folder"),
     ("interpolate --ckpt {F} --ws {ws}/two.npy --space z {out}.gif", 2, "--space z"),
     ("interpolate --ckpt {F} --ws {ws}/two.npy --seeds 1,2 {out}.gif", 2, "--seeds and --ws"),
     ("interpolate --ckpt {F} --ws {ws}/projected_w.npz {out}.gif", 1, "two or more"),

@@ -90,7 +90,11 @@ def pickled():
         (b"no array", "a.npz", "a.npz"),
         (pickled(), "a.npy", "cannot read ws from a.npy"),
         (file_of_ws(np.zeros((1, 3, 32), np.float32)), "a.npy", r"must be float \[N, 8, 32\]"),
-        (file_of_ws(np.full((1, 8, 32), np.nan, np.float32)), "a.npy", "infinities or NaN"),
+        (
+            file_of_ws(np.full((1, 8, 32), np.nan, np.float32)),
+            "a.npy",
+            "infinities, NaN or",
+        ),
     ],
 )
 def test_a_file_that_is_no_w_is_told_in_one_line(data, name, message, subject):

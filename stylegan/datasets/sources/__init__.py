@@ -83,4 +83,6 @@ def _with_folder_classes(files: ImageFiles) -> ImageFiles:
     places = np.empty(len(classes), np.int64)
     for place, folder in enumerate(classes):
         places[numbers[folder]] = place
-    return dataclasses.replace(files, found_labels=places[found], attributes=(), classes=classes)
+    return dataclasses.replace(
+        files, labels=places[found], labels_fault=None, attributes=(), classes=classes
+    )

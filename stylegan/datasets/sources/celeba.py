@@ -49,7 +49,7 @@ def open_celeba(path: Path) -> ImageFiles:
         note(f"{listed}: {unused_labels(unused)}")
     labels = np.stack([rows[stem] for stem in stems]).astype(np.float32)  # [N, A]
     kind = "CelebA-HQ" if listed.name.startswith("CelebAMask-HQ") else "CelebA"
-    return dataclasses.replace(files, kind=kind, found_labels=labels, attributes=attributes)
+    return dataclasses.replace(files, kind=kind, labels=labels, attributes=attributes)
 
 
 def _image_folder(path: Path) -> Path:

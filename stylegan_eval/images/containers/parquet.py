@@ -99,13 +99,14 @@ def open_parquet(path: Path) -> EncodedImages:
         spool.flush()
         check_count(len(names), path)
         assert columns is not None
-        classes = attempted(partial(_classes, labels, f"{path}: {columns.label}"))
+        classes, fault = attempted(partial(_classes, labels, f"{path}: {columns.label}"), None)
         images = EncodedImages(
             kind="parquet",
             path=path,
             names=names,
             stamps=stamps,
-            found_labels=classes,
+            labels=classes,
+            labels_fault=fault,
             classes=fitting_names(columns.classes, classes),
             store=_Spool(spool, ends),
         )

@@ -174,7 +174,8 @@ def _labelled(
         names=samples.names,
         stamps=store.stamps,
         store=store,
-        found_labels=samples.fault or (classes if has_one.any() else None),
+        labels=classes if has_one.any() else None,
+        labels_fault=samples.fault,
     )
 
 

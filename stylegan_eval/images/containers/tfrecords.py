@@ -97,12 +97,13 @@ def open_tfrecords(path: Path) -> TFRecords:
         records = _index(descriptor, file)
         check_count(len(records), file)
         beside = partial(_labels, file, len(records))
-        labels = attempted(beside) if path.is_dir() else None
+        labels, fault = attempted(beside, None) if path.is_dir() else (None, None)
         found = TFRecords(
             kind="TFRecords",
             path=file,
             names=Names(f"record {index}" for index in range(len(records))),
-            found_labels=labels,
+            labels=labels,
+            labels_fault=fault,
             stamps=stamps_of([file]),
             _file=descriptor,
             _records=records,
