@@ -4,6 +4,7 @@ Several runners may share a folder: each takes what no living one has (`benchmar
 runner that is stopped or killed is continued by any other, from the last checkpoint.
 """
 
+import contextlib
 import platform
 import shutil
 import time
@@ -92,7 +93,7 @@ class Runner:
         for number, (training, measurements) in enumerate(jobs, 1):
             name = training.name
             title = f"[{number}/{len(jobs)}] {name}"
-            if self._is_done(training, measurements) and not force:
+            if not force and self._is_done(training, measurements):
                 self.say(f"{title}: done")
                 continue
             with claimed(self.folder.claims, name) as claim:
@@ -196,11 +197,14 @@ class Runner:
 
     def _is_done(self, training: Training, measurements: Iterable[str]) -> bool:
         name = training.name
-        return (
-            self._is_trained(name)
-            and all(self.folder.measurement(name, measured).exists() for measured in measurements)
-            and not self._objection(training)
-        )
+        files = (self.folder.measurement(name, measured) for measured in measurements)
+        with contextlib.suppress(UserError):  # of a damaged file, which `_do` tells
+            return (
+                self._is_trained(name)
+                and all(file.exists() for file in files)
+                and not self._objection(training)
+            )
+        return False
 
     def _objection(self, training: Training) -> str:
         """Why the network or the measurements there are not the training's; empty if they are."""

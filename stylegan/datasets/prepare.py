@@ -14,7 +14,7 @@ from stylegan.datasets import Choices, Crop, LabelSource, Resample
 from stylegan.datasets.archive import encode_png, write_encoded
 from stylegan.datasets.making import Making, labels_of
 from stylegan.datasets.partial import check_target, write_resumable
-from stylegan.datasets.sources import open_source
+from stylegan.datasets.sources import ffhq_images, open_source
 from stylegan.datasets.survey import survey
 from stylegan.png import image_grid, save_png
 from stylegan_eval.engine.files import check_apart, check_writable
@@ -25,6 +25,7 @@ from stylegan_eval.images.decoding import CHANNELS
 from stylegan_eval.images.files import ImageFiles, map_ordered, prepare_command
 from stylegan_eval.images.labels import empty_classes, shortened
 from stylegan_eval.images.source import Source, read_as
+from stylegan_eval.images.storage import check_outside
 
 _SHEET = 8  # rows and columns of a sheet
 
@@ -115,8 +116,10 @@ def prepare(
 def check_not_read(out: Path, src: Path | str) -> None:
     """Refuse an output that is the source or would be read as part of it, as no zip is."""
     source = Path(src)
-    if source.is_file() or (source.is_dir() and out.suffix.lower() != ".zip"):
+    if source.is_file():
         check_apart(out, source)
+    elif source.is_dir() and out.suffix.lower() != ".zip":
+        check_outside(out, ffhq_images(source) or source)
 
 
 def write_sheet(prepared: Path, path: Path) -> None:

@@ -29,9 +29,10 @@ from stylegan.training.state import TrainState, load_initial, load_state
 from stylegan.training.trainer import Trainer
 from stylegan_eval.engine.command import note, typed_with
 from stylegan_eval.engine.device import check_precision
-from stylegan_eval.engine.files import check_apart, held, sha256_of
+from stylegan_eval.engine.files import held, sha256_of
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.labels import shortened
+from stylegan_eval.images.storage import check_outside
 from stylegan_eval.results.run_folder import TEXT_LOG, results_in
 
 
@@ -191,7 +192,7 @@ def resume_command(source: Path, out: Path, option: str, value: str) -> str:
     """
     here = source.is_dir() and source.resolve() == out.resolve()
     words = ["--resume", *([] if here else [str(source)]), "--out", str(out), option, value]
-    typed = typed_with(option, value)
+    typed = [word for word in typed_with(option, value) if word != "--dry-run"]
     return shlex.join(["stylegan-train", *(typed if out in map(Path, typed) else words)])
 
 
@@ -239,7 +240,7 @@ def check(begun: Beginning, reals: RealSet, runtime: Runtime) -> None:
     """
     config, settings = begun.config, begun.settings
     if settings.data.is_dir() and settings.out != Path():
-        check_apart(settings.out, settings.data)
+        check_outside(settings.out, settings.data)
     check_precision(settings.execution.precision, runtime.device.type)
     if settings.execution.compile:
         check_toolchain(runtime.device)

@@ -26,7 +26,9 @@ from stylegan_eval.results.significance import known
 
 State = Literal["running", "finished", "stopped"]
 # Words of train.log: of a process that begins, and of one that ends before its time.
-_BEGINS = re.compile(r"config \S+, seed \d+, (?:.*from kimg ([\d.]+))?")
+_BEGINS = re.compile(
+    r"config \S+,(?: images of \d+ channel\(s\),)? seed \d+, (?:.*from kimg ([\d.]+))?"
+)
 _COLLAPSED = re.compile(r"training collapsed at kimg ([\d.]+)")
 _STOPPED_BY_IT = "go on regardless with --on-collapse warn"
 _TROUBLE = ("training collapsed", "stopped by signal", "error:")

@@ -14,7 +14,7 @@ from typing import IO, BinaryIO, cast
 
 import numpy as np
 
-from stylegan_eval.engine.files import Stamp, stamp_of
+from stylegan_eval.engine.files import Stamp, check_apart, stamp_of
 from stylegan_eval.engine.safe_files import (
     LOCAL,
     check_entry,
@@ -25,6 +25,7 @@ from stylegan_eval.engine.safe_files import (
 )
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
+from stylegan_eval.images.containers import CONTAINERS, container_at
 from stylegan_eval.images.image_kinds import START_BYTES, is_hidden, left_out_as
 from stylegan_eval.images.labels import DATASET_JSON
 from stylegan_eval.images.listing import Entry, Numbers
@@ -282,6 +283,20 @@ def first_bytes(path: Path) -> bytes:
             return stream.read(START_BYTES)
     except OSError:
         return b""
+
+
+def check_outside(out: Path, folder: Path) -> None:
+    """Refuse an output that would be read among the images of a folder the next time."""
+    kind = container_at(folder)
+    if kind is not None and CONTAINERS[kind].is_alone:
+        return  # image files beside it are left out
+    pairs = [
+        (Path(os.path.abspath(out)), Path(os.path.abspath(folder))),  # noqa: PTH100 - as typed
+        (out.resolve(), folder.resolve()),
+    ]
+    below = [str(place.relative_to(top)) for place, top in pairs if place.is_relative_to(top)]
+    if not below or not all(map(is_hidden, below)):
+        check_apart(out, folder)
 
 
 def has_images(folder: Path) -> bool:

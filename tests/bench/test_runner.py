@@ -231,6 +231,19 @@ def test_a_training_that_went_on_is_neither_done_nor_measured(undisturbed, avata
     assert finish(avatars, out, "--rows", "A", "--kimg", "0.4").returncode == 0
 
 
+def test_a_damaged_table_does_not_stop_the_others(undisturbed, avatars, tmp_path):
+    out = tmp_path / "results"
+    shutil.copytree(undisturbed[0], out)
+    (table,) = (out / "measurements").glob("A-*/fid-*.csv")
+    table.write_text("half a table")
+    shutil.rmtree(next((out / "measurements").glob("F-*")))
+    ended = finish(avatars, out, "--rows", "A,F", "--kimg", "0.4")
+    assert ended.returncode == 1
+    assert "is damaged or half-written: delete it, and run again" in ended.stderr + ended.stdout
+    assert "Traceback" not in ended.stderr
+    assert list((out / "measurements").glob("F-*/fid-*.csv"))
+
+
 def test_sigterm_saves_and_leaves(avatars, tmp_path):
     out = tmp_path / "results"
     with starting.Popen(

@@ -2,6 +2,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from stylegan.data import main
+from stylegan.datasets.prepare import check_not_read
 from stylegan.datasets.pyramid import open_pyramid
 from stylegan_eval.engine.blocks import save_arrays
 from stylegan_eval.engine.cache import cache_dir
@@ -257,6 +259,14 @@ def test_no_output_becomes_an_image_of_its_source(tmp_path, monkeypatch):
     for sheet in ("photos/sheet.png", "link/000.png"):
         assert_one_error_line(run("prepare", "photos", "out.zip", "--sheet", sheet), inside)
     assert everything_below(tmp_path) == before
+    # What is hidden is not read; of FFHQ one folder is, of a container no file beside it.
+    write_folder(tmp_path / "ffhq" / "images1024x1024", pngs(3, 32))
+    (tmp_path / "lmdb").mkdir()
+    (tmp_path / "lmdb" / "data.mdb").write_bytes(b"")
+    for out in ("photos/.cache/run", "ffhq/small", "lmdb/run"):
+        check_not_read(Path(out), out.partition("/")[0])
+    with pytest.raises(UserError, match="ffhq/images1024x1024/small lies in"):
+        check_not_read(Path("ffhq/images1024x1024/small"), "ffhq")
     # Beside it, and a zip, which is no image.
     for out, sheet in (("photos/../photos-16", "sheet.png"), ("photos/x.zip", "photos.png")):
         made = run("prepare", "photos", out, "--resolution", 16, "--sheet", sheet)

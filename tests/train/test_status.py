@@ -105,6 +105,9 @@ def test_trouble_is_told_until_a_new_process_begins(run):
     assert begins.startswith("config F, seed 5, ")
     words(run, begins, "kimg 0.7  lod 0.00")
     assert last_trouble(run / "train.log") == ""
+    grey = begins.replace("config F, seed", "config F, images of 1 channel(s), seed")
+    words(run, "stopped by signal 15", grey, "kimg 0.7  lod 0.00")
+    assert last_trouble(run / "train.log") == ""
     collapse = "training collapsed at kimg 0.8: the scores of D reached 1.0e+06; lower it"
     words(run, collapse)
     assert lines_of(show(run))["state"] == f"stopped: {collapse}"

@@ -54,11 +54,15 @@ def is_read_alike(source: Source) -> bool:
     return not source.kind.startswith(("FFHQ", "CelebA", "torchvision"))
 
 
+def ffhq_images(path: Path) -> Path | None:
+    """The folder of FFHQ whose images are read; None where `path` is no FFHQ."""
+    return next((path / name for name in _FFHQ_FOLDERS if (path / name).is_dir()), None)
+
+
 def _opened(path: Path) -> Source:
     if path.is_dir() and attribute_list(path) is not None:
         return open_celeba(path)
-    ffhq = (path / name for name in _FFHQ_FOLDERS if (path / name).is_dir())
-    if (folder := next(ffhq, None)) is not None:
+    if (folder := ffhq_images(path)) is not None:
         return dataclasses.replace(open_files(folder), kind="FFHQ")
     return open_images(path, labelled=False)
 
