@@ -75,7 +75,7 @@ class TrainedGenerator:
         return [picture(image) for image in drawn]
 
     def _ws(self, z: Tensor, psi: float, cutoff: int | None) -> Tensor:
-        if not isinstance(psi, int | float | np.floating):
+        if not isinstance(psi, int | float | np.number):
             raise UserError(f"psi must be a number, not {psi!r:.60}")
         check_psi(psi)
         if cutoff is not None and (not isinstance(cutoff, int | np.integer) or cutoff < 0):

@@ -21,7 +21,7 @@ _PARTS = ("generator_smooth", "g_running", "generator", "discriminator")
 _PARALLEL = "module."  # before every name that torch.nn.DataParallel saved
 # Words in the name of an averaged state.
 _AVERAGED = {
-    *("ema", "gs", "shadow", "running", "smooth", "smoothed"),
+    *("ema", "gema", "gs", "shadow", "running", "smooth", "smoothed"),
     *("avg", "average", "averaged", "mean", "swa"),
 }
 

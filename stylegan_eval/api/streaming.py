@@ -210,6 +210,10 @@ class StreamingMetric:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_detector": None, "_real": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        added = {"_seen": {False: Seen(), True: Seen()}, "_place": state.get("_data")}
+        vars(self).update({**added, **state})  # those of earlier versions lack them
+
     def _reals(self) -> tuple[ImageFeatures, dict[str, Any]]:
         """Features of the real images, and cells of a row about them."""
         network, kinds = self.network, METRICS[self.metric].real

@@ -26,6 +26,7 @@ from stylegan_eval.images.decoding import channels_of, in_channels, is_channels_
 Range = tuple[float, float]
 _KEYS = ("images", "image", "pixel_values", "img", "x")  # of batches that are mappings
 _OVERSHOOT = 0.5  # of the range: what generators draw beyond it saturates
+_AT_ONCE = 256  # images
 _WELL_BEYOND = 0.25  # of the range
 _MANY = 0.1  # of all values
 
@@ -165,8 +166,11 @@ def batches_of(
         seen.sizes[pixels.shape[1], pixels.shape[2]] += 1
         seen.largest_byte = max(seen.largest_byte, int(pixels.max()))
         yield pixels[None]
-    elif isinstance(images, Tensor | np.ndarray) or hasattr(images, "__array__"):
+    elif isinstance(images, Tensor | np.ndarray) or _axes(images) == 3:
         yield bytes_of(images, what, value_range, seen)
+    elif _axes(images) == 4:  # of another framework, or of a file that is read in parts
+        for start in range(0, len(images), _AT_ONCE):
+            yield bytes_of(images[start : start + _AT_ONCE], what, value_range, seen)
     elif isinstance(images, str | bytes) or not _is_iterable(images):
         raise UserError(
             f"{what}: got {type(images).__name__}; expected images: arrays or tensors"
@@ -191,6 +195,11 @@ def check_range(value_range: Any) -> None:
         )
 
 
+def _axes(images: Any) -> int:
+    """Axes of an array of another framework than PyTorch and NumPy; 0 of what is none."""
+    return getattr(images, "ndim", 0) if hasattr(images, "__array__") else 0
+
+
 def _is_iterable(images: Any) -> bool:
     numbered = hasattr(images, "__getitem__") and hasattr(images, "__len__")
     return isinstance(images, Iterable) or numbered
@@ -204,7 +213,7 @@ def _without_labels(batch: Any, what: str) -> Any:
     """The images of (images, labels or masks); a list of images is one.
 
     What follows the first one of a tuple, as data sets give them, or of a list, as loaders make of
-    it, are images where they are like it.
+    it, are images where they are like it. No image is dropped in doubt.
     """
     if not isinstance(batch, tuple | list) or not batch:
         return batch
@@ -214,9 +223,17 @@ def _without_labels(batch: Any, what: str) -> Any:
     alike = [_kind(other) == _kind(first) for other in rest]
     if all(alike):
         return batch
-    collated = not isinstance(first, Image.Image) and first.ndim == 4
-    if not any(alike) and (collated or isinstance(batch, tuple) or not _any_image(rest)):
+    if not _any_image(rest):
         return first
+    if not isinstance(first, Image.Image) and first.ndim == 4:
+        if not any(alike):
+            return first
+    elif isinstance(batch, list) and len(batch) > 2:
+        return batch  # images of unlike channels
+    elif isinstance(batch, tuple) and len(batch) == 2:
+        mask = rest[0]
+        if not isinstance(mask, Image.Image) or mask.mode == "P":
+            return first
     kinds = ", ".join(str(_kind(part)) for part in batch)
     raise UserError(f"{what}: which of {kinds:.80} are images? Hand in those alone")
 

@@ -15,7 +15,7 @@ from stylegan_eval.images.files import ImageFiles
 from stylegan_eval.images.memory import MemoryImages
 from stylegan_eval.images.source import EncodedImages, HasHeader
 from stylegan_eval.metrics.features import ImageFeatures, Size
-from stylegan_eval.metrics.image_pass import FileImages, Images
+from stylegan_eval.metrics.image_pass import FileImages, FunctionImages, Images
 from stylegan_eval.results.results import one_note
 from stylegan_eval.settings.image_metrics import FeatureSettings, GeneratedSettings, RealSettings
 
@@ -67,6 +67,8 @@ def shown_as_rgb(*sides: Images | StoredStats | None) -> str:
     """Note that networks of RGB see files of other channels, by the headers of the first ones."""
     kinds: set[int] = set()
     for side in sides:
+        if isinstance(side, Images) and isinstance(side.source, FunctionImages):
+            kinds |= side.source.function.seen.channels
         if isinstance(side, Images) and isinstance(side.source, FileImages):
             files, chosen = side.source.files, side.source.indices[:_LOOKED_UP]
             if isinstance(files, HasHeader):
@@ -114,15 +116,15 @@ def unknown_count(fakes: Images | StoredStats, path: Any, settings: FeatureSetti
 
 def odd_values(*sides: Images | StoredStats | None) -> str:
     """Note of images that a program hands in whose values are hardly of their range."""
-    return one_note(
-        *(
-            side.source.files.note
-            for side in sides
-            if isinstance(side, Images)
-            and isinstance(side.source, FileImages)
-            and isinstance(side.source.files, MemoryImages)
-        )
-    )
+    notes = []
+    for side in sides:
+        source = side.source if isinstance(side, Images) else None
+        if isinstance(source, FunctionImages):
+            function = source.function
+            notes.append(function.seen.note(str(function), function.value_range))
+        elif isinstance(source, FileImages) and isinstance(source.files, MemoryImages):
+            notes.append(source.files.note)
+    return one_note(*notes)
 
 
 def unlike_sizes(

@@ -29,7 +29,8 @@ def all_images(inputs: Inputs, kind: type[Sampling], given: Mapping[str, Any]) -
     settings = dict(given)
     moments = only_moments([kind])
     count: int | None
-    if moments and (side := uncounted(inputs.images)):
+    several = not any(row.settings is kind for row in METRICS.values())
+    if (moments or several) and (side := uncounted(inputs.images, moments=moments)):
         if "num" not in given:
             raise UserError(
                 f"{side}: does not say how many images its statistics are of: give --num N"
@@ -70,9 +71,11 @@ def _count(side: Any, *, moments: bool) -> int | None:
         return len(files)
 
 
-def uncounted(side: Any) -> Any:
+def uncounted(side: Any, *, moments: bool) -> Any:
     """What it is, if it is statistics that do not say how many images they are of."""
-    return side if is_statistics(side) and statistics_of(side).count is None else None
+    if not is_statistics(side, moments=moments) or statistics_of(side).count is not None:
+        return None
+    return side
 
 
 def is_statistics(side: Any, *, moments: bool = True) -> bool:

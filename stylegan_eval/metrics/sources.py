@@ -208,7 +208,6 @@ def _from_function(function: ImageFunction, settings: Sampling) -> Images:
             "generator": str(function),
             "description": "function of n and seed",
             "details": {"batch": str(settings.batch)},
-            "note": function.seen.note(str(function), function.value_range),
         },
         size=(first.shape[2], first.shape[3]),
     )

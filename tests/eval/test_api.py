@@ -38,16 +38,19 @@ def sides(image_folder):
 
 
 class Foreign:
-    """As arrays of other frameworks are."""
+    """As arrays of other frameworks are, and those of files that are read in parts."""
 
     def __init__(self, held):
-        self.held = held
+        self.held, self.ndim = held, held.ndim
 
     def __array__(self, dtype=None, copy=None):
         return self.held
 
-    def __iter__(self):
-        return map(Foreign, self.held)
+    def __len__(self):
+        return len(self.held)
+
+    def __getitem__(self, place):
+        return Foreign(self.held[place])
 
 
 def command(*args):

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
@@ -53,6 +54,25 @@ def test_values_that_are_hardly_of_their_range_are_noted(images, value_range, no
     for row in (of_function, streamed.compute(), of_reals):
         assert note in row.note
         assert bool(note) == ("range" in row.note)
+
+
+def test_values_of_a_function_are_judged_by_all_that_it_drew():
+    def dark(n, seed):
+        return UNIT[:n] if seed else FAKES[:n] / np.float32(255) * 2 - 1
+
+    row = se.fid(lambda n, seed: UNIT[:n], REALS, num=8, range=(-1, 1), **LITE)
+    assert "none below 0" in row.note
+    assert se.fid(dark, REALS, num=8, range=(-1, 1), **LITE).note.count("below 0") == 0
+
+
+def test_a_pickled_metric_of_an_earlier_version_goes_on():
+    metric = se.FID(real=REALS, **LITE)
+    metric.update(FAKES)
+    state = {key: value for key, value in metric.__getstate__().items() if key != "_seen"}
+    older = object.__new__(se.FID)
+    older.__setstate__({key: value for key, value in state.items() if key != "_place"})
+    older.update(FAKES[:1])
+    assert older.compute().num == 9
 
 
 def test_alpha_sizes_and_foreign_statistics_are_noted_however_images_come(tmp_path):
@@ -116,12 +136,17 @@ def test_of_parts_that_are_unlike_the_first_is_taken_or_none():
         == 8
     )
     pil = [Image.fromarray(image.transpose(1, 2, 0)) for image in FAKES]
-    assert len(MemoryImages([(image, image.convert("L")) for image in pil], "x")) == 8
+    assert len(MemoryImages([(image, image.convert("P")) for image in pil], "x")) == 8
+    grey = [image.convert("L") for image in pil]
+    assert len(MemoryImages([[pil[0], grey[1], pil[2]], [pil[3], pil[4]]], "x")) == 5
+    assert len(MemoryImages(pd.Series([*pil[:3], grey[3]]), "x")) == 4
     assert len(MemoryImages([tensor[0], tensor[1, :1]], "x")) == 2  # a set of unlike images
     for doubtful in (
         [[tensor[0], tensor[0, :1]]],
         [(tensor[:2], tensor[:2, :1], tensor[:2])],
-        [[pil[0], pil[0].convert("L")]],
+        [[pil[0], grey[0]]],
+        [(pil[0], grey[0])],
+        [(pil[0], grey[0], grey[1])],
     ):
         with pytest.raises(se.UserError, match=r"x: which of .* are images"):
             MemoryImages(doubtful, "x")
@@ -179,6 +204,8 @@ def test_statistics_of_an_unknown_number_of_images_ask_for_it(tmp_path):
     for foreign in (tmp_path / "foreign.npz", pickled):
         with pytest.raises(se.UserError, match="how many images its statistics are of: give num"):
             se.fid(foreign, reals, **LITE)
+        with pytest.raises(se.UserError, match="how many images its statistics are of"):
+            se.evaluate(foreign, reals, ["fid"], **LITE)
         row = se.fid(foreign, reals, num=8, **LITE)
         assert (row.num, row.value) == (8, pytest.approx(known.value))
         assert "does not say how many images its statistics are of: 8 by --num" in row.note

@@ -155,6 +155,11 @@ def test_of_a_tar_the_same_members_are_images_as_of_its_folder(tmp_path):
     assert found == sorted(names)
     assert labels.sum() == 2
 
+    # A sample that lacks its image has no other one in its mask.
+    holes = [tar_member(name, image) for name in ("1.png", "1.mask.png", "2.mask.png", "3.png")]
+    unknown = [tar_member(f"4.{field}.png", image) for field in ("a", "b")]
+    assert opened_names(write_tar(tmp_path / "holes.tar", holes + unknown))[0] == ["1.png", "3.png"]
+
     fields = [tar_member(f"{k}.{field}.png", image) for k in range(2) for field in ("rgb", "depth")]
     with pytest.raises(UserError, match=r"0.rgb.png and 0.depth.png are of one sample: call its"):
         open_images(write_tar(tmp_path / "fields.tar", fields))

@@ -219,16 +219,20 @@ def _parts(
         if other is not None:
             left_out[other] += 1
             continue
-        check_count(len(samples.names) + (count := count + 1), path)
+        check_count(first + (count := count + 1), path)
         size = _bounded(size, MAX_FILE_BYTES, where)
         if "." in ending[1:]:
             fields.setdefault(key, []).append((name, start, size))
         else:
             yield Entry(key, (samples.add(f"{path.name}/{name}", file[1], start, size),))
     names = (samples.names[number].partition("/")[2] for number in range(first, len(samples.names)))
-    for key in fields.keys() & {_key(name)[0] for name in names}:  # masks or the like, beside it
-        left_out.update(_key(name)[1] for name, *_ in fields.pop(key))
+    beside = fields.keys() & {_key(name)[0] for name in names}
+    masks = {_key(name)[1] for key in beside for name, *_ in fields[key]}  # or the like
     for key, members in fields.items():
+        endings = [_key(name)[1] for name, *_ in members]
+        if key in beside or masks.issuperset(endings) or (len(members) > 1 and beside):
+            left_out.update(endings)
+            continue
         if len(members) > 1:
             one, two = (name for name, *_ in members[:2])
             raise UserError(
