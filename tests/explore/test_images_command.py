@@ -1,5 +1,6 @@
 """`stylegan-sample images`, saved w, labels, and the command in every PNG."""
 
+import gc
 import itertools
 import shlex
 import shutil
@@ -138,6 +139,16 @@ def test_files_of_another_command_or_network_are_refused(change, files, tmp_path
     assert list((tmp_path / "made").iterdir()) == [path]
 
 
+@pytest.fixture
+def _prompt_collection():
+    """Collect garbage often: Pillow's buffers of saved files may wait for it."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(20)
+    yield
+    gc.set_threshold(*thresholds)
+
+
+@pytest.mark.usefixtures("_prompt_collection")
 def test_memory_does_not_grow_with_the_number_of_images(files, tmp_path):
     peaks = []
     for seeds in ("0-7", "0-7", "0-127"):  # the first warms up
