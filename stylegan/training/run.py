@@ -192,7 +192,9 @@ def resume_command(source: Path, out: Path, option: str, value: str) -> str:
     """
     here = source.is_dir() and source.resolve() == out.resolve()
     words = ["--resume", *([] if here else [str(source)]), "--out", str(out), option, value]
-    typed = [word for word in typed_with(option, value) if word != "--dry-run"]
+    typed = typed_with(option, value)
+    if option == "--kimg":  # to train on, not to plan
+        typed = [word for word in typed if word != "--dry-run"]
     return shlex.join(["stylegan-train", *(typed if out in map(Path, typed) else words)])
 
 
