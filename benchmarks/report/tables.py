@@ -200,7 +200,7 @@ class Section:
     def same_lines(self, column: int) -> dict[str, list[TableRow]]:
         """Lines by the key of the first that shares a measurement with them.
 
-        An FID, say, knows no latent space: the lines of one network in Z and in W have the same.
+        FID does not depend on the latent space: one network has the same FID in its Z and W lines.
         """
         groups: dict[str, list[TableRow]] = {}
         for line in self.lines:

@@ -210,12 +210,17 @@ def check_writable(path: Path) -> None:
         raise UserError(f"cannot write {path}: no permission to write in {folder}")
 
 
+def places_of(path: Path) -> tuple[Path, Path]:
+    """Where a path is by its name, without `..`, and where its links lead."""
+    return Path(os.path.abspath(path)), path.resolve()  # noqa: PTH100 - resolve() follows links
+
+
 def check_apart(out: Path, source: Path) -> None:
     """Refuse to write over the file `source`, or into the folder `source` that images are read of.
 
     Both under any name that leads there.
     """
-    places = [Path(os.path.abspath(out)), out.resolve()]  # noqa: PTH100 - without its `..`
+    places = [*places_of(out)]
     if source.is_dir():
         places += [folder for place in places for folder in place.parents]
     for place in places:

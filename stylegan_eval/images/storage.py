@@ -14,7 +14,7 @@ from typing import IO, BinaryIO, cast
 
 import numpy as np
 
-from stylegan_eval.engine.files import Stamp, check_apart, stamp_of
+from stylegan_eval.engine.files import Stamp, check_apart, places_of, stamp_of
 from stylegan_eval.engine.safe_files import (
     LOCAL,
     check_entry,
@@ -290,10 +290,7 @@ def check_outside(out: Path, folder: Path) -> None:
     kind = container_at(folder)
     if kind is not None and CONTAINERS[kind].is_alone:
         return  # image files beside it are left out
-    pairs = [
-        (Path(os.path.abspath(out)), Path(os.path.abspath(folder))),  # noqa: PTH100 - as typed
-        (out.resolve(), folder.resolve()),
-    ]
+    pairs = zip(places_of(out), places_of(folder), strict=True)
     below = [str(place.relative_to(top)) for place, top in pairs if place.is_relative_to(top)]
     if not below or not all(map(is_hidden, below)):
         check_apart(out, folder)

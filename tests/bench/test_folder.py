@@ -246,7 +246,7 @@ def test_a_number_of_other_images_is_not_the_folders(folder):
 
 
 def test_a_number_without_images_is_of_those_that_its_network_was_trained_on(folder):
-    """Path length, say, is compared with no real images."""
+    """Some metrics, such as path length, use no real images."""
     folder.write_request("table1", request())
     measured(folder.measurement("A-seed0-x", "fid-y"))
     metrics = folder.training("A-seed0-x") / "metrics.jsonl"

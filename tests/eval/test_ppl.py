@@ -15,7 +15,7 @@ from stylegan_eval.engine.blocks import Run
 from stylegan_eval.engine.sampling import latents, noise_maps, path_positions
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.path_length import measure_pairs, slerp
-from stylegan_eval.metrics.ppl import choose_distance, load_chosen, measure, metric_name, summarise
+from stylegan_eval.metrics.ppl import choose_distance, load_chosen, measure, metric_name
 from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from stylegan_eval.networks import lpips as lpips_module
 from stylegan_eval.networks.lpips import load_distance
@@ -249,42 +249,6 @@ def test_both_derivatives_are_compared(run):
     off = f"{finite.value / exact.value - 1:+.1e} off its limit"
     assert f"{off}; single pairs {of_pairs:.1e} (median)" in finite.note
     assert "off its limit" not in exact.note
-
-
-@pytest.mark.parametrize(("sigma", "noted"), [(0.2, False), (2.0, True)])
-def test_an_error_that_rests_on_few_pairs_is_noted(sigma, noted):
-    values = np.random.default_rng(0).lognormal(0, sigma, 100)
-    [found] = summarise({"wfull-exact": values}, settings_of(space="w"), Pixels())
-    assert ("the standard error is unreliable" in found.note) == noted
-
-
-@pytest.mark.parametrize(("pairs", "noted"), [(2, True), (100, True), (101, False), (1000, False)])
-def test_pairs_too_few_to_leave_out_a_percent_are_noted(pairs, noted):
-    values = np.random.default_rng(0).standard_normal(pairs) + 9
-    [found] = summarise({"wfull-exact": values}, settings_of(space="w"), Pixels())
-    assert ("no percent can be left out" in found.note) == noted
-
-
-@pytest.mark.parametrize(
-    ("share", "silent", "missed"),
-    [(0.0, (1, 1), 0.12), (0.01, (0.2, 0.9), 0.15), (0.03, (1, 1), 0.12)],
-)
-def test_a_percentile_at_a_gap_is_noted(share, silent, missed):
-    """Where nothing is noted, the interval holds the value of many pairs."""
-    rng = np.random.default_rng(0)
-    many = trimmed_mean(jumping(rng, 1_000_000, share)).mean
-    results = [
-        summarise({"wfull-exact": jumping(rng, 10_000, share)}, settings_of(space="w"), Pixels())
-        for _ in range(100)
-    ]
-    quiet = [found for [found] in results if not found.note]
-    assert silent[0] <= len(quiet) / 100 <= silent[1]
-    wrong = [found for found in quiet if abs(found.value - many) > 1.96 * found.stderr]
-    assert len(wrong) / len(quiet) <= missed
-
-
-def jumping(rng, pairs, share):
-    return rng.gamma(4, 0.25, pairs) + 300 * (rng.random(pairs) < share)
 
 
 def test_path_length_is_measured_in_the_middle_of_the_image(run):

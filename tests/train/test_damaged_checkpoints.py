@@ -177,6 +177,11 @@ OBJECTS = {
 }
 
 
+def follow(advice, path, other):
+    """Run the Python that this project's own message advises, as a user would type it."""
+    exec(advice, {"torch": torch, "FILE": path, "OTHER": other})
+
+
 @pytest.mark.parametrize("name", OBJECTS)
 def test_an_object_is_named_and_the_advice_works(finished, tmp_path, name):
     more, words = OBJECTS[name]
@@ -186,7 +191,7 @@ def test_an_object_is_named_and_the_advice_works(finished, tmp_path, name):
     line = refused(path)
     assert words in line
     advice = line.partition("save it without them: ")[2]
-    exec(advice, {"torch": torch, "FILE": path, "OTHER": other})
+    follow(advice, path, other)
     assert read_checkpoint(other).nimg == tree["nimg"]
 
 
@@ -217,7 +222,7 @@ def test_arrays_in_place_of_tensors_become_tensors_by_the_advice(tmp_path, wrap)
     with pytest.raises(UserError) as refusal:
         read_archive(path)
     advice = str(refusal.value).partition("save it without them: ")[2]
-    exec(advice, {"torch": torch, "FILE": path, "OTHER": other})
+    follow(advice, path, other)
     read = read_archive(other)
     read = read.get("g_running", read)
     assert all(torch.equal(read[name], value) for name, value in state.items())
