@@ -73,13 +73,15 @@ def family(section: Section) -> str:
     kinds = {pair.basis for pair in tested}
     samples = [section.samples(at).values() for at in range(len(section.columns))]
     mixed = any(len({len(sample.values) > 1 for sample in column}) > 1 for column in samples)
+    alone = "are of one training" if "pooled" in kinds else "have one seed"
     single = " (where one of two lines has one seed, Student's t with the spread of the other)"
     tests = {
         "seeds": f"Welch's t over seeds{single if mixed else ''}",
         "paired": "where two lines are of the same trainings, a paired t over these",
+        "pooled": "where both lines have one seed, Student's t with the pooled spread of others",
         "measurement": (
-            "where both lines have one seed, the standard errors of the measurements alone: the"
-            " noise between seeds is then unknown"
+            f"where both lines {alone}, the standard errors of the measurements alone: the noise"
+            " between seeds is then unknown"
         ),
     }
     text = (
@@ -187,7 +189,7 @@ def sentence(pair: Comparison, column: Column) -> str:
             " standard error of the measurement)."
         )
     p = probability(pair.corrected)
-    noise = "noise" if pair.basis in ("seeds", "paired") else "noise of the measurement"
+    noise = "noise of the measurement" if pair.basis == "measurement" else "noise"
     if pair.real:
         return f"{better} is better than {worse} by {size} ({p}): more than {noise}."
     return f"{better} and {worse} do not differ by more than {noise} ({size}, {p})."

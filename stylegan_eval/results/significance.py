@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Basis = Literal["seeds", "paired", "measurement", "unknown"]
+Basis = Literal["seeds", "paired", "pooled", "measurement", "unknown"]
 LEVEL = 0.05  # family-wise, over the comparisons of a table
 POWER = 0.8  # probability that a test finds what is there, where images for it are counted
 # What stands between two lines of `order_words`.
@@ -109,28 +109,33 @@ class Comparison:
         return self.corrected is not None and self.corrected < LEVEL
 
 
-def compare(a: tuple[str, Sample], b: tuple[str, Sample]) -> Comparison:
-    """Compare two lines, each with its key.
+def compare(
+    a: tuple[str, Sample], b: tuple[str, Sample], spread: tuple[float, int] | None = None
+) -> Comparison:
+    """Compare two lines, each with its key; `spread` is that of their table, `pooled_spread`.
 
     The paired t where both are of the same trainings, two or more; Welch's t where both have two
-    seeds or more; where one of them has, Student's t with its spread for both; else a test with the
-    standard errors of measuring alone, which knows nothing of the noise between seeds: Welch's t
-    where their degrees of freedom are known, else a normal test.
+    seeds or more; where one of them has, Student's t with its spread for both; where neither has,
+    with `spread`, unless both are of one training; else a test with the standard errors of
+    measuring alone, which knows nothing of the noise between seeds: Welch's t where their degrees
+    of freedom are known, else a normal test.
     """
     (name_a, first), (name_b, second) = a, b
     difference = second.mean - first.mean
-    stderr, freedom, basis = _error(first, second)
+    stderr, freedom, basis = _error(first, second, spread)
     pair = Comparison(a=name_a, b=name_b, difference=difference, basis=basis)
     return pair if stderr is None else with_stderr(pair, stderr, freedom)
 
 
-def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
+def _error(
+    a: Sample, b: Sample, spread: tuple[float, int] | None
+) -> tuple[float | None, float | None, Basis]:
     """Standard error of the difference, degrees of freedom, and basis."""
     largest = max(abs(a.mean), abs(b.mean))
     if (apart := paired_differences(a, b)) is not None:
-        n, spread = len(apart.values), known(apart.std, largest)
-        if spread is not None:
-            return spread / math.sqrt(n), n - 1, "paired"
+        n, of_pairs = len(apart.values), known(apart.std, largest)
+        if of_pairs is not None:
+            return of_pairs / math.sqrt(n), n - 1, "paired"
     elif a.std is not None and b.std is not None:
         of_means = [(x.std or 0.0) ** 2 / len(x.values) for x in (a, b)]
         total = sum(of_means)
@@ -143,6 +148,8 @@ def _error(a: Sample, b: Sample) -> tuple[float | None, float | None, Basis]:
     if len(spreads) == 1 and known(spreads[0], largest) is not None:
         counts = [len(x.values) for x in (a, b)]
         return spreads[0] * math.sqrt(sum(1 / n for n in counts)), sum(counts) - 2, "seeds"
+    if spread is not None and not spreads and not (a.units and a.units == b.units):
+        return spread[0] * math.sqrt(2), spread[1], "pooled"
     if a.measuring is not None and b.measuring is not None:
         freedom = freedom_of([*a.parts, *b.parts])
         return math.hypot(a.measuring, b.measuring), freedom, "measurement"
@@ -236,7 +243,8 @@ def all_pairs(samples: Mapping[str, Sample]) -> list[Comparison]:
     All of them, because which ones are reported (neighbours by mean, say) depends on the data:
     the correction must cover what could have been chosen.
     """
-    return [compare(a, b) for a, b in itertools.combinations(samples.items(), 2)]
+    spread = pooled_spread(samples)
+    return [compare(a, b, spread) for a, b in itertools.combinations(samples.items(), 2)]
 
 
 def compare_groups(

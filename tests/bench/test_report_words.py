@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from benchmarks.report.findings import family, findings, sentence
 from benchmarks.report.tables import (
@@ -17,7 +18,7 @@ from benchmarks.report.tables import (
     sections,
 )
 from stylegan_eval.results.formatting import duration, number, with_error
-from stylegan_eval.results.significance import Comparison
+from stylegan_eval.results.significance import Comparison, all_pairs
 from tests.bench.report_fakes import cells, outcome, training
 
 FID = Column(metric="fid", condition="")
@@ -140,6 +141,27 @@ def test_few_seeds_are_also_tested_with_one_spread_for_all_lines():
     assert "only a very large difference" in family(section)
     [text] = [text for text in said(made) if text.startswith("Were the spread")]
     assert text.endswith("better by more than noise: B than A, C than A.")
+
+
+def test_lines_of_one_seed_have_the_spread_that_other_lines_show(tmp_path):
+    """C and D are 42 errors of their measurements apart, and seeds of A and B further."""
+    values = {"A": [100.0, 112.0], "B": [90.0, 80.0], "C": [50.0], "D": [56.0]}
+    made = [replace(cell, stderr=0.1) for cell in cells(**values)]
+    [section] = sections(made)
+    assert "where both lines have one seed, Student's t with the pooled spread" in family(section)
+    pairs = {(pair.a, pair.b): pair for pair in all_pairs(section.samples(0))}
+    spread = ((12**2 + 10**2) / 4) ** 0.5  # two seeds have half their squared difference
+    assert pairs["C", "D"].p == pytest.approx(2 * stats.t.sf(6 / (spread * 2**0.5), 2))
+    assert "C and D do not differ by more than noise (6" in " ".join(said(made))
+    alone = [cell for cell in made if cell.line in "CD"]
+    assert said(alone)[0].endswith("(p < 0.0001): more than noise of the measurement.")
+    # Two spaces of one network share its seed: its noise is no part of their difference.
+    of_one = [
+        replace(cell, training=training("CD", tmp_path)) if cell.line in "CD" else cell
+        for cell in made
+    ]
+    pairs = {(pair.a, pair.b): pair for pair in all_pairs(sections(of_one)[0].samples(0))}
+    assert pairs["C", "D"].basis == "measurement"
 
 
 def depths(folder, metric, measurement, **lines):
