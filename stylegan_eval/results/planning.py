@@ -16,7 +16,7 @@ from stylegan_eval.results.paired import (
     stderr_of,
     variances,
 )
-from stylegan_eval.results.results import DEFINING, words_of
+from stylegan_eval.results.results import DEFINING, newest, words_of
 from stylegan_eval.results.significance import LEVEL, difference_error
 
 _FEWEST = 2  # images that any metric needs
@@ -151,15 +151,17 @@ def is_planned(row: Cells) -> bool:
 
 
 def _newest(rows: Sequence[Cells]) -> list[Cells]:
-    found = {}
     planned = [row for row in rows if is_planned(row)]
     if rows and not planned:
         raise UserError(NOT_PLANNED)
-    for row in planned:
-        if "/" not in row["metric"] and _is_counted(row):  # no part of a metric
-            key = (row["metric"], row["generator_digest"] or row["generator"])
-            found[(*key, *(row[column] for column in DEFINING))] = row
-    return list(found.values())
+    # No parts of a metric.
+    whole = [row for row in planned if "/" not in row["metric"] and _is_counted(row)]
+
+    def key(row: Cells) -> tuple[str, ...]:
+        measured_of = row["generator_digest"] or row["generator"]
+        return (row["metric"], measured_of, *(row[column] for column in DEFINING))
+
+    return list(newest(whole, key).values())
 
 
 def _pairs(rows: Sequence[Cells]) -> Iterator[tuple[Cells, Cells]]:

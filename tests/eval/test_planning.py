@@ -28,7 +28,7 @@ def count(words):
 
 def named(value, name, **more):
     about = {"metric": "fd_x", "generator": name, "generator_digest": name}
-    of_network = dict.fromkeys(("detector", "weights_sha256", "precision"), "x")
+    of_network = dict.fromkeys(("detector", "weights_sha256", "precision", "date"), "x")
     return cells(value, **more) | about | of_network
 
 
