@@ -32,7 +32,7 @@ class Column:
     @property
     def higher_is_better(self) -> bool:
         """Whether a larger value is the better one."""
-        return METRICS[KIND_OF[self.metric]].higher_is_better
+        return bool(METRICS[KIND_OF[self.metric]].higher_is_better)
 
     @property
     def published_unit(self) -> bool:
