@@ -163,6 +163,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
             for column in ("value", "stderr"):
                 float(row[column] or "nan")
             check_errors(row)
+            row["value"] = row["value"] or "nan"
             rows.append({name: from_csv_text(cell) for name, cell in row.items()})
     if not rows:
         raise UserError(f"{path}: no results in it")
@@ -198,7 +199,8 @@ def _undecided(a: Mapping[str, str], b: Mapping[str, str]) -> str:
     error, difference = stderr_of_difference(a, b), float(b["value"]) - float(a["value"])
     if error is None or differs(difference, error, freedom_of_difference(a, b)):
         return ""
-    return f"no difference beyond noise: {settling(a, b)}"
+    advice = settling(a, b)
+    return f"no difference beyond noise{': ' if advice else ''}{advice}"
 
 
 def _short(value: str, column: str) -> str:

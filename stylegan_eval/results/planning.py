@@ -33,7 +33,7 @@ def images_for(stderr: float, grows: float, stays: float, num: int) -> float:
     `grows`: variance with `num` images that falls with their number; `stays`: variance that does
     not.
     """
-    wanted = stderr**2 - stays
+    wanted = stderr * stderr - stays  # infinite where it is too large for a float
     return max(num * grows / wanted, _FEWEST) if wanted > 0 else math.inf
 
 
@@ -75,7 +75,8 @@ def images_to_settle(a: Cells, b: Cells, level: float = LEVEL) -> float:
 def settling(a: Cells, b: Cells, level: float = LEVEL) -> str:
     """Advice on how to separate two rows that do not differ beyond noise; "" if unknown."""
     num = images_to_settle(a, b, level)
-    if math.isnan(num):
+    none = float(a["value"]) == float(b["value"])  # no number finds a difference of 0
+    if math.isnan(num) or none:
         return ""
     if math.isinf(num):
         return "no number of generated images would settle it: that takes more real ones"
