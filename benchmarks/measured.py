@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from stylegan_eval.errors import UserError
+from stylegan_eval.results.paired import check_errors
 from stylegan_eval.results.results import COLUMNS, DEFINING
 
 # The longest of published updates: 4 minibatches of 512 images.
@@ -31,7 +32,8 @@ def read_value(path: Path, name: str) -> dict[str, str]:
         if set(row) != set(COLUMNS) or any(value is None for value in row.values()):
             break
         with contextlib.suppress(ValueError):
-            float(row["value"])
+            float(row["value"]), float(row["stderr"] or "nan")
+            check_errors(row)
             return row
     raise UserError(damaged)
 

@@ -71,6 +71,7 @@ class Outcome:
     measured_as: str = ""  # Name of the metric: only Inception's distance is an FID
     protocol: str = ""
     conditions: tuple[tuple[str, str], ...] = ()  # See `measured.conditions_of`
+    note: str = ""  # What a reader must know before quoting the value; empty when nothing
     published: float | None = None  # The paper's number
     training: TrainingState | None = None
     measurement: str = ""  # Name of its table; lines of one training may share it
@@ -210,9 +211,9 @@ def objection(
 
 
 def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:
+    # The options that it names are those of `stylegan-eval`; a table has its own.
+    note = re.sub(r": leave out with --attributes=[^\s;]*", "", row["note"])
     if not math.isfinite(float(row["value"])):
-        # The options that it names are those of `stylegan-eval`; a table has its own.
-        note = re.sub(r": leave out with --attributes=[^\s;]*", "", row["note"])
         reason = note or f"{row['metric']} is {row['value']}"
         reason += "; the same network gives no other result, one trained for longer may"
         return replace(waiting, state="undefined", reason=reason)
@@ -225,4 +226,5 @@ def _measured(waiting: Outcome, row: dict[str, str]) -> Outcome:
         measured_as=row["metric"],
         protocol=f"num={row['num']} {row['protocol']}",
         conditions=conditions_of(row),
+        note=note,
     )

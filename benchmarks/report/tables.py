@@ -11,6 +11,7 @@ from stylegan_eval.metrics import METRICS
 from stylegan_eval.report.paper import QUANTITIES
 from stylegan_eval.results.formatting import duration, number_plain, with_error
 from stylegan_eval.results.published import has_published_unit
+from stylegan_eval.results.results import note_lines
 from stylegan_eval.results.significance import Sample
 
 
@@ -31,7 +32,7 @@ class Column:
     @property
     def higher_is_better(self) -> bool:
         """Whether a larger value is the better one."""
-        return METRICS[KIND_OF[self.metric]].higher_is_better
+        return bool(METRICS[KIND_OF[self.metric]].higher_is_better)
 
     @property
     def published_unit(self) -> bool:
@@ -342,6 +343,16 @@ def _units(columns: Sequence[Column]) -> list[str]:
                 f" ({'; '.join(column.unlike)}) and are not compared with each other."
             ] = None
     return list(lines)
+
+
+def notes(section: Section) -> list[str]:
+    """The notes of the measurements, each with the cells whose number it is of."""
+    return note_lines(
+        (f"{column.heading} of {line.key}, seed {outcome.seed}", outcome.note)
+        for line in section.lines
+        for column, cell in zip(section.columns, line.cells, strict=True)
+        for outcome in (() if cell is None else cell.done)
+    )
 
 
 def facts(section: Section) -> list[tuple[str, str]]:

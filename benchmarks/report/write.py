@@ -19,6 +19,7 @@ from benchmarks.report.tables import (
     cell_value,
     facts,
     legend,
+    notes,
     sections,
 )
 from stylegan_eval.engine.device import pick_device
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _RESULT_COLUMNS = (
     *("table", "scale", "dataset", "kimg", "data", "line", "label", "space", "metric"),
-    *("condition", "seed", "state", "reason", "value", "stderr", "measured_as", "protocol"),
+    *("condition", "seed", "state", "reason", "value", "stderr", "measured_as", "protocol", "note"),
     *("published", "training", "network", "trained_kimg", "training_seconds", "machine"),
 )
 _COUNTED = ("undefined", "failed", "running", "waiting")  # states without a number
@@ -135,6 +136,8 @@ def _markdown_section(section: Section, pictures: Pictures) -> list[str]:
     blocks.append("\n".join(f"- {plain(word)}: {plain(text)}" for word, text in facts(section)))
     blocks.append("\n".join(_markdown_table(section)))
     blocks.append("\n".join(plain(text) + "  " for text in legend(section)).rstrip())
+    if noted := notes(section):
+        blocks += ["### Before you quote a number", "\n".join(f"- {plain(each)}" for each in noted)]
     columns = findings(section)
     if columns:
         blocks.append("### What differs by more than noise")
@@ -211,6 +214,7 @@ def _section(section: Section, name: str, pictures: Pictures) -> str:
         shell.terms(facts(section)),
         _table(section),
         *map(shell.note, legend(section)),
+        _notes(section),
         _findings(section),
         _samples(pictures),
         _curves(section, name),
@@ -252,6 +256,11 @@ def _measured(cell: Cell | None, common_n: int | None) -> str:
         f'<span class="{state}">{shell.text(words)}</span>' for state, words in cell_troubles(cell)
     ]
     return shell.cell("".join(parts), key, "number")
+
+
+def _notes(section: Section) -> str:
+    noted = notes(section)
+    return f"<h3>Before you quote a number</h3>{shell.items(noted)}" if noted else ""
 
 
 def _findings(section: Section) -> str:

@@ -282,7 +282,14 @@ def _write_gif(temporary: Path, frames: Iterable[Pixels], fps: float, *, loop: b
     # Forever is 0; a GIF that does not say is shown once.
     repeats = {"loop": 0} if loop else {}
     duration = 10 * max(round(100 / fps), 1)
-    first.save(temporary, "GIF", save_all=True, append_images=images, duration=duration, **repeats)
+    settings = {"save_all": True, "append_images": images, "duration": duration, **repeats}
+    try:
+        first.save(temporary, "GIF", **settings)
+    except OverflowError as error:  # equal frames are one, whose time has 16 bits
+        raise UserError(
+            "frames that are equal for more than 655 seconds are too long for a GIF: raise --fps,"
+            " or write .apng or .mp4"
+        ) from error
 
 
 def _write_apng(

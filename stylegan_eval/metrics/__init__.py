@@ -57,7 +57,7 @@ class MetricRow:
     real: tuple[Kind, ...] = ()  # And of real ones; empty if it compares with none
     names: tuple[str, ...] = ()
     """How the names of its results begin, where it is not its own name."""
-    higher_is_better: bool = False
+    higher_is_better: bool | None = False  # None where it is best in the middle
     in_all: bool = True  # Measured by `all` unless metrics are named
 
     @property
@@ -164,7 +164,7 @@ METRICS = plugins.Table(
             " held-out ones are.",
             fake=("vectors",),
             real=("vectors",),
-            higher_is_better=True,
+            higher_is_better=None,  # below 0 are copies, above images that are no new ones either
             in_all=False,
         ),
         "kid": MetricRow(
@@ -254,17 +254,17 @@ def names_of_results() -> dict[str, str]:
     return {start: name for name, metric in METRICS.items() for start in metric.names or (name,)}
 
 
-def higher_is_better(result: str) -> bool:
-    """Whether a larger value is the better one.
+def higher_is_better(result: str) -> bool | None:
+    """Whether a larger value is the better one; None where neither is, or nobody here knows it.
 
     `result`: name of a result, as tables have it.
 
     >>> [higher_is_better(name) for name in ("is50k", "pr50k3_recall", "prdc1k5_density")]
     [True, True, True]
-    >>> [higher_is_better(name) for name in ("fid50k", "ppl_wend", "issue")]
-    [False, False, False]
+    >>> [higher_is_better(name) for name in ("fid50k", "ppl_wend", "ct500", "issue")]
+    [False, False, None, None]
     """
     beginning = re.match(r"[a-z]*", result)
     assert beginning is not None
     metric = names_of_results().get(beginning[0])
-    return metric is not None and METRICS[metric].higher_is_better
+    return None if metric is None else METRICS[metric].higher_is_better

@@ -86,7 +86,7 @@ def metric_charts(subjects: Sequence[Subject], styles: Mapping[str, int]) -> lis
     drawn = []
     for at, ((metric, *_), lines) in enumerate(found.items()):
         given = [_curve(label, styles[label], points) for label, points in lines.items()]
-        log = not higher_is_better(metric)
+        log = higher_is_better(metric) is False
         drawn.append(curves(f"metric-{at}", f"{metric} over training", given, log=log))
     return drawn
 
@@ -118,7 +118,10 @@ def best_of(subjects: Sequence[Subject]) -> list[str]:
                 points = by_line.setdefault((measured.metric, *measured.defining), [])
                 points.append((kimg, measured))
         for (metric, *_), points in by_line.items():
-            sign = -1 if higher_is_better(metric) else 1
+            higher = higher_is_better(metric)
+            if higher is None:
+                continue
+            sign = -1 if higher else 1
             kimg, best = min(points, key=lambda point: sign * point[1].value)
             words = with_error(best.value, best.stderr)
             often = "once" if len(points) == 1 else f"{len(points)} times"

@@ -7,7 +7,6 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from stylegan_eval.metrics import higher_is_better
 from stylegan_eval.report import shell
 from stylegan_eval.report.shell import code, text
 from stylegan_eval.report.subjects import Subject
@@ -125,7 +124,12 @@ def _by_generator(
         )
         for line in lines
     ]
-    ranks = [{label: at for at, label in enumerate(line.ranked, 1)} for line in lines]
+    ranks: list[dict[str, int]] = [
+        {}
+        if line.higher_is_better is None
+        else {label: at for at, label in enumerate(line.ranked, 1)}
+        for line in lines
+    ]
     rows = []
     for subject in cells.subjects:
         said = f"{text(subject.label)}<br><span>{text(subject.description)}</span>"
@@ -179,8 +183,7 @@ def _line(line: Line, cells: _Cells, known: Mapping[tuple[str, ...], str]) -> li
 
 
 def _name(line: Line) -> str:
-    arrow = "higher is better" if higher_is_better(line.metric) else "lower is better"
-    return f'{code(line.metric)}<br><span class="better">{arrow}</span>'
+    return f'{code(line.metric)}<br><span class="better">{line.sense}</span>'
 
 
 def _unlike(lines: Sequence[Line]) -> list[str]:
@@ -277,16 +280,16 @@ def _plot(at: str, name: str, line: Line, styles: Mapping[str, int]) -> str:
     ranked = line.ranked
     low, high, ticks = axis_of([line.cells[label] for label in ranked])
     height = _TOP + _ROW * len(ranked) + _BOTTOM
-    better = "higher" if higher_is_better(line.metric) else "lower"
     words = [f"{label} {value(line.cells[label])}" for label in ranked]
+    first = "least" if line.higher_is_better is None else "best"
     drawn = [_axis(ticks, low, high, height)]
     for row, label in enumerate(ranked):
         drawn.append(_row(label, line, styles[label], (low, high), _TOP + _ROW * row))
     return (
-        f'<figure class="dots"><figcaption>{text(name)} <span>{better} is better</span>'
+        f'<figure class="dots"><figcaption>{text(name)} <span>{line.sense}</span>'
         f'</figcaption><svg role="img" aria-labelledby="{at}-title {at}-desc" width="100%"'
         f' height="{height}" fill="currentColor"><title id="{at}-title">{text(name)},'
-        f' {better} is better</title><desc id="{at}-desc">From the best: {text("; ".join(words))}.'
+        f' {line.sense}</title><desc id="{at}-desc">From the {first}: {text("; ".join(words))}.'
         f"</desc>{''.join(drawn)}</svg></figure>"
     )
 

@@ -16,7 +16,7 @@ from stylegan_eval.results.path_length_file import (
     looks_like_distances,
     read_distances,
 )
-from stylegan_eval.results.results import COLUMNS
+from stylegan_eval.results.results import COLUMNS, newest
 from stylegan_eval.results.run_folder import TrainingRun, is_run, read_run
 
 REAL_IMAGES = "real images"
@@ -129,10 +129,7 @@ def _of_run(found: dict[str, _Gathered], run: TrainingRun) -> _Gathered:
 
 
 def _subject(one: _Gathered) -> Subject:
-    newest: dict[tuple[str, ...], Measured] = {}
-    for row in sorted(one.results, key=lambda row: row["date"]):
-        newest[(row.metric, *row.defining)] = row
-    kept = [row for row in one.results if newest[(row.metric, *row.defining)] is row]
+    kept = newest(one.results, lambda row: (row.metric, *row.defining)).values()
     return Subject(
         label=one.names[0] if one.names else REAL_IMAGES,
         digest=one.digest,

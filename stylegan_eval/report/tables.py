@@ -42,10 +42,21 @@ class Line:
         return next(iter(self.cells.values()))
 
     @property
+    def higher_is_better(self) -> bool | None:
+        """Whether a larger value is the better one; None where neither is known to be."""
+        return higher_is_better(self.metric)
+
+    @property
+    def sense(self) -> str:
+        """The same in words."""
+        words = {True: "higher is better", False: "lower is better", None: "in no order of merit"}
+        return words[self.higher_is_better]
+
+    @property
     def ranked(self) -> list[str]:
-        """Labels of those with a number, the best first."""
+        """Labels of those with a number, the best first; the least where none is the better."""
         known = {key: row.value for key, row in self.cells.items() if math.isfinite(row.value)}
-        return sorted(known, key=lambda key: known[key], reverse=higher_is_better(self.metric))
+        return sorted(known, key=lambda key: known[key], reverse=bool(self.higher_is_better))
 
     def differ(self, a: str, b: str) -> bool | None:
         """Whether two differ by more than noise; None where the noise is unknown."""
@@ -55,7 +66,7 @@ class Line:
     def best(self) -> list[str]:
         """The best, with those that do not differ from it by more than noise; none if unknown."""
         ranked = self.ranked
-        if len(ranked) < 2:
+        if len(ranked) < 2 or self.higher_is_better is None:
             return []
         differ = {key: self.differ(ranked[0], key) for key in ranked[1:]}
         if None in differ.values():
@@ -102,10 +113,10 @@ def order(line: Line) -> str:
     Only neighbours are said: of three, the first and the last may differ although neither differs
     from the one between.
     """
-    ranked = line.ranked
-    if len(ranked) < 2:
+    ranked, higher = line.ranked, line.higher_is_better
+    if len(ranked) < 2 or higher is None:
         return ""
-    return order_words(ranked, line.differ, higher_is_better=higher_is_better(line.metric))
+    return order_words(ranked, line.differ, higher_is_better=higher)
 
 
 def undecided(lines: Sequence[Line]) -> list[str]:

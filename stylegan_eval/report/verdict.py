@@ -81,7 +81,9 @@ def _winners(lines: Sequence[Line], count: int) -> str:
 def _open(lines: Sequence[Line]) -> str:
     """Where several may be the best, and where the noise is unknown."""
     ties = [f"{name}{_tied(line)}" for name, line in named(lines) if len(line.best) > 1]
-    unknown = [name for name, line in named(lines) if len(line.ranked) > 1 and not line.best]
+    several = [(name, line) for name, line in named(lines) if len(line.ranked) > 1]
+    middle = [name for name, line in several if line.higher_is_better is None]
+    unknown = [name for name, line in several if not line.best and name not in middle]
     alone = [name for name, line in named(lines) if len(line.ranked) == 1]
     if not any(line.ranked for line in lines):
         return "No generator has a number yet."
@@ -90,6 +92,8 @@ def _open(lines: Sequence[Line]) -> str:
         parts.append(f"within the noise of the best: {_listed(ties)}")
     if unknown:
         parts.append(f"no generator is ahead where the noise is unknown: {_listed(unknown)}")
+    if middle:
+        parts.append(f"neither more nor less is known to be the better: {_listed(middle)}")
     if alone:
         parts.append(f"not compared, as one generator alone has it: {_listed(alone)}")
     text = "; ".join(parts) or "every comparison with the best is beyond that noise"

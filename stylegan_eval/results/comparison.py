@@ -9,7 +9,8 @@ import csv
 import io
 import math
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +31,7 @@ from stylegan_eval.results.paired import (
     variances,
 )
 from stylegan_eval.results.planning import settling
-from stylegan_eval.results.results import COLUMNS, DEFINING, note_lines, read_table
+from stylegan_eval.results.results import COLUMNS, DEFINING, newest, note_lines, read_table
 from stylegan_eval.results.significance import differs, known
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparis
     unknown = sorted(set(allow) - set(DEFINING))
     if unknown:
         raise UserError(f"--allow {unknown[0]}: expected one of {', '.join(DEFINING)}")
-    columns = _columns(paths)
+    tables = {str(path): read_results(path) for path in paths}
+    if len(tables) < len(paths):
+        raise UserError("the same table is named twice: name two tables, or one with both rows")
+    columns = _columns(tables)
     metrics = list(dict.fromkeys(metric for rows in columns.values() for metric in rows))
     kept, refused, notes = [], [], []
     for metric in metrics:
@@ -80,6 +84,9 @@ def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparis
                 notes.append((metric, _undecided(*rows.values())))
     if not kept and not refused:
         raise UserError(f"no metric is in two of: {', '.join(columns)}")
+    if len(tables) > 1:
+        shown = {str(line["metric"]) for line in kept}
+        notes += [(name, _of_several(rows, shown)) for name, rows in tables.items()]
     import pandas as pd
 
     return Comparison(
@@ -87,20 +94,55 @@ def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparis
     )
 
 
-def _columns(paths: Sequence[Path]) -> dict[str, dict[str, Mapping[str, str]]]:
+def _columns(
+    tables: Mapping[str, Sequence[Mapping[str, str]]],
+) -> dict[str, dict[str, Mapping[str, str]]]:
     """For each thing to compare, by name, its newest row of each metric.
 
     With several files a column is a file; with one file it is a generator within it.
     """
-    tables = {str(path): read_results(path) for path in paths}
-    if len(tables) < len(paths):
-        raise UserError("the same table is named twice: name two tables, or one with both rows")
     if len(tables) > 1:
-        return {name: {row["metric"]: row for row in rows} for name, rows in tables.items()}
-    columns: dict[str, dict[str, Mapping[str, str]]] = {}
-    for row in next(iter(tables.values())):
-        columns.setdefault(generator_of(row), {})[row["metric"]] = row
-    return columns
+        return {name: _newest(rows) for name, rows in tables.items()}
+    [rows] = tables.values()
+    names = _names(rows)
+    by_generator: dict[str, list[Mapping[str, str]]] = {name: [] for name in names.values()}
+    for row in rows:
+        by_generator[names[_file_of(row)]].append(row)
+    return {name: _newest(rows) for name, rows in by_generator.items()}
+
+
+def _newest(rows: Iterable[Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    """The newest row of each metric."""
+    return newest(rows, lambda row: row["metric"])
+
+
+def _file_of(row: Mapping[str, str]) -> tuple[str, str]:
+    return generator_of(row), row["generator_digest"]
+
+
+def _names(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, str], str]:
+    """Names of generators; with the digest where several files had one name in turn."""
+    files = dict.fromkeys(map(_file_of, rows))
+    again = Counter(name for name, _ in files)
+    return {
+        (name, digest): name if again[name] == 1 else f"{name} {digest[:6]}".rstrip()
+        for name, digest in files
+    }
+
+
+def _of_several(rows: Sequence[Mapping[str, str]], shown: Collection[str]) -> str:
+    """A note where a table's results of the metrics shown are of several generators."""
+    named = [row for row in rows if row["metric"] in shown and row["generator"]]
+    if len({row["generator_digest"] or row["generator"] for row in named}) < 2:
+        return ""
+    names, metrics = _names(named), dict[str, dict[str, None]]()
+    for metric, row in _newest(named).items():
+        metrics.setdefault(names[_file_of(row)], {})[metric.partition("/")[0]] = None
+    words = "; ".join(f"{', '.join(of)} of {name}" for name, of in metrics.items())
+    return (
+        "holds several generators, and the newest result of each metric is shown:"
+        f" {words}; compare this table alone, or give each generator its own"
+    )
 
 
 def read_results(path: Path) -> list[dict[str, str]]:
@@ -121,6 +163,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
             for column in ("value", "stderr"):
                 float(row[column] or "nan")
             check_errors(row)
+            row["value"] = row["value"] or "nan"
             rows.append({name: from_csv_text(cell) for name, cell in row.items()})
     if not rows:
         raise UserError(f"{path}: no results in it")
@@ -156,7 +199,8 @@ def _undecided(a: Mapping[str, str], b: Mapping[str, str]) -> str:
     error, difference = stderr_of_difference(a, b), float(b["value"]) - float(a["value"])
     if error is None or differs(difference, error, freedom_of_difference(a, b)):
         return ""
-    return f"no difference beyond noise: {settling(a, b)}"
+    advice = settling(a, b)
+    return f"no difference beyond noise{': ' if advice else ''}{advice}"
 
 
 def _short(value: str, column: str) -> str:

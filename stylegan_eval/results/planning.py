@@ -16,7 +16,7 @@ from stylegan_eval.results.paired import (
     stderr_of,
     variances,
 )
-from stylegan_eval.results.results import DEFINING, words_of
+from stylegan_eval.results.results import DEFINING, newest, words_of
 from stylegan_eval.results.significance import LEVEL, difference_error
 
 _FEWEST = 2  # images that any metric needs
@@ -33,7 +33,7 @@ def images_for(stderr: float, grows: float, stays: float, num: int) -> float:
     `grows`: variance with `num` images that falls with their number; `stays`: variance that does
     not.
     """
-    wanted = stderr**2 - stays
+    wanted = stderr * stderr - stays  # infinite where it is too large for a float
     return max(num * grows / wanted, _FEWEST) if wanted > 0 else math.inf
 
 
@@ -75,7 +75,8 @@ def images_to_settle(a: Cells, b: Cells, level: float = LEVEL) -> float:
 def settling(a: Cells, b: Cells, level: float = LEVEL) -> str:
     """Advice on how to separate two rows that do not differ beyond noise; "" if unknown."""
     num = images_to_settle(a, b, level)
-    if math.isnan(num):
+    none = float(a["value"]) == float(b["value"])  # no number finds a difference of 0
+    if math.isnan(num) or none:
         return ""
     if math.isinf(num):
         return "no number of generated images would settle it: that takes more real ones"
@@ -151,15 +152,17 @@ def is_planned(row: Cells) -> bool:
 
 
 def _newest(rows: Sequence[Cells]) -> list[Cells]:
-    found = {}
     planned = [row for row in rows if is_planned(row)]
     if rows and not planned:
         raise UserError(NOT_PLANNED)
-    for row in planned:
-        if "/" not in row["metric"] and _is_counted(row):  # no part of a metric
-            key = (row["metric"], row["generator_digest"] or row["generator"])
-            found[(*key, *(row[column] for column in DEFINING))] = row
-    return list(found.values())
+    # No parts of a metric.
+    whole = [row for row in planned if "/" not in row["metric"] and _is_counted(row)]
+
+    def key(row: Cells) -> tuple[str, ...]:
+        measured_of = row["generator_digest"] or row["generator"]
+        return (row["metric"], measured_of, *(row[column] for column in DEFINING))
+
+    return list(newest(whole, key).values())
 
 
 def _pairs(rows: Sequence[Cells]) -> Iterator[tuple[Cells, Cells]]:

@@ -5,12 +5,12 @@ import html
 import io
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -197,6 +197,28 @@ def words_of(cell: str) -> dict[str, str]:
     """Read a cell of `protocol` or `details`, "key=value key=value"."""
     pairs = (pair.partition("=") for pair in cell.split())
     return {key: value for key, _, value in pairs}
+
+
+class Dated(Protocol):
+    """A row that can be asked for its date."""
+
+    def __getitem__(self, column: str, /) -> str: ...
+
+
+D = TypeVar("D", bound=Dated)
+K = TypeVar("K", bound=Hashable)
+
+
+def newest(rows: Iterable[D], key: Callable[[D], K]) -> dict[K, D]:
+    """The row of each key with the latest date, of equal ones the last; keys in first order.
+
+    Tables are put together by hand, in any order.
+    """
+    found: dict[K, D] = {}
+    for row in rows:
+        if row["date"] >= found.setdefault(key(row), row)["date"]:
+            found[key(row)] = row
+    return found
 
 
 def freedom(row: Mapping[str, str]) -> float | None:

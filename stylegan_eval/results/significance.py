@@ -16,8 +16,8 @@ SIGNS = (
 
 
 def known(stderr: float | None, value: float) -> float | None:
-    """Standard error of a value, if it is one: finite, and not the rounding of the value."""
-    if stderr is None or not math.isfinite(stderr) or stderr <= 1e-9 * abs(value):
+    """Standard error of a value, if it is one: finite, of a number, and not its rounding."""
+    if stderr is None or not (math.isfinite(stderr) and stderr > 1e-9 * abs(value)):
         return None
     return stderr
 

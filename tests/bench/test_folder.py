@@ -149,6 +149,13 @@ def test_outcomes_tell_how_cells_stand(folder):
     assert outcome.conditions == (("precision", "fp32"),)
 
 
+def test_a_number_comes_with_the_note_of_its_row(folder):
+    folder.write_request("table1", request())
+    measured(folder.measurement("A-seed0-x", "fid-y"), note="few images")
+    (outcome,) = read_outcomes(folder)
+    assert (outcome.value, outcome.note) == (12.5, "few images")
+
+
 def test_the_conditions_of_a_measurement_are_read(folder):
     folder.write_request("table1", request())
     about = {"detector": "classifiers-small", "weights_sha256": "1f" * 32}
@@ -291,6 +298,16 @@ def test_the_right_row_is_read(tmp_path):
     assert read_value(path, "ls_w")["value"] == "4.0"
     with pytest.raises(UserError, match="damaged or half-written"):
         read_value(path, "fid")
+
+
+@pytest.mark.parametrize(("old", "new"), [(",0.5,", ",x,"), ("freedom=9", "freedom=0")])
+def test_an_error_that_is_no_number_is_refused(tmp_path, old, new):
+    path = tmp_path / "x.csv"
+    measured(path, details={"stderr-freedom": "9"})
+    assert read_value(path, "fd_x")["value"] == "12.5"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(UserError, match=r"x.csv is damaged or half-written: delete it"):
+        read_value(path, "fd_x")
 
 
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.9])

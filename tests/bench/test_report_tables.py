@@ -6,9 +6,12 @@ import pandas as pd
 import pytest
 
 from benchmarks.report.findings import findings
-from benchmarks.report.tables import cell_troubles, cell_value, legend, sections
-from benchmarks.report.write import results_frame, tables_frame
+from benchmarks.report.pictures import Pictures
+from benchmarks.report.tables import cell_troubles, cell_value, legend, notes, sections
+from benchmarks.report.write import markdown, page, plain, results_frame, tables_frame
 from tests.bench.report_fakes import cells, outcome, request, training
+
+NONE = Pictures(samples=(), curves=())
 
 
 def test_a_cell_is_the_mean_and_spread_of_its_seeds():
@@ -49,6 +52,27 @@ def test_every_cell_and_seed_is_a_row_of_the_results(tmp_path):
     assert (frame["value"][0], frame["stderr"][0]) == (2.5, 0.5)
     assert (frame["training"][0], frame["trained_kimg"][0]) == ("A-s0-00000000", 1.0)
     assert str(tmp_path) not in frame.to_csv()  # paths of one machine say nothing elsewhere
+
+
+def test_a_number_that_may_mislead_has_its_note_wherever_it_stands():
+    few = "fewer than 20 * 512 kept [images]"
+    made = [
+        outcome("A", 0, 2.5, note=few),
+        outcome("A", 1, 2.6, note=few),
+        outcome("B", 0, 3.0, note="other"),
+        outcome("C", 0, 3.5),
+        outcome("D", 0, state="failed", note="of no number"),
+    ]
+    parts = sections(made)
+    name = "fd5k_efficientnet-lite0 of"
+    expected = [f"{name} A, seed 0, {name} A, seed 1: {few}", f"{name} B, seed 0: other"]
+    assert notes(parts[0]) == expected
+    assert list(results_frame(made)["note"]) == [few, few, "other", "", "of no number"]
+    text, html = markdown(parts, [NONE]), page(parts, [NONE])
+    for shown in (*map(plain, expected), "### Before you quote a number"):
+        assert shown in text
+    assert f"<li>{expected[0]}</li>" in html
+    assert "Before you quote" not in markdown(sections(made[3:]), [NONE])
 
 
 def test_order_is_that_of_the_outcomes():

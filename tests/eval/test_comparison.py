@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from stylegan_eval.cli.commands import compare
 from stylegan_eval.errors import UserError
-from stylegan_eval.results.comparison import compare_tables
+from stylegan_eval.results.comparison import compare_tables, read_results
+from stylegan_eval.results.planning import for_error
 from stylegan_eval.results.results import DEFINING, append_csv
 from tests.eval.test_results import ROW
 
@@ -110,6 +111,46 @@ def test_one_table_compares_its_generators(tmp_path):
     (line,) = compare_tables([path]).table.to_dict("records")
     assert line["other"] == 1
     assert line[ROW.generator] == ROW.value
+
+
+def test_a_table_of_several_generators_says_whose_results_stand_in_its_column(tmp_path):
+    other = replace(ROW, generator="runs/other", generator_digest="cd" * 32)
+    kid = replace(ROW, metric="kid5k")
+    a = table(tmp_path / "a.csv", ROW, kid, replace(other, value=1.0))
+    b = table(tmp_path / "b.csv", replace(ROW, generator_digest="ef" * 32), kid)
+    comparison = compare_tables([a, b])
+    assert comparison.table[str(a)].tolist() == [1.0, ROW.value]
+    said = "a.csv: holds several generators, and the newest result of each metric is shown: "
+    whose = f"{ROW.metric} of runs/other; kid5k of {ROW.generator}; compare this table alone"
+    assert [note for note in comparison.notes if said + whose in note]
+    # b holds two generators as well, of one name.
+    assert [note for note in comparison.notes if f"of {ROW.generator} efefef;" in note]
+    again = replace(kid, generator="another name of the same file")
+    one = table(tmp_path / "one.csv", ROW, again)
+    last = table(tmp_path / "last.csv", ROW, again, replace(other, metric="fid50k"))
+    assert not [note for note in compare_tables([one, last]).notes if "several" in note]
+
+
+def test_networks_of_one_name_are_columns_of_their_own(tmp_path):
+    """As a file that was written again: no column mixes the numbers of both."""
+    kid = replace(ROW, metric="kid5k")
+    later = replace(kid, generator_digest="cd" * 32, value=1.0)
+    other = replace(ROW, generator="other", generator_digest="ef" * 32)
+    path = table(tmp_path / "a.csv", ROW, later, other, replace(other, metric="kid5k"))
+    table_ = compare_tables([path]).table.set_index("metric")
+    assert table_.loc[ROW.metric, f"{ROW.generator} ababab"] == ROW.value
+    assert table_.loc["kid5k", f"{ROW.generator} cdcdcd"] == 1
+    assert table_.isna().loc["kid5k", f"{ROW.generator} ababab"]
+
+
+def test_the_newest_result_is_that_of_the_latest_date_wherever_it_stands(tmp_path):
+    newer = replace(ROW, value=10.0, stderr=0.3, date="2026-05-01T00:00:00+00:00")
+    older = replace(newer, value=20.0, date="2025-05-01T00:00:00+00:00")
+    a = table(tmp_path / "a.csv", newer, older)
+    b = table(tmp_path / "b.csv", replace(ROW, value=1.0))
+    assert compare_tables([a, b]).table[str(a)].tolist() == [10]
+    (line,) = for_error(read_results(a), 0.1)
+    assert line["measured"].startswith("10.00 ±")
 
 
 def test_good_rows_are_shown_beside_refused_ones(tmp_path):

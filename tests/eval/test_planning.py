@@ -9,7 +9,7 @@ from stylegan_eval.cli import main
 from stylegan_eval.engine.statistics import FeatureStats
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.frechet import FrechetTo
-from stylegan_eval.results.comparison import read_results
+from stylegan_eval.results.comparison import compare_tables, read_results
 from stylegan_eval.results.planning import for_difference, for_error, images_for, settling
 from stylegan_eval.results.results import append_csv
 from stylegan_eval.results.results import cells as cells_of
@@ -28,7 +28,7 @@ def count(words):
 
 def named(value, name, **more):
     about = {"metric": "fd_x", "generator": name, "generator_digest": name}
-    of_network = dict.fromkeys(("detector", "weights_sha256", "precision"), "x")
+    of_network = dict.fromkeys(("detector", "weights_sha256", "precision", "date"), "x")
     return cells(value, **more) | about | of_network
 
 
@@ -36,6 +36,7 @@ def test_images_for_an_error_are_those_whose_variance_it_is():
     num = images_for(0.1, grows=0.04, stays=0.002, num=1000)
     assert 0.04 * 1000 / num + 0.002 == pytest.approx(0.1**2)
     assert images_for(0.1, 0.04, 0.011, 1000) == np.inf
+    assert images_for(1e300, 0.04, 0.011, 1000) == 2
     assert difference_error(2.8) == pytest.approx(1, abs=0.01)
 
 
@@ -139,6 +140,26 @@ def test_what_cannot_be_planned_is_told_in_one_line(tmp_path):
         assert refused.exit_code == code, refused.output
         assert message in refused.stderr
         assert refused.stdout == ""
+
+
+def test_equal_values_are_settled_by_no_images(tmp_path):
+    """No real images are advised where a path length has none."""
+    path = tmp_path / "results.csv"
+    append_csv(path, [row("A", "ppl_wfull", data=""), row("B", "ppl_wfull", data="")])
+    assert settling(*read_results(path)) == ""
+    [note] = [note for note in compare_tables([path]).notes if "beyond" in note]
+    assert note == "ppl_wfull: no difference beyond noise"
+
+
+def test_a_row_without_its_value_has_no_error(tmp_path):
+    path = tmp_path / "results.csv"
+    append_csv(path, [row("A"), row("B")])
+    path.write_text(path.read_text().replace(",10.0,1.0,", ",,1.0,", 1))
+    (line,) = for_error(read_results(path), 0.1)
+    assert line["of"] == "runs/B"
+    (line,) = compare_tables([path]).table.to_dict("records")
+    assert np.isnan([line["runs/A"], line["runs/A ±"], line["difference"]]).all()
+    assert compare_tables([path]).notes == ()
 
 
 def test_nothing_is_planned_of_a_value_in_standard_deviations(tmp_path):

@@ -1,12 +1,14 @@
 """The sentences on top of a report: they claim what the tests of the table find, and no more."""
 
 import math
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylegan_eval.report.tables import lines_of
+from stylegan_eval.report.parts import summary_part
+from stylegan_eval.report.tables import lines_of, order
 from stylegan_eval.report.verdict import verdict
 from tests.eval.report_fakes import row, subjects
 
@@ -80,8 +82,25 @@ def test_those_that_may_be_the_best_are_named_or_counted(tmp_path):
 
 
 def test_many_names_are_cut_short(tmp_path):
-    rows = [row(name, f"x{at}", 10.0 + 50 * (name == "B")) for at in range(9) for name in "AB"]
-    assert "A is the better in x0, x1, x2 and 6 more (9 of 9 metrics)" in said(tmp_path, *rows)[0]
+    rows = [row(name, f"fd_{at}", 10.0 + 50 * (name == "B")) for at in range(9) for name in "AB"]
+    first = said(tmp_path, *rows)[0]
+    assert "A is the better in fd_0, fd_1, fd_2 and 6 more (9 of 9 metrics)" in first
+
+
+@pytest.mark.parametrize("metric", ["ct500[resize:clean]", "of_a_plugin_that_is_gone"])
+def test_nobody_wins_where_neither_more_nor_less_is_the_better(tmp_path, metric):
+    """C_T far above 0, as of noise, is no better than far below, as of copies."""
+    rows = [row(name, metric, x) for name, x in (("A", 90.0), ("B", 0.1), ("C", -30.0))]
+    first, second, _ = said(tmp_path, *rows)
+    assert first.startswith("No generator is the best by more than the noise of measuring")
+    assert second == f"Neither more nor less is known to be the better: {metric}."
+    [line] = lines_of(subjects(tmp_path, *rows))
+    assert (line.best, order(line), line.ranked) == ([], "", ["C", "B", "A"])
+    assert line.differ("A", "B")
+    page = summary_part(subjects(tmp_path, *rows), [line], {"A": 0, "B": 1, "C": 2})
+    assert "in no order of merit" in page
+    assert "From the least: C" in page
+    assert not re.search(r"<b><span class=\"value|is better<", page)
 
 
 def test_protocols_and_units_are_not_to_be_mixed(tmp_path):

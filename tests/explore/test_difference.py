@@ -21,6 +21,7 @@ from stylegan.sample.difference import (
     psnr,
 )
 from stylegan.sample.drawing import draw_recipe, open_generator
+from stylegan.sample.film import write_video
 from stylegan.sample.recipe import GeneratorSource, Move, Recipe
 from stylegan_eval.errors import UserError
 from tests.explore.networks import CPU, write_conditional, write_small
@@ -40,6 +41,19 @@ def test_a_difference_is_absolute_and_its_numbers_are_those_of_closed_forms():
     same = difference(flat(7), flat(7))
     assert psnr(same) == math.inf
     assert in_words(same) == "There is no difference."
+
+
+def test_a_film_is_no_image(tmp_path):
+    """Of two films that begin alike only the first frames were compared."""
+    film, image = tmp_path / "film.png", tmp_path / "image.png"
+    frames = [flat(level) for level in (10, 90, 200)]
+    write_video(film, frames, fps=5.0, loop=False)
+    image.write_bytes(png_of(frames[0], ""))
+    for pair in ((film, image), (image, film)):
+        refused = CliRunner().invoke(main, ["difference", *map(str, pair), str(tmp_path / "d.png")])
+        assert (refused.exit_code, refused.stdout) == (1, "")
+        assert "film.png: not a PNG (a film of 3 frames: expected one image)" in refused.stderr
+    assert not (tmp_path / "d.png").exists()
 
 
 def test_an_enlarged_difference_ends_at_white():

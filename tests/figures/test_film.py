@@ -276,3 +276,13 @@ def test_images_of_five_channels_are_refused_in_one_line(kind, tmp_path):
     with pytest.raises(UserError, match="5 channels are no picture"):
         save_png(tmp_path / "x.png", np.zeros((8, 8, 5), np.uint8))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_frames_that_are_too_long_for_a_gif_are_refused(tmp_path):
+    frames = [np.zeros((2, 2, 3), np.uint8)] * 66
+    write_video(tmp_path / "long.gif", frames[:65], fps=0.1, loop=False)
+    with pytest.raises(UserError, match=r"655 seconds .* raise --fps, or write .apng"):
+        write_video(tmp_path / "longer.gif", frames, fps=0.1, loop=False)
+    write_video(tmp_path / "longer.apng", frames, fps=0.1, loop=False)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["long.gif", "longer.apng"]
