@@ -146,10 +146,11 @@ def _of_claim(section: Section, samples: Mapping[str, Sample], column: Column) -
         if pair.real
         else f"no different beyond noise ({size}, {probability(pair.p)})"
     )
+    in_pairs = ", a paired t over the seeds that all have" if pair.basis == "paired" else ""
     return [
         (
             f"The paper claims that {claim.text}. Here they are {found}. The test is one of the"
-            " means of both groups' lines, not corrected."
+            f" means of both groups' lines{in_pairs}, not corrected."
         )
     ]
 

@@ -140,6 +140,7 @@ class Cell:
             stderrs=tuple(o.stderr for o in self.done),
             freedoms=tuple(o.freedom for o in self.done),
             units=tuple(trainings) if len(trainings) == len(values) else (),
+            seeds=tuple(o.seed for o in self.done) if len(values) == len(self.done) else (),
         )
 
     @property

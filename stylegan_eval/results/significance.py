@@ -8,6 +8,7 @@ from typing import Literal
 
 Basis = Literal["seeds", "paired", "pooled", "measurement", "unknown"]
 LEVEL = 0.05  # family-wise, over the comparisons of a table
+_FEWEST_IN_PAIRS = 3  # seeds from which on groups of lines are compared in pairs
 POWER = 0.8  # probability that a test finds what is there, where images for it are counted
 # What stands between two lines of `order_words`.
 SIGNS = (
@@ -53,6 +54,8 @@ class Sample:
     units: tuple[str, ...] = ()
     """What each value was measured of, a training say: values of the same are not independent.
     Empty where that is not known."""
+    seeds: tuple[int, ...] = ()
+    """Seed of the training of each value; empty where that is not known."""
 
     @property
     def mean(self) -> float:
@@ -252,10 +255,22 @@ def compare_groups(
 ) -> Comparison | None:
     """Compare the means of two groups of lines, each with its name; lines have the same weight.
 
+    Over the seeds that all lines have, in pairs, where these are three or more: trainings of one
+    seed share the order of the images, the latents and D's first weights, and what a seed does to
+    all lines is no noise of the difference. Else Welch's t, which takes it for noise.
+
     Not corrected: for a claim that was there before the data. None where a line has one seed, or
     where all seeds of each line agree.
     """
     (name_a, first), (name_b, second) = a, b
+    by_seed = _by_seed(first, second)
+    if len(by_seed) >= _FEWEST_IN_PAIRS:
+        apart = Sample(values=by_seed, stderrs=(None,) * len(by_seed))
+        pair = Comparison(a=name_a, b=name_b, difference=apart.mean, basis="paired")
+        spread = known(apart.std, max(abs(sample.mean) for sample in (*first, *second)))
+        if spread is None:
+            return None
+        return with_stderr(pair, spread / math.sqrt(len(by_seed)), len(by_seed) - 1)
     parts = []  # variance of each line's share of the difference, and its degrees of freedom
     for group in (first, second):
         for sample in group:
@@ -270,6 +285,20 @@ def compare_groups(
         return None
     pair = Comparison(a=name_a, b=name_b, difference=means[1] - means[0], basis="seeds")
     return with_stderr(pair, stderr, freedom_of(parts))
+
+
+def _by_seed(first: Sequence[Sample], second: Sequence[Sample]) -> tuple[float, ...]:
+    """Difference of both groups' means for each seed that all lines have."""
+    groups = [
+        [dict(zip(line.seeds, line.values, strict=False)) for line in group]
+        for group in (first, second)
+    ]
+    seeds = sorted(set[int].intersection(*(set(line) for group in groups for line in group)))
+    return tuple(
+        math.fsum(line[seed] for line in groups[1]) / len(second)
+        - math.fsum(line[seed] for line in groups[0]) / len(first)
+        for seed in seeds
+    )
 
 
 def holm(comparisons: Sequence[Comparison]) -> list[Comparison]:

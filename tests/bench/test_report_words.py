@@ -94,6 +94,14 @@ def test_the_papers_claim_is_tested_on_all_lines_of_both_groups(lines_of_style, 
     )
 
 
+def test_the_papers_claim_is_tested_in_pairs_of_three_seeds():
+    """Seeds shift all lines alike by more than the groups are apart."""
+    values = {key: [8.0, 20.1, 2.2] for key in "AB"} | {key: [7.0, 19.0, 1.3] for key in "CDEF"}
+    [text] = [text for text in said(cells(**values)) if text.startswith("The paper claims")]
+    assert "Here they are better by 1.000 ± 0.058 (p = 0.0033): more than noise." in text
+    assert "lines, a paired t over the seeds that all have, not corrected." in text
+
+
 def test_a_claim_is_not_tested_without_seeds_of_every_line():
     lines = {key: [1.0, 1.1] for key in "ABCDEF"}
     for missing in ({"F": [1.0]}, {"F": []}):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -259,6 +260,29 @@ def test_groups_without_a_difference_are_told_apart_once_in_twenty_times():
         samples = [sample(*values) for values in lines]
         wrong += compare_groups(("a", samples[:2]), ("b", samples[2:])).real
     assert 0.03 < wrong / 2000 < 0.06
+
+
+def test_groups_are_compared_in_pairs_of_three_seeds_that_all_lines_have():
+    """What a seed does to all lines hides no difference, and finds none where there is none."""
+    rng = np.random.default_rng(0)
+    spreads, of_lines = np.array([3, 2, 1, 1, 1, 1.0]), np.array([0, 0, 1, 1, 1, 1])
+
+    def groups(draw):
+        lines = [
+            Sample(values=tuple(values), stderrs=(None,) * 4, seeds=(0, 2, 1, 5)) for values in draw
+        ]
+        lines[3] = replace(lines[3], values=lines[3].values[2::-1], seeds=(1, 2, 0))
+        return ("a", lines[:2]), ("b", lines[2:])
+
+    draws = rng.normal(of_lines[:, None], 1, (6, 4)) + np.array([9.0, 0.0, 4.0, 2.0])
+    found = compare_groups(*groups(draws))
+    means = [draws[:2, :3].mean(axis=0), draws[2:, :3].mean(axis=0)]
+    expected = stats.ttest_rel(means[1], means[0])
+    assert (found.p, found.freedom) == (pytest.approx(expected.pvalue), 2)
+    assert found.difference == pytest.approx(float(np.mean(means[1] - means[0])))
+    draws = rng.normal(0, spreads[:, None], (2000, 6, 4)) + rng.normal(0, 5, (2000, 1, 4))
+    wrong = sum(compare_groups(*groups(draw)).real for draw in draws)
+    assert 0.03 < wrong / 2000 < 0.07
 
 
 def test_groups_with_a_line_of_one_seed_are_not_compared():
