@@ -261,6 +261,7 @@ def generator_key(loaded: LoadedGenerator, settings: Sampling, device: torch.dev
         "batch": settings.batch,
         "device": device_name(device),
         "torch": torch.__version__,
+        **({"looks": loaded.looks} if loaded.looks else {}),
         **loaded.details,
     }
 
