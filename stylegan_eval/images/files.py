@@ -164,8 +164,9 @@ def _opened(path: Path) -> Source:
 def code_of_reader(files: ImageSet) -> str:
     """Digest of the code of the package that reads these images; "" where it is this one."""
     kind = container_at(files.path) if files.path.exists() else None
-    own = kind is None or kind in CONTAINERS.own
-    return "" if own else plugins.code_of(CONTAINERS[kind].place)
+    if kind is None or kind in CONTAINERS.own:
+        return ""
+    return plugins.code_of(CONTAINERS[kind].place)
 
 
 def open_files(path: Path) -> ImageFiles:
