@@ -81,6 +81,27 @@ def resolve(place: str) -> Any:
         raise UserError(f"{place} cannot be imported: {error}") from error
 
 
+def code_of(place: str) -> str:
+    """SHA-256 of all Python files of the package that brings ``module:name``.
+
+    For what is kept of its results: the same weights or files say nothing of changed code.
+    """
+    import hashlib
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    spec = find_spec(place.partition(":")[0].partition(".")[0])
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    files = sorted(file for folder in folders for file in Path(folder).rglob("*.py"))
+    if spec and spec.origin and not folders:  # a package of one file
+        files = [Path(spec.origin)]
+    digest = hashlib.sha256()
+    for file in files:
+        with suppress(OSError):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 def _entries(group: str) -> "list[EntryPoint]":
     if not _any_installed():
         return []

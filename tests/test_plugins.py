@@ -200,6 +200,24 @@ def test_a_broken_network_or_kind_of_images_is_named(tmp_path, colours):
         assert line in done.stderr
 
 
+def test_what_is_kept_of_a_package_is_not_taken_for_its_changed_code(tmp_path, colours):
+    code = (PACKAGE / "effective_rank.py").read_text(encoding="utf-8")
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 32, 32), dtype=np.uint8)
+    digits = tmp_path / "train-images-idx3-ubyte"
+    digits.write_bytes(struct.pack(">4L", 0x803, *pixels.shape) + pixels.tobytes())
+    changes = [
+        ("", ""),
+        ("images.float()", "(255 - images.float())"),  # of the network
+        ("pixels[index][None]", "(pixels[index][None] // 2)"),  # of the reader
+    ]
+    for number, (old, new) in enumerate(changes):
+        changed = install(tmp_path / str(number), code.replace(old, new), GROUPS)
+        done = run(changed, "fid", "--images", digits, "--data", digits, *LITE)
+        assert done.returncode == 0, done.stderr
+        [row] = json.loads(done.stdout)["results"]
+        assert abs(row["value"]) < 1e-6, (number, row)  # of the cached side and of the other
+
+
 def test_a_function_that_is_not_there_is_one_line(tmp_path, colours):
     entries = {"stylegan_eval.metrics": {"odd": "broken:ROW"}}
     site = install(tmp_path / "site", f"{ROW}ROW = row()", entries, "broken")

@@ -28,6 +28,7 @@ from stylegan_eval.images.source import Source, read_as
 from stylegan_eval.images.storage import check_outside
 
 _SHEET = 8  # rows and columns of a sheet
+_DEPTH = 24  # place of a PNG's bits per channel
 
 
 @dataclass(frozen=True)
@@ -178,4 +179,5 @@ def _is_plain_png(data: bytes, channels: int) -> bool:
     """Whether any reader of PNG takes the same pixels from it as `decoding.decode`."""
     with Image.open(io.BytesIO(data)) as image:
         plain = image.format == "PNG" and CHANNELS.get(image.mode) == channels
+        plain = plain and data[_DEPTH] == 8  # Pillow opens colours of 16 bits as RGB of 8
         return plain and "transparency" not in image.info and not image.getexif()

@@ -13,6 +13,7 @@ import torch
 
 from stylegan.configs import NetworkConfig
 from stylegan.formats.weights import (
+    FADED_IN,
     Layout,
     State,
     Weights,
@@ -79,12 +80,15 @@ def read_generator(state: Mapping[Any, Any], path: Path) -> Snapshot:
         w_avg = mean_w(network, own)
         notes.append("w_avg is the mean over 10240 latents (the file's is zero or missing)")
     own["w_avg"] = w_avg
+    trained = trained_blocks(own, blocks)
+    if trained > 1:
+        notes.append(FADED_IN)
     return imported(
         layout=_NAME,
         network=network,
         resolution=2 << blocks,
         states={"G_ema": own},
-        lod=float(blocks - trained_blocks(own, blocks)),
+        lod=float(blocks - trained),
         notes=tuple(notes),
     )
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stylegan.configs import NetworkConfig
 from stylegan.formats.weights import (
+    FADED_IN,
     Layout,
     State,
     Weights,
@@ -69,6 +70,8 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, _about: Mapping[Any
     for state in states.values():
         state["w_avg"] = mean_w(network, state)
     notes = ["w_avg is the mean over 10240 latents, fixed noise is drawn (the file has neither)"]
+    if trained > 1:
+        notes.append(FADED_IN)
     if trained < blocks:
         notes.append(f"the file goes on to {2 << blocks}x{2 << blocks}, which was never trained")
     return imported(

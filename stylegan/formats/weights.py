@@ -189,6 +189,7 @@ def take_mapping(weights: Weights, network: NetworkConfig, dense: str, embedding
 
 
 NOT_SAID = "taken for the averaged generator, though no name in the file says that it is one"
+FADED_IN = "its largest trained resolution is taken as wholly faded in (the file does not say)"
 EQUAL_CLASSES = "labels: each class as often as the others"
 # Latents whose mean w stands in for a moving average that a file lacks.
 _LATENTS = 10_240

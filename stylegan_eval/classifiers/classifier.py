@@ -50,6 +50,7 @@ class AttributeClassifier:
     network: ClassifierNetwork  # In evaluation mode, on `device`
     device: torch.device
     sha256: str  # Digest of the file
+    group: int = 1  # Images in a row that are compared with each other; 1: each by itself
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -65,7 +66,7 @@ class AttributeClassifier:
         """Logits float32 [N, A], positive where an attribute is present.
 
         Images are [N, 3, H, H] in about [-1, 1], H being R or a multiple, and are averaged down to
-        R; each image's logits are its own.
+        R; where `group` is 1 each image's logits are its own.
         """
         with torch.inference_mode(), strict_float32(self.device.type):
             x = shrink(images.to(self.device).float(), self.resolution)

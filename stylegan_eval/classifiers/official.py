@@ -190,6 +190,7 @@ def load_official(path: Path, device: torch.device) -> AttributeClassifier:
         network=made.to(device),
         device=device,
         sha256=digest,
+        group=GROUP,
     )
 
 

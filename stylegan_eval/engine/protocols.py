@@ -89,6 +89,9 @@ class LoadedGenerator:
     impure: str = ""
     """Why an image is no function of its latent and noise, and what to do; empty where it is
     one."""
+    looks: str = ""
+    """What its first images look like, in few digits: for the key of unfinished work, as user code
+    depends on more than its digest knows. Empty for checkpoints, and where no seed reaches them."""
     in_type: Callable[[torch.dtype], ImageGenerator] | None = None
     """The generator with its convolutions in another type; None where it cannot."""
     details: Mapping[str, str] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from stylegan_eval.generators.trial import (
     FIRST,
     batch_dependence,
     has_negative,
+    looks_of,
     own_noise,
     range_note,
     to_unit,
@@ -232,6 +233,7 @@ def _tried(
         in_type=None,  # it would not be guarded
         notes=(*loaded.notes, *(note for note in notes if note and note not in loaded.notes)),
         impure=impure,
+        looks="" if unseeded else looks_of(pair),
         details={
             **{_word(key): _word(value) for key, value in loaded.details.items()},
             **({"range": f"{named[0]:g},{named[1]:g}"} if named else {}),

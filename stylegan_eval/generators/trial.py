@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.memory import Range
@@ -41,6 +42,15 @@ def batch_dependence(pair: Tensor, alone: Tensor, noise: float, eps: float) -> f
     """
     difference = change(pair, alone)
     return difference if difference > max(math.sqrt(eps), 2 * noise) else 0.0
+
+
+def looks_of(images: Tensor) -> str:
+    """Mean sizes of the values in the quarters of images [N, C, H, W].
+
+    Of three digits: another number of threads rounds otherwise, and draws the same images.
+    """
+    sizes = adaptive_avg_pool2d(images.double().abs(), 2)
+    return " ".join(f"{size:.2e}" for size in sizes.flatten().tolist())
 
 
 def has_negative(images: Tensor) -> bool:

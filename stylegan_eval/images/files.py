@@ -161,6 +161,14 @@ def _opened(path: Path) -> Source:
     return source
 
 
+def code_of_reader(files: ImageSet) -> str:
+    """Digest of the code of the package that reads these images; "" where it is this one."""
+    kind = container_at(files.path) if files.path.exists() else None
+    if kind is None or kind in CONTAINERS.own:
+        return ""
+    return plugins.code_of(CONTAINERS[kind].place)
+
+
 def open_files(path: Path) -> ImageFiles:
     """The part of `_opened` for folders and zips."""
     if not path.exists():

@@ -317,7 +317,7 @@ def stored_features(
     if stats.detector and stats.detector != detector.identity:
         raise UserError(
             f"the statistics are of {stats.detector}, asked is {detector.identity}:"
-            " choose the same --features, --resize, --precision and --weights"
+            " choose the same --features, --resize, --precision and --weights, or make them again"
         )
     if stats.vectors is not None:
         return features.features_of(detector, stats.vectors, kinds, splits)

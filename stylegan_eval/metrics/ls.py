@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stylegan_eval.classifiers.classifier import AttributeClassifier
 from stylegan_eval.classifiers.network import SMALLEST
 from stylegan_eval.classifiers.storage import load_classifier
-from stylegan_eval.engine.blocks import Arrays, Run, split
+from stylegan_eval.engine.blocks import BLOCK_COUNTS, Arrays, Run, split
 from stylegan_eval.engine.progress import progress_bar
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics.image_metrics import evaluate as evaluate_images
@@ -29,7 +29,7 @@ from stylegan_eval.metrics.separability import (
     separability,
     svm_predictions,
 )
-from stylegan_eval.results.results import Row
+from stylegan_eval.results.results import Row, one_note
 from stylegan_eval.settings.common import Inputs
 from stylegan_eval.settings.others import LsSettings
 
@@ -301,10 +301,14 @@ class Separability:
 
     def rows(self, parts: Sequence[Arrays], fakes: Images, run: Run) -> list[Row]:
         """Fit the SVMs."""
-        names = self.classifier.attributes
+        names, group = self.classifier.attributes, self.classifier.group
         spaces = measure(parts, names, self.settings)
+        blocks = [len(part["logits"]) for part in parts] if group > 1 else []
         about: dict[str, Any] = {
             **fakes.about,
+            "note": one_note(
+                fakes.about["note"], cut_groups_note(blocks, self.settings.batch, group)
+            ),
             "details": {**fakes.about["details"], "sklearn": version("scikit-learn")},
             "protocol": protocol(self.settings, names),
             "num": self.settings.num,
@@ -335,6 +339,22 @@ class Separability:
                 }
             part, notes = f"{name}/{attribute.name}", [] if attribute.error else [space.few_kept]
             yield Value(name=part, value=attribute.entropy, details=details, notes=notes)
+
+
+def cut_groups_note(blocks: Sequence[int], batch: int, group: int) -> str:
+    """Say how many images a classifier compared with fewer than `group` - 1 others.
+
+    `blocks`: how many images each block has, which is drawn in batches.
+    """
+    cut = sum(size // batch * (batch % group) + size % batch % group for size in blocks)
+    if not cut:
+        return ""
+    even = group * max(count for count, _ in BLOCK_COUNTS)
+    return (
+        f"the classifiers compare {group} images in a row, and {cut:,} of {sum(blocks):,} images"
+        f" were in groups cut short: measure ls by itself, of a multiple of {even} images, with a"
+        f" --batch that {group} divides"
+    )
 
 
 def open_separability(inputs: Inputs, settings: LsSettings, run: Run) -> Separability:

@@ -291,14 +291,16 @@ def prepare(inputs: Inputs, settings: PplSettings, run: Run) -> Callable[[], lis
 
 
 def _rounding(loaded: LoadedGenerator, settings: PplSettings, run: Run) -> str:
-    """Say where the generator's arithmetic is too coarse for finite differences: 16-bit floats."""
-    # A network of a known kind computes in float32.
-    if "finite" not in settings.derivatives or not isinstance(loaded.generator, GuardedGenerator):
+    """Say where the generator's arithmetic is too coarse for finite differences."""
+    # A network of a known kind computes in float32, which is enough for the official step.
+    known = not isinstance(loaded.generator, GuardedGenerator)
+    if "finite" not in settings.derivatives or (known and settings.epsilon >= OFFICIAL_EPSILON):
         return ""
     share = rounding_share(loaded.generator, settings, run.device)
     if share < _LARGEST_SHARE:
         return ""
+    remedies = " or a larger --epsilon" if known else ", a larger --epsilon, or float32"
     return (
         f"about {share:.0%} of the finite differences is rounding in the generator, not its path:"
-        " use --derivative exact, a larger --epsilon, or float32"
+        f" use --derivative exact{remedies}"
     )

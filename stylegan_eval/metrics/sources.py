@@ -17,7 +17,7 @@ from stylegan_eval.generators.factories import ImageFunction, generator_from
 from stylegan_eval.generators.loading import load_generator
 from stylegan_eval.generators.variants import vary
 from stylegan_eval.images.content import content_digest
-from stylegan_eval.images.files import prepare_command
+from stylegan_eval.images.files import code_of_reader, prepare_command
 from stylegan_eval.images.memory import MemoryImages
 from stylegan_eval.images.source import ImageSet
 from stylegan_eval.metrics import metric_of
@@ -187,7 +187,11 @@ def _open_generated(
                 batch=settings.batch,
             ),
             num=num,
-            key={"content": digest, "which": _random(settings.seed), "batch": settings.batch},
+            key={
+                **_content_key(files),
+                "which": _random(settings.seed),
+                "batch": settings.batch,
+            },
             about={
                 "generator": str(inputs.images),
                 "generator_digest": digest,
@@ -261,6 +265,7 @@ def generator_key(loaded: LoadedGenerator, settings: Sampling, device: torch.dev
         "batch": settings.batch,
         "device": device_name(device),
         "torch": torch.__version__,
+        **({"looks": loaded.looks} if loaded.looks else {}),
         **loaded.details,
     }
 
@@ -330,6 +335,12 @@ def choose_reals(
     return replace(pick_reals(files, indices, which, settings, mirror=mirror), rule=rule)
 
 
+def _content_key(files: ImageSet) -> dict[str, str]:
+    """For keys: the files of images, and the code of a package that makes images of them."""
+    code = code_of_reader(files)
+    return {"content": content_digest(files), **({"reader": code} if code else {})}
+
+
 def _random(seed: int) -> str:
     """For keys: what `random_choice` chooses. Another algorithm must have another name."""
     return f"random of seed {seed}"
@@ -349,7 +360,7 @@ def pick_reals(
         ),
         num=len(indices),
         key={
-            "content": content_digest(files),
+            **_content_key(files),
             "which": rule,
             "flips": f"seed {settings.seed}" if mirror else "none",
         },

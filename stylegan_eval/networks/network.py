@@ -1,7 +1,7 @@
 """A feature network with the provenance that results record."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from stylegan_eval.engine.device import (
 from stylegan_eval.engine.sampling import on_device
 from stylegan_eval.errors import UserError
 from stylegan_eval.networks import NETWORKS, detectors
-from stylegan_eval.plugins import resolve
+from stylegan_eval.plugins import code_of, resolve
 from stylegan_eval.settings.common import Precision
 
 # On a CPU, activations of more images than this no longer fit what the allocator keeps between
@@ -48,11 +48,13 @@ class FeatureNetwork:
     head: Tensor | None = None
     """float32 [C, D]: `logits` are features times this, where the network classifies."""
     head_bias: Tensor | None = None  # float32 [C], added to them
+    code: str = ""  # Digest of the package that brings it; empty for this one
 
     @property
     def identity(self) -> str:
-        """Name, preprocessing and weights; precision unless it is fp32."""
+        """Name, preprocessing and weights; precision unless it is fp32, code of a package."""
         identity = f"{self.name} resize={self.resize} sha256={self.weights_sha256}"
+        identity += f" code={self.code[:16]}" if self.code else ""
         return identity if self.precision == "fp32" else f"{identity} precision={self.precision}"
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -106,10 +108,12 @@ def load_detector(
     if features not in detectors():
         raise UserError(f"no features {features}: choose one of {', '.join(detectors())}")
     row = NETWORKS[features]
-    load = resolve(row.place)
+    load: Callable[..., FeatureNetwork] = resolve(row.place)
     if not row.url:
         if weights is not None:
             raise UserError(f"--weights does not apply to --features {features}: it brings its own")
-        return load(device, precision)
-    path = weights or row.official_weights()
-    return load(path, *([resize] if row.has_resizes else []), device, precision)
+        network = load(device, precision)
+    else:
+        path = weights or row.official_weights()
+        network = load(path, *([resize] if row.has_resizes else []), device, precision)
+    return network if features in NETWORKS.own else replace(network, code=code_of(row.place))

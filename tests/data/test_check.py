@@ -24,6 +24,7 @@ from tests.data.samples import (
 )
 from tests.data.set_writers import celeba_list, rosinality, shard, write_lmdb, write_tar
 from tests.data.test_archive import read_by_the_rules_of_stylegan2_ada
+from tests.data.test_images import png_16_bit_rgb
 from tests.data.tfrecord_writer import write_tfrecords
 
 
@@ -183,12 +184,14 @@ def test_an_export_copies_plain_png_and_makes_it_of_the_rest(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # turned by half
     turned = encoded(noise(8, 8, 2), exif=exif)
-    files = {"a.png": plain, "b.png": encoded(grey), "c.png": turned}
+    deep = png_16_bit_rgb(noise(8, 8, 3).astype(np.uint16) * 257)
+    files = {"a.png": plain, "b.png": encoded(grey), "c.png": turned, "d.png": deep}
     run("export", write_folder(tmp_path / "src", files), tmp_path / "out.zip")
     with zipfile.ZipFile(tmp_path / "out.zip") as file:
         assert file.read("00000/img00000000.png") == plain
         assert file.read("00000/img00000001.png") == encode_png(np.stack([grey] * 3))
         assert file.read("00000/img00000002.png") == encode_png(noise(8, 8, 2)[::-1, ::-1])
+        assert file.read("00000/img00000003.png") == encode_png(noise(8, 8, 3))
         assert json.loads(file.read("dataset.json"))["labels"] is None
 
 

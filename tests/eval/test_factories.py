@@ -7,7 +7,9 @@ from torch import nn
 
 from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
-from stylegan_eval.generators.factories import generator_from
+from stylegan_eval.generators.factories import GivenGenerator, generator_from
+from stylegan_eval.metrics.sources import generator_key
+from stylegan_eval.settings.common import Sampling
 
 CPU = torch.device("cpu")
 
@@ -74,6 +76,30 @@ def test_the_digest_knows_code_and_weights(module):
         digests[change] = generator_from(f"{name}:make", CPU).sha256
         assert generator_from(f"{name}:make", CPU).sha256 == digests[change]
     assert digests[0] != digests[1]
+
+
+def test_unfinished_work_knows_code_of_other_files_and_of_a_program(module):
+    def key(spec):
+        return generator_key(generator_from(spec, CPU), Sampling(), CPU)
+
+    module("import body\ndef make(device):\n    return body.Net()\n")
+    text = (
+        "from tests.eval.test_factories import Affine\n"
+        "class Net(Affine):\n    def forward(self, z):\n        return super().forward(z){}\n"
+    )
+    keys = []
+    for change in ("", "", ".tanh()"):
+        sys.modules.pop("own_generators", None)
+        module(text.format(change), "body")
+        keys.append(key("own_generators:make"))
+    assert keys[0] == keys[1] != keys[2]
+
+    def net(method):  # as a cell of a notebook defines the same class again
+        return GivenGenerator(type("Net", (Affine,), {"forward": method})())
+
+    plain = key(net(lambda self, z: Affine.forward(self, z)))
+    assert plain == key(net(lambda self, z: Affine.forward(self, z)))
+    assert plain != key(net(lambda self, z: Affine.forward(self, z).tanh()))
 
 
 def test_torchscript_is_read(tmp_path):

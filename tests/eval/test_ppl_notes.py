@@ -1,9 +1,14 @@
 """Rows of path length that say where their number or its error is not to be relied on."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
-from stylegan_eval.metrics.ppl import summarise
+from stylegan_eval.engine.blocks import Run
+from stylegan_eval.generators.loading import load_generator
+from stylegan_eval.metrics.ppl import _rounding, summarise
 from stylegan_eval.metrics.trimmed_mean import trimmed_mean
 from tests.eval.test_ppl import Pixels, settings_of
 
@@ -42,3 +47,12 @@ def test_a_percentile_at_a_gap_is_noted(share, silent, missed):
 
 def jumping(rng, pairs, share):
     return rng.gamma(4, 0.25, pairs) + 300 * (rng.random(pairs) < share)
+
+
+@pytest.mark.parametrize(("epsilon", "noted"), [(1e-6, True), (1e-4, False)])
+def test_steps_too_small_for_float32_are_noted_of_a_known_network(epsilon, noted):
+    run = Run(device=torch.device("cpu"))
+    loaded = load_generator(Path("demo"), run.device)
+    note = _rounding(loaded, settings_of(space="z", epsilon=epsilon), run)
+    assert note.endswith("use --derivative exact or a larger --epsilon") == noted
+    assert bool(note) == noted

@@ -1,5 +1,7 @@
 """The official attribute classifiers: discriminators, whose official scores are known."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from click.testing import CliRunner
 from stylegan_eval.classifiers.official import load_official
 from stylegan_eval.cli import main as evaluate
 from stylegan_eval.errors import UserError
+from stylegan_eval.metrics.ls import cut_groups_note
 from tests.formats import official_pickles as pickles
 from tests.train import golden
 
@@ -58,6 +61,39 @@ def test_separability_takes_them(folder, tmp_path):
     assert "ls_w/smiling" in done.stdout
     shown = CliRunner().invoke(evaluate, ["classifiers", "show", str(folder)])
     assert "official, 32x32, accuracies unknown" in shown.stdout
+
+
+def test_groups_that_are_cut_short_are_noted(folder, tmp_path):
+    network = tmp_path / "Gs.pkl"
+    network.write_bytes(pickles.dumps(pickles.stylegan_generator("F")))
+
+    def note(*options):
+        args = ["ls", "--ckpt", str(network), "--classifiers", str(folder), *options]
+        done = CliRunner().invoke(
+            evaluate, [*args, "--keep", "20", "--space", "w", "--device", "cpu", "--json"]
+        )
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)["results"][0]["note"]
+
+    assert "groups" not in note("--num", "40", "--batch", "8")
+    # 6 batches of 6 and one of 4: two images beyond the first group of each of the 6.
+    assert "12 of 40 images were in groups cut short" in note("--num", "40", "--batch", "6")
+    assert "2 of 42 images were in groups cut short" in note("--num", "42", "--batch", "8")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "batch", "cut"),
+    [([1250] * 40, 32, 80), ([1280] * 40, 32, 0), ([5000] * 40, 4, 0), ([7], 2, 7)],
+)
+def test_images_in_cut_groups_are_counted(blocks, batch, cut):
+    groups = [
+        min(4, size - start, batch - start % batch)
+        for size in blocks
+        for start in range(size)
+        if start % batch % 4 == 0
+    ]
+    assert sum(group for group in groups if group < 4) == cut
+    assert (f" {cut:,} of " in cut_groups_note(blocks, batch, 4)) == (cut > 0)
 
 
 REFUSED = [

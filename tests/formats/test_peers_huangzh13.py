@@ -98,6 +98,7 @@ def test_a_network_still_growing_is_drawn_at_what_was_trained():
     assert read_peer(peer.generator(), FILE).lod == 0
     tree = read_peer(peer.generator(trained=4), FILE)
     assert (tree.config.resolution, tree.lod) == (128, 2)
+    assert "taken as wholly faded in" in tree.facts.note
 
 
 def test_fixed_noise_is_one_map_per_layer():

@@ -67,6 +67,7 @@ def test_what_was_never_trained_is_left_out():
     assert tree.lod == 0
     assert "64x64" not in tree.facts.note
     assert "128x128, which was never trained" in tree.facts.note
+    assert "taken as wholly faded in" in tree.facts.note
     network = load_generator(tree, CPU)
     z, noise = inputs(network, dtype=torch.float32)
     assert [tuple(n.shape[2:]) for n in noise] == [(4, 4), (8, 8), (16, 16), (32, 32)]
