@@ -24,9 +24,10 @@ def read_png(data: bytes, name: str | Path) -> Pixels:
     """Pixels [H, W, C] of a PNG that `name` names in errors."""
     with parsing(name, "not a PNG"), Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         if image.mode not in _MODES:
-            raise UserError(f"pixels of the kind {image.mode}: expected {', '.join(_MODES)}")
+            kinds = ", ".join(_MODES)
+            raise UserError(f"{name}: pixels of the kind {image.mode}, expected one of {kinds}")
         if (frames := getattr(image, "n_frames", 1)) > 1:
-            raise UserError(f"a film of {frames} frames: expected one image")
+            raise UserError(f"{name}: a film of {frames} frames, expected one image")
         pixels = np.asarray(image)
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 

@@ -52,7 +52,7 @@ def test_a_film_is_no_image(tmp_path):
     for pair in ((film, image), (image, film)):
         refused = CliRunner().invoke(main, ["difference", *map(str, pair), str(tmp_path / "d.png")])
         assert (refused.exit_code, refused.stdout) == (1, "")
-        assert "film.png: not a PNG (a film of 3 frames: expected one image)" in refused.stderr
+        assert "film.png: a film of 3 frames, expected one image" in refused.stderr
     assert not (tmp_path / "d.png").exists()
 
 
