@@ -75,6 +75,8 @@ def export_command(
 
     if (latents_path is None) == (ws_path is None):
         raise UserError("expected either --latents FILE or --ws FILE: name one of them")
+    if ws_path is not None:
+        options.refuse_beside("--ws", "number")
     check_writable(out)
     painter = open_painter(source)
     network = painter.network

@@ -65,7 +65,7 @@ def shares(
         fitting = max(n for n in range(1, min(total, world) + 1) if total % n == 0)
         raise UserError(
             f"{world} processes do not divide a minibatch of {minibatch} into groups of {G}: use"
-            f" {fitting} process{'' if fitting == 1 else 'es'}, or a larger --minibatch"
+            f" {fitting} process{'' if fitting == 1 else 'es'}, or a larger minibatch"
         )
     mine = range(rank * total // world, (rank + 1) * total // world)
     step = len(mine) if at_a_time is None else max(1, at_a_time // G)

@@ -205,6 +205,14 @@ def test_export_takes_z_or_w(given, message, networks, tmp_path):
     assert not (tmp_path / "out.npy").exists()
 
 
+def test_a_class_of_given_ws_is_refused(networks, tmp_path):
+    np.save(tmp_path / "ws.npy", np.zeros((2, 8, 32), np.float32))
+    given = ("--ckpt", networks / "F.safetensors", "--ws", tmp_path / "ws.npy", "--class", 1)
+    done = run("export", *given, tmp_path / "out.npy")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--class and --ws: give one of them" in done.stderr
+
+
 def test_truncation_of_given_ws_is_that_of_the_ws_of_z(networks, tmp_path):
     z = np.random.default_rng(0).standard_normal((2, 32)).astype(np.float32)
     np.save(tmp_path / "z.npy", z)
