@@ -91,13 +91,17 @@ def wait_for(page, wanted):
 
 
 def pixels(page, image="img.picture"):
+    """Pixels of an image, once it has some: the page may just have given it another address."""
     script = """(() => {
-      const image = document.querySelector('IMAGE'), canvas = new OffscreenCanvas(
-        image.naturalWidth, image.naturalHeight), context = canvas.getContext('2d');
+      const image = document.querySelector('IMAGE');
+      if (!image.naturalWidth) return null;
+      const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+      const context = canvas.getContext('2d');
       context.drawImage(image, 0, 0);
       return [...context.getImageData(0, 0, canvas.width, canvas.height).data];
     })()"""
-    shown = np.array(page.run(script.replace("IMAGE", image)), np.uint8).reshape(32, 32, 4)
+    shown = np.array(page.wait_until(script.replace("IMAGE", image)), np.uint8)
+    shown = shown.reshape(32, 32, 4)
     return shown[:, :, :3]
 
 
