@@ -32,7 +32,8 @@ def read_value(path: Path, name: str) -> dict[str, str]:
         if set(row) != set(COLUMNS) or any(value is None for value in row.values()):
             break
         with contextlib.suppress(ValueError):
-            float(row["value"]), float(row["stderr"] or "nan")
+            float(row["value"])
+            float(row["stderr"] or "nan")
             check_errors(row)
             return row
     raise UserError(damaged)

@@ -212,7 +212,7 @@ def check_writable(path: Path) -> None:
 
 def places_of(path: Path) -> tuple[Path, Path]:
     """Where a path is by its name, without `..`, and where its links lead."""
-    return Path(os.path.abspath(path)), path.resolve()  # noqa: PTH100 - resolve() follows links
+    return Path(os.path.abspath(path)), path.resolve()  # noqa: PTH100 - absolute() keeps ..
 
 
 def check_apart(out: Path, source: Path) -> None:
@@ -220,7 +220,7 @@ def check_apart(out: Path, source: Path) -> None:
 
     Both under any name that leads there.
     """
-    places = [*places_of(out)]
+    places = list(places_of(out))
     if source.is_dir():
         places += [folder for place in places for folder in place.parents]
     for place in places:

@@ -255,7 +255,7 @@ def names_of_results() -> dict[str, str]:
 
 
 def higher_is_better(result: str) -> bool | None:
-    """Whether a larger value is the better one; None where neither is, or nobody here knows it.
+    """Whether larger is better; None where the best value lies between, or for unknown metrics.
 
     `result`: name of a result, as tables have it.
 

@@ -43,18 +43,18 @@ class Line:
 
     @property
     def higher_is_better(self) -> bool | None:
-        """Whether a larger value is the better one; None where neither is known to be."""
+        """Whether larger is better; None where no direction is known to be."""
         return higher_is_better(self.metric)
 
     @property
     def sense(self) -> str:
         """The same in words."""
-        words = {True: "higher is better", False: "lower is better", None: "in no order of merit"}
+        words = {True: "higher is better", False: "lower is better", None: "no better direction"}
         return words[self.higher_is_better]
 
     @property
     def ranked(self) -> list[str]:
-        """Labels of those with a number, the best first; the least where none is the better."""
+        """Labels of those with a number, the best first; the smallest where none is better."""
         known = {key: row.value for key, row in self.cells.items() if math.isfinite(row.value)}
         return sorted(known, key=lambda key: known[key], reverse=bool(self.higher_is_better))
 

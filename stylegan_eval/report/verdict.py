@@ -93,7 +93,7 @@ def _open(lines: Sequence[Line]) -> str:
     if unknown:
         parts.append(f"no generator is ahead where the noise is unknown: {_listed(unknown)}")
     if middle:
-        parts.append(f"neither more nor less is known to be the better: {_listed(middle)}")
+        parts.append(f"no direction is known to be better: {_listed(middle)}")
     if alone:
         parts.append(f"not compared, as one generator alone has it: {_listed(alone)}")
     text = "; ".join(parts) or "every comparison with the best is beyond that noise"
