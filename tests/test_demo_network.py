@@ -7,14 +7,27 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchmarks.demo.network import PAGE, apart, commands, main, page, training_command, with_values
+from benchmarks.demo.network import (
+    PAGE,
+    apart,
+    commands,
+    main,
+    page,
+    training_command,
+    training_commands,
+    with_values,
+)
 from stylegan.configs import CONFIGS, config_text
 from stylegan.data import main as avatars
 from stylegan.network_file import read_network, save_network
 from stylegan.opening import demo_path
 from stylegan.presets import apply_preset, with_options
-from stylegan.snapshot import Facts, Score
+from stylegan.snapshot import Facts, Provenance, Score
 from stylegan.train import main as train
+from stylegan_eval.engine.files import sha256_of
+from stylegan_eval.errors import UserError
+
+PROVENANCE = Provenance(seed=3, data="", version="", execution=((0, "bf16, 2 processes"),))
 
 
 def score(value, stderr):
@@ -46,11 +59,51 @@ def test_values_of_options_are_put_in_and_none_is_added():
 @pytest.mark.parametrize("row", ["A", "F"])
 def test_the_training_command_trains_the_configuration(row):
     config = with_options(apply_preset(CONFIGS[row], "demo-64"), total_kimg=400.0)
-    words = training_command(config, 3, ((0, "bf16"),)).split()
+    words = training_command(config, PROVENANCE).split()
     for part in ("--precision bf16", "--seed 3", f"--config {row} --preset demo-64 --kimg 400"):
         assert part in " ".join(words)
     printed = CliRunner().invoke(train, [*words[1:7], "--print-config", "--device", "cpu"])
     assert printed.stdout.strip() == config_text(config)
+
+
+def test_a_training_that_went_on_from_others_has_all_their_commands(tmp_path):
+    def config(**values):
+        row = with_options(apply_preset(CONFIGS["F"], "demo-64"), total_kimg=values.pop("kimg"))
+        return replace(row, schedule=replace(row.schedule, **values))
+
+    def training(name, config, before=None):
+        init = "" if before is None else sha256_of(before[0])
+        path = tmp_path / name
+        path.write_text(name)
+        part = replace(PROVENANCE, init=init)
+        return path, replace(
+            read_network(demo_path()), config=config, provenance=part, facts=Facts()
+        )
+
+    first = training("a", config(kimg=320))
+    second = training("b", config(kimg=240, initial_resolution=64, lrate_base=0.008), first)
+    third = training("c", config(kimg=9, initial_resolution=64, ema_kimg=20.0), second)
+    lines = training_commands([first, second, third])
+    assert lines == [
+        f"stylegan-train {how} --precision bf16 --data avatars64.zip --seed 3 --out {out}"
+        for out, how in (
+            ("demo64", "--config F --preset demo-64 --kimg 320"),
+            (
+                "demo64-2",
+                "--init demo64 --config F --preset demo-64 --lrate 0.008 --kimg 240",
+            ),
+            (
+                "demo64-3",
+                "--init demo64-2 --config F --preset demo-64 --ema-kimg 20 --kimg 9",
+            ),
+        )
+    ]
+    known = replace(first[1], facts=Facts(command=" && ".join(lines[:2])))
+    going_on = replace(third[1], provenance=replace(PROVENANCE, init=sha256_of(first[0])))
+    assert training_commands([(first[0], known), (third[0], going_on)]) == lines
+    for wrong in ([second], [first, third], [first, first]):
+        with pytest.raises(UserError, match=r"name what it went on from, and no other, by --after"):
+            training_commands(wrong)
 
 
 def test_commands_are_those_of_the_toolkit():

@@ -18,8 +18,8 @@ from benchmarks.scales import AVATAR_ATTRIBUTES
 from stylegan.configs import CONFIGS, Config
 from stylegan.network_file import read_network, save_network
 from stylegan.opening import DEMO, DEMO_FILE, demo_path, open_networks
-from stylegan.presets import PRESETS, apply_preset, with_options
-from stylegan.snapshot import Facts, Score, Snapshot
+from stylegan.presets import PRESETS, Tuning, apply_preset, with_options
+from stylegan.snapshot import Facts, Provenance, Score, Snapshot
 from stylegan_eval.engine.command import ErrorLineGroup
 from stylegan_eval.engine.files import atomic_write, copy_file, sha256_of
 from stylegan_eval.errors import UserError
@@ -62,6 +62,7 @@ latents, on the same real images and with the same classifiers.
 draws other latents, and exits with 1 if a score differs from the stated one by more than four
 standard errors of the difference. Scores without a standard error are shown but not checked.
 """
+THEN = " && "  # between the commands of a training that went on from another
 LARGEST = 8_000_000  # bytes that a package may carry
 WORST = 4.0  # standard errors between two measurements of one network
 # What commands call the files that users name themselves.
@@ -79,11 +80,12 @@ def page(path: Path) -> str:
 
 def _made(path: Path, content: Snapshot) -> Iterator[str]:
     config = content.config
+    trainings = content.facts.command.split(THEN)
     yield "## How it was made\n"
-    yield f"    {content.facts.command}\n"
+    yield from (f"    {training}" for training in trainings)
     size = f"{config.resolution}x{config.resolution}"
-    kimg, lod = content.nimg / 1000, content.lod
-    yield f"Configuration {config.name} at {size}, {kimg:g} kimg, level of detail {lod:g};"
+    kimg = " + ".join(value_of(training, "--kimg") for training in trainings)
+    yield f"\nConfiguration {config.name} at {size}, {kimg} kimg, level of detail {content.lod:g};"
     yield f"{path.stat().st_size:,} bytes, SHA-256 `{sha256_of(path)}`.\n"
     for note in content.facts.note.split("; "):
         name, colon, command = note.partition(": ")
@@ -100,6 +102,12 @@ def _scores(content: Snapshot) -> Iterator[str]:
     for command in dict.fromkeys(score.command for score in content.facts.scores):
         yield f"    {command}"
     yield ""
+
+
+def value_of(command: str, option: str) -> str:
+    """The value of an option in a command."""
+    words = shlex.split(command)
+    return words[words.index(option) + 1]
 
 
 def with_values(command: str, values: Mapping[str, str]) -> list[str]:
@@ -150,16 +158,53 @@ def commands(
         yield f"stylegan-eval {every[metric]}"
 
 
-def training_command(config: Config, seed: int, execution: Sequence[tuple[int, str]]) -> str:
-    """Command that trains a configuration; what no preset makes comes from a file."""
-    how = f"--config {config.name}.json"
-    for name in PRESETS:
-        row = CONFIGS.get(config.name)
-        length = config.schedule.total_kimg
-        if row and with_options(apply_preset(row, name), total_kimg=length) == config:
-            how = f"--config {config.name} --preset {name} --kimg {length:g}"
-    precision = execution[0][1].split()[0].rstrip(",")
-    return f"stylegan-train {how} --precision {precision} --data {DATA} --seed {seed} --out demo64"
+def training_command(
+    config: Config, provenance: Provenance, out: str = "demo64", init: str = ""
+) -> str:
+    """Command that trains a configuration, from the networks of `init` where one is named.
+
+    What no preset and option make comes from a file.
+    """
+    how, schedule = f"--config {config.name}.json", config.schedule
+    length = schedule.total_kimg
+    tuning = Tuning(lrate=schedule.lrate_base, ema_kimg=schedule.ema_kimg)
+    for name in PRESETS if config.name in CONFIGS else ():
+        row = with_options(apply_preset(CONFIGS[config.name], name), total_kimg=length)
+        if init:  # as `--init` begins: at the resolution that the networks were trained to
+            begun = replace(row.schedule, initial_resolution=schedule.initial_resolution)
+            row = replace(row, schedule=begun)
+        if config in (row, tuning.apply(row)):
+            how = f"--config {config.name} --preset {name}"
+            if row.schedule.lrate_base != schedule.lrate_base:
+                how = f"{how} --lrate {schedule.lrate_base:g}"
+            if row.schedule.ema_kimg != schedule.ema_kimg:
+                how = f"{how} --ema-kimg {schedule.ema_kimg:g}"
+            break
+    begins = f"--init {init} " if init else ""
+    precision = provenance.execution[0][1].split()[0].rstrip(",")
+    return (
+        f"stylegan-train {begins}{how} --kimg {length:g} --precision {precision} --data {DATA}"
+        f" --seed {provenance.seed} --out {out}"
+    )
+
+
+def training_commands(trainings: Sequence[tuple[Path, Snapshot]]) -> list[str]:
+    """Commands of trainings, each of which began with the networks of the one before."""
+    commands: list[str] = []
+    began = ""
+    for path, snapshot in trainings:
+        if not commands and snapshot.facts.command:
+            commands = snapshot.facts.command.split(THEN)
+        elif snapshot.provenance.init != began:
+            begun = snapshot.provenance.init
+            fault = f"began with networks of SHA-256 {begun[:12]}..." if begun else "began anew"
+            raise UserError(f"{path} {fault}: name what it went on from, and no other, by --after")
+        else:
+            init = value_of(commands[-1], "--out") if commands else ""
+            out = f"demo64-{len(commands) + 1}" if commands else "demo64"
+            commands.append(training_command(snapshot.config, snapshot.provenance, out, init))
+        began = sha256_of(path)
+    return commands
 
 
 def classifiers_command(epochs: int) -> str:
@@ -199,6 +244,12 @@ def main() -> None:
 
 @main.command()
 @click.argument("source", type=_FILE, metavar="RUN_FOLDER|CKPT")
+@click.option(
+    "--after",
+    type=_FILE,
+    multiple=True,
+    help="Network file or run that the training went on from; several: the first one first.",
+)
 @click.option("--data", type=_FILE, required=True, help="Avatars at 64x64 with attributes.")
 @click.option("--out", type=_FILE, default=PACKAGED, help="File to write.")
 @click.option("--classifiers", type=_FILE, help="File of classifiers.  [default: beside the data]")
@@ -207,13 +258,21 @@ def main() -> None:
 @click.option("--pairs", type=int, default=5000, help="Pairs of path length.")
 @click.option("--ls-num", type=int, default=10_000, help="Images of separability.")
 @click.option("--epochs", type=int, default=8, help="Of the classifiers' training.")
-def make(source: Path, data: Path, out: Path, classifiers: Path | None, **choices: Any) -> None:
+def make(
+    source: Path,
+    after: tuple[Path, ...],
+    data: Path,
+    out: Path,
+    classifiers: Path | None,
+    **choices: Any,
+) -> None:
     """Measure the newest checkpoint of a run, and write it with its scores."""
     metrics = choices["metrics"].split(",")
     if unknown := sorted(set(metrics) - set(_METRICS)):
         raise UserError(f"--metrics {unknown[0]}: expected some of {', '.join(_METRICS)}")
-    _, snapshot = open_networks(source)
-    config, provenance = snapshot.config, snapshot.provenance
+    trainings = [open_networks(path) for path in (*after, source)]
+    snapshot = trainings[-1][1]
+    config = snapshot.config
     with open_images(data) as files:
         count = len(files)
     size = config.resolution
@@ -223,9 +282,7 @@ def make(source: Path, data: Path, out: Path, classifiers: Path | None, **choice
     train = classifiers_command(choices["epochs"]) if "ls" in metrics else ""
     if train:
         note = f"{note}; {CLASSIFIERS}: {train}"
-    facts = Facts(
-        command=training_command(config, provenance.seed, provenance.execution), note=note
-    )
+    facts = Facts(command=THEN.join(training_commands(trainings)), note=note)
     with tempfile.TemporaryDirectory() as folder:
         packed = Path(folder) / DEMO_FILE  # measured is the form that users will have
         save_network(packed, replace(snapshot, facts=facts))
