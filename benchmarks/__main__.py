@@ -143,7 +143,7 @@ def run(
     if out is None:
         raise click.UsageError("where to? Give --out DIR")
 
-    from benchmarks.listing import request_lines
+    from benchmarks.listing import noted_lines, request_lines
     from benchmarks.outcomes import read_outcomes
     from benchmarks.runner import Runner
 
@@ -159,6 +159,8 @@ def run(
     outcomes = read_outcomes(runner.folder, question.name)
     for line in request_lines(outcomes):
         click.echo(line)
+    for line in noted_lines(outcomes):
+        note(line)
     if any(outcome.state == "failed" for outcome in outcomes):
         raise SystemExit(EXIT_ERROR)
 

@@ -15,6 +15,7 @@ from benchmarks.scales import SCALES, training_config
 from benchmarks.tables import NETWORKS, TABLES
 from stylegan.configs import Config
 from stylegan_eval.results.formatting import duration, size_text, with_error
+from stylegan_eval.results.results import note_lines
 
 _STATES: tuple[State, ...] = ("done", "undefined", "running", "failed", "waiting")
 
@@ -115,12 +116,25 @@ def request_lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
     width = max((len(outcome.label) for outcome in outcomes), default=0)
     for seeds in cells.values():
         first = seeds[0]
-        what = " ".join(word for word in (first.metric, first.space, first.condition) if word)
+        what = _quantity(first)
         paper = "" if first.published is None else f"paper {first.published:g}"
         yield (
             f"{first.line:<16s} {first.label:<{width}s}  {what:<18s} "
             f"{'  '.join(map(_said, seeds))}  {paper}".rstrip()
         )
+
+
+def noted_lines(outcomes: Sequence[Outcome]) -> list[str]:
+    """The notes of the measurements of a request, each with the cells whose number it is of."""
+    return note_lines(
+        (f"{outcome.line} {_quantity(outcome)} seed {outcome.seed}", outcome.note)
+        for outcome in outcomes
+        if outcome.value is not None
+    )
+
+
+def _quantity(outcome: Outcome) -> str:
+    return " ".join(word for word in (outcome.metric, outcome.space, outcome.condition) if word)
 
 
 def _said(outcome: Outcome) -> str:

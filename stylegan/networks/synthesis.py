@@ -25,14 +25,18 @@ from stylegan.networks.layers import (
 )
 
 
+def coarsest_lod(resolution: int) -> int:
+    """The level of detail of 4x4."""
+    return resolution.bit_length() - 3
+
+
 def split_lod(lod: float, resolution: int) -> tuple[int, float]:
     """Floor and fraction of `lod`, held within 0 and the 4x4 level.
 
     Images are `resolution` >> floor pixels wide; the fraction is the weight of the next coarser
     level.
     """
-    coarsest = resolution.bit_length() - 3  # 4x4
-    clipped = min(max(lod, 0.0), float(coarsest))
+    clipped = min(max(lod, 0.0), float(coarsest_lod(resolution)))
     return int(clipped), clipped - int(clipped)
 
 

@@ -199,6 +199,12 @@ def draw_noise_components(painter: Painter, settings: NoiseComponents) -> Pixels
         raise UserError(
             f"figure 5 has 4 halves, not {len(settings.layers)}: give --layers 4 ranges"
         )
+    foreign = [seed for seed in settings.mirrored if seed not in settings.seeds]
+    if foreign and list(settings.mirrored) != list(NoiseComponents().mirrored):
+        raise UserError(
+            f"--mirrored {foreign[0]} is none of --seeds"
+            f" {','.join(map(str, settings.seeds))}: name columns that are drawn"
+        )
     size = painter.network.resolution
     ranges = [noise_layers(layers, painter.num_layers) for layers in settings.layers]
     ws = official_ws(painter, settings.seeds, settings.psi)

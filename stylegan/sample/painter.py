@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stylegan.networks.generator import Generator, labels_of, truncate
 from stylegan.networks.layers import upsample_nearest
-from stylegan.networks.synthesis import split_lod
+from stylegan.networks.synthesis import coarsest_lod, split_lod
 from stylegan.opening import open_networks
 from stylegan.png import read_ws
 from stylegan.runtime import Runtime
@@ -181,6 +181,11 @@ def open_painter(source: GeneratorSource, drawn: Drawn = _no_progress) -> Painte
     _, snapshot = open_networks(source.ckpt)
     network = load_generator(snapshot, runtime.device)
     lod = snapshot.lod if source.lod is None else source.lod
+    if lod > (coarsest := coarsest_lod(network.resolution)):
+        raise UserError(
+            f"--lod {lod:g}: at {network.resolution}x{network.resolution} the coarsest level of"
+            f" detail is {coarsest}, that of 4x4"
+        )
     names = snapshot.label_names
     painter = Painter(network, lod=lod, label_names=names, batch=source.batch, drawn=drawn)
     if source.number is not None:

@@ -20,7 +20,7 @@ from stylegan_eval.generators.trial import (
     range_note,
     to_unit,
 )
-from stylegan_eval.generators.user_code import bare, ordinary_mode, seeded, user_errors
+from stylegan_eval.generators.user_code import ordinary_mode, seeded, user_errors
 from stylegan_eval.images.memory import Range
 
 # Types in which a network may want its input, the usual one first.
@@ -79,7 +79,7 @@ class GuardedGenerator:
     def raw_mapping(self, z: Tensor) -> Tensor:
         """`mapping` in the type of the wrapped generator."""
         with user_errors(self.where), ordinary_mode():
-            ws = self.inner.mapping(*bare(z.to(self.feed)))
+            ws = self.inner.mapping(z.to(self.feed, copy=True))
         self._check(ws, "mapping", z)
         if not ws.is_floating_point():
             raise UserError(f"{self.where}: mapping gives {ws.dtype}, expected floats")
@@ -93,8 +93,9 @@ class GuardedGenerator:
     def raw_synthesis(self, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
         """`synthesis` as the inner one draws."""
         with user_errors(self.where), ordinary_mode():
-            ws, *noise = bare(ws.to(self.ws_dtype), *(layer.to(self.feed) for layer in noise))
-            images = self.inner.synthesis(ws, noise)
+            # Copies: some code changes what it is given, which is measured afterwards.
+            noise = [layer.to(self.feed, copy=True) for layer in noise]
+            images = self.inner.synthesis(ws.to(self.ws_dtype, copy=True), noise)
         self._check(images, "synthesis", ws)
         if not images.is_floating_point() and (self.value_range is None or images.is_complex()):
             fix = ": use --range 0,255" if images.dtype == torch.uint8 else ""

@@ -85,11 +85,6 @@ def seeded(key: bytes, device: torch.device) -> Iterator[None]:
             random.setstate(python)
 
 
-def bare(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The tensors as ordinary ones, which the user's code may differentiate by."""
-    return tuple(x.clone() if x.is_inference() else x for x in tensors)
-
-
 @contextlib.contextmanager
 def ordinary_mode() -> Iterator[None]:
     """Leave inference mode in the block, where gradients cannot be switched on: they are off."""

@@ -12,7 +12,13 @@ from stylegan_eval.report.shell import code, place
 from stylegan_eval.report.subjects import Subject
 from stylegan_eval.report.tables import value
 from stylegan_eval.results.measured import Measured
-from stylegan_eval.results.published import Place, Published, has_published_unit, published_numbers
+from stylegan_eval.results.published import (
+    PUBLISHED_NUM,
+    Place,
+    Published,
+    has_published_unit,
+    published_numbers,
+)
 
 _OFFICIAL = "classifiers-official"
 _MAIN = "FFHQ"  # of the paper's two data sets the one that has all numbers
@@ -59,7 +65,15 @@ class Beside:
         if not self.same:
             return f"not comparable: {self.result.metric} is another unit"
         data = place(self.result["data"], Path()) if self.result["data"] else ""
-        return f"same protocol, other images{f' ({data})' if data else ''}"
+        said = f"same protocol, other images{f' ({data})' if data else ''}"
+        num, published = self.result["num"], PUBLISHED_NUM.get(self.published.place.metric)
+        if published is None or num == str(published):
+            return said
+        return f"{said}, {num} {self._counted} in place of {published}"
+
+    @property
+    def _counted(self) -> str:
+        return "images" if self.published.place.metric == "separability" else "pairs"
 
 
 def beside(subjects: Sequence[Subject]) -> list[Beside]:

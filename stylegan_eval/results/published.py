@@ -52,6 +52,12 @@ _AS_PUBLISHED: Mapping[str, re.Pattern[str]] = MappingProxyType(
 )
 
 
+# Pairs of a path length and images of separability; other names say how many (fid50k).
+PUBLISHED_NUM: Mapping[str, int] = MappingProxyType(
+    {"ppl_full": 100_000, "ppl_end": 100_000, "separability": 200_000}
+)
+
+
 def has_published_unit(metric: str, name: str) -> bool:
     """Whether a result, by its name, is a number as the paper measured it.
 

@@ -14,7 +14,7 @@ from benchmarks.folder import (
     read_folder,
     write_json,
 )
-from benchmarks.listing import left_out, progress_lines, request_lines
+from benchmarks.listing import left_out, noted_lines, progress_lines, request_lines
 from benchmarks.measured import read_value
 from benchmarks.outcomes import read_outcomes, read_training
 from benchmarks.report.tables import sections
@@ -154,6 +154,7 @@ def test_a_number_comes_with_the_note_of_its_row(folder):
     measured(folder.measurement("A-seed0-x", "fid-y"), note="few images")
     (outcome,) = read_outcomes(folder)
     assert (outcome.value, outcome.note) == (12.5, "few images")
+    assert noted_lines([outcome]) == ["A fid seed 0: few images"]
 
 
 def test_the_conditions_of_a_measurement_are_read(folder):

@@ -64,6 +64,26 @@ def test_a_plain_module_is_drawn_with_w_equal_to_z(module):
         assert torch.allclose(images, Affine()(z))
 
 
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_what_a_generator_does_to_its_input_changes_no_latent(module, mode):
+    name = module(
+        "from tests.eval.fakes import LinearGenerator\n"
+        "class Scaling(LinearGenerator):\n"
+        "    def mapping(self, z):\n        return super().mapping(z.mul_(2))\n"
+        "    def synthesis(self, ws, noise):\n        return super().synthesis(ws.mul_(3), noise)\n"
+        "def plain(device):\n    return LinearGenerator(resolution=8)\n"
+        "def scaling(device):\n    return Scaling(resolution=8)\n"
+    )
+    with mode():
+        z, ws, images = draw(generator_from(f"{name}:plain", CPU).generator, 0, range(3), CPU)
+        own_z, own_ws, own = draw(
+            generator_from(f"{name}:scaling", CPU).generator, 0, range(3), CPU
+        )
+    assert torch.equal(own_z, z)
+    assert torch.allclose(own_ws, 2 * ws)
+    assert not torch.allclose(own, images)
+
+
 def test_the_digest_knows_code_and_weights(module):
     text = (
         "from tests.eval.test_factories import Affine\n"

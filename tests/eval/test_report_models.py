@@ -226,6 +226,19 @@ def test_published_numbers_are_equals_of_their_own_metric_alone(tmp_path):
     assert "not comparable: fd_x is another unit" in beside(subjects(tmp_path, *rows))[-1].remark
 
 
+def test_fewer_pairs_and_images_than_the_papers_are_told(tmp_path):
+    few, all_ = row("F", "ppl_wfull", num=100), row("F", "ppl_wfull", num=100_000)
+    images = row("F", "ls_w", num=8, detector="classifiers-official")
+    first, second, third = (
+        beside(subjects(tmp_path / str(k), one))[0].remark
+        for k, one in enumerate([few, all_, images])
+    )
+    assert all(each.startswith("same protocol, other images") for each in (first, second, third))
+    assert first.endswith(", 100 pairs in place of 100000")
+    assert "in place of" not in second
+    assert third.endswith(", 8 images in place of 200000")
+
+
 def test_separability_is_the_papers_only_by_its_classifiers(tmp_path):
     own, official = (row("F", "ls_w", detector=f"classifiers-{k}") for k in ("small", "official"))
     [one] = beside(subjects(tmp_path / "own", own))

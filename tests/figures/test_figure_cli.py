@@ -158,6 +158,12 @@ BAD = [
     ("figure 4 --ckpt {F} --count 4 {out}", 2, "x>=5"),
     ("figure 5 --ckpt {F} --layers all,none {out}", 1, "4 halves"),
     ("figure 5 --ckpt {F} --layers all,none,middle,fine {out}", 1, "no middle"),
+    (
+        "figure 5 --ckpt {F} --seeds 1,2 --mirrored 2,3 {out}",
+        1,
+        "--mirrored 3 is none of --seeds 1,2",
+    ),
+    ("figure 3 --ckpt {F} --lod 6 {out}", 1, "--lod 6: at 32x32 the coarsest"),
     ("figure 8 --ckpt {F} --psis 1,x {out}", 2, "'x'"),
     ("figure 8 --ckpt {F} --seeds 4294967296 {out}", 1, "RandomState"),
     ("figure 8 --ckpt {F} --class 1 {out}", 1, "unconditional"),
