@@ -161,7 +161,9 @@ def _semidefinite(cov: NDArray[np.float64]) -> bool:
     """Whether no eigenvalue of a symmetric [D, D] is negative, but for rounding to float32."""
     slack = 1e-7 * float(np.trace(cov)) + np.finfo(np.float64).tiny
     matrix = torch.from_numpy((cov + cov.T) / 2)
-    return not int(torch.linalg.cholesky_ex(matrix + slack * torch.eye(len(cov)))[1])
+    return not int(
+        torch.linalg.cholesky_ex(matrix + slack * torch.eye(len(cov), dtype=matrix.dtype))[1]
+    )
 
 
 def _about(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, Any]:

@@ -34,6 +34,10 @@ def user_errors(where: str) -> Iterator[None]:
         if is_out_of_memory(error) or "forward AD" in str(error):
             raise
         raise UserError(f"{where}: failed with {reason(error)} ({_place(error)})") from error
+    except SystemExit as error:  # else the command ends without a word
+        raise UserError(
+            f"{where}: ends the program by itself, SystemExit({error.code!r:.60})"
+        ) from error
 
 
 def reason(error: Exception) -> str:

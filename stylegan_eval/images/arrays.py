@@ -35,6 +35,7 @@ LABELS = "arr_1"
 _COLOURS = (1, 3, 4)  # channels: grey, RGB, RGBA
 _EXPECTED = "expected images, uint8 [N, H, W, 3] or [N, 3, H, W]"
 _OF_FLOATS = "; of floats x from 0 to 1 save (x * 255).round().astype('uint8')"
+_OF_FEATURES = "; features [N, D] belong into an .npz: np.savez('features.npz', feats=array)"
 _AT_ONCE = 2**24  # bytes
 
 
@@ -109,7 +110,10 @@ class ArrayImages:
         is_images = self._channels_first or (len(shape) == 4 and shape[3] in _COLOURS)
         if dtype != np.uint8 or not is_images or 0 in shape:
             of_floats = _OF_FLOATS if np.issubdtype(dtype, np.floating) and is_images else ""
-            raise UserError(f"holds {dtype} {list(shape)!s:.60}; {_EXPECTED}{of_floats}")
+            of_features = _OF_FEATURES if dtype.kind == "f" and len(shape) == 2 else ""
+            raise UserError(
+                f"holds {dtype} {list(shape)!s:.60}; {_EXPECTED}{of_floats}{of_features}"
+            )
         if math.prod(shape) > size - file.tell():
             raise UserError(f"declares an array {list(shape)}, which {size} bytes do not fill")
         if fortran_order and math.prod(shape) > max(shape):

@@ -198,6 +198,13 @@ def _listed(source: Folder | Zip) -> ImageFiles:
     left_out = left_out_line(source.left_out)
     if not entries.names:
         others = f"; left out: {left_out}" if left_out else ""
+        from stylegan_eval.pickles.torch_files import is_torch_zip  # takes a second
+
+        if isinstance(source, Zip) and is_torch_zip(path):
+            others = (
+                "; it is a file of torch.save: save statistics by np.savez('stats.npz', mu=mu,"
+                " sigma=sigma), images as uint8 [N, 3, H, W] by np.save('images.npy', images)"
+            )
         raise UserError(f"{path}: no images; expected PNG, JPEG, WebP, TIFF or the like{others}")
     source.check(entries.numbers)
     if left_out:

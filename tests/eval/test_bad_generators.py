@@ -106,6 +106,7 @@ def test_images_of_any_float_are_taken(made_by, dtype):
     ("text", "message"),
     [
         ("def make(device):\n    raise ValueError('no\\nfile')\n", "ValueError: no .hostile.py"),
+        ("def make(device):\n    raise SystemExit(3)\n", r"ends the program by itself.*\(3\)"),
         ("def make():\n    return Good()\n", "must be a function of one argument"),
         ("make = 3\n", "must be a function of one argument"),
         ("def make(device):\n    return None\n", "gives NoneType; expected a callable z -> images"),

@@ -128,6 +128,27 @@ def test_statistics_that_are_none(tmp_path, same):
     assert_refused(run(*args), "not a file of statistics")
 
 
+def test_statistics_of_equal_images_are_some(tmp_path, same):
+    """Of zero covariance: the distance is that of the means, and the other side's variance."""
+    path, equal = tmp_path / "stats.npz", tmp_path / "equal.npz"
+    statistics(path)
+    statistics(equal, mu=np.full(1280, 0.5), sigma=np.zeros((1280, 1280)))
+    done = run("fid", "--images", equal, "--data", path, "--num", 5000, *LITE, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["results"][0]["value"] == pytest.approx(1280 * (0.25 + 1))
+
+
+def test_advice_for_arrays_that_are_no_images(tmp_path, same):
+    features, saved = tmp_path / "features.npy", tmp_path / "stats.pt"
+    np.save(features, np.zeros((6, 1280), np.float32))
+    torch.save({"mu": torch.zeros(8), "sigma": torch.eye(8)}, saved)
+    for path, message in [
+        (features, "np.savez('features.npz', feats=array)"),
+        (saved, "it is a file of torch.save: save statistics by np.savez('stats.npz'"),
+    ]:
+        assert_refused(run("fid", "--images", path, *same[3:]), message)
+
+
 def test_results_are_not_written_over_what_is_no_table(tmp_path, same):
     (tmp_path / "foreign.csv").write_text("metric,value\nfid,1\n")
     (tmp_path / "long.csv").write_text("x" * 200_000)
