@@ -44,16 +44,11 @@ which is sampled and measured, and the generator and discriminator, from which t
 it has no optimizer state, so no run resumes from it.
 """
 
-# The distance by random choice is that of the bundled file: its sentence goes with it.
 _END = """\
 `fd_efficientnet-lite0` is a Fréchet distance of features that a package ships, so that it needs no
 download: it is not an FID and is comparable only with itself. Its `_floor` is that between two
-halves of the real images, of fewer images, and so biased further upwards. The distance was measured
-with the first 10,000 real images by name, as was the rule then; with the random choice that the
-command takes now it is 241.6 ± 0.95. Noise was drawn by PyTorch's generators. With today's noise
-and other latents (seed 1) the same commands gave 242.5 ± 1.3, `ls_z` 16.32 ± 0.34 and `ls_w`
-2.907 ± 0.051: 0.5, 0.0 and 1.8 standard errors away. The standard errors are those of other
-latents, on the same real images and with the same classifiers.
+halves of the real images, of fewer images, and so biased further upwards. The standard errors are
+those of other latents, on the same real images and with the same classifiers.
 
 ## Measure it again
 
@@ -84,7 +79,8 @@ def _made(path: Path, content: Snapshot) -> Iterator[str]:
     yield "## How it was made\n"
     yield from (f"    {training}" for training in trainings)
     size = f"{config.resolution}x{config.resolution}"
-    kimg = " + ".join(value_of(training, "--kimg") for training in trainings)
+    lengths = [value_of(training, "--kimg") for training in trainings]
+    kimg = " + ".join(lengths) if all(lengths) else f"{content.nimg / 1000:g}"
     yield f"\nConfiguration {config.name} at {size}, {kimg} kimg, level of detail {content.lod:g};"
     yield f"{path.stat().st_size:,} bytes, SHA-256 `{sha256_of(path)}`.\n"
     for note in content.facts.note.split("; "):
@@ -105,9 +101,9 @@ def _scores(content: Snapshot) -> Iterator[str]:
 
 
 def value_of(command: str, option: str) -> str:
-    """The value of an option in a command."""
+    """The value of an option in a command; empty where there is none."""
     words = shlex.split(command)
-    return words[words.index(option) + 1]
+    return words[words.index(option) + 1] if option in words else ""
 
 
 def with_values(command: str, values: Mapping[str, str]) -> list[str]:

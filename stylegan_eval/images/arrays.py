@@ -35,7 +35,7 @@ LABELS = "arr_1"
 _COLOURS = (1, 3, 4)  # channels: grey, RGB, RGBA
 _EXPECTED = "expected images, uint8 [N, H, W, 3] or [N, 3, H, W]"
 _OF_FLOATS = "; of floats x from 0 to 1 save (x * 255).round().astype('uint8')"
-_OF_FEATURES = "; features [N, D] belong into an .npz: np.savez('features.npz', feats=array)"
+_OF_FEATURES = "; features [N, D] belong in an .npz: np.savez('features.npz', feats=array)"
 _AT_ONCE = 2**24  # bytes
 
 
