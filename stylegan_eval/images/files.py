@@ -18,6 +18,7 @@ import numpy as np
 from stylegan_eval import plugins
 from stylegan_eval.engine.command import note
 from stylegan_eval.engine.files import Stamp
+from stylegan_eval.engine.safe_files import open_zip
 from stylegan_eval.engine.untrusted import one_line, parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.containers import CONTAINERS, TORCHVISION, container_at
@@ -191,6 +192,12 @@ def open_list(path: Path) -> ImageFiles:
         return _listed(Listing(path))
 
 
+def _is_of_torch(path: Path) -> bool:
+    """Whether `torch.save` wrote a zip; `pickles.torch_files` knows too, and imports torch."""
+    with open_zip(path) as archive:
+        return any(name.endswith("/data.pkl") for name in archive.namelist())
+
+
 def _listed(source: Folder | Zip) -> ImageFiles:
     path = source.path
     entries = Sorted(source.entries())
@@ -198,9 +205,7 @@ def _listed(source: Folder | Zip) -> ImageFiles:
     left_out = left_out_line(source.left_out)
     if not entries.names:
         others = f"; left out: {left_out}" if left_out else ""
-        from stylegan_eval.pickles.torch_files import is_torch_zip  # takes a second
-
-        if isinstance(source, Zip) and is_torch_zip(path):
+        if isinstance(source, Zip) and _is_of_torch(path):
             others = (
                 "; it is a file of torch.save: save statistics by np.savez('stats.npz', mu=mu,"
                 " sigma=sigma), images as uint8 [N, 3, H, W] by np.save('images.npy', images)"
