@@ -20,10 +20,14 @@ settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ctrl_c():
-    """A suite in the background of a shell ignores Ctrl-C, and what it starts would do so too."""
+def _ignored_signals():
+    """A suite in the background of a shell ignores Ctrl-C, one under nohup that its terminal is
+    gone, and what it starts would do so too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # The suite still lives on; processes it starts take no handler over.
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -337,8 +337,6 @@ main(["sleep"])
     ],
 )
 def test_signals_clean_up_and_say_so(number, status, word):
-    if number != signal.SIGINT and signal.getsignal(number) is signal.SIG_IGN:
-        pytest.skip("the tests run under nohup, and so do their processes")
     code = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n" + SLEEPS
     with python(code, PYTHONIOENCODING="latin-1") as process:
         # What the character set lacks is escaped, not fatal.
