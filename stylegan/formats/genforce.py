@@ -1,6 +1,5 @@
 """Checkpoints of genforce and of Hammer."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,16 +100,6 @@ _HAMMER = _Names(
 )
 
 
-def is_generator(state: Mapping[Any, Any]) -> bool:
-    """Whether these are names of this layout's generator."""
-    return any(re.match(r"synthesis\.(layer|output)\d+\.", str(name)) for name in state)
-
-
-def is_discriminator(state: Mapping[Any, Any]) -> bool:
-    """Whether these are names of this layout's discriminator."""
-    return any(re.match(r"input\d+\.(weight|bias)", str(name)) for name in state)
-
-
 def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any, Any]) -> Snapshot:
     """Read the networks of a file: states "generator_smooth", "generator" and so on, or one "".
 
@@ -123,8 +112,8 @@ def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, about: Mapping[Any,
     )
     names = _HAMMER if hammer else _GENFORCE
     settings = read_settings(about.get("model_kwargs_init"), path)
-    generators = {name: weights for name, weights in named.items() if is_generator(parts[name])}
-    critics = {name: weights for name, weights in named.items() if is_discriminator(parts[name])}
+    generators = {name: named[name] for name in parts if LAYOUT.is_generator(parts[name])}
+    critics = {name: named[name] for name in parts if LAYOUT.is_discriminator(parts[name])}
     for name, weights in named.items():
         if name not in generators and name not in critics:
             raise weights.refuse("is no network of this layout")
@@ -299,4 +288,10 @@ def _discriminator(
     return network, 4 << top, state
 
 
-LAYOUT = Layout("genforce", is_generator, is_discriminator, read, average=_SMOOTH)
+LAYOUT = Layout(
+    _NAME,
+    generator=r"synthesis\.(layer|output)\d+\.",
+    discriminator=r"input\d+\.(weight|bias)",
+    read=read,
+    average=_SMOOTH,
+)

@@ -43,22 +43,12 @@ _OFFICIAL = NetworkConfig(
 )
 
 
-def is_generator(state: Mapping[Any, Any]) -> bool:
-    """Whether these are names of this layout's generator."""
-    return any(str(name).startswith(("g_synthesis.", "g_mapping.")) for name in state)
-
-
-def is_discriminator(state: Mapping[Any, Any]) -> bool:
-    """Whether these are names of this layout's discriminator."""
-    return any(str(name).startswith("final_block.") for name in state)
-
-
 def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, _about: Mapping[Any, Any]) -> Snapshot:
     """Read the network of a file."""
     state, *more = parts.values()
     if more:
         raise UserError(f"{path}: holds {len(parts)} networks, expected a file for each")
-    return (read_generator if is_generator(state) else read_discriminator)(state, path)
+    return (read_generator if LAYOUT.is_generator(state) else read_discriminator)(state, path)
 
 
 def read_generator(state: Mapping[Any, Any], path: Path) -> Snapshot:
@@ -179,4 +169,6 @@ def _block(weights: Weights, network: NetworkConfig, i: int, own: State) -> None
         own.update(weights.take_layer(style, f"{epilogue}.style", 2 * C, network.w_dim))
 
 
-LAYOUT = Layout(_NAME, is_generator, is_discriminator, read)
+LAYOUT = Layout(
+    _NAME, generator=r"g_(synthesis|mapping)\.", discriminator=r"final_block\.", read=read
+)

@@ -38,19 +38,9 @@ _SQRT2 = math.sqrt(2)
 _LRMUL = 0.01
 
 
-def is_generator(state: Mapping[Any, Any]) -> bool:
-    """Whether these are names of this layout's generator."""
-    return any(str(name).startswith("generator.progression.") for name in state)
-
-
-def is_discriminator(state: Mapping[Any, Any]) -> bool:
-    """Whether these are names of this layout's discriminator, whose FromRGB may have been older."""
-    return any(str(name).startswith("progression.0.conv1.") for name in state)
-
-
 def read(parts: Mapping[str, Mapping[Any, Any]], path: Path, _about: Mapping[Any, Any]) -> Snapshot:
     """Read generators by the file's names "g_running", "generator", "discriminator", or one ""."""
-    generators = {name: state for name, state in parts.items() if is_generator(state)}
+    generators = {name: state for name, state in parts.items() if LAYOUT.is_generator(state)}
     averaged = "g_running" if "g_running" in parts else ""
     if averaged not in generators:
         raise UserError(
@@ -194,5 +184,10 @@ def _cut(state: State, kept: int, blocks: int) -> State:
 
 
 LAYOUT = Layout(
-    _NAME, is_generator, is_discriminator, read, average="g_running", alone_is_average=True
+    _NAME,
+    generator=r"generator\.progression\.",
+    discriminator=r"progression\.0\.conv1\.",  # whose FromRGB may have been older
+    read=read,
+    average="g_running",
+    alone_is_average=True,
 )

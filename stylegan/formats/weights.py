@@ -28,12 +28,20 @@ class Layout:
     """Layout of an implementation's files: a row of `formats.LAYOUTS`."""
 
     name: str
-    is_generator: Callable[[Mapping[Any, Any]], bool]  # Whether names of a state are its G's
-    is_discriminator: Callable[[Mapping[Any, Any]], bool]
+    generator: str  # Pattern that names of a state begin with where it is this layout's G
     # States by the file's name of each; the file; all that the file holds -> networks.
     read: Callable[[Mapping[str, Mapping[Any, Any]], Path, Mapping[Any, Any]], Snapshot]
+    discriminator: str = "(?!)"  # As `generator`, of its D; the default matches nothing
     average: str = ""  # Name of the averaged G beside other networks; empty where it stands alone
     alone_is_average: bool = False  # Whether a file of one generator holds the averaged one
+
+    def is_generator(self, state: Mapping[Any, Any]) -> bool:
+        """Whether the names of a state are those of this layout's generator."""
+        return any(re.match(self.generator, str(name)) for name in state)
+
+    def is_discriminator(self, state: Mapping[Any, Any]) -> bool:
+        """Whether the names of a state are those of this layout's discriminator."""
+        return any(re.match(self.discriminator, str(name)) for name in state)
 
 
 class Weights:
