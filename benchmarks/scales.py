@@ -11,20 +11,7 @@ from stylegan_eval.errors import UserError
 
 # Common in the avatars and easy to read at 32x32: each is found with and without in any network.
 AVATAR_ATTRIBUTES = "eyeglasses,long_hair,skin_dark,suit,bg_dark,clothes_dark"
-# The paper's losses, rates, lengths and mirroring for a data set.
-_DATASET_PRESETS: Mapping[Dataset, str] = MappingProxyType(
-    {
-        "ffhq": "paper-ffhq",
-        "celebahq": "paper-celebahq",
-        "lsun-bedroom": "paper-lsun-bedroom",
-        "lsun-cat": "paper-lsun-cat",
-        "lsun-car": "paper-lsun-car",
-    }
-)
-# The published minibatches; other numbers of GPUs divide that of eight.
-_GPU_PRESETS: Mapping[int, str] = MappingProxyType(
-    {1: "paper-ffhq-1gpu", 2: "paper-ffhq-2gpu", 4: "paper-ffhq-4gpu"}
-)
+_GPUS = (1, 2, 4)  # with published minibatches; other numbers of GPUs divide that of eight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +132,9 @@ def training_config(
 
     At the paper's scale the published minibatches depend on the number of GPUs.
     """
-    config = apply_preset(NETWORKS[network], _DATASET_PRESETS[dataset])
+    config = apply_preset(NETWORKS[network], f"paper-{dataset}")
     if scale.preset:
         config = apply_preset(config, scale.preset)
-    elif gpus in _GPU_PRESETS:
-        config = apply_preset(config, _GPU_PRESETS[gpus])
+    elif gpus in _GPUS:
+        config = apply_preset(config, f"paper-ffhq-{gpus}gpu")
     return with_options(config, resolution=scale.resolution, total_kimg=kimg or scale.kimg)
