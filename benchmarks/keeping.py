@@ -24,8 +24,13 @@ from benchmarks.folder import (
     read_json,
     write_json,
 )
-from benchmarks.measured import read_value
-from benchmarks.outcomes import checkpoint_digest, length_of, objection, read_training
+from benchmarks.outcomes import (
+    checkpoint_digest,
+    length_of,
+    objection,
+    read_training,
+    read_value,
+)
 from stylegan.checkpoint import newest_good_checkpoint
 from stylegan.network_file import save_network
 from stylegan_eval.engine.files import atomic_write, copy_file

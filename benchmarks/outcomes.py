@@ -1,5 +1,8 @@
 """What a folder of results holds and what is still to come: a number, or a state, for each cell."""
 
+import contextlib
+import csv
+import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -9,17 +12,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.folder import FINISHED, GENERATOR, PLACE, REQUEST, ResultsFolder, read_json
-from benchmarks.measured import LONGEST_UPDATE, conditions_of, read_value, wrong_length
 from benchmarks.processes import is_claimed
 from stylegan.checkpoint import checkpoints_in
 from stylegan.configs import CONFIGS
 from stylegan_eval.engine.files import Stamp, sha256_of, stamp_of
-from stylegan_eval.results.results import freedom
+from stylegan_eval.errors import UserError
+from stylegan_eval.results.paired import check_errors
+from stylegan_eval.results.results import COLUMNS, DEFINING, freedom
 from stylegan_eval.results.run_folder import LOG, METRICS_FILE, read_rows
 from stylegan_eval.results.significance import known
 
 State = Literal["done", "undefined", "failed", "running", "waiting"]
 _REPEATS = CONFIGS["F"].schedule.minibatch_repeats  # of all networks of the tables
+# The longest of published updates: 4 minibatches of 512 images.
+LONGEST_UPDATE = 2.048  # kimg
+_ROUNDED = 0.05  # kimg, of a description
+# In `Outcome.protocol` already.
+_IN_PROTOCOL = ("protocol", "num")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +79,7 @@ class Outcome:
     freedom: float | None = None  # Degrees of freedom of this error; see `results.freedom`
     measured_as: str = ""  # Name of the metric: only Inception's distance is an FID
     protocol: str = ""
-    conditions: tuple[tuple[str, str], ...] = ()  # See `measured.conditions_of`
+    conditions: tuple[tuple[str, str], ...] = ()  # See `conditions_of`
     note: str = ""  # What a reader must know before quoting the value; empty when nothing
     published: float | None = None  # The paper's number
     training: TrainingState | None = None
@@ -150,6 +159,37 @@ def _seconds(rows: Sequence[dict[str, Any]]) -> float:
     return total + last
 
 
+def read_value(path: Path, name: str) -> dict[str, str]:
+    """The row of a table of `stylegan-eval` whose metric's name holds `name`."""
+    damaged = f"{path} is damaged or half-written: delete it, and run again"
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(damaged) from error
+    for row in rows:
+        metric = row.get("metric") or ""
+        # Parts of a result, and the limit for infinitely many images, are other numbers.
+        if name not in metric or "/" in metric or "_inf" in metric:
+            continue
+        if set(row) != set(COLUMNS) or any(value is None for value in row.values()):
+            break
+        with contextlib.suppress(ValueError):
+            float(row["value"])
+            float(row["stderr"] or "nan")
+            check_errors(row)
+            return row
+    raise UserError(damaged)
+
+
+def conditions_of(row: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """What must be equal in rows that are averaged, as (column, value); empty cells are left out.
+
+    The columns of `results.DEFINING` but for the protocol.
+    """
+    columns = [column for column in DEFINING if column not in _IN_PROTOCOL]
+    return tuple((column, row[column]) for column in columns if row[column] not in ("", "0"))
+
+
 def _outcome(
     folder: ResultsFolder, request: Request, cell: dict[str, Any], training: TrainingState
 ) -> Outcome:
@@ -175,6 +215,22 @@ def _outcome(
     if reason := folder.failure(name) or folder.failure(name, measurement):
         return replace(waiting, state="failed", reason=reason)
     return waiting
+
+
+def wrong_length(asked: float, reached: float, update: float, description: str) -> str:
+    """Why a network, or a measurement of it, has not the length of its table; empty where it has.
+
+    All in kimg. `asked`: NaN where it is not known. `reached`: by the training, 0 where unknown.
+    `update`: between two updates of the schedule, at which trainings end. `description`: of the
+    network that was measured, if one was.
+    """
+    if reached >= asked + update:
+        return f"its training went on to {reached:g} kimg, where the table's end at {asked:g}"
+    found = re.search(r", ([0-9.]+) kimg", description)
+    measured = asked if found is None else float(found[1])
+    if measured < asked - _ROUNDED or measured > asked + update + _ROUNDED:
+        return f"measured after {measured:g} kimg, where the table's trainings end at {asked:g}"
+    return ""
 
 
 def length_of(cell: Mapping[str, Any], request: Mapping[str, Any]) -> float:

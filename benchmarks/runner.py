@@ -25,8 +25,7 @@ from benchmarks.folder import (
     write_json,
 )
 from benchmarks.jobs import Measurement, Question, Training, cells_of
-from benchmarks.measured import read_value
-from benchmarks.outcomes import objection, read_training
+from benchmarks.outcomes import objection, read_training, read_value
 from benchmarks.processes import call, claimed
 from benchmarks.scales import Protocol
 from benchmarks.tables import TableLine

@@ -15,8 +15,7 @@ from benchmarks.folder import (
     write_json,
 )
 from benchmarks.listing import left_out, noted_lines, progress_lines, request_lines
-from benchmarks.measured import read_value
-from benchmarks.outcomes import read_outcomes, read_training
+from benchmarks.outcomes import read_outcomes, read_training, read_value
 from benchmarks.report.tables import sections
 from benchmarks.report.write import tables_frame
 from stylegan_eval.errors import UserError
