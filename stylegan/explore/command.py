@@ -1,8 +1,17 @@
-"""The command `stylegan-explore`: a local page with one network, or with two."""
+"""The command `stylegan-explore`: a local page with one network, or with two.
+
+Its address is checked and bound before anything heavy is loaded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +26,13 @@ from stylegan_eval.engine.command import (
     stopping_on_signals,
 )
 from stylegan_eval.engine.options import NetworkPath
+from stylegan_eval.errors import UserError
 
 if TYPE_CHECKING:
     from stylegan.explore.networks import Opened
 
 _MOST = 2  # networks
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
 @click.command(cls=ErrorLineCommand, context_settings={"show_default": True})
@@ -62,8 +73,6 @@ def main(
     escape_unprintable()
     _check_named(ckpts)
     with stopping_on_signals():
-        from stylegan.explore.server import check_installed, listen
-
         check_installed()
         with listen(host, port) as listener:
             from stylegan.explore.site import serve
@@ -75,7 +84,7 @@ def main(
             say(f"{' and '.join(shown)} at {listener.url}")
             if opens:
                 click.launch(listener.url)
-            serve(opened, listener)
+            serve(opened, listener.socket, listener.hosts)
 
 
 def _check_named(ckpts: Sequence[Path]) -> None:
@@ -101,6 +110,83 @@ def _open(ckpts: Sequence[Path], directions: Path | None, device: str) -> list[O
             f"{' and '.join(map(str, ckpts))} are the same network: name another one, or one alone"
         )
     return opened
+
+
+def check_installed() -> None:
+    """Check that the page's library is installed."""
+    if find_spec("nicegui") is None:
+        raise UserError(
+            "the page needs the package nicegui, which is not installed:"
+            ' pip install ".[explore]" in the source folder'
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """A socket that listens."""
+
+    socket: socket.socket  # Bound; connections wait until the server runs
+    address: str  # Numeric address that it is bound to
+    port: int  # Its port
+
+    @property
+    def url(self) -> str:
+        """Address of the page for this machine's browser."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.address, self.address)
+        host = f"[{host}]" if ":" in host else host
+        return f"http://{host}:{self.port}/"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this machine alone reaches it."""
+        return ipaddress.ip_address(self.address.partition("%")[0]).is_loopback
+
+    @property
+    def hosts(self) -> list[str]:
+        """Accepted names in the Host header.
+
+        On loopback its own alone: a page of a stranger, whose name leads here for the moment
+        ("DNS rebinding"), is not answered. Elsewhere its names are not known.
+        """
+        return [*LOOPBACK_NAMES, self.address] if self.is_loopback else ["*"]
+
+    def warnings(self) -> Iterator[str]:
+        """Warnings to print before it is used."""
+        if not self.is_loopback:
+            yield (
+                f"warning: everybody who reaches {self.address}:{self.port} can use the page:"
+                " it asks for no password"
+            )
+
+
+@contextmanager
+def listen(host: str, port: int) -> Iterator[Listener]:
+    """Listen at an address; port 0 is any free one."""
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise UserError(f"--host {host} is no address: use 127.0.0.1, or this machine's") from error
+    family, kind, protocol, _, address = addresses[0]
+    with socket.socket(family, kind, protocol) as opened:
+        # A port whose last server has just ended is free.
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            opened.bind(address)
+            opened.listen()
+        except OSError as error:
+            raise UserError(_refused(host, port, error)) from error
+        name = opened.getsockname()
+        yield Listener(socket=opened, address=str(name[0]), port=int(name[1]))
+
+
+def _refused(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use: choose another with --port, or any free one with --port 0"
+    if error.errno == errno.EACCES:
+        return f"port {port} is not for everybody: choose one from 1024 up with --port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"--host {host} is no address of this machine: use 127.0.0.1, or one of its own"
+    return f"cannot listen at {host}:{port}: {error.strerror or error}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
+from socket import socket
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -20,7 +21,6 @@ from stylegan.explore.films import film_of, preview_frame
 from stylegan.explore.matrix import Matrix, matrix_file
 from stylegan.explore.networks import Comparison, Networks, Opened
 from stylegan.explore.page import Page
-from stylegan.explore.server import Listener
 from stylegan.explore.sheets import Kind, Sheet, content
 from stylegan.explore.studio import Studio, file_name
 from stylegan.explore.uploads import file_name_of, file_of_ws, received
@@ -193,13 +193,16 @@ def _quiet_end(server: uvicorn.Server) -> Iterator[None]:
         log.removeFilter(is_error)
 
 
-def serve(opened: Sequence[Opened], listener: Listener) -> None:
-    """Serve the page of one network or two, until KeyboardInterrupt or Terminated comes."""
+def serve(opened: Sequence[Opened], listening: socket, hosts: list[str]) -> None:
+    """Serve the page of one network or two, until KeyboardInterrupt or Terminated comes.
+
+    `hosts`: as in `application`.
+    """
     networks = Networks(opened)
     studio = networks.studio
     try:
         config = uvicorn.Config(
-            application(networks, listener.hosts),
+            application(networks, hosts),
             log_level="warning",
             access_log=False,
             headers=[("Content-Security-Policy", POLICY)],
@@ -212,6 +215,6 @@ def serve(opened: Sequence[Opened], listener: Listener) -> None:
             warnings.filterwarnings("ignore", module=r"nicegui\.ui_run_with")
             server = uvicorn.Server(config)
             with _quiet_end(server):
-                server.run(sockets=[listener.socket])
+                server.run(sockets=[listening])
     finally:
         studio.close()

@@ -12,8 +12,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from click.testing import CliRunner
 
-from stylegan.explore.command import main
-from stylegan.explore.server import listen
+from stylegan.explore.command import listen, main
 from stylegan_eval.errors import UserError
 from tests.explore.networks import write_attributes
 from tests.explore.served import serving, stop
