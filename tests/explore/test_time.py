@@ -14,8 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from stylegan.explore.networks import Networks
-from stylegan.explore.run import LOADED, kimg_word
+from stylegan.explore.networks import LOADED, Networks, kimg_word
 from stylegan.explore.views import VIEWS
 from stylegan.sample.cli import main as sample
 from stylegan.sample.drawing import draw_recipe, open_generator

@@ -9,9 +9,9 @@ from nicegui import ui
 
 from stylegan.explore.controls import Controls, linked_controls
 from stylegan.explore.jobs import Rank
+from stylegan.explore.networks import Run, Stamp, changes, kimg_word
 from stylegan.explore.page import Page, Shortcut
 from stylegan.explore.player import Player
-from stylegan.explore.run import Run, Stamp, changes, kimg_word
 from stylegan.explore.studio import Easel, Studio, file_name, leading, shared_recipe
 from stylegan.explore.views.image import Picture
 from stylegan.explore.widgets import (
