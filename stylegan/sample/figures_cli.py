@@ -1,17 +1,17 @@
 """The commands figure and mixing."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from stylegan.sample import options
-from stylegan.sample.layers import Layers
-from stylegan.sample.recipe import NOISE, GeneratorSource, Noise
+from stylegan.sample.recipe import NOISE, GeneratorSource
 from stylegan.sample.settings import (
     LAYOUTS,
-    Headings,
     Mixing,
     NoiseComponents,
     NoiseDetail,
@@ -49,13 +49,13 @@ def figure_command() -> None:
 def paint(
     source: GeneratorSource,
     out: Path,
-    images: int,
-    draw: "Callable[[Painter], Pixels]",
+    settings: Any,
+    draw: "Callable[[Painter, Any], Pixels]",
     *,
     scale: int,
-    headings: Headings = ([], []),
+    labels: bool,
 ) -> None:
-    """Draw a picture of so many images, with progress, and write it as PNG."""
+    """Draw a picture by its settings, with progress, and write it as PNG."""
     from stylegan.png import save_png
     from stylegan.sample.canvas import framed
     from stylegan.sample.painter import open_painter
@@ -63,9 +63,10 @@ def paint(
     from stylegan_eval.engine.progress import progress_bar
 
     check_writable(out)
-    with progress_bar(desc="draw", total=images, unit="img") as bar:
-        picture = draw(open_painter(source, bar.update))
-    save_png(out, framed(picture, *headings, scale), options.command_line())
+    with progress_bar(desc="draw", total=settings.images, unit="img") as bar:
+        picture = draw(open_painter(source, bar.update), settings)
+    above, left = settings.headings if labels else ([], [])
+    save_png(out, framed(picture, above, left, scale), options.command_line())
     click.echo(out)
 
 
@@ -80,15 +81,7 @@ def _add_figure(number: str, kind: type[Any]) -> None:
         from stylegan.sample.figures import DRAW
 
         labels = values.pop("labels", False)
-        settings = kind(**values)
-        paint(
-            source,
-            out,
-            settings.images,
-            lambda painter: DRAW[kind](painter, settings),
-            scale=scale,
-            headings=settings.headings if labels else ([], []),
-        )
+        paint(source, out, kind(**values), DRAW[kind], scale=scale, labels=labels)
 
     if hasattr(kind, "headings"):
         options.labels(command)
@@ -139,42 +132,20 @@ for _number, _kind in FIGURES.items():
 @options.out_png
 def mixing_command(
     source: GeneratorSource,
-    sources: list[int],
-    destinations: list[int],
-    layers: tuple[Layers, ...] | None,
     layout: str,
-    psi: float | None,
-    cutoff: int | None,
-    noise: Noise | None,
-    noise_seed: int,
     seeding: options.Seeding,
     scale: int,
     labels: bool,
     out: Path,
+    **values: Any,
 ) -> None:
     """Write a table of style mixing to the PNG file OUT.
 
     Sources stand along the top, destinations down the left side; each cell is its destination with
     the styles of its source in some layers.
     """
-    from dataclasses import replace
-
     from stylegan.sample.figures import draw_table
 
-    rule = LAYOUTS[layout]
-    settings = replace(
-        rule,
-        sources=sources,
-        destinations=destinations,
-        layers=layers or rule.layers,
-        psi=rule.psi if psi is None else psi,
-        cutoff=cutoff,
-        noise=noise or rule.noise,
-        noise_seed=noise_seed,
-    )
-
-    def draw(painter: "Painter") -> "Pixels":
-        return draw_table(painter, settings, seeding)
-
-    headings = settings.headings if labels else ([], [])
-    paint(source, out, settings.images, draw, scale=scale, headings=headings)
+    given = {name: value for name, value in values.items() if value is not None}
+    settings, draw = replace(LAYOUTS[layout], **given), partial(draw_table, seeding=seeding)
+    paint(source, out, settings, draw, scale=scale, labels=labels)
