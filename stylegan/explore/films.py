@@ -16,7 +16,6 @@ from stylegan.explore.uploads import typed_words
 from stylegan.png import png_of
 from stylegan.sample.drawing import OpenedGenerator, noise_of
 from stylegan.sample.film import (
-    KeyFrame,
     LinePath,
     Position,
     check_recipes,
@@ -125,8 +124,7 @@ def batch_of(subject: OpenedGenerator) -> int:
 
 
 def _path(recipes: Sequence[Recipe], studio: Studio) -> LinePath:
-    keys = [KeyFrame(recipe=recipe, start=studio.start_of(recipe)) for recipe in recipes]
-    return path_through(keys, studio.subject)
+    return path_through([(each, studio.start_of(each)) for each in recipes], studio.subject)
 
 
 def preview_count(film: KeptFilm) -> int:

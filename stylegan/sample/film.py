@@ -8,7 +8,6 @@ import itertools
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -31,6 +30,8 @@ from stylegan_eval.metrics.path_length import lerp, slerp
 # GIF counts in hundredths of a second, and players take a single one for a mistake.
 MAX_GIF_FPS = 50
 Strand = Sequence[int] | Tensor  # seeds of key frames, or their ws [K, num_ws, w_dim]
+# A recipe, and the w [1, L, D] that takes the place of its seed, if any does.
+KeyFrame = tuple[Recipe, Tensor | None]
 MP4_CRF = 16  # x264's rate factor: 0 loses nothing, 18 nothing that one sees
 
 
@@ -167,14 +168,6 @@ def frames_along(
             yield enlarged(np.concatenate(images, axis=1), scale)
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeyFrame:
-    """A recipe, and the w [1, L, D] that takes the place of its seed, if any does."""
-
-    recipe: Recipe
-    start: Tensor | None = None
-
-
 def check_recipes(recipes: Sequence[Recipe]) -> None:
     """Refuse what makes no film: fewer than two key frames, or other noise in some of them."""
     if len(recipes) < 2:
@@ -194,14 +187,14 @@ def _noise_word(recipe: Recipe) -> str:
 
 def path_through(keys: Sequence[KeyFrame], subject: OpenedGenerator) -> LinePath:
     """Path along lines of W, through what each recipe draws from: truncated, mixed and moved."""
-    check_recipes([key.recipe for key in keys])
+    check_recipes([recipe for recipe, _ in keys])
     if not subject.painter.maps:
         raise UserError(
             f"a film of recipes goes through W, and {subject.ckpt} has no mapping network: use"
             " --seeds with --space z"
         )
     rows = []
-    for recipe, start in ((key.recipe, key.start) for key in keys):
+    for recipe, start in keys:
         check_fits(recipe, subject, saved=start is not None)
         rows.append(ws_of(recipe, subject, start))
     return LinePath(torch.cat(rows))  # [K, L, D]

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,29 +23,25 @@ EXTENSIONS = (".mp4", ".gif", ".apng", ".png")
 _OF_RECIPES = ("strands", "saved", "classes", "number", "seeding", "psi", "cutoff", "noise")
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecipeOption:
-    """Value of --recipe: options of `stylegan-sample image`."""
+# A recipe, and the file of a w with its row, which may take the place of its seed.
+RecipeOption = tuple[Recipe, tuple[Path, int] | None]
 
-    recipe: Recipe
-    origin: tuple[Path, int] | None  # File of a w and its row, in place of the seed
 
-    @classmethod
-    def parse(cls, text: str) -> "RecipeOption":
-        """Read '--seed 5 --psi 0.7' or '--ws FILE --row 2'; ValueError where it is neither."""
-        file = click.Option(["--ws", "file"], type=click.Path(path_type=Path))
-        row = click.Option(["--row"], type=click.IntRange(min=0), default=0)
-        try:
-            words = shlex.split(text)
-            context = options.read_words("recipe", words, [*options_of(Recipe), file, row])
-            values = context.params
-            origin, row_number = values.pop("file"), values.pop("row")
-            if origin and context.get_parameter_source("seed") is options.TYPED:
-                raise ValueError("--seed and --ws: give one of them")
-            recipe = Recipe(**values)
-        except (UserError, ValueError) as error:
-            raise ValueError(f"{text!r:.100}: {error}") from error
-        return cls(recipe=recipe, origin=(origin, row_number) if origin else None)
+def parse_option(text: str) -> RecipeOption:
+    """Read '--seed 5 --psi 0.7' or '--ws FILE --row 2'; ValueError where it is neither."""
+    file = click.Option(["--ws", "file"], type=click.Path(path_type=Path))
+    row = click.Option(["--row"], type=click.IntRange(min=0), default=0)
+    try:
+        words = shlex.split(text)
+        context = options.read_words("recipe", words, [*options_of(Recipe), file, row])
+        values = context.params
+        origin, row_number = values.pop("file"), values.pop("row")
+        if origin and context.get_parameter_source("seed") is options.TYPED:
+            raise ValueError("--seed and --ws: give one of them")
+        recipe = Recipe(**values)
+    except (UserError, ValueError) as error:
+        raise ValueError(f"{text!r:.100}: {error}") from error
+    return recipe, (origin, row_number) if origin else None
 
 
 def check_extension(ctx: click.Context, param: click.Parameter, value: Path) -> Path:
@@ -103,7 +99,7 @@ def _refuse_two_sources(
 @click.option(
     "--recipe",
     "recipes",
-    type=Parsed("recipe", RecipeOption.parse),
+    type=Parsed("recipe", parse_option),
     multiple=True,
     metavar="'OPTIONS'",
     help="Instead of --seeds: a key frame, by options of `image`: --seed or --ws (and --row),"
@@ -184,25 +180,16 @@ def of_recipes(
 ) -> "tuple[int, Iterator[Pixels]]":
     """How many frames there are between recipes, and these frames."""
     from stylegan.sample.drawing import noise_of, open_source, saved_ws
-    from stylegan.sample.film import (
-        KeyFrame,
-        check_recipes,
-        frames_along,
-        path_through,
-        positions,
-    )
+    from stylegan.sample.film import check_recipes, frames_along, path_through, positions
 
-    check_recipes([each.recipe for each in recipes])
-    moves = any(each.recipe.moves for each in recipes)
+    check_recipes([recipe for recipe, _ in recipes])
+    moves = any(recipe.moves for recipe, _ in recipes)
     subject = open_source(replace(source, directions=directions), moves=moves)
     subject.painter.batch = source.batch
     if source.lod is not None:
         subject.painter.lod = source.lod
-    keys = [
-        KeyFrame(recipe=each.recipe, start=saved_ws(subject, *each.origin) if each.origin else None)
-        for each in recipes
-    ]
+    keys = [(recipe, saved_ws(subject, *origin) if origin else None) for recipe, origin in recipes]
     places = positions(len(keys), settings.frames, loop=settings.loop)
-    noise = noise_of(keys[0].recipe, subject)
+    noise = noise_of(keys[0][0], subject)
     path = path_through(keys, subject)
     return len(places), frames_along([path], places, subject.painter, noise, settings.scale)

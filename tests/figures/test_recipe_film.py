@@ -12,7 +12,7 @@ from PIL import Image, ImageSequence
 from stylegan.png import write_npy
 from stylegan.sample.cli import main
 from stylegan.sample.drawing import open_generator, ws_of
-from stylegan.sample.film import KeyFrame, path_through, positions
+from stylegan.sample.film import path_through, positions
 from stylegan.sample.recipe import Mix, Move, Recipe
 from tests.explore.networks import CPU, write_attributes, write_conditional, write_network
 
@@ -81,7 +81,7 @@ def test_half_way_is_the_mean_of_what_recipes_draw_from(files):
     one = Recipe(seed=2, psi=0.5, mix=Mix(seed=4, first=0, last=3))
     other = Recipe(moves=(Move(name="smiling", amount=1.0),))
     start = torch.ones(1, 8, 32)
-    path = path_through([KeyFrame(recipe=one), KeyFrame(recipe=other, start=start)], subject)
+    path = path_through([(one, None), (other, start)], subject)
     (half,) = path.at(positions(2, 2, loop=False)[1:2])
     expected = (ws_of(one, subject) + ws_of(other, subject, start))[0] / 2
     torch.testing.assert_close(half, expected)
