@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +172,7 @@ def main(
         ctx.exit(launch(typed_arguments(), gpus, device))
 
     from stylegan.runtime import Runtime
+    from stylegan.training.batches import look_at
     from stylegan.training.request import (
         TrainOptions,
         config_lines,
@@ -196,6 +198,7 @@ def main(
         tuning=Tuning(**{entry.name: values.pop(entry.name) for entry in fields(Tuning)}),
         settings=values,
         hardware=lambda: hardware_of(runtime, planned),
+        look=cache(partial(look_at, cache=values["cache"])),
     )
     if trains:
         _train(wanted, runtime)

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from stylegan.opening import open_networks
 from stylegan.presets import AUTO, Tuning, apply_preset, with_options
 from stylegan.runtime import Runtime
 from stylegan.snapshot import Provenance
-from stylegan.training.batches import RealSet, look_at, open_together
+from stylegan.training.batches import RealSet, open_together
 from stylegan.training.cost import program_memory
 from stylegan.training.measuring import words_on_metrics
 from stylegan.training.partition import Execution
@@ -75,13 +75,9 @@ class TrainOptions:
     init: Path | None  # a file of networks, a run's folder, or Path("demo")
     settings: Mapping[str, Any]  # of RunSettings and those in it
     hardware: Callable[[], Hardware]  # what would train; all processes ask together
+    look: Callable[[Path], RealSet]  # facts of a set of images
 
-    @property
-    def look(self) -> Callable[[Path], RealSet]:
-        """Read the headers of a set of images, once."""
-        return cache(partial(look_at, cache=self.settings["cache"]))
-
-    def begin(self, look: Callable[[Path], RealSet], runtime: Runtime, *, taken: bool) -> Beginning:
+    def begin(self, runtime: Runtime, *, taken: bool) -> Beginning:
         """Resolve the options, in all processes together; `taken` if `out` holds a run."""
         source = self.out if self.auto and taken else self.resume
         if source is not None:
@@ -91,7 +87,7 @@ class TrainOptions:
             options = replace(self, preset=None) if self.preset == AUTO else self
             beginning = resumed(
                 source,
-                lambda trained: options.resolve(trained, look),
+                options.resolve,
                 lambda provenance: self._settings_of_run(source, provenance),
                 runtime,
             )
@@ -104,12 +100,10 @@ class TrainOptions:
             self.settings,
         )
         if self.init is not None:
-            return initial(
-                self.init, lambda trained: self.resolve_initial(trained, look), settings, runtime
-            )
-        return fresh(self.resolve(None, look), settings)
+            return initial(self.init, self.resolve_initial, settings, runtime)
+        return fresh(self.resolve(None), settings)
 
-    def resolve(self, trained: Config | None, look: Callable[[Path], RealSet]) -> Config:
+    def resolve(self, trained: Config | None) -> Config:
         """Row, preset and options as one configuration; what is not given is `trained`'s."""
         resolution, row, channels = self.resolution, self.config, None
         if isinstance(row, Path):
@@ -117,22 +111,22 @@ class TrainOptions:
         elif trained is not None and self.preset is None:
             config = trained if row is None else replace(trained, name=row)
         else:
-            config = self._by_preset(trained, look)
+            config = self._by_preset(trained)
             if trained is not None:
                 channels = trained.network.num_channels
             elif self.data is not None:
-                channels = look(self.data).channels
+                channels = self.look(self.data).channels
         return with_options(
             self.tuning.apply(config),
             resolution=resolution,
             total_kimg=self.kimg,
             mirror=self.mirror,
-            label_size=self._label_size(look) if self.cond else None,
+            label_size=self._label_size() if self.cond else None,
             num_channels=channels,
         )
 
-    def _by_preset(self, trained: Config | None, look: Callable[[Path], RealSet]) -> Config:
-        auto = self.auto_values(trained, look)
+    def _by_preset(self, trained: Config | None) -> Config:
+        auto = self._auto_values(trained)
         if auto is None:
             assert not isinstance(self.config, Path)
             return apply_preset(CONFIGS[self.config or "F"], self.preset or DEFAULT_PRESET)
@@ -146,19 +140,19 @@ class TrainOptions:
             )
         return auto.config
 
-    def resolve_initial(self, trained: Config, look: Callable[[Path], RealSet]) -> Config:
+    def resolve_initial(self, trained: Config) -> Config:
         """As `resolve`, for networks that grow to the size of larger images."""
-        return self._growing(trained, look).resolve(trained, look)
+        return self._growing(trained).resolve(trained)
 
-    def _growing(self, trained: Config, look: Callable[[Path], RealSet]) -> "TrainOptions":
+    def _growing(self, trained: Config) -> "TrainOptions":
         chosen = self.preset not in (None, AUTO) or isinstance(self.config, Path)
         if self.resolution is not None or self.data is None or chosen:
             return self
-        return replace(self, resolution=max(look(self.data).resolution, trained.resolution))
+        return replace(self, resolution=max(self.look(self.data).resolution, trained.resolution))
 
-    def auto_values(self, trained: Config | None, look: Callable[[Path], RealSet]) -> Auto | None:
+    def _auto_values(self, trained: Config | None) -> Auto | None:
         """Rules of the preset `auto`, where it is asked for or is the default."""
-        reals = None if self.data is None else look(self.data)
+        reals = None if self.data is None else self.look(self.data)
         size = PAPER_RESOLUTION if reals is None else reals.resolution
         size = self.resolution or (size if trained is None else trained.resolution)
         named = self.preset is not None or trained is not None
@@ -181,21 +175,21 @@ class TrainOptions:
             fixed=trained is not None,
         )
 
-    def reasons(self, look: Callable[[Path], RealSet], *, taken: bool) -> Iterator[str]:
+    def reasons(self, *, taken: bool) -> Iterator[str]:
         """Lines on the values that the preset `auto` chooses for a new run."""
         if self.resume is not None or (self.auto and taken):
             return
         trained, options = None, self
         if self.init is not None:
             trained = open_networks(self.init)[1].config
-            options = self._growing(trained, look)
-        if (auto := options.auto_values(trained, look)) is not None:
+            options = self._growing(trained)
+        if (auto := options._auto_values(trained)) is not None:
             yield from (*auto.lines(), "")
 
-    def _label_size(self, look: Callable[[Path], RealSet]) -> int | None:
+    def _label_size(self) -> int | None:
         if self.data is None:
             return None
-        if (size := look(self.data).label_size) == 0:
+        if (size := self.look(self.data).label_size) == 0:
             raise UserError(
                 f"{self.data} has no labels: add a dataset.json, or leave out --cond;"
                 " stylegan-data prepare --labels-from-folders makes a class of each sub-folder"
@@ -269,8 +263,8 @@ def config_lines(wanted: TrainOptions) -> str:
     source = wanted.out if goes_on else wanted.resume or wanted.init
     trained = None if source is None else open_networks(source)[1].config
     if trained is not None and source == wanted.init:
-        return config_text(wanted.resolve_initial(trained, wanted.look))
-    return config_text(wanted.resolve(trained, wanted.look))
+        return config_text(wanted.resolve_initial(trained))
+    return config_text(wanted.resolve(trained))
 
 
 def train_as(wanted: TrainOptions, runtime: Runtime) -> Path:
@@ -281,7 +275,7 @@ def train_as(wanted: TrainOptions, runtime: Runtime) -> Path:
 
     out = wanted.out or wanted.resume
     assert out is not None
-    return run(out, partial(wanted.begin, look, runtime), runtime)
+    return run(out, partial(replace(wanted, look=look).begin, runtime), runtime)
 
 
 def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
@@ -289,15 +283,15 @@ def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
 
     `runtime` stands for the processes that there would be; this is one.
     """
-    out, look, program = wanted.out, wanted.look, program_memory(runtime.device)
+    out, program = wanted.out, program_memory(runtime.device)
     if out is not None:
         check_writable(out / TEXT_LOG)
         check_not_held(out / TEXT_LOG)
     taken = out is not None and holds_run(out)
-    begun = wanted.begin(look, Runtime(runtime.device), taken=taken)
+    begun = wanted.begin(Runtime(runtime.device), taken=taken)
     config, settings = begun.config, begun.settings
     if settings.data != _NOWHERE:
-        check(begun, look(settings.data), runtime)
+        check(begun, wanted.look(settings.data), runtime)
     files = run_files(config, settings, begun.nimg) if out is not None else []
     if settings.data != _NOWHERE:
         files.append(prepared_images(settings.data, settings.cache))
@@ -310,7 +304,7 @@ def plan_lines(wanted: TrainOptions, runtime: Runtime) -> Iterator[str]:
         program=program,
         measuring=words_on_metrics(config, settings, runtime.device),
     )
-    yield from wanted.reasons(look, taken=taken)
+    yield from wanted.reasons(taken=taken)
     yield from describe_plan(plan, files, out)
 
 
