@@ -11,7 +11,7 @@ import zlib
 from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -49,22 +49,6 @@ def image_name(index: int) -> str:
     '00012/img00012345.png'
     """
     return f"{index // _IMAGES_PER_FOLDER:05d}/img{index:08d}.png"
-
-
-class Target(Protocol):
-    """A beginning of an archive, which grows."""
-
-    def read(self) -> int:
-        """Find the images that are there and whole; how many."""
-
-    def cut(self, count: int) -> None:
-        """Go on after the first so many images."""
-
-    def add(self, data: bytes) -> None:
-        """Write the next image."""
-
-    def finish(self, dataset_json: bytes) -> None:
-        """Write the labels and the end of the archive."""
 
 
 class ImageFolder:
@@ -202,6 +186,9 @@ class ImageZip:
         short, long = min(count, _MOST_SHORT), min(size, _MOST_LONG)
         last = 0, 0, short, short, long, min(start, _MOST_LONG), 0
         return large + _END.pack(b"PK\x05\x06", *last)
+
+
+Target = ImageFolder | ImageZip  # A beginning of an archive, which grows
 
 
 def encode_png(image: np.ndarray) -> bytes:

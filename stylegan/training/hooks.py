@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -225,23 +225,7 @@ _PAGES = {
 _PAGE_OF = {key: page for page, keys in _PAGES.items() for key in keys}
 
 
-class Board(Protocol):
-    """Where a run is watched: it takes rows of the log and of the metrics, and sample sheets."""
-
-    def row(self, values: Mapping[str, Any]) -> None:
-        """Take the numbers of one row of the log."""
-
-    def measured(self, row: Mapping[str, Any]) -> None:
-        """Take one measured number: a row of the metrics."""
-
-    def sheet(self, image: NDArray[np.uint8], nimg: int) -> None:
-        """Take a sample sheet [H, W, C]."""
-
-    def close(self) -> None:
-        """End."""
-
-
-def open_boards(settings: RunSettings, config: Config, nimg: int) -> list[Board]:
+def open_boards(settings: RunSettings, config: Config, nimg: int) -> "list[Board]":
     """Boards that the settings name, of a run that goes on from image `nimg`."""
     boards: list[Board] = []
     installed = importlib.util.find_spec("tensorboard") is not None
@@ -277,7 +261,7 @@ class TensorBoard:
         self.writer.flush()  # a run may be killed at any time
 
     def measured(self, row: Mapping[str, Any]) -> None:
-        """Write one measured number."""
+        """Write one measured number: a row of the metrics."""
         self.writer.add_scalar(f"metric/{row['metric']}", row["value"], int(row["nimg"]))
         self.writer.flush()
 
@@ -352,6 +336,9 @@ class Wandb:
     def close(self) -> None:
         """End the run."""
         self.run.finish()
+
+
+Board = TensorBoard | Wandb  # Where a run is watched
 
 
 def _scalars(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
