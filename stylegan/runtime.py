@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from stylegan_eval.engine.device import device_of_process, pick_device
 from stylegan_eval.engine.processes import Processes, processes_from_environment
@@ -47,10 +46,6 @@ class Runtime:
     def is_first(self) -> bool:
         """Whether this process writes and reports."""
         return self.processes.is_first
-
-    def add_up(self, vector: Tensor) -> None:
-        """Replace `vector` by its sum over all processes."""
-        self.processes.add_up(vector)
 
     def any(self, *, here: bool) -> bool:
         """Whether it holds in any process. Goes past the GPU, which is not waited for."""

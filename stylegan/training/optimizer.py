@@ -91,7 +91,7 @@ class Flat:
         A gradient that is not finite in one process is not finite in the sum, so all processes
         leave the step out together.
         """
-        runtime.add_up(self.buffer)
+        runtime.processes.add_up(self.buffer)
         numbers = self.tail.clone()
         w_dim = len(numbers) - NUM_TERMS
         values = numbers[w_dim : w_dim + len(self._terms)].unbind()
