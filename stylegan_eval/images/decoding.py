@@ -20,7 +20,8 @@ CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 """Channels of the images that are read, by Pillow's name of such images."""
 
 _GREY = ("1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N")
-_ALPHA = {"L": "LA", "P": "PA", "RGB": "RGBA"}  # modes whose transparency is stored apart
+# Modes whose transparency is stored apart.
+_ALPHA = {"1": "LA", "L": "LA", "I;16": "LA", "P": "PA", "RGB": "RGBA"}
 _CLEAR = 255  # colour of pixels that are wholly transparent, whose own is arbitrary
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_METADATA = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
@@ -125,9 +126,27 @@ def _pixels(data: bytes, where: str, channels: int) -> np.ndarray:
     image = _open(io.BytesIO(data), where)
     with parsing(where, "damaged or truncated image"), _bounded(where):
         image.load()
+        if data.startswith(_PNG):
+            _settle_key(image, data[24], where)
         if (method := _orientation(image)) is not None:
             image = image.transpose(method)
         return pixels_of(image, where, channels)
+
+
+def _settle_key(image: Image.Image, bits: int, where: str) -> None:
+    """Put the one transparent colour of a PNG on the scale of the decoded pixels.
+
+    Pillow has scaled these to 8 bits, and left the colour in those of the file.
+    """
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int) and bits < 8:
+        most = 2**bits - 1
+        image.info["transparency"] = (key & most) * 255 // most
+    elif isinstance(key, tuple) and bits == 16:
+        raise UserError(
+            f"{where}: of its 16-bit colours one is transparent (tRNS), which is not read: save it"
+            " with an alpha channel"
+        )
 
 
 def _orientation(image: Image.Image) -> Image.Transpose | None:
@@ -215,21 +234,26 @@ def _too_large(where: str) -> str:
 def _to_rgb(image: Image.Image, where: str) -> Image.Image:
     if image.mode == "F":
         raise UserError(f"{where}: has float pixels; expected 8 or 16 bits per channel")
-    if image.mode.startswith("I"):
-        return _from_16_bits(image, where)
     if image.has_transparency_data:
         rgba = _to_rgba(image, where)
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+    return _from_16_bits(image, where) if image.mode.startswith("I") else image.convert("RGB")
 
 
 def _to_rgba(image: Image.Image, where: str) -> Image.Image:
-    opaque = not image.has_transparency_data
-    return (_to_rgb(image, where) if opaque else image).convert("RGBA")
+    if not image.has_transparency_data:
+        return _to_rgb(image, where).convert("RGBA")
+    if not image.mode.startswith("I"):
+        return image.convert("RGBA")
+    seen = np.asarray(image) != image.info["transparency"]  # [H, W]
+    rgba = _from_16_bits(image, where).convert("RGBA")
+    rgba.putalpha(Image.fromarray(seen.astype(np.uint8) * 255))
+    return rgba
 
 
 def _from_16_bits(image: Image.Image, where: str) -> Image.Image:
     values = np.asarray(image).astype(np.int64)  # [H, W]
-    if values.min() < 0 or values.max() > 65535:
-        raise UserError(f"{where}: has 32-bit pixels; expected 8 or 16 bits per channel")
+    # Signed or of 32 bits: no value in it says which one is white.
+    if (image.format, image.mode) == ("TIFF", "I") or values.min() < 0 or values.max() > 65535:
+        raise UserError(f"{where}: has signed or 32-bit pixels; expected 8 or 16 bits per channel")
     return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")

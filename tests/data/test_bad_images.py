@@ -83,6 +83,7 @@ GOOD = encoded(noise(64, 64))
         (BOMB, "too many pixels"),
         (encoded(np.zeros((4, 4), dtype=np.float32), "TIFF"), "float pixels"),
         (encoded(np.full((4, 4), 10**6, dtype=np.int32), "TIFF"), "32-bit pixels"),
+        (encoded(np.full((4, 4), 200, dtype=np.int32), "TIFF"), "signed or 32-bit pixels"),
     ],
 )
 def test_what_cannot_be_decoded_is_named_with_its_entry(tmp_path, data, complaint):

@@ -24,12 +24,26 @@ from tests.data.samples import (
 )
 
 
-def png_16_bit_rgb(values):
+def png_16_bit_rgb(values, *chunks):
     """uint16 [H, W, 3] as PNG."""
     height, width = values.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    return png_chunks((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    end = (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    return png_chunks((b"IHDR", header), *chunks, *end)
+
+
+def png_grey(values, bits, clear):
+    """Whole numbers [W] as a PNG of one row, of which those that are `clear` are transparent."""
+    row = "".join(f"{value:0{bits}b}" for value in values)
+    row = row.ljust(-(-len(row) // 8) * 8, "0")
+    packed = zlib.compress(int(f"0{row}", 2).to_bytes(1 + len(row) // 8, "big"))
+    return png_chunks(
+        (b"IHDR", struct.pack(">IIBBBBB", len(values), 1, bits, 0, 0, 0, 0)),
+        (b"tRNS", struct.pack(">H", clear)),
+        (b"IDAT", packed),
+        (b"IEND", b""),
+    )
 
 
 # --- which files, in which order
@@ -117,6 +131,28 @@ def test_grey_with_alpha_and_palettes_with_transparency_show_white():
     assert opaque.tolist() == [[[9, 8, 7], [60, 50, 40]], [[0, 0, 255], [60, 50, 40]]]
     clear = decode(encoded(palette, transparency=1), "x").transpose(1, 2, 0)
     assert clear.tolist() == [[[9, 8, 7], [255] * 3], [[0, 0, 255], [255] * 3]]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_the_transparent_grey_of_a_png_shows_white(tmp_path, bits):
+    most = 2**bits - 1
+    values = [0, most // 3, most // 2, most]
+    for clear in values:
+        file = png_grey(values, bits, clear)
+        scaled = [round(value * 255 / most) for value in values]
+        shown = [255 if values[at] == clear else level for at, level in enumerate(scaled)]
+        opaque = [0 if value == clear else 255 for value in values]
+        assert decode(file, "x")[:, 0].tolist() == [shown] * 3
+        assert decode(file, "x", 1)[:, 0].tolist() == [shown]
+        assert decode(file, "x", 4)[:, 0].tolist() == [shown] * 3 + [opaque]
+        with open_images(write_folder(tmp_path / f"{clear}", {"a.png": file})) as files:
+            assert files.header(0).channels == 4
+
+
+def test_a_transparent_colour_of_16_bits_is_refused():
+    clear = (b"tRNS", struct.pack(">HHH", 300, 2, 3))
+    with pytest.raises(UserError, match=r"x: .*tRNS.*save it with an alpha channel"):
+        decode(png_16_bit_rgb(noise(2, 2).astype(np.uint16), clear), "x")
 
 
 def test_16_bit_grey_is_scaled_and_rounded():
