@@ -21,14 +21,13 @@ from stylegan_eval.engine.files import check_apart, check_writable
 from stylegan_eval.engine.progress import follow
 from stylegan_eval.engine.untrusted import one_line
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.decoding import CHANNELS
+from stylegan_eval.images.decoding import CHANNELS, PNG_DEPTH
 from stylegan_eval.images.files import ImageFiles, map_ordered, prepare_command
 from stylegan_eval.images.labels import empty_classes, shortened
 from stylegan_eval.images.source import Source, read_as
 from stylegan_eval.images.storage import check_outside
 
 _SHEET = 8  # rows and columns of a sheet
-_DEPTH = 24  # place of a PNG's bits per channel
 
 
 @dataclass(frozen=True)
@@ -179,5 +178,5 @@ def _is_plain_png(data: bytes, channels: int) -> bool:
     """Whether any reader of PNG takes the same pixels from it as `decoding.decode`."""
     with Image.open(io.BytesIO(data)) as image:
         plain = image.format == "PNG" and CHANNELS.get(image.mode) == channels
-        plain = plain and data[_DEPTH] == 8  # Pillow opens colours of 16 bits as RGB of 8
+        plain = plain and data[PNG_DEPTH] == 8  # Pillow opens colours of 16 bits as RGB of 8
         return plain and "transparency" not in image.info and not image.getexif()

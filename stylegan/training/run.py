@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from stylegan import __version__
 from stylegan.checkpoint import checkpoints_in, newest_good_checkpoint, read_checkpoint
@@ -47,6 +48,13 @@ class Beginning:
     fixed: bool = False  # the networks are there already: no option can change them
     remark: str = ""  # to be made once nothing is refused
     label_names: tuple[str, ...] = ()  # that the networks know
+
+
+class Begin(Protocol):
+    """Decides where to begin."""
+
+    def __call__(self, *, taken: bool) -> Beginning:
+        """`taken`: whether the folder holds a run already."""
 
 
 def fresh(config: Config, settings: RunSettings) -> Beginning:
@@ -270,10 +278,10 @@ def holds_run(out: Path) -> bool:
     return out.is_dir() and bool(checkpoints_in(out))
 
 
-def run(out: Path, begin: Callable[..., Beginning], runtime: Runtime) -> Path:
+def run(out: Path, begin: Begin, runtime: Runtime) -> Path:
     """Train in a folder, locked against other processes; the last checkpoint.
 
-    All processes come here together. `begin` is told whether the folder holds a run, as `taken`.
+    All processes come here together.
     """
     program = program_memory(runtime.device) if runtime.is_first else 0
     with _alone(out, runtime) as taken:

@@ -21,9 +21,10 @@ CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 
 _GREY = ("1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N")
 # Modes whose transparency is stored apart.
-_ALPHA = {"1": "LA", "L": "LA", "I;16": "LA", "P": "PA", "RGB": "RGBA"}
+_ALPHA = {"1": "LA", "L": "LA", "I;16": "IA", "P": "PA", "RGB": "RGBA"}
 _CLEAR = 255  # colour of pixels that are wholly transparent, whose own is arbitrary
 _PNG = b"\x89PNG\r\n\x1a\n"
+PNG_DEPTH = 24  # Offset of its bits per channel
 _PNG_METADATA = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _METADATA_BYTES = 2**20  # of a text or profile that Pillow reads, unpacked
 _TURNS = (b"Raw profile type exif", b"XML:com.adobe.xmp")  # texts that may hold an orientation
@@ -44,7 +45,7 @@ class Header(NamedTuple):
 
     width: int
     height: int
-    mode: str  # Pillow's; "LA", "PA" or "RGBA" of all that have transparency
+    mode: str  # Pillow's; "LA", "IA", "PA" or "RGBA" of all that have transparency
 
     @property
     def channels(self) -> int:
@@ -127,17 +128,14 @@ def _pixels(data: bytes, where: str, channels: int) -> np.ndarray:
     with parsing(where, "damaged or truncated image"), _bounded(where):
         image.load()
         if data.startswith(_PNG):
-            _settle_key(image, data[24], where)
+            _scale_color_key(image, data[PNG_DEPTH], where)
         if (method := _orientation(image)) is not None:
             image = image.transpose(method)
         return pixels_of(image, where, channels)
 
 
-def _settle_key(image: Image.Image, bits: int, where: str) -> None:
-    """Put the one transparent colour of a PNG on the scale of the decoded pixels.
-
-    Pillow has scaled these to 8 bits, and left the colour in those of the file.
-    """
+def _scale_color_key(image: Image.Image, bits: int, where: str) -> None:
+    """Scale the transparent colour of a PNG (tRNS) to 8 bits, as Pillow does with the pixels."""
     key = image.info.get("transparency")
     if image.mode == "L" and isinstance(key, int) and bits < 8:
         most = 2**bits - 1

@@ -106,6 +106,16 @@ def written(path, kind):
     return write_folder(path, {f"{n}.png": encoded(image) for n, image in enumerate(SETS[kind])})
 
 
+def test_transparent_grey_of_16_bits_is_told_to_become_8(tmp_path):
+    grey = io.BytesIO()
+    Image.fromarray(GREY.astype(np.uint16) * 257).save(
+        grey, "PNG", transparency=int(GREY[0, 0]) * 257
+    )
+    source = write_folder(tmp_path / "x", {"0.png": grey.getvalue()})
+    done = CliRunner().invoke(main, ["prepare", str(source), "--dry-run"])
+    assert "channels: RGBA, of 1 with alpha; 16 bits become 8; " in done.output, done.output
+
+
 @pytest.mark.parametrize(
     ("kind", "line"),
     [
