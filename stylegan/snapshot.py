@@ -138,9 +138,13 @@ class Snapshot:
 
     @property
     def trained(self) -> str:
-        """Thousands of images shown, as text; other programs' files may not record them."""
+        """Thousands of images shown, as text; other programs' files may not record them.
+
+        Of networks that began with trained ones, `nimg` counts their last training alone.
+        """
         known = self.nimg > 0 or self.resume is not None
-        return f"{self.nimg / 1000:.1f} kimg" if known else "kimg unknown"
+        before = " after an earlier training" if self.provenance.init else ""
+        return f"{self.nimg / 1000:.1f} kimg{before}" if known else "kimg unknown"
 
     @property
     def description(self) -> str:

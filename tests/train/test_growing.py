@@ -152,6 +152,8 @@ def test_a_run_grows_and_goes_on(finished, cache, tmp_path):
     assert (config.resolution, config.schedule.initial_resolution) == (32, 16)
     assert config.network.label_size == 2
     assert saved.provenance.init == sha256_of(newest_checkpoint(finished))
+    assert saved.trained == f"{saved.nimg / 1000:.1f} kimg after an earlier training"
+    assert "earlier" not in read_checkpoint(newest_checkpoint(finished)).trained
     assert run("--resume", "--out", out, "--cache", cache, "--kimg", 0.3).exit_code == 0
     assert read_checkpoint(newest_checkpoint(out)).lod < saved.lod
     # With --resolution the networks stay, and images are shrunk.
