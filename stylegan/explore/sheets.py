@@ -70,7 +70,7 @@ class Sheet:
 
     def command(self, kind: Kind, studio: Studio) -> str:
         """Command that writes the same grid; or the same files, into a folder."""
-        seeds, look = ["--seeds", seed_words(self.seeds)], self.look.words()[2:]
+        seeds, look = ["--seeds", seed_words(self.seeds)], self.look.effective.words()[2:]
         if kind == "zip":
             return shlex.join([*studio.source.start("images"), *seeds, *look, "--out", self.name])
         columns = ["--columns", str(self.columns)]

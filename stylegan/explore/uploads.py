@@ -48,7 +48,7 @@ def file_name_of(digest: str) -> str:
 
 def typed_words(recipe: Recipe) -> list[str]:
     """Words of a recipe for a command, which names the file of a w."""
-    words = recipe.words()
+    words = recipe.effective.words()
     if recipe.saved:
         words[1] = file_name_of(recipe.saved)
     return words

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from stylegan.sample import options
-from stylegan.sample.recipe import GeneratorSource
+from stylegan.sample.recipe import GeneratorSource, Noise
 from stylegan_eval.engine.command import ErrorLineCommand
 
 # Largest value of images that are meant to be in [-1, 1]: generated ones go a little beyond.
@@ -55,7 +55,7 @@ def export_command(
     source: GeneratorSource,
     latents_path: Path | None,
     ws_path: Path | None,
-    noise: str,
+    noise: Noise,
     psi: float,
     cutoff: int,
     seed: int,
@@ -77,6 +77,8 @@ def export_command(
         raise UserError("expected either --latents FILE or --ws FILE: name one of them")
     if ws_path is not None:
         options.refuse_beside("--ws", "number")
+    options.check_noise(noise, "seed")
+    options.check_cutoff(psi)
     check_writable(out)
     painter = open_painter(source)
     network = painter.network

@@ -64,6 +64,7 @@ def grid_command(
     from stylegan.sample.recipe import class_word
 
     options.check_classes(classes, source)
+    options.check_cutoff(psi)
     if classes and columns:
         raise click.UsageError("--classes makes a column of each of --seeds: leave --columns out")
     if columns and columns > max(len(seeds), _MOST_COLUMNS):
@@ -122,11 +123,9 @@ def image_command(
     from stylegan.sample.drawing import draw_recipe, open_source, saved_ws
     from stylegan_eval.engine.files import check_writable
 
-    recipe = Recipe(**values)
     if len(saved) > 1:
         raise click.UsageError("--ws more than once: `images --ws` draws them into a folder")
-    if saved:
-        options.refuse_beside("--ws", "seed")
+    recipe = options.recipe_of(values, saved=bool(saved))
     check_writable(out)
     source = GeneratorSource(ckpt=ckpt, directions=directions, device=device)
     subject = open_source(source, moves=bool(recipe.moves))
@@ -174,9 +173,7 @@ def images_command(
     from stylegan.sample.drawing import open_source
     from stylegan.sample.folder import write_images
 
-    if saved:
-        options.refuse_beside("--ws", "seeds")
-    recipe = Recipe(**values)
+    recipe = options.recipe_of(values, saved=bool(saved))
     source = GeneratorSource(ckpt=ckpt, directions=directions, device=device, batch=batch)
     subject = open_source(source, moves=bool(recipe.moves))
     kept = write_images(subject, source, recipe, saved or seeds, out, scale=scale)

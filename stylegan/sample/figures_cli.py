@@ -81,6 +81,7 @@ def _add_figure(number: str, kind: type[Any]) -> None:
         from stylegan.sample.figures import DRAW
 
         labels = values.pop("labels", False)
+        options.check_cutoff(values.get("psi", 1))
         paint(source, out, kind(**values), DRAW[kind], scale=scale, labels=labels)
 
     if hasattr(kind, "headings"):
@@ -148,4 +149,6 @@ def mixing_command(
 
     given = {name: value for name, value in values.items() if value is not None}
     settings, draw = replace(LAYOUTS[layout], **given), partial(draw_table, seeding=seeding)
+    options.check_noise(settings.noise)
+    options.check_cutoff(settings.psi)
     paint(source, out, settings, draw, scale=scale, labels=labels)

@@ -11,7 +11,7 @@ import click
 from stylegan.sample import options
 from stylegan.sample.recipe import GeneratorSource, Recipe
 from stylegan.sample.settings import Film
-from stylegan_eval.engine.command import ErrorLineCommand
+from stylegan_eval.engine.command import ErrorLineCommand, refuse_typed
 from stylegan_eval.engine.options import Parsed, SeedRange, options_of
 from stylegan_eval.errors import UserError
 
@@ -36,10 +36,9 @@ def parse_option(text: str) -> RecipeOption:
         context = options.read_words("recipe", words, [*options_of(Recipe), file, row])
         values = context.params
         origin, row_number = values.pop("file"), values.pop("row")
-        if origin and context.get_parameter_source("seed") is options.TYPED:
-            raise ValueError("--seed and --ws: give one of them")
-        recipe = Recipe(**values)
-    except (UserError, ValueError) as error:
+        with context.scope():
+            recipe = options.recipe_of(values, saved=bool(origin))
+    except (UserError, ValueError, click.UsageError) as error:
         raise ValueError(f"{text!r:.100}: {error}") from error
     return recipe, (origin, row_number) if origin else None
 
@@ -67,12 +66,9 @@ def key_frames(strands: Sequence[list[int]], classes: int) -> Sequence[list[int]
 
 
 def _refuse_two_sources(
-    recipes: Sequence[RecipeOption],
-    saved: Sequence[Path],
-    directions: Path | None,
-    settings: Film,
+    recipes: Sequence[RecipeOption], saved: Sequence[Path], settings: Film
 ) -> None:
-    """Refuse options that say twice what the key frames are."""
+    """Refuse options that say twice what the key frames are, and those without effect."""
     if recipes:
         options.refuse_beside("--recipe", *_OF_RECIPES, "noise_seed")
     elif saved:
@@ -80,8 +76,10 @@ def _refuse_two_sources(
     if (recipes or saved) and settings.space == "z":
         option = "--recipe" if recipes else "--ws"
         raise click.UsageError(f"{option} goes through W: leave out --space z")
-    if directions is not None and not recipes:
-        raise click.UsageError("--directions is for moves of --recipe: leave it out")
+    if not any(recipe.moves for recipe, _ in recipes):
+        refuse_typed(("directions",), "is for moves of --recipe: leave it out without --move")
+    options.check_noise(settings.noise)
+    options.check_cutoff(settings.psi)
 
 
 @click.command("interpolate", cls=ErrorLineCommand)
@@ -131,7 +129,7 @@ def interpolate_command(
 
     strands, saved, classes = (values.pop(name) for name in ("strands", "saved", "classes"))
     settings = Film(**values)
-    _refuse_two_sources(recipes, saved, directions, settings)
+    _refuse_two_sources(recipes, saved, settings)
     options.check_classes(classes, source)
     strands = strands if classes else key_frames(strands, 0)
     check_video(out, settings.fps)

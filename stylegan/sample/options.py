@@ -3,7 +3,7 @@
 import csv
 import functools
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -16,10 +16,12 @@ from stylegan.sample.recipe import (
     CUTOFF,
     NOISE,
     GeneratorSource,
+    Noise,
     Recipe,
+    idle_seed,
     parse_digest,
 )
-from stylegan_eval.engine.command import typed_arguments
+from stylegan_eval.engine.command import refuse_typed, typed_arguments
 from stylegan_eval.engine.options import (
     NPY,
     PNG,
@@ -33,7 +35,6 @@ from stylegan_eval.engine.options import (
 from stylegan_eval.errors import UserError
 
 F = TypeVar("F", bound=Callable[..., Any])
-TYPED = click.core.ParameterSource.COMMANDLINE
 ckpt = click.option(
     "--ckpt",
     required=True,
@@ -81,10 +82,35 @@ def ws(text: str) -> Callable[[F], F]:
 
 def refuse_beside(option: str, *names: str) -> None:
     """Refuse other options, by their parameters, that say what this option says."""
-    ctx = click.get_current_context()
-    for param in ctx.command.params:
-        if param.name in names and ctx.get_parameter_source(param.name) is TYPED:
-            raise click.UsageError(f"{param.opts[0]} and {option}: give one of them")
+    refuse_typed(names, f"and {option}: give one of them")
+
+
+def check_noise(noise: Noise, seed: str = "noise_seed") -> None:
+    """Refuse the parameter `seed` of noise that is not random."""
+    if noise != "random":
+        refuse_typed((seed,), idle_seed(noise))
+
+
+def check_cutoff(psi: float) -> None:
+    """Refuse the cutoff of no truncation."""
+    if psi == 1:
+        refuse_typed(("cutoff",), "is for --psi: leave it out with --psi 1")
+
+
+def recipe_of(values: Mapping[str, Any], *, saved: bool) -> Recipe:
+    """Recipe of the running command's options, of which none is without effect.
+
+    `saved`: a file of --ws takes the place of the seed.
+    """
+    if saved:
+        refuse_beside("--ws", "seed", "seeds")
+    else:
+        refuse_typed(("row",), "is for --ws FILE: leave it out without --ws")
+    if not values["moves"]:
+        refuse_typed(("directions",), "is for --move: leave it out without --move")
+    check_noise(values["noise"])
+    check_cutoff(values["psi"])
+    return Recipe(**values)
 
 
 scale = click.option(

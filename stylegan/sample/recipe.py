@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -30,6 +30,11 @@ _MIX = re.compile(r"([0-9]{1,19}):([0-9]{1,4})(?:-([0-9]{1,4}))?")
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as an assertion
     if not condition:
         raise UserError(message)
+
+
+def idle_seed(noise: Noise) -> str:
+    """Why a seed of noise is refused where the noise is not random."""
+    return f"is for --noise random: leave it out with --noise {noise}"
 
 
 def parse_class(text: str) -> int | str:
@@ -170,7 +175,7 @@ class Recipe:
         _require(self.noise in NOISE, f"--noise must be {', '.join(NOISE)}, not {self.noise}")
         _require(
             self.noise == "random" or self.noise_seed == 0,
-            f"--noise-seed is for --noise random: leave it out with --noise {self.noise}",
+            f"--noise-seed {idle_seed(self.noise)}",
         )
         _require(
             not isinstance(self.number, int) or self.number >= 0,
@@ -179,6 +184,11 @@ class Recipe:
         names = [move.name for move in self.moves]
         for name in names:
             _require(names.count(name) == 1, f"--move {name} is given more than once: add them up")
+
+    @property
+    def effective(self) -> Recipe:
+        """The same image, without a cutoff of no truncation: commands refuse it."""
+        return replace(self, cutoff=CUTOFF) if self.psi == 1 else self
 
     def words(self) -> list[str]:
         """Options of `stylegan-sample image` that draw it, without those at their defaults."""
@@ -235,7 +245,7 @@ class GeneratorSource:
         `saved`: File and row of the w that it starts from, in place of the recipe's seed.
         """
         words = self.start("image", moves=bool(recipe.moves))
-        options = recipe.words()
+        options = recipe.effective.words()
         if saved is not None:
             file, row = saved
             options[:2] = ["--ws", str(file), *(["--row", str(row)] if row else [])]

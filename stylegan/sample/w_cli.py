@@ -185,11 +185,9 @@ def inside_command(
     from stylegan.sample.inside import look_inside, table, write_table
     from stylegan_eval.engine.files import check_writable
 
-    recipe = Recipe(**values)
     if len(saved) > 1:
         raise click.UsageError("--ws more than once: an image is drawn from one w")
-    if saved:
-        options.refuse_beside("--ws", "seed")
+    recipe = options.recipe_of(values, saved=bool(saved))
     if csv is not None:
         check_writable(csv)
     source = GeneratorSource(ckpt=ckpt, directions=directions, device=device)

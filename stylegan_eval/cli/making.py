@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylegan_eval.cli.metrics import FORMATS, INPUTS
-from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, say
+from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, refuse_typed, say
 from stylegan_eval.engine.files import check_writable
 from stylegan_eval.engine.options import CSV, FILE, SAFETENSORS, options_of
 from stylegan_eval.settings.common import Inputs
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from stylegan_eval.metrics.components import Components
     from stylegan_eval.metrics.flip import FoundDirections
 
-_TYPED = click.core.ParameterSource.COMMANDLINE
 # What is asked of a command line with --components.
 _OF_COMPONENTS = ("components", "ckpt", "generator", "device", "out", "num", "seed", "quiet")
 _INPUTS = ("ckpt", "generator", "range", "classifiers", "device")
@@ -62,12 +61,8 @@ def _find(
 
 def _find_components(ctx: click.Context, out: Path, count: int) -> None:
     """Write the principal components of w, and print their shares."""
-    for param in ctx.command.params:
-        typed = ctx.get_parameter_source(param.name or "") is _TYPED
-        if typed and param.name not in _OF_COMPONENTS:
-            raise click.UsageError(
-                f"{param.opts[0]} is for attributes, not for --components: leave it out"
-            )
+    others = {param.name for param in ctx.command.params} - {*_OF_COMPONENTS}
+    refuse_typed(others, "is for attributes, not for --components: leave it out")
 
     from stylegan_eval.engine.device import pick_device
     from stylegan_eval.metrics.flip import find_components

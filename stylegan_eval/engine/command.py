@@ -9,12 +9,13 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from stylegan_eval.engine.files import PACKAGE, check_apart
 from stylegan_eval.engine.options import OutFile
@@ -114,6 +115,18 @@ def typed_with(option: str, value: str) -> list[str]:
         elif words[at].startswith(f"{option}="):
             del words[at]
     return [*words, option, value]
+
+
+def refuse_typed(names: Container[str], reason: str) -> None:
+    """Refuse options of the running command, by their parameters, that have no effect in it.
+
+    Those that are typed with their default value too. `reason` follows the option's name.
+    """
+    ctx = click.get_current_context()
+    for param in ctx.command.params:
+        name = param.name or ""
+        if name in names and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{param.opts[0]} {reason}")
 
 
 def tell(line: str) -> None:
