@@ -12,7 +12,12 @@ import click
 
 from stylegan.presets import Tuning
 from stylegan.training.settings import RunSettings
-from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, typed_arguments
+from stylegan_eval.engine.command import (
+    ErrorLineCommand,
+    ErrorLineGroup,
+    refuse_typed,
+    typed_arguments,
+)
 from stylegan_eval.engine.options import (
     CSV,
     PNG,
@@ -147,11 +152,13 @@ def main(
     Ctrl-C, SIGTERM and SIGUSR1 save a checkpoint first.
     """
     if ctx.invoked_subcommand is not None:
+        others = {param.name for param in ctx.command.params} - {"quiet"}
+        refuse_typed(others, f"is for a training: leave it out with {ctx.invoked_subcommand}")
         return
     if values["preset"] == "list":
         _list_presets()
         return
-    _refuse_beside(config, values)
+    _refuse_beside(ctx.params)
     trains = not (dry_run or print_config)
     if resume and init:
         raise click.UsageError("--resume continues a run, --init starts one: give one of them")
@@ -166,10 +173,8 @@ def main(
         raise click.UsageError(
             f"{'trained on what' if trains else 'labels of what'}? Give --data ZIP|DIR"
         )
-    if gpus is not None and "RANK" not in os.environ and trains:
-        from stylegan.training.request import launch
-
-        ctx.exit(launch(typed_arguments(), gpus, device))
+    if gpus is not None and trains:
+        _start(ctx, gpus, device)
 
     from stylegan.runtime import Runtime
     from stylegan.training.batches import look_at
@@ -222,13 +227,26 @@ def _list_presets() -> None:
         click.echo(f"{name:{width}s}  {description}")
 
 
-def _refuse_beside(config: str | Path | None, values: Mapping[str, Any]) -> None:
-    """Refuse options beside a file that already says what they would."""
+def _refuse_beside(values: Mapping[str, Any]) -> None:
+    """Refuse options beside others that already say what they would."""
+    if values["dry_run"] and values["print_config"]:
+        raise click.UsageError("--dry-run and --print-config: give one of them")
+    config = values["config"]
     for name in ("preset", "resolution"):
         if isinstance(config, Path) and values[name] is not None:
             raise click.UsageError(
                 f"--config {config} is a whole configuration: leave out --{name}"
             )
+
+
+def _start(ctx: click.Context, gpus: int, device: str) -> None:
+    """Start the processes of --gpus and leave, unless this is one of them."""
+    if "RANK" not in os.environ:
+        from stylegan.training.request import launch
+
+        ctx.exit(launch(typed_arguments(), gpus, device))
+    if (started := os.environ.get("WORLD_SIZE")) != str(gpus):
+        raise click.UsageError(f"--gpus {gpus}: torchrun has started {started}: leave --gpus out")
 
 
 def _what_to_resume(resume: Path | None, out: Path | None) -> tuple[Path | None, Path | None]:

@@ -43,7 +43,14 @@ from stylegan.training.run import (
     resumed,
     run,
 )
-from stylegan.training.settings import WARMUP, RunSettings, changed, read_run, read_settings
+from stylegan.training.settings import (
+    WARMUP,
+    RunSettings,
+    changed,
+    check_effect,
+    read_run,
+    read_settings,
+)
 from stylegan_eval.engine.command import STOP_SIGNALS, note
 from stylegan_eval.engine.device import pick_device
 from stylegan_eval.engine.files import check_not_held, check_writable
@@ -95,9 +102,8 @@ class TrainOptions:
             return beginning
         if self.out is not None:
             check_free(self.out, runtime, taken=taken)
-        settings = changed(
-            RunSettings(out=self.out or _NOWHERE, data=self.data or _NOWHERE, warmup=WARMUP),
-            self.settings,
+        settings = self._chosen(
+            RunSettings(out=self.out or _NOWHERE, data=self.data or _NOWHERE, warmup=WARMUP)
         )
         if self.init is not None:
             return initial(self.init, self.resolve_initial, settings, runtime)
@@ -121,7 +127,7 @@ class TrainOptions:
             resolution=resolution,
             total_kimg=self.kimg,
             mirror=self.mirror,
-            label_size=self._label_size() if self.cond else None,
+            label_size=self._label_size(trained) if self.cond else None,
             num_channels=channels,
         )
 
@@ -186,9 +192,12 @@ class TrainOptions:
         if (auto := options._auto_values(trained)) is not None:
             yield from (*auto.lines(), "")
 
-    def _label_size(self) -> int | None:
+    def _label_size(self, trained: Config | None) -> int:
         if self.data is None:
-            return None
+            size = 0 if trained is None else trained.network.label_size
+            if size == 0:
+                raise click.UsageError("--cond: the run has no labels: leave it out to continue it")
+            return size
         if (size := self.look(self.data).label_size) == 0:
             raise UserError(
                 f"{self.data} has no labels: add a dataset.json, or leave out --cond;"
@@ -240,7 +249,13 @@ class TrainOptions:
                 f"{data}, on which {source} was trained, is not there; if it has moved: {command}"
                 f"{where}"
             )
-        return changed(replace(remembered, data=data), self.settings)
+        return self._chosen(replace(remembered, data=data))
+
+    def _chosen(self, settings: RunSettings) -> RunSettings:
+        """Settings with the options, each of which has an effect."""
+        chosen = changed(settings, self.settings)
+        check_effect(chosen, self.settings)
+        return chosen
 
 
 def _check_length(beginning: Beginning) -> None:

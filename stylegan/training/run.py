@@ -35,6 +35,8 @@ from stylegan_eval.images.labels import shortened
 from stylegan_eval.images.storage import check_outside
 from stylegan_eval.results.run_folder import TEXT_LOG, results_in
 
+_LABELS = "network.label_size"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
@@ -120,14 +122,15 @@ def _check_initial(path: Path, snapshot: Snapshot, config: Config) -> str:
     classes = config.network.label_size
     conditional = classes > 0 and trained.network.label_size == 0
     if conditional:
-        changes.pop("network.label_size")
+        changes.pop(_LABELS)
         if trained.network.mapping_layers == 0:  # w is z beside the embedding
             changes.pop("network.w_dim")
-    elif "network.label_size" in changes:
+    elif _LABELS in changes:
         own_labels = labels_text(trained.network.label_size, snapshot.label_names)
+        remedy = f"the data has {classes}: use data with the labels that they were made for"
         raise UserError(
-            f"the networks of {path} take {own_labels}, the data has {classes}: use data with the"
-            " labels that they were made for, or start without --init"
+            f"the networks of {path} take {own_labels}"
+            f"{f', {remedy}' if classes else ': add --cond'}, or start without --init"
         )
     for key, (old, new) in changes.items():
         if key.startswith("network."):
@@ -165,10 +168,14 @@ def resumed(
     changes.pop("schedule.total_kimg", None)
     if config.name != trained.name:
         changes = {"config": (trained.name, config.name)} | changes
-    for key, (old, new) in changes.items():
+    if changes:
+        # First, as some networks have another w_dim without labels.
+        key = _LABELS if _LABELS in changes else next(iter(changes))
+        old, new = changes[key]
+        remedy = "add --cond" if key == _LABELS and not new else "leave the option out"
         raise UserError(
-            f"the checkpoint was trained with {key} {old}, not {new}: leave the option out to "
-            "continue it, or start anew without --resume"
+            f"the checkpoint was trained with {key} {old}, not {new}: {remedy} to continue it, or"
+            " start anew without --resume"
         )
     chosen = replace(settings(provenance), seed=provenance.seed)
     _check_same_run(chosen.out, path, trained, provenance)

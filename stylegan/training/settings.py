@@ -9,10 +9,12 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+import click
+
 from stylegan import __version__
 from stylegan.configs import Config, config_from_dict, config_to_dict
 from stylegan.training.partition import Execution
-from stylegan_eval.engine.options import Parsed
+from stylegan_eval.engine.options import Parsed, names_of
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
 from stylegan_eval.metrics import METRICS, names_of_results
@@ -261,6 +263,34 @@ def changed(settings: Settings, options: Mapping[str, Any]) -> Settings:
         elif options.get(entry.name) is not None:
             values[entry.name] = options[entry.name]
     return replace(settings, **values)
+
+
+def check_effect(settings: RunSettings, options: Mapping[str, Any]) -> None:
+    """Refuse options, None where not given, that have no effect beside the other settings."""
+    metrics = settings.metrics
+    measured = [each.settings for each in metrics.named()]
+    networks = [each.features for each in measured if isinstance(each, FeatureSettings)]
+    without = "is for --metrics: leave it out without --metrics"
+    of_ppl = any(isinstance(each, PplSettings) for each in measured)
+    other = "is for ppl: leave it out without ppl among --metrics" if measured else without
+    unused = f"{metrics.metrics_features} is of no metric among --metrics: leave it out"
+    effects = {
+        "grad_accum": (
+            settings.memory_limit is None,
+            "is chosen by the run's --memory-limit: leave --grad-accum out",
+        ),
+        "metrics_every": (measured, without),
+        "metrics_batch": (measured, without),
+        "metrics_features": (
+            metrics.metrics_features in networks,
+            unused if measured else without,
+        ),
+        "ppl_distance": (of_ppl, other),
+        "ppl_crop": (of_ppl, other),
+    }
+    for name, (effective, reason) in effects.items():
+        if options.get(name) is not None and not effective:
+            raise click.UsageError(f"{names_of(name)[0]} {reason}")
 
 
 def write_settings(config: Config, settings: RunSettings) -> None:

@@ -338,3 +338,19 @@ def test_bad_input(conditional, finished, cache, tmp_path):
     refused(
         'has 2 labels ("salt, pepper", cat), the networks take 3', train, *init, "--data", named
     )
+
+
+@pytest.mark.parametrize("row", ["F", "A"])
+def test_the_advice_on_labels_of_a_run_can_be_followed(row, classes, cache, tmp_path):
+    out, again = tmp_path / "run", ["--config", row, "--preset", "tiny-16", "--kimg", "0.1"]
+    more = ["--warmup", "0", "--cache", cache, "--out"]
+    begun = run(train, *again, "--data", classes, "--cond", *more, out)
+    assert begun.exit_code == 0, begun.output
+    init = ["--init", out, *again, "--data", classes, "--dry-run"]
+    for words in (["--resume", *again, *more, out], [*init, *more, tmp_path / "new"]):
+        refused = run(train, *words)
+        assert refused.exit_code == 1
+        assert "add --cond" in refused.stderr
+        assert len(refused.stderr.splitlines()) == 1
+        done = run(train, *words, "--cond")
+        assert done.exit_code == 0, done.output
