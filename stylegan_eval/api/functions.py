@@ -185,9 +185,12 @@ def evaluate(
 ) -> Results:
     """Measure several metrics in one pass: each image is drawn, or read, once.
 
-    `metrics`: names of commands, such as ["fid", "kid", "pr"]; by default all that apply.
+    `metrics`: names of commands, such as ["fid", "kid", "pr"], or one; by default all that apply.
     """
-    chosen = {} if metrics is None else {"metrics": ",".join(metrics)}
+    names = [metrics] if isinstance(metrics, str) else metrics
+    if names is not None and not all(isinstance(name, str) for name in names):
+        raise UserError(f'metrics must be names such as ["fid", "kid"], got {metrics!r:.60}')
+    chosen = {} if names is None else {"metrics": ",".join(names)}
     results: Results = _all(fake, real, **chosen, **settings)
     return results
 

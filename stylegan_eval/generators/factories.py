@@ -26,14 +26,15 @@ from stylegan_eval.engine.protocols import ImageGenerator, LoadedGenerator
 from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.guarded import guard
-from stylegan_eval.generators.trial import mode_note
+from stylegan_eval.generators.trial import change, mode_note
 from stylegan_eval.generators.user_code import reason, seeded, user_errors
-from stylegan_eval.images.memory import Range, Seen, batches_of
+from stylegan_eval.images.memory import Range, Seen, batches_of, images_alone
 
 # How deep in the attributes of an object its weights are looked for.
 _DEEPEST = 5
 _OF_CALLABLES = ("z_dim", "resolution")
 _PARTS = (*_OF_CALLABLES, "noise_shapes", "mapping", "synthesis")
+_ROUNDING = 0.01  # change of bytes that is none
 _EXAMPLES = {"z_dim": "512", "resolution": "64", "noise_shapes": "()"}  # how they are given
 
 
@@ -62,14 +63,33 @@ class ImageFunction:
     def images(self, n: int, seed: int) -> NDArray[np.uint8]:
         """Draw uint8 [n, 3, H, W]."""
         with user_errors(str(self)):
-            images = batches_of(self.draw(n, seed), str(self), self.value_range, self.seen)
-            drawn = list(images)
+            made = images_alone(self.draw(n, seed), str(self))
+            drawn = list(batches_of(made, str(self), self.value_range, self.seen))
         count = sum(map(len, drawn))
         if count != n:
             raise UserError(f"{self}: asked for {n} images, drew {count}")
         if len({batch.shape[1:] for batch in drawn}) > 1:
             raise UserError(f"{self}: draws images of unlike sizes: draw all of one size")
         return np.concatenate(drawn)
+
+    def trial(self) -> tuple[tuple[int, int], str]:
+        """Height and width of the first images; a note where equal seeds or others are no help."""
+        first, again, other = (
+            torch.from_numpy(self.images(2, seed)).float() for seed in (0, 0, 1)
+        )  # [2, 3, H, W]
+        size, note = (first.shape[2], first.shape[3]), ""
+        if change(first, again) > _ROUNDING:
+            note = (
+                f"{self} draws other images for an equal seed: the same call gives other digits"
+                " each time; make its random numbers of the seed"
+            )
+        elif torch.equal(first, other):
+            note = (
+                f"{self} draws the same images for seeds 0 and 1: if it ignores its seed, each"
+                " batch holds the same ones and the value is of that few; make its random numbers"
+                " of the seed, or hand in the images themselves"
+            )
+        return size, note
 
 
 @dataclass(frozen=True, kw_only=True)

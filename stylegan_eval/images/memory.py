@@ -183,6 +183,12 @@ def batches_of(
             yield from batches_of(_without_labels(batch, what), what, value_range, seen)
 
 
+def images_alone(made: Any, what: str) -> Any:
+    """What a function returns without the labels beside its batch of images, if it gives both."""
+    is_batch = isinstance(made, tuple | list) and len(made) > 0 and _axes(made[0]) == 4
+    return _without_labels(made, what) if is_batch else made
+
+
 def check_range(value_range: Any) -> None:
     """Refuse what is no pair (black, white)."""
     try:
@@ -196,7 +202,7 @@ def check_range(value_range: Any) -> None:
 
 
 def _axes(images: Any) -> int:
-    """Axes of an array of another framework than PyTorch and NumPy; 0 of what is none."""
+    """Axes of an array of any framework; 0 of what is none."""
     return getattr(images, "ndim", 0) if hasattr(images, "__array__") else 0
 
 
@@ -263,9 +269,10 @@ def bytes_of(
     if tensor.ndim == 4 and not is_channels_first(tensor.shape) and tensor.shape[3] in (1, 3, 4):
         tensor = tensor.permute(0, 3, 1, 2)
     if tensor.ndim != 4 or tensor.shape[1] not in (1, 3, 4) or 0 in tensor.shape[1:]:
+        fix = ": hand in images alone, without labels or latents" if len(shape) < 3 else ""
         raise UserError(
             f"{what}: shape {shape}; expected [N, 3, H, W] or [N, H, W, 3], or one channel (grey)"
-            " or four (RGBA)"
+            f" or four (RGBA){fix}"
         )
     seen = Seen() if seen is None else seen
     if len(tensor):

@@ -23,6 +23,7 @@ from stylegan_eval.images.source import ImageSet
 from stylegan_eval.metrics import metric_of
 from stylegan_eval.metrics.given import is_statistics, only_moments, opened, statistics_of
 from stylegan_eval.metrics.image_pass import FileImages, FunctionImages, GeneratedImages, Images
+from stylegan_eval.results.paired import ALL_IMAGES
 from stylegan_eval.results.results import one_note
 from stylegan_eval.settings.common import Inputs, Sampling
 from stylegan_eval.settings.image_metrics import FidSettings, GeneratedSettings, RealSettings
@@ -195,7 +196,9 @@ def _open_generated(
             about={
                 "generator": str(inputs.images),
                 "generator_digest": digest,
-                "description": "images" if num == total else f"{num} of {total} images, at random",
+                "description": ALL_IMAGES
+                if num == total
+                else f"{num} of {total} images, at random",
             },
             size=image_size(files),
         )
@@ -203,7 +206,7 @@ def _open_generated(
 
 def _from_function(function: ImageFunction, settings: Sampling) -> Images:
     """Images of a function. What it depends on cannot be known, so no work of it is kept."""
-    first = function.images(2, 0)
+    size, note = function.trial()
     return Images(
         source=FunctionImages(function=function, seed=settings.seed, batch=settings.batch),
         num=settings.num,
@@ -211,9 +214,10 @@ def _from_function(function: ImageFunction, settings: Sampling) -> Images:
         about={
             "generator": str(function),
             "description": "function of n and seed",
+            "note": note,
             "details": {"batch": str(settings.batch)},
         },
-        size=(first.shape[2], first.shape[3]),
+        size=size,
     )
 
 

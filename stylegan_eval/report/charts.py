@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from stylegan_eval.report.svg import KIND, drawable, inline_svg
 from stylegan_eval.results.formatting import number, with_error
-from stylegan_eval.results.measured import LARGEST
 from stylegan_eval.results.plotting import STYLES, empty_figure
-from stylegan_eval.results.significance import known
+from stylegan_eval.results.significance import LARGEST, known
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

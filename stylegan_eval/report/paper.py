@@ -19,6 +19,7 @@ from stylegan_eval.results.published import (
     has_published_unit,
     published_numbers,
 )
+from stylegan_eval.results.results import count_of
 
 _OFFICIAL = "classifiers-official"
 _MAIN = "FFHQ"  # of the paper's two data sets the one that has all numbers
@@ -114,7 +115,7 @@ def _results(subject: Subject, place: Place) -> list[Measured]:
     same = [row for row in found if _same(place.metric, row)]
     if same or place.dataset != _MAIN:
         return same
-    return sorted(found, key=lambda row: -int(row["num"]) if row["num"].isdigit() else 0)[:1]
+    return sorted(found, key=lambda row: -count_of(row.cells))[:1]
 
 
 def quantity_of(metric: str) -> tuple[str, str] | None:

@@ -7,6 +7,7 @@ dates may differ: these are what one compares, or what must not matter.
 
 import csv
 import io
+import itertools
 import math
 import shutil
 from collections import Counter
@@ -27,6 +28,7 @@ from stylegan_eval.results.paired import (
     generator_of,
     reals,
     redrawn,
+    same_images,
     stderr_of_difference,
     variances,
 )
@@ -80,7 +82,9 @@ def compare_tables(paths: Sequence[Path], allow: Sequence[str] = ()) -> Comparis
             kept.append(comparison_line(metric, rows, list(columns)))
             notes += [(f"{metric} in {name}", row["note"]) for name, row in rows.items()]
             notes.append((metric, chosen_apart(rows.values())))
-            if len(columns) == 2:
+            shared = drawn_alike(rows)
+            notes.append((metric, shared))
+            if len(columns) == 2 and not shared:
                 notes.append((metric, _undecided(*rows.values())))
     if not kept and not refused:
         raise UserError(f"no metric is in two of: {', '.join(columns)}")
@@ -160,8 +164,7 @@ def read_results(path: Path) -> list[dict[str, str]]:
                 break
             if None in row or None in row.values():
                 raise ValueError(f"not {len(COLUMNS)} cells")
-            for column in ("value", "stderr"):
-                float(row[column] or "nan")
+            float(row["value"] or "nan")
             check_errors(row)
             row["value"] = row["value"] or "nan"
             rows.append({name: from_csv_text(cell) for name, cell in row.items()})
@@ -192,6 +195,22 @@ def chosen_apart(rows: Collection[Mapping[str, str]]) -> str:
             " and data set give the same ones to all"
         )
     return f"the real images {how}: the errors are those with the real images redrawn"
+
+
+def drawn_alike(rows: Mapping[str, Mapping[str, str]]) -> str:
+    """A note where named rows are of the same generated images, whose noise is one and the same."""
+    alike = [
+        f"{a} and {b}"
+        for (a, first), (b, second) in itertools.combinations(rows.items(), 2)
+        if same_images(first, second)
+    ]
+    if not alike:
+        return ""
+    return (
+        f"of the same generated images, by one generator and seed: {', '.join(alike)}; the error of"
+        " their difference takes them for independent and holds for none: measure another"
+        " generator, or this one with another --seed"
+    )
 
 
 def _undecided(a: Mapping[str, str], b: Mapping[str, str]) -> str:

@@ -11,9 +11,7 @@ from stylegan_eval.results.comparison import read_results
 from stylegan_eval.results.paired import check_errors
 from stylegan_eval.results.results import COLUMNS, DEFINING, words_of
 from stylegan_eval.results.run_folder import METRICS_FILE, TrainingRun
-from stylegan_eval.results.significance import known
-
-LARGEST = 1e30  # what is beyond is no measurement but the trace of a broken run or file
+from stylegan_eval.results.significance import LARGEST, known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +38,7 @@ class Measured:
     @property
     def stderr(self) -> float | None:
         """Its standard error; None where none is known."""
-        error = known(float(self.cells["stderr"] or "nan"), self.value)
-        return error if error is not None and error <= LARGEST else None
+        return known(float(self.cells["stderr"] or "nan"), self.value)
 
     @property
     def details(self) -> dict[str, str]:
@@ -86,7 +83,7 @@ def _from_log(row: Mapping[str, Any], source: Path) -> Measured | None:
     """A row of the metrics of a training; None where it is no result."""
     cells = {column: _text(row.get(column)) for column in COLUMNS}
     try:
-        float(cells["value"] or "nan"), float(cells["stderr"] or "nan")
+        float(cells["value"] or "nan")
         check_errors(cells)
     except ValueError:
         return None

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylegan_eval.results.results import FREEDOM, REDRAWN, freedom, words_of
-from stylegan_eval.results.significance import freedom_of, known
+from stylegan_eval.results.significance import LARGEST, freedom_of, known
 
 # In `details`: scale, noise and the projections.
 PROJECTED = "reals-projected"
+ALL_IMAGES = "images"  # `description` of a set all of which was measured
 _COUNT = 96  # projections: the root of their mean square is known to 7 %
 _LEVELS = 127
 
@@ -45,7 +46,8 @@ def _sums(text: str) -> tuple[NDArray[np.float64], float]:
     scale, noise, levels = text.split(",")
     sums = np.frombuffer(base64.urlsafe_b64decode(levels), np.int8).astype(np.float64)
     sums *= float(scale) / _LEVELS
-    if len(sums) != _COUNT or not (np.isfinite(sums).all() and float(noise) >= 0):
+    within = 0 <= float(noise) <= LARGEST and bool((np.abs(sums) <= LARGEST).all())
+    if len(sums) != _COUNT or not within:
         raise ValueError(f"{PROJECTED} are not {_COUNT} numbers")
     return sums, float(noise)
 
@@ -58,11 +60,21 @@ def of_shared(a: str, b: str) -> float:
 
 def check_errors(row: Cells) -> None:
     """Raise ValueError where the errors of a row of a table cannot be read."""
-    redrawn(row)
-    if (free := freedom(row)) is not None and not free > 0:
-        raise ValueError(f"{FREEDOM} is {free}, not a positive number")
+    details = words_of(row["details"])
+    _check_number("stderr", row["stderr"], 0, LARGEST)
+    _check_number(REDRAWN, details.get(REDRAWN, ""), 0, LARGEST)
+    _check_number(FREEDOM, details.get(FREEDOM, ""), 1, math.inf)
     if text := words_of(row["details"]).get(PROJECTED):
         _sums(text)
+
+
+def _check_number(column: str, text: str, least: float, most: float) -> None:
+    try:
+        fits = not text or least <= float(text) <= most
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{column} is {text!r:.60}; expected a number from {least:g} to {most:g}")
 
 
 def stderr_of(row: Cells) -> float | None:
@@ -78,7 +90,14 @@ def generator_of(row: Cells) -> str:
 def redrawn(row: Cells) -> float | None:
     """Standard error that holds the choice of real images, where the row has it."""
     found = words_of(row["details"]).get(REDRAWN)
-    return None if found is None else float(found)
+    return float(found) if found else None
+
+
+def same_images(a: Cells, b: Cells) -> bool:
+    """Whether rows are of the same generated images: of one generator and seed, or a whole set."""
+    if not a["generator_digest"] or a["generator_digest"] != b["generator_digest"]:
+        return False
+    return a["seed"] == b["seed"] or a["description"] == b["description"] == ALL_IMAGES
 
 
 def reals(row: Cells) -> tuple[str, str, str] | None:

@@ -16,7 +16,7 @@ from stylegan_eval.results.paired import (
     stderr_of,
     variances,
 )
-from stylegan_eval.results.results import DEFINING, newest, words_of
+from stylegan_eval.results.results import DEFINING, count_of, newest, words_of
 from stylegan_eval.results.significance import LEVEL, difference_error
 
 _FEWEST = 2  # images that any metric needs
@@ -65,7 +65,7 @@ def images_to_settle(a: Cells, b: Cells, level: float = LEVEL) -> float:
     Infinite where no number of generated images would; NaN where that is not known.
     """
     found = variances(a, b)
-    if found is None or not _is_counted(a):
+    if found is None or not count_of(a):
         return math.nan
     difference = float(b["value"]) - float(a["value"])
     error = difference_error(difference, level, freedom_of_difference(a, b))
@@ -141,11 +141,6 @@ def for_difference(rows: Sequence[Cells], difference: float) -> list[dict[str, s
     return lines
 
 
-def _is_counted(row: Cells) -> bool:
-    """Whether a row, which may be of a log or edited, has its number of images."""
-    return row["num"].isdecimal() and int(row["num"]) > 0
-
-
 def is_planned(row: Cells) -> bool:
     """Whether more images make the row's standard error smaller."""
     return re.match(r"ct\d", row["metric"]) is None
@@ -156,7 +151,7 @@ def _newest(rows: Sequence[Cells]) -> list[Cells]:
     if rows and not planned:
         raise UserError(NOT_PLANNED)
     # No parts of a metric.
-    whole = [row for row in planned if "/" not in row["metric"] and _is_counted(row)]
+    whole = [row for row in planned if "/" not in row["metric"] and count_of(row)]
 
     def key(row: Cells) -> tuple[str, ...]:
         measured_of = row["generator_digest"] or row["generator"]

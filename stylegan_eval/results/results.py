@@ -25,6 +25,7 @@ from stylegan_eval.results.significance import known
 REDRAWN = "stderr-reals-redrawn"
 # Likewise: degrees of freedom of a standard error that comes from few groups of images.
 FREEDOM = "stderr-freedom"
+_DIGITS = 16  # fewer, of a number of images
 
 
 def _now() -> str:
@@ -221,10 +222,16 @@ def newest(rows: Iterable[D], key: Callable[[D], K]) -> dict[K, D]:
     return found
 
 
+def count_of(row: Mapping[str, str]) -> int:
+    """Images of a row, which may be of a log or edited; 0 where it has no such number."""
+    num = row["num"]
+    return int(num) if num.isdecimal() and len(num) < _DIGITS else 0
+
+
 def freedom(row: Mapping[str, str]) -> float | None:
     """Degrees of freedom of the row's errors; None where these count as known."""
     found = words_of(row["details"]).get(FREEDOM)
-    return None if found is None else float(found)
+    return float(found) if found else None
 
 
 def cells(row: Row) -> dict[str, str]:

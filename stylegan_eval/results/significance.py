@@ -10,6 +10,7 @@ Basis = Literal["seeds", "paired", "pooled", "measurement", "unknown"]
 LEVEL = 0.05  # family-wise, over the comparisons of a table
 _FEWEST_IN_PAIRS = 3  # seeds from which on groups of lines are compared in pairs
 POWER = 0.8  # probability that a test finds what is there, where images for it are counted
+LARGEST = 1e30  # what is beyond is no measurement but the trace of a broken run or file
 # What stands between two lines of `order_words`.
 SIGNS = (
     "< and >: better by more than that noise; ≈: no difference beyond it; ?: its size is unknown."
@@ -17,8 +18,11 @@ SIGNS = (
 
 
 def known(stderr: float | None, value: float) -> float | None:
-    """Standard error of a value, if it is one: finite, of a number, and not its rounding."""
-    if stderr is None or not (math.isfinite(stderr) and stderr > 1e-9 * abs(value)):
+    """Standard error of a value, if it is one: finite, of a number, and not its rounding.
+
+    What is above `LARGEST`, or below its inverse, is none.
+    """
+    if stderr is None or not max(1e-9 * abs(value), 1 / LARGEST) < stderr <= LARGEST:
         return None
     return stderr
 

@@ -221,3 +221,40 @@ def test_statistics_of_an_unknown_number_of_images_ask_for_it(tmp_path):
         )
         assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
         assert message in done.stderr
+
+
+def test_a_function_without_use_for_its_seed_is_noted():
+    state = np.random.default_rng(0)
+
+    def drawn(rng, n):
+        return rng.integers(0, 256, (n, 3, 16, 16), dtype=np.uint8)
+
+    for function, note in (
+        (lambda n, seed: drawn(np.random.default_rng(seed), n), ""),
+        (lambda n, seed: FAKES[:n], "draws the same images for seeds 0 and 1"),
+        (lambda n, seed: drawn(state, n), "draws other images for an equal seed"),
+    ):
+        row = se.fid(function, REALS, num=8, **LITE)
+        assert note in row.note
+        assert bool(note) == ("draws" in row.note)
+
+
+def test_labels_beside_the_images_of_a_function_are_no_images():
+    labels = np.arange(8)
+    expected = se.fid(lambda n, seed: FAKES[:n], REALS, num=8, **LITE).value
+    for made in (lambda n: (FAKES[:n], labels[:n]), lambda n: [torch.tensor(FAKES[:n]), None]):
+        row = se.fid(lambda n, seed, made=made: made(n), REALS, num=8, **LITE)
+        assert row.value == expected
+    two = [FAKES[:1], FAKES[1:2]]
+    assert len(MemoryImages(tuple(two), "x")) == 2
+    pil = [Image.fromarray(image.transpose(1, 2, 0)) for image in FAKES]
+    with pytest.raises(se.UserError, match=r"shape \[2\]; .*: hand in images alone, without label"):
+        se.fid(lambda n, seed: (pil[:n], labels[:n]), REALS, num=8, **LITE)
+
+
+def test_a_string_is_the_name_of_one_metric():
+    options = {"num": 8, **LITE}
+    (row,) = se.evaluate(FAKES, REALS, "fid", **options)
+    assert row.value == se.evaluate(FAKES, REALS, ["fid"], **options)[0].value
+    with pytest.raises(se.UserError, match="metrics must be names"):
+        se.evaluate(FAKES, REALS, [1], **options)

@@ -6,12 +6,15 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from stylegan_eval.cli import main
 from stylegan_eval.cli.commands import compare
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.comparison import compare_tables, read_results
 from stylegan_eval.results.planning import for_error
 from stylegan_eval.results.results import DEFINING, append_csv
 from tests.eval.test_results import ROW
+
+OTHER = replace(ROW, value=1.0, generator_digest="cd" * 32)
 
 
 def table(path, *rows):
@@ -32,9 +35,9 @@ def test_the_newest_rows_stand_side_by_side(tmp_path):
     assert line["in standard errors"] == pytest.approx(4)
 
 
-@pytest.mark.parametrize("none", ["", "0.0", "3.9e-16", "inf", "-1.0"])
+@pytest.mark.parametrize("none", ["", "0.0", "3.9e-16"])
 def test_an_error_that_is_none_tells_nothing_of_a_difference(tmp_path, none):
-    """As rounding was once taken for an error, and in tables that were edited."""
+    """As rounding was once taken for an error."""
     a = table(tmp_path / "a.csv", replace(ROW, value=10.0, stderr=0.125))
     b = table(tmp_path / "b.csv", replace(ROW, value=12.0, stderr=0.4))
     a.write_text(a.read_text().replace(",0.125,", f",{none},"))
@@ -128,7 +131,7 @@ def test_a_table_of_several_generators_says_whose_results_stand_in_its_column(tm
     again = replace(kid, generator="another name of the same file")
     one = table(tmp_path / "one.csv", ROW, again)
     last = table(tmp_path / "last.csv", ROW, again, replace(other, metric="fid50k"))
-    assert not [note for note in compare_tables([one, last]).notes if "several" in note]
+    assert not [note for note in compare_tables([one, last]).notes if "holds several" in note]
 
 
 def test_networks_of_one_name_are_columns_of_their_own(tmp_path):
@@ -156,7 +159,7 @@ def test_the_newest_result_is_that_of_the_latest_date_wherever_it_stands(tmp_pat
 def test_good_rows_are_shown_beside_refused_ones(tmp_path):
     other = replace(ROW, metric="fid50k")
     a = table(tmp_path / "a.csv", ROW, other)
-    b = table(tmp_path / "b.csv", replace(ROW, value=1.0), replace(other, precision="bf16"))
+    b = table(tmp_path / "b.csv", OTHER, replace(other, precision="bf16"))
     result = CliRunner().invoke(compare, [str(a), str(b), "--csv", str(tmp_path / "out.csv")])
     assert result.exit_code == 1
     assert ROW.metric in result.stdout
@@ -172,7 +175,7 @@ def test_notes_of_what_is_compared_are_told(tmp_path):
     left_out = replace(ROW, metric="fid50k", note="of a refused row")
     a = table(tmp_path / "a.csv", replace(ROW, note="few images"), left_out)
     b = table(
-        tmp_path / "b.csv", replace(ROW, note="few images"), replace(left_out, precision="bf16")
+        tmp_path / "b.csv", replace(OTHER, note="few images"), replace(left_out, precision="bf16")
     )
     result = CliRunner().invoke(compare, [str(a), str(b)])
     told = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
@@ -239,3 +242,56 @@ def test_tables_of_other_programs_hold_the_same_numbers(two):
     assert "kid\\_5 & 0.01235 & 0.01235" in latex
     frame = pd.read_csv(io.StringIO(shown(two, "--format", "csv")))
     pd.testing.assert_frame_equal(frame, compare_tables(two).table)
+
+
+def test_results_of_the_same_generated_images_are_noted(tmp_path):
+    """Their noise is one and the same: the error of the difference, of two samples, is not theirs.
+
+    Of a whole folder of images no seed draws others.
+    """
+    a = table(tmp_path / "a.csv", ROW)
+    said = f"of the same generated images, by one generator and seed: {a} and "
+    folder = {"description": "images", "seed": ROW.seed + 1}
+    for name, row, same in (
+        ("again", replace(ROW, value=1.0), True),
+        ("seed", replace(ROW, value=1.0, seed=ROW.seed + 1), False),
+        ("digest", OTHER, False),
+        ("unknown", replace(ROW, value=1.0, generator_digest=""), False),
+        ("folder", replace(ROW, value=1.0, **folder), False),
+    ):
+        b = table(tmp_path / f"{name}.csv", row)
+        notes = compare_tables([a, b]).notes
+        assert [bool(said + str(b) in note) for note in notes if "generated" in note] == [
+            True
+        ] * same
+        assert not (same and [note for note in notes if "beyond noise" in note])
+    whole = [
+        table(tmp_path / f"{seed}.csv", replace(ROW, description="images", seed=seed))
+        for seed in (0, 1)
+    ]
+    assert [note for note in compare_tables(whole).notes if "same generated images" in note]
+
+
+@pytest.mark.parametrize("command", ["compare", "plan-samples"])
+@pytest.mark.parametrize("odd", ["1e200", "1e308", "nan", "inf", "-1", "much"])
+@pytest.mark.parametrize("column", ["stderr", "stderr-reals-redrawn"])
+def test_an_error_that_no_measurement_has_is_refused_with_its_place(tmp_path, command, odd, column):
+    good = replace(ROW, value=10.0, stderr=0.125, details={"stderr-reals-redrawn": "0.25"})
+    a = table(tmp_path / "a.csv", OTHER, good)
+    b = table(tmp_path / "b.csv", good)
+    old, new = (",0.125,", f",{odd},") if column == "stderr" else ("redrawn=0.25", f"redrawn={odd}")
+    a.write_text(a.read_text().replace(old, new))
+    args = [command, str(a), *([str(b)] if command == "compare" else ["--error", "0.1"])]
+    done = CliRunner().invoke(main, args)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert f"{a}: result 2 cannot be read ({column} is '{odd}'; expected a" in done.stderr
+    assert done.stderr.endswith("mend or remove its line\n")
+
+
+def test_errors_whose_squares_vanish_are_none(tmp_path):
+    tiny = [replace(row, value=0.0, stderr=0.125, details={}) for row in (ROW, OTHER)]
+    paths = [table(tmp_path / f"{at}.csv", row) for at, row in enumerate(tiny)]
+    for path in paths:
+        path.write_text(path.read_text().replace(",0.125,", ",1e-200,"))
+    (line,) = compare_tables(paths).table.to_dict("records")
+    assert np.isnan([line["difference ±"], line["in standard errors"]]).all()

@@ -114,7 +114,7 @@ def test_the_command_plans_from_tables(tmp_path):
     assert len(read_results(path)) == 5
 
 
-@pytest.mark.parametrize("num", ["", "0", "²", "many"])
+@pytest.mark.parametrize("num", ["", "0", "²", "many", "9" * 5000])
 def test_a_row_without_its_number_of_images_is_passed_over(tmp_path, num):
     path = tmp_path / "results.csv"
     append_csv(path, [result("A", 10.0, kept(0)), result("B", 10.1, kept(1))])

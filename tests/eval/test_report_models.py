@@ -224,6 +224,10 @@ def test_published_numbers_are_equals_of_their_own_metric_alone(tmp_path):
         ("E", "fd_x", "4.42", False),
     ]
     assert "not comparable: fd_x is another unit" in beside(subjects(tmp_path, *rows))[-1].remark
+    edited = [row("E", "fd_y", num="²"), row("E", "fd_x", num="9" * 5000), row("E", "fd_z", num=3)]
+    assert [each.result.metric for each in beside(subjects(tmp_path / "edited", *edited))] == [
+        "fd_z"
+    ]
 
 
 def test_fewer_pairs_and_images_than_the_papers_are_told(tmp_path):
