@@ -6,8 +6,9 @@ A package is imported when its table is first read, and its broken rows are left
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 METRICS, FEATURES, IMAGES = (f"stylegan_eval.{kind}" for kind in ("metrics", "features", "images"))
 _HEADINGS = [f"[{group}]".encode() for group in (METRICS, FEATURES, IMAGES)]
+_OURS = ("stylegan", "stylegan_eval")  # beside a plugin in a checkout
 
 Row = TypeVar("Row")
 
@@ -82,24 +84,66 @@ def resolve(place: str) -> Any:
 
 
 def code_of(place: str) -> str:
-    """SHA-256 of all Python files of the package that brings ``module:name``.
+    """SHA-256 of all Python files of the package that brings ``module:name``, and of `sources`.
 
     For what is kept of its results: the same weights or files say nothing of changed code.
     """
     import hashlib
     from importlib.util import find_spec
-    from pathlib import Path
 
     spec = find_spec(place.partition(":")[0].partition(".")[0])
     folders = list(spec.submodule_search_locations or []) if spec else []
     files = sorted(file for folder in folders for file in Path(folder).rglob("*.py"))
     if spec and spec.origin and not folders:  # a package of one file
         files = [Path(spec.origin)]
+    if folders or files:
+        files += sources(files, (Path(folders[0]) if folders else files[0]).parent)
     digest = hashlib.sha256()
     for file in files:
         with suppress(OSError):
             digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def sources(files: Sequence[Path], root: Path) -> list[Path]:
+    """Python files in `root` beside these that they import, and that those import; sorted.
+
+    They are read, not run. Left out are this package and, where `root` holds installed packages,
+    those that bring none of `files`.
+    """
+    tops = {file.relative_to(root).parts[0] for file in files if file.is_relative_to(root)}
+    installed = any(root.glob("*.dist-info"))
+    todo, found = list(files), set(files)
+    while todo:
+        for file in _imported(todo.pop(), root):
+            top = file.relative_to(root).parts[0]
+            others = top in _OURS or (installed and top not in tops)
+            if file not in found and not others and file.is_file():
+                found.add(file)
+                todo.append(file)
+    return sorted(found.difference(files))
+
+
+def _imported(file: Path, root: Path) -> Iterator[Path]:
+    """Where in `root` the modules that a file imports may be."""
+    import ast
+
+    tree = ast.Module([], [])
+    with suppress(OSError, SyntaxError, ValueError):
+        tree = ast.parse(file.read_bytes())
+    places = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            places += [root.joinpath(*alias.name.split(".")) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = [root, *file.parents][node.level] if node.level <= len(file.parents) else root
+            module = base.joinpath(*(node.module or "").split("."))
+            places += [module, *(module / alias.name for alias in node.names)]
+    for place in [file.parent, *places]:
+        if place.is_relative_to(root) and place != root:
+            yield place.with_name(f"{place.name}.py")
+            depth = len(place.relative_to(root).parts)
+            yield from (each / "__init__.py" for each in [place, *place.parents][:depth])
 
 
 def _entries(group: str) -> "list[EntryPoint]":

@@ -29,6 +29,7 @@ from stylegan_eval.generators.guarded import guard
 from stylegan_eval.generators.trial import change, mode_note
 from stylegan_eval.generators.user_code import reason, seeded, user_errors
 from stylegan_eval.images.memory import Range, Seen, batches_of, images_alone
+from stylegan_eval.plugins import sources
 
 # How deep in the attributes of an object its weights are looked for.
 _DEEPEST = 5
@@ -195,12 +196,23 @@ def _digest(spec: str, factory: Any, made: Any) -> str:
     digest = hashlib.sha256(spec.encode())
     source = inspect.getsourcefile(inspect.unwrap(factory)) if callable(factory) else None
     if source is not None:
-        digest.update(Path(source).read_bytes())
+        for path in _code(spec.partition(":")[0], Path(source)):
+            digest.update(path.read_bytes())
     for key, value in _weights(made):
         digest.update(key.encode())
         flat = value.detach().cpu().contiguous().flatten()
         digest.update(flat.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _code(module: str, source: Path) -> Sequence[Path]:
+    """Files of a factory: its own, its module's, and those beside that they import."""
+    place = getattr(sys.modules[module], "__file__", None)
+    if place is None:
+        return [source]
+    files = list(dict.fromkeys(path.resolve() for path in (source, Path(place))))
+    depth = module.count(".") + (files[-1].name == "__init__.py")
+    return [*files, *sources(files, files[-1].parents[depth])]
 
 
 def _weights(made: Any) -> Iterator[tuple[str, Tensor]]:

@@ -9,6 +9,7 @@ from stylegan_eval.engine.sampling import draw
 from stylegan_eval.errors import UserError
 from stylegan_eval.generators.factories import GivenGenerator, generator_from
 from stylegan_eval.metrics.sources import generator_key
+from stylegan_eval.plugins import sources
 from stylegan_eval.settings.common import Sampling
 
 CPU = torch.device("cpu")
@@ -96,6 +97,42 @@ def test_the_digest_knows_code_and_weights(module):
         digests[change] = generator_from(f"{name}:make", CPU).sha256
         assert generator_from(f"{name}:make", CPU).sha256 == digests[change]
     assert digests[0] != digests[1]
+
+
+def test_the_digest_knows_what_a_factory_imports_beside_it(module, tmp_path):
+    (tmp_path / "parts").mkdir()
+    text = (
+        "import beside\n"
+        "def make(device):\n"
+        "    from tests.eval.test_factories import Affine\n"
+        "    from parts import deep\n"
+        "    return Affine()\n"
+    )
+    files = {
+        "beside.py": "import json\n",
+        "parts/__init__.py": "from . import deep\n",
+        "parts/deep.py": "from .deeper import this\n",
+        "parts/deeper.py": "this = 1\n",
+        "unused.py": "",
+        "parts/unused.py": "",
+    }
+
+    def digest(**changed):
+        for name, code in {**files, **changed}.items():
+            (tmp_path / name).write_text(code)
+            sys.modules.pop(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."), 0)
+        return generator_from(f"{module(text)}:make", CPU).sha256
+
+    plain = digest()
+    for name, code in files.items():
+        assert (digest(**{name: f"{code}# changed\n"}) == plain) == ("unused" in name)
+    installed = tmp_path / "installed"
+    installed.mkdir()
+    for name in ("plugin.py", "another.py"):
+        (installed / name).write_text("import another\n")
+    assert sources([installed / "plugin.py"], installed) == [installed / "another.py"]
+    (installed / "another-1.0.dist-info").mkdir()
+    assert sources([installed / "plugin.py"], installed) == []
 
 
 def test_unfinished_work_knows_code_of_other_files_and_of_a_program(module):
