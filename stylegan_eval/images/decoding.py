@@ -114,6 +114,52 @@ def pixels_of(image: Image.Image, where: str, channels: int = 3) -> np.ndarray:
     return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))  # [channels, H, W]
 
 
+def held_pixels(image: Image.Image, where: str) -> np.ndarray:
+    """RGB pixels of an image that a program holds, uint8 [3, H, W], as those of its file.
+
+    Only one that is not loaded tells the bits of a transparent colour (tRNS); in doubt it is
+    refused. EXIF orientation is not applied: it may be already.
+    """
+    bits = _bits_of(image)  # loading forgets them
+    image.load()
+    if "transparency" not in image.info:
+        return pixels_of(image, where)
+    own = image.copy()
+    own.format = image.format
+    if bits is not None:
+        _scale_color_key(own, bits, where)
+    elif _is_key_unclear(image):
+        raise UserError(
+            f"{where}: of its colours one is transparent (tRNS), in bits that a loaded image does"
+            ' not tell: hand in the file, or .convert("RGBA") of what it shows'
+        )
+    return pixels_of(own, where)
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Whether EXIF says that the pixels are to be turned."""
+    return _orientation(image) is not None
+
+
+def _bits_of(image: Image.Image) -> int | None:
+    """Bits per channel of an opened PNG; None where they are not known."""
+    tiles = getattr(image, "tile", None)
+    if image.format != "PNG" or not tiles:
+        return None
+    _, _, bits = str(tiles[0][3]).partition(";")  # "L;4"
+    return int(bits.rstrip("B") or 8)
+
+
+def _is_key_unclear(image: Image.Image) -> bool:
+    """Whether a transparent colour may be in the few bits of the file, or is in 16."""
+    key = image.info.get("transparency")
+    if isinstance(key, tuple):
+        return max(key) > 255
+    if image.mode != "L" or not isinstance(key, int) or not 0 < key < 16:
+        return False
+    return not (np.asarray(image) % 17).any()  # of 4 bits or 2
+
+
 def in_channels(pixels: np.ndarray, channels: int, where: str = "image") -> np.ndarray:
     """Convert uint8 [C, H, W], C being 1, 3 or 4, to uint8 [channels, H, W] as `decode` does."""
     if len(pixels) == channels != 4:
@@ -252,6 +298,7 @@ def _to_rgba(image: Image.Image, where: str) -> Image.Image:
 def _from_16_bits(image: Image.Image, where: str) -> Image.Image:
     values = np.asarray(image).astype(np.int64)  # [H, W]
     # Signed or of 32 bits: no value in it says which one is white.
-    if (image.format, image.mode) == ("TIFF", "I") or values.min() < 0 or values.max() > 65535:
+    unknown = image.mode == "I" and image.format in ("TIFF", None)
+    if unknown or values.min() < 0 or values.max() > 65535:
         raise UserError(f"{where}: has signed or 32-bit pixels; expected 8 or 16 bits per channel")
     return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")

@@ -21,7 +21,13 @@ from stylegan_eval.engine.files import Stamp
 from stylegan_eval.engine.sampling import to_uint8
 from stylegan_eval.engine.untrusted import parsing
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.decoding import channels_of, in_channels, is_channels_first, pixels_of
+from stylegan_eval.images.decoding import (
+    channels_of,
+    held_pixels,
+    in_channels,
+    is_channels_first,
+    is_turned,
+)
 
 Range = tuple[float, float]
 _KEYS = ("images", "image", "pixel_values", "img", "x")  # of batches that are mappings
@@ -43,6 +49,7 @@ class Seen:
     beyond: int = 0  # floats that lie well outside of their range
     floats: int = 0  # all of them
     largest_byte: int = -1
+    turned: int = 0  # images that EXIF says are to be turned
 
     def state(self) -> dict[str, Any]:
         """Plain values, for checkpoints."""
@@ -62,9 +69,19 @@ class Seen:
         self.least, self.most = min(self.least, other.least), max(self.most, other.most)
         self.beyond, self.floats = self.beyond + other.beyond, self.floats + other.floats
         self.largest_byte = max(self.largest_byte, other.largest_byte)
+        self.turned += other.turned
 
     def note(self, what: str, value_range: Range | None) -> str:
-        """Say what is odd in the values; "" where nothing is."""
+        """Say what is odd in the images; "" where nothing is."""
+        notes = [self._of_values(what, value_range)]
+        if self.turned:
+            notes.append(
+                f"{what}: EXIF says that {self.turned} images are to be turned, as files are; those"
+                " in memory are taken as they are: PIL.ImageOps.exif_transpose turns them"
+            )
+        return "; ".join(note for note in notes if note)
+
+    def _of_values(self, what: str, value_range: Range | None) -> str:
         if not self.floats and 0 <= self.largest_byte <= 1:
             return (
                 f"{what}: no byte is above 1: if they were floats from 0 to 1, hand in those, with"
@@ -160,8 +177,8 @@ def batches_of(
         yield from batches_of(images[key], what, value_range, seen)
     elif isinstance(images, Image.Image):
         with parsing(what, "an image that cannot be read"):
-            images.load()  # opened files are read when they are used
-            pixels = pixels_of(images, what)
+            pixels = held_pixels(images, what)  # opened files are read when they are used
+            seen.turned += is_turned(images)
         seen.channels.add(channels_of(images))
         seen.sizes[pixels.shape[1], pixels.shape[2]] += 1
         seen.largest_byte = max(seen.largest_byte, int(pixels.max()))
@@ -293,10 +310,16 @@ def bytes_of(
 
 def _tensor(images: Any, what: str) -> Tensor:
     if isinstance(images, Tensor):
-        if images.layout != torch.strided or images.is_meta:
-            held = "meta" if images.is_meta else str(images.layout).removeprefix("torch.")
+        if images.layout != torch.strided or images.is_meta or images.is_nested:
+            layout = str(images.layout).removeprefix("torch.")
+            held = "meta" if images.is_meta else "nested" if images.is_nested else layout
             raise UserError(f"{what}: a tensor of the kind {held}; expected one that holds pixels")
         return images.detach()
+    if np.ma.is_masked(images):
+        raise UserError(
+            f"{what}: a masked array, whose mask is no part of an image: fill it in,"
+            " array.filled(255), or hand in array.data"
+        )
     array = np.asarray(images)
     try:
         # Negative strides and foreign byte order are none of PyTorch's.
@@ -321,7 +344,7 @@ def _quantised(images: Tensor, what: str, value_range: Range | None, seen: Seen)
     if value_range is None:
         guess = "(-1, 1)" if least < 0 else "(0, 1)" if most <= 1 else "(0, 255)"
         raise UserError(f"{what}: {found}: say what black and white are, such as range={guess}")
-    low, high = value_range
+    low, high = map(float, value_range)
     slack = _OVERSHOOT * (high - low)
     if least < low - slack or most > high + slack:
         raise UserError(f"{what}: {found}, far outside of range=({low:g}, {high:g})")

@@ -1,3 +1,4 @@
+import io
 import os
 import struct
 import zipfile
@@ -12,6 +13,7 @@ from PIL import Image
 from stylegan_eval.errors import UserError
 from stylegan_eval.images.decoding import decode
 from stylegan_eval.images.files import open_images, read_batches
+from stylegan_eval.images.memory import MemoryImages
 from tests.data.samples import (
     channels_first,
     dataset_json,
@@ -153,6 +155,39 @@ def test_a_transparent_colour_of_16_bits_is_refused():
     clear = (b"tRNS", struct.pack(">HHH", 300, 2, 3))
     with pytest.raises(UserError, match=r"x: .*tRNS.*save it with an alpha channel"):
         decode(png_16_bit_rgb(noise(2, 2).astype(np.uint16), clear), "x")
+
+
+def in_memory(image):
+    return MemoryImages([image], "x").read(0)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_transparent_grey_means_the_same_in_memory_as_in_its_file(bits):
+    """What a loaded image no longer tells is refused, not guessed."""
+    values = sorted({0, 1, 2**bits - 1, 2**bits // 3})
+    for clear in values:
+        file = png_grey(values, bits, clear)
+        image = Image.open(io.BytesIO(file))
+        for loaded in (False, True):
+            if loaded and clear and bits in (2, 4):
+                with pytest.raises(UserError, match="a loaded image does not tell: hand in"):
+                    in_memory(image)
+            else:
+                np.testing.assert_array_equal(in_memory(image), decode(file, "x"))
+    grey = Image.fromarray(noise(4, 4)[:, :, 0])
+    grey.info["transparency"] = 5
+    assert in_memory(grey).shape == (3, 4, 4)
+
+
+def test_transparent_colours_of_16_bits_and_odd_integers_are_refused_in_memory():
+    clear = (b"tRNS", struct.pack(">HHH", 300, 2, 3))
+    image = Image.open(io.BytesIO(png_16_bit_rgb(noise(2, 2).astype(np.uint16), clear)))
+    with pytest.raises(UserError, match="of its 16-bit colours one is transparent"):
+        in_memory(image)
+    with pytest.raises(UserError, match="a loaded image does not tell"):
+        in_memory(image)
+    with pytest.raises(UserError, match="signed or 32-bit pixels"):
+        in_memory(Image.fromarray(noise(4, 4)[:, :, 0].astype(np.int32)))
 
 
 def test_16_bit_grey_is_scaled_and_rounded():

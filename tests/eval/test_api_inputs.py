@@ -152,6 +152,7 @@ def test_of_parts_that_are_unlike_the_first_is_taken_or_none():
             MemoryImages(doubtful, "x")
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
 def test_bad_arguments_are_one_line(tmp_path):
     path = tmp_path / "cut.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
@@ -174,6 +175,14 @@ def test_bad_arguments_are_one_line(tmp_path):
         (lambda: se.fid([cut, cut], REALS, **LITE), "an image that cannot be read"),
         (lambda: se.fid(meta, REALS, **LITE), "a tensor of the kind meta"),
         (lambda: se.fid(torch.zeros(2, 3, 8, 8).to_sparse(), REALS, **LITE), "the kind sparse_coo"),
+        (
+            lambda: se.fid(np.ma.masked_equal(FAKES, 3), REALS, **LITE),
+            r"a masked array.*filled\(25",
+        ),
+        (
+            lambda: se.fid(torch.nested.nested_tensor([torch.tensor(FAKES[0])] * 2), REALS, **LITE),
+            "a tensor of the kind nested",
+        ),
         (lambda: se.fid(FAKES, REALS, floor=True, **LITE), "let fake be None"),
     ):
         with pytest.raises(se.UserError, match=message) as caught:
@@ -258,3 +267,17 @@ def test_a_string_is_the_name_of_one_metric():
     assert row.value == se.evaluate(FAKES, REALS, ["fid"], **options)[0].value
     with pytest.raises(se.UserError, match="metrics must be names"):
         se.evaluate(FAKES, REALS, [1], **options)
+
+
+def test_images_that_exif_turns_are_noted_in_memory():
+    images = [Image.fromarray(image.transpose(1, 2, 0)) for image in FAKES]
+    plain = se.fid(images, REALS, **LITE)
+    images[0].getexif()[274] = 6
+    row = se.fid(images, REALS, **LITE)
+    assert (row.value, "EXIF" in plain.note) == (plain.value, False)
+    assert "EXIF says that 1 images are to be turned, as files are" in row.note
+
+
+def test_a_masked_array_that_masks_nothing_is_an_array():
+    assert len(MemoryImages(np.ma.masked_array(FAKES), "x")) == 8
+    assert len(MemoryImages(UNIT, "x", (False, True))) == 8
