@@ -21,7 +21,7 @@ from stylegan.sample.recipe import (
     idle_seed,
     parse_digest,
 )
-from stylegan_eval.engine.command import refuse_typed, typed_arguments
+from stylegan_eval.engine.command import refuse_typed, typed_arguments, typed_names
 from stylegan_eval.engine.options import (
     NPY,
     PNG,
@@ -92,9 +92,9 @@ def check_noise(noise: Noise, seed: str = "noise_seed") -> None:
 
 
 def check_cutoff(psi: float) -> None:
-    """Refuse the cutoff of no truncation."""
-    if psi == 1:
-        refuse_typed(("cutoff",), "is for --psi: leave it out with --psi 1")
+    """Refuse the cutoff of no truncation, but of one in a series: --psi 1 that is typed."""
+    if psi == 1 and "psi" not in typed_names():
+        refuse_typed(("cutoff",), "is for --psi: give --psi too, or leave --cutoff out")
 
 
 def recipe_of(values: Mapping[str, Any], *, saved: bool) -> Recipe:

@@ -117,15 +117,22 @@ def typed_with(option: str, value: str) -> list[str]:
     return [*words, option, value]
 
 
+def typed_names() -> list[str]:
+    """Parameters of the running command that are typed, also with their default values."""
+    ctx = click.get_current_context()
+    names = [param.name or "" for param in ctx.command.params]
+    typed = ParameterSource.COMMANDLINE
+    return [name for name in names if ctx.get_parameter_source(name) is typed]
+
+
 def refuse_typed(names: Container[str], reason: str) -> None:
     """Refuse options of the running command, by their parameters, that have no effect in it.
 
-    Those that are typed with their default value too. `reason` follows the option's name.
+    `reason` follows the option's name.
     """
-    ctx = click.get_current_context()
-    for param in ctx.command.params:
-        name = param.name or ""
-        if name in names and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+    typed = typed_names()
+    for param in click.get_current_context().command.params:
+        if param.name in typed and param.name in names:
             raise click.UsageError(f"{param.opts[0]} {reason}")
 
 

@@ -12,7 +12,7 @@ from stylegan.sample.recipe import GeneratorSource, Recipe
 _NOISE = "is for --noise random: leave it out with --noise"
 _ROW = "--row is for --ws FILE: leave it out without --ws"
 _MOVE = "--directions is for --move: leave it out without --move"
-_CUTOFF = "--cutoff is for --psi: leave it out with --psi 1"
+_CUTOFF = "--cutoff is for --psi: give --psi too, or leave --cutoff out"
 _FILM = "--directions is for moves of --recipe: leave it out without --move"
 REFUSED = [
     ("image --noise-seed 1 x.png", f"--noise-seed {_NOISE} fixed"),
@@ -31,7 +31,6 @@ REFUSED = [
     ("image --cutoff 4 x.png", _CUTOFF),
     ("grid --cutoff 4 x.png", _CUTOFF),
     ("mixing --cutoff 8 x.png", _CUTOFF),
-    ("figure 2 --psi 1 --cutoff 4 x.png", _CUTOFF),
     ("interpolate --cutoff 8 x.gif", _CUTOFF),
     ("export --latents {z} --cutoff 8 x.npy", _CUTOFF),
     ("image --row 1 x.png", _ROW),
@@ -50,6 +49,7 @@ TAKEN = [
     "interpolate --noise random --noise-seed 1 --psi 0.5 --cutoff 4 --frames 2 {out}.gif",
     "export --latents {z} --noise random --seed 1 --psi 0.5 --cutoff 4 {out}.npy",
     "figure 2 --cutoff 4 --lods 2 --rows 1 {out}.png",
+    "image --psi 1 --cutoff 4 {out}.png",
 ]
 
 
