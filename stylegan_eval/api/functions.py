@@ -6,7 +6,7 @@ What a program hands in becomes the fields of `settings.common.Inputs`.
 import contextlib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -142,6 +142,8 @@ def _function(called: str, metric: MetricRow, *, single: bool = True) -> Callabl
 def weights_files(weights: Weights) -> dict[str, Path]:
     """Weights as `Inputs` takes them: "" stands for the only network."""
     files = {"": weights} if isinstance(weights, str | Path) else weights or {}
+    if not isinstance(files, Mapping):
+        raise UserError(f"weights must be a file, or {{network: file}}, got {weights!r:.60}")
     return {name: Path(file) for name, file in files.items()}
 
 
@@ -181,16 +183,19 @@ _all = _function("evaluate", ALL, single=False)
 
 
 def evaluate(
-    fake: Any, real: Any = None, metrics: Sequence[str] | None = None, **settings: Any
+    fake: Any, real: Any = None, metrics: str | Iterable[str] | None = None, **settings: Any
 ) -> Results:
     """Measure several metrics in one pass: each image is drawn, or read, once.
 
     `metrics`: names of commands, such as ["fid", "kid", "pr"], or one; by default all that apply.
     """
-    names = [metrics] if isinstance(metrics, str) else metrics
-    if names is not None and not all(isinstance(name, str) for name in names):
-        raise UserError(f'metrics must be names such as ["fid", "kid"], got {metrics!r:.60}')
-    chosen = {} if names is None else {"metrics": ",".join(names)}
+    chosen = {}
+    if metrics is not None:
+        several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
+        names: list[Any] = list(metrics) if several else [metrics]
+        if not all(isinstance(name, str) for name in names):
+            raise UserError(f'metrics must be names such as ["fid", "kid"], got {metrics!r:.60}')
+        chosen["metrics"] = ",".join(names)
     results: Results = _all(fake, real, **chosen, **settings)
     return results
 

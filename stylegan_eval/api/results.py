@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, overload
 
+import numpy as np
+
 from stylegan_eval.errors import UserError
 from stylegan_eval.results.planning import for_difference, for_error
 from stylegan_eval.results.results import Row, cells, html_table, table
@@ -29,8 +31,8 @@ class Results(Sequence[Row]):
         """Result by number, or by its name or a part of it that no other name has."""
         if isinstance(key, slice):
             return Results(self._rows[key])
-        if isinstance(key, int):
-            return self._rows[key]
+        if not isinstance(key, str):
+            return self._rows[key]  # also by the whole numbers of NumPy
         exact = [row for row in self if row.metric == key]
         found = exact or [row for row in self if key in row.metric]
         if len(found) == 1:
@@ -78,15 +80,22 @@ def plan_samples(
     wished = error if difference is None else difference
     if wished is None or (error is not None and difference is not None):
         raise UserError("plan_samples: give one of error and difference: what is wished")
-    if not 0 < wished < math.inf:
+    if not (isinstance(wished, int | float | np.number) and 0 < wished < math.inf):
         raise UserError(f"plan_samples: error and difference are above 0, got {wished!r:.60}")
     rows = [cells(row) for row in _rows(results, "plan_samples")]
-    return pd.DataFrame((for_error if difference is None else for_difference)(rows, wished))
+    lines = (for_error if difference is None else for_difference)(rows, float(wished))
+    if not lines:
+        raise UserError(
+            "plan_samples: no result has a standard error: measure more images (fid has one from"
+            " more images than features on)"
+        )
+    return pd.DataFrame(lines)
 
 
 def _rows(results: Iterable[Row | Results], called: str) -> list[Row]:
     rows: list[Row] = []
-    for result in [results] if isinstance(results, Row) else results:
+    several = isinstance(results, Iterable) and not isinstance(results, Row)
+    for result in results if several else [results]:
         if not isinstance(result, Row | Results):
             raise UserError(f"{called}: got {type(result).__name__}; expected results")
         rows += [result] if isinstance(result, Row) else result

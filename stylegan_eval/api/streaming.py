@@ -27,7 +27,7 @@ from stylegan_eval.api.functions import (
 from stylegan_eval.api.results import Results
 from stylegan_eval.engine.stats_file import StoredStats
 from stylegan_eval.errors import UserError
-from stylegan_eval.images.memory import Range, Seen, batches_of, check_range
+from stylegan_eval.images.memory import Range, Seen, batches_of, check_range, images_alone
 from stylegan_eval.images.source import ImageSet
 from stylegan_eval.metrics import METRICS
 from stylegan_eval.metrics.both_sides import of_channels, of_unlike_sizes, sizes_of, unnamed
@@ -109,7 +109,8 @@ class StreamingMetric:
             if real and self._data is not None:
                 raise UserError("the real images were named when it was made: update with fakes")
             value_range = self.real_range or self.range if real else self.range
-            for batch in batches_of(images, "update", value_range, self._seen[real]):
+            alone = images_alone(images, "update")
+            for batch in batches_of(alone, "update", value_range, self._seen[real]):
                 features = self.network(torch.from_numpy(batch))
                 self._vectors[real].append(features.float().cpu().numpy())
 
@@ -172,7 +173,9 @@ class StreamingMetric:
 
     def merge_state(self, others: "StreamingMetric | Iterable[StreamingMetric]") -> None:
         """Take in what others of its kind have seen; the order of merging changes no bit."""
-        for other in [others] if isinstance(others, StreamingMetric) else others:
+        for other in others if isinstance(others, Iterable) else [others]:
+            if not isinstance(other, StreamingMetric):
+                raise UserError(f"merge_state: got {type(other).__name__}; expected such metrics")
             self.load_state_dict(other.state_dict(), add=True)
 
     def state_dict(self) -> dict[str, Any]:
@@ -187,6 +190,8 @@ class StreamingMetric:
     def load_state_dict(self, state: Mapping[str, Any], *, add: bool = False) -> None:
         """Continue from a `state_dict`."""
         with in_python():
+            if not {"network", "fake", "real"} <= state.keys():
+                raise UserError("load_state_dict: no state of `state_dict`")
             if state["network"] != self.network.identity:
                 raise UserError(
                     f"the state is of {state['network']}, this metric's network is"
@@ -196,6 +201,11 @@ class StreamingMetric:
         for name, real in _SIDES:
             kept = self._vectors[real] if add else []
             new = np.asarray(state[name], dtype=np.float32)
+            if new.ndim != 2 or new.shape[1] != self.network.feature_dim:
+                raise UserError(
+                    f"load_state_dict: {name} is {list(new.shape)}, expected"
+                    f" [N, {self.network.feature_dim}]"
+                )
             self._vectors[real] = [*kept, *([new] if len(new) else [])]
             if not add:
                 self._seen[real] = Seen()

@@ -109,7 +109,7 @@ class MemoryImages:
 
     def __init__(self, images: Any, what: str, value_range: Range | None = None) -> None:
         self.seen = Seen()
-        batches = batches_of(images, what, value_range, self.seen)
+        batches = batches_of(images_alone(images, what), what, value_range, self.seen)
         self._batches = [batch for batch in batches if len(batch)]
         self.note = self.seen.note(what, value_range)
         if not self._batches:
@@ -201,7 +201,7 @@ def batches_of(
 
 
 def images_alone(made: Any, what: str) -> Any:
-    """What a function returns without the labels beside its batch of images, if it gives both."""
+    """Images without the labels beside them, of what is a batch (images, labels)."""
     is_batch = isinstance(made, tuple | list) and len(made) > 0 and _axes(made[0]) == 4
     return _without_labels(made, what) if is_batch else made
 

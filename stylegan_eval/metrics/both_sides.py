@@ -2,11 +2,14 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stylegan_eval.engine.sampling import SHOWN
 from stylegan_eval.engine.stats_file import StoredStats
@@ -195,6 +198,9 @@ def _in_both(fakes: FileImages, reals: FileImages, *, same: bool) -> tuple[int, 
     if same:
         return len(set(fakes.indices) & set(reals.indices)), len(fakes.indices)
     ours, theirs = fakes.files, reals.files
+    looked_up = fakes.indices[:: max(1, len(fakes.indices) // _LOOKED_UP)][:_LOOKED_UP]
+    if isinstance(ours, MemoryImages) and isinstance(theirs, MemoryImages):
+        return _held_in_both(ours, looked_up, theirs, reals.indices), len(looked_up)
     if not isinstance(ours, _ENCODED) or not isinstance(theirs, _ENCODED):  # pixels
         return 0, 0
     of_size: dict[int, list[int]] = {}
@@ -206,7 +212,6 @@ def _in_both(fakes: FileImages, reals: FileImages, *, same: bool) -> tuple[int, 
         return hashlib.sha256(theirs.encoded(real)).digest()
 
     found = 0
-    looked_up = fakes.indices[:: max(1, len(fakes.indices) // _LOOKED_UP)][:_LOOKED_UP]
     for fake in looked_up:
         name = Path(ours.names[fake]).name
         alike = of_size.get(ours.size(fake), [])
@@ -215,3 +220,22 @@ def _in_both(fakes: FileImages, reals: FileImages, *, same: bool) -> tuple[int, 
         wanted = hashlib.sha256(ours.encoded(fake)).digest()
         found += wanted in map(digest, alike[:_LOOKED_UP])
     return found, len(looked_up)
+
+
+def _held_in_both(
+    fakes: MemoryImages, looked_up: Sequence[int], reals: MemoryImages, indices: Sequence[int]
+) -> int:
+    """How many images are among these real ones, which are told apart by their middle rows."""
+
+    def row(image: NDArray[np.uint8]) -> bytes:
+        middle = image[:, image.shape[1] // 2]
+        return hashlib.sha256(f"{image.shape}".encode() + middle.tobytes()).digest()
+
+    by_row: dict[bytes, list[int]] = {}
+    for index in indices:
+        by_row.setdefault(row(reals.read(index)), []).append(index)
+    images = [fakes.read(index) for index in looked_up]
+    return sum(
+        any(np.array_equal(image, reals.read(at)) for at in by_row.get(row(image), [])[:_LOOKED_UP])
+        for image in images
+    )

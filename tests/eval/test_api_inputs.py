@@ -183,6 +183,12 @@ def test_bad_arguments_are_one_line(tmp_path):
             lambda: se.fid(torch.nested.nested_tensor([torch.tensor(FAKES[0])] * 2), REALS, **LITE),
             "a tensor of the kind nested",
         ),
+        (lambda: se.fid(FAKES, REALS, weights=3, **LITE), "weights must be a file"),
+        (lambda: se.plan_samples([], error="0.1"), "error and difference are above 0"),
+        (lambda: se.plan_samples([], error=0.1), "no result has a standard error"),
+        (lambda: se.frame(3), "frame: got int; expected results"),
+        (lambda: se.FID(**LITE).merge_state(3), "merge_state: got int"),
+        (lambda: se.FID(**LITE).load_state_dict({}), "no state of `state_dict`"),
         (lambda: se.fid(FAKES, REALS, floor=True, **LITE), "let fake be None"),
     ):
         with pytest.raises(se.UserError, match=message) as caught:
@@ -265,8 +271,11 @@ def test_a_string_is_the_name_of_one_metric():
     options = {"num": 8, **LITE}
     (row,) = se.evaluate(FAKES, REALS, "fid", **options)
     assert row.value == se.evaluate(FAKES, REALS, ["fid"], **options)[0].value
-    with pytest.raises(se.UserError, match="metrics must be names"):
-        se.evaluate(FAKES, REALS, [1], **options)
+    (again,) = se.evaluate(FAKES, REALS, (name for name in ["fid"]), **options)
+    assert again.value == row.value
+    for odd in ([1], 1, [se.fid]):
+        with pytest.raises(se.UserError, match="metrics must be names"):
+            se.evaluate(FAKES, REALS, odd, **options)
 
 
 def test_images_that_exif_turns_are_noted_in_memory():
@@ -281,3 +290,18 @@ def test_images_that_exif_turns_are_noted_in_memory():
 def test_a_masked_array_that_masks_nothing_is_an_array():
     assert len(MemoryImages(np.ma.masked_array(FAKES), "x")) == 8
     assert len(MemoryImages(UNIT, "x", (False, True))) == 8
+
+
+def test_a_batch_with_labels_is_its_images():
+    metric = se.FID(**LITE)
+    metric.update([torch.tensor(FAKES), torch.arange(8)])
+    assert metric.state_dict()["fake"].shape == (8, 1280)
+    assert len(MemoryImages((FAKES, np.arange(8)), "x")) == 8
+    with pytest.raises(se.UserError, match=r"fake is \[3, 7\], expected \[N, 1280\]"):
+        metric.load_state_dict({**metric.state_dict(), "fake": np.zeros((3, 7))})
+
+
+def test_real_images_among_generated_ones_in_memory_are_noted():
+    mixed = np.concatenate([FAKES, REALS[:2]])
+    assert "2 of 10 images of" in se.fid(mixed, REALS, **LITE).note
+    assert "that were looked up" not in se.fid(FAKES, REALS, **LITE).note
