@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylegan_eval.engine.command import ErrorLineCommand, say
+from stylegan_eval.engine.command import ErrorLineCommand, refuse_typed, say
 from stylegan_eval.engine.options import NetworkPath
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def main(source: Path, out: Path | None, which: str, kind: str, describe: bool) 
     """
     if describe == (out is not None):
         raise click.UsageError("give a file to write, or --describe, and not both")
+    if describe:
+        refuse_typed(("which", "kind"), "is for a file to write: leave it out with --describe")
     endings = ENDINGS[kind]
     if out is not None and out.suffix and out.suffix.lower() not in endings:
         raise click.UsageError(

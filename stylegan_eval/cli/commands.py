@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, note, say, tell
+from stylegan_eval.engine.command import (
+    ErrorLineCommand,
+    ErrorLineGroup,
+    note,
+    refuse_typed,
+    say,
+    tell,
+)
 from stylegan_eval.engine.files import check_writable
 from stylegan_eval.engine.options import CSV, FILE, NetworkPath, Number, OutFile, options_of
 from stylegan_eval.errors import UserError
@@ -157,6 +164,10 @@ def report(
 
     if not inputs and not ckpts:
         raise click.UsageError("name a table of results, the folder of a training, or --ckpt")
+    if data is None:
+        refuse_typed(("features", "weights"), "is for --data: leave it out without --data")
+    if samples == 0:
+        refuse_typed(("seed",), "is for --samples: leave it out with --samples 0")
     write_report(
         out,
         inputs,

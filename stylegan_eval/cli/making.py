@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylegan_eval.cli.metrics import FORMATS, INPUTS
-from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, refuse_typed, say
+from stylegan_eval.engine.command import (
+    ErrorLineCommand,
+    ErrorLineGroup,
+    refuse_idle,
+    refuse_typed,
+    say,
+)
 from stylegan_eval.engine.files import check_writable
 from stylegan_eval.engine.options import CSV, FILE, SAFETENSORS, options_of
 from stylegan_eval.settings.common import Inputs
@@ -44,6 +50,7 @@ def _find(
 
     inputs = Inputs(**{key: values.pop(key) for key in _INPUTS})
     settings = DirectionsSettings(**values)
+    refuse_idle(settings.idle)
     check_writable(out)
     if csv is not None:
         results.read_table(csv)
@@ -219,9 +226,11 @@ def _write(out: Path, **values: Any) -> None:
     from stylegan_eval.metrics.measure import open_run
 
     inputs = Inputs(**{key: values.pop(key) for key in ("data", "weights", "device")})
+    settings = StatsSettings(**values)
+    refuse_idle(settings.idle)
     run = open_run(inputs.device)
     check_new(out)
-    features, about = moments_of(inputs, StatsSettings(**values), run)
+    features, about = moments_of(inputs, settings, run)
     if run.processes.is_first:
         write_stats(out, features.moments, about)
         network = features.detector

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup
+from stylegan_eval.engine.command import ErrorLineCommand, ErrorLineGroup, refuse_idle
 from stylegan_eval.engine.options import CSV, FILE, NetworkPath, options_of
 from stylegan_eval.metrics import METRICS, MetricRow
 from stylegan_eval.metrics.everything import ALL
@@ -180,6 +180,7 @@ def _command(name: str, metric: MetricRow) -> click.Command:
             given = {key: value for key, value in values.items() if _is_given(ctx, key)}
             values |= all_images(named, metric.settings, given)
         settings = metric.settings(**values)
+        refuse_idle(settings.idle)
         if csv is not None:
             results.read_table(csv)  # refuse a file of another kind before the work, not after
         work = open_run(named.device)

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -134,6 +134,12 @@ def refuse_typed(names: Container[str], reason: str) -> None:
     for param in click.get_current_context().command.params:
         if param.name in typed and param.name in names:
             raise click.UsageError(f"{param.opts[0]} {reason}")
+
+
+def refuse_idle(idle: Mapping[str, str]) -> None:
+    """Refuse options of the running command, by their parameters, each with its reason."""
+    for name, reason in idle.items():
+        refuse_typed((name,), reason)
 
 
 def tell(line: str) -> None:

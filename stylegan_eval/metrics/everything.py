@@ -1,6 +1,6 @@
 """`all`: which metrics are measured together, and with which settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,6 +12,11 @@ from stylegan_eval.settings.others import Crop, Derivative, DistanceName, LsSett
 
 _DEFAULT = ",".join(name for name, metric in METRICS.items() if metric.in_all)
 _OTHERS = ", ".join(name for name, metric in METRICS.items() if not metric.in_all)
+_OF_ONE = {
+    "kid": ("subset_size",),
+    "ppl": ("pairs", "distance", "crop", "derivative"),
+    "ls": ("ls_num", "ls_keep", "attributes"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,16 @@ class AllSettings(RealSettings):
             self.of_ppl()
         if "ls" in self._words() and self.metrics != _DEFAULT:
             self.of_ls()
+
+    @property
+    def idle(self) -> Mapping[str, str]:
+        """What is for metrics that are not measured."""
+        return {
+            field: f"is for {name}: leave it out without {name} among --metrics"
+            for name, own in _OF_ONE.items()
+            for field in own
+            if name not in self._words()
+        }
 
     def _words(self) -> list[str]:
         return [word.strip() for word in self.metrics.split(",") if word.strip()]

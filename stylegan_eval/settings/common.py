@@ -110,6 +110,11 @@ class Sampling:
         check_seed("--seed", self.seed)
 
     @property
+    def idle(self) -> Mapping[str, str]:
+        """Fields without effect beside the others, and why; commands refuse their options."""
+        return {}
+
+    @property
     def fewest(self) -> int:
         """Images that the metric needs at least."""
         return 2

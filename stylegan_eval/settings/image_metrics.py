@@ -1,5 +1,6 @@
 """Settings of the metrics of images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -302,6 +303,15 @@ class StatsSettings(FeatureSettings):
         "random", "With --num: images chosen at random, or the first by name."
     )
     mirror: bool = choice(default=False, text="Flip images at random.")
+
+    @property
+    def idle(self) -> Mapping[str, str]:
+        """A choice of all images, and a seed of nothing."""
+        reason = "is for --num: leave it out without --num"
+        idle = {} if self.num else {"reals": reason}
+        if not self.mirror and (not self.num or self.reals == "first"):
+            idle["seed"] = "is for images at random and --mirror: leave it out"
+        return idle
 
 
 def subset_size_for(images: int) -> int:

@@ -1,6 +1,7 @@
 """Settings of path length, separability, directions, components, classifiers and the report."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,6 +85,12 @@ class DirectionsSettings(Sampling):
                 f"--check-seed {self.check_seed} would move the images that the directions were"
                 " found with: choose another"
             )
+
+    @property
+    def idle(self) -> Mapping[str, str]:
+        """A penalty on plain normals."""
+        reason = "is for --normal covariance: leave it out with --normal plain"
+        return {"apart": reason} if self.normal == "plain" else {}
 
     @property
     def strengths(self) -> tuple[float, ...]:
@@ -178,6 +185,16 @@ class PplSettings(Sampling):
         low, high = _EPSILONS
         if not (math.isfinite(self.epsilon) and low <= self.epsilon <= high):
             raise UserError(f"--epsilon must be from {low:g} to {high:g}, got {self.epsilon:g}")
+
+    @property
+    def idle(self) -> Mapping[str, str]:
+        """A step of no finite difference, a length of no z."""
+        idle = {}
+        if self.derivative == "exact":
+            idle["epsilon"] = "is for finite differences: leave it out with --derivative exact"
+        if self.space == "w":
+            idle["latent_scale"] = "is for --space z: leave it out with --space w"
+        return idle
 
     @property
     def spaces(self) -> tuple[Literal["z", "w"], ...]:
