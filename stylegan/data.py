@@ -12,6 +12,7 @@ from stylegan.datasets import Choices
 from stylegan_eval.engine.command import ErrorLineGroup, refuse_typed, say
 from stylegan_eval.engine.options import CSV, PNG, options_of, power_of_two
 from stylegan_eval.engine.untrusted import one_line
+from stylegan_eval.images.containers import TORCHVISION
 
 if TYPE_CHECKING:
     from stylegan_eval.images.source import Source
@@ -148,7 +149,8 @@ def prepare(
         raise click.UsageError(
             "--report is written by --dry-run, --skip-damaged, --drop-duplicates"
         )
-    _refuse_download(src, dry_run=dry_run)
+    if not src.startswith(TORCHVISION):
+        refuse_typed(("download",), f"is for {TORCHVISION}NAME:FOLDER: leave it out with {src}")
     if choices.pad and choices.crop not in (None, "pad"):
         raise click.UsageError(f"--pad keeps the whole image: leave out --crop {choices.crop}")
     if sheet is not None and dry_run:
@@ -179,16 +181,6 @@ def prepare(
 
 
 prepare.params[2:2] = options_of(Choices)
-
-
-def _refuse_download(src: str, *, dry_run: bool) -> None:
-    """Refuse --download where nothing is downloaded."""
-    from stylegan_eval.images.containers import TORCHVISION
-
-    if not src.startswith(TORCHVISION):
-        refuse_typed(("download",), f"is for {TORCHVISION}NAME:FOLDER: leave it out with {src}")
-    if dry_run:
-        refuse_typed(("download",), "is for a preparation: leave it out with --dry-run")
 
 
 @main.command()
