@@ -12,7 +12,7 @@ from stylegan.datasets.archive import write_archive
 from tests.journey import ROOT
 
 # Files entered at most: a change that needs one more moves code together, or has a reason.
-MOST = {"fid": 38, "ppl": 40, "train": 54, "image": 18}
+MOST = {"fid": 38, "ppl": 40, "train": 54, "image": 19}
 
 
 @pytest.fixture(scope="module")

@@ -231,7 +231,7 @@ def test_labels_that_cannot_be_learnt(tmp_path):
 
 def test_metrics_that_need_latents_refuse_images(image_folder):
     folder = image_folder("images", 10)
-    common = ["all", "--images", folder, "--data", folder, "-n", 10, *LITE, "--subset-size", 2]
+    common = ["all", "--images", folder, "--data", folder, "-n", 10, *LITE]
     named = run(*common, "--metrics", "fid,ppl")
     assert_refused(named, "ppl cannot be measured of --images")
     ls = run(*common, "--metrics", "fid,ls", "--classifiers", "x.safetensors")

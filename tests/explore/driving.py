@@ -110,7 +110,10 @@ def focus(page, label):
 
 
 def click(page, label):
-    page.run(f"document.querySelector('[aria-label=\"{label}\"]').click()")
+    """Click what is labelled so, once it is there: a busy server draws it after the page."""
+    named = f"document.querySelector('[aria-label=\"{label}\"]')"
+    page.wait_until(f"{named} !== null")
+    page.run(f"{named}.click()")
 
 
 def drag(page, label, value):

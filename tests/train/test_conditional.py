@@ -94,8 +94,8 @@ def test_evaluation_draws_labels_and_refuses_paths(conditional, classes):
     assert result.exit_code == 1
     assert "is conditional" in result.stderr
     everything = ["all", "--ckpt", conditional, "--data", classes, "--features"]
-    everything += ["efficientnet-lite0", "-n", "20", "--subset-size", "5"]
-    done = run(evaluate, *everything)
+    everything += ["efficientnet-lite0", "-n", "20"]
+    done = run(evaluate, *everything, "--subset-size", "5")
     assert done.exit_code == 0, done.output
     assert "ppl is left out" in done.stderr
     assert "ppl_" not in done.stdout
