@@ -201,7 +201,7 @@ def batches_of(
 
 
 def images_alone(made: Any, what: str) -> Any:
-    """Images without the labels beside them, of what is a batch (images, labels)."""
+    """The images of a batch (images, labels); anything else as it is."""
     is_batch = isinstance(made, tuple | list) and len(made) > 0 and _axes(made[0]) == 4
     return _without_labels(made, what) if is_batch else made
 

@@ -225,7 +225,7 @@ def _in_both(fakes: FileImages, reals: FileImages, *, same: bool) -> tuple[int, 
 def _held_in_both(
     fakes: MemoryImages, looked_up: Sequence[int], reals: MemoryImages, indices: Sequence[int]
 ) -> int:
-    """How many images are among these real ones, which are told apart by their middle rows."""
+    """Count generated images that are also real ones. Equal middle rows are compared in full."""
 
     def row(image: NDArray[np.uint8]) -> bytes:
         middle = image[:, image.shape[1] // 2]
