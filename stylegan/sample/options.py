@@ -92,7 +92,7 @@ def check_noise(noise: Noise, seed: str = "noise_seed") -> None:
 
 
 def check_cutoff(psi: float) -> None:
-    """Refuse the cutoff of no truncation, but of one in a series: --psi 1 that is typed."""
+    """Refuse --cutoff where nothing is truncated, unless --psi 1 is typed, as in a sweep of psi."""
     if psi == 1 and "psi" not in typed_names():
         refuse_typed(("cutoff",), "is for --psi: give --psi too, or leave --cutoff out")
 

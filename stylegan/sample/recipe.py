@@ -187,7 +187,7 @@ class Recipe:
 
     @property
     def effective(self) -> Recipe:
-        """The same image, without a cutoff of no truncation: commands refuse it."""
+        """The same image without a cutoff that has no effect, which commands refuse."""
         return replace(self, cutoff=CUTOFF) if self.psi == 1 else self
 
     def words(self) -> list[str]:

@@ -35,7 +35,7 @@ from stylegan_eval.plugins import sources
 _DEEPEST = 5
 _OF_CALLABLES = ("z_dim", "resolution")
 _PARTS = (*_OF_CALLABLES, "noise_shapes", "mapping", "synthesis")
-_ROUNDING = 0.01  # change of bytes that is none
+_ROUNDING = 0.01  # mean change of bytes that counts as rounding
 _EXAMPLES = {"z_dim": "512", "resolution": "64", "noise_shapes": "()"}  # how they are given
 
 
@@ -74,7 +74,7 @@ class ImageFunction:
         return np.concatenate(drawn)
 
     def trial(self) -> tuple[tuple[int, int], str]:
-        """Height and width of the first images; a note where equal seeds or others are no help."""
+        """Height and width of the images; a note where the seed does not decide what is drawn."""
         first, again, other = (
             torch.from_numpy(self.images(2, seed)).float() for seed in (0, 0, 1)
         )  # [2, 3, H, W]

@@ -115,7 +115,7 @@ def pixels_of(image: Image.Image, where: str, channels: int = 3) -> np.ndarray:
 
 
 def held_pixels(image: Image.Image, where: str) -> np.ndarray:
-    """RGB pixels of an image that a program holds, uint8 [3, H, W], as those of its file.
+    """RGB pixels of an image in memory, uint8 [3, H, W], as those of its file.
 
     Only one that is not loaded tells the bits of a transparent colour (tRNS); in doubt it is
     refused. EXIF orientation is not applied: it may be already.

@@ -66,7 +66,7 @@ class AllSettings(RealSettings):
 
     @property
     def idle(self) -> Mapping[str, str]:
-        """What is for metrics that are not measured."""
+        """Options of metrics that are not measured."""
         return {
             field: f"is for {name}: leave it out without {name} among --metrics"
             for name, own in _OF_ONE.items()

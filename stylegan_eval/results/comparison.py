@@ -198,7 +198,7 @@ def chosen_apart(rows: Collection[Mapping[str, str]]) -> str:
 
 
 def drawn_alike(rows: Mapping[str, Mapping[str, str]]) -> str:
-    """A note where named rows are of the same generated images, whose noise is one and the same."""
+    """A note where rows measure the same generated images, so that they share their noise."""
     alike = [
         f"{a} and {b}"
         for (a, first), (b, second) in itertools.combinations(rows.items(), 2)

@@ -25,7 +25,7 @@ from stylegan_eval.results.significance import known
 REDRAWN = "stderr-reals-redrawn"
 # Likewise: degrees of freedom of a standard error that comes from few groups of images.
 FREEDOM = "stderr-freedom"
-_DIGITS = 16  # fewer, of a number of images
+_DIGITS = 16  # a number of images has fewer
 
 
 def _now() -> str:

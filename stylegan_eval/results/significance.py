@@ -10,7 +10,7 @@ Basis = Literal["seeds", "paired", "pooled", "measurement", "unknown"]
 LEVEL = 0.05  # family-wise, over the comparisons of a table
 _FEWEST_IN_PAIRS = 3  # seeds from which on groups of lines are compared in pairs
 POWER = 0.8  # probability that a test finds what is there, where images for it are counted
-LARGEST = 1e30  # what is beyond is no measurement but the trace of a broken run or file
+LARGEST = 1e30  # larger values come from a broken run or file
 # What stands between two lines of `order_words`.
 SIGNS = (
     "< and >: better by more than that noise; ≈: no difference beyond it; ?: its size is unknown."

@@ -306,7 +306,7 @@ class StatsSettings(FeatureSettings):
 
     @property
     def idle(self) -> Mapping[str, str]:
-        """A choice of all images, and a seed of nothing."""
+        """--reals without --num, and --seed where nothing is drawn at random."""
         reason = "is for --num: leave it out without --num"
         idle = {} if self.num else {"reals": reason}
         if not self.mirror and (not self.num or self.reals == "first"):

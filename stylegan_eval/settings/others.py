@@ -88,7 +88,7 @@ class DirectionsSettings(Sampling):
 
     @property
     def idle(self) -> Mapping[str, str]:
-        """A penalty on plain normals."""
+        """--apart with plain normals."""
         reason = "is for --normal covariance: leave it out with --normal plain"
         return {"apart": reason} if self.normal == "plain" else {}
 
@@ -188,7 +188,7 @@ class PplSettings(Sampling):
 
     @property
     def idle(self) -> Mapping[str, str]:
-        """A step of no finite difference, a length of no z."""
+        """--epsilon of exact derivatives, --latent-scale in W."""
         idle = {}
         if self.derivative == "exact":
             idle["epsilon"] = "is for finite differences: leave it out with --derivative exact"
